@@ -1,0 +1,13 @@
+"""tailgate's performance gate: load a service over HTTP, measure it, and give a verdict.
+
+The folder reads in the order in which a run flows::
+
+    scenario → plan → slots over a target → load → scrape → samples → measures → verdict → report
+
+Measuring, judging and reporting are separate steps over saved samples, so that a run can be judged
+or reported again without being measured again.
+"""
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"

@@ -1,0 +1,214 @@
+"""A scenario: named phases of load, and the criteria that they are judged by. Pure data.
+
+A scenario says *what* is sent and *what* is asked, with numbers that may still be open: a :class:`Ref` names a
+number of the budget file (a rate, a latency), which :func:`resolve` fills in for the machine at hand. Nothing
+here sends, measures or judges.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import BudgetError, UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A number that the budget file gives, times a factor: ``Ref("rate") * 0.5``."""
+
+    key: str
+    factor: float = 1.0
+
+    def __mul__(self, factor: float) -> "Ref":
+        """Scale the number."""
+        return Ref(self.key, self.factor * factor)
+
+    __rmul__ = __mul__
+
+
+Number = float | Ref
+
+
+class Arrivals(Protocol):
+    """When requests are meant to leave: a frozen dataclass, as those of :mod:`harness.arrivals`."""
+
+    def draw(
+        self, rng: np.random.Generator, *, requests: int | None, duration_s: float | None
+    ) -> NDArray[np.float64]:
+        """Return ascending intended send times in seconds from the phase's start; exactly one extent is given."""
+        ...
+
+
+class Witness(enum.Enum):
+    """Whose record of the requests a criterion is judged by."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of load. Before each phase nothing is in flight, and the server's metrics are scraped.
+
+    Attributes:
+        name: unique within the scenario.
+        arrivals: when requests are meant to leave.
+        requests: how many requests; or else
+        duration_s: for how long.
+        measured: False for a warm-up: recorded, and never judged.
+    """
+
+    name: str
+    arrivals: Arrivals
+    requests: int | None = None
+    duration_s: float | None = None
+    measured: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a phase of no or of two extents."""
+        if (self.requests is None) == (self.duration_s is None):
+            raise UsageError(f"phase {self.name!r}: give either requests or duration_s, got both or neither")
+        if (self.requests is not None and self.requests < 1) or (
+            self.duration_s is not None and not self.duration_s > 0
+        ):
+            raise UsageError(f"phase {self.name!r}: its extent must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One question with a limit: is this measure, over these phases, by this witness, within its limit?
+
+    Attributes:
+        measure: a name that a plugin's ``tailgate_measures`` gives, such as ``p95``.
+        limit: in the measure's unit (seconds, requests/s, a share).
+        phases: names of measured phases, pooled.
+        witness: whose record is judged.
+        objective_s: for measures that count late requests: the latency above which a request is late.
+    """
+
+    measure: str
+    limit: Number
+    phases: tuple[str, ...]
+    witness: Witness = Witness.CLIENT
+    objective_s: Number | None = None
+
+    @property
+    def name(self) -> str:
+        """Short, unique within a scenario unless the same question is asked of other phases."""
+        return f"{self.measure} ({self.witness.value})"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A named course of load with its criteria.
+
+    Attributes:
+        name: unique among all plugins; also the key of its budgets.
+        description: one sentence for listings and reports.
+        phases: run in order.
+        criteria: judged after the last phase.
+        payloads: names for the payload source, None for all that it has.
+    """
+
+    name: str
+    description: str
+    phases: tuple[Phase, ...]
+    criteria: tuple[Criterion, ...]
+    payloads: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a scenario that names a phase twice, or judges one that is not there or not measured."""
+        names = [phase.name for phase in self.phases]
+        if not names or len(set(names)) != len(names):
+            raise UsageError(f"scenario {self.name!r}: phases need unique names, got {names}")
+        measured = {phase.name for phase in self.phases if phase.measured}
+        for criterion in self.criteria:
+            if not criterion.phases or not set(criterion.phases) <= measured:
+                raise UsageError(
+                    f"scenario {self.name!r}: {criterion.name} judges phases {list(criterion.phases)}, "
+                    f"but the measured ones are {sorted(measured)}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How much evidence a run gathers.
+
+    Attributes:
+        name: ``smoke``, ``default`` or ``thorough``.
+        quantiles: judged latency quantiles, as shares below 1.
+        requests: the least number of measured requests behind each judged quantile.
+        warm_up_requests: sent first and not judged.
+        repeats: repeated events (bursts) of a scenario that has them.
+    """
+
+    name: str
+    quantiles: tuple[float, ...]
+    requests: int
+    warm_up_requests: int
+    repeats: int
+
+
+# n(1 - p) >= 10 before a quantile is spoken of: 200 requests for p95, 1,000 for p99.
+PROFILES: Mapping[str, Profile] = {
+    "smoke": Profile("smoke", (0.95,), requests=200, warm_up_requests=20, repeats=7),
+    "default": Profile("default", (0.95, 0.99), requests=1_000, warm_up_requests=50, repeats=10),
+    "thorough": Profile("thorough", (0.95, 0.99), requests=5_000, warm_up_requests=200, repeats=30),
+}
+
+
+def quantile_name(share: float) -> str:
+    """Return ``p95`` for 0.95 and ``p99.9`` for 0.999."""
+    return f"p{share * 100:.10g}"
+
+
+def latency_criteria(profile: Profile, phases: Sequence[str]) -> tuple[Criterion, ...]:
+    """Ask each quantile of the profile of both witnesses, with limits from budget keys ``p95``, ``p99``."""
+    return tuple(
+        Criterion(quantile_name(share), Ref(quantile_name(share)), tuple(phases), witness)
+        for share in profile.quantiles
+        for witness in (Witness.CLIENT, Witness.SERVER)
+    )
+
+
+def refs(value: Any) -> frozenset[str]:
+    """Return the budget keys that a scenario, or any part of one, still needs."""
+    if isinstance(value, Ref):
+        return frozenset({value.key})
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    elif isinstance(value, tuple):
+        parts = list(value)
+    else:
+        return frozenset()
+    return frozenset().union(*(refs(part) for part in parts))
+
+
+def resolve(value: T, numbers: Mapping[str, float]) -> T:
+    """Return ``value`` with every :class:`Ref` replaced by its number in seconds, requests/s or shares.
+
+    Raises:
+        BudgetError: a key is not among the numbers.
+    """
+    resolved: Any = value
+    if isinstance(value, Ref):
+        if value.key not in numbers:
+            raise BudgetError(f"no budget {value.key!r}; there are {sorted(numbers) or 'none'}")
+        resolved = numbers[value.key] * value.factor
+    elif isinstance(value, tuple):
+        resolved = tuple(resolve(part, numbers) for part in value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        changes = {
+            field.name: resolve(getattr(value, field.name), numbers)
+            for field in dataclasses.fields(value)
+            if field.init
+        }
+        resolved = dataclasses.replace(value, **changes)
+    return resolved  # type: ignore[no-any-return]
