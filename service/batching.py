@@ -1,0 +1,157 @@
+"""Who goes now: the rule of dynamic batching, without threads and without a clock.
+
+:func:`next_batch` is the rule. :class:`BatchQueue` is the bounded queue that it is applied to: it takes time as an
+argument, so that tests run it in virtual time. :mod:`service.batcher` puts a lock, a clock and a thread around it.
+
+The rule is work-conserving and binds late: whenever the executor is free, whatever waits goes, up to the cap, at that
+moment. A lone request is never delayed. With a window, the executor waits for company, counted from the oldest
+request's arrival, and no longer once the batch is full.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from service.errors import Expired, QueueFull, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """How large a batch may be, and how long one may wait to become so.
+
+    Attributes:
+        max_batch_size: requests in a batch, at most.
+        queue_capacity: requests waiting, at most.
+        max_wait_s: the batching window; 0 never waits.
+    """
+
+    max_batch_size: int
+    queue_capacity: int
+    max_wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Run the ``size`` oldest requests now."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Run nothing yet: look again at ``until_s``, or when something changes; None: only when something changes."""
+
+    until_s: float | None = None
+
+
+def next_batch(
+    policy: BatchPolicy, waiting: int, oldest_s: float | None, now_s: float, *, closed: bool = False
+) -> Take | Wait:
+    """Decide what a free executor does.
+
+    Args:
+        policy: cap and window.
+        waiting: requests in the queue.
+        oldest_s: arrival of the oldest, None when none waits.
+        now_s: the present, on the clock of ``oldest_s``.
+        closed: nothing more will come, so nothing is worth waiting for.
+    """
+    if not waiting or oldest_s is None:
+        return Wait()
+    if waiting >= policy.max_batch_size or closed or now_s >= oldest_s + policy.max_wait_s:
+        return Take(min(waiting, policy.max_batch_size))
+    return Wait(until_s=oldest_s + policy.max_wait_s)
+
+
+class Ticket:
+    """One accepted request: its item, and what has become of it.
+
+    Attributes:
+        item: one model input.
+        queued_s: when it was accepted.
+        deadline_s: after which it need not be computed, None for never.
+        bound_s: when it was bound to a batch, None before.
+        computed_s: seconds that its batch took, None before it has run.
+        batch_size: requests in its batch, 0 before.
+        outcome: its result or its error, None before its end.
+    """
+
+    __slots__ = ("batch_size", "bound_s", "computed_s", "deadline_s", "ended", "item", "outcome", "queued_s")
+
+    def __init__(self, item: Any, queued_s: float, deadline_s: float | None = None) -> None:
+        self.item = item
+        self.queued_s = queued_s
+        self.deadline_s = deadline_s
+        self.bound_s: float | None = None
+        self.computed_s: float | None = None
+        self.batch_size = 0
+        self.outcome: Any = None
+        self.ended: Any = None  # called once with the ticket, by the batcher
+
+
+class BatchQueue:
+    """The requests that wait, oldest first. Not safe for threads by itself."""
+
+    def __init__(self, policy: BatchPolicy) -> None:
+        self.policy = policy
+        self.closed = False
+        self._waiting: deque[Ticket] = deque()
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._waiting)
+
+    def put(self, ticket: Ticket) -> None:
+        """Accept a request.
+
+        Raises:
+            QueueFull: as many wait as may.
+            Unavailable: the queue is closed.
+        """
+        if self.closed:
+            raise Unavailable(
+                "the service is stopping and takes no new requests; send this one to another replica"
+            )
+        if len(self._waiting) >= self.policy.queue_capacity:
+            raise QueueFull(
+                f"{len(self._waiting)} requests wait already, and at most {self.policy.queue_capacity} may "
+                "(TAILGATE_QUEUE_CAPACITY); try again later"
+            )
+        self._waiting.append(ticket)
+
+    def withdraw(self, ticket: Ticket) -> bool:
+        """Take a request back whose client has gone; False when a batch has it already, or it has ended."""
+        try:
+            self._waiting.remove(ticket)
+        except ValueError:
+            return False
+        return True
+
+    def take(self, now_s: float) -> tuple[list[Ticket], Wait | None]:
+        """Bind the next batch.
+
+        Requests whose deadline has passed leave the queue with :class:`Expired` as their outcome and are part of the
+        returned list with ``bound_s`` None: they have ended, and are not to be computed.
+
+        Returns:
+            The tickets that leave the queue now, and how long to wait where none is bound to a batch.
+        """
+        expired = [
+            ticket for ticket in self._waiting if ticket.deadline_s is not None and ticket.deadline_s <= now_s
+        ]
+        for ticket in expired:
+            self._waiting.remove(ticket)
+            ticket.outcome = Expired("the request's deadline passed while it waited in the queue")
+        oldest_s = self._waiting[0].queued_s if self._waiting else None
+        decision = next_batch(self.policy, len(self._waiting), oldest_s, now_s, closed=self.closed)
+        if isinstance(decision, Wait):
+            return expired, decision
+        batch = [self._waiting.popleft() for _ in range(decision.size)]
+        for ticket in batch:
+            ticket.bound_s = now_s
+            ticket.batch_size = decision.size
+        return expired + batch, None
+
+    def close(self) -> None:
+        """Accept nothing more; what waits will still be taken."""
+        self.closed = True

@@ -1,0 +1,44 @@
+"""Run one batch on the device: items into one buffer, through the graph, back to the host.
+
+An executor is used by one thread at a time. It neither queues nor waits: that is the batcher's.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from service.graph import GraphOutput, ServedGraph
+from service.items import Item
+from service.models import TensorSpec
+
+
+class Executor(Protocol):
+    """What the batcher's thread calls."""
+
+    def run(self, items: Sequence[Item]) -> GraphOutput:
+        """Return the results of all items, in their order, on the host."""
+        ...
+
+
+class EagerExecutor:
+    """PyTorch as it is: every operator dispatched from Python's thread."""
+
+    def __init__(
+        self, graph: ServedGraph, device: torch.device, item: TensorSpec, max_batch_size: int
+    ) -> None:
+        self._device = device
+        self._graph = graph.eval().to(device).to(memory_format=torch.channels_last)
+        dtype = torch.from_numpy(np.empty(0, item.dtype)).dtype
+        # One buffer for the life of the service, page-locked for CUDA so that the copy to the device is one transfer.
+        self._host = torch.empty((max_batch_size, *item.shape), dtype=dtype, pin_memory=device.type == "cuda")
+        self._rows = self._host.numpy()
+
+    def run(self, items: Sequence[Item]) -> GraphOutput:
+        """Return the results of all items, in their order, on the host."""
+        for row, item in zip(self._rows, items, strict=False):
+            row[...] = item
+        with torch.inference_mode():
+            batch = self._host[: len(items)].to(self._device, non_blocking=True)
+            return GraphOutput(*(part.cpu() for part in self._graph(batch)))

@@ -1,0 +1,185 @@
+"""The service's state: starting, ready, draining, stopped; and the hand-over between event loop and batcher.
+
+Live at once, ready only after warm-up. On a stop it refuses new requests, finishes the accepted ones, and ends.
+"""
+
+import asyncio
+import contextlib
+import enum
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from service.batcher import Batcher
+from service.batching import BatchPolicy, Ticket
+from service.errors import ConfigurationError, Unavailable
+from service.metrics import Gauge, Metrics
+from service.protocol import Served
+from service.settings import Settings, available_processors
+
+if TYPE_CHECKING:
+    from service.engine import Engine
+
+T = TypeVar("T")
+MAX_DECODE_THREADS = 8
+
+
+class Phase(enum.Enum):
+    """Where the service stands between its start and its end."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class Service:
+    """One model behind one queue. All methods are called on the event loop.
+
+    Attributes:
+        settings: as read at start.
+        phase: where it stands.
+        failure: why it failed, for the log and the exit status.
+        failed: set when the start has failed.
+        metrics: what Prometheus sees.
+        in_flight: requests being read, waiting, computed or answered.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.phase = Phase.STARTING
+        self.failure: Exception | None = None
+        self.metrics = Metrics(settings.latency_objectives_s, settings.max_batch_size, self._gauges)
+        self.in_flight = 0
+        self.failed = asyncio.Event()
+        self.engine: Engine | None = None
+        self._batcher: Batcher | None = None
+        self._decoders: ThreadPoolExecutor | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._nothing_in_flight = asyncio.Event()
+        self._log = structlog.get_logger("tailgate.lifecycle")
+
+    async def start(self) -> None:
+        """Load and warm up in a thread, then become ready; a failure is kept in ``failure``."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            engine = await asyncio.to_thread(_build, self.settings)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the service must say it and stop
+            self.phase, self.failure = Phase.FAILED, error
+            expected = isinstance(error, ConfigurationError)
+            self._log.error("cannot start", reason=str(error), exc_info=None if expected else error)
+            self.failed.set()
+            return
+        if self.phase is not Phase.STARTING:
+            return
+        self.engine = engine
+        self.metrics.info = engine.facts
+        policy = BatchPolicy(
+            self.settings.max_batch_size, self.settings.queue_capacity, max_wait_s=self.settings.max_wait_s
+        )
+        self._batcher = Batcher(policy, engine.inference.run, self._deliver)
+        self._batcher.start()
+        threads = self.settings.decode_threads or min(MAX_DECODE_THREADS, available_processors())
+        self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="tailgate-decode")
+        self.phase = Phase.READY
+        self._log.info("ready", model=engine.served.name, weights=engine.facts["weights"])
+
+    def require_ready(self) -> Served:
+        """Return what is served.
+
+        Raises:
+            Unavailable: not ready yet, or not any more.
+        """
+        if self.phase is Phase.READY and self.engine is not None:
+            return self.engine.served
+        raise Unavailable(f"the service is {self.phase.value}; try again later, or another replica")
+
+    def submit(self, ticket: Ticket) -> None:
+        """Queue a ticket; its ``ended`` future is resolved exactly once.
+
+        Raises:
+            QueueFull, Unavailable: it is not accepted.
+        """
+        if self._batcher is None:
+            raise Unavailable(f"the service is {self.phase.value}")
+        self._batcher.submit(ticket)
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Take back a ticket whose client has gone; a batch that has it already goes on."""
+        if self._batcher is not None:
+            self._batcher.withdraw(ticket)
+
+    async def offload(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run work of more than some microseconds in the decoding threads."""
+        assert self._decoders is not None
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)
+
+    def settle(self) -> None:
+        """Note that a request has ended."""
+        if self.in_flight == 0:
+            self._nothing_in_flight.set()
+
+    async def drain(self) -> bool:
+        """Refuse new requests and wait for the accepted ones; False when some had not ended in time."""
+        if self.phase in (Phase.STARTING, Phase.READY):
+            self.phase = Phase.DRAINING
+        self._log.info("draining", in_flight=self.in_flight, timeout_s=self.settings.drain_timeout_s)
+        try:
+            async with asyncio.timeout(self.settings.drain_timeout_s):
+                while self.in_flight:
+                    self._nothing_in_flight.clear()
+                    await self._nothing_in_flight.wait()
+        except TimeoutError:
+            self._log.warning(
+                "requests were still in flight when the drain time ended", in_flight=self.in_flight
+            )
+            return False
+        return True
+
+    def stop(self) -> None:
+        """End the threads; accepted requests are finished first."""
+        if self._batcher is not None:
+            self._batcher.close()
+            self._batcher.join(self.settings.drain_timeout_s)
+        if self._decoders is not None:
+            self._decoders.shutdown(wait=False, cancel_futures=True)
+        if self.phase is not Phase.FAILED:
+            self.phase = Phase.STOPPED
+
+    def _deliver(self, tickets: list[Ticket]) -> None:
+        """Hand ended tickets to the event loop; called in the batcher's thread."""
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._end, tickets)
+
+    def _end(self, tickets: list[Ticket]) -> None:
+        """Record one batch, or tickets that expired together, and wake those who wait."""
+        metrics = self.metrics
+        computed = [ticket for ticket in tickets if ticket.bound_s is not None]
+        if computed:
+            elapsed_s = computed[0].computed_s or 0.0
+            metrics.batch_size.observe(len(computed))
+            metrics.compute.observe(elapsed_s, times=len(computed))
+            metrics.executor_busy_s += elapsed_s
+        for ticket in computed:
+            metrics.queue.observe((ticket.bound_s or 0.0) - ticket.queued_s)
+        for ticket in tickets:
+            if not ticket.ended.done():
+                ticket.ended.set_result(None)
+
+    def _gauges(self) -> Iterable[Gauge]:
+        waiting = self._batcher.waiting if self._batcher is not None else 0
+        yield Gauge("ready", "1 when requests are taken.", float(self.phase is Phase.READY))
+        yield Gauge("queue_depth", "Requests that wait for a batch.", waiting)
+        yield Gauge("in_flight", "Requests being read, waiting, computed or answered.", self.in_flight)
+        if self.engine is not None:
+            yield from self.engine.gauges()
+
+
+def _build(settings: Settings) -> "Engine":
+    from service.engine import build_engine  # noqa: PLC0415 - imports PyTorch, which takes seconds
+
+    return build_engine(settings)

@@ -1,0 +1,136 @@
+"""Find the model that ``TAILGATE_MODEL`` names: demo, torchvision:NAME, or package.module:factory."""
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision import models as zoo
+
+from service.errors import ConfigurationError
+from service.models import demo
+from service.models.spec import ImageInput, Model
+from service.models.weights import apply_state, read_state
+from service.settings import Settings, existing_file
+
+TORCHVISION = "torchvision:"
+RANDOM = "random"
+
+
+def load_model(settings: Settings) -> Model:
+    """Return the model in evaluation mode, on the CPU, in FP32.
+
+    Raises:
+        ConfigurationError: there is no such model, or its weights do not fit or cannot be had.
+    """
+    name = settings.model
+    if name == "demo":
+        model = demo.load()
+    elif name.startswith(TORCHVISION):
+        model = _from_torchvision(name.removeprefix(TORCHVISION), settings)
+    elif ":" in name:
+        model = _from_factory(name, settings)
+    else:
+        raise ConfigurationError(
+            f"TAILGATE_MODEL: expected demo, torchvision:NAME or package.module:factory, got {name!r}"
+        )
+    model.module.eval().requires_grad_(requires_grad=False)
+    return _with_settings(model, settings)
+
+
+def _with_settings(model: Model, settings: Settings) -> Model:
+    """Apply the weights file and the input size, which mean the same for every kind of model."""
+    if settings.weights is not None and not model.name.startswith(TORCHVISION):
+        path = existing_file(settings.weights)
+        if path is None:
+            raise ConfigurationError(f"TAILGATE_WEIGHTS: there is no file {settings.weights!r}")
+        apply_state(model.module, read_state(path, settings.weights_sha256), path.name)
+        model = dataclasses.replace(model, weights=path.name)
+    if settings.input_size is not None:
+        if model.image is None:
+            raise ConfigurationError(
+                f"TAILGATE_INPUT_SIZE: model {model.name} takes {model.item}, not images"
+            )
+        model = dataclasses.replace(model, image=dataclasses.replace(model.image, size=settings.input_size))
+    return model
+
+
+def _from_torchvision(name: str, settings: Settings) -> Model:
+    known = zoo.list_models(module=zoo)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise ConfigurationError(
+            f"TAILGATE_MODEL: torchvision has no classifier {name!r}"
+            + (f"; did you mean {near[0]!r}?" if near else "")
+        )
+    published = zoo.get_model_weights(name)
+    labels = tuple(published.DEFAULT.meta["categories"])
+    torch.manual_seed(settings.seed)
+    module, source, image = (
+        zoo.get_model(name, weights=None),
+        f"random (seed {settings.seed})",
+        ImageInput(224),
+    )
+    wanted = settings.weights or RANDOM
+    path = existing_file(wanted)
+    if path is not None:
+        apply_state(module, read_state(path, settings.weights_sha256), path.name)
+        source = path.name
+    elif wanted != RANDOM:
+        chosen, module = _published(name, published, wanted)
+        source = f"{chosen} of torchvision"
+    recipe = chosen.transforms()
+    size, resize = recipe.crop_size[0], recipe.resize_size[0]
+    image = ImageInput(size, crop=size / resize, mean=tuple(recipe.mean), std=tuple(recipe.std))
+    return Model(name=TORCHVISION + name, module=module, weights=source, image=image, labels=labels)
+
+
+def _published(name: str, published: Any, wanted: str) -> tuple[Any, nn.Module]:
+    """Fetch torchvision's own weights by name."""
+    if wanted not in published.__members__:
+        raise ConfigurationError(
+            f"TAILGATE_WEIGHTS: neither a file nor weights of {name}, got {wanted!r}; "
+            f"there are {', '.join(published.__members__)} and {RANDOM}"
+        )
+    try:
+        return published[wanted], zoo.get_model(name, weights=published[wanted])
+    except OSError as error:  # URLError is one
+        raise ConfigurationError(
+            f"TAILGATE_WEIGHTS: {wanted} of {name} could not be downloaded ({error}); "
+            f"give a file, or {RANDOM} to run without trained weights"
+        ) from None
+
+
+def _from_factory(name: str, settings: Settings) -> Model:
+    module_name, _, attribute = name.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"TAILGATE_MODEL: cannot import {name!r}: {error}") from None
+    if not callable(factory):
+        raise ConfigurationError(
+            f"TAILGATE_MODEL: {name!r} is a {type(factory).__name__}, expected a function"
+        )
+    torch.manual_seed(settings.seed)
+    made = _call(factory, settings)
+    if isinstance(made, nn.Module):
+        return Model(name=name, module=made, weights="the factory's own", image=ImageInput(224))
+    if not isinstance(made, Model):
+        raise ConfigurationError(
+            f"TAILGATE_MODEL: {name!r} returned {type(made).__name__}, expected a torch.nn.Module or "
+            "a service.models.Model"
+        )
+    return made
+
+
+def _call(factory: Callable[..., object], settings: Settings) -> object:
+    """Call a factory, which may ask for the settings by naming a parameter so."""
+    try:
+        wants_settings = "settings" in inspect.signature(factory).parameters
+    except ValueError:  # some callables of C have no signature
+        wants_settings = False
+    return factory(settings=settings) if wants_settings else factory()

@@ -1,0 +1,85 @@
+"""A model as the service sees it: what one item looks like on the way in and what it means on the way out."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:  # importing PyTorch takes seconds, in which the service is to be live already
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Shape and type of one item, without the batch dimension."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one item."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        """``uint8[224, 224, 3]``."""
+        return f"{self.dtype}{list(self.shape)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInput:
+    """How a photograph becomes an item.
+
+    The shorter side is scaled to ``size / crop`` and the middle square is cut out. The scaled pixels travel as uint8;
+    ``(pixel / 255 - mean) / std`` happens inside the model's graph.
+
+    Attributes:
+        size: pixels a side.
+        crop: share of the scaled shorter side that the model sees.
+        mean: per channel (red, green, blue), of pixels in 0..1.
+        std: per channel, of pixels in 0..1.
+    """
+
+    size: int
+    crop: float = 0.875
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    @property
+    def spec(self) -> TensorSpec:
+        """The item: height × width × 3 bytes."""
+        return TensorSpec((self.size, self.size, 3), np.dtype(np.uint8))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a model factory returns.
+
+    Attributes:
+        name: for people and metadata.
+        module: takes a batch. With ``image``: normalised float N×3×H×W; otherwise N×``input.shape`` as sent.
+        weights: where the weights come from, such as ``random (seed 0)``: said in logs, metadata and reports.
+        image: how photographs become items; None for a model that takes tensors only.
+        input: one item; None with ``image``, whose pixels are the item.
+        labels: one for each output of a classifier; None for any other model.
+    """
+
+    name: str
+    module: "nn.Module"
+    weights: str
+    image: ImageInput | None = None
+    input: TensorSpec | None = None
+    labels: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a model whose input is not known."""
+        if (self.image is None) == (self.input is None):
+            raise ValueError(f"model {self.name!r}: give either image or input, got both or neither")
+
+    @property
+    def item(self) -> TensorSpec:
+        """Shape and type of one item."""
+        if self.image is not None:
+            return self.image.spec
+        assert self.input is not None
+        return self.input

@@ -1,0 +1,108 @@
+"""What ``/docs`` says of ``POST /predict``, which is answered below FastAPI's routing.
+
+Each statement here is held against the running endpoint by a test.
+"""
+
+from typing import Any
+
+from service.images import CONTENT_TYPES
+from service.protocol import JSON, MULTIPART, OCTETS
+
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string", "description": "what was expected, and what came"}},
+}
+_PREDICTION = {
+    "type": "object",
+    "required": ["label", "class", "probability"],
+    "properties": {
+        "label": {"type": "string"},
+        "class": {"type": "integer", "minimum": 0},
+        "probability": {"type": "number", "minimum": 0, "maximum": 1},
+    },
+}
+_ANSWER = {
+    "oneOf": [
+        {
+            "title": "Labels",
+            "description": "to an image or its pixels: the most likely labels, the most likely first",
+            "type": "object",
+            "required": ["model", "predictions"],
+            "properties": {
+                "model": {"type": "string"},
+                "predictions": {"type": "array", "items": _PREDICTION},
+            },
+        },
+        {
+            "title": "Outputs",
+            "description": "to a tensor, and of a model without labels",
+            "type": "object",
+            "required": ["model", "outputs"],
+            "properties": {"model": {"type": "string"}, "outputs": {"type": "array", "items": {}}},
+        },
+    ]
+}
+_REFUSALS = {
+    "400": "the body is not what its Content-Type says, or a header means nothing",
+    "413": "more bytes or pixels than are taken",
+    "415": "a Content-Type or an image format that is not served",
+    "422": "well-formed, but not the model's input",
+    "429": "the queue is full; Retry-After says when to come back",
+    "500": "the model failed on this input",
+    "503": "starting or draining; Retry-After says when to come back",
+    "504": "the request's own deadline passed before it was computed",
+}
+
+
+def predict_path() -> dict[str, Any]:
+    """Return the path item of ``/predict`` in OpenAPI 3.1."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    form = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {"file": {"type": "string", "format": "binary"}},
+    }
+    tensor = {
+        "type": "object",
+        "required": ["inputs"],
+        "properties": {
+            "inputs": {"type": "array", "items": {}, "description": "nested numbers of the input's shape"}
+        },
+    }
+    timeout = {
+        "name": "X-Request-Timeout-Ms",
+        "in": "header",
+        "description": "milliseconds after which the answer is of no use: not computed any more, and answered 504",
+        "schema": {"type": "number", "exclusiveMinimum": 0},
+    }
+    return {
+        "post": {
+            "tags": ["inference"],
+            "summary": "Classify one image, or run the model on one input",
+            "operationId": "predict",
+            "parameters": [timeout],
+            "requestBody": {
+                "required": True,
+                "content": {
+                    **dict.fromkeys(CONTENT_TYPES, binary),
+                    OCTETS: {
+                        "schema": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "height × width × 3 bytes",
+                        }
+                    },
+                    MULTIPART: {"schema": form},
+                    JSON: {"schema": tensor},
+                },
+            },
+            "responses": {
+                "200": {"description": "the model's answer", "content": {JSON: {"schema": _ANSWER}}},
+                **{
+                    status: {"description": text, "content": {JSON: {"schema": _ERROR}}}
+                    for status, text in _REFUSALS.items()
+                },
+            },
+        }
+    }

@@ -1,0 +1,90 @@
+"""Which number format the model computes in, and how far that moves its answers from FP32.
+
+FP32 is the reference: strict, no TF32. A reduced precision is compared with it at start-up on the same inputs;
+a service that is further off than ``TAILGATE_PRECISION_MAX_ERROR`` does not become ready.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from service.errors import ConfigurationError
+from service.graph import GraphOutput
+from service.settings import Precision, Settings
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How a reduced precision compares with FP32.
+
+    Attributes:
+        largest_error: largest absolute difference of any output, as a share of FP32's largest absolute output.
+        top1_agreement: share of inputs with the same most likely class; None for a model without labels.
+        inputs: how many were compared.
+    """
+
+    largest_error: float
+    top1_agreement: float | None
+    inputs: int
+
+
+def choose_device(settings: Settings) -> torch.device:
+    """Return the device.
+
+    Raises:
+        ConfigurationError: CUDA is asked for and there is none.
+    """
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError(
+            "TAILGATE_DEVICE: cuda is asked for, but PyTorch finds no CUDA device; use cpu or auto"
+        )
+    if settings.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda")
+
+
+def choose_precision(settings: Settings, device: torch.device) -> Precision:
+    """Return fp32, fp16 or bf16.
+
+    Raises:
+        ConfigurationError: FP16 on a CPU without being forced.
+    """
+    if settings.precision == "auto":
+        return "fp16" if device.type == "cuda" else "fp32"
+    if settings.precision == "fp16" and device.type == "cpu" and not settings.allow_fp16_on_cpu:
+        raise ConfigurationError(
+            "TAILGATE_PRECISION: fp16 on a CPU is about ten times slower than fp32 for convolutions; use bf16 there, "
+            "or TAILGATE_ALLOW_FP16_ON_CPU=true to run it all the same"
+        )
+    return settings.precision
+
+
+def set_strict_fp32() -> None:
+    """Keep FP32 exact on CUDA: no TF32 in products or convolutions."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def compare(reduced: GraphOutput, reference: GraphOutput) -> Parity:
+    """Return how far ``reduced`` is from ``reference``, which are results of the same inputs."""
+    difference = (reduced.outputs.cpu() - reference.outputs).abs().max()
+    largest = reference.outputs.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
+    agreement = None
+    if reference.classes.shape[1]:
+        agreement = float((reduced.classes[:, 0].cpu() == reference.classes[:, 0]).float().mean())
+    return Parity(float(difference / largest), agreement, len(reference.outputs))
+
+
+def require(parity: Parity, limit: float, precision: Precision) -> None:
+    """Refuse a precision that is too far off; NaN is.
+
+    Raises:
+        ConfigurationError: the error is beyond the limit.
+    """
+    if not parity.largest_error <= limit:
+        raise ConfigurationError(
+            f"TAILGATE_PRECISION: {precision} differs from fp32 by {parity.largest_error:.3g} of the largest output, "
+            f"and at most {limit:.3g} is allowed (TAILGATE_PRECISION_MAX_ERROR)"
+        )

@@ -1,0 +1,157 @@
+"""One request to one model input, one result to one answer. Bytes and values only: no sockets, no queue, no clock.
+
+What a request may be, by its Content-Type:
+
+=========================  =============================================  =========================================
+``image/jpeg`` and so on   a photograph                                   the most likely labels
+``application/octet-…``    exactly the bytes of the model's input         the same as for the image of those pixels
+``application/json``       ``{"inputs": nested numbers}``                 ``{"outputs": nested numbers}``
+=========================  =============================================  =========================================
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from service.errors import BadInput, RequestError, Unsupported, WrongShape
+from service.images import CONTENT_TYPES
+from service.items import Item, Result
+from service.models.spec import ImageInput, TensorSpec
+
+OCTETS, JSON, MULTIPART = "application/octet-stream", "application/json", "multipart/form-data"
+MAX_JSON_DEPTH = 64  # far beyond any tensor's rank; orjson itself stops at 1,024
+
+
+class Form(enum.Enum):
+    """What a request brought, which decides what it is answered."""
+
+    IMAGE = "image"
+    PIXELS = "pixels"
+    TENSOR = "tensor"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the protocol has to know of the model.
+
+    Attributes:
+        name: told with each answer.
+        item: shape and type of one input.
+        labels: of a classifier, else None.
+        image: how photographs become inputs, None for a model that takes none.
+    """
+
+    name: str
+    item: TensorSpec
+    labels: tuple[str, ...] | None
+    image: ImageInput | None
+
+
+def form_of(content_type: str, served: Served) -> Form:
+    """Tell what a body is from its Content-Type.
+
+    Raises:
+        Unsupported: nothing that this model takes.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == OCTETS:
+        return Form.PIXELS
+    if kind == JSON:
+        return Form.TENSOR
+    if kind in CONTENT_TYPES and served.image is not None:
+        return Form.IMAGE
+    images = f"{', '.join(CONTENT_TYPES)}, {MULTIPART} with one file, " if served.image is not None else ""
+    raise Unsupported(f"Content-Type: expected {images}{OCTETS} or {JSON}, got {kind or 'none'!r}")
+
+
+def item_from_octets(body: bytes | bytearray, spec: TensorSpec) -> Item:
+    """Return a view of the bytes as the model's input.
+
+    Raises:
+        WrongShape: too few or too many.
+    """
+    if len(body) != spec.nbytes:
+        raise WrongShape(f"expected exactly the {spec.nbytes} bytes of {spec}, got {len(body)}")
+    return np.frombuffer(body, spec.dtype).reshape(spec.shape)
+
+
+def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, bool]:
+    """Return the model's input, and whether it came with a batch dimension of 1.
+
+    Raises:
+        BadInput: not JSON, or not of the form ``{"inputs": …}``.
+        WrongShape: other than the model's shape, or numbers that its type does not hold.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadInput(f"the body is not JSON: {error}") from None
+    if not isinstance(document, dict) or "inputs" not in document:
+        raise BadInput('expected a JSON object {"inputs": …}')
+    inputs = document["inputs"]
+    shape = _shape(inputs)
+    batched = shape == (1, *spec.shape)
+    if not batched and shape != spec.shape:
+        raise WrongShape(
+            f"inputs: expected {list(spec.shape)} or {[1, *spec.shape]}, got {list(shape)}; one request is one item"
+        )
+    return _numbers(inputs, spec).reshape(spec.shape), batched
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """Return the lengths along the first elements; a ragged list is found out later."""
+    shape: list[int] = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        if not value:
+            break
+        if len(shape) > MAX_JSON_DEPTH:
+            raise WrongShape(f"inputs: nested deeper than {MAX_JSON_DEPTH}")
+        value = value[0]
+    return tuple(shape)
+
+
+def _numbers(inputs: Any, spec: TensorSpec) -> NDArray[Any]:
+    """Convert nested lists, refusing what the model's type would silently change."""
+    try:
+        given = np.asarray(inputs)
+    except (ValueError, OverflowError) as error:
+        raise WrongShape(f"inputs: the lists are of unequal lengths: {error}") from None
+    if given.dtype.kind not in "iuf":
+        raise WrongShape(f"inputs: expected numbers for {spec}, got something else among them")
+    if spec.dtype.kind in "iu":
+        limits = np.iinfo(spec.dtype.name)
+        if not np.all((given >= limits.min) & (given <= limits.max) & (given == np.floor(given))):
+            raise WrongShape(f"inputs: expected whole numbers from {limits.min} to {limits.max} for {spec}")
+    return given.astype(spec.dtype)
+
+
+def answer_labels(result: Result, served: Served) -> bytes:
+    """Return the JSON answer to an image: the most likely labels, or the outputs of a model without labels."""
+    if served.labels is None:
+        return answer_outputs(result, served, batched=False)
+    labels = served.labels
+    return orjson.dumps(
+        {
+            "model": served.name,
+            "predictions": [
+                {"label": labels[index], "class": index, "probability": probability}
+                for index, probability in zip(result.classes, result.probabilities, strict=True)
+            ],
+        }
+    )
+
+
+def answer_outputs(result: Result, served: Served, *, batched: bool) -> bytes:
+    """Return the JSON answer to tensors, with a batch dimension where the request had one."""
+    outputs = np.ascontiguousarray(result.outputs[None] if batched else result.outputs)
+    return orjson.dumps({"model": served.name, "outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def answer_error(error: RequestError) -> bytes:
+    """Return the JSON answer to a request that has none."""
+    return orjson.dumps({"error": str(error)})

@@ -1,0 +1,232 @@
+"""Every setting of the service, declared once: name, type, default, bounds, unit and help.
+
+The environment (``TAILGATE_*``), the command line (``--max-batch-size``) and the table in the documentation are
+derived from this declaration. Settings are read once, at start.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
+
+from service.errors import ConfigurationError
+
+PREFIX = "TAILGATE_"
+
+# What Kubernetes puts into every container of a namespace that has a Service called "tailgate".
+KUBERNETES_LINK = re.compile(r"^TAILGATE_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_\w+)?)$")
+
+
+Device = Literal["cpu", "cuda", "auto"]
+Precision = Literal["fp32", "fp16", "bf16", "auto"]
+
+
+class Settings(BaseSettings):
+    """All settings, with their defaults."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, cli_kebab_case=True, cli_avoid_json=True
+    )
+
+    host: str = Field(
+        "127.0.0.1", description="address to listen on; 0.0.0.0 opens the service to the network"
+    )
+    port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 takes a free one and logs it")
+    fd: int | None = Field(
+        None, ge=3, description="descriptor of an inherited listening socket, instead of host and port"
+    )
+    workers: Literal[1] = Field(
+        1, description="processes; only 1, since one process owns the model and the batch"
+    )
+
+    model: str = Field(
+        "demo", description="what is served: demo, torchvision:NAME, or package.module:factory"
+    )
+    weights: str | None = Field(
+        None,
+        description="a .safetensors or .pt/.pth file, a torchvision weights name, or random; unset: the model's own "
+        "if it brings any, else random",
+    )
+    weights_sha256: str | None = Field(
+        None, pattern="^[0-9a-fA-F]{64}$", description="refuse a weights file with any other SHA-256"
+    )
+    input_size: int | None = Field(
+        None, ge=8, le=4096, description="pixels a side of the model's input; unset: the model's own"
+    )
+    seed: int = Field(0, ge=0, description="seed of random weights")
+    top_k: int = Field(5, ge=1, le=1000, description="labels in the answer to an image")
+
+    max_batch_size: int = Field(32, ge=1, le=4096, description="requests in one batch, at most")
+    max_wait_ms: float = Field(
+        0.0,
+        ge=0,
+        le=10_000,
+        description="milliseconds that the oldest request may wait for company; 0: never waits",
+    )
+    queue_capacity: int = Field(
+        256, ge=1, description="requests waiting, at most; one more is refused with 429"
+    )
+
+    device: Device = Field("auto", description="cpu, cuda, or auto: cuda where there is one")
+    precision: Precision = Field("fp32", description="fp32, fp16, bf16, or auto: fp16 on CUDA, else fp32")
+    allow_fp16_on_cpu: bool = Field(
+        False, description="run FP16 on a CPU although it is many times slower there"
+    )
+    precision_max_error: float = Field(
+        0.1,
+        gt=0,
+        description="largest error of a reduced precision against FP32, as a share of the largest output; "
+        "beyond it the service does not become ready",
+    )
+    threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="threads of one model call; 0: the processors available less one, at least 1",
+    )
+    decode_threads: int = Field(
+        0, ge=0, le=256, description="threads that decode images; 0: the processors available, at most 8"
+    )
+
+    max_body_bytes: int = Field(16 * 2**20, ge=1, description="bytes of a request's body, at most")
+    max_image_pixels: int = Field(50_000_000, ge=1, description="pixels of an image before scaling, at most")
+    keep_alive_s: float = Field(75.0, gt=0, description="seconds that an idle connection is kept")
+    drain_timeout_s: float = Field(
+        30.0, ge=0, description="seconds after SIGTERM in which accepted requests may finish"
+    )
+    latency_objectives_ms: str = Field(
+        "", description="milliseconds, separated by commas, that get a histogram edge of their own"
+    )
+    log_format: Literal["console", "json"] = Field("console", description="console or json")
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _port_is_not_a_link(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.startswith("tcp://"):
+            raise ValueError(
+                f"got {value!r}, which Kubernetes puts there when a Service in the namespace is called 'tailgate'; "
+                "set enableServiceLinks: false on the pod, or TAILGATE_PORT to the port itself"
+            )
+        return value
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _one_worker(cls, value: Any) -> Any:
+        if str(value) != "1":
+            raise ValueError(
+                f"got {value}: one process owns the model and its batches, so a second worker would halve the batches "
+                "and double the memory; run more replicas instead"
+            )
+        return 1
+
+    @field_validator("latency_objectives_ms")
+    @classmethod
+    def _numbers(cls, value: str) -> str:
+        for part in filter(None, value.split(",")):
+            if not 0 < float(part) < float("inf"):
+                raise ValueError(f"every objective must be a positive number of milliseconds, got {part!r}")
+        return value
+
+    @property
+    def model_threads(self) -> int:
+        """Threads of a model call: one processor is left to the event loop and the decoders unless told."""
+        return self.threads or max(1, available_processors() - 1)
+
+    @property
+    def latency_objectives_s(self) -> tuple[float, ...]:
+        """The objectives in seconds, ascending."""
+        return tuple(
+            sorted({float(part) / 1000 for part in filter(None, self.latency_objectives_ms.split(","))})
+        )
+
+    @property
+    def max_wait_s(self) -> float:
+        """The batching window in seconds."""
+        return self.max_wait_ms / 1000
+
+
+def load_settings(
+    environment: Mapping[str, str], arguments: Sequence[str] | None = None, **overrides: Any
+) -> Settings:
+    """Read settings from ``environment``, then ``arguments``, then ``overrides``; the later wins.
+
+    Args:
+        environment: usually ``os.environ``.
+        arguments: command line without the program's name; ``--help`` prints and raises SystemExit(0).
+        **overrides: values set in code.
+
+    Raises:
+        ConfigurationError: a value is not what was expected; the text names each.
+    """
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() in Settings.model_fields
+    }
+    try:
+        if arguments is not None:
+            given |= _parse(arguments)
+        return Settings.model_validate(given | overrides)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+
+
+def _parse(arguments: Sequence[str]) -> dict[str, Any]:
+    source = CliSettingsSource[Any](
+        Settings,
+        cli_prog_name="python -m service",
+        cli_parse_args=list(arguments),
+        cli_hide_none_type=True,
+    )
+    return dict(source())
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = str(problem["loc"][0]) if problem["loc"] else "settings"
+        text = problem["msg"].removeprefix("Value error, ")
+        got = "" if text.startswith("got ") else f", got {problem['input']!r}"
+        field = Settings.model_fields.get(name)
+        meaning = f" ({field.description})" if field else ""
+        lines.append(f"{PREFIX}{name.upper()}: {text}{got}{meaning}")
+    return "\n".join(lines)
+
+
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """Return a warning for each ``TAILGATE_*`` variable that no setting reads, with the nearest name."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    warnings = []
+    for name in sorted(names):
+        if not name.startswith(PREFIX) or name in known or KUBERNETES_LINK.match(name):
+            continue
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+        warnings.append(
+            f"{name} is not a setting and is ignored" + (f"; did you mean {near[0]}?" if near else "")
+        )
+    return warnings
+
+
+def settings_table() -> str:
+    """Return all settings as a Markdown table: the one in the documentation."""
+    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default in (None, "") else f"`{field.default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def available_processors() -> int:
+    """Return how many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def existing_file(text: str) -> Path | None:
+    """Return the file that ``text`` names, None where it names none."""
+    path = Path(text).expanduser()
+    return path if path.is_file() else None
