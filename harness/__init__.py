@@ -8,6 +8,8 @@ Measuring, judging and reporting are separate steps over saved samples, so that 
 or reported again without being measured again.
 """
 
-__all__ = ["__version__"]
+from harness.hookspecs import hookimpl
+
+__all__ = ["__version__", "hookimpl"]
 
 __version__ = "0.1.0"

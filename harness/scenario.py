@@ -7,6 +7,7 @@ here sends, measures or judges.
 
 import dataclasses
 import enum
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -68,16 +69,15 @@ class Phase:
     name: str
     arrivals: Arrivals
     requests: int | None = None
-    duration_s: float | None = None
+    duration_s: Number | None = None
     measured: bool = True
 
     def __post_init__(self) -> None:
         """Refuse a phase of no or of two extents."""
         if (self.requests is None) == (self.duration_s is None):
             raise UsageError(f"phase {self.name!r}: give either requests or duration_s, got both or neither")
-        if (self.requests is not None and self.requests < 1) or (
-            self.duration_s is not None and not self.duration_s > 0
-        ):
+        extent = self.requests if self.requests is not None else self.duration_s
+        if not isinstance(extent, Ref) and not (extent is not None and 0 < extent < math.inf):
             raise UsageError(f"phase {self.name!r}: its extent must be positive")
 
 

@@ -2,6 +2,9 @@
 
 import os
 import sys
+import threading
+from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
@@ -15,6 +18,9 @@ USAGE_ERROR = 2
 
 def main() -> int:
     """Return the exit status: 0 after a stop, 1 after a failed start, 2 for wrong settings."""
+    if sys.flags.safe_path:
+        # Last instead of first: a model factory may stand in the working directory, and a folder called service too.
+        sys.path.append(str(Path.cwd()))
     try:
         settings = load_settings(os.environ, sys.argv[1:])
         configure_logging(settings.log_format)
@@ -26,5 +32,16 @@ def main() -> int:
         return USAGE_ERROR
 
 
+def leave(status: int) -> NoReturn:
+    """End the process, also while a thread is still in PyTorch: loading a model, or in a batch beyond the drain time.
+
+    Such a thread can neither be interrupted nor be waited for, and the interpreter's own end under it can crash.
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -30,12 +30,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings: None reads them from the environment, as for ``uvicorn --factory service.app:create_app``.
 
     Raises:
-        ConfigurationError: a setting is wrong, or this is one of several worker processes.
+        ConfigurationError: a setting is wrong, or this is a worker process.
     """
     if multiprocessing.parent_process() is not None:
         raise ConfigurationError(
-            "this is one of several worker processes; one process owns the model and its batches, so start it with one "
-            "worker, and more replicas where more is needed"
+            "this process was started by another, as uvicorn's --workers and --reload do; one process owns the model "
+            "and its batches, so start it with one worker, and more replicas where more is needed"
         )
     service = Service(settings or load_settings(os.environ))
 
@@ -95,10 +95,13 @@ def _add_errors(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        text = str(error.detail)
+        path, text = request.url.path, str(error.detail)
         if error.status_code == 404:
-            service.metrics.count(Outcome.UNKNOWN_PATH, 0.0)
-            text = f"there is nothing at {request.url.path}; POST /predict is the model, /docs says more"
+            service.metrics.count(Outcome.UNKNOWN_PATH)
+            text = f"there is nothing at {path}; POST /predict is the model, /docs says more"
+        elif error.status_code == 405:
+            service.metrics.count(Outcome.BAD_INPUT)
+            text = f"{path} does not take {request.method}, only {(error.headers or {}).get('Allow')}"
         return JSONResponse({"error": text}, status_code=error.status_code, headers=error.headers)
 
 

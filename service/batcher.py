@@ -94,14 +94,14 @@ class Batcher:
 
     def _run(self, batch: list[Ticket]) -> None:
         start_s = self._clock()
-        outcomes: Sequence[Result | ModelFailure]
         try:
             outcomes = self._compute([ticket.item for ticket in batch])
-        except Exception:  # noqa: BLE001 - logged, and answered to each
+            ended = list(zip(batch, outcomes, strict=True))
+        except BaseException:  # noqa: BLE001 - logged, and answered to each; a SystemExit, too, would end this thread
             # Inference answers a model's errors itself, so this is a fault of ours; the thread has to live on.
             self._log.exception("a batch failed outside the model", batch_size=len(batch))
-            outcomes = [ModelFailure("the service failed on this request")] * len(batch)
+            ended = [(ticket, ModelFailure("the service failed on this request")) for ticket in batch]
         elapsed_s = self._clock() - start_s
-        for ticket, outcome in zip(batch, outcomes, strict=True):
+        for ticket, outcome in ended:
             ticket.computed_s = elapsed_s
             ticket.outcome = outcome

@@ -8,6 +8,7 @@ moment. A lone request is never delayed. With a window, the executor waits for c
 request's arrival, and no longer once the batch is full.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,7 @@ class Ticket:
         computed_s: seconds that its batch took, None before it has run.
         batch_size: requests in its batch, 0 before.
         outcome: its result or its error, None before its end.
+        ended: what its owner waits for; nothing here touches it.
     """
 
     __slots__ = ("batch_size", "bound_s", "computed_s", "deadline_s", "ended", "item", "outcome", "queued_s")
@@ -86,7 +88,7 @@ class Ticket:
         self.computed_s: float | None = None
         self.batch_size = 0
         self.outcome: Any = None
-        self.ended: Any = None  # called once with the ticket, by the batcher
+        self.ended: Any = None
 
 
 class BatchQueue:
@@ -113,10 +115,7 @@ class BatchQueue:
                 "the service is stopping and takes no new requests; send this one to another replica"
             )
         if len(self._waiting) >= self.policy.queue_capacity:
-            raise QueueFull(
-                f"{len(self._waiting)} requests wait already, and at most {self.policy.queue_capacity} may "
-                "(TAILGATE_QUEUE_CAPACITY); try again later"
-            )
+            raise QueueFull(len(self._waiting), self.policy.queue_capacity)
         self._waiting.append(ticket)
 
     def withdraw(self, ticket: Ticket) -> bool:
@@ -136,21 +135,34 @@ class BatchQueue:
         Returns:
             The tickets that leave the queue now, and how long to wait where none is bound to a batch.
         """
-        expired = [
-            ticket for ticket in self._waiting if ticket.deadline_s is not None and ticket.deadline_s <= now_s
-        ]
-        for ticket in expired:
-            self._waiting.remove(ticket)
-            ticket.outcome = Expired("the request's deadline passed while it waited in the queue")
+        expired, next_deadline_s = self._expire(now_s)
         oldest_s = self._waiting[0].queued_s if self._waiting else None
         decision = next_batch(self.policy, len(self._waiting), oldest_s, now_s, closed=self.closed)
         if isinstance(decision, Wait):
+            if decision.until_s is not None:  # a deadline within the window is answered when it passes
+                decision = Wait(min(decision.until_s, next_deadline_s))
             return expired, decision
         batch = [self._waiting.popleft() for _ in range(decision.size)]
         for ticket in batch:
             ticket.bound_s = now_s
             ticket.batch_size = decision.size
         return expired + batch, None
+
+    def _expire(self, now_s: float) -> tuple[list[Ticket], float]:
+        """Take out what is late; return it, and the next deadline of what stays, infinity for none."""
+        expired: list[Ticket] = []
+        next_deadline_s = math.inf
+        for ticket in self._waiting:
+            if ticket.deadline_s is None:
+                continue
+            if ticket.deadline_s <= now_s:
+                ticket.outcome = Expired("the request's deadline passed while it waited in the queue")
+                expired.append(ticket)
+            else:
+                next_deadline_s = min(next_deadline_s, ticket.deadline_s)
+        if expired:
+            self._waiting = deque(ticket for ticket in self._waiting if ticket.outcome is None)
+        return expired, next_deadline_s
 
     def close(self) -> None:
         """Accept nothing more; what waits will still be taken."""

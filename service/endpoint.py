@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from service import protocol
 from service.batching import Ticket
 from service.errors import BadInput, Outcome, RequestError, TooLarge
@@ -55,7 +57,7 @@ class Head:
             if name == b"content-type":
                 content_type = value.decode("latin-1")
             elif name == b"content-length":
-                length = int(value)
+                length = _bytes(value)
             elif name == b"content-encoding" and value.lower() != b"identity":
                 raise BadInput(
                     f"Content-Encoding: {value.decode('latin-1')!r} is not decoded; send the body as it is"
@@ -63,6 +65,12 @@ class Head:
             elif name == b"x-request-timeout-ms":
                 timeout_s = _milliseconds(value)
         return cls(content_type, length, timeout_s)
+
+
+def _bytes(value: bytes) -> int:
+    if not value.isdigit():
+        raise BadInput(f"Content-Length: expected a number, got {value.decode('latin-1')!r}")
+    return int(value)
 
 
 def _milliseconds(value: bytes) -> float:
@@ -107,6 +115,7 @@ class PredictEndpoint:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._log = structlog.get_logger("tailgate.endpoint")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -114,25 +123,25 @@ class PredictEndpoint:
         service = self._service
         service.in_flight += 1
         try:
+            error: RequestError | None = None
             try:
                 body = await self._predict(scope, receive, stages)
-                status, outcome, extra = 200, Outcome.OK, None
-            except RequestError as error:
-                body, status, outcome, extra = (
-                    protocol.answer_error(error),
-                    error.status,
-                    error.outcome,
-                    error,
-                )
+            except RequestError as refusal:
+                error = refusal
             except ClientGone:
                 service.metrics.count(Outcome.CANCELLED, time.perf_counter() - stages.start_s)
                 return
             except asyncio.CancelledError:
                 service.metrics.count(Outcome.CANCELLED, time.perf_counter() - stages.start_s)
                 raise
+            except Exception:  # noqa: BLE001 - a fault of ours, logged; the client is answered all the same
+                self._log.exception("the service failed on a request")
+                error = RequestError("the service failed on this request")
+            if error is not None:
+                body = protocol.answer_error(error)
             total_s = time.perf_counter() - stages.start_s
-            service.metrics.count(outcome, total_s)
-            await _answer(send, status, body, stages.header(total_s), extra)
+            service.metrics.count(Outcome.OK if error is None else error.outcome, total_s)
+            await _answer(send, body, stages.header(total_s), error)
         finally:
             service.in_flight -= 1
             service.settle()
@@ -240,7 +249,7 @@ def _too_large(size: int, limit: int) -> TooLarge:
     )
 
 
-async def _answer(send: Send, status: int, body: bytes, timing: bytes, error: RequestError | None) -> None:
+async def _answer(send: Send, body: bytes, timing: bytes, error: RequestError | None) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
@@ -250,5 +259,6 @@ async def _answer(send: Send, status: int, body: bytes, timing: bytes, error: Re
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
     if error is not None and error.status == TooLarge.status:
         headers.append((b"connection", b"close"))  # the rest of the body is not worth reading
+    status = 200 if error is None else error.status
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

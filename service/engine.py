@@ -15,6 +15,7 @@ import torch
 
 from service import __version__, precision
 from service.accelerator import gpu_gauges
+from service.errors import ConfigurationError
 from service.executor import EagerExecutor
 from service.graph import GraphOutput, ServedGraph
 from service.inference import Inference
@@ -40,14 +41,12 @@ class Engine:
         inference: run by the batcher's thread.
         served: what the protocol has to know.
         facts: for metadata and the info metric.
-        batch_seconds: measured seconds of a batch, by its size, ascending.
         gauges: reads the gauges of precision and accelerator.
     """
 
     inference: Inference
     served: Served
     facts: dict[str, str]
-    batch_seconds: dict[int, float]
     gauges: Callable[[], Iterable[Gauge]]
 
 
@@ -84,12 +83,16 @@ def build_engine(settings: Settings) -> Engine:
     }
     milliseconds = {size: round(seconds * 1e3, 2) for size, seconds in batch_seconds.items()}
     log.info("engine", **facts, keeps_freed_memory=kept, batch_ms=milliseconds)
-    log.info("precision", largest_error=f"{parity.largest_error:.2g}", top1_agreement=parity.top1_agreement)
+    log.info(
+        "precision",
+        largest_error=f"{parity.largest_error:.2g}",
+        top1_agreement=parity.top1_agreement,
+        inputs=parity.inputs,
+    )
     return Engine(
         inference=Inference(executor),
         served=Served(model.name, model.item, model.labels, model.image),
         facts=facts,
-        batch_seconds=batch_seconds,
         gauges=_gauges(parity, device),
     )
 
@@ -113,8 +116,7 @@ def _build_executor(
     inputs = torch.from_numpy(np.stack(examples[:PARITY_INPUTS]))
     dtype = precision.DTYPES[chosen]
     reference = ServedGraph(model, model.module, torch.float32, settings.top_k).eval()
-    with torch.inference_mode():
-        expected: GraphOutput = reference(inputs)
+    expected = _first_run(model, reference, inputs)
     with torch.no_grad():
         folded = fold_batch_norm(model.module, reference.prepare(inputs[:2]))
     body = copy.deepcopy(folded).to(dtype) if chosen != "fp32" else folded
@@ -123,11 +125,30 @@ def _build_executor(
     return executor, precision.compare(executor.run(examples[:PARITY_INPUTS]), expected)
 
 
+def _first_run(model: Model, graph: ServedGraph, inputs: torch.Tensor) -> GraphOutput:
+    """Run the model as it came, and hold what it returns against what it says of itself."""
+    try:
+        with torch.inference_mode():
+            result: GraphOutput = graph(inputs.clone())
+    except Exception as error:
+        raise ConfigurationError(
+            f"TAILGATE_MODEL: {model.name} fails on a batch of {len(inputs)} inputs {model.item}: {error!r}"
+        ) from error
+    labels = [len(model.labels)] if model.labels else ["…"]
+    shape = list(result.outputs.shape)
+    if shape[:1] != [len(inputs)] or (model.labels and shape[1:] != labels):
+        raise ConfigurationError(
+            f"TAILGATE_MODEL: {model.name} returned {shape} for a batch of {len(inputs)} inputs, "
+            f"expected {[len(inputs), *labels]}"
+        )
+    return result
+
+
 def _warm_up(executor: EagerExecutor, examples: Sequence[Item]) -> dict[int, float]:
     """Run every bucket a few times; return the median seconds of each."""
     sizes = sorted({2**power for power in range(len(examples).bit_length())} | {len(examples)})
     seconds = {}
-    for size in (size for size in sizes if size <= len(examples)):
+    for size in sizes:
         elapsed = []
         for _ in range(WARM_UP_RUNS):
             start_s = time.perf_counter()

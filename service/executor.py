@@ -41,4 +41,9 @@ class EagerExecutor:
             row[...] = item
         with torch.inference_mode():
             batch = self._host[: len(items)].to(self._device, non_blocking=True)
-            return GraphOutput(*(part.cpu() for part in self._graph(batch)))
+            return GraphOutput(*(self._own(part.cpu()) for part in self._graph(batch)))
+
+    def _own(self, part: torch.Tensor) -> torch.Tensor:
+        """Copy what a model has passed through: the next batch overwrites the buffer while answers are written."""
+        shared = part.untyped_storage().data_ptr() == self._host.untyped_storage().data_ptr()
+        return part.clone() if shared else part

@@ -1,7 +1,6 @@
 """A photograph's bytes to the model's pixels. Runs in the decoding threads, never on the event loop."""
 
 import io
-import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from service.models.spec import ImageInput
 
 # Formats that browsers and cameras send; the others of Pillow are more parser than use.
 FORMATS = ("JPEG", "PNG", "WEBP")
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp")
 
 
@@ -24,21 +24,26 @@ def decode_image(body: bytes, target: ImageInput, max_pixels: int) -> NDArray[np
         Unsupported: another format.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a damaged tag is no reason to refuse, nor to fill the log
-            image = Image.open(io.BytesIO(body), formats=FORMATS)
-            if image.width * image.height > max_pixels:
-                raise TooLarge(
-                    f"the image has {image.width} x {image.height} pixels, and at most {max_pixels} are taken "
-                    "(TAILGATE_MAX_IMAGE_PIXELS)"
-                )
-            return _fit(image, target)
+        image = Image.open(io.BytesIO(body), formats=FORMATS)
+        _limit(image, max_pixels)
+        return _fit(image, target)
+    except (TooLarge, MemoryError):
+        raise
     except UnidentifiedImageError:
         raise Unsupported(f"the body is not an image in any of {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError as error:
         raise TooLarge(f"the image is too large: {error}") from None
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
+    except Exception as error:  # noqa: BLE001 - damage leads Pillow's parsers into errors of any type
         raise BadInput(f"the image is damaged: {error}") from None
+
+
+def _limit(image: Image.Image, max_pixels: int) -> None:
+    """Refuse what the header alone says is too large."""
+    if image.width * image.height > max_pixels:
+        raise TooLarge(
+            f"the image has {image.width} x {image.height} pixels, and at most {max_pixels} are taken "
+            "(TAILGATE_MAX_IMAGE_PIXELS)"
+        )
 
 
 def _fit(image: Image.Image, target: ImageInput) -> NDArray[np.uint8]:
@@ -56,5 +61,5 @@ def _fit(image: Image.Image, target: ImageInput) -> NDArray[np.uint8]:
     side = target.size / scale
     left, top = (upright.width - side) / 2, (upright.height - side) / 2
     box = (left, top, left + side, top + side)
-    resized = upright.resize((target.size, target.size), Image.Resampling.BICUBIC, box=box)
+    resized = upright.resize((target.size, target.size), RESAMPLING[target.resampling], box=box)
     return np.asarray(resized)

@@ -24,15 +24,17 @@ class Inference:
         """Return a result or an error for each item, in their order."""
         try:
             output = self._executor.run(items)
+            rows = zip(
+                items,
+                output.outputs.numpy(),
+                output.probabilities.tolist(),
+                output.classes.tolist(),
+                strict=True,
+            )
+            return [Result(*row) for _, *row in rows]
         except Exception as error:  # noqa: BLE001 - a model may raise anything, and must not take its batch along
             if len(items) > 1:
                 half = len(items) // 2
                 return self.run(items[:half]) + self.run(items[half:])
             self._log.error("the model failed on an item", error=repr(error))
             return [ModelFailure("the model failed on this input")]
-        return [
-            Result(*row)
-            for row in zip(
-                output.outputs.numpy(), output.probabilities.tolist(), output.classes.tolist(), strict=True
-            )
-        ]

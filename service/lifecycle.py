@@ -6,15 +6,16 @@ Live at once, ready only after warm-up. On a stop it refuses new requests, finis
 import asyncio
 import contextlib
 import enum
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
 from service.batcher import Batcher
 from service.batching import BatchPolicy, Ticket
-from service.errors import ConfigurationError, Unavailable
+from service.errors import ConfigurationError, QueueFull, Unavailable
 from service.metrics import Gauge, Metrics
 from service.protocol import Served
 from service.settings import Settings, available_processors
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAX_DECODE_THREADS = 8
+# A batch that still runs after the drain; the process ends without it.
+JOIN_TIMEOUT_S = 2.0
 
 
 class Phase(enum.Enum):
@@ -37,7 +40,7 @@ class Phase(enum.Enum):
 
 
 class Service:
-    """One model behind one queue. All methods are called on the event loop.
+    """One model behind one queue. All methods but ``stop`` are called on the event loop.
 
     Attributes:
         settings: as read at start.
@@ -58,6 +61,7 @@ class Service:
         self.engine: Engine | None = None
         self._batcher: Batcher | None = None
         self._decoders: ThreadPoolExecutor | None = None
+        self._decoding = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._nothing_in_flight = asyncio.Event()
         self._log = structlog.get_logger("tailgate.lifecycle")
@@ -66,7 +70,7 @@ class Service:
         """Load and warm up in a thread, then become ready; a failure is kept in ``failure``."""
         self._loop = asyncio.get_running_loop()
         try:
-            engine = await asyncio.to_thread(_build, self.settings)
+            engine = await _in_thread(_build, self.settings)
         except Exception as error:  # noqa: BLE001 - whatever it is, the service must say it and stop
             self.phase, self.failure = Phase.FAILED, error
             expected = isinstance(error, ConfigurationError)
@@ -113,9 +117,21 @@ class Service:
             self._batcher.withdraw(ticket)
 
     async def offload(self, function: Callable[..., T], *arguments: object) -> T:
-        """Run work of more than some microseconds in the decoding threads."""
+        """Run work of more than some microseconds in the decoding threads.
+
+        Raises:
+            QueueFull: as many requests as may wait for these threads or in the queue already.
+        """
         assert self._decoders is not None
-        return await asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)
+        assert self._batcher is not None
+        waiting = self._decoding + self._batcher.waiting
+        if waiting >= self.settings.queue_capacity:
+            raise QueueFull(waiting, self.settings.queue_capacity)
+        self._decoding += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)
+        finally:
+            self._decoding -= 1
 
     def settle(self) -> None:
         """Note that a request has ended."""
@@ -140,10 +156,10 @@ class Service:
         return True
 
     def stop(self) -> None:
-        """End the threads; accepted requests are finished first."""
+        """End the threads; called when the drain is over, so that only a batch may run for which nobody waits."""
         if self._batcher is not None:
             self._batcher.close()
-            self._batcher.join(self.settings.drain_timeout_s)
+            self._batcher.join(JOIN_TIMEOUT_S)
         if self._decoders is not None:
             self._decoders.shutdown(wait=False, cancel_futures=True)
         if self.phase is not Phase.FAILED:
@@ -177,6 +193,21 @@ class Service:
         yield Gauge("in_flight", "Requests being read, waiting, computed or answered.", self.in_flight)
         if self.engine is not None:
             yield from self.engine.gauges()
+
+
+async def _in_thread(function: Callable[[Settings], T], settings: Settings) -> T:
+    """Run what may take minutes in a thread that a stop need not wait for, as it would for the event loop's own."""
+    done: Future[T] = Future()
+    done.set_running_or_notify_cancel()
+
+    def work() -> None:
+        try:
+            done.set_result(function(settings))
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+            done.set_exception(error)
+
+    threading.Thread(target=work, name="tailgate-build", daemon=True).start()
+    return await asyncio.wrap_future(done)
 
 
 def _build(settings: Settings) -> "Engine":

@@ -112,10 +112,11 @@ class Metrics(Collector):
         """Return the exposition in Prometheus's text format."""
         return generate_latest(self._registry)
 
-    def count(self, outcome: Outcome, elapsed_s: float) -> None:
-        """Count a request that is about to end."""
+    def count(self, outcome: Outcome, elapsed_s: float | None = None) -> None:
+        """Count a request that is about to end; None for one that never reached the endpoint."""
         self.requests[outcome] += 1
-        self.request[outcome].observe(elapsed_s)
+        if elapsed_s is not None:
+            self.request[outcome].observe(elapsed_s)
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric; called by the registry at each scrape."""

@@ -19,7 +19,11 @@ async def single_file(content_type: str, body: bytes | bytearray) -> tuple[str, 
         yield bytes(body)
 
     try:
-        form = await MultiPartParser(Headers({"content-type": content_type}), stream(), max_files=1).parse()
+        parser = MultiPartParser(Headers({"content-type": content_type}), stream(), max_files=1)
+        parser.spool_max_size = (
+            len(body) + 1
+        )  # it is in memory already, and need not go through a file on disk
+        form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
         raise BadInput(f"the multipart form cannot be read: {getattr(error, 'message', error)}") from None
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]

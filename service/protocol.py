@@ -127,7 +127,11 @@ def _numbers(inputs: Any, spec: TensorSpec) -> NDArray[Any]:
         limits = np.iinfo(spec.dtype.name)
         if not np.all((given >= limits.min) & (given <= limits.max) & (given == np.floor(given))):
             raise WrongShape(f"inputs: expected whole numbers from {limits.min} to {limits.max} for {spec}")
-    return given.astype(spec.dtype)
+    with np.errstate(over="ignore"):
+        numbers = given.astype(spec.dtype)
+    if spec.dtype.kind == "f" and not np.all(np.isfinite(numbers)):
+        raise WrongShape(f"inputs: a number among them is too large for {spec.dtype}")
+    return numbers
 
 
 def answer_labels(result: Result, served: Served) -> bytes:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 
 import structlog
 import uvicorn
@@ -33,36 +33,35 @@ class Server(uvicorn.Server):
         yield
 
 
-def bind(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
     """Return the listening socket: the inherited one, or a new one.
 
     Raises:
         ConfigurationError: the address cannot be had.
     """
-    if settings.fd is not None:
+    with contextlib.ExitStack() as on_failure:
         try:
-            return socket.socket(fileno=settings.fd)
+            if settings.fd is not None:
+                where = f"TAILGATE_FD: cannot listen on descriptor {settings.fd}"
+                listener = on_failure.enter_context(socket.socket(fileno=settings.fd))
+            else:
+                where = f"TAILGATE_HOST, TAILGATE_PORT: cannot listen on {settings.host}:{settings.port}"
+                family, kind, _, _, address = socket.getaddrinfo(
+                    settings.host, settings.port, type=socket.SOCK_STREAM
+                )[0]
+                listener = on_failure.enter_context(socket.socket(family, kind))
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
+            listener.listen(BACKLOG)
         except OSError as error:
-            raise ConfigurationError(
-                f"TAILGATE_FD: descriptor {settings.fd} is not an open socket: {error}"
-            ) from None
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM
-        )[0]
-        listener = socket.socket(family, kind)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        raise ConfigurationError(
-            f"TAILGATE_HOST, TAILGATE_PORT: cannot listen on {settings.host}:{settings.port}: {error}"
-        ) from None
+            raise ConfigurationError(f"{where}: {error}") from None
+        on_failure.pop_all()
     return listener
 
 
 def run(settings: Settings) -> int:
     """Serve until a signal; return the exit status: 0 after a stop, 1 after a failed start."""
-    listener = bind(settings)
+    listener = listen(settings)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -74,7 +73,7 @@ def run(settings: Settings) -> int:
         log_config=None,
         server_header=False,
         backlog=BACKLOG,
-        timeout_keep_alive=int(settings.keep_alive_s),
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
     )
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
@@ -82,30 +81,34 @@ def run(settings: Settings) -> int:
 
 
 async def serve(server: uvicorn.Server, service: Service, listener: socket.socket) -> int:
-    """Serve until a signal or a failed start, then drain and close."""
-    stop = asyncio.Event()
+    """Serve until a signal or a failed start, then drain and close; a second signal ends the drain."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
         if stop.is_set():
-            server.force_exit = True  # the second signal means it
+            server.force_exit = True
+            hurry.set()
         stop.set()
 
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, on_signal)
-    listener.listen(BACKLOG)
     host, port = listener.getsockname()[:2]
-    structlog.get_logger("tailgate.server").info(
-        "listening", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs"
-    )
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    structlog.get_logger("tailgate.server").info("listening", url=url, docs=f"{url}/docs")
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    stopping = asyncio.create_task(stop.wait())
-    failing = asyncio.create_task(service.failed.wait())
-    await asyncio.wait({serving, stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
-    if service.phase is not Phase.FAILED and not serving.done():
-        await service.drain()
+    await _first(serving, stop.wait(), service.failed.wait())
+    if stop.is_set():
+        await _first(service.drain(), hurry.wait())
     server.should_exit = True
     await serving
-    stopping.cancel()
-    failing.cancel()
-    return 1 if service.phase is Phase.FAILED else 0
+    return 0 if stop.is_set() and service.phase is not Phase.FAILED else 1
+
+
+async def _first(*awaitables: Awaitable[object]) -> None:
+    """Wait for the first of several, and cancel those that were made for this call."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task, awaitable in zip(tasks, awaitables, strict=True):
+        if task is not awaitable:
+            task.cancel()

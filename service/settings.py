@@ -5,6 +5,7 @@ derived from this declaration. Settings are read once, at start.
 """
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.errors import ConfigurationError
 
@@ -27,10 +28,10 @@ Precision = Literal["fp32", "fp16", "bf16", "auto"]
 
 
 class Settings(BaseSettings):
-    """All settings, with their defaults."""
+    """Each option can stand in the environment as well: --max-batch-size as TAILGATE_MAX_BATCH_SIZE."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", frozen=True, cli_kebab_case=True, cli_avoid_json=True
+        extra="forbid", frozen=True, allow_inf_nan=False, cli_kebab_case=True, cli_avoid_json=True
     )
 
     host: str = Field(
@@ -69,7 +70,9 @@ class Settings(BaseSettings):
         description="milliseconds that the oldest request may wait for company; 0: never waits",
     )
     queue_capacity: int = Field(
-        256, ge=1, description="requests waiting, at most; one more is refused with 429"
+        256,
+        ge=1,
+        description="requests that wait to be decoded or computed, at most; one more is refused with 429",
     )
 
     device: Device = Field("auto", description="cpu, cuda, or auto: cuda where there is one")
@@ -94,8 +97,13 @@ class Settings(BaseSettings):
     )
 
     max_body_bytes: int = Field(16 * 2**20, ge=1, description="bytes of a request's body, at most")
-    max_image_pixels: int = Field(50_000_000, ge=1, description="pixels of an image before scaling, at most")
-    keep_alive_s: float = Field(75.0, gt=0, description="seconds that an idle connection is kept")
+    max_image_pixels: int = Field(
+        50_000_000,
+        ge=1,
+        le=178_956_970,  # where Pillow itself refuses
+        description="pixels of an image before scaling, at most",
+    )
+    keep_alive_s: int = Field(75, ge=1, description="seconds that an idle connection is kept")
     drain_timeout_s: float = Field(
         30.0, ge=0, description="seconds after SIGTERM in which accepted requests may finish"
     )
@@ -128,9 +136,25 @@ class Settings(BaseSettings):
     @classmethod
     def _numbers(cls, value: str) -> str:
         for part in filter(None, value.split(",")):
-            if not 0 < float(part) < float("inf"):
-                raise ValueError(f"every objective must be a positive number of milliseconds, got {part!r}")
+            try:
+                objective = float(part)
+            except ValueError:
+                objective = math.nan
+            if not 0 < objective < math.inf:
+                raise ValueError(f"expected positive numbers with commas between, {part!r} is none")
         return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what :func:`load_settings` gives and nothing else: it reads the environment, once."""
+        return (init_settings,)
 
     @property
     def model_threads(self) -> int:
@@ -156,7 +180,7 @@ def load_settings(
     """Read settings from ``environment``, then ``arguments``, then ``overrides``; the later wins.
 
     Args:
-        environment: usually ``os.environ``.
+        environment: usually ``os.environ``; an empty variable counts as unset.
         arguments: command line without the program's name; ``--help`` prints and raises SystemExit(0).
         **overrides: values set in code.
 
@@ -166,7 +190,7 @@ def load_settings(
     given = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() in Settings.model_fields
+        if value and name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() in Settings.model_fields
     }
     try:
         if arguments is not None:
@@ -200,14 +224,15 @@ def _explain(error: ValidationError) -> str:
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
     """Return a warning for each ``TAILGATE_*`` variable that no setting reads, with the nearest name."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = [name.upper() for name in Settings.model_fields]
     warnings = []
     for name in sorted(names):
-        if not name.startswith(PREFIX) or name in known or KUBERNETES_LINK.match(name):
+        bare = name.removeprefix(PREFIX)
+        if bare == name or bare in known or KUBERNETES_LINK.match(name):
             continue
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(bare, known, n=1)
         warnings.append(
-            f"{name} is not a setting and is ignored" + (f"; did you mean {near[0]}?" if near else "")
+            f"{name} is not a setting and is ignored" + (f"; did you mean {PREFIX}{near[0]}?" if near else "")
         )
     return warnings
 

@@ -138,6 +138,6 @@ def load() -> Model:
         module=module,
         weights=f"trained on ImageNet ({path.name})",
         # (x - 127) / 128 over bytes, written for pixels in 0..1.
-        image=ImageInput(224, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
+        image=ImageInput(224, crop=1.0, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
         labels=tuple(MobileNet_V3_Small_Weights.DEFAULT.meta["categories"]),
     )

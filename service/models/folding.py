@@ -5,7 +5,7 @@ folded form answers differently, is served as it came.
 """
 
 import torch
-from torch import fx, nn
+from torch import nn
 from torch.fx.experimental.optimization import fuse
 
 # Folding reorders sums: FP32 results move in the last digits, never more than this share of the largest output.
@@ -21,12 +21,14 @@ def fold_batch_norm(module: nn.Module, example: torch.Tensor) -> nn.Module:
     """
     if not any(isinstance(child, nn.modules.batchnorm._BatchNorm) for child in module.modules()):  # noqa: SLF001
         return module
-    try:
-        folded = fuse(module)
-    except (fx.proxy.TraceError, TypeError, AttributeError, RuntimeError, NotImplementedError, KeyError):
-        return module
-    with torch.inference_mode():
-        before, after = module(example), folded(example)
+    # Not inference_mode: the folded weights would be inference tensors, on which channels-last conversion fails.
+    with torch.no_grad():
+        before = module(example)
+        try:
+            folded = fuse(module)
+            after = folded(example)
+        except Exception:  # noqa: BLE001 - tracing runs the model's code on stand-ins, on which it may fail in any way
+            return module
     if not isinstance(before, torch.Tensor) or before.shape != after.shape:
         return module
     error = (before - after).abs().max() / before.abs().max().clamp_min(1e-12)

@@ -28,6 +28,10 @@ def load_model(settings: Settings) -> Model:
         ConfigurationError: there is no such model, or its weights do not fit or cannot be had.
     """
     name = settings.model
+    if settings.weights_sha256 is not None and existing_file(settings.weights or "") is None:
+        raise ConfigurationError(
+            "TAILGATE_WEIGHTS_SHA256: there is no weights file that it could be held against"
+        )
     if name == "demo":
         model = demo.load()
     elif name.startswith(TORCHVISION):
@@ -44,10 +48,12 @@ def load_model(settings: Settings) -> Model:
 
 def _with_settings(model: Model, settings: Settings) -> Model:
     """Apply the weights file and the input size, which mean the same for every kind of model."""
-    if settings.weights is not None and not model.name.startswith(TORCHVISION):
+    if settings.weights is not None and not settings.model.startswith(TORCHVISION):
         path = existing_file(settings.weights)
         if path is None:
-            raise ConfigurationError(f"TAILGATE_WEIGHTS: there is no file {settings.weights!r}")
+            raise ConfigurationError(
+                f"TAILGATE_WEIGHTS: {settings.model} takes a file, and there is none at {settings.weights!r}"
+            )
         apply_state(model.module, read_state(path, settings.weights_sha256), path.name)
         model = dataclasses.replace(model, weights=path.name)
     if settings.input_size is not None:
@@ -68,13 +74,9 @@ def _from_torchvision(name: str, settings: Settings) -> Model:
             + (f"; did you mean {near[0]!r}?" if near else "")
         )
     published = zoo.get_model_weights(name)
-    labels = tuple(published.DEFAULT.meta["categories"])
+    chosen = published.DEFAULT
     torch.manual_seed(settings.seed)
-    module, source, image = (
-        zoo.get_model(name, weights=None),
-        f"random (seed {settings.seed})",
-        ImageInput(224),
-    )
+    module, source = zoo.get_model(name, weights=None), f"random (seed {settings.seed})"
     wanted = settings.weights or RANDOM
     path = existing_file(wanted)
     if path is not None:
@@ -85,7 +87,14 @@ def _from_torchvision(name: str, settings: Settings) -> Model:
         source = f"{chosen} of torchvision"
     recipe = chosen.transforms()
     size, resize = recipe.crop_size[0], recipe.resize_size[0]
-    image = ImageInput(size, crop=size / resize, mean=tuple(recipe.mean), std=tuple(recipe.std))
+    image = ImageInput(
+        size,
+        crop=size / resize,
+        mean=tuple(recipe.mean),
+        std=tuple(recipe.std),
+        resampling="bicubic" if recipe.interpolation.value == "bicubic" else "bilinear",
+    )
+    labels = tuple(chosen.meta["categories"])
     return Model(name=TORCHVISION + name, module=module, weights=source, image=image, labels=labels)
 
 
@@ -109,7 +118,7 @@ def _from_factory(name: str, settings: Settings) -> Model:
     module_name, _, attribute = name.partition(":")
     try:
         factory = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(f"TAILGATE_MODEL: cannot import {name!r}: {error}") from None
     if not callable(factory):
         raise ConfigurationError(

@@ -1,7 +1,7 @@
 """A model as the service sees it: what one item looks like on the way in and what it means on the way out."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -38,12 +38,14 @@ class ImageInput:
         crop: share of the scaled shorter side that the model sees.
         mean: per channel (red, green, blue), of pixels in 0..1.
         std: per channel, of pixels in 0..1.
+        resampling: ``bilinear`` or ``bicubic``, as the model was trained.
     """
 
     size: int
     crop: float = 0.875
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    resampling: Literal["bilinear", "bicubic"] = "bilinear"
 
     @property
     def spec(self) -> TensorSpec:

@@ -37,8 +37,8 @@ def read_state(path: Path, sha256: str | None = None) -> Mapping[str, torch.Tens
         raise ConfigurationError(f"weights {path.name}: not a readable weights file: {error}") from None
     except Exception as error:  # noqa: BLE001 - weights_only raises pickle errors of many kinds
         raise ConfigurationError(
-            f"weights {path.name}: holds more than tensors, and is refused since loading it could run code "
-            f"({type(error).__name__}); save module.state_dict(), or convert it to safetensors"
+            f"weights {path.name}: either not a file of PyTorch's, or it holds more than tensors and loading it could run "
+            f"code ({type(error).__name__}); save module.state_dict(), or convert it to safetensors"
         ) from None
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]

@@ -1,0 +1,65 @@
+# Everything runs in .venv, which the first target that needs it makes. tox.ini runs the same command lines.
+
+BIN := .venv/bin
+EXTRAS := service,demo,dev
+READY := .venv/.ready
+
+# For the caller to set, in the environment or on the command line:
+PYTHON ?=
+INSTALLER ?=
+PERF_ARGS ?=
+UNIT_ARGS ?=
+
+export PYTHON INSTALLER EXTRAS
+unexport PYTHONHOME PYTHONPATH # they would mix another environment into .venv
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help gate smoke test lint type imports unit bench constraints clean
+
+help: ## this list
+	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  PERF_ARGS='--perf-scenario steady'   further options of pytest, for gate and smoke"
+	@echo "  UNIT_ARGS='-k histogram'             the same for unit and test"
+	@echo "  PYTHON=/path/to/python3.12           the interpreter that .venv is made from"
+	@echo "  INSTALLER='uv pip install'           install with uv, which shares its downloads with tox"
+
+gate: $(READY) ## set up, start the service, load it, judge p95 and p99 against their budgets
+	$(BIN)/python -m pytest -m perf $(PERF_ARGS)
+
+smoke: $(READY) ## the gate in short: fails on what is broken, not on what is slow
+	$(BIN)/python -m pytest -m perf --perf-profile smoke --perf-enforce measurement $(PERF_ARGS)
+
+test: lint type imports unit ## set up, then all checks and tests
+
+lint: $(READY) ## style and format
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+type: $(READY) ## static types
+	$(BIN)/python -m mypy
+
+imports: $(READY) ## which package may import which
+	$(BIN)/lint-imports
+
+unit: $(READY) ## the tests, without load
+	$(BIN)/python -m pytest $(UNIT_ARGS)
+
+bench: ## how to run each benchmark
+	@ls benchmarks/*.py >/dev/null 2>&1 || echo "There is no benchmark yet: they will stand in benchmarks/, one file each."
+	@for file in benchmarks/*.py; do test ! -e "$$file" || echo "  $(BIN)/python $$file --help"; done
+
+constraints: $(READY) ## take the newest releases and write them to constraints.txt (PyTorch stays)
+	$(BIN)/python -m pip freeze | grep -E '^torch(vision)?==' > .venv/held.txt
+	INSTALLER='$(BIN)/python -m pip install --upgrade --upgrade-strategy eager' CONSTRAINTS=.venv/held.txt .ci/setup
+	$(BIN)/python .ci/constraints.py $(EXTRAS) > .venv/constraints.txt
+	mv .venv/constraints.txt constraints.txt
+	touch $(READY)
+
+clean: ## remove .venv, tox's environments, build outputs and caches; measurements in .perf stay
+	rm -rf .venv .tox build dist *.egg-info .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt .ci/setup
+	@.ci/setup

@@ -1,0 +1,137 @@
+"""A latency histogram as the server counted it, and what can honestly be said of its quantiles.
+
+Built from a differenced scrape; read by the measures of the server's side. Between two bucket edges a histogram knows
+nothing, so a quantile is an *interval*: the bucket that holds its order statistic. The confidence interval of
+:mod:`harness.statistics` is carried over by ranks: its lower rank gives the lower edge of that rank's bucket, its upper
+rank the upper edge of its own. Rounding to edges only ever widens.
+
+Where an edge stands exactly on the limit nothing is lost: "the upper edge is within the limit" and "the binomial test
+over the requests counted above the limit rejects" are one statement, as they are for raw samples. A bucket (a, b] holds
+values *above* a, so its lower end is given as the next float above a, which is on the far side of a limit at a.
+"""
+
+import bisect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness import statistics
+from harness.errors import MeasurementError
+from harness.scrape import ServerDelta
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts of non-negative values by bucket.
+
+    Attributes:
+        edges: ascending upper edges, each inside its bucket; the last is +inf.
+        cumulative: values at or below each edge; the last is the total.
+        total_s: the values' sum; None where the server does not give it.
+    """
+
+    edges: tuple[float, ...]
+    cumulative: tuple[int, ...]
+    total_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse buckets that contradict each other."""
+        if not self.edges or self.edges[-1] != math.inf:
+            raise MeasurementError(f"a histogram needs a +Inf bucket, its edges are {self.edges}")
+        if len(self.edges) != len(self.cumulative) or list(self.edges) != sorted(set(self.edges)):
+            raise MeasurementError(f"a histogram needs one count for each ascending edge, got {self.edges}")
+        if list(self.cumulative) != sorted(self.cumulative) or self.cumulative[0] < 0:
+            raise MeasurementError(f"a histogram's cumulative counts must not fall, got {self.cumulative}")
+
+    @property
+    def n(self) -> int:
+        """Return the number of values: the +Inf bucket, which is read in one with the others, unlike ``_count``."""
+        return self.cumulative[-1]
+
+    def bucket(self, rank: int) -> statistics.Interval:
+        """Return the ends of the bucket that holds the ``rank``-th smallest value, counted from 1.
+
+        The lower end is the least value that the bucket can hold; an upper end of None is the +Inf bucket's.
+        """
+        if not 1 <= rank <= self.n:
+            raise MeasurementError(f"a histogram of {self.n} values has no value of rank {rank}")
+        index = bisect.bisect_left(self.cumulative, rank)
+        low = 0.0 if index == 0 else math.nextafter(self.edges[index - 1], math.inf)
+        high = self.edges[index]
+        return statistics.Interval(low, None if high == math.inf else high)
+
+    def quantile_bucket(self, share: float) -> statistics.Interval:
+        """Return the bucket that holds the sample quantile; both ends None when the histogram is empty."""
+        if self.n == 0:
+            return statistics.Interval(None, None)
+        return self.bucket(statistics.point_rank(self.n, share))
+
+    def quantile_point(self, share: float) -> float | None:
+        """Interpolate the sample quantile linearly within its bucket, as Prometheus does, for display only.
+
+        None when the histogram is empty or the quantile lies above the last finite edge.
+        """
+        if self.n == 0:
+            return None
+        rank = statistics.point_rank(self.n, share)
+        low, high = self.bucket(rank)
+        if low is None or high is None:
+            return None
+        index = self.edges.index(high)
+        below = self.cumulative[index - 1] if index else 0
+        return low + (high - low) * (rank - below) / (self.cumulative[index] - below)
+
+    def quantile_interval(self, share: float, confidence: float) -> statistics.Interval:
+        """Return an interval that holds the order-statistic interval of the quantile, each end on a bucket's."""
+        ranks = statistics.quantile_ranks(self.n, share, confidence)
+        return statistics.Interval(
+            None if ranks.low is None else self.bucket(ranks.low).low,
+            None if ranks.high is None else self.bucket(ranks.high).high,
+        )
+
+
+def from_delta(delta: ServerDelta, name: str) -> Histogram:
+    """Take one histogram out of a differenced scrape, summed over its labels.
+
+    Raises:
+        MeasurementError: it is not there, or its label sets have different edges.
+    """
+    counts: dict[tuple[tuple[str, str], ...], dict[float, float]] = {}
+    for series, increase in delta.increases.items():
+        if series.name == f"{name}_bucket":
+            labels = dict(series.labels)
+            try:
+                edge = float(labels.pop("le"))
+            except (KeyError, ValueError) as error:
+                raise MeasurementError(f"{series} is a bucket whose label le is not an edge") from error
+            counts.setdefault(tuple(labels.items()), {})[edge] = increase
+    if not counts:
+        raise MeasurementError(f"the metrics hold no histogram {name!r}")
+    edges = {tuple(sorted(buckets)) for buckets in counts.values()}
+    if len(edges) > 1:
+        raise MeasurementError(
+            f"the histogram {name!r} has other edges under other labels: they cannot be summed"
+        )
+    common = edges.pop()
+    cumulative = tuple(round(sum(buckets[edge] for buckets in counts.values())) for edge in common)
+    return Histogram(common, cumulative, delta.total(f"{name}_sum"))
+
+
+def merge(histograms: Sequence[Histogram]) -> Histogram:
+    """Add histograms of several phases.
+
+    Raises:
+        MeasurementError: there is none, or their edges differ.
+    """
+    if len({histogram.edges for histogram in histograms}) != 1:
+        raise MeasurementError(
+            f"histograms can be added when they have the same edges; got {len(histograms)} of differing ones"
+        )
+    sums = [histogram.total_s for histogram in histograms]
+    return Histogram(
+        histograms[0].edges,
+        tuple(
+            sum(column) for column in zip(*(histogram.cumulative for histogram in histograms), strict=True)
+        ),
+        None if None in sums else math.fsum(value for value in sums if value is not None),
+    )

@@ -1,0 +1,17 @@
+"""The load generator: sends a plan's requests on time, from a process of its own, and records each one.
+
+::
+
+    Generator (this process)  ── plan, settings on disk ──▶  python -m harness.load DIRECTORY
+        run_phase(i)          ── {"run": i} ──▶ stdin        Sender: Pacer → Pool → Connection → Recorder
+        PhaseReport           ◀── {"event": "done", …} ──    samples.bin, written as requests end
+
+The load is open loop: requests leave at their intended times, whatever the server does. The generator says how late
+it was itself, and judges nothing: whether a lag matters is decided by those who read the report.
+"""
+
+from harness.load.generator import Generator
+from harness.load.report import PhaseReport
+from harness.load.settings import LoadSettings, TimerMode
+
+__all__ = ["Generator", "LoadSettings", "PhaseReport", "TimerMode"]

@@ -1,0 +1,74 @@
+"""The generator's own process: ``python -m harness.load DIRECTORY``.
+
+It reads plan and settings from the directory, prints ``{"event": "ready"}``, and for each line ``{"run": i}`` on
+its standard input runs phase i and prints ``{"event": "done", …}``. The end of standard input is the end of the
+process, even in the middle of a phase: it cannot outlive its parent, however that dies. What is wrong is said in
+``{"event": "error", "message": …}``.
+"""
+
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from harness.errors import HarnessError, LoadError
+from harness.load.files import SAMPLES, SETTINGS
+from harness.load.recorder import Recorder
+from harness.load.report import encode_report
+from harness.load.sender import OrphanedError, Sender
+from harness.load.settings import LoadSettings, read_settings
+from harness.plan import read_plan
+
+
+def main(directory: Path) -> int:
+    """Serve the parent's commands until it closes standard input; return the exit status."""
+    try:
+        settings = read_settings(directory / SETTINGS)
+        _bind(settings)
+        recorder = Recorder(directory / SAMPLES)
+        try:
+            sender = Sender(read_plan(directory), settings, recorder, lifeline=sys.stdin.fileno())
+            sender.warm_up()
+            _obey(sender)
+        except OrphanedError:
+            return 0
+        finally:
+            recorder.close()
+    except HarnessError as error:
+        _say("error", {"message": str(error)})
+        return 1
+    return 0
+
+
+def _bind(settings: LoadSettings) -> None:
+    if settings.processor is None:
+        return
+    try:
+        os.sched_setaffinity(0, {settings.processor})
+    except OSError as error:
+        raise LoadError(
+            f"cannot run the generator on processor {settings.processor}: {error.strerror}; "
+            f"it may use {sorted(os.sched_getaffinity(0))}"
+        ) from error
+
+
+def _obey(sender: Sender) -> None:
+    # What stands now stays until the end: no collection needs to look at it again, and none may stop the clock.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    _say("ready", {})
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as commands:
+        while line := commands.readline():
+            _say("done", encode_report(sender.run_phase(orjson.loads(line)["run"])))
+
+
+def _say(event: str, values: dict[str, Any]) -> None:
+    os.write(sys.stdout.fileno(), orjson.dumps({"event": event, **values}) + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

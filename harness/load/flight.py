@@ -1,0 +1,43 @@
+"""A request on its way: from the moment it is due until it is recorded."""
+
+from typing import TYPE_CHECKING
+
+from harness.load.server_timing import UNTOLD, Stages
+
+if TYPE_CHECKING:
+    from harness.load.connection import Connection
+
+
+class Flight:
+    """What is known of one request so far; times in nanoseconds, 0 for not yet."""
+
+    __slots__ = (
+        "bytes_received",
+        "carrier",
+        "connection",
+        "dispatched_ns",
+        "ended",
+        "first_byte_ns",
+        "intended_ns",
+        "payload",
+        "request",
+        "sent_ns",
+        "stages",
+        "stale_retries",
+        "status",
+    )
+
+    def __init__(self, request: int, payload: int, intended_ns: int, dispatched_ns: int) -> None:
+        self.request = request
+        self.payload = payload
+        self.intended_ns = intended_ns
+        self.dispatched_ns = dispatched_ns
+        self.sent_ns = 0
+        self.first_byte_ns = 0
+        self.bytes_received = 0
+        self.connection = 0
+        self.carrier: Connection | None = None  # while it is on one
+        self.status = 0
+        self.stale_retries = 0
+        self.stages: Stages = UNTOLD
+        self.ended = False  # recorded, and to be passed over wherever it still stands in a queue

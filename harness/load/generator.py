@@ -1,0 +1,174 @@
+"""The parent's side of the load generator: start it, run a phase, take the samples, leave nothing behind."""
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from harness.errors import LoadError
+from harness.load.files import LOG, SAMPLES, SETTINGS
+from harness.load.report import PhaseReport, decode_report
+from harness.load.request import encode_request
+from harness.load.settings import LoadSettings, write_settings
+from harness.plan import Plan, write_plan
+from harness.samples import Samples, read_samples
+
+# For interpreter, imports and first connections on a busy machine.
+_READY_S = 60.0
+# Beyond the moment at which the generator must have stopped by its own rules.
+_MARGIN_S = 15.0
+# A generator that was asked to leave flushes its records and goes; after so long it is killed.
+_LEAVE_S = 2.0
+_LOG_TAIL_BYTES = 2_000
+
+
+class Generator:
+    """A running load generator, as a context manager; leaving it ends the process, whatever happened.
+
+    Not thread-safe. ``KeyboardInterrupt`` may arrive at any time: records written so far stay in the directory.
+
+    Args:
+        plan: what to send.
+        settings: how, and where to.
+        directory: for plan, settings, log and samples; made if missing.
+    """
+
+    def __init__(self, plan: Plan, settings: LoadSettings, directory: Path) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unread = b""
+
+    def __enter__(self) -> Self:
+        """Start the process and wait until its first connections stand.
+
+        Raises:
+            UsageError: a payload cannot be sent as an HTTP request.
+            LoadError: the generator did not start, or cannot reach the server.
+        """
+        for payload in self._plan.payloads:
+            encode_request(payload, self._settings)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        write_plan(self._plan, self._directory)
+        write_settings(self._settings, self._directory / SETTINGS)
+        try:
+            self._process = self._start()
+            self._expect("ready", _READY_S)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the process."""
+        self._end()
+
+    def run_phase(self, index: int) -> PhaseReport:
+        """Send one phase of the plan and wait until nothing of it is in flight.
+
+        Raises:
+            LoadError: the generator died, or did not end in its time.
+        """
+        phase = self._plan.phases[index]
+        process = self._running()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(orjson.dumps({"run": index}) + b"\n")
+            process.stdin.flush()
+        except OSError as error:
+            raise self._failure("is gone") from error
+        limit_s = float(phase.offsets_ns[-1]) / 1e9 + self._settings.timeout_s + self._settings.grace_s
+        return decode_report(self._expect("done", limit_s + _MARGIN_S))
+
+    def samples(self) -> Samples:
+        """Return the samples recorded so far, ordered by phase and request.
+
+        Raises:
+            MeasurementError: there are none.
+        """
+        return read_samples(self._directory / SAMPLES)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with (self._directory / LOG).open("wb") as log:
+            return subprocess.Popen(
+                # -P: a folder called harness in the working directory must not take our place.
+                [sys.executable, "-P", "-m", "harness.load", str(self._directory)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                # numpy's linear algebra starts a thread for each processor, which this process never needs.
+                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                # Ctrl-C goes to the parent alone, which closes the lifeline.
+                start_new_session=True,
+            )
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise LoadError("the load generator is not running; use it inside its with block")
+        return self._process
+
+    def _expect(self, event: str, within_s: float) -> dict[str, Any]:
+        """Return the values of the next event, which must be the one named."""
+        line = self._read_line(time.monotonic() + within_s)
+        if line is None:
+            raise self._failure(f"said nothing for {within_s:.0f} s, waiting for {event!r}")
+        if not line:
+            raise self._failure("died")
+        values: dict[str, Any] = orjson.loads(line)
+        said = values.pop("event")
+        if said == "error":
+            raise LoadError(f"the load generator: {values['message']}")
+        if said != event:
+            raise self._failure(f"said {said!r}, expected {event!r}")
+        return values
+
+    def _read_line(self, deadline_s: float) -> bytes | None:
+        """Return the next line; empty when the process closed its output, None at the deadline."""
+        process = self._running()
+        assert process.stdout is not None
+        while b"\n" not in self._unread:
+            remaining_s = deadline_s - time.monotonic()
+            if remaining_s <= 0 or not select.select([process.stdout], (), (), remaining_s)[0]:
+                return None
+            piece = os.read(process.stdout.fileno(), 65536)
+            if not piece:
+                return b""
+            self._unread += piece
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
+
+    def _failure(self, what: str) -> LoadError:
+        """End the process and return an error that quotes the end of its log."""
+        process = self._running()
+        self._end()
+        tail = (self._directory / LOG).read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
+        return LoadError(
+            f"the load generator {what} (exit status {process.returncode}); its log ends:\n{tail or '(empty)'}"
+        )
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            # The end of its standard input asks it to leave; where it is gone already, there is nobody to ask.
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_LEAVE_S)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()

@@ -1,0 +1,108 @@
+"""What the generator says of itself after a phase: facts for others to judge the measurement by."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from harness.load.settings import TimerMode
+from harness.samples import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How late the generator took requests up, in seconds after their intended times.
+
+    It is the generator's own fault: the wait for a connection is not in it. Requests meant for one instant follow
+    each other by the time that it takes to send one.
+    """
+
+    p50_s: float
+    p99_s: float
+    max_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseReport:
+    """One phase as the generator ran it.
+
+    Attributes:
+        phase: its index.
+        name: its name.
+        outcomes: requests by outcome; all outcomes are there.
+        start_ns: CLOCK_MONOTONIC at the phase's time 0.
+        end_ns: when nothing was in flight any more.
+        lag: of all its requests.
+        wall_s: from before the first request until nothing was in flight.
+        busy_s: of these, with something to do; in the rest it waited, asleep or spinning.
+        cpu_s: processor time that it used, spinning included.
+        run_delay_s: time that it was ready to run and another had the processor; None if the kernel keeps no count.
+        connections_opened: during the phase.
+        connections_lost_idle: closed by the server while idle.
+        stale_retries: requests moved from a dead connection to another before anything was sent.
+        waited_requests: requests that found no idle connection.
+        timer: how it waited.
+        processor: the one that it was bound to, or None.
+    """
+
+    phase: int
+    name: str
+    outcomes: Mapping[Outcome, int]
+    start_ns: int
+    end_ns: int
+    lag: Lag
+    wall_s: float
+    busy_s: float
+    cpu_s: float
+    run_delay_s: float | None
+    connections_opened: int
+    connections_lost_idle: int
+    stale_retries: int
+    waited_requests: int
+    timer: TimerMode
+    processor: int | None
+
+    @property
+    def requests(self) -> int:
+        """Requests sent or tried: all that the plan has for the phase."""
+        return sum(self.outcomes.values())
+
+    @property
+    def ok(self) -> int:
+        """Requests with a good answer."""
+        return self.outcomes[Outcome.OK]
+
+    @property
+    def failed(self) -> int:
+        """Requests that ended in any other way."""
+        return self.requests - self.ok
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the time in which the generator had something to do; near 1, it was the bottleneck."""
+        return self.busy_s / self.wall_s
+
+
+def lag_of(lags_ns: NDArray[np.int64]) -> Lag:
+    """Summarise the lags of a phase's requests, shape (n,), n at least 1; quantiles are observed values."""
+    p50, p99 = np.quantile(lags_ns, (0.5, 0.99), method="inverted_cdf") / 1e9
+    return Lag(float(p50), float(p99), float(lags_ns.max() / 1e9))
+
+
+def encode_report(report: PhaseReport) -> dict[str, Any]:
+    """Return a report as JSON values."""
+    values: dict[str, Any] = orjson.loads(orjson.dumps(report, option=orjson.OPT_NON_STR_KEYS))
+    values["outcomes"] = {outcome.name: count for outcome, count in report.outcomes.items()}
+    return values
+
+
+def decode_report(values: Mapping[str, Any]) -> PhaseReport:
+    """Return the report that :func:`encode_report` encoded."""
+    fields = dict(values)
+    fields["outcomes"] = {Outcome[name]: count for name, count in fields["outcomes"].items()}
+    fields["lag"] = Lag(**fields["lag"])
+    fields["timer"] = TimerMode(fields["timer"])
+    return PhaseReport(**fields)

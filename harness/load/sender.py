@@ -1,0 +1,202 @@
+"""Sends the phases of a plan: each request at its intended time, each given up when its time is over.
+
+Open loop: what the server does moves no intended time. The sender owns the schedule and the deadlines; the pool owns
+the connections; the recorder writes what became of each request. All of it is one thread and one loop, since a
+second thread would only take turns with the first.
+"""
+
+import gc
+import os
+import select
+import time
+from collections import Counter, deque
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import LoadError
+from harness.load.connection import resolve_endpoint
+from harness.load.flight import Flight
+from harness.load.pacer import Pacer
+from harness.load.pool import Pool
+from harness.load.recorder import Recorder
+from harness.load.report import PhaseReport, lag_of
+from harness.load.request import encode_request
+from harness.load.settings import LoadSettings
+from harness.plan import Plan
+from harness.samples import Outcome
+
+# Before a phase's time 0: connections that died since the last phase are noticed and replaced.
+_LEAD_NS = 20_000_000
+_WARM_UP_NS = 10_000_000_000
+
+# Requests that are due go out in rows of so many, and what came back is read in between.
+_ROW = 8
+
+# Records are written when a chunk is full, and in quiet moments so long after the last time.
+_FLUSH_NS = 250_000_000
+_QUIET_NS = 2_000_000
+
+_RUN_DELAY = Path("/proc/self/schedstat")
+
+
+class OrphanedError(Exception):
+    """The process that asked for the load is gone."""
+
+
+class Sender:
+    """Runs the phases of one plan against one server.
+
+    Args:
+        plan: what to send.
+        settings: how, and where to.
+        recorder: takes each request's record.
+        lifeline: a descriptor that becomes readable when the parent has gone; None for none.
+    """
+
+    def __init__(
+        self, plan: Plan, settings: LoadSettings, recorder: Recorder, lifeline: int | None = None
+    ) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._recorder = recorder
+        self._lifeline = lifeline
+        self._pacer = Pacer(settings.effective_timer)
+        requests = [encode_request(payload, settings) for payload in plan.payloads]
+        self._pool = Pool(self._pacer.epoll, resolve_endpoint(settings), settings, requests, self._record)
+        if lifeline is not None:
+            self._pacer.epoll.register(lifeline, select.EPOLLIN)
+        self._phase = 0
+        self._flights: deque[Flight] = deque()
+        self._in_flight = 0
+        self._outcomes: Counter[Outcome] = Counter()
+        self._stale_retries = 0
+
+    def warm_up(self) -> None:
+        """Open the first connections.
+
+        Raises:
+            LoadError: the server does not take them.
+        """
+        self._pacer.sharpen()
+        for _ in range(self._settings.connections_warm):
+            self._pool.open()
+        give_up_ns = time.monotonic_ns() + _WARM_UP_NS
+        while self._pool.connecting and time.monotonic_ns() < give_up_ns:
+            self._serve(give_up_ns)
+        if self._pool.connecting or self._pool.connect_error:
+            why = self._pool.connect_error or f"no answer within {_WARM_UP_NS / 1e9:g} s"
+            raise LoadError(f"cannot connect to {self._settings.host}:{self._settings.port}: {why}")
+
+    def run_phase(self, index: int) -> PhaseReport:
+        """Send one phase, and return when nothing of it is in flight."""
+        phase = self._plan.phases[index]
+        self._phase = index
+        self._outcomes.clear()
+        self._stale_retries = 0
+        opened, lost, waited = self._pool.opened, self._pool.lost_idle, self._pool.waited
+        # What the last phase left behind goes now, so that no collection falls into this one.
+        gc.collect()
+        self._pacer.idle_ns = 0
+        cpu_s, delay_s, began_ns = time.process_time(), _run_delay_s(), time.monotonic_ns()
+        start_ns = began_ns + _LEAD_NS
+        lags_ns = np.zeros(phase.offsets_ns.size, np.int64)
+        self._send_all(start_ns, phase.offsets_ns.data, phase.payloads.data, lags_ns.data)
+        end_ns = time.monotonic_ns()
+        cpu_s = time.process_time() - cpu_s
+        delay_end_s = _run_delay_s()
+        self._recorder.flush()
+        return PhaseReport(
+            phase=index,
+            name=phase.name,
+            outcomes={outcome: self._outcomes[outcome] for outcome in Outcome},
+            start_ns=start_ns,
+            end_ns=end_ns,
+            lag=lag_of(lags_ns),
+            wall_s=(end_ns - began_ns) / 1e9,
+            busy_s=(end_ns - began_ns - self._pacer.idle_ns) / 1e9,
+            cpu_s=cpu_s,
+            run_delay_s=None if delay_s is None or delay_end_s is None else delay_end_s - delay_s,
+            connections_opened=self._pool.opened - opened,
+            connections_lost_idle=self._pool.lost_idle - lost,
+            stale_retries=self._stale_retries,
+            waited_requests=self._pool.waited - waited,
+            timer=self._settings.effective_timer,
+            processor=self._settings.processor,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.close()
+        self._pacer.close()
+
+    def _send_all(
+        self,
+        start_ns: int,
+        offsets_ns: memoryview,
+        payloads: memoryview,
+        lags_ns: memoryview,
+    ) -> None:
+        count, request = len(offsets_ns), 0
+        timeout_ns = int(self._settings.timeout_s * 1e9)
+        stop_ns = start_ns + offsets_ns[-1] + int(self._settings.grace_s * 1e9)
+        flush_ns = start_ns
+        while request < count or self._in_flight:
+            now_ns = time.monotonic_ns()
+            row_end = min(request + _ROW, count)
+            while request < row_end and (intended_ns := start_ns + offsets_ns[request]) <= now_ns:
+                flight = Flight(request, payloads[request], intended_ns, now_ns)
+                lags_ns[request] = now_ns - intended_ns
+                self._flights.append(flight)
+                self._in_flight += 1
+                self._pool.submit(flight)
+                request += 1
+                now_ns = time.monotonic_ns()
+            until_ns = min(self._expire(now_ns, timeout_ns, stop_ns), stop_ns)
+            if request < count:
+                until_ns = min(until_ns, start_ns + offsets_ns[request])
+            if now_ns - flush_ns > _FLUSH_NS and until_ns - now_ns > _QUIET_NS:
+                self._recorder.flush()
+                flush_ns = now_ns
+            if request < count or self._in_flight:
+                self._serve(until_ns)
+        self._flights.clear()
+
+    def _expire(self, now_ns: int, timeout_ns: int, stop_ns: int) -> int:
+        """Give up what is overdue, and return when the next request will be.
+
+        Requests stand in the order of their intended times, so only the first can be overdue.
+        """
+        while self._flights:
+            flight = self._flights[0]
+            deadline_ns = min(flight.intended_ns + timeout_ns, stop_ns)
+            if not flight.ended:
+                if deadline_ns > now_ns:
+                    return deadline_ns
+                self._record(flight, Outcome.TIMEOUT, now_ns)
+                self._pool.cancel(flight)
+            self._flights.popleft()
+        return stop_ns
+
+    def _serve(self, until_ns: int) -> None:
+        for descriptor, events in self._pacer.wait(until_ns):
+            if descriptor == self._lifeline:
+                if not os.read(descriptor, 4096):
+                    raise OrphanedError
+            else:
+                self._pool.serve(descriptor, events)
+
+    def _record(self, flight: Flight, outcome: Outcome, done_ns: int) -> None:
+        flight.ended = True
+        self._in_flight -= 1
+        self._outcomes[outcome] += 1
+        self._stale_retries += flight.stale_retries
+        self._recorder.append(self._phase, flight, outcome, done_ns)
+
+
+def _run_delay_s() -> float | None:
+    """Return how long this process has waited for a processor so far (Linux, scheduler statistics, field 2)."""
+    try:
+        return int(_RUN_DELAY.read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return None

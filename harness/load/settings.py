@@ -1,0 +1,84 @@
+"""Where and how the generator sends; what it sends stands in the plan."""
+
+import dataclasses
+import enum
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from harness.errors import UsageError
+
+
+class TimerMode(enum.Enum):
+    """How the generator waits for the next intended time."""
+
+    SPIN = "spin"  # sleeps, then polls through the last stretch: for a processor of its own
+    SLEEP = "sleep"  # sleeps until the moment, and leaves the processor to others
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSettings:
+    """How to reach the server, and the generator's own limits.
+
+    Attributes:
+        host: name or address of the server.
+        port: its TCP port.
+        tls: speak TLS.
+        ca_file: certificates to trust in place of the system's; None for the system's.
+        connections_max: most connections open at once; requests beyond wait, and the wait is their latency.
+        connections_warm: opened before the first phase.
+        timeout_s: a request without a complete answer so long after its intended time is a TIMEOUT.
+        grace_s: a phase ends at most so long after its last intended time; what is open then is a TIMEOUT too.
+        processor: the one to run on; None for any.
+        timer: how to wait; None for SPIN where a processor is given and SLEEP where not.
+        headers: sent with every request, beside the payload's own.
+        server_timing: read the stages that the server tells in Server-Timing.
+    """
+
+    host: str
+    port: int
+    tls: bool = False
+    ca_file: str | None = None
+    connections_max: int = 256
+    connections_warm: int = 8
+    timeout_s: float = 10.0
+    grace_s: float = 10.0
+    processor: int | None = None
+    timer: TimerMode | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    server_timing: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse limits that no run could keep."""
+        for name in ("timeout_s", "grace_s"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise UsageError(f"load: {name} must be finite and above 0, got {getattr(self, name)}")
+        if not 1 <= self.connections_warm <= self.connections_max:
+            raise UsageError(
+                f"load: connections_warm must be from 1 to connections_max ({self.connections_max}), "
+                f"got {self.connections_warm}"
+            )
+        if not 0 < self.port < 65536:
+            raise UsageError(f"load: port must be from 1 to 65535, got {self.port}")
+
+    @property
+    def effective_timer(self) -> TimerMode:
+        """The mode that the generator runs in."""
+        if self.timer is not None:
+            return self.timer
+        return TimerMode.SLEEP if self.processor is None else TimerMode.SPIN
+
+
+def write_settings(settings: LoadSettings, path: Path) -> None:
+    """Write settings as JSON."""
+    path.write_bytes(orjson.dumps(settings, option=orjson.OPT_INDENT_2))
+
+
+def read_settings(path: Path) -> LoadSettings:
+    """Read what :func:`write_settings` wrote."""
+    fields = orjson.loads(path.read_bytes())
+    fields["headers"] = tuple((name, value) for name, value in fields["headers"])
+    fields["timer"] = None if fields["timer"] is None else TimerMode(fields["timer"])
+    return dataclasses.replace(LoadSettings("", 1), **fields)

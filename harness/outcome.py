@@ -1,0 +1,69 @@
+"""What a verdict does to a test: the options of the run decide, the verdict itself is not touched."""
+
+from dataclasses import dataclass
+
+from harness.faults import Cause
+from harness.options import Enforce, GateSettings, OnInconclusive
+from harness.results import ScenarioResult
+from harness.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class TestOutcome:
+    """Whether the test fails, and what it says.
+
+    Attributes:
+        fails: it does.
+        text: why, or what was let pass and by which option; empty where there is nothing to say.
+    """
+
+    __test__ = False  # pytest: a value, and no test
+
+    fails: bool
+    text: str
+
+
+def outcome_of(result: ScenarioResult, settings: GateSettings) -> TestOutcome:
+    """Decide what a scenario's verdict does to its test.
+
+    INVALID and FAIL fail. INCONCLUSIVE does what ``--perf-inconclusive`` says. With ``--perf-enforce=measurement`` only
+    a broken measurement fails: the speed of the machine, and its noise, are reported.
+    """
+    text = explain(result)
+    if result.verdict is Verdict.PASS:
+        return TestOutcome(fails=False, text="")
+    if settings.enforce == Enforce.MEASUREMENT.value:
+        broken = result.verdict is Verdict.INVALID and _broken(result)
+        return TestOutcome(broken, text if broken else f"{text}\nnot enforced (--perf-enforce=measurement)")
+    if result.verdict is not Verdict.INCONCLUSIVE:
+        return TestOutcome(fails=True, text=text)
+    match OnInconclusive(settings.inconclusive):
+        case OnInconclusive.FAIL:
+            return TestOutcome(fails=True, text=text)
+        case OnInconclusive.WARN:
+            return TestOutcome(fails=False, text=f"WARNING: {text}\nlet pass (--perf-inconclusive=warn)")
+        case OnInconclusive.PASS:
+            return TestOutcome(fails=False, text=f"{text}\nlet pass (--perf-inconclusive=pass)")
+
+
+def _broken(result: ScenarioResult) -> bool:
+    """Tell whether the record itself is broken, rather than disturbed by noise."""
+    if any(fault.cause is Cause.INTEGRITY for fault in result.faults):
+        return True
+    invalid = [item for item in result.criteria if item.verdict is Verdict.INVALID]
+    # No fault and nothing judged: nothing was measured.
+    return not result.criteria or any(item.reason.startswith(Cause.INTEGRITY.value) for item in invalid)
+
+
+def explain(result: ScenarioResult) -> str:
+    """Return the verdict, then a line for each fault and for each criterion that does not hold."""
+    lines = [f"{result.verdict.value}: scenario {result.name}, seed {result.seed}"]
+    lines += [f"  {fault.cause.value}: {fault.text}" for fault in result.faults]
+    if not result.faults:
+        lines += [
+            f"  {item.verdict.value}  {item.reason}"
+            for item in result.criteria
+            if item.verdict is not Verdict.PASS
+        ]
+    lines.append(f"  reproduce: {result.reproduce}")
+    return "\n".join(lines)

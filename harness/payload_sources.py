@@ -1,0 +1,98 @@
+"""Where payloads come from: photographs of the scikit-image package, random pixels, or files."""
+
+import io
+import mimetypes
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import UsageError
+from harness.payload import Payload
+
+# Photographs of real things, of different sizes; those of scikit-image that are micrographs or patterns are left out.
+PHOTOS = (
+    "chelsea.png",
+    "coffee.png",
+    "rocket.jpg",
+    "astronaut.png",
+    "motorcycle_left.png",
+    "hubble_deep_field.jpg",
+)
+JPEG_QUALITY = 90
+OCTETS = "application/octet-stream"
+DEFAULT_SIDE = 224
+PIXEL_PAYLOADS = 8
+
+
+def built_in_payloads(source: str) -> Sequence[Payload] | None:
+    """Return the payloads of ``photos``, ``pixels:SIDE``, ``file:PATH`` or ``dir:PATH``; None for another source.
+
+    Raises:
+        UsageError: the source is known, and what it names is not there.
+    """
+    kind, _, argument = source.partition(":")
+    match kind:
+        case "photos":
+            return photographs()
+        case "pixels":
+            return pixels(argument)
+        case "file":
+            return [file_payload(Path(argument))]
+        case "dir":
+            paths = sorted(path for path in Path(argument).expanduser().glob("*") if path.is_file())
+            return [file_payload(path) for path in paths]
+        case _:
+            return None
+
+
+def photographs() -> Sequence[Payload]:
+    """Return scikit-image's photographs as JPEG, as a camera or a browser would send them.
+
+    Raises:
+        UsageError: the package is not installed.
+    """
+    try:
+        import skimage  # noqa: PLC0415 - an extra
+        from PIL import Image  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the photographs come with an extra: pip install 'tailgate[demo]' ({error.name})"
+        ) from None
+    folder = Path(skimage.__file__).parent / "data"
+    payloads = []
+    for name in PHOTOS:
+        stream = io.BytesIO()
+        with Image.open(folder / name) as image:
+            image.convert("RGB").save(stream, "JPEG", quality=JPEG_QUALITY)
+        payloads.append(Payload(Path(name).stem, stream.getvalue(), "image/jpeg"))
+    return payloads
+
+
+def pixels(argument: str) -> Sequence[Payload]:
+    """Return seeded random pixels, side × side × 3 bytes, for a service that takes its model's input as bytes.
+
+    Raises:
+        UsageError: the side is not a positive number.
+    """
+    if argument and not argument.isdecimal():
+        raise UsageError(f"payloads pixels:SIDE: expected a number of pixels, got {argument!r}")
+    side = int(argument or DEFAULT_SIDE)
+    rng = np.random.default_rng(0)
+    return [
+        Payload(f"pixels-{index}", rng.integers(0, 256, (side, side, 3), dtype=np.uint8).tobytes(), OCTETS)
+        for index in range(PIXEL_PAYLOADS)
+    ]
+
+
+def file_payload(path: Path) -> Payload:
+    """Return a file's bytes, with the content type that its name suggests.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        body = path.expanduser().read_bytes()
+    except OSError as error:
+        raise UsageError(f"payloads file:PATH: cannot read {path}: {error.strerror}") from None
+    return Payload(path.name, body, mimetypes.guess_type(path.name)[0] or OCTETS)

@@ -1,0 +1,196 @@
+"""What will be sent, and when: a scenario's arrivals and payloads, drawn from one seed before the run.
+
+A plan is made from a resolved scenario, and the load generator reads it from disk: the same seed gives the
+same plan, byte for byte. Each phase draws from a stream of its own, so that changing one phase moves no other.
+Nothing here sends, and nothing here knows where to.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from harness.arrivals import Trace
+from harness.errors import LoadError, UsageError
+from harness.payload import Payload
+from harness.scenario import Phase, Ref, Scenario, refs
+
+HEADER = "plan.json"
+SCHEDULE = "schedule.bin"
+BODIES = "bodies.bin"
+FORMAT = 1
+
+# One intended request on disk.
+_INTENT = np.dtype([("offset_ns", "<i8"), ("payload", "<u2")])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedPhase:
+    """The requests of one phase.
+
+    Attributes:
+        name: the phase's name.
+        offsets_ns: shape (requests,), int64, ascending: intended send times from the phase's start.
+        payloads: shape (requests,), uint16: index into the plan's payloads.
+    """
+
+    name: str
+    offsets_ns: NDArray[np.int64]
+    payloads: NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What one run of a scenario sends.
+
+    Attributes:
+        scenario: its name.
+        seed: what every draw came from.
+        phases: in the scenario's order.
+        payloads: those that the phases refer to, by index.
+    """
+
+    scenario: str
+    seed: int
+    phases: tuple[PlannedPhase, ...]
+    payloads: tuple[Payload, ...]
+
+
+def draw_plan(scenario: Scenario, payloads: Sequence[Payload], seed: int) -> Plan:
+    """Draw the plan of a resolved scenario.
+
+    Raises:
+        UsageError: a number is still open, no payload fits, or a law of arrival refuses its parameters.
+    """
+    if still_open := refs(scenario.phases):
+        raise UsageError(f"scenario {scenario.name!r}: resolve {sorted(still_open)} before planning")
+    chosen = _choose(scenario, payloads)
+    streams = np.random.SeedSequence(seed).spawn(len(scenario.phases))
+    phases = tuple(
+        _draw_phase(phase, chosen, stream) for phase, stream in zip(scenario.phases, streams, strict=True)
+    )
+    return Plan(scenario.name, seed, phases, chosen)
+
+
+def _choose(scenario: Scenario, payloads: Sequence[Payload]) -> tuple[Payload, ...]:
+    """Return the payloads that the scenario names, in its order, or all."""
+    by_name = {payload.name: payload for payload in payloads}
+    if len(by_name) < len(payloads):
+        raise UsageError(f"payload names must be unique, got {[payload.name for payload in payloads]}")
+    names = scenario.payloads if scenario.payloads is not None else tuple(by_name)
+    if missing := [name for name in names if name not in by_name]:
+        raise UsageError(
+            f"scenario {scenario.name!r}: there is no payload {missing[0]!r}; there are {sorted(by_name)}"
+        )
+    chosen = tuple(by_name[name] for name in names)
+    if not 1 <= len(chosen) <= np.iinfo(np.uint16).max:
+        raise UsageError(f"scenario {scenario.name!r}: needs 1 to 65535 payloads, got {len(chosen)}")
+    for payload in chosen:
+        if not (np.isfinite(payload.weight) and payload.weight >= 0):
+            raise UsageError(f"payload {payload.name!r}: its weight must be 0 or more, got {payload.weight}")
+    if not any(payload.weight for payload in chosen):
+        raise UsageError(f"scenario {scenario.name!r}: all its payloads have weight 0")
+    return chosen
+
+
+def _draw_phase(phase: Phase, payloads: tuple[Payload, ...], stream: np.random.SeedSequence) -> PlannedPhase:
+    """Draw times and payloads from two streams, so that a change of the one leaves the other."""
+    assert not isinstance(phase.duration_s, Ref)  # draw_plan has refused what is still open
+    for_times, for_payloads = stream.spawn(2)
+    times_s = phase.arrivals.draw(
+        np.random.default_rng(for_times), requests=phase.requests, duration_s=phase.duration_s
+    )
+    if times_s.size == 0:
+        raise UsageError(
+            f"phase {phase.name!r}: {phase.arrivals} gives no request within {phase.duration_s} s"
+        )
+    if (np.diff(times_s) < 0).any() or not np.isfinite(times_s).all() or times_s[0] < 0:
+        raise UsageError(f"phase {phase.name!r}: {phase.arrivals} gives times that do not ascend from 0")
+    if isinstance(phase.arrivals, Trace) and phase.arrivals.payloads:
+        chosen = _replayed(phase, phase.arrivals.payloads[: times_s.size], payloads)
+    else:
+        weights = np.array([payload.weight for payload in payloads])
+        rng = np.random.default_rng(for_payloads)
+        chosen = rng.choice(len(payloads), size=times_s.size, p=weights / weights.sum()).astype(np.uint16)
+    return PlannedPhase(phase.name, np.rint(times_s * 1e9).astype(np.int64), chosen)
+
+
+def _replayed(phase: Phase, names: tuple[str, ...], payloads: tuple[Payload, ...]) -> NDArray[np.uint16]:
+    indices = {payload.name: index for index, payload in enumerate(payloads)}
+    if unknown := sorted(set(names) - set(indices)):
+        raise UsageError(
+            f"phase {phase.name!r}: its trace names payloads {unknown}; there are {sorted(indices)}"
+        )
+    return np.array([indices[name] for name in names], dtype=np.uint16)
+
+
+def write_plan(plan: Plan, directory: Path) -> None:
+    """Write a plan as three files: a JSON header, the schedule of all phases, and the bodies end to end."""
+    schedule = [np.zeros(phase.offsets_ns.size, _INTENT) for phase in plan.phases]
+    for rows, phase in zip(schedule, plan.phases, strict=True):
+        rows["offset_ns"], rows["payload"] = phase.offsets_ns, phase.payloads
+    (directory / SCHEDULE).write_bytes(b"".join(rows.tobytes() for rows in schedule))
+    (directory / BODIES).write_bytes(b"".join(payload.body for payload in plan.payloads))
+    header = {
+        "format": FORMAT,
+        "scenario": plan.scenario,
+        # As text: a seed may be wider than the 64 bits of a JSON integer.
+        "seed": str(plan.seed),
+        "phases": [{"name": phase.name, "requests": phase.offsets_ns.size} for phase in plan.phases],
+        "payloads": [
+            {
+                "name": payload.name,
+                "body_bytes": len(payload.body),
+                "content_type": payload.content_type,
+                "path": payload.path,
+                "method": payload.method,
+                "headers": payload.headers,
+                "weight": payload.weight,
+            }
+            for payload in plan.payloads
+        ],
+    }
+    (directory / HEADER).write_bytes(orjson.dumps(header, option=orjson.OPT_INDENT_2))
+
+
+def read_plan(directory: Path) -> Plan:
+    """Read what :func:`write_plan` wrote.
+
+    Raises:
+        LoadError: the files are of another format, or do not fit together.
+    """
+    header = orjson.loads((directory / HEADER).read_bytes())
+    if header["format"] != FORMAT:
+        raise LoadError(f"{directory / HEADER}: plan format {header['format']}, this harness reads {FORMAT}")
+    schedule = np.fromfile(directory / SCHEDULE, _INTENT)
+    bodies = (directory / BODIES).read_bytes()
+    phase_ends = np.cumsum([phase["requests"] for phase in header["phases"]])
+    body_ends = np.cumsum([payload["body_bytes"] for payload in header["payloads"]])
+    if phase_ends[-1] != schedule.size or body_ends[-1] != len(bodies):
+        raise LoadError(
+            f"{directory}: the plan's header does not fit its schedule and bodies; was it cut short?"
+        )
+    phases = tuple(
+        PlannedPhase(
+            phase["name"],
+            np.ascontiguousarray(rows["offset_ns"], np.int64),
+            np.ascontiguousarray(rows["payload"], np.uint16),
+        )
+        for phase, rows in zip(header["phases"], np.split(schedule, phase_ends[:-1]), strict=True)
+    )
+    payloads = tuple(
+        Payload(
+            name=payload["name"],
+            body=bodies[end - payload["body_bytes"] : end],
+            content_type=payload["content_type"],
+            path=payload["path"],
+            method=payload["method"],
+            headers=tuple((name, value) for name, value in payload["headers"]),
+            weight=payload["weight"],
+        )
+        for payload, end in zip(header["payloads"], body_ends, strict=True)
+    )
+    return Plan(header["scenario"], int(header["seed"]), phases, payloads)

@@ -1,0 +1,71 @@
+"""What to do next, from a result alone: the last sentences of a report. All advice and all warnings stand here.
+
+Advice never changes a verdict. A rule's number says when a sentence is worth a reader's time, no more.
+"""
+
+from collections.abc import Iterator
+
+from harness.report.summary import machine_use, measured_phases, stage_means
+from harness.report.units import percent
+from harness.results import RunResult
+from harness.verdict import Verdict
+
+# Identical servers on one shared machine differ by this much in the median over a few seconds (5 % to 10 %), so a
+# machine that gives less away than this explains no failure.
+STEAL_WORTH_SAYING = 0.02
+PRESSURE_WORTH_SAYING = 0.2
+MOST_OF_THE_TIME = 0.5
+
+
+def advice(result: RunResult) -> tuple[str, ...]:
+    """Return sentences, the most useful first; none for a run that passed in peace."""
+    return (*_verdicts(result), *_stages(result), *_machine(result), *_models(result))
+
+
+def _verdicts(result: RunResult) -> Iterator[str]:
+    verdicts = {criterion.verdict for scenario in result.scenarios for criterion in scenario.criteria}
+    if result.verdict is Verdict.INVALID:
+        yield (
+            "INVALID says nothing about the service: the measurement could not carry a verdict. "
+            "Mend what is named above, then run again."
+        )
+    if Verdict.INCONCLUSIVE in verdicts and result.profile.name != "thorough":
+        yield (
+            "INCONCLUSIVE: the limit lies inside the interval. More requests narrow it: --perf-profile "
+            f"{'default' if result.profile.name == 'smoke' else 'thorough'}."
+        )
+    elif Verdict.INCONCLUSIVE in verdicts:
+        yield "INCONCLUSIVE: the limit lies inside the interval, so the service is about as good as its limit."
+
+
+def _stages(result: RunResult) -> Iterator[str]:
+    for scenario in result.scenarios:
+        means = stage_means(measured_phases(result, scenario.name))
+        total = sum(means.values())
+        if scenario.verdict is not Verdict.FAIL or not total:
+            continue
+        stage, seconds = max(means.items(), key=lambda item: item[1])
+        if seconds < MOST_OF_THE_TIME * total:
+            continue
+        told = f"{scenario.name}: {percent(seconds / total)} of a request's time is {stage}"
+        if stage == "queue":
+            yield f"{told}: requests wait for the executor, so the load is near what this machine can serve."
+        else:
+            yield f"{told}: look there first."
+
+
+def _machine(result: RunResult) -> Iterator[str]:
+    use = machine_use([phase for slot in result.slots for phase in slot.phases if phase.measured])
+    if use.steal_share is not None and use.steal_share > STEAL_WORTH_SAYING:
+        yield f"The hypervisor took {percent(use.steal_share)} of the processor away: compare with a quieter hour."
+    if use.cpu_pressure_share is not None and use.cpu_pressure_share > PRESSURE_WORTH_SAYING:
+        yield (
+            f"Tasks waited for a processor {percent(use.cpu_pressure_share)} of the time: "
+            "end other work, or lower the rate."
+        )
+
+
+def _models(result: RunResult) -> Iterator[str]:
+    for arm in result.arms:
+        if arm.facts.get("weights") == "random":
+            yield f"{arm.name} runs random weights: its times count, its answers mean nothing."

@@ -1,0 +1,40 @@
+"""JUnit properties: a scenario's numbers for pytest's ``user_properties``, which its JUnit XML writes.
+
+Numbers keep full precision and SI units here, since programs read them.
+"""
+
+from collections.abc import Iterator
+
+from harness.results import RunResult, ScenarioResult
+
+
+def properties(result: RunResult, scenario: str) -> list[tuple[str, str]]:
+    """Return names and values for the test case of one scenario; a number that is missing is left out.
+
+    Raises:
+        KeyError: the run has no such scenario.
+    """
+    found = next((one for one in result.scenarios if one.name == scenario), None)
+    if found is None:
+        raise KeyError(
+            f"the run has no scenario {scenario!r}; it has {[one.name for one in result.scenarios]}"
+        )
+    return list(_properties(result, found))
+
+
+def _properties(result: RunResult, scenario: ScenarioResult) -> Iterator[tuple[str, str]]:
+    yield "perf.verdict", scenario.verdict.value
+    yield "perf.run_id", result.run_id
+    yield "perf.seed", str(scenario.seed)
+    yield "perf.profile", result.profile.name
+    yield "perf.reproduce", scenario.reproduce
+    for number, fault in enumerate(scenario.faults, start=1):
+        yield f"perf.fault.{number}", f"{fault.cause.value}: {fault.text}"
+    for criterion in scenario.criteria:
+        name = f"perf.{criterion.name}"
+        yield f"{name}.verdict", criterion.verdict.value
+        yield f"{name}.unit", criterion.unit.value
+        for part in ("limit", "value", "low", "high", "n", "margin"):
+            value = getattr(criterion, part)
+            if value is not None:
+                yield f"{name}.{part}", str(value)

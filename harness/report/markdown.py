@@ -1,0 +1,117 @@
+"""The reporter ``markdown``: ``summary.md``, and the same text as the step summary of a GitHub Actions job."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.report import summary
+from harness.report.advice import advice
+from harness.report.units import percent, quantity, significant
+from harness.results import RunResult, ScenarioResult
+from harness.verdict import Unit
+
+SUMMARY = "summary.md"
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+@dataclass(frozen=True, slots=True)
+class MarkdownReporter:
+    """Writes ``summary.md``, and appends it to the file that ``$GITHUB_STEP_SUMMARY`` names."""
+
+    name: str = "markdown"
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def write(self, result: RunResult, directory: Path) -> Path:
+        """Write the file and return its path."""
+        path = directory / SUMMARY
+        text = render(result)
+        path.write_text(text, encoding="utf-8")
+        if step_summary := self.environment.get(STEP_SUMMARY):
+            with Path(step_summary).open("a", encoding="utf-8") as file:
+                file.write(text)
+        return path
+
+
+def render(result: RunResult) -> str:
+    """Return the whole summary as GitHub-flavoured Markdown."""
+    return "\n".join([*_lines(result), ""])
+
+
+def _lines(result: RunResult) -> Iterator[str]:
+    yield f"# {_text(summary.headline(result))}"
+    yield from _bullets(result.reasons[1:])
+    for scenario in result.scenarios:
+        yield from _scenario(result, scenario)
+    yield from _section("What to do next", _bullets(advice(result)))
+    yield from _section("What was measured", _measured(result))
+    yield from _section("Machine", _machine(result))
+
+
+def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
+    body = list(lines)
+    if body:
+        yield from ("", f"## {title}", *body)
+
+
+def _bullets(sentences: tuple[str, ...]) -> Iterator[str]:
+    if sentences:
+        yield ""
+    yield from (f"- {_text(sentence)}" for sentence in sentences)
+
+
+def _scenario(result: RunResult, scenario: ScenarioResult) -> Iterator[str]:
+    phases = summary.measured_phases(result, scenario.name)
+    yield from ("", f"## {_text(scenario.name)}: {scenario.verdict.value}", "")
+    if scenario.criteria:
+        yield from _table(summary.COLUMNS, [summary.row(criterion) for criterion in scenario.criteria])
+    remarks = [
+        f"{criterion.name}: {text}" for criterion in scenario.criteria if (text := summary.remarks(criterion))
+    ]
+    faults = [f"{fault.cause.value}: {fault.text}" for fault in scenario.faults]
+    yield from _bullets((*faults, *remarks, *_loads(scenario, summary.load(phases))))
+    if shares := summary.batch_shares(phases):
+        cells = [percent(share) for share in shares.values()]
+        yield from ("", *_table(("batch size", *shares), [("share of batches", *cells)]))
+    if means := summary.stage_means(phases):
+        times = [quantity(seconds, Unit.SECONDS) for seconds in means.values()]
+        yield from ("", *_table(("stage", *means), [("mean time", *times)]))
+    yield from ("", "Reproduce:", "", "```sh", scenario.reproduce, "```")
+
+
+def _loads(scenario: ScenarioResult, load: summary.Load) -> Iterator[str]:
+    if load.requests:
+        yield (
+            f"{load.requests:,} measured requests, {load.failed:,} without a good answer; "
+            f"offered {quantity(load.offered_per_s, Unit.PER_SECOND)}, "
+            f"achieved {quantity(load.achieved_per_s, Unit.PER_SECOND)}; seed {scenario.seed}"
+        )
+
+
+def _measured(result: RunResult) -> Iterator[str]:
+    yield from _bullets(
+        tuple(f"{arm.name}: `{arm.target}` {summary.facts_line(arm.facts)}".rstrip() for arm in result.arms)
+    )
+    wall = "" if result.duration_s is None else f" in {significant(result.duration_s)} s"
+    yield f"- run {result.run_id}, started {result.started_at}{wall}, tailgate {result.tailgate_version}"
+    yield f"- `{result.command}`"
+    if result.settings:
+        yield f"- settings: {_text(summary.facts_line(result.settings))}"
+
+
+def _machine(result: RunResult) -> Iterator[str]:
+    facts = [(name, str(value)) for name, value in result.machine.items() if value is not None]
+    if facts:
+        yield from ("", *_table(("fact", "value"), facts))
+    if parts := summary.machine_parts(result):
+        yield from ("", f"During the run: {_text(', '.join(parts))}.")
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    for cells in (header, ("---",) * len(header), *rows):
+        yield f"| {' | '.join(_text(cell) for cell in cells)} |"
+
+
+def _text(text: str) -> str:
+    """Keep what came from outside on one line, in its cell, and free of tags."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

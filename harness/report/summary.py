@@ -1,0 +1,183 @@
+"""What reports say in words and totals, worked out once from a result: headline, pooled phases, rows of the table.
+
+Pure functions between :mod:`harness.results` and the reporters; how a line looks is the reporter's.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from harness.report.units import interval, percent, quantity
+from harness.results import CriterionResult, MachineUse, PhaseResult, RunResult, Scalar, StageMeans
+from harness.verdict import Unit, Verdict
+
+COLUMNS = ("criterion", "measured", "interval", "limit", "margin", "verdict")
+OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What was asked of the service in the measured phases of one scenario, and what came back.
+
+    Attributes:
+        requests: that have a record.
+        failed: of these, without a good answer.
+        offered_per_s: mean rate over the phases, by time.
+        achieved_per_s: the same of good answers.
+    """
+
+    requests: int
+    failed: int
+    offered_per_s: float | None
+    achieved_per_s: float | None
+
+
+def headline(result: RunResult) -> str:
+    """Return the first line of any report: the verdict, and why."""
+    return f"{result.verdict.value}: {_why(result)}"
+
+
+def _why(result: RunResult) -> str:
+    pairs = [(scenario, criterion) for scenario in result.scenarios for criterion in scenario.criteria]
+    if result.verdict is Verdict.PASS:
+        return f"{len(pairs)} of {len(pairs)} criteria hold; scenarios: {', '.join(one.name for one in result.scenarios)}"
+    if result.reasons:
+        return result.reasons[0]
+    told = [
+        f"{scenario.name} {criterion.name}"
+        for scenario, criterion in pairs
+        if criterion.verdict is result.verdict
+    ]
+    told += [f"{scenario.name}: {fault.text}" for scenario in result.scenarios for fault in scenario.faults]
+    return "; ".join(told) or "nothing was judged"
+
+
+def row(criterion: CriterionResult) -> tuple[str, ...]:
+    """Return a criterion's cells, one for each of :data:`COLUMNS`."""
+    return (
+        criterion.name,
+        quantity(criterion.value, criterion.unit),
+        interval(criterion.low, criterion.high, criterion.unit),
+        quantity(criterion.limit, criterion.unit),
+        percent(criterion.margin, signed=True),
+        criterion.verdict.value,
+    )
+
+
+def remarks(criterion: CriterionResult) -> str:
+    """Return what a reader must know of a criterion beyond its row; empty for one that simply holds."""
+    reason = "" if criterion.verdict is Verdict.PASS else criterion.reason
+    return "; ".join(filter(None, (reason, criterion.note)))
+
+
+def measured_phases(result: RunResult, scenario: str) -> tuple[PhaseResult, ...]:
+    """Return the measured phases of a scenario's sound slots on the first arm, the one that is judged."""
+    arm = result.arms[0].name if result.arms else None
+    return tuple(
+        phase
+        for slot in result.slots
+        if slot.scenario == scenario and slot.arm == arm and not slot.faults
+        for phase in slot.phases
+        if phase.measured
+    )
+
+
+def load(phases: Sequence[PhaseResult]) -> Load:
+    """Pool the load of phases."""
+    requests = sum(phase.requests for phase in phases)
+    return Load(
+        requests=requests,
+        failed=requests - sum(phase.outcomes.get(OK, 0) for phase in phases),
+        offered_per_s=_mean(phases, lambda phase: phase.offered_per_s, _seconds),
+        achieved_per_s=_mean(phases, lambda phase: phase.achieved_per_s, _seconds),
+    )
+
+
+def batch_shares(phases: Sequence[PhaseResult]) -> Mapping[str, float]:
+    """Return the share of batches by size, such as ``3-4``; empty where the server told none."""
+    batches: dict[float, float] = {}
+    for phase in phases:
+        for edge, count in (phase.batch_sizes or {}).items():
+            batches[float(edge)] = batches.get(float(edge), 0.0) + count
+    total = sum(batches.values())
+    shares: dict[str, float] = {}
+    below = 0.0
+    for upper in sorted(batches):
+        if batches[upper] > 0:
+            shares[_sizes(below, upper)] = batches[upper] / total
+        below = upper
+    return shares
+
+
+def _sizes(below: float, edge: float) -> str:
+    if edge == float("inf"):
+        return f">{below:g}"
+    return f"{edge:g}" if edge - below <= 1 else f"{below + 1:g}-{edge:g}"
+
+
+def stage_means(phases: Sequence[PhaseResult]) -> Mapping[str, float]:
+    """Return mean seconds by stage over all requests; without the stages that nobody told."""
+
+    def mean(name: str) -> float | None:
+        return _mean(
+            phases,
+            lambda phase: None if phase.stages is None else getattr(phase.stages, name),
+            lambda phase: phase.requests,
+        )
+
+    means = {field.name.removesuffix("_s"): mean(field.name) for field in fields(StageMeans)}
+    return {stage: seconds for stage, seconds in means.items() if seconds is not None}
+
+
+def machine_use(phases: Sequence[PhaseResult]) -> MachineUse:
+    """Pool what the machine said: shares by time, processor seconds by request."""
+
+    def pooled(name: str, weight: Callable[[PhaseResult], float]) -> float | None:
+        return _mean(
+            phases, lambda phase: None if phase.machine is None else getattr(phase.machine, name), weight
+        )
+
+    return MachineUse(
+        steal_share=pooled("steal_share", _seconds),
+        cpu_pressure_share=pooled("cpu_pressure_share", _seconds),
+        server_cpu_s_per_request=pooled("server_cpu_s_per_request", lambda phase: phase.requests),
+        generator_cpu_share=pooled("generator_cpu_share", _seconds),
+    )
+
+
+def machine_parts(result: RunResult) -> tuple[str, ...]:
+    """Return what the machine and the yardstick said of the whole run, a phrase each; empty when neither spoke."""
+    use = machine_use([phase for slot in result.slots for phase in slot.phases if phase.measured])
+    before, after = result.yardstick_before, result.yardstick_after
+    told = (
+        ("steal {}", use.steal_share, percent),
+        ("CPU pressure {}", use.cpu_pressure_share, percent),
+        ("server {} CPU a request", use.server_cpu_s_per_request, _milliseconds),
+        ("generator {} of a core", use.generator_cpu_share, percent),
+        ("yardstick {} before", None if before is None else before.seconds, _milliseconds),
+        ("yardstick {} after", None if after is None else after.seconds, _milliseconds),
+    )
+    return tuple(phrase.format(write(value)) for phrase, value, write in told if value is not None)
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return quantity(seconds, Unit.SECONDS)
+
+
+def facts_line(facts: Mapping[str, Scalar]) -> str:
+    """Return facts as ``model=demo, device=cpu``; without those that are unknown."""
+    return ", ".join(f"{name}={value}" for name, value in facts.items() if value is not None)
+
+
+def _seconds(phase: PhaseResult) -> float:
+    return phase.duration_s or 0.0
+
+
+def _mean(
+    phases: Iterable[PhaseResult],
+    value: Callable[[PhaseResult], float | None],
+    weight: Callable[[PhaseResult], float],
+) -> float | None:
+    """Return the weighted mean over the phases that have a value; None when none has."""
+    pairs = [(known, weight(phase)) for phase in phases if (known := value(phase)) is not None]
+    total = sum(share for _, share in pairs)
+    return sum(known * share for known, share in pairs) / total if total else None

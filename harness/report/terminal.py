@@ -1,0 +1,112 @@
+"""The terminal report: the verdict on its first line, then what was measured, then advice, then how to run it again.
+
+It fits 80 columns, and needs neither colour nor a terminal: where output goes to a file, the lines are plain text.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from harness.report import summary
+from harness.report.advice import advice
+from harness.report.units import percent, quantity
+from harness.results import RunResult, ScenarioResult
+from harness.verdict import Unit, Verdict
+
+STYLES: Mapping[Verdict, str] = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "bold red",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.INVALID: "bold magenta",
+}
+INDENT = 2
+
+
+def render(result: RunResult, console: Console) -> None:
+    """Print a result."""
+    console.print(Text(summary.headline(result), style=STYLES[result.verdict]))
+    for reason in result.reasons[1:]:
+        _line(console, reason)
+    for arm in result.arms:
+        _line(console, f"{arm.name}: {arm.target} {summary.facts_line(arm.facts)}".rstrip())
+    for scenario in result.scenarios:
+        _scenario(result, scenario, console)
+    console.print()
+    _list(console, "machine", summary.machine_parts(result))
+    for sentence in advice(result):
+        _line(console, f"→ {sentence}")
+    for scenario in result.scenarios:
+        # Whole, so that it can be copied: the terminal wraps it, not this program.
+        console.print(Text(f"reproduce {scenario.name}: {scenario.reproduce}"), soft_wrap=True)
+
+
+def _scenario(result: RunResult, scenario: ScenarioResult, console: Console) -> None:
+    phases = summary.measured_phases(result, scenario.name)
+    load = summary.load(phases)
+    title = Text.assemble(
+        (scenario.name, "bold"),
+        ": ",
+        (scenario.verdict.value, STYLES[scenario.verdict]),
+        f"  seed {scenario.seed}",
+    )
+    if load.requests:
+        title.append(
+            f", {load.requests:,} requests, {load.failed:,} failed, "
+            f"offered {quantity(load.offered_per_s, Unit.PER_SECOND)}, "
+            f"achieved {quantity(load.achieved_per_s, Unit.PER_SECOND)}"
+        )
+    console.print()
+    console.print(title)
+    if scenario.criteria:
+        console.print(Padding(_table(scenario), (0, 0, 0, INDENT), expand=False))
+    for fault in scenario.faults:
+        _line(console, f"{fault.cause.value}: {fault.text}")
+    for criterion in scenario.criteria:
+        if text := summary.remarks(criterion):
+            _line(console, f"{criterion.name}: {text}")
+    shares = summary.batch_shares(phases)
+    _list(console, "batch sizes", [f"{size}: {percent(share)}" for size, share in shares.items()])
+    means = summary.stage_means(phases)
+    _list(
+        console,
+        "where time went",
+        [f"{stage} {quantity(seconds, Unit.SECONDS)}" for stage, seconds in means.items()],
+    )
+
+
+def _table(scenario: ScenarioResult) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for column in summary.COLUMNS:
+        # Only a criterion's name may break over lines; a number never does.
+        named = column == "criterion"
+        plain = named or column == "verdict"
+        table.add_column(column, justify="left" if plain else "right", no_wrap=not named, overflow="fold")
+    for criterion in scenario.criteria:
+        *cells, verdict = summary.row(criterion)
+        table.add_row(*map(Text, cells), Text(verdict, style=STYLES[criterion.verdict]))
+    return table
+
+
+def _line(console: Console, text: str) -> None:
+    """Print a sentence, indented and wrapped at words."""
+    width = max(console.width - INDENT, INDENT + 1)
+    for line in Text(text).wrap(console, width):
+        line.rstrip()
+        console.print(Text(" " * INDENT).append_text(line), soft_wrap=True)
+
+
+def _list(console: Console, title: str, parts: Sequence[str]) -> None:
+    """Print parts after a title, wrapped between them and never between a number and its unit; nothing without any."""
+    if not parts:
+        return
+    line = f"{' ' * INDENT}{title}: {parts[0]}"
+    for part in parts[1:]:
+        if len(line) + len(part) + len(", ,") > console.width:
+            console.print(Text(f"{line},"), soft_wrap=True)
+            line = f"{' ' * 2 * INDENT}{part}"
+        else:
+            line = f"{line}, {part}"
+    console.print(Text(line), soft_wrap=True)

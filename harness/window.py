@@ -1,0 +1,92 @@
+"""What is judged: some phases of one run, each with the records of both witnesses.
+
+Stands between the saved samples and scrapes and whatever reads them, the measures and the judge. Holds records and
+says what latency, failure and offered rate mean; estimates nothing.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import histogram
+from harness.errors import MeasurementError
+from harness.histogram import Histogram
+from harness.samples import SAMPLE, Outcome, Samples
+from harness.scenario import Phase
+from harness.scrape import MetricNames, ServerDelta
+
+Seconds = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhaseRecord:
+    """What both witnesses saw of one phase.
+
+    Attributes:
+        phase: as the scenario has it, resolved.
+        samples: one SAMPLE record per planned request, in any order.
+        server: differenced scrapes around the phase; None where the target has no metrics.
+    """
+
+    phase: Phase
+    samples: Samples
+    server: ServerDelta | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """The phases that one criterion judges, or that one check looks at, in the order in which they ran.
+
+    Attributes:
+        phases: their records.
+        confidence: one-sided, for each end of every interval.
+        names: what the target calls its metrics.
+    """
+
+    phases: tuple[PhaseRecord, ...]
+    confidence: float = 0.99
+    names: MetricNames = field(default_factory=MetricNames)
+
+    @property
+    def samples(self) -> Samples:
+        """All records, pooled."""
+        if not self.phases:
+            return np.zeros(0, SAMPLE)
+        return np.concatenate([record.samples for record in self.phases])
+
+    def request_histogram(self) -> Histogram:
+        """Return the server's own latency histogram over all phases.
+
+        Raises:
+            MeasurementError: a phase has no metrics, or they hold no such histogram.
+        """
+        name = self.names.request_seconds
+        if name is None:
+            raise MeasurementError("this target names no histogram of request seconds")
+        parts = []
+        for record in self.phases:
+            if record.server is None:
+                raise MeasurementError(f"phase {record.phase.name!r} has no metrics of the server")
+            parts.append(histogram.from_delta(record.server, name))
+        return histogram.merge(parts)
+
+
+def failed(samples: Samples) -> NDArray[np.bool_]:
+    """Return for each request whether it ended without a good answer."""
+    without_answer: NDArray[np.bool_] = (samples["outcome"] != Outcome.OK) | (samples["done_ns"] == 0)
+    return without_answer
+
+
+def latencies_s(samples: Samples) -> Seconds:
+    """Return for each request the seconds from its intended time to its last byte, +inf where it failed."""
+    seconds = (samples["done_ns"] - samples["intended_ns"]) / 1e9
+    return np.where(failed(samples), np.inf, seconds)
+
+
+def offered_rate_per_s(samples: Samples) -> float | None:
+    """Return the rate of the intended times, (n - 1) / (last - first); None for fewer than two of them."""
+    intended = samples["intended_ns"]
+    if len(intended) < 2 or intended.max() == intended.min():
+        return None
+    return float((len(intended) - 1) / ((intended.max() - intended.min()) / 1e9))

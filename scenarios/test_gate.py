@@ -1,0 +1,12 @@
+"""The gate as tests: one for each scenario of each plugin. Run by ``pytest -m perf``, left out otherwise."""
+
+import pytest
+
+from harness.pytest_plugin import Gate
+from harness.scenario import Scenario
+
+
+@pytest.mark.perf
+def test_scenario(perf_scenario: Scenario, perf_gate: Gate) -> None:
+    """The service keeps every budget of the scenario."""
+    perf_gate.check(perf_scenario)

@@ -1,0 +1,269 @@
+"""Each way in which a measurement cannot be believed, with its cause; and that good ones have none."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sample_records import delta, record, samples, window
+
+from harness.faults import (
+    Cause,
+    check_counts,
+    check_generator,
+    check_records,
+    check_send_lag,
+    check_witnesses,
+    check_yardstick,
+)
+from harness.samples import Outcome
+from harness.scrape import MetricNames
+from harness.yardstick import Yardstick
+
+
+def single(faults, cause):
+    """Return the text of the only fault, which must be of this cause."""
+    assert [fault.cause for fault in faults] == [cause]
+    return faults[0].text
+
+
+def lose(records, indices, outcome=Outcome.TIMEOUT):
+    records["outcome"][indices] = outcome
+    records["status"][indices] = 0
+    return records
+
+
+def test_one_record_for_each_planned_request_is_no_fault():
+    assert check_records(window(samples([0.1] * 3), samples([0.1])), [3, 1]) == []
+
+
+@pytest.mark.parametrize(
+    ("planned", "found"), [(4, "4 requests were planned, 3 records"), (2, "2 requests were")]
+)
+def test_a_record_too_few_or_too_many_is_a_broken_record(planned, found):
+    text = single(check_records(window(samples([0.1] * 3)), [planned]), Cause.INTEGRITY)
+    assert found in text
+    assert "'phase0'" in text
+
+
+def test_a_request_recorded_twice_is_a_broken_record():
+    twice = samples([0.1] * 3)
+    twice["request"][2] = 0
+    text = single(check_records(window(twice), [3]), Cause.INTEGRITY)
+    assert "3 records of 2 requests" in text
+
+
+@pytest.mark.parametrize("field", ["sent_ns", "done_ns"])
+def test_times_that_run_backwards_are_a_broken_record(field):
+    records = samples([0.1] * 3)
+    records[field][1] = 1
+    assert "run backwards" in single(check_records(window(records), [3]), Cause.INTEGRITY)
+
+
+def test_a_failed_request_needs_no_times():
+    records = lose(samples([0.1]), [0], Outcome.REFUSED)
+    records["sent_ns"] = 0
+    assert check_records(window(records), [1]) == []
+
+
+@pytest.mark.parametrize(
+    ("counted", "lost", "good"),
+    [
+        (10, 0, True),
+        (9, 0, False),
+        (11, 0, False),
+        (8, 2, True),  # none of the lost ones was counted
+        (10, 2, True),  # both were
+        (7, 2, False),
+        (11, 2, False),
+    ],
+)
+def test_the_server_counted_what_was_answered_and_perhaps_what_was_lost(counted, lost, good):
+    records = lose(samples([0.1] * 10), slice(0, lost))
+    faults = check_counts(window(record(records, delta([0.1] * counted))))
+    if good:
+        assert faults == []
+    else:
+        text = single(faults, Cause.INTEGRITY)
+        assert f"counted {counted} requests" in text
+        assert f"{10 - lost} answers and lost {lost}" in text
+
+
+def test_refusals_by_the_server_are_answers_and_refused_connections_are_not():
+    records = samples([0.1] * 10)
+    records["outcome"][:2], records["status"][:2] = Outcome.SHED, 503
+    records["outcome"][2:4], records["status"][2:4], records["sent_ns"][2:4] = Outcome.REFUSED, 0, 0
+    assert check_counts(window(record(records, delta([0.1] * 8)))) == []
+
+
+@pytest.mark.parametrize(
+    ("second", "third", "good"), [(10, 10, True), (11, 10, True), (10, 11, True), (11, 11, False)]
+)
+def test_a_lost_request_may_be_counted_once_in_its_phase_or_in_a_later_one(second, third, good):
+    made = window(
+        record(lose(samples([0.1] * 11), [0]), delta([0.1] * 10), name="first"),
+        record(samples([0.1] * 10), delta([0.1] * second), name="second"),
+        record(samples([0.1] * 10), delta([0.1] * third), name="third"),
+    )
+    assert (check_counts(made) == []) == good
+
+
+def test_a_request_that_was_never_sent_cannot_have_been_counted():
+    records = lose(samples([0.1] * 10), [0])
+    records["sent_ns"][0] = 0  # it timed out while it waited for a connection
+    text = single(check_counts(window(record(records, delta([0.1] * 10)))), Cause.INTEGRITY)
+    assert "counted 10 requests, expected 9" in text
+
+
+def test_an_answer_that_broke_off_after_its_status_was_lost():
+    records = samples([0.1] * 10)
+    records["outcome"][0] = Outcome.RESET
+    assert check_counts(window(record(records, delta([0.1] * 9)))) == []
+
+
+def test_a_target_without_metrics_has_no_second_witness_to_disagree():
+    made = window(samples([0.1] * 300))
+    assert check_counts(made) == check_witnesses(made) == []
+
+
+def test_metrics_of_some_phases_only_are_a_fault():
+    made = window(record(samples([0.1]), delta([0.1]), name="a"), record(samples([0.1]), name="b"))
+    assert "phase 'b' has no metrics" in single(check_counts(made), Cause.INTEGRITY)
+
+
+def test_metrics_under_other_names_are_a_fault_that_names_the_mapping():
+    names = MetricNames(requests_total="answers", request_seconds="spent")
+    made = window(record(samples([0.1] * 300), delta([0.1])), names=names)
+    assert "neither 'answers' nor 'spent'" in single(check_counts(made), Cause.INTEGRITY)
+    assert "no histogram 'spent'" in single(check_witnesses(made), Cause.INTEGRITY)
+
+
+def test_the_histogram_counts_where_there_is_no_counter():
+    made = window(
+        record(samples([0.1] * 3), delta([0.1] * 3, requests=99)), names=MetricNames(requests_total=None)
+    )
+    assert check_counts(made) == []
+
+
+SERVER_S = np.linspace(0.03, 0.19, 300)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 30), st.sampled_from([0.001, 30.0]))
+def test_transport_and_lost_requests_are_no_contradiction(seed, lost, ended_s):
+    """Whatever the transport of each request, whichever were lost, early or late, counted by the server or not."""
+    rng = np.random.default_rng(seed)
+    server_s = rng.permutation(SERVER_S)
+    client_s = server_s + rng.uniform(0, 0.02, 300)
+    client_s[:lost] = ended_s
+    records = lose(samples(client_s), slice(0, lost))
+    counted = server_s[rng.integers(lost + 1) :]
+    assert check_witnesses(window(record(records, delta(counted)))) == []
+
+
+def test_witnesses_are_compared_at_the_same_rank():
+    """The 16 slowest of 300 are the p95 and what lies beyond: one rank further down, 1 ms would face 800 ms."""
+    seconds = np.r_[np.full(284, 0.005), np.full(16, 0.8)]
+    assert check_witnesses(window(record(samples(seconds), delta(seconds)))) == []
+
+
+def test_the_clients_own_lag_is_no_contradiction():
+    records = samples(SERVER_S + 0.5, lag_s=0.5)
+    assert check_witnesses(window(record(records, delta(SERVER_S)))) == []
+
+
+def test_a_client_that_waits_longer_than_server_and_transport_explain_is_a_contradiction():
+    text = single(check_witnesses(window(record(samples(SERVER_S + 0.2), delta(SERVER_S)))), Cause.NOISE)
+    assert text.startswith("phase 'load', p95: the client waited 382")
+    assert "says at most 200 ms, and transport explains up to 220 ms" in text
+
+
+def test_an_answer_before_the_server_had_it_is_a_contradiction():
+    text = single(check_witnesses(window(record(samples(SERVER_S / 10), delta(SERVER_S)))), Cause.NOISE)
+    assert "the client had the answer after 18" in text
+    assert "not before 100 ms; is that histogram in seconds" in text
+
+
+def test_refusals_hide_no_backlog():
+    """Two in three are refused at once; the good answers alone are compared with the server's slow end."""
+    records = samples(np.r_[SERVER_S + 0.2, np.full(600, 0.001)])
+    records["outcome"][300:], records["status"][300:] = Outcome.SHED, 503
+    server = delta(np.r_[SERVER_S, np.full(600, 0.001)])
+    assert "client waited" in single(check_witnesses(window(record(records, server))), Cause.NOISE)
+
+
+def test_beyond_the_servers_last_edge_no_wait_is_too_long():
+    made = window(record(samples(np.full(300, 9.0)), delta(np.full(300, 2.0))))
+    assert check_witnesses(made) == []
+
+
+def test_too_few_requests_are_no_witness():
+    assert check_witnesses(window(record(samples([5.0] * 199), delta([0.1] * 199)))) == []
+
+
+def test_a_server_that_counted_next_to_nothing_is_left_to_the_count():
+    assert check_witnesses(window(record(samples([5.0] * 300), delta([0.1])))) == []
+
+
+@pytest.mark.parametrize(
+    ("lag_ms", "limits_s", "fault"),
+    [
+        (0.9, (0.001,), None),  # a millisecond is never a fault
+        (1.1, (0.001,), "p99 of its send lag is 1.1 ms, allowed are 1 ms"),
+        (4.9, (0.5, 0.1), None),
+        (5.1, (0.5, 0.1), "p99 of its send lag is 5.1 ms, allowed are 5 ms"),
+        (50.0, (), None),  # no latency is judged
+    ],
+)
+def test_send_lag_is_a_fault_beyond_a_twentieth_of_the_smallest_latency_judged(lag_ms, limits_s, fault):
+    faults = check_send_lag(window(samples([0.2] * 300, lag_s=lag_ms / 1e3)), limits_s)
+    if fault is None:
+        assert faults == []
+    else:
+        assert fault in single(faults, Cause.NOISE)
+
+
+def test_a_few_late_sends_are_no_fault():
+    lag_s = np.zeros(300)
+    lag_s[:3] = 0.2
+    assert check_send_lag(window(samples(np.full(300, 0.3), lag_s=lag_s)), (0.5,)) == []
+
+
+def test_waiting_for_a_connection_is_not_the_generators_lag():
+    records = samples([0.2] * 300)
+    records["sent_ns"] += 100_000_000
+    assert check_send_lag(window(records), (0.5,)) == []
+
+
+def test_a_generator_that_took_up_nothing_is_broken():
+    records = samples([0.2] * 3)
+    records["dispatched_ns"] = 0
+    assert "none of 3 requests" in single(check_send_lag(window(records), (0.5,)), Cause.INTEGRITY)
+
+
+@pytest.mark.parametrize(("busy", "good"), [(None, True), (0.0, True), (0.9, True), (0.95, False)])
+def test_a_generator_without_time_to_spare_is_a_fault(busy, good):
+    faults = check_generator(busy)
+    if good:
+        assert faults == []
+    else:
+        assert "busy for 95% of its core" in single(faults, Cause.NOISE)
+
+
+def yard(median_s):
+    return Yardstick(median_s, median_s * 0.99, median_s * 1.01, 60)
+
+
+def test_a_machine_that_became_slower_is_a_fault():
+    text = single(check_yardstick(yard(0.010), yard(0.015)), Cause.NOISE)
+    assert "10 ms before and 15 ms after (+50%, allowed is 25%)" in text
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, None), (yard(0.01), None), (None, yard(0.01)), (yard(0.010), yard(0.011))]
+)
+def test_a_machine_that_stayed_or_was_not_timed_is_none(before, after):
+    assert check_yardstick(before, after) == []
+
+
+def test_a_run_in_which_everything_was_lost_has_no_tail_to_compare():
+    records = lose(samples([0.1] * 300), slice(None))
+    assert check_witnesses(window(record(records, delta([0.1] * 300)))) == []

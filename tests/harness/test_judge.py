@@ -1,0 +1,165 @@
+"""From a criterion and its records to a judgement, its reason and its cause."""
+
+import math
+
+import numpy as np
+import pytest
+from sample_records import delta, record, samples, window
+
+from harness.errors import UsageError
+from harness.faults import Cause, Fault
+from harness.judge import cause_of, find_measure, judge, judged_latencies_s, void
+from harness.measures import built_in_measures
+from harness.samples import Outcome
+from harness.scenario import Criterion, Ref, Witness
+from harness.verdict import Verdict
+
+MEASURES = built_in_measures()
+SPREAD = np.random.default_rng(11).permutation(np.linspace(0.001, 1.0, 1_000))
+
+
+def asked(measure="p95", limit=0.5, witness=Witness.CLIENT, objective_s=None):
+    return Criterion(measure, limit, ("load",), witness, objective_s)
+
+
+@pytest.mark.parametrize(
+    ("limit", "verdict", "reason"),
+    [
+        (
+            1.0,
+            Verdict.PASS,
+            "within: p95 (client) is at most 966 ms and the limit is 1000 ms (confidence 0.99, n = 1000)",
+        ),
+        (
+            0.5,
+            Verdict.FAIL,
+            "beyond: p95 (client) is at least 933 ms and the limit is 500 ms (confidence 0.99, n = 1000)",
+        ),
+        (
+            0.95,
+            Verdict.INCONCLUSIVE,
+            (
+                "undecided: p95 (client) lies between 933 ms and 966 ms and the limit is 950 ms "
+                "(confidence 0.99, n = 1000); more requests may tell"
+            ),
+        ),
+    ],
+)
+def test_a_judgement_says_what_was_found_and_how_surely(limit, verdict, reason):
+    got = judge(asked(limit=limit), window(samples(SPREAD)), MEASURES)
+    assert (got.verdict, got.reason) == (verdict, reason)
+    assert cause_of(got) is None
+
+
+@pytest.mark.parametrize(
+    ("measure", "n", "reason"),
+    [
+        ("p95", 60, "is at least 53 ms, with no upper end"),
+        ("p5", 60, "is at most"),
+        ("p95", 1, "is not bounded"),
+    ],
+)
+def test_an_open_end_is_named(measure, n, reason):
+    measures = (*MEASURES, type(MEASURES[0])(0.05))
+    limit = 1e-5 if measure == "p5" else 0.5
+    got = judge(asked(measure, limit), window(samples(np.sort(SPREAD)[:n])), measures)
+    assert got.verdict is Verdict.INCONCLUSIVE
+    assert reason in got.reason
+
+
+def test_where_more_is_better_the_ends_change_places():
+    steps = [samples(np.full(1_000, 0.1), rate_per_s=10), samples(np.full(1_000, 9.0), rate_per_s=20)]
+    got = judge(asked("knee", 5.0, objective_s=0.5), window(*steps), MEASURES)
+    assert got.verdict is Verdict.PASS
+    assert got.reason.startswith("within: knee (client) is at least 10/s and the limit is 5/s")
+    got = judge(asked("knee", 30.0, objective_s=0.5), window(*steps), MEASURES)
+    assert got.verdict is Verdict.FAIL
+    assert got.reason.startswith("beyond: knee (client) is at most 20/s and the limit is 30/s")
+
+
+def test_what_a_reader_must_know_is_in_the_reason():
+    records = samples(SPREAD)
+    records["outcome"][:100] = Outcome.SHED
+    got = judge(asked(), window(records), MEASURES)
+    assert got.verdict is Verdict.FAIL
+    assert got.reason.endswith("; 100 of 1000 requests failed and count as infinitely late")
+
+
+def test_both_witnesses_are_judged_by_their_own_record():
+    both = window(record(samples(SPREAD), delta(np.full(1_000, 0.07))))
+    assert judge(asked(), both, MEASURES).verdict is Verdict.FAIL
+    assert judge(asked(witness=Witness.SERVER), both, MEASURES).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("made", "witness", "reason"),
+    [
+        (window(), Witness.CLIENT, "nothing was measured"),
+        (window(samples([])), Witness.CLIENT, "nothing was measured"),
+        (window(samples(SPREAD)), Witness.SERVER, "phase 'phase0' has no metrics"),
+        (
+            window(record(samples(SPREAD), delta([]))),
+            Witness.SERVER,
+            "p95 (server) has nothing behind it: n = 0",
+        ),
+    ],
+)
+def test_what_measured_nothing_is_invalid_and_never_a_pass(made, witness, reason):
+    got = judge(asked(limit=1e9, witness=witness), made, MEASURES)
+    assert (got.verdict, got.estimate) == (Verdict.INVALID, None)
+    assert got.reason.startswith("integrity: ")
+    assert reason in got.reason
+    assert cause_of(got) is Cause.INTEGRITY
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("p96", "did you mean 'p9"),
+        ("eror_rate", "did you mean 'error_rate'"),
+        ("zzz", "no name is like it"),
+    ],
+)
+def test_an_unknown_measure_is_refused_with_the_nearest_name(name, message):
+    with pytest.raises(UsageError, match=f"there is no measure '{name}'; {message}.*'throughput'"):
+        find_measure(name, MEASURES)
+
+
+@pytest.mark.parametrize("limit", [Ref("p95"), math.nan, math.inf])
+def test_a_limit_that_is_open_or_no_number_is_refused(limit):
+    with pytest.raises(UsageError, match=r"p95 \(client\): its limit must be a finite number"):
+        judge(asked(limit=limit), window(samples(SPREAD)), MEASURES)
+
+
+NOISE = Fault(Cause.NOISE, "the generator was late")
+BROKEN = Fault(Cause.INTEGRITY, "two requests are missing")
+
+
+def test_a_fault_voids_a_judgement_and_keeps_what_was_measured():
+    passed = judge(asked(limit=1.0), window(samples(SPREAD)), MEASURES)
+    voided = void(passed, [NOISE])
+    assert (voided.verdict, voided.reason) == (Verdict.INVALID, "noise: the generator was late")
+    assert voided.estimate == passed.estimate
+    assert cause_of(voided) is Cause.NOISE
+
+
+def test_what_is_broken_is_said_before_what_is_noisy():
+    voided = void(judge(asked(), window(samples(SPREAD)), MEASURES), [NOISE, BROKEN])
+    assert voided.reason == "integrity: two requests are missing; the generator was late"
+    assert cause_of(voided) is Cause.INTEGRITY
+
+
+def test_a_broken_record_stays_broken_under_noise():
+    empty = judge(asked(), window(), MEASURES)
+    assert cause_of(void(empty, [NOISE])) is Cause.INTEGRITY
+    assert "nothing was measured" in void(empty, [NOISE]).reason
+
+
+def test_no_fault_changes_nothing():
+    judgement = judge(asked(), window(samples(SPREAD)), MEASURES)
+    assert void(judgement, []) is judgement
+
+
+def test_the_latencies_that_are_judged_are_limits_in_seconds_and_objectives():
+    criteria = [asked("p95", 0.2), asked("error_rate", 0.0), asked("knee", 10.0, objective_s=0.3)]
+    assert judged_latencies_s(criteria, MEASURES) == (0.2, 0.3)

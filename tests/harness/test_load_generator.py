@@ -1,0 +1,168 @@
+"""The generator as a process of its own: it ends with its parent, and says why when it fails."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import psutil
+import pytest
+from scripted_server import OK, ScriptedServer
+
+from harness.arrivals import Constant
+from harness.errors import LoadError, MeasurementError, UsageError
+from harness.load import Generator, LoadSettings, TimerMode
+from harness.payload import Payload
+from harness.plan import draw_plan
+from harness.samples import Outcome
+from harness.scenario import Phase, Scenario
+
+PAYLOAD = Payload("a", b"body", "text/plain", path="/a")
+
+
+def plan_of(*phases, payloads=(PAYLOAD,)):
+    return draw_plan(Scenario("sample", "for tests", phases, ()), payloads, 1)
+
+
+SHORT = plan_of(
+    Phase("warm-up", Constant(100.0), requests=10, measured=False),
+    Phase("steady", Constant(500.0), requests=300),
+)
+LONG = plan_of(Phase("long", Constant(20.0), duration_s=600.0))
+
+
+def children():
+    return psutil.Process().children()
+
+
+def test_phases_run_on_command_and_their_samples_are_kept(tmp_path):
+    with (
+        ScriptedServer({"/a": [OK]}) as server,
+        Generator(SHORT, LoadSettings("127.0.0.1", server.port), tmp_path / "new") as generator,
+    ):
+        warm_up = generator.run_phase(0)
+        assert len(server.requests) == 10
+        assert len(generator.samples()) == 10
+        steady = generator.run_phase(1)
+        samples = generator.samples()
+    assert (warm_up.name, warm_up.ok, steady.name, steady.ok) == ("warm-up", 10, "steady", 300)
+    assert samples["phase"].tolist() == [0] * 10 + [1] * 300
+    assert steady.timer is TimerMode.SLEEP
+    assert 0 <= steady.lag.p50_s <= steady.lag.p99_s <= steady.lag.max_s
+    assert 0 < steady.utilisation <= 1
+    assert steady.cpu_s > 0
+    assert generator.samples().tobytes() == samples.tobytes()
+    assert not children()
+
+
+def test_a_processor_of_its_own_makes_it_spin(tmp_path):
+    processor = min(os.sched_getaffinity(0))
+    with ScriptedServer({"/a": [OK]}) as server:
+        settings = LoadSettings("127.0.0.1", server.port, processor=processor)
+        with Generator(SHORT, settings, tmp_path) as generator:
+            (child,) = children()
+            assert child.cpu_affinity() == [processor]
+            report = generator.run_phase(0)
+    assert (report.timer, report.processor, report.ok) == (TimerMode.SPIN, processor, 10)
+
+
+def test_a_processor_that_does_not_exist_is_named(tmp_path):
+    with ScriptedServer({"/a": [OK]}) as server:
+        settings = LoadSettings("127.0.0.1", server.port, processor=4095)
+        with pytest.raises(LoadError, match="cannot run the generator on processor 4095"):
+            Generator(SHORT, settings, tmp_path).__enter__()
+    assert not children()
+
+
+def test_a_server_that_is_not_there_is_an_error_of_the_load(tmp_path):
+    with ScriptedServer({}) as server:
+        pass
+    with pytest.raises(LoadError, match=f"cannot connect to 127.0.0.1:{server.port}"):
+        Generator(SHORT, LoadSettings("127.0.0.1", server.port), tmp_path).__enter__()
+    assert not children()
+
+
+def test_a_payload_that_cannot_be_sent_is_refused_before_anything_starts(tmp_path):
+    plan = plan_of(Phase("p", Constant(1.0), requests=1), payloads=[Payload("a", b"", "", method="HEAD")])
+    with pytest.raises(UsageError, match="method 'HEAD' cannot be sent"):
+        Generator(plan, LoadSettings("127.0.0.1", 1), tmp_path / "new").__enter__()
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_generator_that_dies_is_reported_with_its_log(tmp_path):
+    with (
+        ScriptedServer({"/a": [OK]}) as server,
+        Generator(LONG, LoadSettings("127.0.0.1", server.port), tmp_path) as generator,
+    ):
+        (child,) = children()
+        child.kill()
+        with pytest.raises(LoadError, match=r"the load generator .*exit status -9.*its log ends:\n\(empty\)"):
+            generator.run_phase(0)
+        with pytest.raises(LoadError, match="is not running"):
+            generator.run_phase(0)
+    assert not children()
+
+
+def test_the_end_of_the_log_is_quoted(tmp_path):
+    with (
+        ScriptedServer({"/a": [OK]}) as server,
+        Generator(SHORT, LoadSettings("127.0.0.1", server.port), tmp_path) as generator,
+    ):
+        (tmp_path / "generator.log").write_text("Traceback: something went wrong")
+        (child,) = children()
+        child.kill()
+        with pytest.raises(LoadError, match="something went wrong"):
+            generator.run_phase(0)
+
+
+def test_an_interruption_leaves_no_process_and_keeps_the_samples(tmp_path):
+    class Interrupting(ScriptedServer):
+        """Interrupts this process, as Ctrl-C does, at its twentieth request."""
+
+        def _answer(self, *args):
+            if len(self.requests) == 20:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super()._answer(*args)
+
+    with Interrupting({"/a": [OK]}) as server:
+        generator = Generator(LONG, LoadSettings("127.0.0.1", server.port), tmp_path)
+        with pytest.raises(KeyboardInterrupt), generator:
+            generator.run_phase(0)
+        assert not children()
+    samples = generator.samples()
+    assert len(samples) >= 19
+    assert set(samples["outcome"]) == {Outcome.OK}
+
+
+def test_a_killed_parent_takes_the_generator_with_it(tmp_path):
+    program = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        import psutil
+        from harness.arrivals import Constant
+        from harness.load import Generator, LoadSettings
+        from harness.payload import Payload
+        from harness.plan import draw_plan
+        from harness.scenario import Phase, Scenario
+
+        scenario = Scenario("s", "d", (Phase("long", Constant(20.0), duration_s=600.0),), ())
+        plan = draw_plan(scenario, [Payload("a", b"", "", path="/a")], 1)
+        with Generator(plan, LoadSettings("127.0.0.1", int(sys.argv[1])), Path(sys.argv[2])) as generator:
+            print(psutil.Process().children()[0].pid, flush=True)
+            generator.run_phase(0)
+        """
+    )
+    with ScriptedServer({"/a": [OK]}) as server:
+        command = [sys.executable, "-c", program, str(server.port), str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+            child = psutil.Process(int(parent.stdout.readline()))
+            parent.kill()
+        child.wait(timeout=30)
+    assert not child.is_running()
+
+
+def test_there_are_no_samples_before_the_start(tmp_path):
+    with pytest.raises(MeasurementError, match="no samples to read"):
+        Generator(SHORT, LoadSettings("127.0.0.1", 1), tmp_path).samples()

@@ -1,0 +1,301 @@
+"""Each built-in measure on records whose truth is known."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sample_records import delta, record, samples, window
+
+from harness import statistics
+from harness.arrivals import Bursts, Poisson
+from harness.errors import MeasurementError, UsageError
+from harness.measures import ErrorRate, Knee, Quantile, Recover, Throughput, built_in_measures
+from harness.samples import Outcome
+from harness.scenario import Criterion, Witness
+from harness.verdict import Better, Unit, Verdict, decide
+
+SPREAD = np.random.default_rng(11).permutation(np.linspace(0.001, 1.0, 1_000))
+
+
+def asked(measure, limit=0.5, witness=Witness.CLIENT, objective_s=None):
+    return Criterion(measure.name, limit, ("load",), witness, objective_s)
+
+
+def estimate(measure, made, **criterion):
+    return measure.estimate(made, asked(measure, **criterion))
+
+
+def test_the_built_in_measures_have_the_names_that_scenarios_use():
+    assert [measure.name for measure in built_in_measures()] == [
+        *("p50", "p90", "p95", "p99", "p99.9", "error_rate", "throughput", "knee", "recover"),
+    ]
+
+
+@pytest.mark.parametrize("measure", built_in_measures(), ids=lambda measure: measure.name)
+def test_more_is_better_of_rates_only(measure):
+    assert (measure.better is Better.HIGHER) == (measure.unit is Unit.PER_SECOND)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, 0.5), (0.95, 0.95), (0.99, 0.99)])
+def test_the_clients_quantile_is_exact(share, expected):
+    got = estimate(Quantile(share), window(samples(SPREAD)))
+    assert got.value == pytest.approx(expected)
+    assert got.low < got.value < got.high
+    assert (got.n, got.confidence, got.note) == (1_000, 0.99, "")
+
+
+def test_phases_are_pooled_before_a_quantile_is_taken():
+    got = estimate(Quantile(0.5), window(samples(SPREAD[:400]), samples(SPREAD[400:])))
+    assert got.value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("n", "spoken"), [(199, False), (200, True)])
+def test_a_value_is_spoken_of_from_ten_samples_beyond_it_on(n, spoken):
+    got = estimate(Quantile(0.95), window(samples(SPREAD[:n])))
+    assert (got.value is not None) == spoken
+    assert got.high is not None  # the interval holds from 90 on
+    assert ("from 200 requests on, these are 199" in got.note) != spoken
+
+
+def test_failed_requests_stand_at_the_slow_end():
+    records = samples(np.full(1_000, 0.1))
+    records["outcome"][:60] = Outcome.SHED
+    got = estimate(Quantile(0.95), window(records))
+    assert got.value == math.inf
+    assert got.note == "60 of 1000 requests failed and count as infinitely late"
+    assert estimate(Quantile(0.5), window(records)).value == pytest.approx(0.1)
+
+
+@given(st.integers(0, 100))
+def test_no_failure_ever_helps_a_quantile(failures):
+    records = samples(SPREAD[:300])
+    before = estimate(Quantile(0.95), window(records))
+    records["outcome"][:failures] = Outcome.TIMEOUT
+    after = estimate(Quantile(0.95), window(records))
+    assert after.value >= before.value
+    assert after.high >= before.high
+
+
+def test_a_reader_is_told_when_slow_requests_come_in_runs():
+    got = estimate(Quantile(0.95), window(samples(np.sort(SPREAD))))
+    assert got.note.startswith("slow requests come in runs: these say as much as about")
+    assert (
+        got.high == estimate(Quantile(0.95), window(samples(SPREAD))).high
+    )  # and no verdict is taken from it
+
+
+def test_the_servers_quantile_is_the_bucket_and_exact_on_its_edge():
+    server = record(samples(SPREAD), delta(np.full(1_000, 0.07)))
+    got = estimate(Quantile(0.99), window(server), witness=Witness.SERVER)
+    assert (got.low, got.high, got.n) == (math.nextafter(0.05, 1), 0.1, 1_000)
+    assert 0.05 < got.value <= 0.1
+    assert decide(got, 0.1, Better.LOWER) is Verdict.PASS
+    assert decide(got, 0.05, Better.LOWER) is Verdict.FAIL
+    assert decide(got, 0.07, Better.LOWER) is Verdict.INCONCLUSIVE
+
+
+def test_beyond_the_last_edge_nothing_bounds_the_servers_quantile():
+    server = record(samples(SPREAD), delta(np.full(1_000, 7.0)))
+    got = estimate(Quantile(0.95), window(server), witness=Witness.SERVER)
+    assert (got.value, got.high) == (None, None)
+    assert decide(got, 0.5, Better.LOWER) is Verdict.FAIL
+
+
+def test_the_server_is_not_asked_where_it_has_no_metrics():
+    with pytest.raises(MeasurementError, match="no metrics"):
+        estimate(Quantile(0.95), window(samples(SPREAD)), witness=Witness.SERVER)
+
+
+def test_the_error_rate_has_clopper_and_pearsons_interval():
+    records = samples(np.full(100, 0.1))
+    records["outcome"][:3] = [Outcome.SHED, Outcome.CLIENT_ERROR, Outcome.RESET]
+    got = estimate(ErrorRate(), window(records), limit=0.05)
+    assert (got.value, got.low, got.high) == (0.03, *statistics.share_interval(3, 100, 0.99))
+
+
+@pytest.mark.parametrize(("failures", "verdict"), [(0, Verdict.PASS), (1, Verdict.FAIL)])
+def test_an_error_rate_of_none_is_asked_of_the_requests_that_were_sent(failures, verdict):
+    records = samples(np.full(100, 0.1))
+    records["outcome"][:failures] = Outcome.SERVER_ERROR
+    got = estimate(ErrorRate(), window(records), limit=0.0)
+    assert decide(got, 0.0, Better.LOWER) is verdict
+
+
+def test_throughput_counts_good_answers_over_the_phases_own_time():
+    steady = samples(np.full(101, 0.5), rate_per_s=200.0)  # one second in all
+    steady["outcome"][0] = Outcome.SHED
+    got = estimate(Throughput(), window(steady, steady))
+    assert got.value == pytest.approx(100.0)
+    assert got.low < 100 < got.high
+    assert got.n == 200
+
+
+def test_throughput_over_no_time_is_refused():
+    with pytest.raises(MeasurementError, match="no rate"):
+        estimate(Throughput(), window(samples([])))
+
+
+def ramp(*steps, n=1_000):
+    """Build one phase for each (rate, latency of all, failures)."""
+    made = []
+    for rate, latency_s, failures in steps:
+        records = samples(np.full(n, latency_s), rate_per_s=rate)
+        records["outcome"][:failures] = Outcome.SHED
+        made.append(records)
+    return window(*made)
+
+
+@pytest.mark.parametrize(
+    ("why", "steps", "expected"),
+    [
+        (
+            "the last step within, and the first beyond",
+            [(10, 0.1, 0), (20, 0.2, 0), (30, 9.0, 0)],
+            (20, 20, 30),
+        ),
+        ("in any order of phases", [(30, 9.0, 0), (10, 0.1, 0), (20, 0.2, 0)], (20, 20, 30)),
+        ("never reached", [(10, 0.1, 0), (20, 0.2, 0)], (20, 20, None)),
+        ("beyond from the start", [(10, 9.0, 0), (20, 9.0, 0)], (None, None, 10)),
+        ("a step that recovers is not counted", [(10, 0.1, 0), (20, 9.0, 0), (30, 0.1, 0)], (10, 10, 20)),
+        ("one failure ends it, but is no proof", [(10, 0.1, 0), (20, 0.2, 1), (30, 0.2, 0)], (10, 10, None)),
+        ("one in ten failing is a p95 beyond", [(10, 0.1, 0), (20, 0.2, 100)], (10, 10, 20)),
+    ],
+)
+def test_the_knee_is(why, steps, expected):
+    got = estimate(Knee(), ramp(*steps), objective_s=0.5)
+    assert (got.value, got.low, got.high) == tuple(
+        None if rate is None else pytest.approx(rate) for rate in expected
+    ), why
+
+
+def test_a_step_that_is_not_shown_within_keeps_the_knee_open():
+    """60 requests cannot show a p95: nothing bounds the knee from below, and no value is spoken of."""
+    got = estimate(Knee(), ramp((10, 0.1, 0), n=60), objective_s=0.5)
+    assert (got.value, got.low, got.high) == (None, None, None)
+    assert decide(got, 5.0, Better.HIGHER) is Verdict.INCONCLUSIVE
+
+
+def test_the_knee_fails_a_limit_above_the_first_step_beyond():
+    got = estimate(Knee(), ramp((10, 0.1, 0), (20, 9.0, 0)), objective_s=0.5)
+    assert decide(got, 10.0, Better.HIGHER) is Verdict.PASS
+    assert decide(got, 15.0, Better.HIGHER) is Verdict.INCONCLUSIVE
+    assert decide(got, 25.0, Better.HIGHER) is Verdict.FAIL
+
+
+def test_more_steps_make_the_high_end_more_careful():
+    """One borderline step is shown beyond when it stands alone, and not as one of many."""
+    slow = np.r_[np.full(930, 0.1), np.full(70, 9.0)]
+    alone = window(samples(slow, rate_per_s=10))
+    many = window(
+        *(samples(slow if rate == 10 else np.full(1_000, 0.1), rate_per_s=rate) for rate in range(10, 30))
+    )
+    assert estimate(Knee(), alone, objective_s=0.5).high == pytest.approx(10)
+    assert estimate(Knee(), many, objective_s=0.5).high is None
+
+
+def burst_phase(recoveries_s, *, size=8, every_s=2.0, background=True, cut=0):
+    """Build bursts of which the last request of burst k ends ``recoveries_s[k]`` after it, the others quickly."""
+    intended, latencies = [], []
+    for index, recovery_s in enumerate(recoveries_s):
+        start_s = 0.5 + index * every_s
+        intended += [start_s] * size
+        latencies += [0.05] * (size - 1) + [recovery_s]
+        if background:
+            intended.append(start_s + 0.3)
+            latencies.append(0.05)
+    keep = len(intended) - cut
+    arrivals = Bursts(size, every_s, 1.0 if background else 0.0, 0.5)
+    return record(samples(latencies[:keep], intended_s=intended[:keep]), arrivals=arrivals)
+
+
+def test_time_to_recover_is_the_median_over_the_bursts():
+    got = estimate(Recover(), window(burst_phase([0.3, 0.9, 0.4, 0.8, 0.5, 0.7, 0.6])), objective_s=0.1)
+    assert (got.value, got.low, got.high) == pytest.approx((0.6, 0.3, 0.9))
+    assert (got.n, got.note) == (7, "median of 7 bursts")
+
+
+def test_bursts_that_were_never_late_recover_at_once():
+    assert estimate(Recover(), window(burst_phase([0.1] * 7)), objective_s=0.2).value == 0.0
+
+
+def test_six_bursts_do_not_bound_the_median():
+    got = estimate(Recover(), window(burst_phase([0.3] * 6)), objective_s=0.1)
+    assert (got.value, got.low, got.high) == (pytest.approx(0.3), None, None)
+
+
+def test_a_late_request_between_two_bursts_belongs_to_the_first():
+    phase = burst_phase([0.3] * 7)
+    between = 8  # the background's request 0.3 s after the first burst of 8
+    phase.samples["done_ns"][between] = phase.samples["intended_ns"][between] + 1_000_000_000
+    got = estimate(Recover(), window(phase), objective_s=0.1)
+    assert (got.value, got.high) == pytest.approx((0.3, 1.3))
+
+
+def test_a_failed_request_counts_until_it_failed():
+    phase = burst_phase([0.05] * 7)
+    phase.samples["outcome"][:] = Outcome.TIMEOUT
+    phase.samples["done_ns"] = phase.samples["intended_ns"] + 1_500_000_000
+    assert estimate(Recover(), window(phase), objective_s=0.1).value == pytest.approx(
+        1.8
+    )  # the one 0.3 s after
+
+
+def test_a_request_that_never_ended_never_recovers():
+    phase = burst_phase([0.05] * 7)
+    phase.samples["done_ns"] = 0
+    assert estimate(Recover(), window(phase), objective_s=0.1).value == math.inf
+
+
+def test_a_last_burst_that_was_cut_short_is_left_out():
+    got = estimate(
+        Recover(), window(burst_phase([0.3] * 7 + [1.9], background=False, cut=3)), objective_s=0.1
+    )
+    assert (got.n, got.high) == (7, pytest.approx(0.3))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.sampled_from([0.7, 1 / 3, 2.123456789]))
+def test_bursts_are_found_in_what_the_law_of_arrivals_draws(seed, size, every_s):
+    law = Bursts(size, every_s, 20.0, 0.5)
+    times_s = law.draw(np.random.default_rng(seed), requests=None, duration_s=0.5 + 6.5 * every_s)
+    latencies = np.full(len(times_s), 0.01)
+    got = estimate(
+        Recover(), window(record(samples(latencies, intended_s=times_s), arrivals=law)), objective_s=0.1
+    )
+    assert (got.n, got.value) == (7, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (record(samples([0.1]), arrivals=Poisson(1.0)), "has no bursts of 2 or more, but Poisson"),
+        (
+            record(samples([0.1, 0.1]), arrivals=Bursts(2, 1.0, 0.0, 0.0)),
+            "no 2 requests share an intended time",
+        ),
+    ],
+)
+def test_a_phase_without_bursts_has_no_time_to_recover(made, message):
+    with pytest.raises(MeasurementError, match=message):
+        estimate(Recover(), window(made), objective_s=0.1)
+
+
+@pytest.mark.parametrize(
+    "measure", [ErrorRate(), Throughput(), Knee(), Recover()], ids=lambda measure: measure.name
+)
+def test_what_only_the_client_sees_is_not_asked_of_the_server(measure):
+    with pytest.raises(UsageError, match=f"{measure.name} is measured from the client's record only"):
+        estimate(measure, window(samples([0.1])), witness=Witness.SERVER)
+
+
+@pytest.mark.parametrize("measure", [Knee(), Recover()], ids=lambda measure: measure.name)
+@pytest.mark.parametrize("objective_s", [None, 0.0, math.nan, math.inf])
+def test_what_counts_late_requests_needs_to_know_what_late_is(measure, objective_s):
+    with pytest.raises(UsageError, match=f"{measure.name} needs the criterion's objective_s"):
+        estimate(measure, window(samples([0.1])), objective_s=objective_s)
+
+
+def test_a_ramp_step_of_one_request_offers_no_rate():
+    with pytest.raises(MeasurementError, match="1 requests offer no rate"):
+        estimate(Knee(), window(samples([0.1])), objective_s=0.1)

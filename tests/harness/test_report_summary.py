@@ -1,0 +1,124 @@
+import dataclasses
+
+import pytest
+
+from harness.faults import Cause, Fault
+from harness.report import summary
+from harness.report.advice import advice
+from harness.results import ArmResult, MachineUse, StageMeans
+from harness.scenario import PROFILES
+from harness.testing import criterion_result, run_result
+from harness.verdict import Verdict
+
+FAULT = Fault(Cause.INTEGRITY, "10 requests were planned, 9 records were saved")
+SLOT = run_result().slots[0]
+PHASE = SLOT.phases[1]
+
+
+def failing(name):
+    return criterion_result(name, 0.2, verdict=Verdict.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (run_result(), "PASS: 1 of 1 criteria hold; scenarios: steady"),
+        (run_result([criterion_result(), failing("p99")]), "FAIL: steady p99 (client)"),
+        (run_result([failing("p95"), failing("p99")]), "FAIL: steady p95 (client); steady p99 (client)"),
+        (run_result([failing("p95")], reasons=("first", "second")), "FAIL: first"),
+        (run_result(faults=[FAULT]), f"INVALID: steady: {FAULT.text}"),
+        (run_result([]), "INVALID: nothing was judged"),
+        (run_result([], scenarios=()), "INVALID: nothing was judged"),
+    ],
+    ids=["pass", "one fails", "two fail", "reasons", "fault", "no criterion", "no scenario"],
+)
+def test_the_headline_says_the_verdict_and_why(result, text):
+    assert summary.headline(result) == text
+
+
+def test_only_measured_phases_of_sound_slots_on_the_first_arm_are_pooled():
+    other = dataclasses.replace(SLOT, arm="base")
+    void = dataclasses.replace(SLOT, faults=(FAULT,))
+    elsewhere = dataclasses.replace(SLOT, scenario="burst")
+    result = run_result(slots=(SLOT, other, void, elsewhere, SLOT))
+    assert summary.measured_phases(result, "steady") == (PHASE, PHASE)
+    assert summary.measured_phases(dataclasses.replace(result, arms=()), "steady") == ()
+
+
+def test_the_load_adds_requests_and_averages_rates_over_time():
+    longer = dataclasses.replace(PHASE, duration_s=60.0, offered_per_s=90.1, achieved_per_s=None)
+    load = summary.load([PHASE, longer])
+    assert (load.requests, load.failed) == (2_000, 4)
+    assert load.offered_per_s == pytest.approx(80.1)
+    assert load.achieved_per_s == pytest.approx(49.9)
+
+
+def test_batch_sizes_are_shares_by_range_in_order():
+    one = dataclasses.replace(PHASE, batch_sizes={"+Inf": 1, "4.0": 2, "1.0": 3, "2.0": 0})
+    two = dataclasses.replace(PHASE, batch_sizes={"1.0": 4})
+    none = dataclasses.replace(PHASE, batch_sizes=None)
+    assert list(summary.batch_shares([one, two, none]).items()) == [("1", 0.7), ("3-4", 0.2), (">4", 0.1)]
+    assert summary.batch_shares([none]) == {}
+    assert summary.batch_shares([dataclasses.replace(PHASE, batch_sizes={"1.0": 0})]) == {}
+
+
+def test_stages_are_averaged_over_requests_and_left_out_where_nobody_told():
+    one = dataclasses.replace(PHASE, requests=300, stages=StageMeans(queue_s=0.01))
+    two = dataclasses.replace(PHASE, requests=100, stages=StageMeans(queue_s=0.03))
+    none = dataclasses.replace(PHASE, stages=None)
+    assert summary.stage_means([one, two, none]) == {"queue": pytest.approx(0.015)}
+
+
+def test_what_the_machine_said_is_told_in_phrases_and_silence_is_silence():
+    assert summary.machine_parts(run_result())[0] == "steal 0.400 %"
+    assert len(summary.machine_parts(run_result())) == 6
+    assert summary.machine_parts(run_result(slots=(), yardstick_before=None, yardstick_after=None)) == ()
+
+
+def test_a_criterion_that_holds_needs_no_remark_but_its_note():
+    assert summary.remarks(criterion_result()) == ""
+    assert summary.remarks(criterion_result(note="few")) == "few"
+    assert summary.remarks(criterion_result(verdict=Verdict.FAIL, reason="slow", note="few")) == "slow; few"
+
+
+def with_phase(result, **changes):
+    slot = result.slots[0]
+    phases = (slot.phases[0], dataclasses.replace(slot.phases[1], **changes))
+    return dataclasses.replace(result, slots=(dataclasses.replace(slot, phases=phases),))
+
+
+FAILED = run_result([failing("p95")])
+OPEN = run_result([criterion_result(verdict=Verdict.INCONCLUSIVE)])
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (run_result(faults=[FAULT]), "says nothing about the service"),
+        (OPEN, "--perf-profile thorough"),
+        (dataclasses.replace(OPEN, profile=PROFILES["smoke"]), "--perf-profile default"),
+        (dataclasses.replace(OPEN, profile=PROFILES["thorough"]), "about as good as its limit"),
+        (FAILED, "70.0 % of a request's time is compute"),
+        (with_phase(FAILED, stages=StageMeans(queue_s=0.9, compute_s=0.1)), "requests wait for the executor"),
+        (with_phase(run_result(), machine=MachineUse(steal_share=0.1)), "took 10.0 % of the processor"),
+        (with_phase(run_result(), machine=MachineUse(cpu_pressure_share=0.5)), "50.0 % of the time"),
+        (run_result(arms=(ArmResult("head", "service", {"weights": "random"}),)), "runs random weights"),
+    ],
+)
+def test_advice_is_one_sentence_for_what_stands_out(result, words):
+    (sentence,) = advice(result)
+    assert words in sentence
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        run_result(),
+        run_result(slots=()),
+        with_phase(FAILED, stages=None),
+        with_phase(FAILED, stages=StageMeans(queue_s=0.4, compute_s=0.3, decode_s=0.3)),
+    ],
+    ids=["passed in peace", "no slots", "no stages", "no stage stands out"],
+)
+def test_where_nothing_stands_out_there_is_no_advice(result):
+    assert advice(result) == ()

@@ -1,0 +1,217 @@
+"""The rule of batching by a table, and the queue in virtual time over everything that can happen to it."""
+
+import heapq
+import itertools
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.batching import BatchPolicy, BatchQueue, Take, Ticket, Wait, next_batch
+from service.errors import Expired, QueueFull, Unavailable
+
+AT_ONCE = BatchPolicy(max_batch_size=4, queue_capacity=8)
+WINDOW = BatchPolicy(max_batch_size=4, queue_capacity=8, max_wait_s=2.0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "waiting", "oldest_s", "now_s", "closed", "decision"),
+    [
+        (AT_ONCE, 0, None, 5.0, False, Wait()),  # nothing waits: only a change matters
+        (AT_ONCE, 1, 5.0, 5.0, False, Take(1)),  # a lone request is never delayed
+        (AT_ONCE, 3, 1.0, 5.0, False, Take(3)),  # take what waits
+        (AT_ONCE, 4, 1.0, 5.0, False, Take(4)),
+        (AT_ONCE, 7, 1.0, 5.0, False, Take(4)),  # up to the cap
+        (WINDOW, 0, None, 5.0, False, Wait()),
+        (WINDOW, 1, 5.0, 5.0, False, Wait(until_s=7.0)),
+        (WINDOW, 3, 4.0, 5.0, False, Wait(until_s=6.0)),  # the window counts from the oldest
+        (WINDOW, 3, 3.0, 5.0, False, Take(3)),  # exactly over
+        (WINDOW, 1, 1.0, 5.0, False, Take(1)),  # long over: the executor was busy meanwhile
+        (WINDOW, 4, 5.0, 5.0, False, Take(4)),  # full: no reason to wait
+        (WINDOW, 6, 5.0, 5.0, False, Take(4)),
+        (WINDOW, 1, 5.0, 5.0, True, Take(1)),  # nobody else will come
+        (WINDOW, 0, None, 5.0, True, Wait()),
+    ],
+)
+def test_who_goes_now(policy, waiting, oldest_s, now_s, closed, decision):
+    assert next_batch(policy, waiting, oldest_s, now_s, closed=closed) == decision
+
+
+def test_the_queue_refuses_one_more_than_its_capacity_and_says_what_to_do():
+    queue = BatchQueue(BatchPolicy(max_batch_size=1, queue_capacity=2))
+    queue.put(Ticket("a", 0.0))
+    queue.put(Ticket("b", 0.0))
+    with pytest.raises(QueueFull, match=r"2 requests wait already, and at most 2 may .* try again later"):
+        queue.put(Ticket("c", 0.0))
+
+
+def test_a_closed_queue_refuses_and_still_gives_what_it_holds():
+    queue = BatchQueue(WINDOW)
+    queue.put(Ticket("a", 0.0))
+    queue.close()
+    with pytest.raises(Unavailable, match="stopping"):
+        queue.put(Ticket("b", 0.0))
+    tickets, _ = queue.take(0.0)
+    assert [ticket.item for ticket in tickets] == ["a"]
+
+
+def test_a_deadline_inside_the_window_is_looked_at_when_it_passes():
+    queue = BatchQueue(WINDOW)
+    queue.put(Ticket("a", 0.0, deadline_s=0.5))
+    assert queue.take(0.0) == ([], Wait(until_s=0.5))
+    (ticket,), wait = queue.take(0.5)
+    assert isinstance(ticket.outcome, Expired)
+    assert ticket.bound_s is None
+    assert wait == Wait()
+
+
+def test_a_ticket_that_is_withdrawn_twice_or_bound_already_is_not_there():
+    queue = BatchQueue(AT_ONCE)
+    first, second = Ticket("a", 0.0), Ticket("b", 0.0)
+    queue.put(first)
+    queue.put(second)
+    assert queue.withdraw(first)
+    assert not queue.withdraw(first)
+    assert queue.take(0.0) == ([second], None)
+    assert not queue.withdraw(second)
+
+
+# From here on: the queue under an executor in virtual time. Times are whole numbers, so that nothing is rounded.
+
+
+@dataclass
+class Request:
+    arrives_s: int
+    deadline_after_s: int | None
+    gives_up_after_s: int | None
+
+
+@dataclass
+class World:
+    """An executor that is free or busy until a known time, and a record of what it saw."""
+
+    policy: BatchPolicy
+    durations: itertools.cycle
+    queue: BatchQueue = field(init=False)
+    busy: bool = False
+    freed_s: int = 0
+    agenda: list = field(default_factory=list)
+    order: itertools.count = field(default_factory=itertools.count)
+    accepted: list = field(default_factory=list)
+    refused: list = field(default_factory=list)
+    ends: list = field(default_factory=list)  # (ticket, how)
+    batches: list = field(default_factory=list)  # (start, freed before, tickets)
+
+    def __post_init__(self):
+        self.queue = BatchQueue(self.policy)
+
+    def at(self, time_s, action, *arguments):
+        heapq.heappush(self.agenda, (time_s, next(self.order), action, arguments))
+
+    def run(self):
+        while self.agenda:
+            now_s, _, action, arguments = heapq.heappop(self.agenda)
+            action(now_s, *arguments)
+            if not self.busy:
+                self.look(now_s)
+            self.check(now_s)
+
+    def look(self, now_s):
+        tickets, wait = self.queue.take(now_s)
+        expired = [ticket for ticket in tickets if ticket.bound_s is None]
+        self.ends += [(ticket, "expired") for ticket in expired]
+        assert all(ticket.deadline_s <= now_s and isinstance(ticket.outcome, Expired) for ticket in expired)
+        assert all(now_s == max(ticket.deadline_s, self.freed_s, ticket.queued_s) for ticket in expired)
+        batch = tickets[len(expired) :]
+        if batch:
+            assert wait is None
+            self.batches.append((now_s, self.freed_s, batch))
+            self.busy = True
+            self.at(now_s + next(self.durations), self.done, batch)
+        elif wait.until_s is not None:
+            assert wait.until_s > now_s
+            self.at(wait.until_s, self.nothing)
+
+    def check(self, now_s):
+        waiting = len(self.queue)
+        assert waiting <= self.policy.queue_capacity
+        if waiting and not self.busy:  # only a window that is open keeps a free executor from working
+            assert not self.queue.closed
+            assert waiting < self.policy.max_batch_size
+            assert self.oldest().queued_s + self.policy.max_wait_s > now_s
+
+    def oldest(self):
+        gone = {id(ticket) for ticket, _ in self.ends}
+        bound = {id(ticket) for _, _, batch in self.batches for ticket in batch}
+        return next(ticket for ticket in self.accepted if id(ticket) not in gone | bound)
+
+    def nothing(self, now_s):
+        pass
+
+    def arrive(self, now_s, request):
+        deadline_s = None if request.deadline_after_s is None else now_s + request.deadline_after_s
+        ticket = Ticket(request, now_s, deadline_s)
+        try:
+            self.queue.put(ticket)
+        except QueueFull:
+            assert len(self.queue) == self.policy.queue_capacity
+            self.refused.append(ticket)
+        except Unavailable:
+            assert self.queue.closed
+            self.refused.append(ticket)
+        else:
+            assert not self.queue.closed
+            self.accepted.append(ticket)
+            if request.gives_up_after_s is not None:
+                self.at(now_s + request.gives_up_after_s, self.give_up, ticket)
+
+    def give_up(self, now_s, ticket):
+        if self.queue.withdraw(ticket):
+            self.ends.append((ticket, "withdrawn"))
+
+    def done(self, now_s, batch):
+        self.busy, self.freed_s = False, now_s
+        self.ends += [(ticket, "computed") for ticket in batch]
+
+    def close(self, now_s):
+        self.queue.close()
+
+
+def requests():
+    maybe = st.none() | st.integers(0, 12)
+    return st.lists(st.builds(Request, st.integers(0, 20), maybe, maybe), max_size=25)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    policy=st.builds(
+        BatchPolicy,
+        max_batch_size=st.integers(1, 5),
+        queue_capacity=st.integers(1, 8),
+        max_wait_s=st.sampled_from([0, 0, 1, 4]),
+    ),
+    wanted=requests(),
+    durations=st.lists(st.integers(0, 6), min_size=1, max_size=5),
+    close_s=st.integers(0, 40),
+)
+def test_every_accepted_request_ends_exactly_once_in_order_and_the_executor_never_idles(
+    policy, wanted, durations, close_s
+):
+    world = World(policy, itertools.cycle(durations))
+    for request in wanted:
+        world.at(request.arrives_s, world.arrive, request)
+    world.at(close_s, world.close)
+    world.run()
+
+    assert len(world.queue) == 0
+    assert len(world.accepted) + len(world.refused) == len(wanted)
+    assert sorted(map(id, world.accepted)) == sorted(id(ticket) for ticket, _ in world.ends)
+    computed = [ticket for _, _, batch in world.batches for ticket in batch]
+    assert computed == [ticket for ticket in world.accepted if ticket in computed]
+    for start_s, freed_s, batch in world.batches:
+        assert len(batch) <= policy.max_batch_size
+        assert {ticket.batch_size for ticket in batch} == {len(batch)}
+        assert {ticket.bound_s for ticket in batch} == {start_s}
+        assert all(ticket.deadline_s is None or ticket.deadline_s > start_s for ticket in batch)
+        assert start_s <= max(batch[0].queued_s + policy.max_wait_s, freed_s)

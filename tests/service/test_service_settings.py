@@ -1,0 +1,178 @@
+"""Where settings come from, what is refused, and that they are documented."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.errors import ConfigurationError
+from service.settings import (
+    PREFIX,
+    Settings,
+    existing_file,
+    load_settings,
+    settings_table,
+    unknown_variables,
+)
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def test_without_an_environment_every_setting_has_its_default():
+    assert load_settings({}) == Settings()
+
+
+def test_the_environment_is_the_one_given_and_not_the_process_own(monkeypatch):
+    monkeypatch.setenv("TAILGATE_PORT", "9999")
+    assert load_settings({}).port == 8000
+
+
+def test_the_command_line_wins_over_the_environment_and_code_over_both():
+    environment = {"TAILGATE_TOP_K": "2", "TAILGATE_SEED": "3"}
+    settings = load_settings(environment, ["--top-k", "4"])
+    assert (settings.top_k, settings.seed) == (4, 3)
+    assert load_settings(environment, ["--top-k=4"], top_k=5).top_k == 5
+
+
+def test_an_empty_variable_is_unset():
+    assert load_settings({"TAILGATE_WEIGHTS": "", "TAILGATE_THREADS": ""}) == Settings()
+
+
+@pytest.mark.parametrize("text", ["true", "1", "True", "yes"])
+def test_a_switch_takes_the_usual_words(text):
+    assert load_settings({"TAILGATE_ALLOW_FP16_ON_CPU": text}).allow_fp16_on_cpu
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("PORT", "70000", "less than or equal to 65535, got '70000'"),
+        ("PORT", "http", "valid integer"),
+        ("PORT", "tcp://10.0.0.1:80", "Kubernetes"),
+        ("PORT", "tcp://10.0.0.1:80", "enableServiceLinks: false"),
+        ("FD", "1", "greater than or equal to 3"),
+        ("DEVICE", "gpu", "'cpu', 'cuda' or 'auto', got 'gpu'"),
+        ("PRECISION", "int8", "'fp32', 'fp16', 'bf16' or 'auto', got 'int8'"),
+        ("MAX_BATCH_SIZE", "0", "greater than or equal to 1, got '0' (requests in one batch, at most)"),
+        ("MAX_WAIT_MS", "nan", "got 'nan'"),
+        ("MAX_WAIT_MS", "-1", "greater than or equal to 0"),
+        ("QUEUE_CAPACITY", "0", "greater than or equal to 1"),
+        ("KEEP_ALIVE_S", "0.5", "valid integer"),
+        ("DRAIN_TIMEOUT_S", "inf", "finite number"),
+        ("WEIGHTS_SHA256", "abc", "got 'abc'"),
+        ("LATENCY_OBJECTIVES_MS", "10,fast", "positive numbers with commas between, 'fast' is none"),
+        ("LATENCY_OBJECTIVES_MS", "10,-1", "'-1' is none"),
+        ("LATENCY_OBJECTIVES_MS", "inf", "'inf' is none"),
+        ("LOG_FORMAT", "xml", "'console' or 'json'"),
+        ("WORKERS", "2", "one process owns the model and its batches"),
+        ("WORKERS", "2", "run more replicas instead"),
+    ],
+)
+def test_a_bad_value_is_refused_by_its_variable_and_with_what_was_expected(name, value, expected):
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings({PREFIX + name: value})
+    assert str(refusal.value).startswith(PREFIX + name)
+    assert expected in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_several_bad_values_are_told_together():
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings({"TAILGATE_PORT": "x", "TAILGATE_TOP_K": "0"})
+    assert [line.partition(":")[0] for line in str(refusal.value).splitlines()] == [
+        "TAILGATE_PORT",
+        "TAILGATE_TOP_K",
+    ]
+
+
+def test_one_worker_may_be_asked_for():
+    assert load_settings({"TAILGATE_WORKERS": "1"}).workers == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "warning"),
+    [
+        ("TAILGATE_MAX_BATCHSIZE", "did you mean TAILGATE_MAX_BATCH_SIZE?"),
+        ("TAILGATE_BATCH_SIZE", "did you mean TAILGATE_MAX_BATCH_SIZE?"),
+        ("TAILGATE_QQQ", "TAILGATE_QQQ is not a setting and is ignored"),
+    ],
+)
+def test_an_unknown_variable_is_warned_of_with_the_nearest_name(name, warning):
+    assert unknown_variables([name, "PATH", "TAILGATE_PORT"])[0].endswith(warning)
+
+
+def test_what_kubernetes_puts_beside_a_service_of_this_name_is_no_unknown_variable():
+    links = [
+        "TAILGATE_SERVICE_HOST",
+        "TAILGATE_SERVICE_PORT",
+        "TAILGATE_SERVICE_PORT_HTTP",
+        "TAILGATE_PORT",
+        "TAILGATE_PORT_8000_TCP",
+        "TAILGATE_PORT_8000_TCP_PROTO",
+        "TAILGATE_PORT_8000_TCP_ADDR",
+    ]
+    assert unknown_variables(links) == []
+
+
+def test_objectives_are_seconds_ascending_and_once_each():
+    settings = load_settings({"TAILGATE_LATENCY_OBJECTIVES_MS": "250, 50,250,"})
+    assert settings.latency_objectives_s == (0.05, 0.25)
+
+
+def test_one_processor_is_left_to_the_event_loop_unless_told(monkeypatch):
+    monkeypatch.setattr("service.settings.available_processors", lambda: 4)
+    assert load_settings({}).model_threads == 3
+    assert load_settings({"TAILGATE_THREADS": "4"}).model_threads == 4
+    monkeypatch.setattr("service.settings.available_processors", lambda: 1)
+    assert load_settings({}).model_threads == 1
+
+
+def test_a_file_is_found_by_its_name_and_a_folder_is_none(tmp_path):
+    file = tmp_path / "w.pt"
+    file.touch()
+    assert existing_file(str(file)) == file
+    assert existing_file(str(tmp_path)) is None
+    assert existing_file("") is None
+
+
+def test_every_setting_says_what_it_means():
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_help_holds_every_setting_and_how_it_is_called_in_the_environment(capsys):
+    with pytest.raises(SystemExit) as end:
+        load_settings({}, ["--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert [name for name in Settings.model_fields if f"--{name.replace('_', '-')} " not in text] == []
+    assert "--max-batch-size as TAILGATE_MAX_BATCH_SIZE" in " ".join(text.split())
+
+
+def test_the_document_holds_the_table_as_it_is_declared():
+    assert settings_table() in DOCUMENT.read_text(), (
+        "docs/settings.md is out of date: put in what `python -c "
+        "'from service.settings import settings_table; print(settings_table())'` prints"
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "expected"),
+    [
+        ({"TAILGATE_PORT": "tcp://10.0.0.1:80"}, [], "tailgate: TAILGATE_PORT: got 'tcp://10.0.0.1:80'"),
+        ({}, ["--no-such-option", "1"], "unrecognized arguments: --no-such-option"),
+    ],
+)
+def test_the_program_ends_with_status_2_and_one_clear_line(environment, arguments, expected):
+    ended = subprocess.run(
+        [sys.executable, "-m", "service", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert expected in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr

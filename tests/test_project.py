@@ -1,0 +1,264 @@
+"""The rules that hold for the repository as a whole: where things stand, how they are run, what is never written."""
+
+import configparser
+import re
+import shutil
+import stat
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {
+    ".ci",
+    ".github",
+    "benchmarks",
+    "deploy",
+    "docs",
+    "examples",
+    "harness",
+    "scenarios",
+    "service",
+    "tests",
+}
+LARGEST_FILE_BYTES = 1_000_000
+GATES = ("cpu-fp32", "cpu-bf16", "gpu-fp32", "gpu-fp16")
+
+# A checkout has both; an unpacked source distribution may have neither.
+needs_git = pytest.mark.skipif(
+    shutil.which("git") is None or not (ROOT / ".git").exists(), reason="this is not a git checkout"
+)
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+
+def files() -> list[str]:
+    """Name the files that are in the repository or would be with the next commit."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [name for name in listed.split("\0") if (ROOT / name).is_file()]
+
+
+# Where things stand
+
+
+@needs_git
+def test_every_top_level_folder_is_one_of_the_documented_ones():
+    assert {name.split("/")[0] for name in files() if "/" in name} <= FOLDERS
+
+
+@needs_git
+def test_no_file_is_larger_than_a_megabyte():
+    assert [name for name in files() if (ROOT / name).stat().st_size > LARGEST_FILE_BYTES] == []
+
+
+@needs_git
+@pytest.mark.parametrize(
+    ("what", "pattern"),
+    [
+        (
+            "a package registry",
+            r"pypi[.]org|pythonhosted[.]org|download[.]pytorch[.]org|npmjs[.]org|deb[.]debian[.]org",
+        ),
+        ("a package index", r"(?:^|\s)--?(?:extra-)?index-url\b|^\s*(?:extra-)?index-url\s*="),
+        ("a machine", r"(?<![\w.~$}-])/(?:work|root|farm|Users|home)/[\w.-]"),
+    ],
+)
+def test_no_file_names_a_place_that_only_one_machine_has(what, pattern):
+    found = [
+        f"{name}:{number} names {what}: {line.strip()}"
+        for name in files()
+        for number, line in enumerate((ROOT / name).read_text("utf-8", errors="ignore").splitlines(), start=1)
+        if re.search(pattern, line)
+    ]
+    assert found == []
+
+
+# How things are run
+
+
+def make_lines(target: str) -> list[str]:
+    """List the commands that a make target runs, as tox writes them: without the environment's folder."""
+    command = ["make", "--dry-run", "BIN=bin", "PERF_ARGS={posargs}", "UNIT_ARGS={posargs}", target]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line.removeprefix("bin/").strip() for line in lines if line.startswith("bin/")]
+
+
+def tox_lines(environment: str) -> list[str]:
+    """List the commands that a tox environment runs."""
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    if environment in GATES:
+        section = next(name for name in tox.sections() if environment in name)
+    else:
+        section = f"testenv:{environment}" if f"testenv:{environment}" in tox else "testenv"
+    return tox[section]["commands"].strip().splitlines()
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("environment", "targets"),
+    [
+        ("lint", ["lint", "imports"]),
+        ("type", ["type"]),
+        ("unit", ["unit"]),
+        *((gate, ["gate"]) for gate in GATES),
+    ],
+)
+def test_tox_runs_the_lines_that_make_runs(environment, targets):
+    assert tox_lines(environment) == [line for target in targets for line in make_lines(target)]
+
+
+@needs_make
+def test_make_test_is_all_checks_and_all_tests():
+    targets = ["lint", "type", "imports", "unit"]
+    assert make_lines("test") == [line for target in targets for line in make_lines(target)]
+
+
+@needs_make
+def test_make_alone_lists_every_target():
+    declared = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert declared
+    shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert re.findall(r"^  make (\w+)", shown, re.MULTILINE) == declared[1].split()
+
+
+def test_the_scripts_may_be_executed():
+    assert [
+        name for name in ("run", "setup") if not (ROOT / ".ci" / name).stat().st_mode & stat.S_IXUSR
+    ] == []
+
+
+def test_continuous_integration_runs_the_tests_and_the_short_gate():
+    assert re.findall(r"^step (.*)$", (ROOT / ".ci/run").read_text("utf-8"), re.MULTILINE) == [
+        "make test",
+        "make smoke",
+    ]
+
+
+def test_the_workflow_runs_make_and_the_gates_of_tox():
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text("utf-8")
+    assert "run: make test" in workflow
+    assert 'run: tox -e "$GATE"' in workflow
+    planned = re.findall(r"\benv\"?: \"([\w-]+)\"", workflow)
+    assert planned
+    assert set(planned) <= set(GATES)
+
+
+def workflows() -> list[Path]:
+    return sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("workflow", workflows(), ids=lambda path: path.name)
+def test_a_workflow_has_no_rights_at_the_top_and_fixes_its_actions(workflow):
+    text = workflow.read_text("utf-8")
+    jobs = re.findall(r"^    runs-on:", text, re.MULTILINE)
+    uses = re.findall(r"\buses: (.*)$", text, re.MULTILINE)
+    assert re.search(r"^permissions: \{\}$", text, re.MULTILINE)
+    assert len(re.findall(r"^    timeout-minutes: \d+$", text, re.MULTILINE)) == len(jobs)
+    assert [use for use in uses if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", use)] == []
+    assert text.count("actions/checkout@") == text.count("persist-credentials: false")
+
+
+# What is installed
+
+
+def constraints() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+
+def test_the_constraints_leave_pytorch_and_its_own_dependencies_free():
+    free = re.compile(r"torch|torchvision|triton|sympy|mpmath|setuptools|nvidia-.*|cuda-.*")
+    assert [name for name in constraints() if free.fullmatch(name)] == []
+
+
+def test_the_constraints_fix_every_direct_dependency_within_its_range():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    fixed = constraints()
+    wrong = []
+    for line in [*project["dependencies"], *extras["service"], *extras["demo"], *extras["dev"]]:
+        requirement = Requirement(line)
+        name = canonicalize_name(requirement.name)
+        if name not in {"torch", "torchvision"} and not requirement.specifier.contains(fixed.get(name, "0")):
+            wrong.append(f"{line}, but constraints.txt has {fixed.get(name)}: run make constraints")
+    assert wrong == []
+
+
+# Setting up, with programs that stand for Python
+
+GOOD_PYTHON = """\
+case "$*" in
+  *'import ensurepip'*) exit {ensurepip} ;;
+  *'print('*) echo {version} ;;
+  *version_info*) exit {too_old} ;;
+  *'-m venv'*) rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python; echo made >>log ;;
+  *'-m pip'*) echo installed >>log; exit {pip} ;;
+esac
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """Return a function that runs the set-up in a folder with a space in its name, with a Python of these traits."""
+    root = tmp_path / "a checkout"
+    (root / ".ci").mkdir(parents=True)
+    shutil.copy(ROOT / ".ci/setup", root / ".ci/setup")
+
+    def setup(version="3.12", too_old=0, ensurepip=0, pip=0):
+        python = tmp_path / "python for tests"
+        script = GOOD_PYTHON.format(version=version, too_old=too_old, ensurepip=ensurepip, pip=pip)
+        python.write_text("#!/bin/sh\n" + script)
+        python.chmod(0o755)
+        if (root / ".venv/bin/python").exists():
+            shutil.copy(python, root / ".venv/bin/python")
+        command = ["bash", str(root / ".ci/setup")]
+        environment = {"PATH": "/usr/bin:/bin", "PYTHON": str(python)}
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    setup.root = root
+    setup.log = lambda: (root / "log").read_text().split()
+    return setup
+
+
+def test_a_set_up_makes_the_environment_and_marks_it_finished(checkout):
+    run = checkout()
+    assert (run.returncode, run.stderr) == (0, "")
+    assert checkout.log() == ["made", "installed"]
+    assert (checkout.root / ".venv/.ready").exists()
+
+
+def test_a_python_that_is_too_old_is_refused_with_what_was_expected(checkout):
+    run = checkout(version="3.9", too_old=1)
+    assert run.returncode == 1
+    assert "expected: Python 3.11 or newer" in run.stderr
+    assert "is Python 3.9" in run.stderr
+    assert "make PYTHON=" in run.stderr
+
+
+def test_a_python_without_venv_is_refused_with_the_package_to_install(checkout):
+    run = checkout(version="3.12", ensurepip=1)
+    assert run.returncode == 1
+    assert "apt-get install python3.12-venv" in run.stderr
+
+
+def test_a_failed_installation_is_not_finished_and_goes_on_in_the_same_environment(checkout):
+    assert checkout(pip=1).returncode == 1
+    assert not (checkout.root / ".venv/.ready").exists()
+    assert checkout().returncode == 0
+    assert checkout.log() == ["made", "installed", "installed"]
+    assert (checkout.root / ".venv/.ready").exists()
+
+
+def test_an_interrupted_installation_is_begun_again_from_nothing(checkout):
+    checkout()
+    (checkout.root / ".venv/.installing").touch()
+    assert checkout().returncode == 0
+    assert checkout.log() == ["made", "installed", "made", "installed"]
+    assert not (checkout.root / ".venv/.installing").exists()
