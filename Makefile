@@ -46,9 +46,11 @@ imports: $(READY) ## which package may import which
 unit: $(READY) ## the tests, without load
 	$(BIN)/python -m pytest $(UNIT_ARGS)
 
-bench: ## how to run each benchmark
-	@ls benchmarks/*.py >/dev/null 2>&1 || echo "There is no benchmark yet: they will stand in benchmarks/, one file each."
-	@for file in benchmarks/*.py; do test ! -e "$$file" || echo "  $(BIN)/python $$file --help"; done
+bench: ## list the benchmarks, which are run one by one
+	@for file in benchmarks/*.py; do \
+	  test -e "$$file" || { echo "There is no benchmark yet."; break; }; \
+	  sed -n "1s|^\"*|  $(BIN)/python $$file    |; 1s|\"*\$$||; 1p" "$$file"; \
+	done
 
 constraints: $(READY) ## take the newest releases and write them to constraints.txt (PyTorch stays)
 	$(BIN)/python -m pip freeze | grep -E '^torch(vision)?==' > .venv/held.txt

@@ -194,9 +194,11 @@ def test_the_constraints_fix_every_direct_dependency_within_its_range():
 GOOD_PYTHON = """\
 case "$*" in
   *'import ensurepip'*) exit {ensurepip} ;;
+  *_base_executable*) echo "$0" ;;
+  *samefile*) test -e .venv/pyvenv.cfg ;;
   *'print('*) echo {version} ;;
   *version_info*) exit {too_old} ;;
-  *'-m venv'*) rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python; echo made >>log ;;
+  *'-m venv'*) mkdir -p .venv/bin; touch .venv/pyvenv.cfg; cp "$0" .venv/bin/python; echo made >>log ;;
   *'-m pip'*) echo installed >>log; exit {pip} ;;
 esac
 """
@@ -254,6 +256,14 @@ def test_a_failed_installation_is_not_finished_and_goes_on_in_the_same_environme
     assert checkout().returncode == 0
     assert checkout.log() == ["made", "installed", "installed"]
     assert (checkout.root / ".venv/.ready").exists()
+
+
+def test_an_environment_without_its_configuration_is_never_installed_into(checkout):
+    """Its Python is the machine's own, and pip would write there."""
+    checkout()
+    (checkout.root / ".venv/pyvenv.cfg").unlink()
+    assert checkout().returncode == 0
+    assert checkout.log() == ["made", "installed", "made", "installed"]
 
 
 def test_an_interrupted_installation_is_begun_again_from_nothing(checkout):
