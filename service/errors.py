@@ -6,14 +6,14 @@
     ├── ConfigurationError        settings, address: exit status 2 before anything starts
     │                             model, weights, device, precision: exit status 1, the log has this text
     └── RequestError              answered as {"error": …} with its status, counted by its outcome
-        ├── BadInput        400   protocol, images   the bytes are not what their type says
-        ├── TooLarge        413   endpoint, images   more bytes or pixels than the limit
-        ├── Unsupported     415   protocol, images   a content type or image format that is not served
-        ├── WrongShape      422   protocol           well-formed, but not the model's input
+        ├── BadInput        400   protocol, images      the bytes are not what their type says
+        ├── TooLarge        413   endpoint, images      more bytes or pixels than the limit
+        ├── Unsupported     415   protocol, images      a content type or image format that is not served
+        ├── WrongShape      422   protocol              well-formed, but not the model's input
         ├── QueueFull       429   lifecycle, batching   refused on arrival, Retry-After
-        ├── ModelFailure    500   inference          this item made the model fail
+        ├── ModelFailure    500   inference             this item made the model fail
         ├── Unavailable     503   lifecycle, batching   starting or draining, Retry-After
-        └── Expired         504   batching           its deadline passed before it was computed
+        └── Expired         504   batching              its deadline passed before it was computed
 """
 
 import enum

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torchvision import models as zoo
 
 from service.errors import ConfigurationError
 from service.models import demo
@@ -66,6 +65,8 @@ def _with_settings(model: Model, settings: Settings) -> Model:
 
 
 def _from_torchvision(name: str, settings: Settings) -> Model:
+    from torchvision import models as zoo  # noqa: PLC0415 - takes seconds, and only its own models need it
+
     known = zoo.list_models(module=zoo)
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
@@ -100,6 +101,8 @@ def _from_torchvision(name: str, settings: Settings) -> Model:
 
 def _published(name: str, published: Any, wanted: str) -> tuple[Any, nn.Module]:
     """Fetch torchvision's own weights by name."""
+    from torchvision import models as zoo  # noqa: PLC0415
+
     if wanted not in published.__members__:
         raise ConfigurationError(
             f"TAILGATE_WEIGHTS: neither a file nor weights of {name}, got {wanted!r}; "

@@ -163,7 +163,10 @@ def test_a_request_that_is_late_when_its_turn_comes_is_answered_and_not_computed
     with batching() as (batcher, compute, delivered):
         submit(batcher, *tickets("a"))
         compute.next_batch()
-        (late,), (patient,) = tickets("b", deadline_s=0.0), tickets("c", deadline_s=time.perf_counter() + HOURS_S)
+        (late,), (patient,) = (
+            tickets("b", deadline_s=0.0),
+            tickets("c", deadline_s=time.perf_counter() + HOURS_S),
+        )
         submit(batcher, late, patient)
         compute.end()
         delivered()

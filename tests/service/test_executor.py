@@ -53,8 +53,6 @@ def test_pixels_are_normalised_as_torchvision_does_it():
     assert normalised.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"), [(torch.float32, torch.bfloat16), (torch.int64, torch.int64)]
-)
+@pytest.mark.parametrize(("given", "expected"), [(torch.float32, torch.bfloat16), (torch.int64, torch.int64)])
 def test_only_floats_are_put_into_the_models_precision(given, expected):
     assert Cast(torch.bfloat16)(torch.zeros(2, dtype=given)).dtype == expected

@@ -25,7 +25,8 @@ def test_without_an_environment_every_setting_has_its_default():
 
 
 def test_the_environment_is_the_one_given_and_not_the_process_own(monkeypatch):
-    monkeypatch.setenv("TAILGATE_PORT", "9999")
+    for name in ("TAILGATE_PORT", "PORT", "port"):
+        monkeypatch.setenv(name, "9999")
     assert load_settings({}).port == 8000
 
 

@@ -4,7 +4,6 @@ import os
 import threading
 
 import numpy as np
-import torch
 from torch import nn
 
 from service.models import ImageInput, Model, TensorSpec
@@ -94,10 +93,10 @@ def miscounted_labels():
 
 
 class Collapse(nn.Module):
-    """One number for a whole batch."""
+    """One row for a whole batch."""
 
     def forward(self, batch):
-        return batch.sum()
+        return batch.sum(0, keepdim=True)
 
 
 def collapsing():
@@ -109,7 +108,9 @@ def wrong_input():
 
 
 def convolution():
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
 
 
 def sized(settings):

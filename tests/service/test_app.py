@@ -1,0 +1,116 @@
+"""Health, readiness, metadata, and paths and methods that are not served."""
+
+import asyncio
+import multiprocessing
+
+import httpx
+import pytest
+from serving import running
+
+from service.app import create_app
+from service.errors import ConfigurationError
+from service.lifecycle import Phase
+from service.settings import load_settings
+
+pytestmark = pytest.mark.asyncio
+
+
+def client_of(app):
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tailgate")
+
+
+async def test_before_the_model_is_loaded_the_service_is_live_and_not_ready():
+    app = create_app(load_settings({}))
+    async with client_of(app) as client:
+        live = await client.get("/health/live")
+        ready = await client.get("/health/ready")
+        refused = await client.post("/predict", content=b"x")
+        about = await client.get("/")
+    assert (live.status_code, live.json()) == (200, {"status": "live"})
+    assert (ready.status_code, ready.json()) == (503, {"status": "starting"})
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert "the service is starting; try again later" in refused.json()["error"]
+    assert about.json()["engine"] is None
+
+
+async def test_after_warm_up_it_is_ready_and_says_what_is_served():
+    async with running("tiny_models:perceptron") as server:
+        ready = await server.client.get("/health/ready")
+        about = (await server.client.get("/")).json()
+        metrics = await server.client.get("/metrics")
+    assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
+    assert about["engine"]["model"] == "perceptron"
+    assert about["engine"]["weights"] == "random (seed 0)"
+    assert (about["engine"]["precision"], about["engine"]["input"]) == ("fp32", "float32[4]")
+    assert metrics.headers["content-type"].startswith("text/plain")
+    assert 'weights="random (seed 0)"' in metrics.text
+
+
+async def test_while_it_drains_it_answers_what_it_accepted_and_refuses_the_rest(gate):
+    async with running("gated:factory") as server:
+        gate.opened.clear()
+        accepted = asyncio.create_task(server.predict([1, 2, 3, 4]))
+        assert await asyncio.to_thread(gate.entered.acquire, timeout=30)
+        draining = asyncio.create_task(server.service.drain())
+        await asyncio.sleep(0)
+        refused = await server.predict([1, 2, 3, 4])
+        ready = await server.client.get("/health/ready")
+        live = await server.client.get("/health/live")
+        assert not draining.done()
+        gate.opened.set()
+        answer = await accepted
+        assert await draining
+        outcomes = await server.outcomes()
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert "draining" in refused.json()["error"]
+    assert (ready.status_code, live.status_code) == (503, 200)
+    assert answer.json()["outputs"] == [2.0, 4.0, 6.0, 8.0]
+    assert outcomes == {"ok": 1, "unavailable": 1}
+    assert server.service.phase is Phase.STOPPED
+
+
+async def test_a_drain_ends_when_its_time_is_over(gate):
+    async with running("gated:factory", drain_timeout_s=0) as server:
+        gate.opened.clear()
+        accepted = asyncio.create_task(server.predict([1, 2, 3, 4]))
+        assert await asyncio.to_thread(gate.entered.acquire, timeout=30)
+        assert not await server.service.drain()
+        gate.opened.set()
+        assert (await accepted).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/predict/cat", "/v2/models"])
+async def test_an_unknown_path_is_told_where_the_model_is_and_counted(path):
+    async with running() as server:
+        answer = await server.client.post(path)
+        outcomes = await server.outcomes()
+    assert answer.status_code == 404
+    assert answer.json() == {
+        "error": f"there is nothing at {path}; POST /predict is the model, /docs says more"
+    }
+    assert outcomes == {"unknown_path": 1}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"), [("GET", "/predict", "POST"), ("POST", "/metrics", "GET")]
+)
+async def test_a_wrong_method_is_told_the_right_one_and_counted(method, path, allowed):
+    async with running() as server:
+        answer = await server.client.request(method, path)
+        served = await server.predict([1, 2, 3, 4])
+        outcomes = await server.outcomes()
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    assert answer.json() == {"error": f"{path} does not take {method}, only {allowed}"}
+    assert served.status_code == 200
+    assert outcomes == {"bad_input": 1, "ok": 1}
+
+
+async def test_the_documentation_is_there():
+    async with client_of(create_app(load_settings({}))) as client:
+        assert (await client.get("/docs")).status_code == 200
+
+
+async def test_one_of_several_worker_processes_is_refused_with_the_reason(monkeypatch):
+    monkeypatch.setattr(multiprocessing, "parent_process", object)
+    with pytest.raises(ConfigurationError, match="one process owns the model"):
+        create_app(load_settings({}))

@@ -1,0 +1,440 @@
+"""``POST /predict`` through the real application: who gets what, and how it is counted."""
+
+import asyncio
+import io
+import re
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+from serving import running, until
+from tiny_models import POISON
+
+pytestmark = pytest.mark.asyncio
+
+ITEM = [1.0, 2.0, 3.0, 4.0]
+
+
+def pixels(colour=(200, 100, 0)):
+    return np.broadcast_to(np.array(colour, np.uint8), (8, 8, 3))
+
+
+def picture(kind="PNG", colour=(200, 100, 0), size=None):
+    file = io.BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(pixels(colour)))
+    (image if size is None else image.resize(size)).save(file, kind)
+    return file.getvalue()
+
+
+async def hold(gate, server):
+    """Close the gate and send the request that the executor then holds."""
+    gate.opened.clear()
+    held = asyncio.create_task(server.predict(ITEM))
+    assert await asyncio.to_thread(gate.entered.acquire, timeout=30)
+    return held
+
+
+class Visitor:
+    """A client below HTTP, which sends what it likes and leaves when it likes."""
+
+    def __init__(self, *messages, headers=()):
+        self.sent = []
+        self.gone = asyncio.Event()
+        self._messages = [{"type": "http.request", **message} for message in messages]
+        self._headers = list(headers)
+
+    async def _receive(self):
+        if self._messages:
+            return self._messages.pop(0)
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message):
+        self.sent.append(message)
+
+    async def visit(self, app):
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/predict",
+            "query_string": b"",
+            "headers": self._headers,
+        }
+        await app(scope, self._receive, self._send)
+
+
+# Content types and their answers.
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+async def test_an_image_is_answered_with_its_labels(kind):
+    async with running("tiny_models:colours") as server:
+        answer = await server.client.post(
+            "/predict", content=picture(kind), headers={"content-type": f"image/{kind.lower()}"}
+        )
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert [each["label"] for each in answer.json()["predictions"]] == ["red", "green", "blue"]
+    assert sum(each["probability"] for each in answer.json()["predictions"]) == pytest.approx(1)
+
+
+async def test_the_same_pixels_get_the_same_answer_as_image_form_and_octets():
+    async with running("tiny_models:colours") as server:
+        as_image = await server.client.post(
+            "/predict", content=picture(), headers={"content-type": "image/png"}
+        )
+        as_form = await server.client.post(
+            "/predict", files={"file": ("a.png", picture(), "image/png")}, data={"note": "x"}
+        )
+        octets = pixels().tobytes()
+        as_octets = await server.client.post(
+            "/predict", content=octets, headers={"content-type": "application/octet-stream"}
+        )
+        as_form_octets = await server.client.post("/predict", files={"file": ("a.bin", octets)})
+        outcomes = await server.outcomes()
+    assert as_image.json() == as_form.json() == as_octets.json() == as_form_octets.json()
+    assert outcomes == {"ok": 4}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"), [(ITEM, [2.0, 4.0, 6.0, 8.0]), ([ITEM], [[2.0, 4.0, 6.0, 8.0]])]
+)
+async def test_a_tensor_is_answered_with_outputs_batched_as_it_came(inputs, outputs):
+    async with running() as server:
+        answer = await server.predict(inputs)
+    assert answer.json() == {"model": "doubler", "outputs": outputs}
+
+
+async def test_octets_are_taken_by_a_model_of_tensors_too():
+    async with running("tiny_models:small_bytes") as server:
+        answer = await server.client.post(
+            "/predict", content=bytes([1, 2, 3, 4]), headers={"content-type": "application/octet-stream"}
+        )
+    assert answer.json()["outputs"] == [1.0, 2.0, 3.0, 4.0]
+
+
+async def test_an_image_to_a_model_without_labels_is_answered_with_outputs():
+    async with running("tiny_models:unlabelled") as server:
+        answer = await server.client.post(
+            "/predict", content=picture(), headers={"content-type": "image/png"}
+        )
+    assert answer.json()["outputs"] == pytest.approx([10 * 200 / 255, 10 * 100 / 255, 0], abs=1e-4)
+
+
+# What is wrong with a request is said, and counted, and the next one is served.
+
+JSON, PNG, OCTETS = "application/json", "image/png", "application/octet-stream"
+FORM = "multipart/form-data; boundary=x"
+
+
+def part(name="file", kind="image/png", content=b"x", filename='; filename="a.png"'):
+    head = f'--x\r\nContent-Disposition: form-data; name="{name}"{filename}\r\nContent-Type: {kind}\r\n\r\n'
+    return head.encode() + content + b"\r\n"
+
+
+END = b"--x--\r\n"
+
+
+REFUSED = [
+    (JSON, b"", 400, "the body is empty"),
+    (PNG, b"", 400, "the body is empty"),
+    (JSON, b"{", 400, "the body is not JSON"),
+    (JSON, b'{"inputs": NaN}', 400, "the body is not JSON"),
+    (JSON, b"[]", 400, 'expected a JSON object {"inputs": …}'),
+    (JSON, b'{"inputs": [[1], [2, 3]]}', 422, "expected [8, 8, 3] or [1, 8, 8, 3]"),
+    (JSON, b'{"inputs": ' + b"[" * 70 + b"]" * 70 + b"}", 422, "nested deeper than 64"),
+    (PNG, b"not an image", 415, "not an image in any of JPEG, PNG, WEBP"),
+    (PNG, picture()[:50], 400, "the image is damaged"),
+    (PNG, picture(size=(101, 100)), 413, "101 x 100 pixels, and at most 10000 are taken"),
+    (OCTETS, bytes(191), 422, "exactly the 192 bytes of uint8[8, 8, 3], got 191"),
+    (OCTETS, bytes(20_001), 413, "the body has 20001 bytes or more, and at most 20000 are taken"),
+    ("text/plain", b"x", 415, "Content-Type: expected image/jpeg"),
+    ("", b"x", 415, "got 'none'"),
+    (FORM, END, 400, "expected one whole file in the multipart form, got 0"),
+    (FORM, part(filename="") + END, 400, "expected one whole file in the multipart form, got 0"),
+    (FORM, part() + part(name="other") + END, 400, "the multipart form cannot be read: Too many files"),
+    (FORM, part(), 400, "expected one whole file in the multipart form, got 0"),
+    (FORM, b"no form", 400, "the multipart form cannot be read"),
+    ("multipart/form-data", part() + END, 400, "the multipart form cannot be read: Missing boundary"),
+    (FORM, part() + END, 415, "not an image in any of"),
+    (FORM, part(kind="text/plain") + END, 415, "got 'text/plain'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status", "error"), REFUSED, ids=[f"{row[0]}: {row[3]}" for row in REFUSED]
+)
+async def test_a_request_that_cannot_be_served_is_told_why_and_costs_the_next_one_nothing(
+    kind, body, status, error
+):
+    limits = {"max_body_bytes": 20_000, "max_image_pixels": 10_000}
+    async with running("tiny_models:colours", **limits) as server:
+        refused = await server.client.post(
+            "/predict", content=body, headers={"content-type": kind} if kind else {}
+        )
+        served = await server.client.post(
+            "/predict", content=picture(), headers={"content-type": "image/png"}
+        )
+        outcomes = await server.outcomes()
+    assert refused.status_code == status, refused.text
+    assert list(refused.json()) == ["error"]
+    assert error in refused.json()["error"]
+    assert "total" in server_timing(refused)
+    assert served.status_code == 200
+    assert outcomes == {"bad_input": 1, "ok": 1}
+
+
+async def test_a_body_of_unknown_length_is_cut_off_at_the_limit():
+    sent = []
+
+    async def endless():
+        for _ in range(100):
+            sent.append(1)
+            yield bytes(1000)
+
+    async with running(max_body_bytes=5000) as server:
+        answer = await server.client.post("/predict", content=endless(), headers={"content-type": OCTETS})
+        outcomes = await server.outcomes()
+    assert (answer.status_code, answer.headers["connection"]) == (413, "close")
+    assert len(sent) == 6
+    assert outcomes == {"bad_input": 1}
+
+
+async def test_a_body_in_pieces_is_one_body():
+    async def pieces():
+        for piece in (b'{"inp', b"", b'uts": [1,', b" 2, 3, 4]}"):
+            yield piece
+
+    async with running() as server:
+        answer = await server.client.post("/predict", content=pieces(), headers={"content-type": JSON})
+    assert answer.json()["outputs"] == [2.0, 4.0, 6.0, 8.0]
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "inf", ""])
+async def test_a_timeout_that_means_nothing_is_refused(value):
+    async with running() as server:
+        answer = await server.predict(ITEM, **{"x-request-timeout-ms": value})
+    assert answer.status_code == 400
+    assert "X-Request-Timeout-Ms: expected a positive number" in answer.json()["error"]
+
+
+async def test_a_compressed_body_is_refused_since_it_is_not_decoded():
+    async with running() as server:
+        answer = await server.predict(ITEM, **{"content-encoding": "gzip"})
+    assert answer.status_code == 400
+    assert "Content-Encoding: 'gzip' is not decoded" in answer.json()["error"]
+
+
+async def test_a_length_that_is_no_number_is_refused():
+    visitor = Visitor({"body": b"x"}, headers=[(b"content-type", b"image/png"), (b"content-length", b"-1")])
+    async with running() as server:
+        await visitor.visit(server.app)
+    assert visitor.sent[0]["status"] == 400
+
+
+async def test_a_fault_of_the_services_own_is_answered_and_counted(monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError
+
+    async with running() as server:
+        with monkeypatch.context() as patch:
+            patch.setattr("service.endpoint.protocol.answer_outputs", broken)
+            answer = await server.predict(ITEM)
+        served = await server.predict(ITEM)
+        outcomes = await server.outcomes()
+    assert (answer.status_code, answer.json()) == (500, {"error": "the service failed on this request"})
+    assert served.status_code == 200
+    assert outcomes == {"error": 1, "ok": 1}
+
+
+# Batches.
+
+
+async def test_each_of_many_at_once_gets_its_own_answer():
+    async with running(max_batch_size=16) as server:
+        answers = await asyncio.gather(*(server.predict([number] * 4) for number in range(100, 164)))
+        outcomes = await server.outcomes()
+    assert [answer.json()["outputs"] for answer in answers] == [
+        [2.0 * number] * 4 for number in range(100, 164)
+    ]
+    assert outcomes == {"ok": 64}
+
+
+async def test_only_the_input_that_makes_the_model_fail_gets_the_error():
+    numbers = [1, 2, POISON, 3, 4, POISON, 5]
+    async with running(max_batch_size=16) as server:
+        answers = await asyncio.gather(*(server.predict([number] * 4) for number in numbers))
+        outcomes = await server.outcomes()
+    for number, answer in zip(numbers, answers, strict=True):
+        if number == POISON:
+            assert (answer.status_code, answer.json()) == (500, {"error": "the model failed on this input"})
+        else:
+            assert answer.json()["outputs"] == [2.0 * number] * 4
+    assert outcomes == {"ok": 5, "error": 2}
+
+
+async def test_what_waits_while_the_executor_is_busy_is_the_next_batch(gate):
+    async with running("gated:factory") as server:
+        held = await hold(gate, server)
+        waiting = [asyncio.create_task(server.predict([number] * 4)) for number in range(5)]
+        await until(lambda: server.service._batcher.waiting == 5)
+        gate.opened.set()
+        first, *others = [await task for task in (held, *waiting)]
+    assert [server_timing(answer)["batch"] for answer in others] == ["5"] * 5
+    assert server_timing(first)["batch"] == "1"
+
+
+def server_timing(answer):
+    """Read a Server-Timing header by the grammar of its standard; durations as numbers, others as text."""
+    metrics = {}
+    for metric in answer.headers["server-timing"].split(", "):
+        found = re.fullmatch(r'([a-z]+);(?:dur=(\d+\.\d+)|desc="([^"]*)")', metric)
+        assert found, metric
+        metrics[found[1]] = found[3] if found[2] is None else float(found[2])
+    return metrics
+
+
+async def test_server_timing_tells_where_the_time_went():
+    async with running() as server:
+        timing = server_timing(await server.predict(ITEM))
+    assert set(timing) == {"queue", "compute", "batch", "decode", "encode", "total"}
+    stages = sum(timing[stage] for stage in ("queue", "compute", "decode", "encode"))
+    assert stages <= timing["total"] + 0.01
+
+
+# Limits.
+
+
+async def test_one_more_than_the_queue_holds_is_refused_with_a_time_to_come_back(gate):
+    async with running("gated:factory", queue_capacity=2) as server:
+        held = await hold(gate, server)
+        waiting = [asyncio.create_task(server.predict(ITEM)) for _ in range(2)]
+        await until(lambda: server.service._batcher.waiting == 2)
+        refused = await server.predict(ITEM)
+        gate.opened.set()
+        answers = [await task for task in (held, *waiting)]
+        outcomes = await server.outcomes()
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    assert "2 requests wait already, and at most 2 may" in refused.json()["error"]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert outcomes == {"ok": 3, "full": 1}
+
+
+async def test_requests_that_wait_to_be_decoded_count_as_waiting(monkeypatch):
+    decoding, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(body, *_):
+        decoding.release()
+        assert go_on.wait(30)
+        return pixels()
+
+    monkeypatch.setattr("service.endpoint.decode_image", slow)
+    async with running("tiny_models:colours", queue_capacity=3, decode_threads=1) as server:
+
+        def send():
+            return server.client.post("/predict", content=b"x", headers={"content-type": "image/png"})
+
+        accepted = [asyncio.create_task(send()) for _ in range(3)]
+        await until(lambda: server.service._decoding == 3)
+        refused = await send()
+        go_on.set()
+        answers = [await task for task in accepted]
+        later = await send()
+    assert refused.status_code == 429
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert later.status_code == 200
+
+
+async def test_a_request_whose_deadline_passes_while_it_waits_is_not_computed(gate):
+    async with running("gated:factory") as server:
+        held = await hold(gate, server)
+        late = asyncio.create_task(server.predict(ITEM, **{"x-request-timeout-ms": "0.001"}))
+        patient = asyncio.create_task(server.predict(ITEM, **{"x-request-timeout-ms": "600000"}))
+        await until(lambda: server.service._batcher.waiting == 2)
+        gate.opened.set()
+        answers = [await task for task in (held, late, patient)]
+        outcomes = await server.outcomes()
+    assert [answer.status_code for answer in answers] == [200, 504, 200]
+    assert "deadline passed" in answers[1].json()["error"]
+    assert server_timing(answers[2])["batch"] == "1"
+    assert outcomes == {"ok": 2, "expired": 1}
+
+
+# Clients that leave.
+
+TENSOR = [(b"content-type", b"application/json")]
+
+
+async def test_a_client_that_leaves_while_it_waits_is_counted_and_never_computed(gate):
+    async with running("gated:factory") as server:
+        held = await hold(gate, server)
+        visitor = Visitor({"body": b'{"inputs": [9, 9, 9, 9]}'}, headers=TENSOR)
+        visit = asyncio.create_task(visitor.visit(server.app))
+        mates = [asyncio.create_task(server.predict([number] * 4)) for number in (1, 2)]
+        await until(lambda: server.service._batcher.waiting == 3)
+        visitor.gone.set()
+        await visit
+        gate.opened.set()
+        answers = [await task for task in (held, *mates)]
+        outcomes = await server.outcomes()
+    assert visitor.sent == []
+    assert [answer.json()["outputs"][3] for answer in answers] == [8.0, 2.0, 4.0]
+    assert [server_timing(answer)["batch"] for answer in answers] == ["1", "2", "2"]
+    assert outcomes == {"ok": 3, "cancelled": 1}
+    assert server.service.in_flight == 0
+
+
+async def test_a_client_that_leaves_while_its_batch_runs_is_counted_and_its_mates_are_answered(gate):
+    async with running("gated:factory") as server:
+        held = await hold(gate, server)
+        visitor = Visitor({"body": b'{"inputs": [9, 9, 9, 9]}'}, headers=TENSOR)
+        visit = asyncio.create_task(visitor.visit(server.app))
+        mate = asyncio.create_task(server.predict([5.0] * 4))
+        await until(lambda: server.service._batcher.waiting == 2)
+        first = await release_one(gate, held)
+        visitor.gone.set()
+        await visit
+        gate.opened.set()
+        answer = await mate
+        outcomes = await server.outcomes()
+    assert (first.status_code, answer.json()["outputs"]) == (200, [10.0] * 4)
+    assert server_timing(answer)["batch"] == "2"
+    assert outcomes == {"ok": 2, "cancelled": 1}
+
+
+async def release_one(gate, held):
+    """Let the batch that runs end, and hold the next."""
+    former, gate.opened = gate.opened, threading.Event()
+    former.set()
+    answer = await held
+    assert await asyncio.to_thread(gate.entered.acquire, timeout=30)
+    return answer
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_counted():
+    visitor = Visitor({"body": b'{"inputs": [', "more_body": True}, headers=TENSOR)
+    visitor.gone.set()
+    async with running() as server:
+        await visitor.visit(server.app)
+        served = await server.predict(ITEM)
+        outcomes = await server.outcomes()
+    assert visitor.sent == []
+    assert served.status_code == 200
+    assert outcomes == {"ok": 1, "cancelled": 1}
+
+
+async def test_a_request_that_is_cancelled_by_the_server_is_withdrawn(gate):
+    async with running("gated:factory") as server:
+        held = await hold(gate, server)
+        visit = asyncio.create_task(
+            Visitor({"body": b'{"inputs": [9, 9, 9, 9]}'}, headers=TENSOR).visit(server.app)
+        )
+        await until(lambda: server.service._batcher.waiting == 1)
+        visit.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await visit
+        assert server.service._batcher.waiting == 0
+        gate.opened.set()
+        await held
+        assert await server.outcomes() == {"ok": 1, "cancelled": 1}

@@ -1,0 +1,137 @@
+"""Reduced precisions: which is chosen, how far off it is, and what is refused."""
+
+import math
+
+import pytest
+import torch
+from serving import metric_samples, running
+from structlog.testing import capture_logs
+
+from service.engine import build_engine, example_items
+from service.errors import ConfigurationError
+from service.graph import GraphOutput
+from service.models import TensorSpec
+from service.precision import Parity, choose_device, choose_precision, compare, require
+from service.settings import load_settings
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "chosen"),
+    [
+        ("auto", CPU, "fp32"),
+        ("auto", CUDA, "fp16"),
+        ("fp32", CUDA, "fp32"),
+        ("bf16", CPU, "bf16"),
+        ("fp16", CUDA, "fp16"),
+    ],
+)
+def test_which_precision_a_device_gets(wanted, device, chosen):
+    assert choose_precision(load_settings({}, precision=wanted), device) == chosen
+
+
+def test_fp16_on_a_cpu_is_refused_with_what_to_use_instead_unless_it_is_forced():
+    with pytest.raises(ConfigurationError, match=r"ten times slower .* use bf16 there, or .*=true"):
+        choose_precision(load_settings({}, precision="fp16"), CPU)
+    forced = load_settings({}, precision="fp16", allow_fp16_on_cpu=True)
+    assert choose_precision(forced, CPU) == "fp16"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "available", "chosen"), [("auto", False, CPU), ("auto", True, CUDA), ("cpu", True, CPU)]
+)
+def test_which_device_is_taken(monkeypatch, wanted, available, chosen):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: available)
+    assert choose_device(load_settings({}, device=wanted)) == chosen
+
+
+def test_cuda_without_a_cuda_device_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigurationError, match="cuda is asked for, but PyTorch finds no CUDA device"):
+        build_engine(load_settings({}, device="cuda"))
+
+
+def outputs(*rows, classes=None):
+    tensor = torch.tensor(rows)
+    chosen = torch.tensor(classes or []).reshape(len(rows), -1).long()
+    return GraphOutput(tensor, torch.zeros(chosen.shape), chosen)
+
+
+def test_the_error_is_a_share_of_the_largest_output():
+    parity = compare(outputs([1.0, -8.0], [2.1, 0.0]), outputs([1.0, -10.0], [2.0, 0.0]))
+    assert parity == Parity(pytest.approx(0.2), None, 2)
+
+
+def test_agreement_counts_the_most_likely_classes():
+    reference = outputs([1.0, 0.0], [0.0, 1.0], classes=[[0, 1], [1, 0]])
+    assert compare(outputs([1.0, 0.0], [0.0, 1.0], classes=[[0, 1], [0, 1]]), reference).top1_agreement == 0.5
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 3.0])
+def test_an_error_beyond_the_limit_is_refused_and_so_is_one_that_is_no_number(value):
+    parity = compare(outputs([1.0, value]), outputs([1.0, 1.0]))
+    with pytest.raises(ConfigurationError, match=r"bf16 differs from fp32 by .*TAILGATE_PRECISION_MAX_ERROR"):
+        require(parity, 1.0, "bf16")
+
+
+def test_an_error_of_exactly_the_limit_is_allowed():
+    require(Parity(0.1, 1.0, 8), 0.1, "bf16")
+
+
+@pytest.mark.parametrize(("precision", "forced"), [("bf16", False), ("fp16", True)])
+@pytest.mark.asyncio
+async def test_a_reduced_precision_serves_and_exports_how_far_off_it_is(precision, forced):
+    async with running("tiny_models:perceptron", precision=precision, allow_fp16_on_cpu=forced) as server:
+        answer = await server.predict([0.5, -1.0, 2.0, 0.25])
+        samples = metric_samples((await server.client.get("/metrics")).text)
+        facts = server.service.engine.facts
+    assert answer.status_code == 200
+    assert facts["precision"] == precision
+    assert 0 < samples[("tailgate_precision_largest_error", ())] < 0.1
+    assert samples[("tailgate_precision_top1_agreement", ())] > 0.8
+
+
+def test_a_bound_that_is_broken_stops_the_start():
+    settings = load_settings(
+        {}, model="tiny_models:perceptron", precision="bf16", precision_max_error=1e-9, device="cpu"
+    )
+    with pytest.raises(ConfigurationError, match="at most 1e-09 is allowed"):
+        build_engine(settings)
+
+
+# What else the engine says and refuses.
+
+
+def test_random_weights_are_said_loudly():
+    with capture_logs() as log:
+        engine = build_engine(
+            load_settings({}, model="torchvision:squeezenet1_1", input_size=64, device="cpu")
+        )
+    warnings = [entry for entry in log if entry["log_level"] == "warning"]
+    assert [entry["event"] for entry in warnings] == ["RANDOM WEIGHTS: the answers mean nothing"]
+    assert engine.facts["weights"] == "random (seed 0)"
+
+
+@pytest.mark.parametrize(
+    ("factory", "expected"),
+    [
+        ("miscounted_labels", "returned [8, 5] for a batch of 8 inputs, expected [8, 3]"),
+        ("collapsing", "returned [1, 4] for a batch of 8 inputs, expected [8, "),
+        ("wrong_input", "fails on a batch of 8 inputs float32[4]"),
+    ],
+)
+def test_a_model_that_is_not_what_it_says_is_refused_at_the_start(factory, expected):
+    with pytest.raises(ConfigurationError) as refusal:
+        build_engine(load_settings({}, model=f"tiny_models:{factory}", device="cpu"))
+    assert expected in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((8, 8, 3), "uint8"), ((4,), "float32"), ((2, 2), "uint8"), ((5,), "int64")]
+)
+def test_examples_have_the_models_shape_and_are_the_same_each_time(shape, dtype):
+    spec = TensorSpec(shape, torch.empty(0, dtype=getattr(torch, dtype)).numpy().dtype)
+    first, again = example_items(spec, 3), example_items(spec, 3)
+    assert [(item.shape, item.dtype) for item in first] == [(shape, dtype)] * 3
+    assert all((one == other).all() for one, other in zip(first, again, strict=True))

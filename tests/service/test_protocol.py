@@ -1,0 +1,167 @@
+"""Bytes to inputs and results to bytes, without a server."""
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from service import protocol
+from service.errors import BadInput, RequestError, Unsupported, WrongShape
+from service.items import Result
+from service.models import ImageInput, TensorSpec
+from service.protocol import Form, Served
+
+PIXELS = TensorSpec((2, 2), np.dtype(np.uint8))
+FLOATS = TensorSpec((3,), np.dtype(np.float32))
+LABELS = ("cat", "dog", "rat")
+PHOTOS = Served("m", ImageInput(8).spec, LABELS, ImageInput(8))
+TENSORS = Served("m", FLOATS, None, None)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "form"),
+    [
+        ("image/jpeg", Form.IMAGE),
+        ("image/PNG", Form.IMAGE),
+        (" image/webp ; q=1", Form.IMAGE),
+        ("application/octet-stream", Form.PIXELS),
+        ("application/json", Form.TENSOR),
+        ("Application/JSON; charset=utf-8", Form.TENSOR),
+    ],
+)
+def test_the_content_type_tells_what_a_body_is(content_type, form):
+    assert protocol.form_of(content_type, PHOTOS) is form
+
+
+@pytest.mark.parametrize(
+    ("content_type", "served", "got"),
+    [
+        ("", PHOTOS, "got 'none'"),
+        ("text/plain", PHOTOS, "got 'text/plain'"),
+        ("image/gif", PHOTOS, "got 'image/gif'"),
+        ("image/jpeg", TENSORS, "got 'image/jpeg'"),
+    ],
+)
+def test_another_content_type_is_refused_with_those_that_are_served(content_type, served, got):
+    with pytest.raises(Unsupported) as refusal:
+        protocol.form_of(content_type, served)
+    assert got in str(refusal.value)
+    assert "application/octet-stream or application/json" in str(refusal.value)
+    assert ("image/jpeg, image/png" in str(refusal.value)) == (served is PHOTOS)
+
+
+def test_octets_are_the_input_itself():
+    item = protocol.item_from_octets(bytes([1, 2, 3, 4]), PIXELS)
+    assert item.tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("length", [1, 3, 5])
+def test_another_number_of_octets_is_refused_with_the_right_one(length):
+    with pytest.raises(WrongShape, match=rf"exactly the 4 bytes of uint8\[2, 2\], got {length}"):
+        protocol.item_from_octets(bytes(length), PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "batched"),
+    [([[1, 2], [3, 4]], False), ([[[1, 2], [3, 4]]], True), ([[1.0, 2.0], [3.0, 4]], False)],
+)
+def test_nested_numbers_become_the_input_with_and_without_a_batch_dimension(inputs, batched):
+    item, got = protocol.item_from_json(orjson.dumps({"inputs": inputs}), PIXELS)
+    assert (item.tolist(), item.dtype, got) == ([[1, 2], [3, 4]], np.uint8, batched)
+
+
+@given(npst.arrays(np.float32, (3,), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)))
+def test_floats_come_through_unchanged(numbers):
+    item, _ = protocol.item_from_json(
+        orjson.dumps({"inputs": numbers}, option=orjson.OPT_SERIALIZE_NUMPY), FLOATS
+    )
+    assert np.array_equal(item, numbers)
+
+
+def nested(depth):
+    return b"[" * depth + b"1" + b"]" * depth
+
+
+@pytest.mark.parametrize(
+    ("body", "spec", "error", "text"),
+    [
+        (b"{", FLOATS, BadInput, "the body is not JSON"),
+        (b"\xff\xfe", FLOATS, BadInput, "the body is not JSON"),
+        (b'{"inputs": [NaN, 1, 2]}', FLOATS, BadInput, "the body is not JSON"),
+        (b'{"inputs": [Infinity, 1, 2]}', FLOATS, BadInput, "the body is not JSON"),
+        (b"[1, 2, 3]", FLOATS, BadInput, 'expected a JSON object {"inputs": …}'),
+        (b'{"input": [1, 2, 3]}', FLOATS, BadInput, 'expected a JSON object {"inputs": …}'),
+        (b'{"inputs": 1}', FLOATS, WrongShape, "expected [3] or [1, 3], got []"),
+        (b'{"inputs": null}', FLOATS, WrongShape, "got []"),
+        (b'{"inputs": []}', FLOATS, WrongShape, "got [0]"),
+        (b'{"inputs": [1, 2]}', FLOATS, WrongShape, "expected [3] or [1, 3], got [2]"),
+        (b'{"inputs": [[1, 2, 3], [4, 5, 6]]}', FLOATS, WrongShape, "one request is one item"),
+        (b'{"inputs": [1, [2], 3]}', FLOATS, WrongShape, "unequal lengths"),
+        (b'{"inputs": [[1, 2], [3]]}', PIXELS, WrongShape, "unequal lengths"),
+        (b'{"inputs": [[1, 2], 3]}', PIXELS, WrongShape, "unequal lengths"),
+        (b'{"inputs": ["1", "2", "3"]}', FLOATS, WrongShape, "expected numbers"),
+        (b'{"inputs": [null, 2, 3]}', FLOATS, WrongShape, "expected numbers"),
+        (b'{"inputs": [{}, 2, 3]}', FLOATS, WrongShape, "expected numbers"),
+        (b'{"inputs": [true, false, true]}', FLOATS, WrongShape, "expected numbers"),
+        (b'{"inputs": [1e39, 2, 3]}', FLOATS, WrongShape, "too large for float32"),
+        (b'{"inputs": [[0.5, 1], [2, 3]]}', PIXELS, WrongShape, "whole numbers from 0 to 255"),
+        (b'{"inputs": [[-1, 1], [2, 3]]}', PIXELS, WrongShape, "whole numbers from 0 to 255"),
+        (b'{"inputs": [[256, 1], [2, 3]]}', PIXELS, WrongShape, "whole numbers from 0 to 255"),
+        (b'{"inputs": [[1e300, 1], [2, 3]]}', PIXELS, WrongShape, "whole numbers from 0 to 255"),
+        (b'{"inputs": ' + nested(65) + b"}", FLOATS, WrongShape, "nested deeper than 64"),
+        (b'{"inputs": [1, 2, ' + nested(900) + b"]}", FLOATS, WrongShape, "unequal lengths"),
+        (b'{"inputs": ' + nested(100_000) + b"}", FLOATS, BadInput, "the body is not JSON"),
+    ],
+)
+def test_json_that_is_not_the_input_is_refused_with_what_was_expected(body, spec, error, text):
+    with pytest.raises(RequestError) as refusal:
+        protocol.item_from_json(body, spec)
+    assert type(refusal.value) is error
+    assert text in str(refusal.value)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-5, 300) | st.floats(allow_nan=False) | st.text(max_size=3),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=2),
+        max_leaves=12,
+    ),
+    st.sampled_from([PIXELS, FLOATS]),
+)
+def test_any_json_is_an_input_or_a_refusal(inputs, spec):
+    try:
+        item, _ = protocol.item_from_json(orjson.dumps({"inputs": inputs}), spec)
+    except RequestError:
+        return
+    assert (item.shape, item.dtype) == (spec.shape, spec.dtype)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_an_input_or_a_refusal(body):
+    with pytest.raises(RequestError):
+        protocol.item_from_json(body, PIXELS)
+
+
+RESULT = Result(np.array([0.25, 2.0], np.float32), [0.75, 0.25], [2, 0])
+
+
+def test_labels_are_answered_with_their_classes_and_probabilities():
+    assert orjson.loads(protocol.answer_labels(RESULT, PHOTOS)) == {
+        "model": "m",
+        "predictions": [
+            {"label": "rat", "class": 2, "probability": 0.75},
+            {"label": "cat", "class": 0, "probability": 0.25},
+        ],
+    }
+
+
+@pytest.mark.parametrize(("batched", "outputs"), [(False, [0.25, 2.0]), (True, [[0.25, 2.0]])])
+def test_outputs_have_a_batch_dimension_where_the_request_had_one(batched, outputs):
+    answer = orjson.loads(protocol.answer_outputs(RESULT, TENSORS, batched=batched))
+    assert answer == {"model": "m", "outputs": outputs}
+
+
+def test_a_model_without_labels_answers_an_image_with_its_outputs():
+    assert orjson.loads(protocol.answer_labels(RESULT, TENSORS)) == {"model": "m", "outputs": [0.25, 2.0]}
