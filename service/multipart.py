@@ -18,18 +18,16 @@ async def single_file(content_type: str, body: bytes | bytearray) -> tuple[str, 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield bytes(body)
 
+    parser = MultiPartParser(Headers({"content-type": content_type}), stream(), max_files=1)
+    parser.spool_max_size = len(body) + 1  # in memory it is already; it need not go through a file on disk
     try:
-        parser = MultiPartParser(Headers({"content-type": content_type}), stream(), max_files=1)
-        parser.spool_max_size = (
-            len(body) + 1
-        )  # it is in memory already, and need not go through a file on disk
         form = await parser.parse()
+        files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        if len(files) != 1:
+            raise BadInput(f"expected one whole file in the multipart form, got {len(files)}")
+        return files[0].content_type or "", await files[0].read()
     except (MultiPartException, KeyError, ValueError) as error:
         raise BadInput(f"the multipart form cannot be read: {getattr(error, 'message', error)}") from None
-    files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-    try:
-        if len(files) != 1:
-            raise BadInput(f"expected one file in the multipart form, got {len(files)}")
-        return files[0].content_type or "", await files[0].read()
     finally:
-        await form.close()
+        for file in parser._files_to_close_on_error:  # noqa: SLF001 - Starlette leaves one open whose end is missing
+            file.close()
