@@ -21,7 +21,9 @@ Deliver = Callable[[list[Ticket]], None]
 class Batcher:
     """Accepts tickets from the event loop and ends each exactly once through ``deliver``.
 
-    ``deliver`` is called in the batcher's thread, with tickets whose ``outcome`` is set.
+    ``deliver`` is called in the batcher's thread, with tickets whose ``outcome`` is set. ``defer`` runs a function a
+    moment later in the submitting thread: an event loop's ``call_soon`` lets all requests that came in with one poll of
+    the sockets go as one batch, instead of waking the thread for the first of them alone.
     """
 
     def __init__(
@@ -30,11 +32,14 @@ class Batcher:
         compute: Compute,
         deliver: Deliver,
         clock: Callable[[], float] = time.perf_counter,
+        defer: Callable[[Callable[[], None]], object] = lambda ring: ring(),
     ) -> None:
         self._queue = BatchQueue(policy)
         self._compute = compute
         self._deliver = deliver
         self._clock = clock
+        self._defer = defer
+        self._rung = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._loop, name="tailgate-executor", daemon=True)
         self._log = structlog.get_logger("tailgate.batcher")
@@ -52,6 +57,14 @@ class Batcher:
         """Accept a request; raises what :meth:`BatchQueue.put` raises."""
         with self._changed:
             self._queue.put(ticket)
+        if not self._rung:
+            self._rung = True
+            self._defer(self._ring)
+
+    def _ring(self) -> None:
+        """Wake the thread if it waits."""
+        self._rung = False
+        with self._changed:
             self._changed.notify()
 
     def withdraw(self, ticket: Ticket) -> bool:

@@ -75,7 +75,7 @@ class Ticket:
         computed_s: seconds that its batch took, None before it has run.
         batch_size: requests in its batch, 0 before.
         outcome: its result or its error, None before its end.
-        ended: what its owner waits for; nothing here touches it.
+        ended: called with the ticket at its end, on the event loop; nothing here touches it.
     """
 
     __slots__ = ("batch_size", "bound_s", "computed_s", "deadline_s", "ended", "item", "outcome", "queued_s")

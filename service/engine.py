@@ -5,8 +5,7 @@ Everything that imports PyTorch is reached from here. It runs in a thread while 
 
 import copy
 import platform
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +14,8 @@ import torch
 
 from service import __version__, precision
 from service.accelerator import gpu_gauges
+from service.batch_times import BatchTimes
 from service.errors import ConfigurationError
-from service.executor import EagerExecutor
 from service.graph import GraphOutput, ServedGraph
 from service.inference import Inference
 from service.items import Item
@@ -27,9 +26,9 @@ from service.models.load import load_model
 from service.models.spec import Model, TensorSpec
 from service.precision import Parity
 from service.protocol import Served
-from service.settings import Precision, Settings
+from service.selection import select
+from service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
 
-WARM_UP_RUNS = 3
 PARITY_INPUTS = 8
 
 
@@ -41,48 +40,91 @@ class Engine:
         inference: run by the batcher's thread.
         served: what the protocol has to know.
         facts: for metadata and the info metric.
+        max_batch_size: as set, or chosen at warm-up.
         gauges: reads the gauges of precision and accelerator.
     """
 
     inference: Inference
     served: Served
     facts: dict[str, str]
+    max_batch_size: int
     gauges: Callable[[], Iterable[Gauge]]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model that is loaded, folded and cast, and runs nowhere yet.
+
+    Attributes:
+        model: as it was loaded.
+        device: where it will run.
+        precision: fp32, fp16 or bf16.
+        graph: in that precision, on the CPU.
+        examples: inputs of the largest batch.
+        expected: results of the first of them, by the model as it came, in FP32.
+    """
+
+    model: Model
+    device: torch.device
+    precision: Precision
+    graph: ServedGraph
+    examples: list[Item]
+    expected: GraphOutput
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Load and convert the model.
+
+    Raises:
+        ConfigurationError: the model, its weights, the device or the precision cannot be had as asked.
+    """
+    device = precision.choose_device(settings)
+    chosen = precision.choose_precision(settings, device)
+    precision.set_strict_fp32()
+    torch.set_num_threads(settings.model_threads)
+    model = load_model(settings)
+    examples = example_items(model.item, max(PARITY_INPUTS, settings.max_batch_size or LARGEST_CHOSEN_BATCH))
+    inputs = torch.from_numpy(np.stack(examples[:PARITY_INPUTS]))
+    reference = ServedGraph(model, model.module, torch.float32, settings.top_k).eval()
+    expected = _first_run(model, reference, inputs)
+    with torch.no_grad():
+        folded = fold_batch_norm(model.module, reference.prepare(inputs[:2]))
+    dtype = precision.DTYPES[chosen]
+    body = copy.deepcopy(folded).to(dtype) if chosen != "fp32" else folded
+    graph = ServedGraph(model, body, dtype, settings.top_k)
+    return Prepared(model, device, chosen, graph, examples, expected)
+
+
 def build_engine(settings: Settings) -> Engine:
-    """Load, convert, check the precision, warm up.
+    """Prepare the model, choose its executor, warm it up.
 
     Raises:
         ConfigurationError: the model, its weights, the device or the precision cannot be had as asked.
     """
     log = structlog.get_logger("tailgate.engine")
-    device = precision.choose_device(settings)
-    chosen = precision.choose_precision(settings, device)
-    precision.set_strict_fp32()
-    torch.set_num_threads(settings.model_threads)
     kept = keep_freed_memory()
-    model = load_model(settings)
+    ready = prepare(settings)
+    model, device = ready.model, ready.device
     if model.weights.startswith("random"):
         log.warning("RANDOM WEIGHTS: the answers mean nothing", model=model.name, weights=model.weights)
-    examples = example_items(model.item, max(PARITY_INPUTS, settings.max_batch_size))
-    executor, parity = _build_executor(settings, model, device, chosen, examples)
-    precision.require(parity, settings.precision_max_error, chosen)
-    batch_seconds = _warm_up(executor, examples[: settings.max_batch_size])
+    selected = select(
+        settings, ready.graph, model.item, device, ready.precision, ready.examples, ready.expected
+    )
     facts = {
         "model": model.name,
         "weights": model.weights,
         "device": "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device),
-        "precision": chosen,
-        "executor": "eager",
+        "precision": ready.precision,
+        "executor": selected.executor.name,
+        "max_batch_size": str(selected.max_batch_size),
         "threads": str(torch.get_num_threads()),
         "input": str(model.item),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "version": __version__,
     }
-    milliseconds = {size: round(seconds * 1e3, 2) for size, seconds in batch_seconds.items()}
-    log.info("engine", **facts, keeps_freed_memory=kept, batch_ms=milliseconds)
+    parity = selected.parity
+    log.info("engine", **facts, keeps_freed_memory=kept)
     log.info(
         "precision",
         largest_error=f"{parity.largest_error:.2g}",
@@ -90,10 +132,11 @@ def build_engine(settings: Settings) -> Engine:
         inputs=parity.inputs,
     )
     return Engine(
-        inference=Inference(executor),
+        inference=Inference(selected.executor),
         served=Served(model.name, model.item, model.labels, model.image),
         facts=facts,
-        gauges=_gauges(parity, device),
+        max_batch_size=selected.max_batch_size,
+        gauges=_gauges(parity, selected.times, device),
     )
 
 
@@ -105,24 +148,9 @@ def example_items(spec: TensorSpec, count: int) -> list[Item]:
     if spec.dtype == np.uint8 and len(spec.shape) == 3:
         height, width, channels = spec.shape
         coarse = rng.integers(0, 256, (count, 8, 8, channels), dtype=np.uint8)
-        return list(coarse[:, np.arange(height) * 8 // height][:, :, np.arange(width) * 8 // width])
+        soft = coarse[:, np.arange(height) * 8 // height][:, :, np.arange(width) * 8 // width]
+        return list(np.ascontiguousarray(soft))
     return list(rng.integers(0, 2, (count, *spec.shape)).astype(spec.dtype))
-
-
-def _build_executor(
-    settings: Settings, model: Model, device: torch.device, chosen: Precision, examples: Sequence[Item]
-) -> tuple[EagerExecutor, Parity]:
-    """Return the executor, and how its answers compare with those of the model as it came, in FP32 on the CPU."""
-    inputs = torch.from_numpy(np.stack(examples[:PARITY_INPUTS]))
-    dtype = precision.DTYPES[chosen]
-    reference = ServedGraph(model, model.module, torch.float32, settings.top_k).eval()
-    expected = _first_run(model, reference, inputs)
-    with torch.no_grad():
-        folded = fold_batch_norm(model.module, reference.prepare(inputs[:2]))
-    body = copy.deepcopy(folded).to(dtype) if chosen != "fp32" else folded
-    graph = ServedGraph(model, body, dtype, settings.top_k)
-    executor = EagerExecutor(graph, device, model.item, len(examples))
-    return executor, precision.compare(executor.run(examples[:PARITY_INPUTS]), expected)
 
 
 def _first_run(model: Model, graph: ServedGraph, inputs: torch.Tensor) -> GraphOutput:
@@ -144,23 +172,14 @@ def _first_run(model: Model, graph: ServedGraph, inputs: torch.Tensor) -> GraphO
     return result
 
 
-def _warm_up(executor: EagerExecutor, examples: Sequence[Item]) -> dict[int, float]:
-    """Run every bucket a few times; return the median seconds of each."""
-    sizes = sorted({2**power for power in range(len(examples).bit_length())} | {len(examples)})
-    seconds = {}
-    for size in sizes:
-        elapsed = []
-        for _ in range(WARM_UP_RUNS):
-            start_s = time.perf_counter()
-            executor.run(examples[:size])
-            elapsed.append(time.perf_counter() - start_s)
-        seconds[size] = sorted(elapsed)[WARM_UP_RUNS // 2]
-    return seconds
-
-
-def _gauges(parity: Parity, device: torch.device) -> Callable[[], Iterable[Gauge]]:
-    text = "Against FP32, as a share of the largest output."
-    fixed = [Gauge("precision_largest_error", text, parity.largest_error)]
+def _gauges(parity: Parity, times: BatchTimes, device: torch.device) -> Callable[[], Iterable[Gauge]]:
+    fixed = [
+        Gauge(
+            "precision_largest_error", "Against FP32, as a share of the largest output.", parity.largest_error
+        ),
+        Gauge("batch_item_seconds", "a of t(n) = a n + b, the fitted seconds of a batch.", times.per_item_s),
+        Gauge("batch_fixed_seconds", "b of t(n) = a n + b, the fitted seconds of a batch.", times.fixed_s),
+    ]
     if parity.top1_agreement is not None:
         text = "Share of start-up inputs with FP32's most likely class."
         fixed.append(Gauge("precision_top1_agreement", text, parity.top1_agreement))

@@ -1,9 +1,10 @@
 """Run one batch on the device: items into one buffer, through the graph, back to the host.
 
-An executor is used by one thread at a time. It neither queues nor waits: that is the batcher's.
+An executor is used by one thread at a time. It neither queues nor waits: that is the batcher's. What differs from one
+kind to the next is only how the graph is called.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from service.graph import GraphOutput, ServedGraph
 from service.items import Item
 from service.models import TensorSpec
+
+GraphCall = Callable[[torch.Tensor], GraphOutput]
 
 
 class Executor(Protocol):
@@ -22,14 +25,28 @@ class Executor(Protocol):
         ...
 
 
-class EagerExecutor:
-    """PyTorch as it is: every operator dispatched from Python's thread."""
+def eager(graph: ServedGraph, device: torch.device) -> GraphCall:
+    """Return the graph as PyTorch runs it: each operator dispatched from Python's thread."""
+    return graph.eval().to(device).to(memory_format=torch.channels_last)
+
+
+class BufferedExecutor:
+    """A graph with the buffer that its batches are put together in.
+
+    Args:
+        name: ``eager`` or ``compiled``, for people.
+        call: runs a batch on the device.
+        device: where ``call`` wants its batch.
+        item: shape and type of one input.
+        max_batch_size: rows of the buffer.
+    """
 
     def __init__(
-        self, graph: ServedGraph, device: torch.device, item: TensorSpec, max_batch_size: int
+        self, name: str, call: GraphCall, device: torch.device, item: TensorSpec, max_batch_size: int
     ) -> None:
+        self.name = name
+        self._call = call
         self._device = device
-        self._graph = graph.eval().to(device).to(memory_format=torch.channels_last)
         dtype = torch.from_numpy(np.empty(0, item.dtype)).dtype
         # One buffer for the life of the service, page-locked for CUDA so that the copy to the device is one transfer.
         self._host = torch.empty((max_batch_size, *item.shape), dtype=dtype, pin_memory=device.type == "cuda")
@@ -41,7 +58,7 @@ class EagerExecutor:
             row[...] = item
         with torch.inference_mode():
             batch = self._host[: len(items)].to(self._device, non_blocking=True)
-            return GraphOutput(*(self._own(part.cpu()) for part in self._graph(batch)))
+            return GraphOutput(*(self._own(part.cpu()) for part in self._call(batch)))
 
     def _own(self, part: torch.Tensor) -> torch.Tensor:
         """Copy what a model has passed through: the next batch overwrites the buffer while answers are written."""

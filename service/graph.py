@@ -72,7 +72,7 @@ class ServedGraph(nn.Module):
         """Run one batch, as it travels."""
         outputs = self.body(self.prepare(batch)).float()
         if not self.top_k:
-            nothing = outputs.new_zeros((outputs.shape[0], 0))
-            return GraphOutput(outputs, nothing, nothing.long())
+            nothing = outputs.new_empty((outputs.shape[0], 0))
+            return GraphOutput(outputs, nothing, nothing)
         best = outputs.softmax(-1).topk(self.top_k)
         return GraphOutput(outputs, best.values, best.indices)

@@ -18,7 +18,7 @@ from service.batching import BatchPolicy, Ticket
 from service.errors import ConfigurationError, QueueFull, Unavailable
 from service.metrics import Gauge, Metrics
 from service.protocol import Served
-from service.settings import Settings, available_processors
+from service.settings import LARGEST_CHOSEN_BATCH, Settings, available_processors
 
 if TYPE_CHECKING:
     from service.engine import Engine
@@ -55,7 +55,9 @@ class Service:
         self.settings = settings
         self.phase = Phase.STARTING
         self.failure: Exception | None = None
-        self.metrics = Metrics(settings.latency_objectives_s, settings.max_batch_size, self._gauges)
+        self.metrics = Metrics(
+            settings.histogram_edges_s, settings.max_batch_size or LARGEST_CHOSEN_BATCH, self._gauges
+        )
         self.in_flight = 0
         self.failed = asyncio.Event()
         self.engine: Engine | None = None
@@ -82,9 +84,9 @@ class Service:
         self.engine = engine
         self.metrics.info = engine.facts
         policy = BatchPolicy(
-            self.settings.max_batch_size, self.settings.queue_capacity, max_wait_s=self.settings.max_wait_s
+            engine.max_batch_size, self.settings.queue_capacity, max_wait_s=self.settings.max_wait_s
         )
-        self._batcher = Batcher(policy, engine.inference.run, self._deliver)
+        self._batcher = Batcher(policy, engine.inference.run, self._deliver, defer=self._loop.call_soon)
         self._batcher.start()
         threads = self.settings.decode_threads or min(MAX_DECODE_THREADS, available_processors())
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="tailgate-decode")
@@ -101,8 +103,13 @@ class Service:
             return self.engine.served
         raise Unavailable(f"the service is {self.phase.value}; try again later, or another replica")
 
+    def require_served(self) -> Served:
+        """Return what is served, to a request that was accepted while the service was ready."""
+        assert self.engine is not None
+        return self.engine.served
+
     def submit(self, ticket: Ticket) -> None:
-        """Queue a ticket; its ``ended`` future is resolved exactly once.
+        """Queue a ticket; its ``ended`` is called exactly once, on the event loop.
 
         Raises:
             QueueFull, Unavailable: it is not accepted.
@@ -116,8 +123,12 @@ class Service:
         if self._batcher is not None:
             self._batcher.withdraw(ticket)
 
-    async def offload(self, function: Callable[..., T], *arguments: object) -> T:
-        """Run work of more than some microseconds in the decoding threads.
+    def offload(
+        self, then: Callable[..., None], start_s: float, function: Callable[..., T], *arguments: object
+    ) -> None:
+        """Run work of more than some microseconds in the decoding threads, and go on with ``then(start_s, outcome)``.
+
+        ``outcome`` is what ``function`` returned, or the exception that it raised.
 
         Raises:
             QueueFull: as many requests as may wait for these threads or in the queue already.
@@ -128,13 +139,30 @@ class Service:
         if waiting >= self.settings.queue_capacity:
             raise QueueFull(waiting, self.settings.queue_capacity)
         self._decoding += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)
-        finally:
-            self._decoding -= 1
+        self._decoders.submit(self._offloaded, then, start_s, function, arguments)
 
-    def settle(self) -> None:
+    def _offloaded(
+        self,
+        then: Callable[..., None],
+        start_s: float,
+        function: Callable[..., T],
+        arguments: tuple[object, ...],
+    ) -> None:
+        """Do the work; in a decoding thread."""
+        outcome: object
+        try:
+            outcome = function(*arguments)
+        except BaseException as error:  # noqa: BLE001 - handed to the request that it belongs to
+            outcome = error
+        self._on_loop(self._come_back, then, start_s, outcome)
+
+    def _come_back(self, then: Callable[..., None], start_s: float, outcome: object) -> None:
+        self._decoding -= 1
+        then(start_s, outcome)
+
+    def leave(self) -> None:
         """Note that a request has ended."""
+        self.in_flight -= 1
         if self.in_flight == 0:
             self._nothing_in_flight.set()
 
@@ -167,9 +195,12 @@ class Service:
 
     def _deliver(self, tickets: list[Ticket]) -> None:
         """Hand ended tickets to the event loop; called in the batcher's thread."""
+        self._on_loop(self._end, tickets)
+
+    def _on_loop(self, function: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._end, tickets)
+            self._loop.call_soon_threadsafe(function, *arguments)
 
     def _end(self, tickets: list[Ticket]) -> None:
         """Record one batch, or tickets that expired together, and wake those who wait."""
@@ -183,8 +214,7 @@ class Service:
         for ticket in computed:
             metrics.queue.observe((ticket.bound_s or 0.0) - ticket.queued_s)
         for ticket in tickets:
-            if not ticket.ended.done():
-                ticket.ended.set_result(None)
+            ticket.ended(ticket)
 
     def _gauges(self) -> Iterable[Gauge]:
         waiting = self._batcher.waiting if self._batcher is not None else 0

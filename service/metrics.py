@@ -31,15 +31,15 @@ from service.errors import Outcome
 FIRST_EDGE_S, LAST_EDGE_S, EDGE_RATIO = 100e-6, 60.0, 1.2
 
 
-def latency_edges(objectives_s: Iterable[float] = ()) -> tuple[float, ...]:
-    """Return bucket edges in seconds: each 1.2 times the last, and one exactly on each objective.
+def latency_edges(edges_s: Iterable[float] = ()) -> tuple[float, ...]:
+    """Return bucket edges in seconds: each 1.2 times the last, and one exactly on each of ``edges_s``.
 
-    Interpolating a smooth tail inside such a bucket is off by about 2.5 % at most; at an objective's own edge the
+    Interpolating a smooth tail inside such a bucket is off by about 2.5 % at most; at an edge of its own the
     share of requests within it is exact.
     """
     steps = math.ceil(math.log(LAST_EDGE_S / FIRST_EDGE_S, EDGE_RATIO))
     grid = {float(f"{FIRST_EDGE_S * EDGE_RATIO**step:.3g}") for step in range(steps)} | {LAST_EDGE_S}
-    return tuple(sorted(grid | set(objectives_s)))
+    return tuple(sorted(grid | set(edges_s)))
 
 
 def batch_edges(max_batch_size: int) -> tuple[float, ...]:
@@ -90,9 +90,9 @@ class Metrics(Collector):
     """
 
     def __init__(
-        self, objectives_s: Iterable[float], max_batch_size: int, gauges: Callable[[], Iterable[Gauge]]
+        self, edges_s: Iterable[float], max_batch_size: int, gauges: Callable[[], Iterable[Gauge]]
     ) -> None:
-        edges = latency_edges(objectives_s)
+        edges = latency_edges(edges_s)
         self.request = {outcome: Histogram(edges) for outcome in Outcome}
         self.queue = Histogram(edges)
         self.decode = Histogram(edges)

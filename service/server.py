@@ -15,6 +15,7 @@ import uvicorn
 
 from service.app import create_app
 from service.errors import ConfigurationError
+from service.hot_path import HotPathProtocol
 from service.lifecycle import Phase, Service
 from service.settings import Settings
 
@@ -66,7 +67,7 @@ def run(settings: Settings) -> int:
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=HotPathProtocol,
         ws="none",
         workers=1,
         access_log=False,

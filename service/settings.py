@@ -25,6 +25,9 @@ KUBERNETES_LINK = re.compile(r"^TAILGATE_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_\
 
 Device = Literal["cpu", "cuda", "auto"]
 Precision = Literal["fp32", "fp16", "bf16", "auto"]
+Executor = Literal["eager", "compiled", "auto"]
+# The largest batch that is chosen by itself; a larger one can be set.
+LARGEST_CHOSEN_BATCH = 32
 
 
 class Settings(BaseSettings):
@@ -62,7 +65,12 @@ class Settings(BaseSettings):
     seed: int = Field(0, ge=0, description="seed of random weights")
     top_k: int = Field(5, ge=1, le=1000, description="labels in the answer to an image")
 
-    max_batch_size: int = Field(32, ge=1, le=4096, description="requests in one batch, at most")
+    max_batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="requests in one batch, at most; unset: up to 32, as far as measuring at start shows that it pays",
+    )
     max_wait_ms: float = Field(
         0.0,
         ge=0,
@@ -86,6 +94,12 @@ class Settings(BaseSettings):
         description="largest error of a reduced precision against FP32, as a share of the largest output; "
         "beyond it the service does not become ready",
     )
+    executor: Executor = Field(
+        "auto", description="eager, compiled (by tailgate compile), or auto: the faster one at start"
+    )
+    cache_dir: Path = Field(
+        Path("~/.cache/tailgate"), description="folder of compiled models", validate_default=True
+    )
     threads: int = Field(
         0,
         ge=0,
@@ -107,8 +121,14 @@ class Settings(BaseSettings):
     drain_timeout_s: float = Field(
         30.0, ge=0, description="seconds after SIGTERM in which accepted requests may finish"
     )
-    latency_objectives_ms: str = Field(
-        "", description="milliseconds, separated by commas, that get a histogram edge of their own"
+    latency_objective_ms: float | None = Field(
+        None,
+        gt=0,
+        description="milliseconds that answers should keep to: bounds the chosen batch size, and is a histogram edge",
+    )
+    histogram_edges_ms: str = Field(
+        "",
+        description="milliseconds, separated by commas: further edges of the latency histograms, at which shares are exact",
     )
     log_format: Literal["console", "json"] = Field("console", description="console or json")
 
@@ -132,7 +152,12 @@ class Settings(BaseSettings):
             )
         return 1
 
-    @field_validator("latency_objectives_ms")
+    @field_validator("cache_dir")
+    @classmethod
+    def _home(cls, value: Path) -> Path:
+        return value.expanduser()
+
+    @field_validator("histogram_edges_ms")
     @classmethod
     def _numbers(cls, value: str) -> str:
         for part in filter(None, value.split(",")):
@@ -162,16 +187,20 @@ class Settings(BaseSettings):
         return self.threads or max(1, available_processors() - 1)
 
     @property
-    def latency_objectives_s(self) -> tuple[float, ...]:
-        """The objectives in seconds, ascending."""
-        return tuple(
-            sorted({float(part) / 1000 for part in filter(None, self.latency_objectives_ms.split(","))})
-        )
-
-    @property
     def max_wait_s(self) -> float:
         """The batching window in seconds."""
         return self.max_wait_ms / 1000
+
+    @property
+    def latency_objective_s(self) -> float | None:
+        """The objective in seconds."""
+        return None if self.latency_objective_ms is None else self.latency_objective_ms / 1000
+
+    @property
+    def histogram_edges_s(self) -> tuple[float, ...]:
+        """Edges of the latency histograms that are asked for, in seconds, ascending."""
+        edges = {float(part) / 1000 for part in filter(None, self.histogram_edges_ms.split(","))}
+        return tuple(sorted(edges | ({self.latency_objective_s} if self.latency_objective_s else set())))
 
 
 def load_settings(

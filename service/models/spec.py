@@ -1,5 +1,6 @@
 """A model as the service sees it: what one item looks like on the way in and what it means on the way out."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +20,7 @@ class TensorSpec:
     @property
     def nbytes(self) -> int:
         """Bytes of one item."""
-        return int(np.prod(self.shape)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def __str__(self) -> str:
         """``uint8[224, 224, 3]``."""

@@ -1,0 +1,257 @@
+"""One request's way through the service, without a transport: from its body to its answer.
+
+Both edges use it: the ASGI endpoint (:mod:`service.endpoint`) and the hot path (:mod:`service.hot_path`). It is
+written in callbacks on the event loop, since at 20 µs a request a task would be the largest part of the cost. Whatever
+happens, the request is counted once and answered once, or counted as cancelled and not answered.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from service import protocol
+from service.batching import Ticket
+from service.errors import BadInput, Outcome, RequestError, TooLarge
+from service.images import decode_image
+from service.items import Item
+from service.lifecycle import Service
+from service.protocol import Form
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the headers of a request say.
+
+    Attributes:
+        content_type: as sent.
+        length: announced bytes of the body, None when chunked.
+        timeout_s: the client's own patience, None for no end.
+    """
+
+    content_type: str
+    length: int | None
+    timeout_s: float | None
+
+    @classmethod
+    def read(cls, headers: Headers) -> "Head":
+        """Pick the headers that matter.
+
+        Raises:
+            BadInput: a header that cannot mean anything.
+        """
+        content_type, length, timeout_s = "", None, None
+        for name, value in headers:
+            if name == b"content-type":
+                content_type = value.decode("latin-1")
+            elif name == b"content-length":
+                length = _bytes(value)
+            elif name == b"content-encoding" and value.lower() != b"identity":
+                raise BadInput(
+                    f"Content-Encoding: {value.decode('latin-1')!r} is not decoded; send the body as it is"
+                )
+            elif name == b"x-request-timeout-ms":
+                timeout_s = _milliseconds(value)
+        return cls(content_type, length, timeout_s)
+
+
+def _bytes(value: bytes) -> int:
+    if not value.isdigit():
+        raise BadInput(f"Content-Length: expected a number, got {value.decode('latin-1')!r}")
+    return int(value)
+
+
+def _milliseconds(value: bytes) -> float:
+    try:
+        seconds = float(value) / 1000
+    except ValueError:
+        seconds = float("nan")
+    if not 0 < seconds < float("inf"):
+        raise BadInput(f"X-Request-Timeout-Ms: expected a positive number, got {value.decode('latin-1')!r}")
+    return seconds
+
+
+def too_large(size: int, limit: int) -> TooLarge:
+    """Return the refusal of a body."""
+    return TooLarge(
+        f"the body has {size} bytes or more, and at most {limit} are taken (TAILGATE_MAX_BODY_BYTES)"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back: a status, a JSON body, and the headers that differ from answer to answer.
+
+    Attributes:
+        status: HTTP status.
+        body: JSON.
+        timing: value of Server-Timing.
+        retry_after_s: seconds after which trying again makes sense, None where it never does.
+    """
+
+    status: int
+    body: bytes
+    timing: bytes
+    retry_after_s: int | None = None
+
+    def headers(self) -> Headers:
+        """Return its headers, names in lower case."""
+        found = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(self.body)),
+            (b"server-timing", self.timing),
+        ]
+        if self.retry_after_s is not None:
+            found.append((b"retry-after", b"%d" % self.retry_after_s))
+        return found
+
+
+class Call:
+    """A request that has begun. Its owner calls :meth:`run` or :meth:`refuse` once, and :meth:`abandon` at any time.
+
+    Args:
+        service: what serves it.
+        reply: called at most once, on the event loop, with the answer.
+    """
+
+    __slots__ = (
+        "_batched",
+        "_decode_s",
+        "_encode_s",
+        "_ended",
+        "_form",
+        "_head",
+        "_reply",
+        "_service",
+        "_start_s",
+        "_ticket",
+    )
+
+    def __init__(self, service: Service, reply: Callable[[Answer], None]) -> None:
+        self._start_s = time.perf_counter()
+        self._service = service
+        self._reply = reply
+        self._ended = False
+        self._ticket: Ticket | None = None
+        self._head: Head | None = None
+        self._form = Form.PIXELS
+        self._batched = False
+        self._decode_s: float | None = None
+        self._encode_s: float | None = None
+        service.in_flight += 1
+
+    def run(self, head: Head, form: Form, body: bytes) -> None:
+        """Decode, queue, compute and answer."""
+        self._head, self._form = head, form
+        service = self._service
+        start_s = time.perf_counter()
+        try:
+            served = service.require_ready()
+            if not body:
+                raise BadInput("the body is empty")
+            if form is Form.PIXELS:
+                self._submit(protocol.item_from_octets(body, served.item), start_s)
+            elif form is Form.IMAGE:
+                pixels = service.settings.max_image_pixels
+                service.offload(self._decoded, start_s, decode_image, body, served.image, pixels)
+            else:
+                service.offload(self._decoded, start_s, protocol.item_from_json, body, served.item)
+        except RequestError as error:
+            self.refuse(error)
+
+    def refuse(self, error: RequestError) -> None:
+        """Answer with an error."""
+        self._finish(error.outcome, error.status, protocol.answer_error(error), error)
+
+    def fail(self, text: str) -> None:
+        """Answer for a fault of ours, which the caller has logged."""
+        self.refuse(RequestError(text))
+
+    def abandon(self) -> None:
+        """Note that the client has gone: count it, answer nothing, and compute nothing that is not bound yet."""
+        if self._ended:
+            return
+        if self._ticket is not None:
+            self._service.withdraw(self._ticket)
+        self._end(Outcome.CANCELLED, time.perf_counter() - self._start_s)
+
+    def _decoded(self, start_s: float, outcome: Any) -> None:
+        """Go on after a decoding thread; ``outcome`` is an item, an item and whether it was batched, or an error."""
+        if self._ended:
+            return
+        if isinstance(outcome, RequestError):
+            self.refuse(outcome)
+            return
+        if isinstance(outcome, BaseException):
+            structlog.get_logger("tailgate.call").error("decoding failed", exc_info=outcome)
+            self.fail("the service failed to read this request")
+            return
+        item: Item
+        item, self._batched = outcome if self._form is Form.TENSOR else (outcome, False)
+        try:
+            self._submit(item, start_s)
+        except RequestError as error:
+            self.refuse(error)
+
+    def _submit(self, item: Item, decode_start_s: float) -> None:
+        now_s = time.perf_counter()
+        self._decode_s = now_s - decode_start_s
+        self._service.metrics.decode.observe(self._decode_s)
+        timeout_s = self._head.timeout_s if self._head is not None else None
+        ticket = Ticket(item, now_s, None if timeout_s is None else self._start_s + timeout_s)
+        ticket.ended = self._computed
+        self._ticket = ticket
+        self._service.submit(ticket)
+
+    def _computed(self, ticket: Ticket) -> None:
+        """Answer with the outcome; called by the service, on the event loop."""
+        if self._ended:
+            return
+        if isinstance(ticket.outcome, RequestError):
+            self.refuse(ticket.outcome)
+            return
+        start_s = time.perf_counter()
+        served = self._service.require_served()
+        if self._form is Form.TENSOR:
+            body = protocol.answer_outputs(ticket.outcome, served, batched=self._batched)
+        else:
+            body = protocol.answer_labels(ticket.outcome, served)
+        self._encode_s = time.perf_counter() - start_s
+        self._service.metrics.encode.observe(self._encode_s)
+        self._finish(Outcome.OK, 200, body, None)
+
+    def _finish(self, outcome: Outcome, status: int, body: bytes, error: RequestError | None) -> None:
+        if self._ended:
+            return
+        total_s = time.perf_counter() - self._start_s
+        retry_after_s = None if error is None else error.retry_after_s
+        answer = Answer(status, body, self._timing(total_s), retry_after_s)
+        # Counted before the last byte leaves, so that a scrape after the answer always holds it.
+        self._end(outcome, total_s)
+        self._reply(answer)
+
+    def _end(self, outcome: Outcome, total_s: float) -> None:
+        self._ended = True
+        self._service.metrics.count(outcome, total_s)
+        self._service.leave()
+
+    def _timing(self, total_s: float) -> bytes:
+        """Return the value of Server-Timing; durations are in milliseconds, as the standard has it."""
+        ticket = self._ticket
+        if ticket is None or ticket.bound_s is None or ticket.computed_s is None:
+            return b"total;dur=%.3f" % (total_s * 1e3)
+        return (
+            b'queue;dur=%.3f, decode;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f, batch;desc="%d", total;dur=%.3f'
+            % (
+                (ticket.bound_s - ticket.queued_s) * 1e3,
+                (self._decode_s or 0.0) * 1e3,
+                ticket.computed_s * 1e3,
+                (self._encode_s or 0.0) * 1e3,
+                ticket.batch_size,
+                total_s * 1e3,
+            )
+        )

@@ -1,0 +1,43 @@
+"""``tailgate compile``: build ahead of time what ``TAILGATE_EXECUTOR=auto`` will find in the cache.
+
+It takes the settings of the service, and must be run with the same ones, on the same kind of processor.
+"""
+
+import os
+import sys
+import time
+
+import structlog
+
+from service import compiled
+from service.engine import prepare
+from service.errors import ConfigurationError
+from service.logs import configure_logging
+from service.selection import export_graph, require_cpu
+from service.settings import load_settings
+
+
+def main() -> int:
+    """Return the exit status: 0 when the library is there, 2 when it cannot be made."""
+    try:
+        settings = load_settings(os.environ, sys.argv[1:])
+        configure_logging(settings.log_format)
+        log = structlog.get_logger("tailgate.compile")
+        prepared = prepare(settings)
+        require_cpu(prepared.device)
+        program = export_graph(prepared.graph, prepared.examples, settings.max_batch_size)
+        path = compiled.library_path(settings.cache_dir, compiled.cache_key(program))
+        if path.is_file():
+            log.info("already compiled", path=str(path))
+            return 0
+        start_s = time.perf_counter()
+        compiled.compile_program(program, path)
+        log.info("compiled", path=str(path), seconds=round(time.perf_counter() - start_s, 1))
+    except ConfigurationError as error:
+        print(f"tailgate: {error}", file=sys.stderr)  # noqa: T201 - what a command line says
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

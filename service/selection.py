@@ -1,0 +1,179 @@
+"""Which executor runs, and how large its batches are: both decided by measuring them at warm-up.
+
+Every candidate runs each batch size a few times on the same inputs; the one that is faster over all sizes is taken and kept
+for the life of the process. Nothing is compiled here: a compiled model is used where ``tailgate compile`` has left one.
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+import torch
+
+from service import compiled, precision
+from service.batch_times import BatchTimes, fit, worthwhile_cap
+from service.errors import ConfigurationError
+from service.executor import BufferedExecutor, eager
+from service.graph import GraphOutput, ServedGraph
+from service.items import Item
+from service.models import TensorSpec
+from service.precision import Parity
+from service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
+
+RUNS = 5
+# A batch that takes longer has no larger one tried after it, unless the cap is set: start-up must end.
+LONGEST_BATCH_S = 0.5
+COMPILE_COMMAND = "tailgate compile"
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The executor that runs.
+
+    Attributes:
+        executor: warmed up.
+        parity: its answers against FP32's of the model as it came.
+        times: measured and fitted.
+        max_batch_size: as set, or chosen.
+    """
+
+    executor: BufferedExecutor
+    parity: Parity
+    times: BatchTimes
+    max_batch_size: int
+
+
+def select(
+    settings: Settings,
+    graph: ServedGraph,
+    item: TensorSpec,
+    device: torch.device,
+    chosen: Precision,
+    examples: Sequence[Item],
+    expected: GraphOutput,
+) -> Selected:
+    """Measure the candidates and return the fastest whose answers are right.
+
+    Args:
+        settings: what may run.
+        graph: in the chosen precision, not moved to the device yet.
+        item: one input.
+        device: where it runs.
+        chosen: the precision, for messages.
+        examples: inputs of the largest batch.
+        expected: FP32's results of the first of them.
+
+    Raises:
+        ConfigurationError: no candidate's answers are near enough, or the one that is asked for cannot be had.
+    """
+    log = structlog.get_logger("tailgate.selection")
+    rows = len(examples)
+    # Before eager moves it: export wants the graph as it is.
+    library = _library(settings, graph, device, examples)
+    candidates = [BufferedExecutor("eager", eager(graph, device), device, item, rows)]
+    if library is not None:
+        candidates.append(BufferedExecutor("compiled", library, device, item, rows))
+    measured: dict[str, Mapping[int, float]] = {}
+    parities: dict[str, Parity] = {}
+    for candidate in candidates:
+        parity = precision.compare(candidate.run(examples[: len(expected.outputs)]), expected)
+        precision.require(parity, settings.precision_max_error, chosen)
+        parities[candidate.name] = parity
+        measured[candidate.name] = warm_up(candidate, examples, settings.max_batch_size)
+    best = min(candidates, key=lambda candidate: _speed(measured[candidate.name], measured["eager"]))
+    if settings.executor == "compiled":
+        best = candidates[-1]
+    for name, seconds in measured.items():
+        milliseconds = {size: round(value * 1e3, 2) for size, value in seconds.items()}
+        log.info("batch times", executor=name, taken=name == best.name, milliseconds=milliseconds)
+    times = fit(measured[best.name])
+    objective_s = settings.latency_objective_s
+    cap = settings.max_batch_size or worthwhile_cap(times.measured_s, objective_s)
+    return Selected(best, parities[best.name], times, cap)
+
+
+def warm_up(executor: BufferedExecutor, examples: Sequence[Item], cap: int | None) -> dict[int, float]:
+    """Run every bucket a few times; return the median seconds of each.
+
+    Args:
+        executor: what runs.
+        examples: inputs of the largest batch.
+        cap: the largest batch that will be asked for; None where that is to be chosen from what is measured.
+    """
+    largest = cap or LARGEST_CHOSEN_BATCH
+    sizes = sorted({2**power for power in range(largest.bit_length())} | {largest})
+    seconds: dict[int, float] = {}
+    for size in (size for size in sizes if size <= largest):
+        elapsed = []
+        for _ in range(RUNS):
+            start_s = time.perf_counter()
+            executor.run(examples[:size])
+            elapsed.append(time.perf_counter() - start_s)
+        seconds[size] = float(np.median(elapsed))
+        if cap is None and seconds[size] > LONGEST_BATCH_S:
+            break
+    return seconds
+
+
+def _speed(seconds: Mapping[int, float], reference: Mapping[int, float]) -> float:
+    """Return the geometric mean of the ratios of times, over the sizes that both have: below 1 is faster."""
+    common = seconds.keys() & reference.keys()
+    return math.exp(sum(math.log(seconds[size] / reference[size]) for size in common) / len(common))
+
+
+def _library(
+    settings: Settings, graph: ServedGraph, device: torch.device, examples: Sequence[Item]
+) -> compiled.CompiledCall | None:
+    """Return the compiled graph where one lies in the cache, and say what is missing where it should."""
+    log = structlog.get_logger("tailgate.selection")
+    asked = settings.executor == "compiled"
+    if settings.executor == "eager" or device.type != "cpu":
+        if asked:
+            raise ConfigurationError(
+                "TAILGATE_EXECUTOR: compiled models run on the CPU only, so far; use auto or eager"
+            )
+        return None
+    if not asked and not any(settings.cache_dir.glob("*.so")):
+        log.info(
+            "no compiled model", hint=f"{COMPILE_COMMAND} makes one for these settings, in about a minute"
+        )
+        return None
+    try:
+        program = export_graph(graph, examples, settings.max_batch_size)
+        path = compiled.library_path(settings.cache_dir, compiled.cache_key(program))
+        if not path.is_file():
+            raise compiled.CompileError(  # noqa: TRY301 - one way to fall back
+                f"there is none for this model and these settings in {settings.cache_dir}; make it with: {COMPILE_COMMAND}"
+            )
+        return compiled.load_library(path)
+    except compiled.CompileError as error:
+        if asked:
+            raise ConfigurationError(f"TAILGATE_EXECUTOR: compiled is asked for, but {error}") from None
+        log.warning("no compiled model", reason=str(error))
+        return None
+
+
+def require_cpu(device: torch.device) -> None:
+    """Refuse to compile for another device than the CPU.
+
+    Raises:
+        ConfigurationError: it is another.
+    """
+    if device.type != "cpu":
+        raise ConfigurationError(
+            "TAILGATE_EXECUTOR: compiled models run on the CPU only, so far; use auto, eager or TAILGATE_DEVICE=cpu"
+        )
+
+
+def export_graph(
+    graph: ServedGraph, examples: Sequence[Item], cap: int | None
+) -> torch.export.ExportedProgram:
+    """Export the graph for every batch that may be asked for."""
+    # Two inputs: a batch of one would be taken for a shape that never changes. And contiguous, as the executor's buffer
+    # is: compiled code reads its input by the example's strides, whatever the input's own are.
+    example = torch.from_numpy(np.stack(examples[:2])).contiguous()
+    graph = graph.eval().to(memory_format=torch.channels_last)
+    return compiled.export(graph, example, cap or LARGEST_CHOSEN_BATCH)
