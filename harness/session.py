@@ -3,6 +3,7 @@
 This is the table of contents of the flow: each step stands in a module of its own, and this one calls them in order.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 import os
@@ -10,29 +11,29 @@ import secrets
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
-from harness import __version__, judging, machine, results_file, yardstick
-from harness.budgets import Budgets, check_units, find_budgets
-from harness.errors import UsageError
+from harness import __version__, judging, machine, reproduce, results_file, yardstick
+from harness.budgets import FILE_NAME, Budgets, check_units, find_budgets
+from harness.errors import BudgetError, HarnessError, MeasurementError, TargetError, UsageError
+from harness.faults import Cause, Fault
 from harness.load import LoadSettings
 from harness.measures import Measure
 from harness.options import OPTIONS, GateSettings, Pin, pairs
 from harness.payload import Payload
 from harness.plan import draw_plan
 from harness.plugins import Plugins
-from harness.report import Reporter
-from harness.results import ArmResult, RunResult, ScenarioResult, SlotResult
-from harness.scenario import Scenario, Witness, resolve
+from harness.results import ArmResult, RunResult, Scalar, ScenarioResult, SlotResult
+from harness.scenario import PROFILES, Scenario, Witness, refs, resolve
 from harness.scrape import MetricNames
 from harness.slot import Slot, SlotRecord, measure_slot
 from harness.slot_result import slot_result
-from harness.target import RunningTarget, TargetSettings
-from harness.verdict import Unit, worst
+from harness.target import RunningTarget, Target, TargetSettings
+from harness.verdict import Unit, Verdict, worst
 from harness.yardstick import Yardstick
 
 HEAD = "head"
@@ -47,90 +48,97 @@ class Session:
     Args:
         settings: the options.
         plugins: who takes part.
+        tell: takes a line about what is being done now.
+
+    Attributes:
+        run_id: unique; names the run's directory.
+        directory: where everything that is measured lies.
+        seed: given or drawn.
     """
 
-    def __init__(self, settings: GateSettings, plugins: Plugins) -> None:
+    def __init__(
+        self, settings: GateSettings, plugins: Plugins, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.settings = settings
         self.plugins = plugins
+        self._tell = tell
         self._started_s = time.monotonic()
         self._started_at = dt.datetime.now(dt.UTC)
         self.run_id = f"{self._started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self.directory = settings.output / self.run_id
         self.seed = settings.seed if settings.seed is not None else secrets.randbelow(2**31)
-        self._lock = FileLock(settings.output / LOCK)
+        self._cleanup = contextlib.ExitStack()
         self._running: RunningTarget | None = None
+        self._unusable: str | None = None
         self._starts = 0
         self._facts: Mapping[str, str] = {}
         self._slots: list[SlotResult] = []
         self._scenarios: list[ScenarioResult] = []
 
     def __enter__(self) -> Self:
-        """Time the yardstick, read what is needed and refuse what cannot run; the target starts with the first scenario.
+        """Read what is needed, refuse what cannot run, time the yardstick; the target starts with the first scenario.
 
         Raises:
-            UsageError: an option, a budget or a plugin is wrong, or another run measures on this machine.
+            UsageError: an option, a budget or a plugin is wrong, or another run measures here.
+            MeasurementError: the yardstick could not be timed.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise UsageError(
-                f"another run holds {self._lock.lock_file}: two runs at once would measure each other"
-            ) from None
-        self._before = yardstick.measure()
-        self._last: Yardstick = self._before
-        self._measures: tuple[Measure, ...] = self.plugins.measures()
-        self._payloads: Sequence[Payload] = self.plugins.payloads(self.settings.payloads)
-        self._budgets: Budgets = find_budgets(self.settings.budgets, self.settings.root)
-        self._target = self.plugins.target(self.settings.target, self._target_settings())
+        with self._cleanup as cleanup:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            cleanup.callback(self._acquired_lock().release)
+            cleanup.callback(self._stop)
+            self._measures: tuple[Measure, ...] = self.plugins.measures()
+            self._payloads: Sequence[Payload] = self.plugins.payloads(self.settings.payloads)
+            self._budgets: Budgets = find_budgets(self.settings.budgets, self.settings.root)
+            self._machine: Mapping[str, Scalar] = dataclasses.asdict(machine.fingerprint())
+            self._before: Yardstick = yardstick.measure()
+            self._last = self._before
+            self._target: Target = self.plugins.target(self.settings.target, self._target_settings())
+            self._cleanup = cleanup.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop the target."""
-        try:
-            if self._running is not None:
-                self._running.stop()
-        finally:
-            self._lock.release()
+        """Stop the target, and let others measure."""
+        self._cleanup.close()
 
     def log_tail(self) -> str:
         """Return the last lines of the target's log."""
         return self._running.log_tail() if self._running is not None else ""
 
-    def run(self, scenario: Scenario) -> ScenarioResult:
+    def run(self, scenario: Scenario, selection: Sequence[str] = ()) -> ScenarioResult:
         """Measure and judge one scenario.
 
+        A scenario that ends in an exception stands in the results as INVALID, so that no report shows the others only.
+
+        Args:
+            scenario: not resolved yet.
+            selection: pytest's arguments that select its test, for the command that reproduces it.
+
         Raises:
-            UsageError: the scenario or its budgets make no sense.
+            UsageError: the scenario or its budgets make no sense, or it has been run already.
             TargetError: the target did not become ready.
+            MeasurementError: the yardstick could not be timed, or the target's metrics not be read.
         """
-        running = self._ready_target()
-        resolved = self._resolve(scenario)
-        record = self._measure(resolved, running)
-        after = yardstick.measure()
-        names = running.settings.metric_names
-        judged = judging.judge_slot(
-            record,
-            self._measures,
-            names,
-            self.settings.confidence,
-            (self._last, after),
-            self._reproduce(scenario),
+        if any(one.name == scenario.name for one in self._scenarios):
+            raise UsageError(
+                f"scenario {scenario.name!r} has been run in this session: a gate is not repeated until it passes"
+            )
+        again = reproduce.command(
+            selection or reproduce.built_in_test(scenario.name), self.seed, self.settings, os.environ
         )
-        self._last = after
-        self._slots.append(slot_result(record, judged.faults, names, self.directory))
-        self._scenarios.append(judged)
-        # After each scenario, so that a run that is cut short keeps what it has.
-        results_file.write(self.result(), self.directory / results_file.RESULTS)
+        try:
+            judged, slot = self._judged(scenario, again)
+        except BaseException as error:
+            self._keep(self._unmeasured(scenario, error, again))
+            raise
+        self._keep(judged, slot)
         return judged
 
     def finish(self) -> RunResult:
         """Write the reports, and return the result."""
         result = self.result()
-        reporters: Sequence[Reporter] = self.plugins.reporters()
-        for reporter in reporters:
+        for reporter in self.plugins.reporters():
             reporter.write(result, self.directory)
         self.plugins.hook.tailgate_finished(result=result, directory=self.directory)
         return result
@@ -144,7 +152,7 @@ class Session:
             command=shlex.join(sys.argv),
             verdict=worst([scenario.verdict for scenario in self._scenarios]),
             reasons=judging.reasons(self._scenarios),
-            machine=dataclasses.asdict(machine.fingerprint()),
+            machine=self._machine,
             yardstick_before=self._before,
             yardstick_after=self._last,
             profile=self.settings.gathered,
@@ -155,13 +163,65 @@ class Session:
             tailgate_version=__version__,
         )
 
+    def misspelt_budgets(self) -> list[str]:
+        """Return what the budget file has and no scenario of any profile asks for, as ``line.key``."""
+        used: dict[str, set[str]] = {}
+        for profile in PROFILES.values():
+            for name, scenario in self.plugins.scenarios(profile).items():
+                used.setdefault(name, set()).update(refs(scenario))
+        return self._budgets.unused(used)
+
+    def _acquired_lock(self) -> BaseFileLock:
+        lock = FileLock(self.settings.output / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(
+                f"another run holds {lock.lock_file}: two runs at once would measure each other; wait for its end"
+            ) from None
+        return lock
+
+    def _stop(self) -> None:
+        if self._running is not None:
+            self._running.stop()
+
+    def _judged(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, SlotResult]:
+        running = self._ready_target()
+        names = running.settings.metric_names
+        record = self._measure(self._resolve(scenario, running), running)
+        before, self._last = self._last, yardstick.measure()
+        judged = judging.judge_slot(
+            record, self._measures, names, self.settings.confidence, (before, self._last), again
+        )
+        return judged, slot_result(record, judged.faults, names, self.directory)
+
+    def _unmeasured(self, scenario: Scenario, error: BaseException, again: str) -> ScenarioResult:
+        """Say of a scenario that nothing is known, and why; the exception says nothing about the service."""
+        text = (
+            str(error) if isinstance(error, HarnessError) else f"cut short by {type(error).__name__}: {error}"
+        )
+        fault = Fault(Cause.INTEGRITY, text.removesuffix(": "))
+        return ScenarioResult(
+            name=scenario.name,
+            description=scenario.description,
+            seed=self.seed,
+            verdict=Verdict.INVALID,
+            criteria=(),
+            faults=(fault,),
+            reproduce=again,
+        )
+
+    def _keep(self, judged: ScenarioResult, *slots: SlotResult) -> None:
+        """Write the results after each scenario, so that a run that is cut short keeps what it has."""
+        self._scenarios.append(judged)
+        self._slots += slots
+        results_file.write(self.result(), self.directory / results_file.RESULTS)
+
     def _target_settings(self) -> TargetSettings:
         """Put the budgets' latencies into the environment, so that the histograms get edges exactly there."""
         settings = self.settings
-        device, precision = (
-            settings.variable("TAILGATE_DEVICE") or "cpu",
-            settings.variable("TAILGATE_PRECISION") or "fp32",
-        )
+        device = settings.variable("TAILGATE_DEVICE") or "cpu"
+        precision = settings.variable("TAILGATE_PRECISION") or "fp32"
         objectives: set[float] = set()
         for name in self.plugins.scenarios(settings.gathered):
             line = self._budgets.quantities(name, device, precision)
@@ -172,46 +232,68 @@ class Session:
             }
         edges = ",".join(repr(seconds * 1000) for seconds in sorted(objectives))
         return TargetSettings(
-            environment={"TAILGATE_LATENCY_OBJECTIVES_MS": edges, **settings.environment},
+            environment={"TAILGATE_HISTOGRAM_EDGES_MS": edges, **settings.environment},
             readiness_path=settings.readiness_path,
             metrics_path=settings.metrics_path or None,
-            metric_names=MetricNames(**pairs("metric", settings.metric)),
+            metric_names=metric_names(pairs("metric", settings.metric)),
             ready_timeout_s=settings.ready_timeout,
         )
 
     def _ready_target(self) -> RunningTarget:
-        """Return the target; one that died is started again, so that one scenario's crash is not the next one's."""
-        if self._running is not None and not self._running.alive():
-            self._running.stop()
-            self._running = None
-        if self._running is None:
-            self._running = self._target.start(self.directory)
+        """Return the target. One that died is started again; one that did not start is not tried twice."""
+        if self._unusable is not None:
+            raise TargetError(f"the target failed before and was not tried again: {self._unusable}")
+        if self._running is not None and self._running.alive():
+            return self._running
+        self._tell(f"target {self.settings.target}: waiting until it is ready")
+        try:
+            if self._running is None:
+                self._running = self._target.start(self.directory)
+            else:
+                self._running.restart()
             self._starts += 1
-            self._facts = self._running.facts()
+            self._facts = self._described(self._running)
+        except HarnessError as error:
+            self._unusable = str(error).partition("\n")[0]
+            raise
         return self._running
 
-    def _resolve(self, scenario: Scenario) -> Scenario:
+    def _described(self, running: RunningTarget) -> Mapping[str, str]:
+        """Return how the target describes itself."""
+        if running.metrics_url is None:
+            return {"metrics": "none: the server's criteria are left out"}
+        try:
+            return running.facts()
+        except MeasurementError as error:
+            raise MeasurementError(
+                f"{error}; a target without metrics is measured with --perf-metrics-path= (empty)"
+            ) from None
+
+    def _resolve(self, scenario: Scenario, running: RunningTarget) -> Scenario:
         """Fill in the budgets of this device and precision; without metrics the server's criteria are left out."""
         device = "cpu" if self._facts.get("device", "cpu") == "cpu" else "cuda"
         precision = self._facts.get("precision", "fp32")
         quantities = self._budgets.quantities(scenario.name, device, precision)
+        if missing := sorted(refs(scenario) - set(quantities)):
+            where = self._budgets.source or self.settings.root / FILE_NAME
+            line = ", ".join(f"{key} = …" for key in missing)
+            raise BudgetError(
+                f"scenario {scenario.name!r} lacks budgets on {device} in {precision}; "
+                f'write into {where}: "{scenario.name}" = {{ {line} }}'
+            )
         check_units(scenario, quantities, {measure.name: measure.unit for measure in self._measures})
-        if not quantities:
-            where = self._budgets.source or self.settings.root
-            raise UsageError(f"scenario {scenario.name!r} has no budget for {device}, {precision} in {where}")
         numbers = {key: quantity.resolve(self._before.seconds) for key, quantity in quantities.items()}
         resolved = resolve(scenario, numbers)
-        running = self._running
-        if running is None or running.metrics_url is not None:
+        if running.metrics_url is not None:
             return resolved
-        client_only = tuple(item for item in resolved.criteria if item.witness is Witness.CLIENT)
-        return Scenario(resolved.name, resolved.description, resolved.phases, client_only, resolved.payloads)
+        clients = tuple(item for item in resolved.criteria if item.witness is Witness.CLIENT)
+        return dataclasses.replace(resolved, criteria=clients)
 
     def _measure(self, scenario: Scenario, running: RunningTarget) -> SlotRecord:
         slot = Slot(scenario, HEAD, block=0, start=self._starts, seed=self.seed)
         plan = draw_plan(scenario, self._payloads, self.seed)
         processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        pinned = self.settings.pin == Pin.AUTO.value and len(processors) >= PROCESSORS_TO_PIN
+        pinned = self.settings.pin is Pin.AUTO and len(processors) >= PROCESSORS_TO_PIN
         load = LoadSettings(
             host=running.host,
             port=running.port,
@@ -220,32 +302,29 @@ class Session:
             grace_s=self.settings.request_timeout,
             processor=processors[-1] if pinned else None,
         )
-        return measure_slot(slot, plan, running, load, self.directory / f"{scenario.name}-{HEAD}-0")
+        directory = self.directory / f"{scenario.name}-{HEAD}-0"
+        return measure_slot(slot, plan, running, load, directory, self._tell)
 
-    def _reproduce(self, scenario: Scenario) -> str:
-        """Return the command that runs this scenario again, with the same seed and the options that were given."""
-        words = [
-            f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("TAILGATE_")
-        ]
-        words += ["pytest", "--pyargs", "scenarios", "-m", "perf"]
-        words += [f"--perf-scenario={scenario.name}", f"--perf-seed={self.seed}"]
+    def _stated_settings(self) -> dict[str, Scalar]:
+        stated: dict[str, Scalar] = {}
         for option in OPTIONS:
             value = getattr(self.settings, option.field)
-            if value == option.default or option.name in {"scenario", "seed"}:
-                continue
-            words += (
-                [f"--perf-{option.name}"]
-                if option.flag
-                else [f"--perf-{option.name}={item}" for item in (value if option.repeated else [value])]
-            )
-        return shlex.join(words)
-
-    def _stated_settings(self) -> dict[str, str | int | float | bool | None]:
-        stated: dict[str, str | int | float | bool | None] = {}
-        for option in OPTIONS:
-            value = getattr(self.settings, option.field)
-            plain = value is None or isinstance(value, (str, int, float, bool))
-            stated[option.field] = (
-                value if plain else ", ".join(map(str, value)) if option.repeated else str(value)
-            )
+            if option.repeated:
+                value = ", ".join(map(option.text, value))
+            plain = value is None or isinstance(value, (str, int, float))
+            stated[option.field] = value if plain else option.text(value)
         return stated | {"seed": self.seed}
+
+
+def metric_names(theirs: Mapping[str, str]) -> MetricNames:
+    """Return what a target calls its metrics; an empty name says that it has none of that kind.
+
+    Raises:
+        UsageError: the harness reads no metric of that name.
+    """
+    known = {field.name for field in dataclasses.fields(MetricNames)}
+    if unknown := sorted(set(theirs) - known):
+        raise UsageError(
+            f"--perf-metric: the harness reads no metric {unknown[0]!r}; there are {sorted(known)}"
+        )
+    return MetricNames(**{name: their or None for name, their in theirs.items()})

@@ -16,7 +16,7 @@ from service import protocol
 from service.batching import Ticket
 from service.errors import BadInput, Outcome, RequestError, TooLarge
 from service.images import decode_image
-from service.items import Item
+from service.items import Item, Result
 from service.lifecycle import Service
 from service.protocol import Form
 
@@ -149,10 +149,11 @@ class Call:
         self._head, self._form = head, form
         service = self._service
         start_s = time.perf_counter()
+        if not body:
+            self.refuse(BadInput("the body is empty"))
+            return
         try:
             served = service.require_ready()
-            if not body:
-                raise BadInput("the body is empty")
             if form is Form.PIXELS:
                 self._submit(protocol.item_from_octets(body, served.item), start_s)
             elif form is Form.IMAGE:
@@ -162,14 +163,12 @@ class Call:
                 service.offload(self._decoded, start_s, protocol.item_from_json, body, served.item)
         except RequestError as error:
             self.refuse(error)
+        except Exception:  # noqa: BLE001 - a fault of ours, logged; the client is answered all the same
+            self._fail()
 
     def refuse(self, error: RequestError) -> None:
         """Answer with an error."""
         self._finish(error.outcome, error.status, protocol.answer_error(error), error)
-
-    def fail(self, text: str) -> None:
-        """Answer for a fault of ours, which the caller has logged."""
-        self.refuse(RequestError(text))
 
     def abandon(self) -> None:
         """Note that the client has gone: count it, answer nothing, and compute nothing that is not bound yet."""
@@ -187,8 +186,7 @@ class Call:
             self.refuse(outcome)
             return
         if isinstance(outcome, BaseException):
-            structlog.get_logger("tailgate.call").error("decoding failed", exc_info=outcome)
-            self.fail("the service failed to read this request")
+            self._fail(outcome)
             return
         item: Item
         item, self._batched = outcome if self._form is Form.TENSOR else (outcome, False)
@@ -196,6 +194,8 @@ class Call:
             self._submit(item, start_s)
         except RequestError as error:
             self.refuse(error)
+        except Exception:  # noqa: BLE001 - as above
+            self._fail()
 
     def _submit(self, item: Item, decode_start_s: float) -> None:
         now_s = time.perf_counter()
@@ -215,14 +215,25 @@ class Call:
             self.refuse(ticket.outcome)
             return
         start_s = time.perf_counter()
-        served = self._service.require_served()
-        if self._form is Form.TENSOR:
-            body = protocol.answer_outputs(ticket.outcome, served, batched=self._batched)
-        else:
-            body = protocol.answer_labels(ticket.outcome, served)
+        try:
+            body = self._encoded(ticket.outcome)
+        except Exception:  # noqa: BLE001 - as above; one answer's fault must not keep the batch's others waiting
+            self._fail()
+            return
         self._encode_s = time.perf_counter() - start_s
         self._service.metrics.encode.observe(self._encode_s)
         self._finish(Outcome.OK, 200, body, None)
+
+    def _encoded(self, result: Result) -> bytes:
+        served = self._service.require_served()
+        if self._form is Form.TENSOR:
+            return protocol.answer_outputs(result, served, batched=self._batched)
+        return protocol.answer_labels(result, served)
+
+    def _fail(self, error: BaseException | None = None) -> None:
+        """Answer for a fault of ours."""
+        structlog.get_logger("tailgate.call").error("the service failed on a request", exc_info=error or True)
+        self.refuse(RequestError("the service failed on this request"))
 
     def _finish(self, outcome: Outcome, status: int, body: bytes, error: RequestError | None) -> None:
         if self._ended:
