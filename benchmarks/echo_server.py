@@ -1,7 +1,8 @@
 """The server that the generator is measured against: it answers at once, whatever is asked, on uvloop.
 
-    python benchmarks/echo_server.py [PROCESSOR]
+    python -m benchmarks.echo_server [PROCESSOR]
 
+It parses requests, as any server must, so that every client may be measured against it.
 Prints its port, then serves until its standard input ends.
 """
 
@@ -13,14 +14,7 @@ from typing import Any
 import httptools
 import uvloop
 
-BODY = b'{"class": 281, "label": "tabby"}'
-TIMING = (
-    b'queue;dur=1.234, decode;dur=0.512, compute;dur=3.250, encode;dur=0.101, total;dur=5.097, batch;desc="8"'
-)
-ANSWER = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nserver-timing: %b\r\ncontent-length: %d\r\n\r\n%b"
-    % (TIMING, len(BODY), BODY)
-)
+from harness.load.echo import ANSWER
 
 
 class Echo(asyncio.Protocol):

@@ -1,6 +1,6 @@
 """What the load generator can do on this machine: requests a second, processor time a request, and lag.
 
-    python benchmarks/generator.py [--json FILE]
+    python -m benchmarks.generator [--json FILE]
 
 It loads a server that answers at once, first at a modest rate to see how punctual the generator is, then at rates
 that rise until it no longer keeps up. Generator and server have a processor each where there are two.

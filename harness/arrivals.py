@@ -1,7 +1,7 @@
 """When requests are meant to leave: laws of arrival, each a pure function of a random stream and its parameters.
 
-Every law is open loop: the times are drawn before the run, and nothing that the server does moves them. Laws
-with a changing rate are Poisson processes whose rate follows the clock. They are drawn exactly, by mapping a
+Every law but :class:`ClosedLoop` is open loop: the times are drawn before the run, and nothing that the server
+does moves them. Laws with a changing rate are Poisson processes whose rate follows the clock. They are drawn exactly, by mapping a
 unit-rate Poisson process through the inverse of the cumulative rate (Cinlar, *Introduction to Stochastic
 Processes*, 1975, section 4.7), so that no time step limits them.
 
@@ -11,12 +11,13 @@ here knows payloads, phases or seeds: :mod:`harness.plan` gives each phase its o
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
-from harness.scenario import Number, Ref
+from harness.scenario import Loop, Number, Ref
 
 Times = NDArray[np.float64]
 
@@ -297,6 +298,39 @@ class Trace:
         if requests > times.size:
             raise UsageError(f"Trace: the phase asks for {requests} requests, the trace holds {times.size}")
         return times[:requests]
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedLoop:
+    """A closed loop, for probing capacity only: each connection sends its next request when the last was answered.
+
+    Its rate is the server's to say, and a stalled server stalls it: what it tells of latency is not what users see
+    (coordinated omission), and no latency may be judged by it. Latency counts from the actual send.
+
+    Attributes:
+        connections: how many requests are open at once.
+        limit_s: the phase ends at most so long after its start; requests that are open or unsent then are timeouts.
+    """
+
+    connections: int
+    limit_s: Number = 60.0
+
+    loop: ClassVar[Loop] = Loop.CLOSED
+
+    def draw(self, rng: np.random.Generator, *, requests: int | None, duration_s: float | None) -> Times:  # noqa: ARG002 - the protocol's signature
+        """Return the phase's start for each request, since none has an intended time.
+
+        Raises:
+            UsageError: the extent is a duration: how many requests that makes, nobody knows beforehand.
+        """
+        _positive(self, "limit_s", self.limit_s)
+        if self.connections < 1:
+            raise UsageError(f"ClosedLoop: connections is a number from 1 on, got {self.connections}")
+        if requests is None:
+            raise UsageError(
+                f"ClosedLoop: the phase must give requests, got duration_s = {duration_s}; limit_s bounds its time"
+            )
+        return np.zeros(requests)
 
 
 def _unit_poisson(rng: np.random.Generator, requests: int | None, mass: float | None) -> Times:

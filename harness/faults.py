@@ -25,6 +25,8 @@ from harness.scenario import quantile_name
 from harness.window import PhaseRecord, Seconds, Window, failed
 from harness.yardstick import Yardstick
 
+# What a criterion says that is INVALID for no reason of its own.
+VOID = "void, as the whole scenario is"
 # Clocks of both witnesses tick alike, but their readings are taken a few instructions apart from the events.
 ROUNDING_S = 0.001
 # The generator's own lag may be this much of the smallest latency judged, and a millisecond is never a fault.
@@ -161,7 +163,7 @@ def check_send_lag(window: Window, limits_s: Sequence[float]) -> list[Fault]:
     samples = window.samples
     if not limits_s or not len(samples):
         return []
-    allowed_s = max(LAG_FLOOR_S, LAG_SHARE * min(limits_s))
+    allowed_s = _allowed_lag_s(limits_s)
     dispatched = samples["dispatched_ns"] > 0
     lag_s = (samples["dispatched_ns"] - samples["intended_ns"])[dispatched] / 1e9
     if not len(lag_s):
@@ -176,31 +178,49 @@ def check_send_lag(window: Window, limits_s: Sequence[float]) -> list[Fault]:
     return [Fault(Cause.NOISE, text)]
 
 
-def check_generator(busy_share: float | None) -> list[Fault]:
-    """Check that the generator had time to spare.
+def check_generator(
+    busy_share: float | None, run_delay_s: float | None = None, limits_s: Sequence[float] = ()
+) -> list[Fault]:
+    """Check that the generator had time to spare, and a processor when it needed one.
 
     Args:
         busy_share: of its core, spent on requests rather than waiting (or spinning) for the next one; None: not told.
+        run_delay_s: mean for each request, that it was ready to run and another program had its processor; None: not
+            told. It goes into sending and reading alike, so it may be as long as the send lag may.
+        limits_s: the latencies that are judged; without any, a delay disturbs nothing.
     """
-    if busy_share is None or busy_share <= BUSY_SHARE:
-        return []
-    text = (
-        f"the generator was the bottleneck: busy for {busy_share:.0%} of its core, "
-        f"allowed are {BUSY_SHARE:.0%}"
-    )
-    return [Fault(Cause.NOISE, text)]
+    faults = []
+    if busy_share is not None and busy_share > BUSY_SHARE:
+        text = (
+            f"the generator was the bottleneck: busy for {busy_share:.0%} of its core, "
+            f"allowed are {BUSY_SHARE:.0%}; lower the rate"
+        )
+        faults.append(Fault(Cause.NOISE, text))
+    if run_delay_s is not None and limits_s and run_delay_s > _allowed_lag_s(limits_s):
+        text = (
+            f"the generator was starved: for each request it waited {run_delay_s * 1e3:.3g} ms, on the average, for "
+            f"a processor that another program had, allowed are {_allowed_lag_s(limits_s) * 1e3:.3g} ms; give it a "
+            "core of its own"
+        )
+        faults.append(Fault(Cause.NOISE, text))
+    return faults
 
 
 def check_yardstick(before: Yardstick | None, after: Yardstick | None) -> list[Fault]:
     """Check that the machine was the same before and after, by the yardstick; None: not timed."""
     if before is None or after is None or not yardstick.moved(before, after):
         return []
-    change = yardstick.agreement(before, after) - 1
+    change = yardstick.agreement(before, after)
     text = (
         f"the machine changed: its yardstick took {before.seconds * 1e3:.3g} ms before and "
-        f"{after.seconds * 1e3:.3g} ms after ({change:+.0%}, allowed is {yardstick.TOLERANCE:.0%})"
+        f"{after.seconds * 1e3:.3g} ms after, {max(change, 1 / change):.3g} times apart, allowed is "
+        f"{1 + yardstick.TOLERANCE:g} times; end other work, then run again"
     )
     return [Fault(Cause.NOISE, text)]
+
+
+def _allowed_lag_s(limits_s: Sequence[float]) -> float:
+    return max(LAG_FLOOR_S, LAG_SHARE * min(limits_s))
 
 
 def _gave_up(samples: NDArray[np.void]) -> NDArray[np.bool_]:

@@ -28,8 +28,9 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def tailgate_scenarios(profile: "Profile") -> "Sequence[Scenario]":  # type: ignore[empty-body]
     """Return the scenarios that this plugin adds.
 
-    Called once, when tests are collected or scenarios are listed. The results of all plugins are joined; a name that
-    two plugins use is refused, naming both.
+    Called when tests are collected or scenarios are listed, and for other profiles to see which budgets are asked for:
+    what it returns depends on the profile alone. The results of all plugins are joined; a name that two plugins use is
+    refused, naming both.
 
     Args:
         profile: how much evidence the run is to gather: numbers of requests and the quantiles that are judged.

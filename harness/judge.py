@@ -22,7 +22,7 @@ from harness.errors import MeasurementError, UsageError
 from harness.faults import Cause, Fault
 from harness.measures import Measure
 from harness.quantity import show
-from harness.scenario import Criterion
+from harness.scenario import Criterion, Loop, Phase
 from harness.verdict import Better, Estimate, Judgement, Unit, Verdict, decide
 from harness.window import Window
 
@@ -53,10 +53,12 @@ def judge(criterion: Criterion, window: Window, measures: Iterable[Measure]) -> 
         INVALID only for want of something to judge: an empty record, or a measurement that the measure refuses.
 
     Raises:
-        UsageError: no such measure, an open or meaningless limit, or a measure that cannot answer the criterion.
+        UsageError: no such measure, an open or meaningless limit, a measure that cannot answer the criterion, or a
+            latency of a closed loop.
     """
     measure = find_measure(criterion.measure, measures)
     limit = _limit(criterion)
+    refuse_closed_loop(criterion, [record.phase for record in window.phases], measure)
     try:
         if not len(window.samples):
             raise MeasurementError("no request was recorded: nothing was measured")  # noqa: TRY301 - one way to INVALID
@@ -66,6 +68,9 @@ def judge(criterion: Criterion, window: Window, measures: Iterable[Measure]) -> 
     except MeasurementError as error:
         reason = f"{Cause.INTEGRITY.value}: {error}"
         return Judgement(criterion, measure.unit, measure.better, None, Verdict.INVALID, reason)
+    if any(record.phase.loop is Loop.CLOSED for record in window.phases):
+        note = "; ".join(filter(None, (estimate.note, Loop.CLOSED.value)))
+        estimate = dataclasses.replace(estimate, note=note)
     verdict = decide(estimate, limit, measure.better)
     reason = _reason(criterion, limit, measure, estimate, verdict)
     return Judgement(criterion, measure.unit, measure.better, estimate, verdict, reason)
@@ -92,6 +97,22 @@ def cause_of(judgement: Judgement) -> Cause | None:
     if judgement.verdict is not Verdict.INVALID:
         return None
     return Cause(judgement.reason.partition(":")[0])
+
+
+def refuse_closed_loop(criterion: Criterion, phases: Iterable[Phase], measure: Measure) -> None:
+    """Refuse to judge a latency by phases in a closed loop.
+
+    There a slow answer delays the requests after it, which are then not seen to be late (coordinated omission).
+
+    Raises:
+        UsageError: the measure is in seconds, or counts late requests, and a phase is a closed loop.
+    """
+    closed = [phase.name for phase in phases if phase.loop is Loop.CLOSED]
+    if closed and (measure.unit is Unit.SECONDS or criterion.objective_s is not None):
+        raise UsageError(
+            f"{criterion.name} asks for latency in {closed}, a {Loop.CLOSED.value}: it serves to probe capacity "
+            "(throughput, errors); judge latency by an open loop"
+        )
 
 
 def judged_latencies_s(criteria: Iterable[Criterion], measures: Iterable[Measure]) -> tuple[float, ...]:

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 
 from harness import faults as checks
 from harness import judge
-from harness.faults import Fault
+from harness.errors import HarnessError
+from harness.faults import VOID, Cause, Fault
 from harness.measures import Measure
 from harness.results import ScenarioResult, criterion_result
+from harness.scenario import Scenario
 from harness.scrape import MetricNames
 from harness.slot import SlotRecord
-from harness.verdict import Verdict, worst
+from harness.verdict import SEVERITY, Verdict, worst
 from harness.window import Window
 from harness.yardstick import Yardstick
 
@@ -37,23 +39,48 @@ def judge_slot(
     """
     scenario = record.slot.scenario
     found = find_faults(record, measures, names, confidence, yardsticks)
+    if not scenario.criteria:
+        found.append(
+            Fault(Cause.INTEGRITY, "no criterion is left to judge this target by: nothing was judged")
+        )
     by_name = {phase.phase.name: phase for phase in record.phases}
     judged = []
     for criterion in scenario.criteria:
         # A slot that was cut short lacks phases; what there is of them is shown, and is INVALID.
         there = tuple(by_name[name] for name in criterion.phases if name in by_name)
         judgement = judge.judge(criterion, Window(there, confidence, names), measures)
-        judged.append(criterion_result(judge.void(judgement, found)))
-    verdicts = [criterion.verdict for criterion in judged] or ([Verdict.INVALID] if found else [])
+        judged.append(criterion_result(judge.void(judgement, _summary(found))))
     return ScenarioResult(
         name=scenario.name,
         description=scenario.description,
         seed=record.slot.seed,
-        verdict=worst(verdicts),
+        verdict=worst([criterion.verdict for criterion in judged]),
         criteria=tuple(judged),
         faults=tuple(found),
         reproduce=reproduce,
     )
+
+
+def unmeasured(scenario: Scenario, seed: int, error: BaseException, reproduce: str) -> ScenarioResult:
+    """Return the result of a scenario that ended in an exception: INVALID, since nothing is known of the service."""
+    text = str(error) if isinstance(error, HarnessError) else f"cut short by {type(error).__name__}: {error}"
+    return ScenarioResult(
+        name=scenario.name,
+        description=scenario.description,
+        seed=seed,
+        verdict=Verdict.INVALID,
+        criteria=(),
+        faults=(Fault(Cause.INTEGRITY, text.removesuffix(": ")),),
+        reproduce=reproduce,
+    )
+
+
+def _summary(found: list[Fault]) -> list[Fault]:
+    """Return what each criterion says of the faults, which the scenario tells in full once."""
+    if not found:
+        return []
+    cause = min((fault.cause for fault in found), key=list(Cause).index)
+    return [Fault(cause, VOID)]
 
 
 def find_faults(
@@ -72,24 +99,26 @@ def find_faults(
     found += checks.check_counts(everything)
     for phase in measured.phases:
         found += checks.check_witnesses(Window((phase,), confidence, names))
-    found += checks.check_send_lag(measured, judge.judged_latencies_s(scenario.criteria, measures))
-    for report in record.reports:
-        found += checks.check_generator(report.utilisation)
+    latencies_s = judge.judged_latencies_s(scenario.criteria, measures)
+    found += checks.check_send_lag(measured, latencies_s)
+    for item, report in zip(record.phases, record.reports, strict=False):
+        if item.phase.measured:
+            found += checks.check_generator(report.utilisation, report.run_delay_per_request_s, latencies_s)
     found += checks.check_yardstick(*yardsticks)
     return found
 
 
 def reasons(scenarios: Iterable[ScenarioResult]) -> tuple[str, ...]:
-    """Return why the run is not PASS, the most telling first."""
-    severity = [Verdict.INVALID, Verdict.FAIL, Verdict.INCONCLUSIVE]
-    bad = sorted(
-        (scenario for scenario in scenarios if scenario.verdict in severity),
-        key=lambda scenario: severity.index(scenario.verdict),
-    )
+    """Return why the run is not PASS, a line each, the most telling first."""
+    # A stable sort: within a verdict the scenarios keep their order.
+    worst_first = sorted(scenarios, key=lambda scenario: SEVERITY.index(scenario.verdict))
     lines = []
-    for scenario in bad:
+    for scenario in worst_first:
+        if scenario.verdict is Verdict.PASS:
+            continue
         if scenario.faults:
-            lines.append(f"{scenario.name}: {scenario.faults[0].text}")
+            # A server's log may follow on further lines; the scenario itself tells it.
+            lines.append(f"{scenario.name}: {scenario.faults[0].text.splitlines()[0]}")
             continue
         lines += [
             f"{scenario.name}: {item.reason}"

@@ -15,11 +15,11 @@ from typing import Protocol
 import numpy as np
 
 from harness import statistics
-from harness.arrivals import Bursts
+from harness.arrivals import Bursts, Constant, Gamma, Poisson
 from harness.errors import MeasurementError, UsageError
 from harness.histogram import Histogram
 from harness.samples import Samples
-from harness.scenario import Criterion, Witness, quantile_name
+from harness.scenario import Criterion, Ref, Witness, quantile_name
 from harness.verdict import Better, Estimate, Unit
 from harness.window import PhaseRecord, Seconds, Window, failed, latencies_s, offered_rate_per_s
 
@@ -167,10 +167,11 @@ class Throughput:
 class Knee:
     """The highest rate that the service keeps: p95 within the criterion's objective, and no request failed.
 
-    Each phase is one step of the ramp, and its rate is that of its intended times. Counting from the slowest step,
+    Each phase is one step of the ramp. Its rate is that of its law of arrivals, where it has a constant one, since that is
+    what a limit names: the rate of the drawn times would miss it by luck. Counting from the slowest step,
 
     * low is the last rate before the first step whose p95 is not *shown* to be within the objective;
-    * value is the last rate before the first step whose p95 *is seen* beyond it, or that had a failure;
+    * value is the last rate before the first step whose sample p95 lies beyond it, or that had a failure;
     * high is the first rate whose p95 is *shown* to be beyond it; None when the ramp never got there.
 
     Each end is wrong with probability at most alpha. Low errs only if the first step that is truly beyond passes:
@@ -195,7 +196,9 @@ class Knee:
             estimate = quantile.of_samples(samples, window.confidence)
             clean = not failed(samples).any()
             shown.append((rate, clean and estimate.high is not None and estimate.high <= objective_s))
-            seen.append((rate, clean and estimate.value is not None and estimate.value <= objective_s))
+            # A point for display, so the sample quantile will do where the estimate has no value yet.
+            point_s = statistics.quantile(latencies_s(samples), _KNEE_SHARE) if len(samples) else math.inf
+            seen.append((rate, clean and point_s <= objective_s))
             strict_low = quantile.of_samples(samples, strict).low
             beyond.append((rate, strict_low is None or strict_low <= objective_s))
         held = _last_before_first_no(beyond)
@@ -270,6 +273,10 @@ def _recoveries_s(record: PhaseRecord, objective_s: float) -> Seconds:
 
 
 def _step_rate(record: PhaseRecord) -> float:
+    """Return the rate that the step's law of arrivals names; of the intended times where it names none."""
+    arrivals = record.phase.arrivals
+    if isinstance(arrivals, Constant | Poisson | Gamma) and not isinstance(arrivals.rate_per_s, Ref):
+        return float(arrivals.rate_per_s)
     rate = offered_rate_per_s(record.samples)
     if rate is None:
         raise MeasurementError(f"phase {record.phase.name!r}: {len(record.samples)} requests offer no rate")

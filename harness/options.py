@@ -1,14 +1,22 @@
-"""Every option of the gate, declared once: pytest's command line, its ini keys and the documentation come from here."""
+"""Every option of the gate, declared once: pytest's command line, its ini keys and the documentation come from here.
+
+Every pytest session on the machine loads this module, so it imports nothing heavy.
+"""
 
 import enum
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
-from harness.scenario import PROFILES, Profile
+
+if TYPE_CHECKING:
+    from harness.scenario import Profile
+
+# Those of harness.scenario.PROFILES, whose module needs numpy; a test holds the two together.
+PROFILE_NAMES = ("smoke", "default", "thorough")
 
 
 class OnInconclusive(enum.Enum):
@@ -60,6 +68,16 @@ class Option:
         """Name of the setting."""
         return self.name.replace("-", "_")
 
+    def text(self, value: Any) -> str:
+        """Write a parsed value as a user would."""
+        return str(value.value if isinstance(value, enum.Enum) else value)
+
+    def words(self, value: Any) -> list[str]:
+        """Return the words of a command line that give this option this value."""
+        if self.flag:
+            return [f"--perf-{self.name}"] if value else []
+        return [f"--perf-{self.name}={self.text(item)}" for item in (value if self.repeated else [value])]
+
 
 OPTIONS: tuple[Option, ...] = (
     Option(
@@ -74,11 +92,11 @@ OPTIONS: tuple[Option, ...] = (
         repeated=True,
     ),
     Option("scenario", (), "run only this scenario; may be repeated", repeated=True),
-    Option("profile", "default", "how much evidence is gathered", choices=tuple(PROFILES)),
+    Option("profile", "default", "how much evidence is gathered", choices=PROFILE_NAMES),
     Option(
         "budgets",
         None,
-        "budgets file; default: perf-budgets.toml beside pyproject.toml, else [tool.tailgate.budgets]",
+        "budgets file; default: budgets.toml in the project's top folder, or [tool.tailgate.budgets] in pyproject.toml",
         parse=Path,
     ),
     Option("payloads", "photos", "what is sent: photos, pixels:SIDE, file:PATH, dir:PATH"),
@@ -89,23 +107,26 @@ OPTIONS: tuple[Option, ...] = (
     Option("output", Path(".perf"), "folder for results and raw samples", parse=Path),
     Option(
         "inconclusive",
-        "fail",
-        "what an INCONCLUSIVE scenario does",
+        OnInconclusive.FAIL,
+        "what an INCONCLUSIVE scenario does to its test",
         choices=tuple(item.value for item in OnInconclusive),
+        parse=OnInconclusive,
     ),
     Option(
         "enforce",
-        "budgets",
+        Enforce.BUDGETS,
         "budgets: a budget that does not hold fails the test; measurement: only a broken measurement does, for machines "
         "whose speed is not known",
         choices=tuple(item.value for item in Enforce),
+        parse=Enforce,
     ),
     Option("confidence", 0.99, "one-sided confidence of each end of an interval", parse=float),
     Option(
         "pin",
-        "auto",
+        Pin.AUTO,
         "auto: the generator gets a processor of its own where there are four or more",
         choices=tuple(item.value for item in Pin),
+        parse=Pin,
     ),
     Option(
         "require-device",
@@ -118,7 +139,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "metric",
         (),
-        "NAME=THEIRS: what the target calls a metric, such as request_seconds=http_seconds; may be repeated",
+        "NAME=THEIRS: what the target calls a metric, such as request_seconds=http_seconds; nothing after the equals "
+        "sign: it has none; may be repeated",
         repeated=True,
     ),
     Option("ready-timeout", 180.0, "seconds that a target may take to become ready", parse=float),
@@ -130,13 +152,15 @@ OPTIONS: tuple[Option, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
-    """The options of one run, parsed. The attributes are those of :data:`OPTIONS`, and ``root``.
+    """The options of one run, parsed. The attributes are those of :data:`OPTIONS`, and two more.
 
     Attributes:
         root: folder of the project, where budgets are looked for.
+        given: names of the options that the command line says; the ini file says the others, or nobody.
     """
 
     root: Path
+    given: frozenset[str]
     target: str
     env: tuple[str, ...]
     scenario: tuple[str, ...]
@@ -146,10 +170,10 @@ class GateSettings:
     plugin: tuple[Path, ...]
     seed: int | None
     output: Path
-    inconclusive: str
-    enforce: str
+    inconclusive: OnInconclusive
+    enforce: Enforce
     confidence: float
-    pin: str
+    pin: Pin
     require_device: bool
     readiness_path: str
     metrics_path: str
@@ -168,10 +192,14 @@ class GateSettings:
                 )
         if self.seed is not None and self.seed < 0:
             raise UsageError(f"--perf-seed: expected a whole number from 0 on, got {self.seed}")
+        for name in ("env", "metric"):
+            pairs(name, getattr(self, name))
 
     @property
-    def gathered(self) -> Profile:
+    def gathered(self) -> "Profile":
         """The profile itself."""
+        from harness.scenario import PROFILES  # noqa: PLC0415 - heavy
+
         return PROFILES[self.profile]
 
     @property
@@ -199,21 +227,25 @@ def pairs(option: str, items: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def parse_options(read: Callable[[Option], Any], root: Path) -> GateSettings:
+def parse_options(
+    read: Callable[[Option], Any], root: Path, given: frozenset[str] = frozenset()
+) -> GateSettings:
     """Return the settings.
 
     Args:
         read: gives an option's raw value: text, a list of texts, a bool, or None where nothing was said.
-        root: folder of the project.
+        root: folder of the project; a path that is a default lies in it.
+        given: names of the options that the command line says.
 
     Raises:
         UsageError: a value does not parse, or is none of the choices.
     """
-    values: dict[str, Any] = {"root": root}
+    values: dict[str, Any] = {"root": root, "given": given}
     for option in OPTIONS:
         raw = read(option)
         if raw is None or raw == []:
-            values[option.field] = option.default
+            default = option.default
+            values[option.field] = root / default if isinstance(default, Path) else default
         elif option.flag:
             values[option.field] = bool(raw)
         elif option.repeated:
@@ -225,20 +257,19 @@ def parse_options(read: Callable[[Option], Any], root: Path) -> GateSettings:
 
 
 def _parse(option: Option, text: Any) -> Any:
+    if option.choices and text not in option.choices:
+        raise UsageError(f"--perf-{option.name}: expected one of {', '.join(option.choices)}, got {text!r}")
     try:
-        value = option.parse(text)
+        return option.parse(text)
     except ValueError:
         raise UsageError(f"--perf-{option.name}: cannot read {text!r}; {option.help}") from None
-    if option.choices and value not in option.choices:
-        raise UsageError(f"--perf-{option.name}: expected one of {', '.join(option.choices)}, got {text!r}")
-    return value
 
 
 def options_table() -> str:
     """Return all options as a Markdown table: the one in the documentation."""
     rows = ["| option | ini key | default | meaning |", "| --- | --- | --- | --- |"]
     for option in OPTIONS:
-        default = "" if option.default in (None, (), False) else f"`{option.default}`"
+        default = "" if option.default in (None, (), False) else f"`{option.text(option.default)}`"
         choices = f" ({', '.join(option.choices)})" if option.choices else ""
         rows.append(
             f"| `--perf-{option.name}` | `perf_{option.field}` | {default} | {option.help}{choices} |"

@@ -32,12 +32,12 @@ def outcome_of(result: ScenarioResult, settings: GateSettings) -> TestOutcome:
     text = explain(result)
     if result.verdict is Verdict.PASS:
         return TestOutcome(fails=False, text="")
-    if settings.enforce == Enforce.MEASUREMENT.value:
+    if settings.enforce is Enforce.MEASUREMENT:
         broken = result.verdict is Verdict.INVALID and _broken(result)
         return TestOutcome(broken, text if broken else f"{text}\nnot enforced (--perf-enforce=measurement)")
     if result.verdict is not Verdict.INCONCLUSIVE:
         return TestOutcome(fails=True, text=text)
-    match OnInconclusive(settings.inconclusive):
+    match settings.inconclusive:
         case OnInconclusive.FAIL:
             return TestOutcome(fails=True, text=text)
         case OnInconclusive.WARN:
@@ -56,14 +56,12 @@ def _broken(result: ScenarioResult) -> bool:
 
 
 def explain(result: ScenarioResult) -> str:
-    """Return the verdict, then a line for each fault and for each criterion that does not hold."""
-    lines = [f"{result.verdict.value}: scenario {result.name}, seed {result.seed}"]
-    lines += [f"  {fault.cause.value}: {fault.text}" for fault in result.faults]
-    if not result.faults:
-        lines += [
-            f"  {item.verdict.value}  {item.reason}"
-            for item in result.criteria
-            if item.verdict is not Verdict.PASS
-        ]
-    lines.append(f"  reproduce: {result.reproduce}")
-    return "\n".join(lines)
+    """Return the verdict and what came to it, then a line for each fault, or for each criterion that does not hold."""
+    if result.faults:
+        named, lines = [], [f"  {fault.cause.value}: {fault.text}" for fault in result.faults]
+    else:
+        bad = [item for item in result.criteria if item.verdict is not Verdict.PASS]
+        named = [item.name for item in bad if item.verdict is result.verdict]
+        lines = [f"  {item.verdict.value}  {item.reason}" for item in bad]
+    headline = f"{result.verdict.value}: {result.name}" + (f": {', '.join(named)}" if named else "")
+    return "\n".join([headline, *lines, f"  reproduce: {result.reproduce}"])

@@ -1,4 +1,8 @@
-"""Where payloads come from: photographs of the scikit-image package, random pixels, or files."""
+"""Where payloads come from: photographs of the scikit-image package, random pixels, or files.
+
+They come through the hook ``tailgate_payloads``, and a plan draws from them. Nothing here knows what a service makes of
+them.
+"""
 
 import io
 import mimetypes
@@ -40,8 +44,7 @@ def built_in_payloads(source: str) -> Sequence[Payload] | None:
         case "file":
             return [file_payload(Path(argument))]
         case "dir":
-            paths = sorted(path for path in Path(argument).expanduser().glob("*") if path.is_file())
-            return [file_payload(path) for path in paths]
+            return folder_payloads(Path(argument))
         case _:
             return None
 
@@ -75,14 +78,26 @@ def pixels(argument: str) -> Sequence[Payload]:
     Raises:
         UsageError: the side is not a positive number.
     """
-    if argument and not argument.isdecimal():
-        raise UsageError(f"payloads pixels:SIDE: expected a number of pixels, got {argument!r}")
+    if argument and not (argument.isdecimal() and int(argument)):
+        raise UsageError(f"payloads pixels:SIDE: expected a number of pixels from 1 on, got {argument!r}")
     side = int(argument or DEFAULT_SIDE)
     rng = np.random.default_rng(0)
     return [
         Payload(f"pixels-{index}", rng.integers(0, 256, (side, side, 3), dtype=np.uint8).tobytes(), OCTETS)
         for index in range(PIXEL_PAYLOADS)
     ]
+
+
+def folder_payloads(folder: Path) -> Sequence[Payload]:
+    """Return the files of a folder, in the order of their names; its own folders are left out.
+
+    Raises:
+        UsageError: there are none, or one cannot be read.
+    """
+    paths = sorted(path for path in folder.expanduser().glob("*") if path.is_file())
+    if not paths:
+        raise UsageError(f"payloads dir:PATH: there is no file in {folder}")
+    return [file_payload(path) for path in paths]
 
 
 def file_payload(path: Path) -> Payload:

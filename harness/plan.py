@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from harness.arrivals import Trace
+from harness.arrivals import ClosedLoop, Trace
 from harness.errors import LoadError, UsageError
 from harness.payload import Payload
 from harness.scenario import Phase, Ref, Scenario, refs
@@ -21,7 +21,7 @@ from harness.scenario import Phase, Ref, Scenario, refs
 HEADER = "plan.json"
 SCHEDULE = "schedule.bin"
 BODIES = "bodies.bin"
-FORMAT = 1
+FORMAT = 2
 
 # One intended request on disk.
 _INTENT = np.dtype([("offset_ns", "<i8"), ("payload", "<u2")])
@@ -35,11 +35,20 @@ class PlannedPhase:
         name: the phase's name.
         offsets_ns: shape (requests,), int64, ascending: intended send times from the phase's start.
         payloads: shape (requests,), uint16: index into the plan's payloads.
+        closed_loop: for a closed loop, whose offsets are all 0; None for an open loop.
     """
 
     name: str
     offsets_ns: NDArray[np.int64]
     payloads: NDArray[np.uint16]
+    closed_loop: ClosedLoop | None = None
+
+    @property
+    def length_s(self) -> float:
+        """Seconds from its start to its last request at the latest."""
+        if self.closed_loop is not None:
+            return float(self.closed_loop.limit_s)  # type: ignore[arg-type] # draw_plan has refused what is open
+        return float(self.offsets_ns[-1]) / 1e9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +124,8 @@ def _draw_phase(phase: Phase, payloads: tuple[Payload, ...], stream: np.random.S
         weights = np.array([payload.weight for payload in payloads])
         rng = np.random.default_rng(for_payloads)
         chosen = rng.choice(len(payloads), size=times_s.size, p=weights / weights.sum()).astype(np.uint16)
-    return PlannedPhase(phase.name, np.rint(times_s * 1e9).astype(np.int64), chosen)
+    closed = phase.arrivals if isinstance(phase.arrivals, ClosedLoop) else None
+    return PlannedPhase(phase.name, np.rint(times_s * 1e9).astype(np.int64), chosen, closed)
 
 
 def _replayed(phase: Phase, names: tuple[str, ...], payloads: tuple[Payload, ...]) -> NDArray[np.uint16]:
@@ -139,7 +149,10 @@ def write_plan(plan: Plan, directory: Path) -> None:
         "scenario": plan.scenario,
         # As text: a seed may be wider than the 64 bits of a JSON integer.
         "seed": str(plan.seed),
-        "phases": [{"name": phase.name, "requests": phase.offsets_ns.size} for phase in plan.phases],
+        "phases": [
+            {"name": phase.name, "requests": phase.offsets_ns.size, "closed_loop": phase.closed_loop}
+            for phase in plan.phases
+        ],
         "payloads": [
             {
                 "name": payload.name,
@@ -178,6 +191,7 @@ def read_plan(directory: Path) -> Plan:
             phase["name"],
             np.ascontiguousarray(rows["offset_ns"], np.int64),
             np.ascontiguousarray(rows["payload"], np.uint16),
+            None if phase["closed_loop"] is None else ClosedLoop(**phase["closed_loop"]),
         )
         for phase, rows in zip(header["phases"], np.split(schedule, phase_ends[:-1]), strict=True)
     )

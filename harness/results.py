@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.faults import Fault
-from harness.scenario import Profile, Ref, Witness
+from harness.scenario import Loop, Profile, Ref, Witness
 from harness.verdict import Better, Judgement, Unit, Verdict
 from harness.yardstick import Yardstick
 
@@ -109,6 +109,7 @@ class PhaseResult:
         stages: None where the target tells none.
         batch_sizes: batches by the upper edge of their bucket, ``+Inf`` for the last; None without metrics.
         machine: None where it was not read.
+        loop: CLOSED for a probe of capacity, whose latencies count from the send and mean little.
     """
 
     name: str
@@ -125,6 +126,7 @@ class PhaseResult:
     stages: StageMeans | None = None
     batch_sizes: Mapping[str, float] | None = None
     machine: MachineUse | None = None
+    loop: Loop = Loop.OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

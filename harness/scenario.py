@@ -37,8 +37,18 @@ class Ref:
 Number = float | Ref
 
 
+class Loop(enum.Enum):
+    """Whether the server's answers have a say in when requests leave."""
+
+    OPEN = "open loop"  # they have none: latency counts from the intended time
+    CLOSED = "closed loop"  # the next request waits for the last answer: for capacity, and never for latency
+
+
 class Arrivals(Protocol):
-    """When requests are meant to leave: a frozen dataclass, as those of :mod:`harness.arrivals`."""
+    """When requests are meant to leave: a frozen dataclass, as those of :mod:`harness.arrivals`.
+
+    All are open loop but :class:`~harness.arrivals.ClosedLoop`, which says so by an attribute ``loop``.
+    """
 
     def draw(
         self, rng: np.random.Generator, *, requests: int | None, duration_s: float | None
@@ -71,6 +81,12 @@ class Phase:
     requests: int | None = None
     duration_s: Number | None = None
     measured: bool = True
+
+    @property
+    def loop(self) -> Loop:
+        """Whether the server's answers have a say in when its requests leave."""
+        loop: Loop = getattr(self.arrivals, "loop", Loop.OPEN)
+        return loop
 
     def __post_init__(self) -> None:
         """Refuse a phase of no or of two extents."""

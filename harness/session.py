@@ -20,20 +20,19 @@ from filelock import BaseFileLock, FileLock, Timeout
 from harness import __version__, judging, machine, reproduce, results_file, yardstick
 from harness.budgets import FILE_NAME, Budgets, check_units, find_budgets
 from harness.errors import BudgetError, HarnessError, MeasurementError, TargetError, UsageError
-from harness.faults import Cause, Fault
 from harness.load import LoadSettings
 from harness.measures import Measure
-from harness.options import OPTIONS, GateSettings, Pin, pairs
+from harness.options import OPTIONS, GateSettings, Pin
 from harness.payload import Payload
 from harness.plan import draw_plan
 from harness.plugins import Plugins
 from harness.results import ArmResult, RunResult, Scalar, ScenarioResult, SlotResult
 from harness.scenario import PROFILES, Scenario, Witness, refs, resolve
-from harness.scrape import MetricNames
 from harness.slot import Slot, SlotRecord, measure_slot
 from harness.slot_result import slot_result
-from harness.target import RunningTarget, Target, TargetSettings
-from harness.verdict import Unit, Verdict, worst
+from harness.target import RunningTarget, Target
+from harness.target_settings import target_settings
+from harness.verdict import worst
 from harness.yardstick import Yardstick
 
 HEAD = "head"
@@ -92,7 +91,9 @@ class Session:
             self._machine: Mapping[str, Scalar] = dataclasses.asdict(machine.fingerprint())
             self._before: Yardstick = yardstick.measure()
             self._last = self._before
-            self._target: Target = self.plugins.target(self.settings.target, self._target_settings())
+            every = self.plugins.scenarios(self.settings.gathered)
+            settings = target_settings(self.settings, self._budgets, every, self._before.seconds)
+            self._target: Target = self.plugins.target(self.settings.target, settings)
             self._cleanup = cleanup.pop_all()
         return self
 
@@ -130,7 +131,7 @@ class Session:
         try:
             judged, slot = self._judged(scenario, again)
         except BaseException as error:
-            self._keep(self._unmeasured(scenario, error, again))
+            self._keep(judging.unmeasured(scenario, self.seed, error, again))
             raise
         self._keep(judged, slot)
         return judged
@@ -195,49 +196,11 @@ class Session:
         )
         return judged, slot_result(record, judged.faults, names, self.directory)
 
-    def _unmeasured(self, scenario: Scenario, error: BaseException, again: str) -> ScenarioResult:
-        """Say of a scenario that nothing is known, and why; the exception says nothing about the service."""
-        text = (
-            str(error) if isinstance(error, HarnessError) else f"cut short by {type(error).__name__}: {error}"
-        )
-        fault = Fault(Cause.INTEGRITY, text.removesuffix(": "))
-        return ScenarioResult(
-            name=scenario.name,
-            description=scenario.description,
-            seed=self.seed,
-            verdict=Verdict.INVALID,
-            criteria=(),
-            faults=(fault,),
-            reproduce=again,
-        )
-
     def _keep(self, judged: ScenarioResult, *slots: SlotResult) -> None:
         """Write the results after each scenario, so that a run that is cut short keeps what it has."""
         self._scenarios.append(judged)
         self._slots += slots
         results_file.write(self.result(), self.directory / results_file.RESULTS)
-
-    def _target_settings(self) -> TargetSettings:
-        """Put the budgets' latencies into the environment, so that the histograms get edges exactly there."""
-        settings = self.settings
-        device = settings.variable("TAILGATE_DEVICE") or "cpu"
-        precision = settings.variable("TAILGATE_PRECISION") or "fp32"
-        objectives: set[float] = set()
-        for name in self.plugins.scenarios(settings.gathered):
-            line = self._budgets.quantities(name, device, precision)
-            objectives |= {
-                quantity.resolve(self._before.seconds)
-                for quantity in line.values()
-                if quantity.unit is Unit.SECONDS
-            }
-        edges = ",".join(repr(seconds * 1000) for seconds in sorted(objectives))
-        return TargetSettings(
-            environment={"TAILGATE_HISTOGRAM_EDGES_MS": edges, **settings.environment},
-            readiness_path=settings.readiness_path,
-            metrics_path=settings.metrics_path or None,
-            metric_names=metric_names(pairs("metric", settings.metric)),
-            ready_timeout_s=settings.ready_timeout,
-        )
 
     def _ready_target(self) -> RunningTarget:
         """Return the target. One that died is started again; one that did not start is not tried twice."""
@@ -282,7 +245,9 @@ class Session:
                 f'write into {where}: "{scenario.name}" = {{ {line} }}'
             )
         check_units(scenario, quantities, {measure.name: measure.unit for measure in self._measures})
-        numbers = {key: quantity.resolve(self._before.seconds) for key, quantity in quantities.items()}
+        # The yardstick of now, not of the run's start: the machine may have become another since, and the check that
+        # follows the scenario compares with this one.
+        numbers = {key: quantity.resolve(self._last.seconds) for key, quantity in quantities.items()}
         resolved = resolve(scenario, numbers)
         if running.metrics_url is not None:
             return resolved
@@ -314,17 +279,3 @@ class Session:
             plain = value is None or isinstance(value, (str, int, float))
             stated[option.field] = value if plain else option.text(value)
         return stated | {"seed": self.seed}
-
-
-def metric_names(theirs: Mapping[str, str]) -> MetricNames:
-    """Return what a target calls its metrics; an empty name says that it has none of that kind.
-
-    Raises:
-        UsageError: the harness reads no metric of that name.
-    """
-    known = {field.name for field in dataclasses.fields(MetricNames)}
-    if unknown := sorted(set(theirs) - known):
-        raise UsageError(
-            f"--perf-metric: the harness reads no metric {unknown[0]!r}; there are {sorted(known)}"
-        )
-    return MetricNames(**{name: their or None for name, their in theirs.items()})

@@ -5,6 +5,7 @@ What was measured lies on disk as it came: the plan, one raw record a request, a
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from harness.faults import Cause, Fault
 from harness.load import Generator, LoadSettings, PhaseReport
 from harness.load.files import SAMPLES
 from harness.machine import MachineDelta
-from harness.plan import Plan
+from harness.plan import Plan, PlannedPhase
 from harness.samples import Samples
 from harness.scenario import Scenario
 from harness.scrape import Scrape, ServerDelta, difference, get, parse
@@ -26,6 +27,9 @@ from harness.window import PhaseRecord
 
 SCRAPES = "scrapes.jsonl"
 SCRAPE_TIMEOUT_S = 30.0
+# From a connection that breaks to the exit of a process that dumps its core or is reaped late.
+SETTLE_S = 1.0
+SETTLE_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,12 @@ class SlotRecord:
 
 
 def measure_slot(
-    slot: Slot, plan: Plan, running: RunningTarget, settings: LoadSettings, directory: Path
+    slot: Slot,
+    plan: Plan,
+    running: RunningTarget,
+    settings: LoadSettings,
+    directory: Path,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> SlotRecord:
     """Run every phase of the plan; a failure in the middle ends the slot, keeps what there is, and is its fault.
 
@@ -81,18 +90,43 @@ def measure_slot(
         running: takes load.
         settings: how the generator reaches it.
         directory: for everything that is measured.
+        tell: takes a line before each phase.
+
+    Raises:
+        UsageError: a payload cannot be sent as an HTTP request.
     """
     course = _Course(slot, plan, running, directory)
     try:
         with Generator(plan, settings, directory) as generator, course.client:
-            for index in range(len(plan.phases)):
+            for index, phase in enumerate(plan.phases):
+                tell(f"{plan.scenario}: {announcement(phase)}")
                 course.run_phase(index, generator)
     except (LoadError, MeasurementError, TargetError) as error:
         course.faults.append(Fault(Cause.INTEGRITY, str(error)))
-    if not running.alive():
+    if _died(running, SETTLE_S if course.faults else 0.0):
         tail = running.log_tail()
-        course.faults.append(Fault(Cause.INTEGRITY, f"the server died under load; its log ends:\n{tail}"))
+        its_log = f"\nits log ends:\n{tail}" if tail else ""
+        # First, since whatever else is wrong comes of it.
+        course.faults.insert(0, Fault(Cause.INTEGRITY, f"the server died under load{its_log}"))
     return course.record()
+
+
+def _died(running: RunningTarget, within_s: float) -> bool:
+    """Tell whether the server is gone; one that has just crashed may take a moment to be seen as that."""
+    deadline_s = time.monotonic() + within_s
+    while running.alive():
+        if time.monotonic() >= deadline_s:
+            return False
+        time.sleep(SETTLE_POLL_S)
+    return True
+
+
+def announcement(phase: PlannedPhase) -> str:
+    """Return what a phase is going to do, such as "phase steady, 1,000 requests at 15.7/s, about 64 s"."""
+    requests, last_s = len(phase.offsets_ns), float(phase.offsets_ns[-1]) / 1e9
+    rate = f" at {requests / last_s:,.1f}/s" if last_s else " at once"
+    digits = 0 if last_s >= 10 else 1
+    return f"phase {phase.name}, {requests:,} requests{rate}, about {last_s:,.{digits}f} s"
 
 
 class _Course:

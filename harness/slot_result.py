@@ -72,6 +72,7 @@ def phase_result(
         stages=_stage_means(good),
         batch_sizes=_batch_sizes(record, names),
         machine=_machine_use(used, report, len(samples)),
+        loop=record.phase.loop,
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.pytest_plugin import Gate
+from harness.gate import Gate
 from harness.scenario import Scenario
 
 

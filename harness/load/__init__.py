@@ -6,12 +6,22 @@
         run_phase(i)          ── {"run": i} ──▶ stdin        Sender: Pacer → Pool → Connection → Recorder
         PhaseReport           ◀── {"event": "done", …} ──    samples.bin, written as requests end
 
-The load is open loop: requests leave at their intended times, whatever the server does. The generator says how late
-it was itself, and judges nothing: whether a lag matters is decided by those who read the report.
+The load is open loop: requests leave at their intended times, whatever the server does; a closed loop is there for
+probes of capacity, and is called so. The generator says how late it was itself, and judges nothing: whether a lag
+matters is decided by those who read the report.
 """
 
 from harness.load.generator import Generator
 from harness.load.report import PhaseReport
-from harness.load.settings import LoadSettings, TimerMode
+from harness.load.self_check import Capacity, self_check
+from harness.load.settings import LoadSettings, Scheduling, TimerMode
 
-__all__ = ["Generator", "LoadSettings", "PhaseReport", "TimerMode"]
+__all__ = [
+    "Capacity",
+    "Generator",
+    "LoadSettings",
+    "PhaseReport",
+    "Scheduling",
+    "TimerMode",
+    "self_check",
+]

@@ -6,6 +6,7 @@ process, even in the middle of a phase: it cannot outlive its parent, however th
 ``{"event": "error", "message": …}``.
 """
 
+import contextlib
 import gc
 import os
 import sys
@@ -19,7 +20,7 @@ from harness.load.files import SAMPLES, SETTINGS
 from harness.load.recorder import Recorder
 from harness.load.report import encode_report
 from harness.load.sender import OrphanedError, Sender
-from harness.load.settings import LoadSettings, read_settings
+from harness.load.settings import LoadSettings, Scheduling, read_settings
 from harness.plan import read_plan
 
 
@@ -28,6 +29,7 @@ def main(directory: Path) -> int:
     try:
         settings = read_settings(directory / SETTINGS)
         _bind(settings)
+        _hurry(settings)
         recorder = Recorder(directory / SAMPLES)
         try:
             sender = Sender(read_plan(directory), settings, recorder, lifeline=sys.stdin.fileno())
@@ -53,6 +55,18 @@ def _bind(settings: LoadSettings) -> None:
             f"cannot run the generator on processor {settings.processor}: {error.strerror}; "
             f"it may use {sorted(os.sched_getaffinity(0))}"
         ) from error
+
+
+def _hurry(settings: LoadSettings) -> None:
+    """Ask for real-time priority, a privilege (CAP_SYS_NICE, or RLIMIT_RTPRIO); reports say whether it was given.
+
+    Beside two endless loops on two processors it took the lag's p99 from 4 ms to 0.1 ms; a raised nice value, which
+    is easier to come by, took next to nothing from it.
+    """
+    if settings.scheduling is Scheduling.FIFO:
+        with contextlib.suppress(OSError):
+            # The lowest real-time priority is above everything that is not real-time.
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO)))
 
 
 def _obey(sender: Sender) -> None:

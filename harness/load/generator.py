@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import orjson
 
-from harness.errors import LoadError
+from harness.errors import LoadError, UsageError
 from harness.load.files import LOG, SAMPLES, SETTINGS
 from harness.load.report import PhaseReport, decode_report
 from harness.load.request import encode_request
@@ -51,11 +51,17 @@ class Generator:
         """Start the process and wait until its first connections stand.
 
         Raises:
-            UsageError: a payload cannot be sent as an HTTP request.
+            UsageError: a payload cannot be sent as an HTTP request, or a closed loop wants too many connections.
             LoadError: the generator did not start, or cannot reach the server.
         """
         for payload in self._plan.payloads:
             encode_request(payload, self._settings)
+        for phase in self._plan.phases:
+            if phase.closed_loop and phase.closed_loop.connections > self._settings.connections_max:
+                raise UsageError(
+                    f"phase {phase.name!r}: a closed loop over {phase.closed_loop.connections} connections, but the "
+                    f"generator opens {self._settings.connections_max} (connections_max)"
+                )
         self._directory.mkdir(parents=True, exist_ok=True)
         write_plan(self._plan, self._directory)
         write_settings(self._settings, self._directory / SETTINGS)
@@ -87,7 +93,7 @@ class Generator:
             process.stdin.flush()
         except OSError as error:
             raise self._failure("is gone") from error
-        limit_s = float(phase.offsets_ns[-1]) / 1e9 + self._settings.timeout_s + self._settings.grace_s
+        limit_s = phase.length_s + self._settings.timeout_s + self._settings.grace_s
         return decode_report(self._expect("done", limit_s + _MARGIN_S))
 
     def samples(self) -> Samples:

@@ -8,8 +8,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from harness.load.settings import TimerMode
+from harness.load.settings import Scheduling, TimerMode
 from harness.samples import Outcome
+from harness.scenario import Loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class PhaseReport:
         stale_retries: requests moved from a dead connection to another before anything was sent.
         waited_requests: requests that found no idle connection.
         timer: how it waited.
+        scheduling: how the kernel let it run, which may be less than it asked for.
+        loop: OPEN, or CLOSED for a probe of capacity, which says nothing of latency.
         processor: the one that it was bound to, or None.
     """
 
@@ -63,6 +66,8 @@ class PhaseReport:
     stale_retries: int
     waited_requests: int
     timer: TimerMode
+    scheduling: Scheduling
+    loop: Loop
     processor: int | None
 
     @property
@@ -85,6 +90,11 @@ class PhaseReport:
         """Share of the time in which the generator had something to do; near 1, it was the bottleneck."""
         return self.busy_s / self.wall_s
 
+    @property
+    def run_delay_per_request_s(self) -> float | None:
+        """Mean time that each request added to the wait for a processor; None if the kernel keeps no count."""
+        return None if self.run_delay_s is None else self.run_delay_s / self.requests
+
 
 def lag_of(lags_ns: NDArray[np.int64]) -> Lag:
     """Summarise the lags of a phase's requests, shape (n,), n at least 1; quantiles are observed values."""
@@ -105,4 +115,6 @@ def decode_report(values: Mapping[str, Any]) -> PhaseReport:
     fields["outcomes"] = {Outcome[name]: count for name, count in fields["outcomes"].items()}
     fields["lag"] = Lag(**fields["lag"])
     fields["timer"] = TimerMode(fields["timer"])
+    fields["scheduling"] = Scheduling(fields["scheduling"])
+    fields["loop"] = Loop(fields["loop"])
     return PhaseReport(**fields)

@@ -1,6 +1,7 @@
 """Sends the phases of a plan: each request at its intended time, each given up when its time is over.
 
-Open loop: what the server does moves no intended time. The sender owns the schedule and the deadlines; the pool owns
+Open loop: what the server does moves no intended time. In a closed loop, for probes of capacity, each answer makes
+room for the next request, and the moment of its sending is its intended time. The sender owns the schedule and the deadlines; the pool owns
 the connections; the recorder writes what became of each request. All of it is one thread and one loop, since a
 second thread would only take turns with the first.
 """
@@ -22,9 +23,10 @@ from harness.load.pool import Pool
 from harness.load.recorder import Recorder
 from harness.load.report import PhaseReport, lag_of
 from harness.load.request import encode_request
-from harness.load.settings import LoadSettings
+from harness.load.settings import LoadSettings, Scheduling
 from harness.plan import Plan
 from harness.samples import Outcome
+from harness.scenario import Loop
 
 # Before a phase's time 0: connections that died since the last phase are noticed and replaced.
 _LEAD_NS = 20_000_000
@@ -61,7 +63,7 @@ class Sender:
         self._settings = settings
         self._recorder = recorder
         self._lifeline = lifeline
-        self._pacer = Pacer(settings.effective_timer)
+        self._pacer = Pacer(settings.effective_timer, _scheduling())
         requests = [encode_request(payload, settings) for payload in plan.payloads]
         self._pool = Pool(self._pacer.epoll, resolve_endpoint(settings), settings, requests, self._record)
         if lifeline is not None:
@@ -100,8 +102,13 @@ class Sender:
         self._pacer.idle_ns = 0
         cpu_s, delay_s, began_ns = time.process_time(), _run_delay_s(), time.monotonic_ns()
         start_ns = began_ns + _LEAD_NS
-        lags_ns = np.zeros(phase.offsets_ns.size, np.int64)
-        self._send_all(start_ns, phase.offsets_ns.data, phase.payloads.data, lags_ns.data)
+        # Filled, and not only promised by the kernel: the run then needs no more memory than it has.
+        lags_ns = np.full(phase.offsets_ns.size, 0)
+        if phase.closed_loop is None:
+            self._send_all(start_ns, phase.offsets_ns.data, phase.payloads.data, lags_ns.data)
+        else:
+            limit_ns = round(phase.length_s * 1e9)
+            self._send_in_turn(start_ns, phase.closed_loop.connections, limit_ns, phase.payloads.data)
         end_ns = time.monotonic_ns()
         cpu_s = time.process_time() - cpu_s
         delay_end_s = _run_delay_s()
@@ -122,6 +129,8 @@ class Sender:
             stale_retries=self._stale_retries,
             waited_requests=self._pool.waited - waited,
             timer=self._settings.effective_timer,
+            scheduling=_scheduling(),
+            loop=Loop.OPEN if phase.closed_loop is None else Loop.CLOSED,
             processor=self._settings.processor,
         )
 
@@ -162,6 +171,34 @@ class Sender:
                 self._serve(until_ns)
         self._flights.clear()
 
+    def _send_in_turn(self, start_ns: int, connections: int, limit_ns: int, payloads: memoryview) -> None:
+        """Keep so many requests open until all have ended; what is left at the limit ends as a timeout, unsent."""
+        count, request = len(payloads), 0
+        timeout_ns, stop_ns = int(self._settings.timeout_s * 1e9), start_ns + limit_ns
+        while time.monotonic_ns() < start_ns:
+            self._serve(start_ns)
+        while request < count or self._in_flight:
+            now_ns = time.monotonic_ns()
+            while request < count and self._in_flight < connections and now_ns < stop_ns:
+                flight = Flight(request, payloads[request], now_ns, now_ns)
+                self._flights.append(flight)
+                self._in_flight += 1
+                self._pool.submit(flight)
+                request += 1
+                now_ns = time.monotonic_ns()
+            until_ns = self._expire(now_ns, timeout_ns, stop_ns)
+            if self._in_flight:
+                self._serve(until_ns)
+            elif now_ns >= stop_ns:
+                self._abandon(range(request, count), payloads, now_ns)
+                request = count
+        self._flights.clear()
+
+    def _abandon(self, requests: range, payloads: memoryview, now_ns: int) -> None:
+        for request in requests:
+            self._in_flight += 1
+            self._record(Flight(request, payloads[request], now_ns, 0), Outcome.TIMEOUT, now_ns)
+
     def _expire(self, now_ns: int, timeout_ns: int, stop_ns: int) -> int:
         """Give up what is overdue, and return when the next request will be.
 
@@ -192,6 +229,12 @@ class Sender:
         self._outcomes[outcome] += 1
         self._stale_retries += flight.stale_retries
         self._recorder.append(self._phase, flight, outcome, done_ns)
+
+
+def _scheduling() -> Scheduling:
+    # The flag is one that a child would not inherit.
+    policy = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
+    return Scheduling.FIFO if policy == os.SCHED_FIFO else Scheduling.NORMAL
 
 
 def _run_delay_s() -> float | None:

@@ -18,6 +18,13 @@ class TimerMode(enum.Enum):
     SLEEP = "sleep"  # sleeps until the moment, and leaves the processor to others
 
 
+class Scheduling(enum.Enum):
+    """How the kernel treats the generator among others that want its processor."""
+
+    FIFO = "fifo"  # real-time, first in, first out (sched(7)): runs at once when it has something to do
+    NORMAL = "normal"  # takes its turn
+
+
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
     """How to reach the server, and the generator's own limits.
@@ -33,6 +40,7 @@ class LoadSettings:
         grace_s: a phase ends at most so long after its last intended time; what is open then is a TIMEOUT too.
         processor: the one to run on; None for any.
         timer: how to wait; None for SPIN where a processor is given and SLEEP where not.
+        scheduling: what to ask the kernel for; where it refuses FIFO, the generator takes its turn and says so.
         headers: sent with every request, beside the payload's own.
         server_timing: read the stages that the server tells in Server-Timing.
     """
@@ -47,6 +55,7 @@ class LoadSettings:
     grace_s: float = 10.0
     processor: int | None = None
     timer: TimerMode | None = None
+    scheduling: Scheduling = Scheduling.FIFO
     headers: tuple[tuple[str, str], ...] = ()
     server_timing: bool = True
 
@@ -81,4 +90,5 @@ def read_settings(path: Path) -> LoadSettings:
     fields = orjson.loads(path.read_bytes())
     fields["headers"] = tuple((name, value) for name, value in fields["headers"])
     fields["timer"] = None if fields["timer"] is None else TimerMode(fields["timer"])
+    fields["scheduling"] = Scheduling(fields["scheduling"])
     return dataclasses.replace(LoadSettings("", 1), **fields)

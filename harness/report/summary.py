@@ -6,6 +6,7 @@ Pure functions between :mod:`harness.results` and the reporters; how a line look
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from harness.faults import VOID
 from harness.report.units import interval, percent, quantity
 from harness.results import CriterionResult, MachineUse, PhaseResult, RunResult, Scalar, StageMeans
 from harness.verdict import Unit, Verdict
@@ -64,9 +65,14 @@ def row(criterion: CriterionResult) -> tuple[str, ...]:
 
 
 def remarks(criterion: CriterionResult) -> str:
-    """Return what a reader must know of a criterion beyond its row; empty for one that simply holds."""
-    reason = "" if criterion.verdict is Verdict.PASS else criterion.reason
-    return "; ".join(filter(None, (reason, criterion.note)))
+    """Return what a reader must know of a criterion beyond its row.
+
+    Empty for one that holds, whose note stays in the file, and for one that is void with the whole scenario, whose
+    fault is said once.
+    """
+    if criterion.verdict is Verdict.PASS or criterion.reason.partition(": ")[2].startswith(VOID):
+        return ""
+    return "; ".join(filter(None, (criterion.reason, criterion.note)))
 
 
 def measured_phases(result: RunResult, scenario: str) -> tuple[PhaseResult, ...]:

@@ -6,9 +6,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.arrivals import Bursts, Constant, Gamma, OnOff, Poisson, Ramp, Sine, Spike, Steps, Trace
+from harness.arrivals import (
+    Bursts,
+    ClosedLoop,
+    Constant,
+    Gamma,
+    OnOff,
+    Poisson,
+    Ramp,
+    Sine,
+    Spike,
+    Steps,
+    Trace,
+)
 from harness.errors import UsageError
-from harness.scenario import Ref
+from harness.scenario import Loop, Phase, Ref
 
 LAWS = [
     Constant(50.0),
@@ -157,6 +169,25 @@ def test_what_cannot_be_drawn_is_refused(law, message):
 def test_a_trace_gives_no_more_than_it_holds():
     with pytest.raises(UsageError, match="asks for 3 requests, the trace holds 2"):
         draw(Trace((0.0, 1.0)), requests=3)
+
+
+def test_a_closed_loop_has_no_intended_times_and_says_what_it_is():
+    assert draw(ClosedLoop(8), requests=3).tolist() == [0, 0, 0]
+    assert Phase("probe", ClosedLoop(8), requests=3).loop is Loop.CLOSED
+    assert {Phase("load", law, requests=3).loop for law in LAWS} == {Loop.OPEN}
+
+
+@pytest.mark.parametrize(
+    ("law", "extent", "message"),
+    [
+        (ClosedLoop(0), {"requests": 1}, "connections is a number from 1 on, got 0"),
+        (ClosedLoop(1, limit_s=0.0), {"requests": 1}, "limit_s must be above 0"),
+        (ClosedLoop(1), {"duration_s": 5.0}, "the phase must give requests, got duration_s = 5.0"),
+    ],
+)
+def test_a_closed_loop_that_cannot_be_is_refused(law, extent, message):
+    with pytest.raises(UsageError, match=message):
+        draw(law, **extent)
 
 
 @pytest.mark.parametrize("law", [law for law in LAWS if not isinstance(law, Ramp)], ids=repr)

@@ -165,6 +165,12 @@ def test_witnesses_are_compared_at_the_same_rank():
     assert check_witnesses(window(record(samples(seconds), delta(seconds)))) == []
 
 
+def test_requests_that_broke_off_early_may_be_the_servers_slowest():
+    seconds = np.r_[np.full(270, 0.005), np.full(30, 0.8)]
+    records = lose(samples(np.r_[np.full(270, 0.005), np.full(30, 0.001)]), slice(270, None), Outcome.RESET)
+    assert check_witnesses(window(record(records, delta(seconds)))) == []
+
+
 def test_the_clients_own_lag_is_no_contradiction():
     records = samples(SERVER_S + 0.5, lag_s=0.5)
     assert check_witnesses(window(record(records, delta(SERVER_S)))) == []
@@ -248,13 +254,33 @@ def test_a_generator_without_time_to_spare_is_a_fault(busy, good):
         assert "busy for 95% of its core" in single(faults, Cause.NOISE)
 
 
+@pytest.mark.parametrize(
+    ("delay_s", "limits_s", "good"),
+    [
+        (None, (0.1,), True),
+        (0.0049, (0.5, 0.1), True),
+        (0.0051, (0.5, 0.1), False),
+        (0.0009, (0.001,), True),  # a millisecond is never a fault
+        (1.0, (), True),  # no latency is judged
+    ],
+)
+def test_a_generator_without_a_processor_when_it_needs_one_is_a_fault(delay_s, limits_s, good):
+    faults = check_generator(0.1, delay_s, limits_s)
+    if good:
+        assert faults == []
+    else:
+        text = single(faults, Cause.NOISE)
+        assert "the generator was starved: for each request it waited 5.1 ms" in text
+        assert "allowed are 5 ms" in text
+
+
 def yard(median_s):
     return Yardstick(median_s, median_s * 0.99, median_s * 1.01, 60)
 
 
 def test_a_machine_that_became_slower_is_a_fault():
     text = single(check_yardstick(yard(0.010), yard(0.015)), Cause.NOISE)
-    assert "10 ms before and 15 ms after (+50%, allowed is 25%)" in text
+    assert "10 ms before and 15 ms after, 1.5 times apart, allowed is 1.35 times" in text
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sample_records import delta, record, samples, window
 
+from harness.arrivals import ClosedLoop
 from harness.errors import UsageError
 from harness.faults import Cause, Fault
 from harness.judge import cause_of, find_measure, judge, judged_latencies_s, void
@@ -133,6 +134,23 @@ def test_a_limit_that_is_open_or_no_number_is_refused(limit):
 
 NOISE = Fault(Cause.NOISE, "the generator was late")
 BROKEN = Fault(Cause.INTEGRITY, "two requests are missing")
+
+
+@pytest.mark.parametrize("question", [asked(), asked("knee", 10.0, objective_s=0.1), asked("recover", 1.0)])
+def test_no_latency_is_judged_by_a_closed_loop(question):
+    made = window(record(samples(SPREAD), name="probe", arrivals=ClosedLoop(8)))
+    with pytest.raises(
+        UsageError, match=r"asks for latency in \['probe'\], a closed loop.*judge latency by an open"
+    ):
+        judge(question, made, MEASURES)
+
+
+@pytest.mark.parametrize("measure", ["throughput", "error_rate"])
+def test_capacity_may_be_judged_by_a_closed_loop(measure):
+    made = window(record(samples(SPREAD), name="probe", arrivals=ClosedLoop(8)))
+    got = judge(asked(measure, 0.5), made, MEASURES)
+    assert got.verdict is Verdict.PASS
+    assert got.reason.endswith("closed loop")
 
 
 def test_a_fault_voids_a_judgement_and_keeps_what_was_measured():

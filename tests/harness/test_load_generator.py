@@ -10,9 +10,9 @@ import psutil
 import pytest
 from scripted_server import OK, ScriptedServer
 
-from harness.arrivals import Constant
+from harness.arrivals import ClosedLoop, Constant
 from harness.errors import LoadError, MeasurementError, UsageError
-from harness.load import Generator, LoadSettings, TimerMode
+from harness.load import Generator, LoadSettings, Scheduling, TimerMode
 from harness.payload import Payload
 from harness.plan import draw_plan
 from harness.samples import Outcome
@@ -88,6 +88,25 @@ def test_a_payload_that_cannot_be_sent_is_refused_before_anything_starts(tmp_pat
     with pytest.raises(UsageError, match="method 'HEAD' cannot be sent"):
         Generator(plan, LoadSettings("127.0.0.1", 1), tmp_path / "new").__enter__()
     assert not (tmp_path / "new").exists()
+
+
+def test_a_closed_loop_over_more_connections_than_are_opened_is_refused(tmp_path):
+    plan = plan_of(Phase("probe", ClosedLoop(9), requests=10))
+    with pytest.raises(UsageError, match=r"closed loop over 9 connections, but the generator opens 8"):
+        Generator(plan, LoadSettings("127.0.0.1", 1, connections_max=8), tmp_path).__enter__()
+
+
+@pytest.mark.parametrize("wanted", Scheduling)
+def test_the_report_says_how_the_kernel_let_it_run(tmp_path, wanted):
+    """Real-time priority is a privilege: where it is not given, the report says NORMAL."""
+    with ScriptedServer({"/a": [OK]}) as server:
+        settings = LoadSettings("127.0.0.1", server.port, scheduling=wanted)
+        with Generator(SHORT, settings, tmp_path) as generator:
+            (child,) = children()
+            real_time = os.sched_getscheduler(child.pid) == os.SCHED_FIFO
+            report = generator.run_phase(0)
+    assert (report.scheduling is Scheduling.FIFO) == real_time
+    assert wanted is Scheduling.FIFO or not real_time
 
 
 def test_a_generator_that_dies_is_reported_with_its_log(tmp_path):

@@ -4,8 +4,9 @@ from harness.load import PhaseReport, TimerMode
 from harness.load.flight import Flight
 from harness.load.recorder import _RECORD, Recorder
 from harness.load.report import Lag, decode_report, encode_report, lag_of
-from harness.load.settings import LoadSettings, read_settings, write_settings
+from harness.load.settings import LoadSettings, Scheduling, read_settings, write_settings
 from harness.samples import SAMPLE, Outcome, read_samples
+from harness.scenario import Loop
 
 REPORT = PhaseReport(
     phase=1,
@@ -23,6 +24,8 @@ REPORT = PhaseReport(
     stale_retries=0,
     waited_requests=7,
     timer=TimerMode.SPIN,
+    scheduling=Scheduling.FIFO,
+    loop=Loop.CLOSED,
     processor=None,
 )
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scripted_server import OK, ScriptedServer, status
 
-from harness.arrivals import Bursts, Constant, Trace
+from harness.arrivals import Bursts, ClosedLoop, Constant, Trace
 from harness.errors import LoadError
 from harness.load import LoadSettings, TimerMode
 from harness.load.connection import Connection
@@ -18,7 +18,7 @@ from harness.load.sender import Sender
 from harness.payload import Payload
 from harness.plan import draw_plan
 from harness.samples import Outcome, read_samples
-from harness.scenario import Phase, Scenario
+from harness.scenario import Loop, Phase, Scenario
 
 TIMED = b'HTTP/1.1 200 OK\r\nserver-timing: queue;dur=1, batch;desc="3"\r\ncontent-length: 0\r\n\r\n'
 
@@ -220,6 +220,25 @@ def test_connections_are_opened_only_when_none_is_idle(tmp_path):
     assert server.connections <= 16
     # The connection that was used last is taken first, so that a row needs few.
     assert len(set(samples["connection"][samples["phase"] == 1])) < 16
+
+
+def test_a_closed_loop_sends_the_next_request_when_the_last_was_answered(tmp_path):
+    with ScriptedServer({"/a": [OK]}) as server:
+        phases = [Phase("probe", ClosedLoop(3), requests=200)]
+        (report,), samples = send(tmp_path, server.port, phases, [payload("/a")])
+    assert (report.ok, report.loop) == (200, Loop.CLOSED)
+    assert server.connections == 3
+    assert (samples["intended_ns"] == samples["dispatched_ns"]).all()
+    for connection in (1, 2, 3):
+        carried = samples[samples["connection"] == connection]
+        assert (carried["sent_ns"][1:] >= carried["done_ns"][:-1]).all()
+
+
+def test_a_closed_loop_goes_on_after_failures(tmp_path):
+    with ScriptedServer({"/a": ["reset"]}) as server:
+        phases = [Phase("probe", ClosedLoop(2), requests=20)]
+        (report,), samples = send(tmp_path, server.port, phases, [payload("/a")])
+    assert report.outcomes[Outcome.RESET] == len(samples) == 20
 
 
 def test_a_connection_closed_while_idle_is_replaced_unnoticed(tmp_path):

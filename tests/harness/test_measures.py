@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sample_records import delta, record, samples, window
 
 from harness import statistics
-from harness.arrivals import Bursts, Poisson
+from harness.arrivals import Bursts, Constant, Gamma, Poisson, Ramp
 from harness.errors import MeasurementError, UsageError
 from harness.measures import ErrorRate, Knee, Quantile, Recover, Throughput, built_in_measures
 from harness.samples import Outcome
@@ -143,7 +143,7 @@ def ramp(*steps, n=1_000):
     for rate, latency_s, failures in steps:
         records = samples(np.full(n, latency_s), rate_per_s=rate)
         records["outcome"][:failures] = Outcome.SHED
-        made.append(records)
+        made.append(record(records, arrivals=Poisson(rate), name=f"at {rate}"))
     return window(*made)
 
 
@@ -171,10 +171,24 @@ def test_the_knee_is(why, steps, expected):
 
 
 def test_a_step_that_is_not_shown_within_keeps_the_knee_open():
-    """60 requests cannot show a p95: nothing bounds the knee from below, and no value is spoken of."""
+    """60 requests cannot show a p95: nothing bounds the knee from below, but their own p95 is within."""
     got = estimate(Knee(), ramp((10, 0.1, 0), n=60), objective_s=0.5)
-    assert (got.value, got.low, got.high) == (None, None, None)
+    assert (got.value, got.low, got.high) == (10, None, None)
     assert decide(got, 5.0, Better.HIGHER) is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("law", [Constant(40.0), Poisson(40.0), Gamma(40.0, 2.0)], ids=str)
+def test_a_steps_rate_is_the_one_that_its_law_names(law):
+    """The drawn times of a random law come to 38/s here; a limit of 40/s is met all the same."""
+    step = record(samples(np.full(200, 0.1), rate_per_s=38), arrivals=law)
+    got = estimate(Knee(), window(step), objective_s=0.5)
+    assert (got.value, got.low) == (40, 40)
+    assert decide(got, 40.0, Better.HIGHER) is Verdict.PASS
+
+
+def test_a_steps_rate_is_that_of_its_times_where_its_law_has_no_constant_one():
+    step = record(samples(np.full(200, 0.1), rate_per_s=38), arrivals=Ramp(30.0, 50.0))
+    assert estimate(Knee(), window(step), objective_s=0.5).value == pytest.approx(38)
 
 
 def test_the_knee_fails_a_limit_above_the_first_step_beyond():
@@ -187,10 +201,13 @@ def test_the_knee_fails_a_limit_above_the_first_step_beyond():
 def test_more_steps_make_the_high_end_more_careful():
     """One borderline step is shown beyond when it stands alone, and not as one of many."""
     slow = np.r_[np.full(930, 0.1), np.full(70, 9.0)]
-    alone = window(samples(slow, rate_per_s=10))
-    many = window(
-        *(samples(slow if rate == 10 else np.full(1_000, 0.1), rate_per_s=rate) for rate in range(10, 30))
-    )
+    steps = [
+        record(
+            samples(slow if rate == 10 else np.full(1_000, 0.1)), arrivals=Poisson(rate), name=f"at {rate}"
+        )
+        for rate in range(10, 30)
+    ]
+    alone, many = window(steps[0]), window(*steps)
     assert estimate(Knee(), alone, objective_s=0.5).high == pytest.approx(10)
     assert estimate(Knee(), many, objective_s=0.5).high is None
 
@@ -298,4 +315,4 @@ def test_what_counts_late_requests_needs_to_know_what_late_is(measure, objective
 
 def test_a_ramp_step_of_one_request_offers_no_rate():
     with pytest.raises(MeasurementError, match="1 requests offer no rate"):
-        estimate(Knee(), window(samples([0.1])), objective_s=0.1)
+        estimate(Knee(), window(record(samples([0.1]), arrivals=Ramp(30.0, 50.0))), objective_s=0.1)

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness.arrivals import Constant, Poisson, Trace
+from harness.arrivals import ClosedLoop, Constant, Poisson, Trace
 from harness.errors import LoadError, UsageError
 from harness.payload import Payload
 from harness.plan import BODIES, HEADER, SCHEDULE, draw_plan, read_plan, write_plan
@@ -90,6 +90,16 @@ def test_a_trace_says_which_payload_goes_when():
     assert plan.phases[0].payloads.tolist() == [1, 0]
 
 
+def test_a_closed_loop_survives_the_disk_and_is_as_long_as_its_limit(tmp_path):
+    law = ClosedLoop(4, limit_s=7.0)
+    plan = draw_plan(scenario(STEADY, Phase("probe", law, requests=9)), [SMALL], 1)
+    write_plan(plan, tmp_path)
+    steady, probe = read_plan(tmp_path).phases
+    assert (steady.closed_loop, probe.closed_loop) == (None, law)
+    assert probe.length_s == 7.0
+    assert steady.length_s == steady.offsets_ns[-1] / 1e9
+
+
 class Backwards:
     def draw(self, rng, *, requests, duration_s):
         return np.array([1.0, 0.0])
@@ -133,7 +143,7 @@ def test_a_plan_cut_short_is_refused(tmp_path):
 
 def test_a_plan_of_another_format_is_refused(tmp_path):
     write_plan(draw_plan(scenario(STEADY), [SMALL], 1), tmp_path)
-    header = (tmp_path / HEADER).read_text().replace('"format": 1', '"format": 2')
+    header = (tmp_path / HEADER).read_text().replace('"format": 2', '"format": 3')
     (tmp_path / HEADER).write_text(header)
-    with pytest.raises(LoadError, match="plan format 2, this harness reads 1"):
+    with pytest.raises(LoadError, match="plan format 3, this harness reads 2"):
         read_plan(tmp_path)

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from harness.faults import Cause, Fault
+from harness.faults import VOID, Cause, Fault
 from harness.report import summary
 from harness.report.advice import advice
 from harness.results import ArmResult, MachineUse, StageMeans
@@ -75,9 +75,11 @@ def test_what_the_machine_said_is_told_in_phrases_and_silence_is_silence():
     assert summary.machine_parts(run_result(slots=(), yardstick_before=None, yardstick_after=None)) == ()
 
 
-def test_a_criterion_that_holds_needs_no_remark_but_its_note():
+def test_a_criterion_that_holds_or_is_void_with_its_scenario_needs_no_remark():
     assert summary.remarks(criterion_result()) == ""
-    assert summary.remarks(criterion_result(note="few")) == "few"
+    assert summary.remarks(criterion_result(note="few")) == ""
+    void = criterion_result(verdict=Verdict.INVALID, reason=f"noise: {VOID}", note="few")
+    assert summary.remarks(void) == ""
     assert summary.remarks(criterion_result(verdict=Verdict.FAIL, reason="slow", note="few")) == "slow; few"
 
 

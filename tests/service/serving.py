@@ -40,7 +40,7 @@ class Running:
 @asynccontextmanager
 async def running(model="tiny_models:doubler", **settings):
     """Start the application with a model, and stop it at the end."""
-    settings = {"threads": 1, "max_batch_size": 8} | settings
+    settings = {"threads": 1, "max_batch_size": 8, "executor": "eager"} | settings
     app = create_app(load_settings({}, model=model, **settings))
     service = app.state.service
     await service.start()

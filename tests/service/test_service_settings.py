@@ -56,16 +56,18 @@ def test_a_switch_takes_the_usual_words(text):
         ("FD", "1", "greater than or equal to 3"),
         ("DEVICE", "gpu", "'cpu', 'cuda' or 'auto', got 'gpu'"),
         ("PRECISION", "int8", "'fp32', 'fp16', 'bf16' or 'auto', got 'int8'"),
-        ("MAX_BATCH_SIZE", "0", "greater than or equal to 1, got '0' (requests in one batch, at most)"),
+        ("MAX_BATCH_SIZE", "0", "greater than or equal to 1, got '0' (requests in one batch, at most; unset: "),
         ("MAX_WAIT_MS", "nan", "got 'nan'"),
         ("MAX_WAIT_MS", "-1", "greater than or equal to 0"),
         ("QUEUE_CAPACITY", "0", "greater than or equal to 1"),
         ("KEEP_ALIVE_S", "0.5", "valid integer"),
         ("DRAIN_TIMEOUT_S", "inf", "finite number"),
         ("WEIGHTS_SHA256", "abc", "got 'abc'"),
-        ("LATENCY_OBJECTIVES_MS", "10,fast", "positive numbers with commas between, 'fast' is none"),
-        ("LATENCY_OBJECTIVES_MS", "10,-1", "'-1' is none"),
-        ("LATENCY_OBJECTIVES_MS", "inf", "'inf' is none"),
+        ("HISTOGRAM_EDGES_MS", "10,fast", "positive numbers with commas between, 'fast' is none"),
+        ("HISTOGRAM_EDGES_MS", "10,-1", "'-1' is none"),
+        ("HISTOGRAM_EDGES_MS", "inf", "'inf' is none"),
+        ("LATENCY_OBJECTIVE_MS", "0", "greater than 0, got '0'"),
+        ("EXECUTOR", "fast", "'eager', 'compiled' or 'auto', got 'fast'"),
         ("LOG_FORMAT", "xml", "'console' or 'json'"),
         ("WORKERS", "2", "one process owns the model and its batches"),
         ("WORKERS", "2", "run more replicas instead"),
@@ -117,9 +119,24 @@ def test_what_kubernetes_puts_beside_a_service_of_this_name_is_no_unknown_variab
     assert unknown_variables(links) == []
 
 
-def test_objectives_are_seconds_ascending_and_once_each():
-    settings = load_settings({"TAILGATE_LATENCY_OBJECTIVES_MS": "250, 50,250,"})
-    assert settings.latency_objectives_s == (0.05, 0.25)
+def test_histogram_edges_are_seconds_ascending_and_once_each():
+    settings = load_settings({"TAILGATE_HISTOGRAM_EDGES_MS": "250, 50,250,"})
+    assert settings.histogram_edges_s == (0.05, 0.25)
+
+
+def test_the_latency_objective_is_an_edge_of_the_histograms_too():
+    given = {"TAILGATE_LATENCY_OBJECTIVE_MS": "100", "TAILGATE_HISTOGRAM_EDGES_MS": "250,50"}
+    settings = load_settings(given)
+    assert settings.latency_objective_s == 0.1
+    assert settings.histogram_edges_s == (0.05, 0.1, 0.25)
+    assert load_settings({}).latency_objective_s is None
+    assert load_settings({}).histogram_edges_s == ()
+
+
+def test_the_cache_may_stand_in_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert load_settings({}).cache_dir == Path("/home/somebody/.cache/tailgate")
+    assert load_settings({"TAILGATE_CACHE_DIR": "~/x"}).cache_dir == Path("/home/somebody/x")
 
 
 def test_one_processor_is_left_to_the_event_loop_unless_told(monkeypatch):

@@ -1,0 +1,27 @@
+"""Model factories for ``TAILGATE_MODEL=benchmarks.models:NAME``."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from service.models import Model, TensorSpec
+
+SIDE = 64
+
+
+class FirstByte(nn.Module):
+    """The cheapest model that still depends on its input: what is left is the server's own cost."""
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return N×1 from N×H×W×3 bytes."""
+        return batch[:, 0, 0, :1].float()
+
+
+def noop() -> Model:
+    """Return a model that takes 64 × 64 × 3 bytes and answers one number."""
+    return Model(
+        name="noop",
+        module=FirstByte(),
+        weights="none",
+        input=TensorSpec((SIDE, SIDE, 3), np.dtype(np.uint8)),
+    )

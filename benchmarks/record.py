@@ -1,0 +1,69 @@
+"""A benchmark's results as a JSON file: with what was measured stand the machine, the revision and the versions."""
+
+import enum
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks.environments import ROOT
+from harness import machine
+
+FORMAT = 1
+RESULTS = ROOT / "benchmarks" / "results"
+VERSIONS = ("torch", "torchvision", "numpy", "fastapi", "uvicorn", "uvloop", "httptools")
+
+
+class Record:
+    """A results file that is written again after every step, so that a run that is cut off keeps what it has."""
+
+    def __init__(self, benchmark: str, settings: Mapping[str, Any], path: Path) -> None:
+        self.path = path
+        self._before = machine.read()
+        self._head: dict[str, Any] = {
+            "benchmark": benchmark,
+            "format": FORMAT,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "revision": _git("describe", "--always", "--dirty"),
+            "machine": asdict(machine.fingerprint()),
+            "versions": {name: metadata.version(name) for name in VERSIONS},
+            "settings": dict(settings),
+        }
+
+    def write(self, results: Mapping[str, Any]) -> None:
+        """Write the results so far, and what the machine did meanwhile."""
+        meanwhile = asdict(machine.difference(self._before, machine.read()))
+        meanwhile = {name: value for name, value in meanwhile.items() if name != "process_cpu_s"}
+        document = self._head | {"meanwhile": meanwhile, **results}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_bytes(orjson.dumps(_rounded(document), option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def _rounded(value: Any) -> Any:
+    """Return JSON values with six significant digits: more were never measured."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if is_dataclass(value) and not isinstance(value, type):
+        return _rounded(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(name): _rounded(one) for name, one in value.items()}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, list | tuple):
+        return [_rounded(one) for one in value]
+    return value
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

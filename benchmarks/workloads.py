@@ -1,0 +1,104 @@
+"""What is served and what is sent: a model, and the body of one request."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from benchmarks.environments import CACHE
+
+OCTETS, JPEG = "application/octet-stream", "image/jpeg"
+SIDE = 64
+CAP = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One model with one request, the same for every server.
+
+    Attributes:
+        name: for tables and JSON.
+        environment: the settings that choose the model, as tailgate and :mod:`benchmarks.predictor` read them.
+        body: what a request carries.
+        content_type: of the body.
+        tailgate_environment: further settings for tailgate alone.
+        peer_environment: the same for the peers.
+        compile_ahead: whether tailgate's model is compiled before it is started.
+        stretch: how much longer than others it is measured, because its batches take longer.
+    """
+
+    name: str
+    environment: Mapping[str, str]
+    body: bytes
+    content_type: str = OCTETS
+    tailgate_environment: Mapping[str, str] = field(default_factory=dict)
+    peer_environment: Mapping[str, str] = field(default_factory=dict)
+    compile_ahead: bool = False
+    stretch: float = 1.0
+
+
+# One thread for the model everywhere: the server has one processor, and the limit is a limit on one thread.
+_COMMON = {
+    "TAILGATE_THREADS": "1",
+    "TAILGATE_DEVICE": "cpu",
+    "TAILGATE_MAX_BATCH_SIZE": str(CAP),
+    "TAILGATE_EXECUTOR": "eager",
+    "TAILGATE_CACHE_DIR": str(CACHE / "compiled"),
+}
+_MOBILENET = _COMMON | {
+    "TAILGATE_MODEL": "torchvision:mobilenet_v3_small",
+    "TAILGATE_INPUT_SIZE": str(SIDE),
+    "TAILGATE_WEIGHTS": "random",
+}
+
+
+def pixels() -> bytes:
+    """Return 64 × 64 × 3 seeded bytes."""
+    return np.random.default_rng(0).integers(0, 256, SIDE * SIDE * 3, dtype=np.uint8).tobytes()
+
+
+def photograph() -> bytes:
+    """Return scikit-image's cat, 451 × 300 pixels, as a JPEG of about 30 KB."""
+    from PIL import Image  # noqa: PLC0415 - both are extras
+    from skimage.data import chelsea  # noqa: PLC0415
+
+    file = io.BytesIO()
+    cat = chelsea()  # type: ignore[no-untyped-call]
+    Image.fromarray(cat).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def noop() -> Workload:
+    """Return the workload whose model does nothing: it shows the server's own cost."""
+    return Workload("noop", _COMMON | {"TAILGATE_MODEL": "benchmarks.models:noop"}, pixels())
+
+
+def mobilenet(executor: str = "eager") -> Workload:
+    """Return MobileNetV3-small at 64 pixels from raw bytes; every server runs the same executor, tailgate's own."""
+    return Workload("mobilenet", {**_MOBILENET, "TAILGATE_EXECUTOR": executor}, pixels())
+
+
+def mobilenet_best() -> Workload:
+    """Return the same with each server at its own best: tailgate compiled, the peers with PyTorch as it is."""
+    return Workload(
+        "mobilenet-best",
+        _MOBILENET,
+        pixels(),
+        tailgate_environment={"TAILGATE_EXECUTOR": "auto"},
+        peer_environment={"BENCH_EXECUTOR": "plain"},
+        compile_ahead=True,
+    )
+
+
+def photo() -> Workload:
+    """Return the demonstration model from a JPEG."""
+    return Workload("photo", _COMMON | {"TAILGATE_MODEL": "demo"}, photograph(), JPEG, stretch=2.5)
+
+
+WORKLOADS = {
+    "noop": noop,
+    "mobilenet": mobilenet,
+    "mobilenet-best": mobilenet_best,
+    "photo": photo,
+}

@@ -1,0 +1,60 @@
+"""From the options and budgets of a run to what its target is started with."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from harness.budgets import Budgets
+from harness.errors import UsageError
+from harness.options import GateSettings, pairs
+from harness.scrape import MetricNames
+from harness.target import TargetSettings
+from harness.verdict import Unit
+
+# Further edges of the service's latency histograms.
+EDGES_VARIABLE = "TAILGATE_HISTOGRAM_EDGES_MS"
+
+
+def target_settings(
+    settings: GateSettings, budgets: Budgets, scenarios: Iterable[str], yardstick_s: float
+) -> TargetSettings:
+    """Return the target's settings; at the budgets' latencies its histograms get edges, so that shares there are exact.
+
+    Args:
+        settings: options of the run.
+        budgets: of every scenario.
+        scenarios: names of those that may be run.
+        yardstick_s: what 1 yd is here, in seconds.
+
+    Raises:
+        UsageError: the options name a metric that the harness does not read, or a path that is none.
+    """
+    device = settings.variable("TAILGATE_DEVICE") or "cpu"
+    precision = settings.variable("TAILGATE_PRECISION") or "fp32"
+    latencies_s = {
+        quantity.resolve(yardstick_s)
+        for name in scenarios
+        for quantity in budgets.quantities(name, device, precision).values()
+        if quantity.unit is Unit.SECONDS
+    }
+    edges = ",".join(repr(seconds * 1000) for seconds in sorted(latencies_s))
+    return TargetSettings(
+        environment={EDGES_VARIABLE: edges, **settings.environment},
+        readiness_path=settings.readiness_path,
+        metrics_path=settings.metrics_path or None,
+        metric_names=metric_names(pairs("metric", settings.metric)),
+        ready_timeout_s=settings.ready_timeout,
+    )
+
+
+def metric_names(theirs: Mapping[str, str]) -> MetricNames:
+    """Return what a target calls its metrics; an empty name says that it has none of that kind.
+
+    Raises:
+        UsageError: the harness reads no metric of that name.
+    """
+    known = {field.name for field in dataclasses.fields(MetricNames)}
+    if unknown := sorted(set(theirs) - known):
+        raise UsageError(
+            f"--perf-metric: the harness reads no metric {unknown[0]!r}; there are {sorted(known)}"
+        )
+    return MetricNames(**{name: their or None for name, their in theirs.items()})

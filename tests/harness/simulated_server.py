@@ -1,0 +1,153 @@
+"""A server, its network and the clock, simulated: the sender runs its real course in no time, and exactly.
+
+The clock moves only where the sender waits, and answers come when a single line of service says. What is real: the
+schedule, the pool, the parser, the recorder. What is not: sockets, epoll, and time.
+"""
+
+import heapq
+import select
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+
+from harness.load import LoadSettings
+from harness.load import pool as pool_module
+from harness.load import sender as sender_module
+from harness.load.answer import Answer
+from harness.load.recorder import Recorder
+from harness.load.sender import Sender
+from harness.payload import Payload
+from harness.plan import draw_plan
+from harness.samples import read_samples
+from harness.scenario import Phase, Scenario
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+START_NS = 1_000_000_000
+
+
+class SimulatedServer:
+    """One server, first come first served; the k-th request takes ``service_s(k)`` seconds.
+
+    Args:
+        service_s: service time of a request by the order of its arrival.
+        frozen_s: from when to when, in seconds of the clock, it begins nothing.
+    """
+
+    def __init__(self, service_s: Callable[[int], float], frozen_s: tuple[float, float] = (0.0, 0.0)):
+        self.now_ns = START_NS
+        self.arrived_ns: list[int] = []
+        self.answered_ns: list[int] = []
+        self._service_s = service_s
+        self._frozen_ns = tuple(round(end * 1e9) for end in frozen_s)
+        self._free_ns = 0
+        self._events: list[tuple[int, int, int]] = []
+
+    def request(self, descriptor):
+        """Take a request, and answer it in its turn."""
+        begin_ns = max(self.now_ns, self._free_ns)
+        if self._frozen_ns[0] <= begin_ns < self._frozen_ns[1]:
+            begin_ns = self._frozen_ns[1]
+        self._free_ns = begin_ns + round(self._service_s(len(self.arrived_ns)) * 1e9)
+        self.arrived_ns.append(self.now_ns)
+        self.answered_ns.append(self._free_ns)
+        self.tell(self._free_ns, descriptor, select.EPOLLIN)
+
+    def tell(self, at_ns, descriptor, event):
+        """Make a descriptor ready at a moment."""
+        heapq.heappush(self._events, (at_ns, descriptor, event))
+
+    def wait(self, until_ns):
+        """Move the clock to the next event or to the moment given, whichever is first."""
+        if self._events:
+            until_ns = min(until_ns, self._events[0][0])
+        self.now_ns = max(self.now_ns, until_ns)
+        ready = []
+        while self._events and self._events[0][0] <= self.now_ns:
+            ready.append(heapq.heappop(self._events)[1:])
+        return ready
+
+
+class Connection:
+    """A connection to a simulated server, by the interface of the real one."""
+
+    def __init__(self, server, number, _endpoint, *, server_timing):
+        self._server = server
+        self.number = self.descriptor = number
+        self.established = False
+        self.flight = self.unsent = None
+        self.answer = Answer(server_timing=server_timing)
+
+    def connect(self):
+        self._server.tell(self._server.now_ns, self.descriptor, select.EPOLLOUT)
+
+    def proceed(self):
+        self.established = True
+
+    def begin(self, _request):
+        self.answer.begin()
+        self._server.request(self.descriptor)
+
+    def receive(self, buffer):
+        buffer[: len(OK)] = OK
+        return len(OK)
+
+    def reusable(self):
+        return self.answer.complete
+
+    def close(self):
+        self.answer.close()
+
+
+class Pacer:
+    """The wait that moves the simulated clock."""
+
+    def __init__(self, server, _mode, _scheduling):
+        self._server = server
+        ignore = lambda *_: None  # noqa: E731 - three methods that do nothing
+        self.epoll = SimpleNamespace(register=ignore, modify=ignore, unregister=ignore)
+        self.idle_ns = 0
+
+    def sharpen(self):
+        pass
+
+    def wait(self, until_ns):
+        return self._server.wait(until_ns)
+
+    def close(self):
+        pass
+
+
+def simulate(monkeypatch, directory, server, arrivals, requests, seed=1, **settings):
+    """Send one phase to a simulated server; return its report and samples."""
+    clock = SimpleNamespace(monotonic_ns=lambda: server.now_ns, process_time=lambda: 0.0)
+    for module in (sender_module, pool_module):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(sender_module, "Pacer", partial(Pacer, server))
+    monkeypatch.setattr(pool_module, "Connection", partial(Connection, server))
+    phase = Phase("simulated", arrivals, requests=requests)
+    plan = draw_plan(Scenario("s", "d", (phase,), ()), [Payload("a", b"", "")], seed)
+    limits = {"connections_max": 1_000, "connections_warm": 1, "timeout_s": 600.0, "grace_s": 600.0}
+    recorder = Recorder(directory / "samples.bin")
+    sender = Sender(plan, LoadSettings("127.0.0.1", 1, **{**limits, **settings}), recorder)
+    sender.warm_up()
+    report = sender.run_phase(0)
+    sender.close()
+    recorder.close()
+    return report, read_samples(directory / "samples.bin")
+
+
+def latency_s(samples):
+    """Return seconds from the intended time to the last byte."""
+    return (samples["done_ns"] - samples["intended_ns"]) / 1e9
+
+
+def lindley_wait_s(arrivals_s, services_s):
+    """Return each request's wait in a single line, first come first served.
+
+    Lindley's recursion W' = max(0, W + S - A) (Proc. Cambridge Phil. Soc. 48, 1952), solved by the running minimum of
+    its partial sums.
+    """
+    steps = np.concatenate([[0.0], np.cumsum(services_s[:-1] - np.diff(arrivals_s))])
+    return steps - np.minimum.accumulate(steps)

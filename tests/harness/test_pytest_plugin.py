@@ -1,0 +1,454 @@
+"""The plugin as its users see it: pytest runs in a project of their own, against a server without a model."""
+
+import textwrap
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from harness import device, results_file
+from harness.options import OPTIONS, PROFILE_NAMES, parse_options
+from harness.pytest_plugin import _raw
+from harness.report.markdown import SUMMARY
+from harness.scenario import PROFILES
+from harness.target import TargetSettings
+from harness.target_spec import parse_target
+from harness.testing import fake_server_spec
+from harness.verdict import Verdict
+
+DIES_AT_START = "import sys; sys.exit('no weights in this folder')"
+DIES_UNDER_LOAD = """
+import os
+from harness import fake_server
+
+class Dying(fake_server.FakeServer):
+    served = 0
+
+    async def _predict(self):
+        Dying.served += 1
+        if Dying.served > 20:
+            print("the memory is used up", flush=True)
+            os._exit(9)
+        return await super()._predict()
+
+fake_server.FakeServer = Dying
+fake_server.main()
+"""
+USERS_TESTS = """
+import pytest
+from harness.arrivals import Constant
+from harness.scenario import Criterion, Phase, Scenario
+
+def test_of_a_unit():
+    pass
+
+@pytest.mark.x
+@pytest.mark.perf
+def test_under_load(perf_gate):
+    phases = (Phase("load", Constant(200.0), requests=90),)
+    perf_gate.check(Scenario("own", "a user's own", phases, (Criterion("error_rate", 0.0, ("load",)),)))
+
+@pytest.mark.perf
+def test_with_each(perf_scenario, perf_gate):
+    perf_gate.check(perf_scenario)
+"""
+
+
+def lines_after(result, title):
+    """Return what was printed after a line that holds this."""
+    lines = result.outlines
+    start = next(index for index, line in enumerate(lines) if title in line)
+    return lines[start + 1 :]
+
+
+# Which tests are run
+
+
+@pytest.mark.parametrize(
+    ("expression", "selected"),
+    [
+        (None, {"test_of_a_unit"}),
+        ("not perf", {"test_of_a_unit"}),
+        ("not (perf)", {"test_of_a_unit"}),
+        ("x", set()),
+        ("performance", set()),
+        ("perf", {"test_under_load", "test_with_each[one]", "test_with_each[two]"}),
+        ("perf and x", {"test_under_load"}),
+        ("perf and not x", {"test_with_each[one]", "test_with_each[two]"}),
+        ("not x and (perf)", {"test_with_each[one]", "test_with_each[two]"}),
+    ],
+)
+def test_tests_under_load_are_run_only_when_they_are_asked_for(project, expression, selected):
+    project.scenarios("one", "two")
+    project.pytester.makepyfile(USERS_TESTS)
+    chosen = [] if expression is None else ["-m", expression]
+    result = project.run("--collect-only", "-q", *chosen)
+    names = {line.partition("::")[2] for line in result.outlines if "::" in line}
+    assert names == selected
+
+
+def test_a_run_without_load_says_how_the_tests_under_load_are_run(project):
+    project.pytester.makepyfile(USERS_TESTS)
+    result = project.run()
+    result.assert_outcomes(passed=1, deselected=2)
+    result.stdout.fnmatch_lines(
+        ["perf: left out 2 tests that put load on a server; run with: pytest -m perf"]
+    )
+
+
+def test_a_project_without_a_test_under_load_is_told_where_one_is(project):
+    project.pytester.makepyfile("def test_of_a_unit(): pass")
+    result = project.run("-m", "perf")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(["*tailgate's own test: pytest --pyargs scenarios -m perf"])
+
+
+def test_plain_pytest_loads_nothing_heavy(project):
+    project.pytester.makepyfile(
+        """
+        import sys
+
+        def test_modules():
+            heavy = {"numpy", "scipy", "httpx", "rich", "jsonschema", "torch", "filelock", "harness.session"}
+            assert heavy & set(sys.modules) == set()
+        """
+    )
+    # Hypothesis is not ours, and what it loads is not our doing.
+    result = project.pytester.runpytest_subprocess("-p", "no:asyncio", "-p", "no:hypothesispytest")
+    result.assert_outcomes(passed=1)
+
+
+def test_the_gate_does_not_run_under_xdist(project):
+    project.pytester.makeconftest(
+        "def pytest_addoption(parser): parser.addoption('--numprocesses', dest='numprocesses', type=int)"
+    )
+    project.pytester.makepyfile(USERS_TESTS)
+    result = project.run("-m", "perf", "--numprocesses=2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*does not run under xdist*run it without -n*"])
+    project.run("--numprocesses=2").assert_outcomes(passed=1, deselected=2)
+
+
+def test_the_marker_takes_no_arguments(project):
+    project.pytester.makepyfile("import pytest\n@pytest.mark.perf(slow=True)\ndef test_x(): pass")
+    result = project.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*::test_x: the marker perf takes no arguments"])
+
+
+def test_a_test_that_puts_load_on_a_server_must_be_marked(project):
+    project.pytester.makepyfile("def test_x(perf_gate): pass")
+    result = project.run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["perf_gate puts load on a server: mark the test with @pytest.mark.perf*"])
+
+
+# Options
+
+
+INI = {
+    "target": "http://127.0.0.1:1",
+    "env": "\n  A=1\n  B=2",
+    "scenario": "\n  steady\n  burst",
+    "profile": "smoke",
+    "budgets": "some.toml",
+    "payloads": "pixels:8",
+    "plugin": "\n  one.py\n  two.py",
+    "seed": "5",
+    "output": "elsewhere",
+    "inconclusive": "warn",
+    "enforce": "measurement",
+    "confidence": "0.9",
+    "pin": "off",
+    "require-device": "true",
+    "readiness-path": "/ready",
+    "metrics-path": "",
+    "metric": "request_seconds=seconds",
+    "ready-timeout": "7",
+    "request-timeout": "8",
+}
+
+
+def test_every_option_has_an_ini_key(project):
+    assert set(INI) == {option.name for option in OPTIONS}
+    path = project.pytester.makeini(
+        "[pytest]\n" + "\n".join(f"perf_{name.replace('-', '_')} = {value}" for name, value in INI.items())
+    )
+    config = project.pytester.parseconfig("-p", "tailgate")
+    read = {option.name: _raw(config, option) for option in OPTIONS}
+    assert read == {
+        **INI,
+        "env": ["A=1", "B=2"],
+        "scenario": ["steady", "burst"],
+        "metric": ["request_seconds=seconds"],
+        "require-device": True,
+        # Paths of an ini file start where it stands, not where pytest was called.
+        "budgets": str(path.parent / "some.toml"),
+        "output": str(path.parent / "elsewhere"),
+        "plugin": [str(path.parent / "one.py"), str(path.parent / "two.py")],
+    }
+    assert parse_options(lambda option: read[option.name], path.parent).seed == 5
+
+
+def test_the_command_line_beats_the_ini_file(project):
+    project.pytester.makeini("[pytest]\nperf_profile = smoke\nperf_seed = 5")
+    config = project.pytester.parseconfig("-p", "tailgate", "--perf-profile=thorough")
+    by_name = {option.name: option for option in OPTIONS}
+    assert _raw(config, by_name["profile"]) == "thorough"
+    assert _raw(config, by_name["seed"]) == "5"
+    assert _raw(config, by_name["target"]) is None
+
+
+def test_the_help_lists_every_option(project):
+    result = project.run("--help")
+    for option in OPTIONS:
+        assert f"--perf-{option.name}" in result.stdout.str()
+
+
+def test_the_profiles_of_the_options_are_those_of_the_scenarios():
+    assert tuple(PROFILES) == PROFILE_NAMES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--perf-scenario=tinny"], "*--perf-scenario: there is no 'tinny'; there are other, tiny"),
+        (["--perf-profile=huge"], "*--perf-profile: expected one of smoke, default, thorough, got 'huge'"),
+        (["--perf-confidence=99"], "*--perf-confidence: expected a share between 0.5 and 1, got 99.0"),
+        (["--perf-seed=x"], "*--perf-seed: cannot read 'x'*"),
+        (["--perf-plugin=gone.py"], "*there is no plugin file *gone.py; expected a Python file"),
+        (["--perf-env=A"], "*--perf-env: expected KEY=VALUE, got 'A'"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_starts(project, arguments, message):
+    project.scenarios("tiny", "other")
+    result = project.gate(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+    assert "Traceback" not in result.stderr.str()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--perf-target=nothing"], "no plugin knows the target 'nothing'; expected service, *"),
+        (["--perf-payloads=nothing"], "no plugin knows the payloads 'nothing'; expected photos, *"),
+        (["--perf-metric=latency=x"], "--perf-metric: the harness reads no metric 'latency'; there are *"),
+        (["--perf-budgets=gone.toml"], "no budgets to read at gone.toml: No such file or directory"),
+    ],
+)
+def test_what_the_session_refuses_is_told_without_a_traceback(project, arguments, message):
+    result = project.gate(*arguments)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([message])
+    assert "harness/" not in result.stdout.str()
+    assert "During handling" not in result.stdout.str()
+
+
+# A run
+
+
+def test_a_scenario_of_a_users_own_file_is_run_and_passes(project):
+    result = project.gate("-v", "--junitxml=junit.xml")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "perf: target command:*, profile default, scenarios tiny",
+            "target command:*: waiting until it is ready",
+            "tiny: phase warm-up, 3 requests at *",
+            "tiny: phase load, 90 requests at *",
+            "*test_scenario[[]tiny[]] PASSED*",
+        ]
+    )
+    assert lines_after(result, " performance gate ")[0] == "PASS: 3 of 3 criteria hold; scenarios: tiny"
+    run = results_file.read(project.results() / results_file.RESULTS)
+    assert run.verdict is Verdict.PASS
+    assert run.settings["seed"] == 1
+    assert [slot.samples for slot in run.slots] == ["tiny-head-0/samples.bin"]
+    assert (project.results() / run.slots[0].samples).is_file()
+    assert (project.results() / SUMMARY).read_text().startswith("# PASS")
+    properties = junit_properties(project)
+    assert properties["perf.verdict"] == "PASS"
+    assert properties["perf.seed"] == "1"
+    assert properties["perf.p95 (server).verdict"] == "PASS"
+
+
+def junit_properties(project):
+    (case,) = ET.parse(project.pytester.path / "junit.xml").iter("testcase")
+    return {item.get("name"): item.get("value") for item in case.iter("property")}
+
+
+def test_a_server_three_times_as_slow_turns_the_gate_red_and_names_what_moved(project):
+    result = project.gate("--junitxml=junit.xml", service_time_ms=30.0)
+    result.assert_outcomes(failed=1)
+    failure = lines_after(result, "_ test_scenario")
+    assert failure[0] == "FAIL: tiny: p95 (client), p95 (server)"
+    assert failure[1].startswith("  FAIL  beyond: p95 (client) is at least ")
+    assert failure[2].startswith("  FAIL  beyond: p95 (server) is at least ")
+    assert failure[3].startswith("  reproduce: ")
+    assert lines_after(result, " performance gate ")[0].startswith("FAIL: tiny: beyond: p95 (client) ")
+    run = results_file.read(project.results() / results_file.RESULTS)
+    assert {item.name: item.verdict for item in run.scenarios[0].criteria} == {
+        "p95 (client)": Verdict.FAIL,
+        "p95 (server)": Verdict.FAIL,
+        "error_rate (client)": Verdict.PASS,
+    }
+    assert junit_properties(project)["perf.verdict"] == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "outcome"),
+    [
+        ([], {"failed": 1}),
+        (["--perf-inconclusive=warn"], {"passed": 1}),
+    ],
+)
+def test_an_inconclusive_scenario_does_what_the_option_says(project, arguments, outcome):
+    """40 requests cannot show a p95: from 90 on they can."""
+    project.scenarios("tiny", requests=40)
+    result = project.gate(*arguments)
+    result.assert_outcomes(**outcome)
+    after = lines_after(result, " performance gate ")
+    assert after[0].startswith("INCONCLUSIVE: tiny: undecided: p95 (client) ")
+    assert ("WARNING: INCONCLUSIVE: tiny: p95 (client), p95 (server)" in after) == ("passed" in outcome)
+
+
+def test_a_server_that_dies_at_start_is_tried_once_and_its_log_is_shown(project):
+    project.scenarios("one", "two")
+    result = project.gate(target=project.server(DIES_AT_START))
+    result.assert_outcomes(failed=2)
+    text = result.stdout.str()
+    one, two = text.index("_ test_scenario[one] _"), text.index("_ test_scenario[two] _")
+    assert "no weights in this folder" in text[one:two]
+    assert "ended with exit status 1" in text[one:two]
+    assert "the target failed before and was not tried again" in text[two:]
+    assert "During handling" not in text
+    assert "harness/" not in text[one:two]
+    assert lines_after(result, " performance gate ")[0].startswith("INVALID: one: ")
+    run = results_file.read(project.results() / results_file.RESULTS)
+    assert [scenario.verdict for scenario in run.scenarios] == [Verdict.INVALID, Verdict.INVALID]
+
+
+def test_a_server_that_dies_under_load_makes_the_scenario_invalid_and_the_next_one_has_a_fresh_server(
+    project,
+):
+    """18 requests each: the second scenario meets the 21st, and the third a server that does not die again."""
+    project.scenarios("one", "three", "two", requests=15)
+    project.pytester.makeconftest(
+        """
+        def pytest_collection_modifyitems(items):
+            items.sort(key=lambda item: ["one", "two", "three"].index(item.callspec.id))
+        """
+    )
+    result = project.gate("--perf-enforce=measurement", target=project.server(DIES_UNDER_LOAD))
+    result.assert_outcomes(passed=2, failed=1)
+    failure = lines_after(result, "_ test_scenario[two] _")
+    assert failure[0] == "INVALID: two"
+    assert failure[1:3] == ["  integrity: the server died under load", "its log ends:"]
+    assert "the memory is used up" in failure[3]
+    assert lines_after(result, " performance gate ")[0] == "INVALID: two: the server died under load"
+    run = results_file.read(project.results() / results_file.RESULTS)
+    assert [(slot.scenario, slot.start) for slot in run.slots] == [("one", 1), ("two", 1), ("three", 2)]
+
+
+def test_what_voids_a_scenario_is_said_once_and_not_for_each_criterion(project):
+    result = project.gate(target=project.server(DIES_UNDER_LOAD))
+    run = results_file.read(project.results() / results_file.RESULTS)
+    result.assert_outcomes(failed=1)
+    assert [item.reason for item in run.scenarios[0].criteria if "died" in item.reason] == []
+    assert {item.verdict for item in run.scenarios[0].criteria} == {Verdict.INVALID}
+
+
+def test_an_address_without_metrics_leaves_out_the_servers_criteria_and_says_so(project, tmp_path):
+    with parse_target(fake_server_spec(1.0), TargetSettings()).start(tmp_path) as running:
+        result = project.gate("--perf-metrics-path=", target=running.base_url)
+        assert running.alive()
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["PASS: 2 of 2 criteria hold*", "*metrics=none: the server's criteria are left*"]
+    )
+    run = results_file.read(project.results() / results_file.RESULTS)
+    assert [item.name for item in run.scenarios[0].criteria] == ["p95 (client)", "error_rate (client)"]
+    assert run.arms[0].facts == {"metrics": "none: the server's criteria are left out"}
+
+
+def test_metrics_that_are_not_where_they_should_be_are_an_error_that_says_what_to_do(project):
+    result = project.gate("--perf-metrics-path=/nowhere")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["no metrics from http*/nowhere: status 404*--perf-metrics-path= (empty)"])
+
+
+def test_budgets_that_a_scenario_lacks_are_named_with_the_line_to_write(project):
+    project.pytester.path.joinpath("tiny.py").write_text(
+        textwrap.dedent(
+            """
+            from harness import hookimpl
+            from harness.arrivals import Poisson
+            from harness.scenario import Criterion, Phase, Ref, Scenario
+
+            @hookimpl
+            def tailgate_scenarios(profile):
+                phase = Phase("load", Poisson(Ref("rate")), requests=9)
+                return [Scenario("tiny", "few", (phase,), (Criterion("p95", Ref("p95"), ("load",)),))]
+            """
+        )
+    )
+    project.pytester.path.joinpath("budgets.toml").write_text('"tiny" = { rate = "200 /s", p59 = "1 s" }')
+    result = project.gate()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["scenario 'tiny' lacks budgets on cpu in fp32; write into *budgets.toml: \"tiny\" = { p95 = … }"]
+    )
+    result.stdout.fnmatch_lines(["no scenario asks for the budget tiny.p59: is it misspelt?"])
+
+
+def test_a_scenario_is_not_repeated_until_it_passes(project):
+    project.pytester.makepyfile(
+        USERS_TESTS.replace(
+            "perf_gate.check(perf_scenario)", "[perf_gate.check(perf_scenario) for _ in 'ab']"
+        )
+    )
+    result = project.run("-m", "perf and not x")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["scenario 'tiny' has been run in this session: a gate is not repeated *"])
+
+
+def test_a_test_of_a_users_own_is_reproduced_by_its_node_and_has_its_properties(project):
+    project.pytester.makepyfile(test_own=USERS_TESTS)
+    result = project.run("-m", "perf and x", "--junitxml=junit.xml")
+    result.assert_outcomes(passed=1, deselected=2)
+    result.stdout.fnmatch_lines(
+        ["reproduce own: *pytest test_own.py::test_under_load -m perf --perf-seed=1 *"]
+    )
+    assert junit_properties(project)["perf.verdict"] == "PASS"
+
+
+def test_two_runs_at_once_are_refused(project):
+    project.pytester.makepyfile(
+        """
+        import pytest
+        from filelock import FileLock
+
+        @pytest.fixture(scope="session", autouse=True)
+        def another_run(tmp_path_factory):
+            import pathlib
+            pathlib.Path(".perf").mkdir()
+            with FileLock(".perf/lock"):
+                yield
+
+        @pytest.mark.perf
+        def test_x(perf_gate):
+            pass
+        """
+    )
+    result = project.run("-m", "perf")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["another run holds *lock: two runs at once would measure each other*"])
+
+
+def test_without_cuda_a_gate_that_wants_it_is_skipped_with_the_reason(project, monkeypatch):
+    monkeypatch.setattr(device, "cuda_devices", lambda: 0)
+    result = project.gate("-rs", "--perf-env=TAILGATE_DEVICE=cuda")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*TAILGATE_DEVICE=cuda, and the driver finds no CUDA device*"])
+    demanded = project.gate("--perf-env=TAILGATE_DEVICE=cuda", "--perf-require-device")
+    demanded.assert_outcomes(errors=1)

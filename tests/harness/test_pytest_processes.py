@@ -1,0 +1,132 @@
+"""What only shows in a process of its own: whose modules are loaded, and what an interrupted run leaves behind."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from harness import results_file
+from harness.testing import fake_server_spec
+from harness.verdict import Verdict
+
+# Far longer than anything here takes: only a hang gets there.
+PATIENCE_S = 60.0
+# Only a broken measurement fails: the machine that runs the tests may be slow.
+SOUND = "--perf-enforce=measurement"
+
+
+@pytest.fixture
+def command(project):
+    """Return a function that gives the command line of a gate in a process of its own."""
+
+    # Two measurements of the machine less, which cost more than all else.
+    project.pytester.makeconftest(
+        """
+        from harness import yardstick
+
+        yardstick.measure = lambda: yardstick.Yardstick(0.010, 0.0099, 0.0101, 60)
+        """
+    )
+
+    def words(*arguments):
+        target = f"--perf-target={fake_server_spec(1.0)}"
+        # As the program pytest does, -P keeps the working directory out of the places where modules are looked for.
+        pytest_words = [sys.executable, "-P", "-m", "pytest", "--pyargs", "scenarios", "-m", "perf"]
+        return [*pytest_words, *project.arguments, target, SOUND, *arguments]
+
+    return words
+
+
+def test_a_project_with_folders_called_as_tailgates_packages_runs_tailgates_gate(project, command):
+    """Their conftest puts the project in front of the places where modules are looked for."""
+    for name in ("service", "harness", "scenarios"):
+        folder = project.pytester.mkpydir(name)
+        folder.joinpath("__init__.py").write_text(f"raise RuntimeError('this is the {name} of the project')")
+    # All built-in scenarios are there, and the one that is run is not theirs.
+    environment = os.environ | {"PERF_PLUGINS": "scenarios"}
+    done = subprocess.run(
+        command("--perf-scenario=tiny"), env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed = subprocess.run(
+        command("--collect-only", "-q"), env=environment, capture_output=True, text=True, check=True
+    )
+    assert [line.partition("[")[2] for line in listed.stdout.splitlines() if "::" in line] == [
+        *("burst]", "ramp]", "steady]", "tiny]"),
+    ]
+
+
+def test_the_reproduce_command_runs_the_same_requests_again(project, command):
+    done = subprocess.run(command(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    first = results_file.read(project.results() / results_file.RESULTS)
+    # Of an installed tailgate: here the interpreter's own pytest.
+    words = shlex.split(first.scenarios[0].reproduce)
+    at = words.index("pytest")
+    assigned = dict(word.split("=", 1) for word in words[:at])
+    again = [sys.executable, "-P", "-m", "pytest", "-p", "tailgate", *words[at + 1 :], "--perf-output=again"]
+    subprocess.run(again, env=os.environ | assigned, capture_output=True, check=True)
+    (directory,) = project.pytester.path.glob("again/*Z-*")
+    second = results_file.read(directory / results_file.RESULTS)
+    schedule = f"{first.slots[0].scenario}-head-0/schedule.bin"
+    assert (directory / schedule).read_bytes() == (project.results() / schedule).read_bytes()
+    assert second.scenarios[0].seed == first.scenarios[0].seed == 1
+
+
+def wait_for(condition):
+    """Return what the condition gives once that is true."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline_s:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"waited {PATIENCE_S} s in vain")
+
+
+def under_load(process):
+    """Return all processes below this one, once server and generator are among them."""
+    below = psutil.Process(process.pid).children(recursive=True)
+    lines = []
+    for child in below:
+        try:
+            lines.append(" ".join(child.cmdline()))
+        except psutil.Error:
+            return None
+    # The guardian's command line holds the server's.
+    server = sum("harness.fake_server" in line for line in lines) == 2
+    return below if server and any("harness.load" in line for line in lines) else None
+
+
+@pytest.fixture
+def running(project, command):
+    """Return a gate that is under load for minutes, and all processes that it has started."""
+    project.scenarios("tiny", requests=100_000)
+    with subprocess.Popen(
+        command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process, wait_for(lambda: under_load(process))
+        finally:
+            process.kill()
+
+
+def test_an_interrupted_run_leaves_no_process_and_says_what_it_has(project, running):
+    process, below = running
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    wait_for(lambda: not any(child.is_running() for child in below))
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert "INVALID: tiny: cut short by KeyboardInterrupt" in output
+    run = results_file.read(project.results() / results_file.RESULTS)
+    assert [scenario.verdict for scenario in run.scenarios] == [Verdict.INVALID]
+
+
+def test_a_killed_run_leaves_no_process(running):
+    process, below = running
+    process.kill()
+    wait_for(lambda: not any(child.is_running() for child in below))

@@ -1,0 +1,162 @@
+"""A session against targets that only a test has: nothing is started, and nothing waits."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from harness import hookimpl, results_file, yardstick
+from harness.arrivals import Constant
+from harness.errors import MeasurementError, TargetError, UsageError
+from harness.options import parse_options
+from harness.plugins import Plugins, create_plugin_manager
+from harness.scenario import Criterion, Phase, Ref, Scenario
+from harness.session import Session
+from harness.target_settings import metric_names
+from harness.verdict import Verdict
+from harness.yardstick import Yardstick
+
+YARD = Yardstick(0.010, 0.0099, 0.0101, 60)
+
+
+def scenario(name="tiny", limit=1.0):
+    phase = Phase("load", Constant(100.0), requests=5)
+    return Scenario(name, "made up", (phase,), (Criterion("p95", limit, ("load",)),))
+
+
+class Broken:
+    """A target that never starts, and counts how often that was tried."""
+
+    spec = "broken"
+
+    def __init__(self, error):
+        self.error = error
+        self.settings = None
+        self.starts = 0
+
+    def start(self, directory):
+        self.starts += 1
+        raise self.error
+
+    @hookimpl
+    def tailgate_target(self, spec, settings):
+        self.settings = settings
+        return self if spec == "broken" else None
+
+
+@pytest.fixture
+def session_of(tmp_path, monkeypatch):
+    """Return a function that makes a session of a project with this target, with raw options."""
+    monkeypatch.setattr(yardstick, "measure", lambda: YARD)
+
+    def make(target, **raw):
+        plugins: Plugins = create_plugin_manager((), {"PERF_PLUGINS": ""})
+        plugins.register(target, "test")
+        raw = {"target": "broken", "payloads": "pixels:1", "seed": "3"} | raw
+        return Session(parse_options(lambda option: raw.get(option.field), tmp_path), plugins)
+
+    return make
+
+
+def test_a_target_that_does_not_start_is_tried_once(session_of):
+    target = Broken(TargetError("it ended with exit status 1.\nThe end of its log: …"))
+    with session_of(target) as session:
+        with pytest.raises(TargetError, match="it ended with"):
+            session.run(scenario("one"))
+        with pytest.raises(
+            TargetError, match=r"failed before and was not tried again: it ended with exit status 1\.$"
+        ):
+            session.run(scenario("two"))
+    assert target.starts == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (TargetError("it died"), "it died"),
+        (KeyboardInterrupt(), "cut short by KeyboardInterrupt"),
+        (ZeroDivisionError("a defect"), "cut short by ZeroDivisionError: a defect"),
+    ],
+)
+def test_a_scenario_that_ends_in_an_exception_stands_in_the_results_as_invalid(session_of, error, why):
+    with session_of(Broken(error)) as session:
+        with pytest.raises(type(error)):
+            session.run(scenario())
+        result = session.finish()
+    assert result == results_file.read(session.directory / results_file.RESULTS)
+    assert (result.verdict, result.reasons) == (Verdict.INVALID, (f"tiny: {why}",))
+    (made,) = result.scenarios
+    assert (made.verdict, made.criteria, made.faults[0].text) == (Verdict.INVALID, (), why)
+
+
+def test_a_session_that_ran_nothing_is_invalid(session_of):
+    with session_of(Broken(None)) as session:
+        assert session.finish().verdict is Verdict.INVALID
+
+
+def test_a_scenario_is_run_once(session_of):
+    with session_of(Broken(TargetError("it died"))) as session:
+        with pytest.raises(TargetError):
+            session.run(scenario())
+        with pytest.raises(UsageError, match="'tiny' has been run in this session"):
+            session.run(replace(scenario(), description="another"))
+
+
+def test_what_is_refused_at_the_start_gives_the_lock_back(session_of):
+    refused = session_of(Broken(None), payloads="nothing")
+    with pytest.raises(UsageError, match="no plugin knows the payloads"):
+        refused.__enter__()
+    with session_of(Broken(None)):
+        pass
+
+
+def test_a_second_session_of_the_project_is_refused_while_the_first_measures(session_of):
+    with (
+        session_of(Broken(None)),
+        pytest.raises(UsageError, match="two runs at once would measure each other"),
+    ):
+        session_of(Broken(None)).__enter__()
+
+
+def test_the_target_gets_the_budgets_latencies_as_edges_and_the_users_variables(session_of, tmp_path):
+    class WithScenario(Broken):
+        @hookimpl
+        def tailgate_scenarios(self, profile):
+            return [scenario(limit=Ref("p95"))]
+
+    tmp_path.joinpath("budgets.toml").write_text('"tiny" = { p95 = "20 yd", rate = "5 /s", p59 = "1 ms" }')
+    target = WithScenario(None)
+    with session_of(target, env=["TAILGATE_MODEL=demo"], metrics_path="", readiness_path="/up") as session:
+        assert session.misspelt_budgets() == ["tiny.p59", "tiny.rate"]
+    settings = target.settings
+    assert settings.environment == {"TAILGATE_HISTOGRAM_EDGES_MS": "1.0,200.0", "TAILGATE_MODEL": "demo"}
+    assert (settings.metrics_path, settings.readiness_path) == (None, "/up")
+
+
+def test_a_budget_in_yardsticks_follows_the_machine_from_scenario_to_scenario(
+    session_of, tmp_path, monkeypatch
+):
+    tmp_path.joinpath("budgets.toml").write_text('"tiny" = { p95 = "20 yd" }')
+    running = SimpleNamespace(metrics_url="http://127.0.0.1:1/metrics")
+    with session_of(Broken(None)) as session:
+        first = session._resolve(scenario(limit=Ref("p95")), running)
+        session._last = Yardstick(0.020, 0.0199, 0.0201, 60)
+        second = session._resolve(scenario(limit=Ref("p95")), running)
+    assert [made.criteria[0].limit for made in (first, second)] == pytest.approx([0.2, 0.4])
+
+
+def test_a_yardstick_that_cannot_be_timed_stops_the_session(session_of, monkeypatch):
+    def measure():
+        raise MeasurementError("the yardstick failed")
+
+    monkeypatch.setattr(yardstick, "measure", measure)
+    with pytest.raises(MeasurementError, match="the yardstick failed"):
+        session_of(Broken(None)).__enter__()
+
+
+def test_metrics_have_the_targets_names():
+    names = metric_names({"request_seconds": "http_seconds", "batch_size": ""})
+    assert (names.request_seconds, names.batch_size) == ("http_seconds", None)
+    assert names.queue_seconds == "tailgate_queue_seconds"
+    with pytest.raises(UsageError, match="the harness reads no metric 'latency'; there are"):
+        metric_names({"latency": "x"})

@@ -1,0 +1,139 @@
+"""The built-in scenarios are data: what they ask is looked at, and nothing is sent."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scenarios
+from harness.arrivals import Bursts, Poisson
+from harness.budgets import check_units, find_budgets
+from harness.measures import built_in_measures
+from harness.payload import Payload
+from harness.plan import draw_plan
+from harness.scenario import PROFILES, Scenario, Witness, quantile_name, refs, resolve
+from scenarios import burst, ramp, steady
+
+ROOT = Path(__file__).parents[2]
+YARDSTICK_S = 0.013
+PAYLOADS = [Payload("any", b"", "text/plain")]
+
+every = pytest.mark.parametrize("module", [steady, burst, ramp], ids=lambda module: module.__name__)
+profiles = pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+
+
+def resolved(module, profile) -> Scenario:
+    """Build a scenario with this repository's budgets."""
+    scenario = module.scenario(profile)
+    return resolve(scenario, budgets().numbers(scenario.name, "cpu", "fp32", YARDSTICK_S))
+
+
+def budgets():
+    return find_budgets(ROOT / "budgets.toml", ROOT)
+
+
+def planned(scenario):
+    """Return the intended times of each phase, in seconds."""
+    plan = draw_plan(scenario, PAYLOADS, seed=1)
+    return {phase.name: phase.offsets_ns / 1e9 for phase in plan.phases}
+
+
+def test_the_plugin_brings_all_three():
+    brought = scenarios.tailgate_scenarios(PROFILES["default"])
+    assert {scenario.name for scenario in brought} == {"steady", "burst", "ramp"}
+
+
+@every
+@profiles
+def test_the_budgets_of_this_repository_answer_what_a_scenario_asks(module, profile):
+    scenario = module.scenario(profile)
+    quantities = budgets().quantities(scenario.name, "cpu", "fp32")
+    assert refs(scenario) <= set(quantities)
+    check_units(scenario, quantities, {measure.name: measure.unit for measure in built_in_measures()})
+
+
+def test_the_budgets_of_this_repository_hold_nothing_that_nobody_asks_for():
+    used = {
+        module.scenario(PROFILES["default"]).name: refs(module.scenario(PROFILES["default"]))
+        for module in (steady, burst, ramp)
+    }
+    assert budgets().unused(used) == []
+
+
+@every
+def test_the_documentation_of_a_scenario_names_its_budgets(module):
+    for key in refs(module.scenario(PROFILES["default"])):
+        assert f"``{key}``" in module.scenario.__doc__ or f"``{key}``" in module.__doc__
+
+
+@every
+@profiles
+def test_both_witnesses_are_asked_for_each_quantile_of_the_profile(module, profile):
+    criteria = module.scenario(profile).criteria
+    for share in profile.quantiles:
+        asked = {item.witness for item in criteria if item.measure == quantile_name(share)}
+        assert asked == {Witness.CLIENT, Witness.SERVER}
+
+
+@every
+@profiles
+def test_the_phases_that_a_quantile_is_judged_by_hold_the_evidence_of_the_profile(module, profile):
+    scenario = resolved(module, profile)
+    times = planned(scenario)
+    for criterion in scenario.criteria:
+        if criterion.measure.startswith("p"):
+            assert sum(len(times[name]) for name in criterion.phases) >= profile.requests
+
+
+@every
+@profiles
+def test_a_warm_up_comes_first_and_is_not_judged(module, profile):
+    first, *others = module.scenario(profile).phases
+    assert not first.measured
+    assert first.requests == profile.warm_up_requests
+    assert all(phase.measured for phase in others)
+
+
+@every
+def test_a_rate_in_the_budget_is_the_rate_that_is_sent(module):
+    """Doubling it halves the time between requests; everything else stays."""
+    scenario = module.scenario(PROFILES["default"])
+    numbers = dict(budgets().numbers(scenario.name, "cpu", "fp32", YARDSTICK_S))
+    slow = planned(resolve(scenario, numbers))
+    fast = planned(resolve(scenario, numbers | {"rate": 2 * numbers["rate"]}))
+    name = scenario.phases[0].name
+    assert fast[name] == pytest.approx(slow[name] / 2)
+
+
+@profiles
+def test_bursts_are_of_one_instant_and_enough_for_a_time_to_recover(profile):
+    """Seven bursts bound a median at confidence 0.99."""
+    scenario = resolved(burst, profile)
+    assert isinstance(scenario.phases[1].arrivals, Bursts)
+    _, together = np.unique(planned(scenario)["bursts"], return_counts=True)
+    assert np.sum(together >= burst.SIZE) >= max(7, profile.repeats)
+
+
+@profiles
+def test_the_ramp_rises_and_goes_through_the_rate_that_is_asked(profile):
+    scenario = resolved(ramp, profile)
+    rates = [phase.arrivals.rate_per_s for phase in scenario.phases if phase.measured]
+    knee = next(item for item in scenario.criteria if item.measure == "knee")
+    assert rates == sorted(set(rates))
+    assert knee.limit in rates
+    assert rates[0] < knee.limit < rates[-1]
+    assert len(knee.phases) == len(rates)
+
+
+def test_each_step_of_the_ramp_can_show_its_p95():
+    """With no request late, 90 are enough at confidence 0.99."""
+    for phase in resolved(ramp, PROFILES["smoke"]).phases[1:]:
+        assert phase.requests >= 90
+        assert isinstance(phase.arrivals, Poisson)
+
+
+@every
+def test_a_scenario_is_the_same_each_time(module):
+    profile = PROFILES["thorough"]
+    assert dataclasses.asdict(module.scenario(profile)) == dataclasses.asdict(module.scenario(profile))

@@ -1,0 +1,53 @@
+"""The documents tell the truth: what they list is what there is, and what they show runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness import hookspecs
+from harness.options import options_table
+from harness.plugins import create_plugin_manager
+from harness.scenario import PROFILES
+from service.metrics import Metrics
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]
+
+
+def test_the_page_of_the_gate_lists_every_option_as_it_is_declared():
+    text = (DOCS / "gate.md").read_text()
+    assert text.endswith(options_table()), (
+        "put in what `python -c 'from harness.options import *; print(options_table())'` prints"
+    )
+
+
+def test_the_page_of_plugins_lists_every_hook_and_no_other():
+    listed = set(re.findall(r"^\| `(tailgate_\w+)\(", (DOCS / "plugins.md").read_text(), re.MULTILINE))
+    assert listed == {name for name in vars(hookspecs) if name.startswith("tailgate_")}
+
+
+def test_the_plugin_that_is_shown_loads_and_brings_its_scenario(tmp_path):
+    code = re.search(r"```python\n# lunch.py\n(.*?)```", (DOCS / "plugins.md").read_text(), re.DOTALL)
+    (tmp_path / "lunch.py").write_text(code[1])
+    plugins = create_plugin_manager([tmp_path / "lunch.py"])
+    assert "lunch" in plugins.scenarios(PROFILES["smoke"])
+
+
+def test_every_metric_that_is_listed_is_exposed():
+    text = (DOCS / "service.md").read_text()
+    listed = set(re.findall(r"^\|.*$", text[text.index("## Metrics") :], re.MULTILINE))
+    names = {name for row in listed for name in re.findall(r"`(tailgate_\w+)", row.split("|")[1])}
+    exposed = Metrics((), 4, tuple).render().decode()
+    # Read where the service runs: its own gauges, the GPU's, and the facts.
+    elsewhere = {"tailgate_queue_depth", "tailgate_in_flight", "tailgate_ready"}
+    elsewhere |= {"tailgate_gpu_utilization_ratio", "tailgate_gpu_memory_used_bytes"}
+    assert len(names) > 12
+    assert [name for name in sorted(names - elsewhere) if name not in exposed] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_to_one(page):
+    links = re.findall(r"\]\((?!http)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
