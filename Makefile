@@ -7,6 +7,7 @@ READY := .venv/.ready
 # For the caller to set, in the environment or on the command line:
 PYTHON ?=
 INSTALLER ?=
+BENCH_ARGS ?=
 PERF_ARGS ?=
 UNIT_ARGS ?=
 
@@ -21,6 +22,7 @@ help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  PERF_ARGS='--perf-scenario steady'   further options of pytest, for gate and smoke"
+	@echo "  BENCH_ARGS=--quick                   further options of the benchmark"
 	@echo "  UNIT_ARGS='-k histogram'             the same for unit and test"
 	@echo "  PYTHON=/path/to/python3.12           the interpreter that .venv is made from"
 	@echo "  INSTALLER='uv pip install'           install with uv, which shares its downloads with tox"
@@ -46,11 +48,8 @@ imports: $(READY) ## which package may import which
 unit: $(READY) ## the tests, without load
 	$(BIN)/python -m pytest $(UNIT_ARGS)
 
-bench: ## list the benchmarks, which are run one by one
-	@for file in benchmarks/*.py; do \
-	  test -e "$$file" || { echo "There is no benchmark yet."; break; }; \
-	  sed -n "1s|^\"*|  $(BIN)/python $$file    |; 1s|\"*\$$||; 1p" "$$file"; \
-	done
+bench: $(READY) ## tailgate beside its peers and its limits: 25 minutes; benchmarks/README.md has the others
+	$(BIN)/python -m benchmarks.serving $(BENCH_ARGS)
 
 constraints: $(READY) ## take the newest releases and write them to constraints.txt (PyTorch stays)
 	$(BIN)/python -m pip freeze | grep -E '^torch(vision)?==' > .venv/held.txt

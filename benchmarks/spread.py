@@ -23,7 +23,12 @@ class Spread:
 
     def __str__(self) -> str:
         """``4.1 (3.9 to 4.4)``."""
-        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+        return f"{_figure(self.median)} ({_figure(self.low)} to {_figure(self.high)})"
+
+
+def _figure(value: float) -> str:
+    """Return three significant digits, or whole numbers above that."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -17,7 +17,7 @@ from typing import Self
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from harness import __version__, judging, machine, reproduce, results_file, yardstick
+from harness import __version__, judge, judging, machine, reproduce, results_file, yardstick
 from harness.budgets import FILE_NAME, Budgets, check_units, find_budgets
 from harness.errors import BudgetError, HarnessError, MeasurementError, TargetError, UsageError
 from harness.load import LoadSettings
@@ -249,6 +249,10 @@ class Session:
         # follows the scenario compares with this one.
         numbers = {key: quantity.resolve(self._last.seconds) for key, quantity in quantities.items()}
         resolved = resolve(scenario, numbers)
+        for criterion in resolved.criteria:
+            # The judge asks the same once all is measured, which is late to hear of a misspelt measure.
+            phases = [phase for phase in resolved.phases if phase.name in criterion.phases]
+            judge.refuse_closed_loop(criterion, phases, judge.find_measure(criterion.measure, self._measures))
         if running.metrics_url is not None:
             return resolved
         clients = tuple(item for item in resolved.criteria if item.witness is Witness.CLIENT)

@@ -2,9 +2,15 @@
 
 The folder reads in the order in which a request flows::
 
-    endpoint → protocol → images → batching → batcher → inference → executor → protocol → endpoint
+    server → hot_path, or app → endpoint      bytes on a socket to one request
+           → call → protocol, images          its body to one model input
+           → lifecycle → batching, batcher    the queue, and who goes now
+           → inference → executor → graph     one batch on the device
+           → call                             each result to its answer, and back the same way
 
-`settings` says what can be set, `models` what is served, `lifecycle` when it is ready, `metrics` what is seen.
+`settings` says what can be set, `models` what is served, `metrics` what is seen. At the start `engine` builds what computes:
+`precision` and `selection` hold it against FP32 and the clock (`batch_times`), and `compiled` brings in what
+``python -m service.compile`` has left.
 """
 
 __all__ = ["__version__"]

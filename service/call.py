@@ -75,11 +75,16 @@ def _milliseconds(value: bytes) -> float:
     return seconds
 
 
-def too_large(size: int, limit: int) -> TooLarge:
-    """Return the refusal of a body."""
-    return TooLarge(
-        f"the body has {size} bytes or more, and at most {limit} are taken (TAILGATE_MAX_BODY_BYTES)"
-    )
+def require_size(size: int | None, limit: int) -> None:
+    """Refuse a body by the bytes that are announced, or have come so far; None is not known yet.
+
+    Raises:
+        TooLarge: more than ``limit``.
+    """
+    if size is not None and size > limit:
+        raise TooLarge(
+            f"the body has {size} bytes or more, and at most {limit} are taken (TAILGATE_MAX_BODY_BYTES)"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +169,16 @@ class Call:
         except RequestError as error:
             self.refuse(error)
         except Exception:  # noqa: BLE001 - a fault of ours, logged; the client is answered all the same
-            self._fail()
+            self.fail()
 
     def refuse(self, error: RequestError) -> None:
         """Answer with an error."""
         self._finish(error.outcome, error.status, protocol.answer_error(error), error)
+
+    def fail(self, error: BaseException | None = None) -> None:
+        """Answer for a fault of ours: ``error``, or the exception that is being handled."""
+        structlog.get_logger("tailgate.call").error("the service failed on a request", exc_info=error or True)
+        self.refuse(RequestError("the service failed on this request"))
 
     def abandon(self) -> None:
         """Note that the client has gone: count it, answer nothing, and compute nothing that is not bound yet."""
@@ -186,7 +196,7 @@ class Call:
             self.refuse(outcome)
             return
         if isinstance(outcome, BaseException):
-            self._fail(outcome)
+            self.fail(outcome)
             return
         item: Item
         item, self._batched = outcome if self._form is Form.TENSOR else (outcome, False)
@@ -195,7 +205,7 @@ class Call:
         except RequestError as error:
             self.refuse(error)
         except Exception:  # noqa: BLE001 - as above
-            self._fail()
+            self.fail()
 
     def _submit(self, item: Item, decode_start_s: float) -> None:
         now_s = time.perf_counter()
@@ -218,7 +228,7 @@ class Call:
         try:
             body = self._encoded(ticket.outcome)
         except Exception:  # noqa: BLE001 - as above; one answer's fault must not keep the batch's others waiting
-            self._fail()
+            self.fail()
             return
         self._encode_s = time.perf_counter() - start_s
         self._service.metrics.encode.observe(self._encode_s)
@@ -229,11 +239,6 @@ class Call:
         if self._form is Form.TENSOR:
             return protocol.answer_outputs(result, served, batched=self._batched)
         return protocol.answer_labels(result, served)
-
-    def _fail(self, error: BaseException | None = None) -> None:
-        """Answer for a fault of ours."""
-        structlog.get_logger("tailgate.call").error("the service failed on a request", exc_info=error or True)
-        self.refuse(RequestError("the service failed on this request"))
 
     def _finish(self, outcome: Outcome, status: int, body: bytes, error: RequestError | None) -> None:
         if self._ended:
@@ -247,6 +252,8 @@ class Call:
 
     def _end(self, outcome: Outcome, total_s: float) -> None:
         self._ended = True
+        # Each knows the other: an idle connection would keep its last body, and every request would be work for gc.
+        self._ticket = None
         self._service.metrics.count(outcome, total_s)
         self._service.leave()
 

@@ -27,7 +27,7 @@ CompiledCall = Callable[[torch.Tensor], GraphOutput]
 
 
 class CompileError(ConfigurationError):
-    """The model cannot be exported or compiled, or a compiled one cannot be loaded."""
+    """The model cannot be exported or compiled, or a compiled one cannot be used."""
 
 
 class _Positional(nn.Module):

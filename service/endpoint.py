@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from service import protocol
-from service.call import Answer, Call, Head, too_large
+from service.call import Answer, Call, Head, require_size
 from service.errors import RequestError
 from service.lifecycle import Service
 from service.multipart import single_file
@@ -42,6 +42,10 @@ class PredictEndpoint:
                 body, form = await self._read(head, receive, served)
             except RequestError as error:
                 call.refuse(error)
+            except ClientGone:
+                return
+            except Exception:  # noqa: BLE001 - a fault of ours, logged; the client is answered all the same
+                call.fail()
             else:
                 call.run(head, form, body)
             answer = await _unless_gone(answered, receive)
@@ -95,8 +99,7 @@ async def read_body(receive: Receive, length: int | None, limit: int) -> bytes:
         TooLarge: more than ``limit`` bytes, announced or sent.
         ClientGone: the client left in the middle.
     """
-    if length is not None and length > limit:
-        raise too_large(length, limit)
+    require_size(length, limit)
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -105,8 +108,7 @@ async def read_body(receive: Receive, length: int | None, limit: int) -> bytes:
             raise ClientGone
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > limit:
-            raise too_large(size, limit)
+        require_size(size, limit)
         if chunk:
             chunks.append(chunk)
         if not message.get("more_body", False):

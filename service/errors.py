@@ -4,16 +4,19 @@
 
     ServiceError
     ├── ConfigurationError        settings, address: exit status 2 before anything starts
-    │                             model, weights, device, precision: exit status 1, the log has this text
+    │   │                         model, weights, device, precision: exit status 1, the log has this text
+    │   └── CompileError          compiled: a model cannot be exported or compiled, or a compiled one not be used
     └── RequestError              answered as {"error": …} with its status, counted by its outcome
         ├── BadInput        400   protocol, images      the bytes are not what their type says
-        ├── TooLarge        413   endpoint, images      more bytes or pixels than the limit
+        ├── TooLarge        413   call, images          more bytes or pixels than the limit
         ├── Unsupported     415   protocol, images      a content type or image format that is not served
         ├── WrongShape      422   protocol              well-formed, but not the model's input
         ├── QueueFull       429   lifecycle, batching   refused on arrival, Retry-After
         ├── ModelFailure    500   inference             this item made the model fail
         ├── Unavailable     503   lifecycle, batching   starting or draining, Retry-After
         └── Expired         504   batching              its deadline passed before it was computed
+
+A fault of the service's own is answered as a plain RequestError, 500 (call), and logged with its traceback.
 """
 
 import enum

@@ -214,7 +214,10 @@ class Service:
         for ticket in computed:
             metrics.queue.observe((ticket.bound_s or 0.0) - ticket.queued_s)
         for ticket in tickets:
-            ticket.ended(ticket)
+            try:
+                ticket.ended(ticket)
+            except Exception:  # noqa: BLE001 - one client's connection must not keep the batch's others waiting
+                self._log.exception("an answer could not be given")
 
     def _gauges(self) -> Iterable[Gauge]:
         waiting = self._batcher.waiting if self._batcher is not None else 0

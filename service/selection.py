@@ -46,6 +46,15 @@ class Selected:
     max_batch_size: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What is known of a candidate: its answers against FP32's, and the seconds of each batch size."""
+
+    executor: BufferedExecutor
+    parity: Parity
+    seconds: Mapping[int, float]
+
+
 def select(
     settings: Settings,
     graph: ServedGraph,
@@ -67,7 +76,8 @@ def select(
         expected: FP32's results of the first of them.
 
     Raises:
-        ConfigurationError: no candidate's answers are near enough, or the one that is asked for cannot be had.
+        ConfigurationError: the precision's answers are too far from FP32's, or the executor that is asked for cannot be
+            had. In ``auto`` a compiled model that cannot be used is left out with a warning.
     """
     log = structlog.get_logger("tailgate.selection")
     rows = len(examples)
@@ -76,23 +86,49 @@ def select(
     candidates = [BufferedExecutor("eager", eager(graph, device), device, item, rows)]
     if library is not None:
         candidates.append(BufferedExecutor("compiled", library, device, item, rows))
-    measured: dict[str, Mapping[int, float]] = {}
-    parities: dict[str, Parity] = {}
+    trials = []
     for candidate in candidates:
+        try:
+            trials.append(_try(candidate, settings, chosen, examples, expected))
+        except compiled.CompileError as error:
+            if settings.executor == "compiled":
+                raise
+            log.warning("the compiled model is left out", reason=str(error))
+    best = min(trials, key=lambda trial: _speed(trial.seconds, trials[0].seconds))
+    if settings.executor == "compiled":
+        best = trials[-1]
+    for trial in trials:
+        milliseconds = {size: round(value * 1e3, 2) for size, value in trial.seconds.items()}
+        log.info("batch times", executor=trial.executor.name, taken=trial is best, milliseconds=milliseconds)
+    times = fit(best.seconds)
+    cap = settings.max_batch_size or worthwhile_cap(times.measured_s, settings.latency_objective_s)
+    return Selected(best.executor, best.parity, times, cap)
+
+
+def _try(
+    candidate: BufferedExecutor,
+    settings: Settings,
+    chosen: Precision,
+    examples: Sequence[Item],
+    expected: GraphOutput,
+) -> _Trial:
+    """Hold a candidate's answers against FP32's, and time it.
+
+    Raises:
+        CompileError: the compiled model fails, or its answers are too far off.
+        ConfigurationError: eager's are, so the precision itself is wrong for this model.
+    """
+    try:
         parity = precision.compare(candidate.run(examples[: len(expected.outputs)]), expected)
         precision.require(parity, settings.precision_max_error, chosen)
-        parities[candidate.name] = parity
-        measured[candidate.name] = warm_up(candidate, examples, settings.max_batch_size)
-    best = min(candidates, key=lambda candidate: _speed(measured[candidate.name], measured["eager"]))
-    if settings.executor == "compiled":
-        best = candidates[-1]
-    for name, seconds in measured.items():
-        milliseconds = {size: round(value * 1e3, 2) for size, value in seconds.items()}
-        log.info("batch times", executor=name, taken=name == best.name, milliseconds=milliseconds)
-    times = fit(measured[best.name])
-    objective_s = settings.latency_objective_s
-    cap = settings.max_batch_size or worthwhile_cap(times.measured_s, objective_s)
-    return Selected(best, parities[best.name], times, cap)
+        return _Trial(candidate, parity, warm_up(candidate, examples, settings.max_batch_size))
+    except Exception as error:
+        if candidate.name == "eager":
+            raise
+        raise compiled.CompileError(
+            f"TAILGATE_EXECUTOR: the compiled model cannot be used: {error}; remove it from {settings.cache_dir} and make "
+            f"it again with {COMPILE_COMMAND}, or use eager"
+        ) from error
 
 
 def warm_up(executor: BufferedExecutor, examples: Sequence[Item], cap: int | None) -> dict[int, float]:

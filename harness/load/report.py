@@ -37,7 +37,7 @@ class PhaseReport:
         start_ns: CLOCK_MONOTONIC at the phase's time 0.
         end_ns: when nothing was in flight any more.
         lag: of all its requests.
-        wall_s: from before the first request until nothing was in flight.
+        wall_s: from the phase's time 0 until nothing was in flight.
         busy_s: of these, with something to do; in the rest it waited, asleep or spinning.
         cpu_s: processor time that it used, spinning included.
         run_delay_s: time that it was ready to run and another had the processor; None if the kernel keeps no count.
@@ -88,7 +88,8 @@ class PhaseReport:
     @property
     def utilisation(self) -> float:
         """Share of the time in which the generator had something to do; near 1, it was the bottleneck."""
-        return self.busy_s / self.wall_s
+        # What it did shortly before time 0 counts too, and must not make more than a whole.
+        return min(1.0, self.busy_s / self.wall_s)
 
     @property
     def run_delay_per_request_s(self) -> float | None:

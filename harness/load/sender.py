@@ -120,7 +120,7 @@ class Sender:
             start_ns=start_ns,
             end_ns=end_ns,
             lag=lag_of(lags_ns),
-            wall_s=(end_ns - began_ns) / 1e9,
+            wall_s=(end_ns - start_ns) / 1e9,
             busy_s=(end_ns - began_ns - self._pacer.idle_ns) / 1e9,
             cpu_s=cpu_s,
             run_delay_s=None if delay_s is None or delay_end_s is None else delay_end_s - delay_s,

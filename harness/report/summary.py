@@ -72,7 +72,8 @@ def remarks(criterion: CriterionResult) -> str:
     """
     if criterion.verdict is Verdict.PASS or criterion.reason.partition(": ")[2].startswith(VOID):
         return ""
-    return "; ".join(filter(None, (criterion.reason, criterion.note)))
+    note = "" if criterion.note in criterion.reason else criterion.note
+    return "; ".join(filter(None, (criterion.reason, note)))
 
 
 def measured_phases(result: RunResult, scenario: str) -> tuple[PhaseResult, ...]:

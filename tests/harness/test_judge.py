@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sample_records import delta, record, samples, window
 
-from harness.arrivals import ClosedLoop
+from harness.arrivals import ClosedLoop, Poisson
 from harness.errors import UsageError
 from harness.faults import Cause, Fault
 from harness.judge import cause_of, find_measure, judge, judged_latencies_s, void
@@ -69,7 +69,10 @@ def test_an_open_end_is_named(measure, n, reason):
 
 
 def test_where_more_is_better_the_ends_change_places():
-    steps = [samples(np.full(1_000, 0.1), rate_per_s=10), samples(np.full(1_000, 9.0), rate_per_s=20)]
+    steps = [
+        record(samples(np.full(1_000, latency_s)), arrivals=Poisson(rate), name=f"at {rate}")
+        for rate, latency_s in ((10, 0.1), (20, 9.0))
+    ]
     got = judge(asked("knee", 5.0, objective_s=0.5), window(*steps), MEASURES)
     assert got.verdict is Verdict.PASS
     assert got.reason.startswith("within: knee (client) is at least 10/s and the limit is 5/s")

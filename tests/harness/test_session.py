@@ -145,6 +145,17 @@ def test_a_budget_in_yardsticks_follows_the_machine_from_scenario_to_scenario(
     assert [made.criteria[0].limit for made in (first, second)] == pytest.approx([0.2, 0.4])
 
 
+def test_a_measure_that_nobody_brings_is_refused_before_any_load(session_of):
+    running = SimpleNamespace(metrics_url=None)
+    made = scenario()
+    misspelt = replace(made, criteria=(replace(made.criteria[0], measure="p96"),))
+    with (
+        session_of(Broken(None)) as session,
+        pytest.raises(UsageError, match="there is no measure 'p96'; did you"),
+    ):
+        session._resolve(misspelt, running)
+
+
 def test_a_yardstick_that_cannot_be_timed_stops_the_session(session_of, monkeypatch):
     def measure():
         raise MeasurementError("the yardstick failed")
