@@ -1,7 +1,7 @@
 """A planted slowdown answers as the model does, and only takes longer."""
 
 import torch
-from plants import Again, three_times
+from planted import Again, three_times
 
 from service.settings import load_settings
 

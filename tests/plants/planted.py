@@ -2,7 +2,7 @@
 
 They burn processor time and never sleep, since a sleep would not move the processor seconds of a request. Used as::
 
-    PYTHONPATH=tests TAILGATE_MODEL=plants:three_times pytest scenarios -m perf
+    PYTHONPATH=tests/plants TAILGATE_MODEL=planted:three_times pytest scenarios -m perf
 """
 
 import dataclasses
