@@ -4,7 +4,7 @@ from harness.arrivals import Poisson
 from harness.scenario import Criterion, Phase, Profile, Ref, Scenario, latency_criteria
 
 # Shares of the asked rate: up to it the service must keep its latency, beyond it the ramp looks for the knee.
-WITHIN = (0.5, 0.75, 1.0)
+WITHIN = (0.6, 0.8, 1.0)
 BEYOND = (1.5, 2.0, 3.0)
 
 
