@@ -72,20 +72,22 @@ def measure_workload(
     slots = [Slot(entry.name, entry, workload, str(server_processor())) for entry in entries]
     with Fleet(slots) as fleet:
         fleet.check_answers()
+        absent = dict(fleet.absent)
         for count in connections:
-            measured: dict[str, list[Figures]] = {}
+            measured: dict[str, list[Figures]] = {server: [] for server in fleet.running}
             for number in range(effort.rounds):
-                for server in order.sample(sorted(fleet.running), len(fleet.running)):
+                for server in order.sample(sorted(measured), len(measured)):
                     try:
                         figures = fleet.load(server, count, effort.seconds, effort.client, client_processor())
-                    except ClientError as error:
-                        fleet.drop(server, f"{count} connections, round {number + 1}: {error}")
+                    except ClientError as error:  # without this round none of its ratios would be paired
+                        absent[f"{server} at {count}"] = f"round {number + 1}: {error}"
+                        del measured[server]
                         continue
-                    measured.setdefault(server, []).append(figures)
-            for server in fleet.running:
-                cells[name, count, server] = Cell(name, count, server, tuple(measured[server]))
+                    measured[server].append(figures)
+            for server, rounds in measured.items():
+                cells[name, count, server] = Cell(name, count, server, tuple(rounds))
             print(f"{name}: {count} connections done", flush=True)
-        return cells, fleet.absent
+        return cells, absent
 
 
 def advantage(cells: Cells, workload: str, connections: int, peer: str) -> Spread | None:
@@ -136,7 +138,10 @@ def table(workload: str, cells: Cells, absent: Mapping[str, str]) -> Table:
     for server in dict.fromkeys(cell.server for cell in of_it):
         row = []
         for count in counts:
-            cell = cells[workload, count, server]
+            cell = cells.get((workload, count, server))
+            if cell is None:
+                row.append("–")
+                continue
             over = advantage(cells, workload, count, server)
             failed = sum(one.failed for one in cell.rounds)
             row.append(
@@ -146,5 +151,5 @@ def table(workload: str, cells: Cells, absent: Mapping[str, str]) -> Table:
             )
         shown.add_row(server, *row)
     for server, reason in absent.items():
-        shown.add_row(server, f"absent: {reason}")
+        shown.add_row(f"absent: {server}", reason)
     return shown

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".bench"
 INSTALL_TIMEOUT_S = 1_200
-# What the engine imports. No web framework, event loop or HTTP parser is among it: those are the peer's own.
+# What the engine and these benchmarks import. No web framework, event loop or HTTP parser is among it: those are the peer's own.
 SHARED = (
     "torch",
     "torchvision",
@@ -26,6 +26,7 @@ SHARED = (
     "pillow",
     "safetensors",
     "orjson",
+    "packaging",
     "structlog",
     "prometheus-client",
     "pydantic-settings",

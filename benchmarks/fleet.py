@@ -1,7 +1,8 @@
 """Start the servers of a comparison once, and let exactly one of them run at a time.
 
 All but the one that is measured are stopped by SIGSTOP, with all their processes: several of them use a processor while
-idle, and a restart for each cell would measure starts. A server that has just been woken is warmed by its caller.
+idle, and a restart for each cell would measure starts. A server that does not bear that, and rests when idle, is left
+running.
 """
 
 import contextlib
@@ -80,7 +81,7 @@ class Fleet:
         try:
             yield server
         finally:
-            _signal(server, signal.SIGSTOP)
+            self._pause(name)
 
     def load(self, name: str, connections: int, seconds: float, client: Client, processor: int) -> Figures:
         """Wake one server, warm it, and load it.
@@ -109,14 +110,13 @@ class Fleet:
                     )
                     found = slot.entry.read(answer.raise_for_status().content)
                 except (httpx.HTTPError, ValueError, LookupError) as error:
-                    self.drop(name, f"cannot be asked: {error!r}")
+                    self._drop(name, f"cannot be asked: {error!r}")
                     continue
             expected = found if expected is None else expected
             if found != expected:
-                self.drop(name, f"answers {found:g} where {expected:g} is right")
+                self._drop(name, f"answers {found:g} where {expected:g} is right")
 
-    def drop(self, name: str, reason: str) -> None:
-        """Take a server out for good."""
+    def _drop(self, name: str, reason: str) -> None:
         print(f"absent: {name}: {reason}", flush=True)
         self.absent[name] = reason
         server = self.running.pop(name)
@@ -131,17 +131,28 @@ class Fleet:
             server = ServerProcess(launch, log)
             server.bring_up()
         except (AbsentError, TargetError) as error:
-            self.absent[slot.name] = f"{str(error).splitlines()[0][:300]} (log: {log.relative_to(ROOT)})"
+            self.absent[slot.name] = f"{_reason(error)} (log: {log.relative_to(ROOT)})"
             print(f"absent: {slot.name}: {self.absent[slot.name]}", flush=True)
             return
         self.running[slot.name] = server
-        _signal(server, signal.SIGSTOP)
+        self._pause(slot.name)
+
+    def _pause(self, name: str) -> None:
+        if self._slots[name].entry.pausable:
+            _signal(self.running[name], signal.SIGSTOP)
 
     def _stop_all(self) -> None:
         for server in self.running.values():
             _signal(server, signal.SIGCONT)
         for server in self.running.values():
             server.stop()
+
+
+def _reason(error: Exception) -> str:
+    """Return what happened and the last line of the server's log, without its command and the rest of the log."""
+    first, *quoted = str(error).splitlines()
+    happened = first.partition(". The end of its log")[0].rpartition("' ")[2]
+    return f"{happened}: {quoted[-1].strip()}"[:300] if quoted else happened[:300]
 
 
 def _signal(server: ServerProcess, number: signal.Signals) -> None:

@@ -38,6 +38,7 @@ class Entry:
         read: finds the number in an answer that must be the same for every server.
         requirements: what its environment holds; empty for tailgate's own.
         environment: variables of its own.
+        pausable: whether it bears to be stopped by SIGSTOP while others are measured.
         note: what is particular about it.
     """
 
@@ -49,6 +50,7 @@ class Entry:
     read: Callable[[bytes], float]
     requirements: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    pausable: bool = True
     note: str = ""
 
     def launch(self, workload: Workload, processors: str, further: Mapping[str, str]) -> Launch:
@@ -157,6 +159,8 @@ def roster() -> tuple[Entry, ...]:
             inference_v2,
             number_v2,
             ("nvidia-pytriton==0.7.0",),
+            # Its server gives its Python process time limits that go on while both are stopped, and dies of it.
+            pausable=False,
             note="Python backend, dynamic batching, binary tensors both ways; answers numbers without labels",
         ),
         Entry(
