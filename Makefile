@@ -58,8 +58,8 @@ constraints: $(READY) ## take the newest releases and write them to constraints.
 	mv .venv/constraints.txt constraints.txt
 	touch $(READY)
 
-clean: ## remove .venv, tox's environments, build outputs and caches; measurements in .perf stay
-	rm -rf .venv .tox build dist *.egg-info .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+clean: ## remove .venv, the environments of tox and of the benchmarks, build outputs and caches; measurements in .perf stay
+	rm -rf .venv .tox .bench build dist *.egg-info .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt .ci/setup
