@@ -1,6 +1,5 @@
 """What all tests of the service need."""
 
-import asyncio
 import sys
 import types
 
@@ -8,15 +7,6 @@ import pytest
 from tiny_models import FOUR_FLOATS, Gate
 
 from service.models import Model
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_stray_event_loop():
-    """Keep pytest-asyncio from asking for a current event loop before there is one.
-
-    It would get a new one that nobody closes, which is a warning, which is an error here.
-    """
-    asyncio.set_event_loop(None)
 
 
 @pytest.fixture

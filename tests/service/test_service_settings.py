@@ -56,7 +56,11 @@ def test_a_switch_takes_the_usual_words(text):
         ("FD", "1", "greater than or equal to 3"),
         ("DEVICE", "gpu", "'cpu', 'cuda' or 'auto', got 'gpu'"),
         ("PRECISION", "int8", "'fp32', 'fp16', 'bf16' or 'auto', got 'int8'"),
-        ("MAX_BATCH_SIZE", "0", "greater than or equal to 1, got '0' (requests in one batch, at most; unset: "),
+        (
+            "MAX_BATCH_SIZE",
+            "0",
+            "greater than or equal to 1, got '0' (requests in one batch, at most; unset: ",
+        ),
         ("MAX_WAIT_MS", "nan", "got 'nan'"),
         ("MAX_WAIT_MS", "-1", "greater than or equal to 0"),
         ("QUEUE_CAPACITY", "0", "greater than or equal to 1"),
@@ -133,10 +137,10 @@ def test_the_latency_objective_is_an_edge_of_the_histograms_too():
     assert load_settings({}).histogram_edges_s == ()
 
 
-def test_the_cache_may_stand_in_the_home_folder(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/somebody")
-    assert load_settings({}).cache_dir == Path("/home/somebody/.cache/tailgate")
-    assert load_settings({"TAILGATE_CACHE_DIR": "~/x"}).cache_dir == Path("/home/somebody/x")
+def test_the_cache_may_stand_in_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_settings({}).cache_dir == tmp_path / ".cache/tailgate"
+    assert load_settings({"TAILGATE_CACHE_DIR": "~/x"}).cache_dir == tmp_path / "x"
 
 
 def test_one_processor_is_left_to_the_event_loop_unless_told(monkeypatch):
