@@ -1,4 +1,4 @@
-"""The application: FastAPI for everything that people read, a plain ASGI endpoint for the hot path."""
+"""The application: FastAPI for everything that people read, and a plain ASGI endpoint for the model."""
 
 import asyncio
 import multiprocessing
@@ -106,7 +106,7 @@ def _add_errors(app: FastAPI, service: Service) -> None:
 
 
 def _documented(generate: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """Add the hot path to the generated document."""
+    """Add the endpoint, which FastAPI does not see, to the generated document."""
 
     def openapi() -> dict[str, Any]:
         document = generate()

@@ -18,7 +18,7 @@ from service.errors import BadInput, Outcome, RequestError, TooLarge
 from service.images import decode_image
 from service.items import Item, Result
 from service.lifecycle import Service
-from service.protocol import Form
+from service.protocol import Form, Served
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -129,11 +129,12 @@ class Call:
         "_encode_s",
         "_ended",
         "_form",
-        "_head",
         "_reply",
+        "_served",
         "_service",
         "_start_s",
         "_ticket",
+        "_timeout_s",
     )
 
     def __init__(self, service: Service, reply: Callable[[Answer], None]) -> None:
@@ -142,8 +143,9 @@ class Call:
         self._reply = reply
         self._ended = False
         self._ticket: Ticket | None = None
-        self._head: Head | None = None
-        self._form = Form.PIXELS
+        self._timeout_s: float | None = None
+        self._form: Form | None = None
+        self._served: Served | None = None
         self._batched = False
         self._decode_s: float | None = None
         self._encode_s: float | None = None
@@ -151,14 +153,14 @@ class Call:
 
     def run(self, head: Head, form: Form, body: bytes) -> None:
         """Decode, queue, compute and answer."""
-        self._head, self._form = head, form
+        self._timeout_s, self._form = head.timeout_s, form
         service = self._service
         start_s = time.perf_counter()
         if not body:
             self.refuse(BadInput("the body is empty"))
             return
         try:
-            served = service.require_ready()
+            served = self._served = service.require_ready()
             if form is Form.PIXELS:
                 self._submit(protocol.item_from_octets(body, served.item), start_s)
             elif form is Form.IMAGE:
@@ -211,7 +213,7 @@ class Call:
         now_s = time.perf_counter()
         self._decode_s = now_s - decode_start_s
         self._service.metrics.decode.observe(self._decode_s)
-        timeout_s = self._head.timeout_s if self._head is not None else None
+        timeout_s = self._timeout_s
         ticket = Ticket(item, now_s, None if timeout_s is None else self._start_s + timeout_s)
         ticket.ended = self._computed
         self._ticket = ticket
@@ -235,7 +237,8 @@ class Call:
         self._finish(Outcome.OK, 200, body, None)
 
     def _encoded(self, result: Result) -> bytes:
-        served = self._service.require_served()
+        served = self._served
+        assert served is not None
         if self._form is Form.TENSOR:
             return protocol.answer_outputs(result, served, batched=self._batched)
         return protocol.answer_labels(result, served)

@@ -45,7 +45,6 @@ class HotRequest:
     __slots__ = (
         "_call",
         "_chunks",
-        "_form",
         "_head",
         "_protocol",
         "_size",
@@ -64,17 +63,16 @@ class HotRequest:
         self._call = Call(service, self._reply)
         self._chunks: list[bytes] = []
         self._size = 0
-        self._head: Head | None = None
-        self._form = Form.PIXELS
+        self._head: tuple[Head, Form] | None = None
 
     def begin(self, headers: list[tuple[bytes, bytes]], service: Service) -> None:
         """Check what the headers say, before the body is taken."""
         try:
             served = service.require_ready()
             head = Head.read(headers)
-            self._form = protocol.form_of(head.content_type, served)
+            form = protocol.form_of(head.content_type, served)
             require_size(head.length, service.settings.max_body_bytes)
-            self._head = head
+            self._head = head, form
         except RequestError as error:
             self._call.refuse(error)
         except Exception:  # noqa: BLE001 - a fault of ours, logged; the client is answered all the same
@@ -94,7 +92,7 @@ class HotRequest:
         """Run the request: its body is there."""
         chunks, self._chunks = self._chunks, []
         assert self._head is not None
-        self._call.run(self._head, self._form, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        self._call.run(*self._head, chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
     def abandon(self) -> None:
         """The client has gone."""

@@ -103,11 +103,6 @@ class Service:
             return self.engine.served
         raise Unavailable(f"the service is {self.phase.value}; try again later, or another replica")
 
-    def require_served(self) -> Served:
-        """Return what is served, to a request that was accepted while the service was ready."""
-        assert self.engine is not None
-        return self.engine.served
-
     def submit(self, ticket: Ticket) -> None:
         """Queue a ticket; its ``ended`` is called exactly once, on the event loop.
 

@@ -166,11 +166,9 @@ def _library(
     """Return the compiled graph where one lies in the cache, and say what is missing where it should."""
     log = structlog.get_logger("tailgate.selection")
     asked = settings.executor == "compiled"
+    if asked:
+        require_cpu(device)
     if settings.executor == "eager" or device.type != "cpu":
-        if asked:
-            raise ConfigurationError(
-                "TAILGATE_EXECUTOR: compiled models run on the CPU only, so far; use auto or eager"
-            )
         return None
     if not asked and not any(settings.cache_dir.glob("*.so")):
         log.info(

@@ -24,8 +24,6 @@ from service.lifecycle import Service
 from service.models import ImageInput, Model
 from service.settings import load_settings
 
-MAX_BODY_BYTES = 20_000
-QUEUE_CAPACITY = 4
 POISON_PIXEL = 13
 HOST = b"Host: x\r\n"
 
@@ -95,7 +93,9 @@ class Edges:
         found = []
 
         def appeared():
-            found[:] = [each for state in self.open.values() for each in state.connections if each.client == mine]
+            found[:] = [
+                each for state in self.open.values() for each in state.connections if each.client == mine
+            ]
             return bool(found)
 
         self.until(appeared)
@@ -182,11 +182,12 @@ class Watched(HotPathProtocol):
 
 
 @contextlib.contextmanager
-def two_edges(monkeypatch, **settings):
+def two_edges(monkeypatch, prepare=lambda app: None, **settings):
     """Start the service behind both edges in a thread; stop it at the end."""
     module, ready, done = Moody(), threading.Event(), asyncio.Event()
     monkeypatch.setattr("service.engine.load_model", lambda _: moody_model(module))
     app = create_app(load_settings({}, threads=1, max_batch_size=8, executor="eager", **settings))
+    prepare(app)
     edges = Edges(app.state.service, module, uvloop.new_event_loop())
     begin = Call.__init__
 
@@ -201,13 +202,17 @@ def two_edges(monkeypatch, **settings):
         watched = type("Watched", (Watched,), {"ways": edges.ways})
         listeners = []
         for name, protocol in (("hot", watched), ("plain", "httptools")):
-            config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off", access_log=False, log_config=None)
+            config = uvicorn.Config(
+                app, http=protocol, ws="none", lifespan="off", access_log=False, log_config=None
+            )
             config.timeout_keep_alive = edges.service.settings.keep_alive_s
             config.load()
             state = edges.open[name] = ServerState()
             state.default_headers = [(b"date", b"today")]
             listener = await edges.loop.create_server(
-                lambda config=config, state=state: config.http_protocol_class(config, state, {}), "127.0.0.1", 0
+                lambda config=config, state=state: config.http_protocol_class(config, state, {}),
+                "127.0.0.1",
+                0,
             )
             setattr(edges, name, listener.sockets[0].getsockname())
             listeners.append(listener)
@@ -264,7 +269,11 @@ def post(body, kind=b"application/octet-stream", *headers, path=b"/predict", ver
 
 def chunked(*chunks, kind=b"application/octet-stream", headers=(), trailer=b""):
     """Return a request in chunks."""
-    lines = [b"POST /predict HTTP/1.1\r\n", HOST, b"Transfer-Encoding: chunked\r\nContent-Type: %b\r\n" % kind]
+    lines = [
+        b"POST /predict HTTP/1.1\r\n",
+        HOST,
+        b"Transfer-Encoding: chunked\r\nContent-Type: %b\r\n" % kind,
+    ]
     lines += [header + b"\r\n" for header in headers]
     pieces = [b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks]
     return b"".join((*lines, b"\r\n", *pieces, b"0\r\n", trailer, b"\r\n"))

@@ -1,0 +1,246 @@
+"""One request's way without a transport: counted once, answered once or not at all."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from service.batching import Ticket
+from service.call import Answer, Call, Head
+from service.errors import BadInput, Expired, ModelFailure, Outcome, QueueFull, Unavailable
+from service.items import Result
+from service.lifecycle import Service
+from service.metrics import Metrics
+from service.models import TensorSpec
+from service.protocol import Form, Served
+from service.settings import load_settings
+
+SERVED = Served("stub", TensorSpec((4,), np.dtype(np.float32)), None, None)
+BODY = np.arange(4, dtype=np.float32).tobytes()
+RESULT = Result(np.ones(4, np.float32), [], [])
+
+
+class StubService:
+    """A service whose decoding threads and batches are the test."""
+
+    def __init__(self, refusal=None):
+        self.settings = load_settings({})
+        self.metrics = Metrics((), 8, list)
+        self.in_flight = 0
+        self.refusal = refusal
+        self.decoding, self.submitted, self.withdrawn = [], [], []
+
+    def require_ready(self):
+        return SERVED
+
+    def submit(self, ticket):
+        if self.refusal:
+            raise self.refusal
+        self.submitted.append(ticket)
+
+    def withdraw(self, ticket):
+        self.withdrawn.append(ticket)
+
+    def offload(self, then, start_s, function, *arguments):
+        if self.refusal:
+            raise self.refusal
+        self.decoding.append(lambda outcome: then(start_s, outcome))
+
+    def leave(self):
+        self.in_flight -= 1
+        assert self.in_flight == 0
+
+    def counted(self):
+        outcomes = {outcome: count for outcome, count in self.metrics.requests.items() if count}
+        observed = {
+            outcome: sum(each.counts) for outcome, each in self.metrics.request.items() if sum(each.counts)
+        }
+        assert outcomes == observed
+        return outcomes
+
+
+def head(timeout_s=None):
+    return Head("", None, timeout_s)
+
+
+def end(service, outcome, computed_s=0.01):
+    """End the ticket as the batcher would."""
+    (ticket,) = service.submitted
+    ticket.outcome, ticket.bound_s, ticket.computed_s, ticket.batch_size = (
+        outcome,
+        ticket.queued_s,
+        computed_s,
+        3,
+    )
+    ticket.ended(ticket)
+
+
+EVENTS = {
+    "decoded": lambda service, _: service.decoding.pop()((np.zeros(4, np.float32), True)),
+    "not decoded": lambda service, _: service.decoding.pop()(BadInput("no")),
+    "decoder failed": lambda service, _: service.decoding.pop()(MemoryError()),
+    "computed": lambda service, _: end(service, RESULT),
+    "not encodable": lambda service, _: end(service, None),
+    "model failed": lambda service, _: end(service, ModelFailure("no")),
+    "expired": lambda service, _: end(service, Expired("no")),
+    "gone": lambda _, call: call.abandon(),
+    "refused": lambda _, call: call.refuse(BadInput("no")),
+    "failed": lambda _, call: call.fail(ValueError()),
+}
+NEEDS_DECODING = {"decoded", "not decoded", "decoder failed"}
+NEEDS_TICKET = {"computed", "not encodable", "model failed", "expired"}
+
+
+@given(
+    st.sampled_from([Form.PIXELS, Form.TENSOR, None]),
+    st.sampled_from([b"", b"x", BODY]),
+    st.sampled_from([None, QueueFull(1, 1), Unavailable("no"), ZeroDivisionError()]),
+    st.lists(st.sampled_from(list(EVENTS)), max_size=6),
+    st.booleans(),
+)
+def test_whatever_happens_in_whatever_order_a_request_is_counted_once_and_answered_at_most_once(
+    form, body, refusal, events, reply_fails
+):
+    service, answers = StubService(refusal), []
+
+    def reply(answer):
+        answers.append(answer)
+        if reply_fails:
+            raise ConnectionError
+
+    def never_raises():
+        return contextlib.suppress(ConnectionError) if reply_fails else contextlib.nullcontext()
+
+    with capture_logs():
+        call = Call(service, reply)
+        assert service.in_flight == 1
+        if form is not None:
+            with never_raises():
+                call.run(head(), form, body)
+        for event in events:
+            if event in NEEDS_DECODING and not service.decoding:
+                continue
+            if event in NEEDS_TICKET and not service.submitted:
+                continue
+            with never_raises():
+                EVENTS[event](service, call)
+        call.abandon()
+    counted = service.counted()
+    assert sum(counted.values()) == 1
+    assert service.in_flight == 0
+    assert len(answers) == (0 if Outcome.CANCELLED in counted else 1)
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "outcome"),
+    [
+        ("computed", 200, Outcome.OK),
+        ("not encodable", 500, Outcome.ERROR),
+        ("model failed", 500, Outcome.ERROR),
+        ("expired", 504, Outcome.EXPIRED),
+        ("refused", 400, Outcome.BAD_INPUT),
+        ("failed", 500, Outcome.ERROR),
+    ],
+)
+def test_the_first_end_is_the_only_one(event, status, outcome):
+    service, answers = StubService(), []
+    call = Call(service, answers.append)
+    with capture_logs():
+        call.run(head(), Form.PIXELS, BODY)
+        EVENTS[event](service, call)
+        for later in ("gone", "computed", "refused", "failed"):
+            EVENTS[later](service, call)
+    assert [answer.status for answer in answers] == [status]
+    assert service.counted() == {outcome: 1}
+    assert service.withdrawn == []
+
+
+def test_the_request_is_counted_before_its_answer_leaves():
+    service, seen = StubService(), []
+    call = Call(service, lambda _: seen.append((service.counted(), service.in_flight)))
+    call.run(head(), Form.PIXELS, BODY)
+    end(service, RESULT)
+    assert seen == [({Outcome.OK: 1}, 0)]
+    assert sum(service.metrics.decode.counts) == sum(service.metrics.encode.counts) == 1
+
+
+def test_a_request_that_is_abandoned_is_withdrawn_and_its_result_is_dropped():
+    service, answers = StubService(), []
+    call = Call(service, answers.append)
+    call.run(head(), Form.PIXELS, BODY)
+    call.abandon()
+    assert service.withdrawn == service.submitted
+    end(service, RESULT)
+    assert answers == []
+    assert service.counted() == {Outcome.CANCELLED: 1}
+
+
+def test_a_request_that_is_abandoned_while_it_is_decoded_is_not_queued():
+    service = StubService()
+    call = Call(service, pytest.fail)
+    call.run(head(), Form.TENSOR, b"{}")
+    call.abandon()
+    EVENTS["decoded"](service, call)
+    assert service.submitted == service.withdrawn == []
+
+
+def test_the_clients_patience_counts_from_the_beginning_of_the_request():
+    service = StubService()
+    for timeout_s in (None, 60.0):
+        Call(service, pytest.fail).run(head(timeout_s), Form.PIXELS, BODY)
+        service.in_flight = 0
+    patient, hurried = service.submitted
+    assert patient.deadline_s is None
+    assert hurried.deadline_s <= hurried.queued_s + 60.0
+
+
+def test_an_answer_that_cannot_be_given_does_not_keep_the_others_of_its_batch_waiting():
+    service = Service(load_settings({}))
+    called = []
+    batch = [Ticket(None, 0.0) for _ in range(3)]
+
+    def ended(ticket):
+        called.append(ticket)
+        if ticket is batch[1]:
+            raise ConnectionError
+
+    for ticket in batch:
+        ticket.ended = ended
+    with capture_logs() as log:
+        service._end(batch)
+    assert called == batch
+    assert [entry["event"] for entry in log] == ["an answer could not be given"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([], Head("", None, None)),
+        (
+            [(b"content-type", b"a/b"), (b"content-length", b"12"), (b"x-request-timeout-ms", b"250")],
+            Head("a/b", 12, 0.25),
+        ),
+        ([(b"content-encoding", b"Identity"), (b"accept", b"*/*")], Head("", None, None)),
+    ],
+)
+def test_the_headers_that_matter_are_read(headers, expected):
+    assert Head.read(headers) == expected
+
+
+@pytest.mark.parametrize("value", [b"", b"-1", b"1.5", b"1e3", b" 1", "²".encode("latin-1")])
+def test_a_length_is_digits(value):
+    with pytest.raises(BadInput, match="Content-Length: expected a number"):
+        Head.read([(b"content-length", value)])
+
+
+@pytest.mark.parametrize(("seconds", "more"), [(None, []), (7, [(b"retry-after", b"7")])])
+def test_an_answer_has_the_headers_of_json_and_of_its_own(seconds, more):
+    assert Answer(429, b"{}", b"total;dur=1.000", seconds).headers() == [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"2"),
+        (b"server-timing", b"total;dur=1.000"),
+        *more,
+    ]

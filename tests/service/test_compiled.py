@@ -1,0 +1,304 @@
+"""Models compiled ahead of time: what the cache's key holds, and one that is really compiled, loaded and run."""
+
+import ctypes
+import inspect
+import json
+import os
+import shutil
+import subprocess
+import sys
+import types
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from structlog.testing import capture_logs
+from torch import nn
+
+from service import compile as compile_command
+from service import compiled
+from service.engine import build_engine, example_items
+from service.errors import ConfigurationError
+from service.executor import BufferedExecutor, eager
+from service.graph import ServedGraph
+from service.selection import export_graph, require_cpu
+from service.settings import load_settings
+
+HERE = Path(__file__).parent
+CPU = torch.device("cpu")
+MODELS = ("perceptron", "colours")
+needs_compiler = pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="PyTorch compiles with g++, and there is none"
+)
+
+
+def options(model, folder):
+    return [
+        "--model",
+        f"tiny_models:{model}",
+        "--cache-dir",
+        str(folder),
+        "--max-batch-size",
+        "8",
+        "--threads",
+        "1",
+    ]
+
+
+@pytest.fixture(scope="module")
+def caches(tmp_path_factory):
+    """A cache folder for each model, filled by the command as a user runs it; both at once, since each takes seconds."""
+    folders = {model: tmp_path_factory.mktemp(model) for model in MODELS}
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "service.compile", *options(model, folder), "--log-format", "json"],
+            env={**os.environ, "PYTHONPATH": str(HERE)},
+            cwd=HERE.parents[1],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for model, folder in folders.items()
+    ]
+    for program, folder in zip(programs, folders.values(), strict=True):
+        _, said = program.communicate(timeout=300)
+        assert program.returncode == 0, said
+        assert json.loads(said.splitlines()[-1])["event"] == "compiled"
+        assert [file.suffix for file in folder.iterdir()] == [".so"]
+    return folders
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """The key holds the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", MODELS)
+def test_a_compiled_model_answers_as_it_does_without_being_compiled_for_every_batch_size(caches, name):
+    (path,) = caches[name].iterdir()
+    call = compiled.load_library(path)
+    model = getattr(tiny_models, name)()
+    items = example_items(model.item, 8)
+    executors = [
+        build_engine(
+            load_settings({}, ["--executor", which, *options(name, caches[name])])
+        ).inference._executor
+        for which in ("eager", "compiled")
+    ]
+    assert [executor.name for executor in executors] == ["eager", "compiled"]
+    for size in range(1, 9):
+        expected, got = [executor.run(items[:size]) for executor in executors]
+        torch.testing.assert_close(got.outputs, expected.outputs, rtol=1e-4, atol=1e-5)
+        assert torch.equal(got.classes, expected.classes)
+    # What has been handed out stays as it was.
+    first = executors[1].run(items[:1])
+    kept = first.outputs.clone()
+    executors[1].run(items[1:2])
+    assert torch.equal(first.outputs, kept)
+    # ctypes gives the interpreter lock back around functions of a CDLL, and keeps it around those of a PyDLL.
+    assert type(inspect.getclosurevars(call).nonlocals["library"]) is ctypes.CDLL
+
+
+@needs_compiler
+def test_a_model_that_is_compiled_already_is_not_compiled_again_by_another_process(caches, monkeypatch):
+    monkeypatch.setattr(compile_command, "configure_logging", lambda _: None)
+    monkeypatch.setattr(compiled, "compile_program", pytest.fail)
+    for model in MODELS:
+        monkeypatch.setattr(sys, "argv", ["compile", *options(model, caches[model])])
+        with capture_logs() as log:
+            assert compile_command.main() == 0
+        assert log[-1]["event"] == "already compiled"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--executor", "fast"], "TAILGATE_EXECUTOR: Input should be"),
+        (["--model", "tiny_models:doubler"], "the model cannot be exported: "),
+        (["--model", "tiny_models:no_such"], "no attribute 'no_such'"),
+    ],
+)
+def test_a_model_that_cannot_be_compiled_is_told_with_status_2(
+    monkeypatch, capsys, tmp_path, arguments, reason
+):
+    monkeypatch.setattr(compile_command, "configure_logging", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["compile", *arguments, "--cache-dir", str(tmp_path)])
+    assert compile_command.main() == 2
+    text = capsys.readouterr().err
+    assert "\ntailgate: " in "\n" + text  # PyTorch may have said something before
+    assert reason in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_models_for_the_cpu_are_compiled():
+    require_cpu(CPU)
+    with pytest.raises(ConfigurationError, match="compiled models run on the CPU only"):
+        require_cpu(torch.device("cuda"))
+
+
+# Libraries that do not load, and compilations that do not end.
+
+
+def test_a_damaged_library_is_told(tmp_path):
+    path = tmp_path / "damaged.so"
+    path.write_bytes(b"\x7fELF and no more")
+    with pytest.raises(compiled.CompileError, match=r"damaged\.so does not load: "):
+        compiled.load_library(path)
+
+
+def test_a_library_of_something_else_is_told():
+    with pytest.raises(compiled.CompileError, match=r"does not load: .*AOTInductorModelContainer"):
+        compiled.load_library(Path(np._core._multiarray_umath.__file__))
+
+
+@pytest.mark.parametrize(("given", "told"), [(b"out of memory", "out of memory"), (None, "no reason given")])
+def test_an_error_of_the_library_is_told_with_its_own_reason(given, told):
+    def last_error(reference):
+        reference._obj.value = given
+
+    library = types.SimpleNamespace(AOTInductorGetLastError=last_error)
+    compiled._check(library, 0)
+    with pytest.raises(compiled.CompileError, match=f"the compiled model failed: {told}"):
+        compiled._check(library, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (OSError("disk full"), compiled.CompileError),
+        (RuntimeError("no compiler"), compiled.CompileError),
+    ],
+)
+def test_a_compilation_that_does_not_end_leaves_nothing(monkeypatch, tmp_path, error, raised):
+    def half(program, *, package_path, inductor_configs):
+        Path(package_path).write_bytes(b"half of it")
+        raise error
+
+    monkeypatch.setattr("torch._inductor.aoti_compile_and_package", half)
+    with pytest.raises(raised):
+        compiled.compile_program(None, tmp_path / "cache" / "model.so")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_library_is_put_in_its_place_whole_and_replaces_an_older_one(monkeypatch, tmp_path):
+    def whole(program, *, package_path, inductor_configs):
+        with zipfile.ZipFile(package_path, "w") as archive:
+            archive.writestr("model/data/model.so", b"new")
+
+    monkeypatch.setattr("torch._inductor.aoti_compile_and_package", whole)
+    target = tmp_path / "model.so"
+    target.write_bytes(b"old")
+    compiled.compile_program(None, target)
+    assert target.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+# The key.
+
+
+def key(model=None, *, cap=8, dtype=torch.float32, top_k=2):
+    model = model or layers()
+    graph = ServedGraph(model, model.module.to(dtype), dtype, top_k)
+    return compiled.cache_key(export_graph(graph, example_items(model.item, 8), cap))
+
+
+def layers(seed=0, activation=nn.ReLU, scale=1.0, width=3, labels=tiny_models.COLOURS):
+    torch.manual_seed(seed)
+
+    class Scale(nn.Module):
+        def forward(self, batch):
+            return batch * scale
+
+    module = nn.Sequential(nn.Linear(4, width), activation(), Scale())
+    return tiny_models.Model("layers", module, "none", input=tiny_models.FOUR_FLOATS, labels=labels)
+
+
+@pytest.fixture(scope="module")
+def usual():
+    torch.set_num_threads(1)
+    return key()
+
+
+def test_the_same_model_has_the_same_key(usual):
+    assert key() == usual
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: key(layers(seed=1)),
+        lambda: key(layers(activation=nn.GELU)),
+        lambda: key(layers(scale=2.0)),
+        lambda: key(layers(width=5, labels=None)),
+        lambda: key(top_k=1),
+        lambda: key(cap=16),
+        lambda: key(dtype=torch.bfloat16),
+        lambda: key(tiny_models.passing()),
+        lambda: key(tiny_models.colours()),
+    ],
+    ids=[
+        "weights",
+        "an operator",
+        "a constant",
+        "a shape",
+        "labels asked for",
+        "cap",
+        "precision",
+        "none",
+        "another",
+    ],
+)
+def test_whatever_changes_the_library_changes_the_key(usual, other):
+    assert other() != usual
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("torch.get_num_threads", lambda: 2),
+        ("torch.__version__", "0.0"),
+        ("torch.backends.cpu.get_cpu_capability", lambda: "ABACUS"),
+        ("service.compiled._processor", lambda: "flags : slide"),
+        ("service.compiled.CACHE_FORMAT", "0"),
+    ],
+)
+def test_whatever_it_is_compiled_by_and_for_changes_the_key(usual, monkeypatch, where, value):
+    monkeypatch.setattr(where, value)
+    assert key() != usual
+
+
+def test_the_strides_of_the_input_are_part_of_the_key():
+    module = nn.Flatten()
+    square = torch.zeros(2, 3, 3)
+    plain, turned = (
+        compiled.cache_key(compiled.export(_Alone(module), example, 8))
+        for example in (square, square.transpose(1, 2))
+    )
+    assert plain != turned
+
+
+class _Alone(nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, batch):
+        return (self.module(batch),)
+
+
+def test_exporting_leaves_the_model_as_it_was():
+    model = tiny_models.colours()
+    graph = ServedGraph(model, model.module, torch.float32, 3)
+    items = example_items(model.item, 8)
+    before = BufferedExecutor("eager", eager(graph, CPU), CPU, model.item, 8).run(items).outputs
+    export_graph(graph, items, 8)
+    after = BufferedExecutor("eager", eager(graph, CPU), CPU, model.item, 8).run(items).outputs
+    assert torch.equal(before, after)

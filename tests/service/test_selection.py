@@ -1,0 +1,280 @@
+"""Which executor is taken and how large its batches are, by a clock that only the models move."""
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from structlog.testing import capture_logs
+from torch import nn
+
+from service import compiled, selection
+from service.errors import ConfigurationError
+from service.executor import BufferedExecutor
+from service.graph import GraphOutput, ServedGraph
+from service.models import Model
+from service.selection import select, warm_up
+from service.settings import LARGEST_CHOSEN_BATCH, load_settings
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+ITEMS = [np.full(4, number, np.float32) for number in range(LARGEST_CHOSEN_BATCH)]
+
+
+class Clock:
+    """Time that passes when somebody says so."""
+
+    def __init__(self):
+        self.now_s = 0.0
+
+    def perf_counter(self):
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(selection, "time", clock)
+    return clock
+
+
+class Costly(nn.Module):
+    """Twice its input, at a cost."""
+
+    def __init__(self, clock, cost_s):
+        super().__init__()
+        self.clock, self.cost_s = clock, cost_s
+        self.sizes = []
+
+    def forward(self, batch):
+        self.sizes.append(len(batch))
+        self.clock.now_s += self.cost_s(len(batch))
+        return batch * 2
+
+
+def library(clock, cost_s, factor=2.0):
+    """Return what a compiled model would be."""
+
+    def call(batch):
+        clock.now_s += cost_s(len(batch))
+        nothing = batch.new_empty((len(batch), 0))
+        return GraphOutput(batch * factor, nothing, nothing)
+
+    return call
+
+
+def broken_at(size, clock):
+    def call(batch):
+        if len(batch) == size:
+            raise compiled.CompileError("the compiled model failed: at this size")
+        return library(clock, lambda _: 1e-6)(batch)
+
+    return call
+
+
+def selected(clock, cost_s, call=None, *, monkeypatch=None, **settings):
+    """Select for a model with these costs, beside a compiled one if there is any."""
+    model = Model("costly", Costly(clock, cost_s), "none", input=tiny_models.FOUR_FLOATS)
+    graph = ServedGraph(model, model.module, torch.float32, 5)
+    expected = GraphOutput(torch.from_numpy(np.stack(ITEMS[:8])) * 2, torch.empty(8, 0), torch.empty(8, 0))
+    if monkeypatch is not None:
+        monkeypatch.setattr(selection, "_library", lambda *_: call)
+    with capture_logs() as log:
+        found = select(load_settings({}, **settings), graph, model.item, CPU, "fp32", ITEMS, expected)
+    return found, log, model.module
+
+
+@pytest.mark.parametrize(
+    ("eager_ms", "compiled_ms", "asked", "taken"),
+    [
+        (2.0, 1.0, "auto", "compiled"),
+        (1.0, 2.0, "auto", "eager"),
+        (1.0, 1.0, "auto", "eager"),
+        (1.0, 2.0, "compiled", "compiled"),
+    ],
+)
+def test_the_faster_one_is_taken_unless_one_is_asked_for(
+    clock, monkeypatch, eager_ms, compiled_ms, asked, taken
+):
+    call = library(clock, lambda size: compiled_ms / 1e3)
+    found, log, _ = selected(clock, lambda _: eager_ms / 1e3, call, monkeypatch=monkeypatch, executor=asked)
+    assert found.executor.name == taken
+    said = {entry["executor"]: entry for entry in log if entry["event"] == "batch times"}
+    assert {name: entry["taken"] for name, entry in said.items()} == {
+        name: name == taken for name in ("eager", "compiled")
+    }
+    assert said["eager"]["milliseconds"][32] == eager_ms
+    assert found.times.measured_s[1] == pytest.approx(
+        {"eager": eager_ms, "compiled": compiled_ms}[taken] / 1e3
+    )
+
+
+def test_faster_means_over_all_sizes_and_not_at_the_largest_alone(clock, monkeypatch):
+    """Twice as fast up to 16 outweighs a third slower at 32."""
+    call = library(clock, lambda size: size * (0.5e-3 if size < 32 else 1.3e-3))
+    found, _, _ = selected(clock, lambda size: size * 1e-3, call, monkeypatch=monkeypatch)
+    assert found.executor.name == "compiled"
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (
+            lambda clock: library(clock, lambda _: 1e-6, factor=3.0),
+            "differs from fp32 by 0.5 of the largest output",
+        ),
+        (lambda clock: library(clock, lambda _: 1e-6, factor=np.nan), "differs from fp32 by nan"),
+        (lambda clock: broken_at(8, clock), "the compiled model failed: at this size"),
+        (lambda clock: broken_at(32, clock), "the compiled model failed: at this size"),
+        (lambda clock: lambda batch: GraphOutput(batch[:, :3], batch, batch), "must match"),
+    ],
+    ids=["wrong", "NaN", "fails at once", "fails at the largest batch", "another shape"],
+)
+def test_a_compiled_model_that_cannot_be_used_is_left_out_and_refused_where_it_is_asked_for(
+    clock, monkeypatch, make, reason
+):
+    call = make(clock)
+    found, log, _ = selected(clock, lambda _: 1.0, call, monkeypatch=monkeypatch, max_batch_size=32)
+    assert found.executor.name == "eager"
+    assert found.parity.largest_error == 0
+    (warning,) = [entry for entry in log if entry["log_level"] == "warning"]
+    assert warning["event"] == "the compiled model is left out"
+    assert reason in warning["reason"]
+    with pytest.raises(
+        ConfigurationError, match="TAILGATE_EXECUTOR: the compiled model cannot be used"
+    ) as refusal:
+        selected(clock, lambda _: 1.0, call, monkeypatch=monkeypatch, max_batch_size=32, executor="compiled")
+    assert reason in str(refusal.value)
+    assert "tailgate compile" in str(refusal.value)
+
+
+def test_a_model_whose_own_answers_are_wrong_is_refused_whatever_is_compiled(clock, monkeypatch):
+    monkeypatch.setattr(selection.precision, "compare", lambda *_: selection.Parity(0.5, None, 8))
+    with pytest.raises(ConfigurationError, match="TAILGATE_PRECISION: fp32 differs"):
+        selected(clock, lambda _: 1e-3, library(clock, lambda _: 1e-6), monkeypatch=monkeypatch)
+
+
+# Where there is no library.
+
+
+def test_without_a_cache_it_is_eager_and_says_once_how_to_get_more(clock, tmp_path):
+    found, log, _ = selected(clock, lambda _: 1e-3, cache_dir=tmp_path / "none")
+    assert found.executor.name == "eager"
+    (entry,) = [entry for entry in log if entry["event"] == "no compiled model"]
+    assert (entry["log_level"], "tailgate compile" in entry["hint"]) == ("info", True)
+    assert [entry["executor"] for entry in log if entry["event"] == "batch times"] == ["eager"]
+
+
+def test_where_eager_is_asked_for_nothing_is_said_of_compiled_models(clock, tmp_path):
+    found, log, _ = selected(clock, lambda _: 1e-3, cache_dir=tmp_path, executor="eager")
+    assert found.executor.name == "eager"
+    assert [entry["event"] for entry in log] == ["batch times"]
+
+
+def perceptron_selected(**settings):
+    model = tiny_models.perceptron()
+    graph = ServedGraph(model, model.module, torch.float32, 3)
+    with torch.no_grad():
+        expected = graph(torch.from_numpy(np.stack(ITEMS[:8])))
+    with capture_logs() as log:
+        return select(load_settings({}, **settings), graph, model.item, CPU, "fp32", ITEMS, expected), log
+
+
+def test_a_cache_with_other_models_only_is_warned_of_with_the_command(tmp_path):
+    (tmp_path / "0123.so").touch()
+    found, log = perceptron_selected(cache_dir=tmp_path, max_batch_size=4)
+    assert found.executor.name == "eager"
+    (entry,) = [entry for entry in log if entry["log_level"] == "warning"]
+    assert f"there is none for this model and these settings in {tmp_path}" in entry["reason"]
+    assert "tailgate compile" in entry["reason"]
+
+
+def test_a_damaged_library_of_this_very_model_is_warned_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled, "cache_key", lambda _: "0123")
+    (tmp_path / "0123.so").write_bytes(b"no library")
+    found, log = perceptron_selected(cache_dir=tmp_path, max_batch_size=4)
+    assert found.executor.name == "eager"
+    (entry,) = [entry for entry in log if entry["log_level"] == "warning"]
+    assert "0123.so does not load" in entry["reason"]
+
+
+def test_compiled_that_is_asked_for_and_missing_is_refused_with_the_command(tmp_path):
+    with pytest.raises(
+        ConfigurationError, match=r"compiled is asked for, but there is none .* make it with: "
+    ):
+        perceptron_selected(cache_dir=tmp_path, executor="compiled", max_batch_size=4)
+
+
+def test_compiled_is_refused_where_the_device_is_not_the_cpu(tmp_path):
+    settings = load_settings({}, executor="compiled", cache_dir=tmp_path)
+    with pytest.raises(ConfigurationError, match="compiled models run on the CPU only"):
+        selection._library(settings, None, CUDA, ITEMS)
+    assert selection._library(load_settings({}, cache_dir=tmp_path), None, CUDA, ITEMS) is None
+
+
+# Warm-up.
+
+
+def executor_of(clock, cost_s, rows=LARGEST_CHOSEN_BATCH):
+    module = Costly(clock, cost_s)
+
+    def call(batch):
+        return GraphOutput(module(batch), batch[:, :0], batch[:, :0])
+
+    return BufferedExecutor("eager", call, CPU, tiny_models.FOUR_FLOATS, rows), module
+
+
+@pytest.mark.parametrize(
+    ("cap", "sizes"),
+    [
+        (None, [1, 2, 4, 8, 16, 32]),
+        (1, [1]),
+        (2, [1, 2]),
+        (12, [1, 2, 4, 8, 12]),
+        (16, [1, 2, 4, 8, 16]),
+    ],
+)
+def test_every_batch_size_of_the_warm_up_is_run_up_to_the_cap_and_the_cap_itself(clock, cap, sizes):
+    executor, module = executor_of(clock, lambda size: size * 1e-3)
+    assert warm_up(executor, ITEMS, cap) == pytest.approx({size: size * 1e-3 for size in sizes})
+    assert sorted(set(module.sizes)) == sizes
+
+
+def test_what_counts_is_the_median_so_that_a_first_slow_run_does_not(clock):
+    costs = iter([9.0, 1e-3, 1e-3, 2e-3, 1e-3])
+    executor, _ = executor_of(clock, lambda _: next(costs))
+    assert warm_up(executor, ITEMS, 1) == pytest.approx({1: 1e-3})
+
+
+def test_a_batch_that_takes_long_has_no_larger_one_after_it_unless_the_cap_is_set(clock):
+    executor, _ = executor_of(clock, lambda size: size * 0.2)
+    assert list(warm_up(executor, ITEMS, None)) == [1, 2, 4]
+    assert list(warm_up(executor, ITEMS, 8)) == [1, 2, 4, 8]
+
+
+def test_a_slow_eager_model_is_compared_over_the_sizes_that_both_have(clock, monkeypatch):
+    call = library(clock, lambda size: size * 0.1)
+    found, _, _ = selected(clock, lambda size: size * 0.2, call, monkeypatch=monkeypatch)
+    assert found.executor.name == "compiled"
+    assert list(found.times.measured_s) == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("settings", "cap"),
+    [
+        ({}, 32),
+        ({"max_batch_size": 6}, 6),
+        ({"latency_objective_ms": 51.0}, 16),
+        ({"latency_objective_ms": 50.0, "max_batch_size": 32}, 32),
+    ],
+)
+def test_the_cap_is_the_one_that_is_set_or_the_largest_that_pays_and_keeps_the_objective(
+    clock, settings, cap
+):
+    found, _, _ = selected(clock, lambda size: 9e-3 + size * 1e-3, executor="eager", **settings)
+    assert found.max_batch_size == cap
+    assert found.times.predict_s(cap) == pytest.approx(9e-3 + cap * 1e-3)
+
+
+def test_the_chosen_executor_has_room_for_every_batch(clock):
+    found, _, _ = selected(clock, lambda _: 1e-3, executor="eager")
+    rows = found.executor.run(ITEMS).outputs
+    assert rows.tolist() == [[2.0 * number] * 4 for number in range(LARGEST_CHOSEN_BATCH)]
