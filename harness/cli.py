@@ -1,9 +1,9 @@
-"""The command ``tailgate``: serve, list what plugins bring, report a run again, export its samples.
+"""The command ``tailgate``: serve, compile, list what plugins bring, report a run again, export its samples.
 
 Measuring is pytest's: ``pytest -m perf``. Nothing here sends load or judges.
 
 Exit statuses: 0, done; 1, it could not be done, and standard error says why; 2, the command line or a plugin is wrong.
-``serve`` ends with the service's own status. The verdict of a run that is reported again has no say in the status.
+``serve`` and ``compile`` end with the service's own status. The verdict of a run that is reported again has no say in the status.
 """
 
 import enum
@@ -77,17 +77,28 @@ def _tailgate(
     pass
 
 
-@app.command(
-    add_help_option=False,  # --help is the service's own
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)
+# --help is the service's own.
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command(add_help_option=False, context_settings=_PASSED_ON)
 def serve(context: typer.Context) -> None:
     """Run the inference service; its own options: tailgate serve --help."""
+    _become("service", context.args)
+
+
+@app.command(name="compile", add_help_option=False, context_settings=_PASSED_ON)
+def compile_model(context: typer.Context) -> None:
+    """Compile the service's model ahead of time, with the options that the service will be run with."""
+    _become("service.compile", context.args)
+
+
+def _become(module: str, arguments: list[str]) -> NoReturn:
     missing = [name for name in SERVICE_NEEDS if importlib.util.find_spec(name) is None]
     if missing:
         raise HarnessError(f"the service needs {', '.join(missing)}: pip install 'tailgate[service]'")
     # As a program: harness and service never import each other. -P: a folder called service is not this one.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "service", *context.args])  # noqa: S606 - no shell is meant
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])  # noqa: S606 - no shell is meant
 
 
 @app.command()

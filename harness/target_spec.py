@@ -36,7 +36,9 @@ def service_target(spec: str, settings: TargetSettings) -> Target | None:
             raise UsageError(f"the target {spec!r} holds {option!r}; expected service:KEY=VALUE,KEY=VALUE")
         environment[SERVICE_PREFIX + key.strip().upper().removeprefix(SERVICE_PREFIX)] = value
     environment[f"{SERVICE_PREFIX}FD"] = "{fd}"
-    return _command(spec, (settings.python, "-P", "-m", "service"), replace(settings, environment=environment))
+    return _command(
+        spec, (settings.python, "-P", "-m", "service"), replace(settings, environment=environment)
+    )
 
 
 def command_target(spec: str, settings: TargetSettings) -> Target | None:

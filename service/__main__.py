@@ -3,7 +3,6 @@
 import os
 import sys
 import threading
-from pathlib import Path
 from typing import NoReturn
 
 import structlog
@@ -18,9 +17,6 @@ USAGE_ERROR = 2
 
 def main() -> int:
     """Return the exit status: 0 after a stop, 1 after a failed start, 2 for wrong settings."""
-    if sys.flags.safe_path:
-        # Last instead of first: a model factory may stand in the working directory, and a folder called service too.
-        sys.path.append(str(Path.cwd()))
     try:
         settings = load_settings(os.environ, sys.argv[1:])
         configure_logging(settings.log_format)

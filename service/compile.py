@@ -20,7 +20,7 @@ from service.settings import load_settings
 def main() -> int:
     """Return the exit status: 0 when the library is there, 2 when it cannot be made."""
     try:
-        settings = load_settings(os.environ, sys.argv[1:])
+        settings = load_settings(os.environ, sys.argv[1:], program="tailgate compile")
         configure_logging(settings.log_format)
         log = structlog.get_logger("tailgate.compile")
         prepared = prepare(settings)

@@ -204,13 +204,17 @@ class Settings(BaseSettings):
 
 
 def load_settings(
-    environment: Mapping[str, str], arguments: Sequence[str] | None = None, **overrides: Any
+    environment: Mapping[str, str],
+    arguments: Sequence[str] | None = None,
+    program: str = "python -m service",
+    **overrides: Any,
 ) -> Settings:
     """Read settings from ``environment``, then ``arguments``, then ``overrides``; the later wins.
 
     Args:
         environment: usually ``os.environ``; an empty variable counts as unset.
         arguments: command line without the program's name; ``--help`` prints and raises SystemExit(0).
+        program: what ``--help`` calls the command.
         **overrides: values set in code.
 
     Raises:
@@ -223,16 +227,16 @@ def load_settings(
     }
     try:
         if arguments is not None:
-            given |= _parse(arguments)
+            given |= _parse(arguments, program)
         return Settings.model_validate(given | overrides)
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
 
 
-def _parse(arguments: Sequence[str]) -> dict[str, Any]:
+def _parse(arguments: Sequence[str], program: str) -> dict[str, Any]:
     source = CliSettingsSource[Any](
         Settings,
-        cli_prog_name="python -m service",
+        cli_prog_name=program,
         cli_parse_args=list(arguments),
         cli_hide_none_type=True,
     )

@@ -4,7 +4,9 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -119,6 +121,9 @@ def _published(name: str, published: Any, wanted: str) -> tuple[Any, nn.Module]:
 
 def _from_factory(name: str, settings: Settings) -> Model:
     module_name, _, attribute = name.partition(":")
+    if sys.flags.safe_path and str(Path.cwd()) not in sys.path:
+        # Last instead of first: a factory may stand in the working directory, and a folder called service too.
+        sys.path.append(str(Path.cwd()))
     try:
         factory = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:

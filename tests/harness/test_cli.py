@@ -122,6 +122,13 @@ def test_serve_becomes_the_service_and_hands_all_arguments_on(tailgate, monkeypa
     assert replaced.value.args == (["--port", "0", "--help"],)
 
 
+def test_compile_becomes_the_services_compiler(tailgate, monkeypatch):
+    become = []
+    monkeypatch.setattr(os, "execv", lambda program, arguments: become.append((program, arguments)))
+    tailgate("compile", "--threads", "1")
+    assert become == [(sys.executable, [sys.executable, "-P", "-m", "service.compile", "--threads", "1"])]
+
+
 def test_serve_without_the_services_packages_names_the_extra(tailgate, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
