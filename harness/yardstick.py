@@ -41,9 +41,9 @@ _INTERPRETED_STEPS = 20_000
 _WARM_UPS = 5
 _LEAST_REPETITIONS = 9
 _CONFIDENCE = 0.99
-# On a shared two-core machine medians of successive measurements wandered over +-15 %, so that two of them lie up to
-# 1.15 / 0.85 = 1.35 times apart; further is another machine.
-TOLERANCE = 0.35
+# Medians of an unchanged, shared two-core machine came to lie 1.37 times apart within two minutes. Further than this is
+# another machine, or one that is throttled; budgets in yardsticks want a distance of that order from what is usual.
+TOLERANCE = 0.6
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 

@@ -66,10 +66,10 @@ def yard(low_s, median_s, high_s):
     [
         (yard(0.99, 1.0, 1.01), yard(0.99, 1.0, 1.01), False),
         (yard(0.99, 1.0, 1.01), yard(1.19, 1.2, 1.21), False),  # apart, but within the tolerance
-        (yard(0.99, 1.0, 1.01), yard(1.33, 1.34, 1.35), False),
-        (yard(0.99, 1.0, 1.01), yard(1.39, 1.4, 1.41), True),
-        (yard(1.39, 1.4, 1.41), yard(0.99, 1.0, 1.01), True),  # faster is another machine, too
-        (yard(0.90, 1.0, 1.50), yard(1.20, 1.4, 1.60), False),  # too noisy to tell
+        (yard(0.99, 1.0, 1.01), yard(1.57, 1.58, 1.59), False),
+        (yard(0.99, 1.0, 1.01), yard(1.64, 1.65, 1.66), True),
+        (yard(1.64, 1.65, 1.66), yard(0.99, 1.0, 1.01), True),  # faster is another machine, too
+        (yard(0.90, 1.0, 1.70), yard(1.20, 1.7, 1.90), False),  # too noisy to tell
     ],
 )
 def test_the_machine_moved_when_both_intervals_and_medians_say_so(before, after, moved):
