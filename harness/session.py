@@ -18,6 +18,7 @@ from typing import Self
 from filelock import BaseFileLock, FileLock, Timeout
 
 from harness import __version__, judge, judging, machine, reproduce, results_file, yardstick
+from harness import load as generator
 from harness.budgets import FILE_NAME, Budgets, check_units, find_budgets
 from harness.errors import BudgetError, HarnessError, MeasurementError, TargetError, UsageError
 from harness.load import LoadSettings
@@ -80,6 +81,7 @@ class Session:
         Raises:
             UsageError: an option, a budget or a plugin is wrong, or another run measures here.
             MeasurementError: the yardstick could not be timed.
+            LoadError: the load generator does not work on this machine.
         """
         with self._cleanup as cleanup:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -88,7 +90,11 @@ class Session:
             self._measures: tuple[Measure, ...] = self.plugins.measures()
             self._payloads: Sequence[Payload] = self.plugins.payloads(self.settings.payloads)
             self._budgets: Budgets = find_budgets(self.settings.budgets, self.settings.root)
-            self._machine: Mapping[str, Scalar] = dataclasses.asdict(machine.fingerprint())
+            # What the generator can do here stands with every result: nobody need believe that it was fast enough.
+            capacity = str(generator.self_check(self._generator_processor()))
+            self._machine: Mapping[str, Scalar] = dataclasses.asdict(machine.fingerprint()) | {
+                "generator": capacity
+            }
             self._before: Yardstick = yardstick.measure()
             self._last = self._before
             every = self.plugins.scenarios(self.settings.gathered)
@@ -258,18 +264,22 @@ class Session:
         clients = tuple(item for item in resolved.criteria if item.witness is Witness.CLIENT)
         return dataclasses.replace(resolved, criteria=clients)
 
+    def _generator_processor(self) -> int | None:
+        """Return the processor that the generator gets for itself; None where the server needs it."""
+        processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        pinned = self.settings.pin is Pin.AUTO and len(processors) >= PROCESSORS_TO_PIN
+        return processors[-1] if pinned else None
+
     def _measure(self, scenario: Scenario, running: RunningTarget) -> SlotRecord:
         slot = Slot(scenario, HEAD, block=0, start=self._starts, seed=self.seed)
         plan = draw_plan(scenario, self._payloads, self.seed)
-        processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        pinned = self.settings.pin is Pin.AUTO and len(processors) >= PROCESSORS_TO_PIN
         load = LoadSettings(
             host=running.host,
             port=running.port,
             tls=running.tls,
             timeout_s=self.settings.request_timeout,
             grace_s=self.settings.request_timeout,
-            processor=processors[-1] if pinned else None,
+            processor=self._generator_processor(),
         )
         directory = self.directory / f"{scenario.name}-{HEAD}-0"
         return measure_slot(slot, plan, running, load, directory, self._tell)

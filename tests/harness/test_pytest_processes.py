@@ -27,8 +27,9 @@ def command(project):
     # Two measurements of the machine less, which cost more than all else.
     project.pytester.makeconftest(
         """
-        from harness import yardstick
+        from harness import load, yardstick
 
+        load.self_check = lambda _: "fast enough"
         yardstick.measure = lambda: yardstick.Yardstick(0.010, 0.0099, 0.0101, 60)
         """
     )

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import hookimpl, results_file, yardstick
+from harness import hookimpl, load, results_file, yardstick
 from harness.arrivals import Constant
 from harness.errors import MeasurementError, TargetError, UsageError
 from harness.options import parse_options
@@ -48,6 +48,7 @@ class Broken:
 def session_of(tmp_path, monkeypatch):
     """Return a function that makes a session of a project with this target, with raw options."""
     monkeypatch.setattr(yardstick, "measure", lambda: YARD)
+    monkeypatch.setattr(load, "self_check", lambda _: "fast enough")
 
     def make(target, **raw):
         plugins: Plugins = create_plugin_manager((), {"PERF_PLUGINS": ""})
@@ -154,6 +155,11 @@ def test_a_measure_that_nobody_brings_is_refused_before_any_load(session_of):
         pytest.raises(UsageError, match="there is no measure 'p96'; did you"),
     ):
         session._resolve(misspelt, running)
+
+
+def test_what_the_generator_can_do_here_stands_with_the_result(session_of):
+    with session_of(Broken(None)) as session:
+        assert session.result().machine["generator"] == "fast enough"
 
 
 def test_a_yardstick_that_cannot_be_timed_stops_the_session(session_of, monkeypatch):
