@@ -31,6 +31,14 @@ class BatchTimes:
         """Return the fitted seconds of a batch."""
         return self.per_item_s * size + self.fixed_s
 
+    def facts(self) -> dict[str, float | dict[str, float]]:
+        """Return all of it for metadata, in JSON's types."""
+        return {
+            "per_item_s": self.per_item_s,
+            "fixed_s": self.fixed_s,
+            "measured_s": {str(size): seconds for size, seconds in self.measured_s.items()},
+        }
+
 
 def fit(measured_s: Mapping[int, float]) -> BatchTimes:
     """Fit t(n) = a·n + b by least squares of relative errors, so that small batches count as much as large ones."""

@@ -6,6 +6,9 @@ argument, so that tests run it in virtual time. :mod:`service.batcher` puts a lo
 The rule is work-conserving and binds late: whenever the executor is free, whatever waits goes, up to the cap, at that
 moment. A lone request is never delayed. With a window, the executor waits for company, counted from the oldest
 request's arrival, and no longer once the batch is full.
+
+Where the next batch can be put together while one runs, it is bound before the executor is free only if it is full, or
+nobody else can come: it has nothing to gain by waiting then.
 """
 
 import math
@@ -46,9 +49,15 @@ class Wait:
 
 
 def next_batch(
-    policy: BatchPolicy, waiting: int, oldest_s: float | None, now_s: float, *, closed: bool = False
+    policy: BatchPolicy,
+    waiting: int,
+    oldest_s: float | None,
+    now_s: float,
+    *,
+    closed: bool = False,
+    busy: bool = False,
 ) -> Take | Wait:
-    """Decide what a free executor does.
+    """Decide what a free executor does, or what is put together for a busy one.
 
     Args:
         policy: cap and window.
@@ -56,11 +65,16 @@ def next_batch(
         oldest_s: arrival of the oldest, None when none waits.
         now_s: the present, on the clock of ``oldest_s``.
         closed: nothing more will come, so nothing is worth waiting for.
+        busy: a batch runs, and this one would stand behind it.
     """
     if not waiting or oldest_s is None:
         return Wait()
-    if waiting >= policy.max_batch_size or closed or now_s >= oldest_s + policy.max_wait_s:
+    if waiting >= policy.max_batch_size or closed:
         return Take(min(waiting, policy.max_batch_size))
+    if busy:
+        return Wait()
+    if now_s >= oldest_s + policy.max_wait_s:
+        return Take(waiting)
     return Wait(until_s=oldest_s + policy.max_wait_s)
 
 
@@ -71,7 +85,7 @@ class Ticket:
         item: one model input.
         queued_s: when it was accepted.
         deadline_s: after which it need not be computed, None for never.
-        bound_s: when it was bound to a batch, None before.
+        bound_s: when its batch had the executor to itself, None before it is bound to one.
         computed_s: seconds that its batch took, None before it has run.
         batch_size: requests in its batch, 0 before.
         outcome: its result or its error, None before its end.
@@ -98,6 +112,8 @@ class BatchQueue:
         self.policy = policy
         self.closed = False
         self._waiting: deque[Ticket] = deque()
+        # No deadline passes before this: nobody looks for late requests where there cannot be any.
+        self._no_deadline_before_s = math.inf
 
     def __len__(self) -> int:
         """Return how many wait."""
@@ -117,6 +133,8 @@ class BatchQueue:
         if len(self._waiting) >= self.policy.queue_capacity:
             raise QueueFull(len(self._waiting), self.policy.queue_capacity)
         self._waiting.append(ticket)
+        if ticket.deadline_s is not None:
+            self._no_deadline_before_s = min(self._no_deadline_before_s, ticket.deadline_s)
 
     def withdraw(self, ticket: Ticket) -> bool:
         """Take a request back whose client has gone; False when a batch has it already, or it has ended."""
@@ -126,8 +144,8 @@ class BatchQueue:
             return False
         return True
 
-    def take(self, now_s: float) -> tuple[list[Ticket], Wait | None]:
-        """Bind the next batch.
+    def take(self, now_s: float, *, busy: bool = False) -> tuple[list[Ticket], Wait | None]:
+        """Bind the next batch; ``busy``: to stand behind one that runs.
 
         Requests whose deadline has passed leave the queue with :class:`Expired` as their outcome and are part of the
         returned list with ``bound_s`` None: they have ended, and are not to be computed.
@@ -135,9 +153,9 @@ class BatchQueue:
         Returns:
             The tickets that leave the queue now, and how long to wait where none is bound to a batch.
         """
-        expired, next_deadline_s = self._expire(now_s)
+        expired, next_deadline_s = self.expire(now_s)
         oldest_s = self._waiting[0].queued_s if self._waiting else None
-        decision = next_batch(self.policy, len(self._waiting), oldest_s, now_s, closed=self.closed)
+        decision = next_batch(self.policy, len(self._waiting), oldest_s, now_s, closed=self.closed, busy=busy)
         if isinstance(decision, Wait):
             if decision.until_s is not None:  # a deadline within the window is answered when it passes
                 decision = Wait(min(decision.until_s, next_deadline_s))
@@ -148,8 +166,14 @@ class BatchQueue:
             ticket.batch_size = decision.size
         return expired + batch, None
 
-    def _expire(self, now_s: float) -> tuple[list[Ticket], float]:
-        """Take out what is late; return it, and the next deadline of what stays, infinity for none."""
+    def expire(self, now_s: float) -> tuple[list[Ticket], float]:
+        """Take out what is late, its outcome :class:`Expired`.
+
+        Returns:
+            It, and a time before which no other deadline passes, infinity for never.
+        """
+        if now_s < self._no_deadline_before_s:
+            return [], self._no_deadline_before_s
         expired: list[Ticket] = []
         next_deadline_s = math.inf
         for ticket in self._waiting:
@@ -162,6 +186,7 @@ class BatchQueue:
                 next_deadline_s = min(next_deadline_s, ticket.deadline_s)
         if expired:
             self._waiting = deque(ticket for ticket in self._waiting if ticket.outcome is None)
+        self._no_deadline_before_s = next_deadline_s
         return expired, next_deadline_s
 
     def close(self) -> None:

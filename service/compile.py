@@ -25,6 +25,7 @@ def main() -> int:
         log = structlog.get_logger("tailgate.compile")
         prepared = prepare(settings)
         require_cpu(prepared.device)
+        compiled.require_room(settings.cache_dir)
         program = export_graph(prepared.graph, prepared.examples, settings.max_batch_size)
         path = compiled.library_path(settings.cache_dir, compiled.cache_key(program))
         if path.is_file():

@@ -10,7 +10,9 @@ A library is found by a key over everything that it was built from. Nothing is c
 
 import ctypes
 import hashlib
+import os
 import platform
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -23,6 +25,11 @@ from service.errors import ConfigurationError
 from service.graph import GraphOutput
 
 CACHE_FORMAT = "1"
+# A full disk still takes empty files.
+PROBE_BYTES = 2**16
+# Bytes that compiling takes, in multiples of the weights: objects, library and package in scratch, the library in the
+# cache. And what the code takes besides. MobileNetV3-small: 10 MB of weights, a library of 12 MB.
+SCRATCH_ROOM, CACHE_ROOM, ROOM_BYTES = 5, 2, 16 * 2**20
 CompiledCall = Callable[[torch.Tensor], GraphOutput]
 
 
@@ -103,25 +110,73 @@ def library_path(directory: Path, key: str) -> Path:
 
 
 def compile_program(program: torch.export.ExportedProgram, target: Path) -> None:
-    """Compile and store a library; it is there whole or not at all.
+    """Compile and store a library; it is there whole or not at all, also after a full disk or a loss of power.
 
     Raises:
-        CompileError: there is no C++ compiler, the disk is full, or PyTorch fails.
+        CompileError: there is no C++ compiler, a folder cannot be written or is too full, or PyTorch fails.
     """
-    options = {"freezing": True}
+    weights = sum(value.nbytes for value in program.state_dict.values())
+    require_room(Path(tempfile.gettempdir()), SCRATCH_ROOM * weights + ROOM_BYTES, "TMPDIR")
+    require_room(target.parent, CACHE_ROOM * weights + ROOM_BYTES)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        with tempfile.TemporaryDirectory() as scratch:
             package = Path(scratch) / "model.pt2"
             torch._inductor.aoti_compile_and_package(  # noqa: SLF001 - its documented name
-                program, package_path=str(package), inductor_configs=options
+                program, package_path=str(package), inductor_configs={"freezing": True}
             )
             with zipfile.ZipFile(package) as archive:
                 name = next(name for name in archive.namelist() if name.endswith(".so"))
-                draft = Path(archive.extract(name, scratch))
-            draft.replace(target)
+                library = Path(archive.extract(name, scratch))
+            _keep(library, target)
     except Exception as error:
         raise CompileError(f"the model cannot be compiled: {type(error).__name__}: {error}") from error
+
+
+def require_room(directory: Path, needed: int = 0, variable: str = "TAILGATE_CACHE_DIR") -> None:
+    """Make the folder, and refuse one that cannot be written or has too little room.
+
+    Asked before the minute that compiling takes; and PyTorch, whose file writer meets a full disk, ends the process.
+
+    Args:
+        directory: where files will go.
+        needed: bytes that must be free.
+        variable: names the folder, for the error.
+
+    Raises:
+        CompileError: files cannot be made there, or not so large.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory) as probe:
+            probe.write(bytes(PROBE_BYTES))
+        free = shutil.disk_usage(directory).free
+    except OSError as error:
+        raise CompileError(
+            f"{variable}: {directory} cannot be written: {error}; make room or name another folder"
+        ) from error
+    if free < needed:
+        raise CompileError(
+            f"{variable}: {directory} has {free >> 20} MiB left, and compiling takes about {needed >> 20}; make room or "
+            "name another folder"
+        )
+
+
+def _keep(library: Path, target: Path) -> None:
+    """Copy a file to its place so that it is there whole or not at all: its bytes reach the disk before its name does."""
+    draft = target.with_suffix(f".{os.getpid()}.draft")
+    try:
+        with library.open("rb") as source, draft.open("xb") as file:
+            shutil.copyfileobj(source, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    directory = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 _pointer_of = ctypes.pythonapi.PyCapsule_GetPointer

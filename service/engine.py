@@ -20,7 +20,7 @@ from service.graph import GraphOutput, ServedGraph
 from service.inference import Inference
 from service.items import Item
 from service.memory import keep_freed_memory
-from service.metrics import Gauge
+from service.metrics import Counter, Gauge
 from service.models.folding import fold_batch_norm
 from service.models.load import load_model
 from service.models.spec import Model, TensorSpec
@@ -41,14 +41,16 @@ class Engine:
         served: what the protocol has to know.
         facts: for metadata and the info metric.
         max_batch_size: as set, or chosen at warm-up.
-        gauges: reads the gauges of precision and accelerator.
+        times: what batches cost on this executor.
+        gauges: reads the gauges of precision, batch times and accelerator, and what went wrong in batches.
     """
 
     inference: Inference
     served: Served
     facts: dict[str, str]
     max_batch_size: int
-    gauges: Callable[[], Iterable[Gauge]]
+    times: BatchTimes
+    gauges: Callable[[], Iterable[Gauge | Counter]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +133,24 @@ def build_engine(settings: Settings) -> Engine:
         top1_agreement=parity.top1_agreement,
         inputs=parity.inputs,
     )
+    log.info(
+        "batch time",
+        per_item_ms=round(selected.times.per_item_s * 1e3, 3),
+        fixed_ms=round(selected.times.fixed_s * 1e3, 3),
+    )
+    on_cuda = device.type == "cuda"
+    inference = Inference(
+        selected.executor,
+        settings.non_finite_outputs,
+        free_memory=torch.cuda.empty_cache if on_cuda else _nothing,
+    )
     return Engine(
-        inference=Inference(selected.executor),
+        inference=inference,
         served=Served(model.name, model.item, model.labels, model.image),
         facts=facts,
         max_batch_size=selected.max_batch_size,
-        gauges=_gauges(parity, selected.times, device),
+        times=selected.times,
+        gauges=_gauges(parity, selected.times, inference, device),
     )
 
 
@@ -172,7 +186,13 @@ def _first_run(model: Model, graph: ServedGraph, inputs: torch.Tensor) -> GraphO
     return result
 
 
-def _gauges(parity: Parity, times: BatchTimes, device: torch.device) -> Callable[[], Iterable[Gauge]]:
+def _nothing() -> None:
+    """Free no memory: the host's allocator keeps none that another batch could not have."""
+
+
+def _gauges(
+    parity: Parity, times: BatchTimes, inference: Inference, device: torch.device
+) -> Callable[[], Iterable[Gauge | Counter]]:
     fixed = [
         Gauge(
             "precision_largest_error", "Against FP32, as a share of the largest output.", parity.largest_error
@@ -184,4 +204,14 @@ def _gauges(parity: Parity, times: BatchTimes, device: torch.device) -> Callable
         text = "Share of start-up inputs with FP32's most likely class."
         fixed.append(Gauge("precision_top1_agreement", text, parity.top1_agreement))
     read_gpu = gpu_gauges(device.index or 0) if device.type == "cuda" else tuple
-    return lambda: (*fixed, *read_gpu())
+    return lambda: (*fixed, *_failures(inference), *read_gpu())
+
+
+def _failures(inference: Inference) -> Iterable[Counter]:
+    yield Counter(
+        "failed_runs", "Runs in which the model raised; each is run again in halves.", inference.failed_runs
+    )
+    yield Counter("out_of_memory", "Runs that did not fit into the device's memory.", inference.out_of_memory)
+    yield Counter(
+        "non_finite_outputs", "Items whose output held NaN or infinity.", inference.non_finite_outputs
+    )

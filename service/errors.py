@@ -8,11 +8,18 @@
     │   └── CompileError          compiled: a model cannot be exported or compiled, or a compiled one not be used
     └── RequestError              answered as {"error": …} with its status, counted by its outcome
         ├── BadInput        400   protocol, images      the bytes are not what their type says
+        │   │                         connection            they are no HTTP; the connection is closed
         ├── TooLarge        413   call, images          more bytes or pixels than the limit
         ├── Unsupported     415   protocol, images      a content type or image format that is not served
+        ├── UnknownCoding   501   call                  a transfer coding other than chunked
         ├── WrongShape      422   protocol              well-formed, but not the model's input
+        ├── UrlTooLong      414   connection            the request's target; the connection is closed
+        ├── HeadTooLarge    431   connection            the request's headers; the connection is closed
+        ├── Unauthorized    401   tokens                no token, or one that is not known
+        ├── TooSlow         408   connection            its head or body took too long; the connection is closed
         ├── QueueFull       429   lifecycle, batching   refused on arrival, Retry-After
-        ├── ModelFailure    500   inference             this item made the model fail
+        ├── ModelFailure    500   inference             this item made the model fail, or does not fit, or its output is NaN
+        ├── Late            503   lifecycle             refused on arrival: it would be late, Retry-After
         ├── Unavailable     503   lifecycle, batching   starting or draining, Retry-After
         └── Expired         504   batching              its deadline passed before it was computed
 
@@ -22,17 +29,32 @@ A fault of the service's own is answered as a plain RequestError, 500 (call), an
 import enum
 
 
-class Outcome(enum.Enum):
-    """How a request ended: the label of ``tailgate_requests_total``."""
+class Outcome(enum.StrEnum):
+    """How a request ended: the label of ``tailgate_requests_total``; a string, since its hash is taken for each request."""
 
     OK = "ok"
     BAD_INPUT = "bad_input"
     UNKNOWN_PATH = "unknown_path"
+    UNAUTHORIZED = "unauthorized"
     FULL = "full"
+    LATE = "late"
     UNAVAILABLE = "unavailable"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
     ERROR = "error"
+
+
+class Cut(enum.Enum):
+    """Why the service ended a connection: the label of ``tailgate_connections_cut_total``."""
+
+    SLOW_HEAD = "slow_head"  # a request's head was not there in time
+    SLOW_BODY = "slow_body"  # nor its body
+    SLOW_READER = "slow_reader"  # the client does not read its answers
+    IDLE = "idle"  # no request came, on a new connection or a used one
+    MALFORMED = "malformed"  # no HTTP, or a head that is too large
+    REFUSED = "refused"  # one too many, and all others are busy
+    DRAIN = "drain"  # the drain time ended before its request
+    SHED = "shed"  # idle, closed to make room for others
 
 
 class ServiceError(Exception):
@@ -76,6 +98,12 @@ class Unsupported(BadInput):
     status = 415
 
 
+class UnknownCoding(BadInput):
+    """A transfer coding that is not decoded."""
+
+    status = 501
+
+
 class WrongShape(BadInput):
     """Well-formed, but not the model's input."""
 
@@ -87,12 +115,23 @@ class QueueFull(RequestError):
 
     status = 429
     outcome = Outcome.FULL
-    retry_after_s = 1
 
-    def __init__(self, waiting: int, capacity: int) -> None:
+    def __init__(self, waiting: int, capacity: int, retry_after_s: int = 1) -> None:
         super().__init__(
             f"{waiting} requests wait already, and at most {capacity} may (TAILGATE_QUEUE_CAPACITY); try again later"
         )
+        self.retry_after_s = retry_after_s
+
+
+class Late(RequestError):
+    """The request would be done after its deadline, or after the latency objective."""
+
+    status = 503
+    outcome = Outcome.LATE
+
+    def __init__(self, text: str, retry_after_s: int) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
 
 
 class ModelFailure(RequestError):
@@ -112,3 +151,29 @@ class Expired(RequestError):
 
     status = 504
     outcome = Outcome.EXPIRED
+
+
+class UrlTooLong(BadInput):
+    """The request's target is longer than any that is served."""
+
+    status = 414
+
+
+class HeadTooLarge(BadInput):
+    """A request's line and headers are more than any client needs."""
+
+    status = 431
+
+
+class Unauthorized(RequestError):
+    """No token came, or one that is not known."""
+
+    status = 401
+    outcome = Outcome.UNAUTHORIZED
+
+
+class TooSlow(RequestError):
+    """The request was not there in time; what has come of it is dropped."""
+
+    status = 408
+    outcome = Outcome.CANCELLED

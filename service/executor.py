@@ -4,8 +4,8 @@ An executor is used by one thread at a time. It neither queues nor waits: that i
 kind to the next is only how the graph is called.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,10 +18,37 @@ GraphCall = Callable[[torch.Tensor], GraphOutput]
 
 
 class Executor(Protocol):
-    """What the batcher's thread calls."""
+    """What the batcher's thread calls.
+
+    Attributes:
+        name: for people, and as ``TAILGATE_EXECUTOR`` has it.
+    """
+
+    name: str
+
+    def plan(self, measured_s: Mapping[int, float]) -> None:
+        """Take note of what batches cost, in seconds by size, once that has been measured."""
+        ...
 
     def run(self, items: Sequence[Item]) -> GraphOutput:
         """Return the results of all items, in their order, on the host."""
+        ...
+
+
+class Pending(Protocol):
+    """A batch that the device has."""
+
+    def finish(self) -> GraphOutput:
+        """Wait for it; return the results of all its items, in their order, on the host. To be called once."""
+        ...
+
+
+@runtime_checkable
+class PipelinedExecutor(Executor, Protocol):
+    """An executor that need not wait for its device: the next batch can be put together while one runs."""
+
+    def begin(self, items: Sequence[Item]) -> Pending:
+        """Hand a batch to the device. Two may be under way; the earlier one is to be finished first."""
         ...
 
 
@@ -51,6 +78,9 @@ class BufferedExecutor:
         # One buffer for the life of the service, page-locked for CUDA so that the copy to the device is one transfer.
         self._host = torch.empty((max_batch_size, *item.shape), dtype=dtype, pin_memory=device.type == "cuda")
         self._rows = self._host.numpy()
+
+    def plan(self, measured_s: Mapping[int, float]) -> None:
+        """Change nothing: a batch of any size runs as it is."""
 
     def run(self, items: Sequence[Item]) -> GraphOutput:
         """Return the results of all items, in their order, on the host."""

@@ -1,40 +1,150 @@
 """Compute a batch so that each item gets its own result or its own error.
 
-A batch that fails is split in half until the item that makes the model fail stands alone, and only that one gets the
-error: at most 2·log2(n) further runs for one bad item. Nothing here knows about requests, threads or time.
+Three things go wrong with a batch, and each is answered differently:
+
+* The model raises: the batch is split in half until the item that makes it fail stands alone, and only that one gets the error:
+  at most 2·log2(n) further runs for one bad item.
+* The device's memory is too small for so many: the batch is run again in halves, and batches stay halved for a while.
+* An output is NaN or infinite: the item that it belongs to gets an error, its mates their results.
+
+Where the executor can begin a batch and be asked for it later, so can this; a batch that fails so is run again as a whole,
+and then as any other.
+
+Nothing here knows about requests, threads or queues.
 """
 
-from collections.abc import Sequence
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 
+import numpy as np
 import structlog
+import torch
+from numpy.typing import NDArray
 
+from service.batch_limit import BatchLimit, halved
 from service.errors import ModelFailure
-from service.executor import Executor
+from service.executor import Executor, Pending, PipelinedExecutor
+from service.graph import GraphOutput
 from service.items import Item, Result
+from service.settings import NonFinite
+
+Answers = list[Result | ModelFailure]
 
 
 class Inference:
-    """An executor with the isolation of items that make it fail."""
+    """An executor with the isolation of what goes wrong in a batch. Run by one thread; its counts are read by any.
 
-    def __init__(self, executor: Executor) -> None:
+    Args:
+        executor: runs batches.
+        non_finite: what an output with NaN or infinity is.
+        free_memory: gives the device's unused memory back, before a batch is tried again.
+        clock: seconds.
+
+    Attributes:
+        failed_runs: runs in which the model raised, or returned what is no output of its batch.
+        out_of_memory: runs that did not fit into the device's memory.
+        non_finite_outputs: items whose output held NaN or infinity.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        non_finite: NonFinite = "error",
+        free_memory: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.failed_runs = 0
+        self.out_of_memory = 0
+        self.non_finite_outputs = 0
         self._executor = executor
+        self._pipelined = executor if isinstance(executor, PipelinedExecutor) else None
+        self._non_finite = non_finite
+        self._free_memory = free_memory
+        self._clock = clock
+        self._limit: BatchLimit | None = None
         self._log = structlog.get_logger("tailgate.inference")
 
-    def run(self, items: Sequence[Item]) -> list[Result | ModelFailure]:
+    def run(self, items: Sequence[Item]) -> Answers:
         """Return a result or an error for each item, in their order."""
+        answers: Answers = []
+        while rest := items[len(answers) :]:
+            # Asked anew each time: the last part may have lowered it.
+            size = len(rest) if self._limit is None else self._limit.at(self._clock())
+            answers += self._run(rest[:size])
+        return answers
+
+    @property
+    def pipelined(self) -> bool:
+        """Whether :meth:`begin` does more than to put off :meth:`run`."""
+        return self._pipelined is not None
+
+    def begin(self, items: Sequence[Item]) -> Callable[[], Answers]:
+        """Hand a batch to the device; what is returned waits for it and returns the answers, as :meth:`run` does."""
+        whole = self._limit is None or self._limit.at(self._clock()) >= len(items)
+        if self._pipelined is not None and whole:
+            with contextlib.suppress(BaseException):  # run again below, where its error is dealt with
+                return partial(self._finish, self._pipelined.begin(items), items)
+        return partial(self.run, items)
+
+    def _finish(self, pending: Pending, items: Sequence[Item]) -> Answers:
+        with contextlib.suppress(BaseException):  # as above
+            return self._results(pending.finish(), len(items))
+        return self.run(items)
+
+    def _run(self, items: Sequence[Item]) -> Answers:
         try:
-            output = self._executor.run(items)
-            rows = zip(
-                items,
-                output.outputs.numpy(),
-                output.probabilities.tolist(),
-                output.classes.tolist(),
-                strict=True,
-            )
-            return [Result(*row) for _, *row in rows]
-        except Exception as error:  # noqa: BLE001 - a model may raise anything, and must not take its batch along
-            if len(items) > 1:
-                half = len(items) // 2
-                return self.run(items[:half]) + self.run(items[half:])
-            self._log.error("the model failed on an item", error=repr(error))
-            return [ModelFailure("the model failed on this input")]
+            return self._results(self._executor.run(items), len(items))
+        except torch.OutOfMemoryError:
+            pass  # dealt with below: while an exception is handled, its frames keep the batch's tensors alive
+        except BaseException as error:  # noqa: BLE001 - a model may raise anything, SystemExit too, and must not take its batch along
+            self.failed_runs += 1
+            if len(items) == 1:
+                self._log.error("the model failed on an item", error=repr(error))
+                return [ModelFailure("the model failed on this input")]
+            return self._halves(items)
+        self._note_out_of_memory(len(items))
+        if len(items) == 1:
+            return [ModelFailure("this input does not fit into the device's memory")]
+        return self._halves(items)
+
+    def _halves(self, items: Sequence[Item]) -> Answers:
+        half = len(items) // 2
+        return self.run(items[:half]) + self.run(items[half:])
+
+    def _note_out_of_memory(self, size: int) -> None:
+        self.out_of_memory += 1
+        self._limit = halved(size, self._clock())
+        self._free_memory()
+        self._log.warning("out of memory: batches are smaller for a while", size=size, now=self._limit.size)
+
+    def _results(self, output: GraphOutput, count: int) -> Answers:
+        """Return the rows of a batch's output, one an item.
+
+        Raises:
+            ValueError: another number of rows than ``count``.
+        """
+        outputs = output.outputs.numpy()
+        rows = zip(range(count), outputs, output.probabilities.tolist(), output.classes.tolist(), strict=True)
+        answers: Answers = [Result(*row) for _, *row in rows]
+        if self._non_finite != "ignore" and (bad := non_finite_rows(outputs)):
+            if not self.non_finite_outputs:
+                self._log.error("an output holds NaN or infinity; further ones are counted only")
+            self.non_finite_outputs += len(bad)
+            if self._non_finite == "error":
+                for row in bad:
+                    answers[row] = ModelFailure("the model's output for this input holds NaN or infinity")
+        return answers
+
+
+def non_finite_rows(outputs: NDArray[np.floating]) -> list[int]:
+    """Return the rows with NaN or infinity.
+
+    One sum over all tells that there is none, which is nearly always so: both survive every addition. It may also overflow
+    where all are finite, so it only decides whether to look closer.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(outputs.sum()):
+            return []
+    return np.flatnonzero(~np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)).tolist()

@@ -6,7 +6,9 @@ Live at once, ready only after warm-up. On a stop it refuses new requests, finis
 import asyncio
 import contextlib
 import enum
+import math
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -15,10 +17,12 @@ import structlog
 
 from service.batcher import Batcher
 from service.batching import BatchPolicy, Ticket
-from service.errors import ConfigurationError, QueueFull, Unavailable
-from service.metrics import Gauge, Metrics
+from service.errors import ConfigurationError, Late, QueueFull, Unavailable
+from service.forecast import Forecast
+from service.metrics import Counter, Gauge, Metrics
 from service.protocol import Served
 from service.settings import LARGEST_CHOSEN_BATCH, Settings, available_processors
+from service.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from service.engine import Engine
@@ -59,11 +63,17 @@ class Service:
             settings.histogram_edges_s, settings.max_batch_size or LARGEST_CHOSEN_BATCH, self._gauges
         )
         self.in_flight = 0
+        self._objective_s = settings.latency_objective_s
         self.failed = asyncio.Event()
         self.engine: Engine | None = None
         self._batcher: Batcher | None = None
+        self._forecast: Forecast | None = None
+        self._watchdog: Watchdog | None = None
         self._decoders: ThreadPoolExecutor | None = None
         self._decoding = 0
+        # When the earliest deadline is looked at, infinity while nobody has one.
+        self._look_s = math.inf
+        self._look: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._nothing_in_flight = asyncio.Event()
         self._log = structlog.get_logger("tailgate.lifecycle")
@@ -86,22 +96,84 @@ class Service:
         policy = BatchPolicy(
             engine.max_batch_size, self.settings.queue_capacity, max_wait_s=self.settings.max_wait_s
         )
-        self._batcher = Batcher(policy, engine.inference.run, self._deliver, defer=self._loop.call_soon)
+        self._forecast = Forecast(engine.times.predict_s, engine.max_batch_size)
+        self._watchdog = Watchdog(engine.inference.run, self.settings.watchdog_s)
+        begin = self._watchdog.watched(engine.inference.begin) if engine.inference.pipelined else None
+        self._batcher = Batcher(
+            policy, self._watchdog.run, self._deliver, defer=self._loop.call_soon, begin=begin
+        )
         self._batcher.start()
         threads = self.settings.decode_threads or min(MAX_DECODE_THREADS, available_processors())
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="tailgate-decode")
         self.phase = Phase.READY
-        self._log.info("ready", model=engine.served.name, weights=engine.facts["weights"])
+        self._log.info(
+            "ready",
+            model=engine.served.name,
+            weights=engine.facts["weights"],
+            model_threads=engine.facts["threads"],
+            decode_threads=threads,
+        )
+
+    @property
+    def hung(self) -> str | None:
+        """Why the service is not live: a batch that does not end; None where it is."""
+        return None if self._watchdog is None else self._watchdog.reason()
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are taken."""
+        return self.phase is Phase.READY and self.hung is None
 
     def require_ready(self) -> Served:
         """Return what is served.
 
         Raises:
-            Unavailable: not ready yet, or not any more.
+            Unavailable: not ready yet, or not any more, or a batch does not end.
         """
         if self.phase is Phase.READY and self.engine is not None:
-            return self.engine.served
+            hung = self.hung
+            if hung is None:
+                return self.engine.served
+            raise Unavailable(f"{hung}; try another replica")
         raise Unavailable(f"the service is {self.phase.value}; try again later, or another replica")
+
+    def admit(self, timeout_s: float | None) -> None:
+        """Refuse at once, before its body is read, a request for which there is no room or no time.
+
+        There is no time for one whose deadline would pass if its batch became as large as the one that runs; nor, where there is a latency
+        objective, for one that would miss it if its batch became full, unless nobody waits. Whoever finds the executor free
+        is taken: trying costs nobody anything, and shows how long batches take now.
+
+        Args:
+            timeout_s: the client's own patience, None for no end.
+
+        Raises:
+            QueueFull: as many requests as may wait to be decoded or computed already.
+            Late: it would be answered too late.
+        """
+        assert self._batcher is not None
+        waiting = self._decoding + self._batcher.waiting
+        if waiting >= self.settings.queue_capacity:
+            raise QueueFull(waiting, self.settings.queue_capacity, self._retry_after_s(waiting))
+        objective_s = self._objective_s if waiting else None
+        running = self._batcher.running
+        if (timeout_s is None and objective_s is None) or not (waiting or running):
+            return
+        assert self._forecast is not None
+        outlook = self._forecast.outlook(waiting, running, time.perf_counter())
+        if timeout_s is not None and outlook.likely_s > timeout_s:
+            text = f"it would take {outlook.likely_s * 1e3:.0f} ms, and X-Request-Timeout-Ms allows {timeout_s * 1e3:g}"
+        elif objective_s is not None and outlook.latest_s > objective_s:
+            text = f"it may take {outlook.latest_s * 1e3:.0f} ms, and TAILGATE_LATENCY_OBJECTIVE_MS is {objective_s * 1e3:g}"
+        else:
+            return
+        raise Late(f"{waiting} requests wait already: {text}; try again later", self._retry_after_s(waiting))
+
+    def _retry_after_s(self, waiting: int) -> int:
+        """Return the whole seconds after which the requests that wait now will be done, 1 at least."""
+        if self._forecast is None or self._batcher is None:
+            return 1
+        return max(1, math.ceil(self._forecast.drain_s(waiting, self._batcher.running, time.perf_counter())))
 
     def submit(self, ticket: Ticket) -> None:
         """Queue a ticket; its ``ended`` is called exactly once, on the event loop.
@@ -112,6 +184,25 @@ class Service:
         if self._batcher is None:
             raise Unavailable(f"the service is {self.phase.value}")
         self._batcher.submit(ticket)
+        if ticket.deadline_s is not None and ticket.deadline_s < self._look_s:
+            self._look_at(ticket.deadline_s)
+
+    def _look_at(self, deadline_s: float) -> None:
+        """See to it that what is late then is answered then, and not only when the executor is free."""
+        assert self._loop is not None
+        if self._look is not None:
+            self._look.cancel()
+        self._look_s = deadline_s
+        self._look = self._loop.call_later(max(0.0, deadline_s - time.perf_counter()), self._expire)
+
+    def _expire(self) -> None:
+        assert self._batcher is not None
+        self._look, self._look_s = None, math.inf
+        expired, next_deadline_s = self._batcher.expire()
+        if expired:
+            self._end(expired)
+        if next_deadline_s < math.inf:
+            self._look_at(next_deadline_s)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Take back a ticket whose client has gone; a batch that has it already goes on."""
@@ -132,7 +223,7 @@ class Service:
         assert self._batcher is not None
         waiting = self._decoding + self._batcher.waiting
         if waiting >= self.settings.queue_capacity:
-            raise QueueFull(waiting, self.settings.queue_capacity)
+            raise QueueFull(waiting, self.settings.queue_capacity, self._retry_after_s(waiting))
         self._decoding += 1
         self._decoders.submit(self._offloaded, then, start_s, function, arguments)
 
@@ -206,6 +297,8 @@ class Service:
             metrics.batch_size.observe(len(computed))
             metrics.compute.observe(elapsed_s, times=len(computed))
             metrics.executor_busy_s += elapsed_s
+            if self._forecast is not None:
+                self._forecast.learn(len(computed), elapsed_s)
         for ticket in computed:
             metrics.queue.observe((ticket.bound_s or 0.0) - ticket.queued_s)
         for ticket in tickets:
@@ -214,9 +307,9 @@ class Service:
             except Exception:  # noqa: BLE001 - one client's connection must not keep the batch's others waiting
                 self._log.exception("an answer could not be given")
 
-    def _gauges(self) -> Iterable[Gauge]:
+    def _gauges(self) -> Iterable[Gauge | Counter]:
         waiting = self._batcher.waiting if self._batcher is not None else 0
-        yield Gauge("ready", "1 when requests are taken.", float(self.phase is Phase.READY))
+        yield Gauge("ready", "1 when requests are taken.", float(self.ready))
         yield Gauge("queue_depth", "Requests that wait for a batch.", waiting)
         yield Gauge("in_flight", "Requests being read, waiting, computed or answered.", self.in_flight)
         if self.engine is not None:

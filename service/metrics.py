@@ -26,7 +26,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from service.errors import Outcome
+from service.errors import Cut, Outcome
 
 FIRST_EDGE_S, LAST_EDGE_S, EDGE_RATIO = 100e-6, 60.0, 1.2
 
@@ -79,6 +79,15 @@ class Gauge:
     value: float
 
 
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A number that only grows: name without prefix and ``_total``, help, value."""
+
+    name: str
+    help: str
+    value: float
+
+
 class Metrics(Collector):
     """All of the service's metrics, and the registry that renders them.
 
@@ -86,11 +95,13 @@ class Metrics(Collector):
         request: from the first byte of a request to the last byte of its answer, by outcome.
         requests: ended requests by outcome.
         executor_busy_s: seconds in which the executor ran a batch.
+        connections: open now.
+        cuts: connections that the service ended, by reason.
         info: facts about the model, the precision and the versions.
     """
 
     def __init__(
-        self, edges_s: Iterable[float], max_batch_size: int, gauges: Callable[[], Iterable[Gauge]]
+        self, edges_s: Iterable[float], max_batch_size: int, gauges: Callable[[], Iterable[Gauge | Counter]]
     ) -> None:
         edges = latency_edges(edges_s)
         self.request = {outcome: Histogram(edges) for outcome in Outcome}
@@ -101,6 +112,8 @@ class Metrics(Collector):
         self.batch_size = Histogram(batch_edges(max_batch_size))
         self.requests = dict.fromkeys(Outcome, 0)
         self.executor_busy_s = 0.0
+        self.connections = 0
+        self.cuts = dict.fromkeys(Cut, 0)
         self.info: Mapping[str, str] = {}
         self._gauges = gauges
         self._registry = CollectorRegistry()
@@ -147,5 +160,13 @@ class Metrics(Collector):
         yield CounterMetricFamily(
             "tailgate_executor_busy_seconds", "Seconds in which a batch ran.", value=self.executor_busy_s
         )
-        for gauge in self._gauges():
-            yield GaugeMetricFamily(f"tailgate_{gauge.name}", gauge.help, value=gauge.value)
+        yield GaugeMetricFamily("tailgate_connections", "Open connections.", value=self.connections)
+        cuts = CounterMetricFamily(
+            "tailgate_connections_cut", "Connections that the service ended.", labels=["reason"]
+        )
+        for reason, count in self.cuts.items():
+            cuts.add_metric([reason.value], count)
+        yield cuts
+        for reading in self._gauges():
+            kind = CounterMetricFamily if isinstance(reading, Counter) else GaugeMetricFamily
+            yield kind(f"tailgate_{reading.name}", reading.help, value=reading.value)

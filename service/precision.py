@@ -4,6 +4,7 @@ FP32 is the reference: strict, no TF32. A reduced precision is compared with it 
 a service that is further off than ``TAILGATE_PRECISION_MAX_ERROR`` does not become ready.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -37,9 +38,10 @@ def choose_device(settings: Settings) -> torch.device:
         ConfigurationError: CUDA is asked for and there is none.
     """
     if settings.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigurationError(
-            "TAILGATE_DEVICE: cuda is asked for, but PyTorch finds no CUDA device; use cpu or auto"
-        )
+        reason = "PyTorch finds no CUDA device; use cpu or auto"
+        if torch.version.cuda is None:
+            reason = f"this PyTorch ({torch.__version__}) is built without CUDA; install one with it, or use cpu or auto"
+        raise ConfigurationError(f"TAILGATE_DEVICE: cuda is asked for, but {reason}")
     if settings.device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda")
@@ -68,9 +70,15 @@ def set_strict_fp32() -> None:
 
 
 def compare(reduced: GraphOutput, reference: GraphOutput) -> Parity:
-    """Return how far ``reduced`` is from ``reference``, which are results of the same inputs."""
-    difference = (reduced.outputs.cpu() - reference.outputs).abs().max()
-    largest = reference.outputs.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
+    """Return how far ``reduced`` is from ``reference``, which are results of the same inputs.
+
+    Where both are the same infinity, or both are NaN, they agree; where one of them alone is, the error is no number.
+    """
+    got, expected = reduced.outputs.cpu(), reference.outputs
+    same = (got == expected) | (got.isnan() & expected.isnan())
+    difference = (got - expected).abs().masked_fill(same, 0.0).max()
+    finite = expected.abs().masked_fill(~expected.isfinite(), 0.0)
+    largest = finite.max().clamp_min(torch.finfo(torch.float32).tiny)
     agreement = None
     if reference.classes.shape[1]:
         agreement = float((reduced.classes[:, 0].cpu() == reference.classes[:, 0]).float().mean())
@@ -83,7 +91,12 @@ def require(parity: Parity, limit: float, precision: Precision) -> None:
     Raises:
         ConfigurationError: the error is beyond the limit.
     """
-    if not parity.largest_error <= limit:
+    if not math.isfinite(parity.largest_error):
+        raise ConfigurationError(
+            f"TAILGATE_PRECISION: with {precision} the model returns NaN or infinity where fp32 does not; fp16 ends at "
+            "65,504, bf16 and fp32 at 3e38"
+        )
+    if parity.largest_error > limit:
         raise ConfigurationError(
             f"TAILGATE_PRECISION: {precision} differs from fp32 by {parity.largest_error:.3g} of the largest output, "
             f"and at most {limit:.3g} is allowed (TAILGATE_PRECISION_MAX_ERROR)"

@@ -6,7 +6,7 @@ for the life of the process. Nothing is compiled here: a compiled model is used 
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,10 @@ import torch
 
 from service import compiled, precision
 from service.batch_times import BatchTimes, fit, worthwhile_cap
+from service.buckets import bucket_sizes
+from service.cuda_graphs import Cuda, CudaGraphExecutor, GraphDevice
 from service.errors import ConfigurationError
-from service.executor import BufferedExecutor, eager
+from service.executor import BufferedExecutor, Executor, eager
 from service.graph import GraphOutput, ServedGraph
 from service.items import Item
 from service.models import TensorSpec
@@ -40,17 +42,32 @@ class Selected:
         max_batch_size: as set, or chosen.
     """
 
-    executor: BufferedExecutor
+    executor: Executor
     parity: Parity
     times: BatchTimes
     max_batch_size: int
 
 
 @dataclass(frozen=True, slots=True)
+class _Candidate:
+    """An executor that may run.
+
+    Attributes:
+        name: as ``TAILGATE_EXECUTOR`` has it.
+        build: makes it; may take long, and may fail.
+        remedy: what to do where it cannot be used.
+    """
+
+    name: str
+    build: Callable[[], Executor]
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _Trial:
     """What is known of a candidate: its answers against FP32's, and the seconds of each batch size."""
 
-    executor: BufferedExecutor
+    executor: Executor
     parity: Parity
     seconds: Mapping[int, float]
 
@@ -77,81 +94,128 @@ def select(
 
     Raises:
         ConfigurationError: the precision's answers are too far from FP32's, or the executor that is asked for cannot be
-            had. In ``auto`` a compiled model that cannot be used is left out with a warning.
+            had. In ``auto`` one that cannot be used is left out with a warning.
     """
     log = structlog.get_logger("tailgate.selection")
-    rows = len(examples)
-    # Before eager moves it: export wants the graph as it is.
-    library = _library(settings, graph, device, examples)
-    candidates = [BufferedExecutor("eager", eager(graph, device), device, item, rows)]
-    if library is not None:
-        candidates.append(BufferedExecutor("compiled", library, device, item, rows))
     trials = []
-    for candidate in candidates:
+    for candidate in _candidates(settings, graph, item, device, examples):
         try:
             trials.append(_try(candidate, settings, chosen, examples, expected))
-        except compiled.CompileError as error:
-            if settings.executor == "compiled":
+        except ConfigurationError as error:
+            if candidate.name in ("eager", settings.executor):
                 raise
-            log.warning("the compiled model is left out", reason=str(error))
+            log.warning("executor left out", executor=candidate.name, reason=str(error))
     best = min(trials, key=lambda trial: _speed(trial.seconds, trials[0].seconds))
-    if settings.executor == "compiled":
+    if settings.executor != "auto":
         best = trials[-1]
     for trial in trials:
         milliseconds = {size: round(value * 1e3, 2) for size, value in trial.seconds.items()}
         log.info("batch times", executor=trial.executor.name, taken=trial is best, milliseconds=milliseconds)
     times = fit(best.seconds)
+    best.executor.plan(best.seconds)
     cap = settings.max_batch_size or worthwhile_cap(times.measured_s, settings.latency_objective_s)
     return Selected(best.executor, best.parity, times, cap)
 
 
+def _candidates(
+    settings: Settings,
+    graph: ServedGraph,
+    item: TensorSpec,
+    device: torch.device,
+    examples: Sequence[Item],
+) -> list[_Candidate]:
+    """Return eager, and after it what may be faster and is not ruled out by the settings."""
+    rows = len(examples)
+    # Before eager moves it: export wants the graph as it is.
+    library = _library(settings, graph, device, examples)
+    recorder = _recorder(settings, device)
+    found = [_Candidate("eager", lambda: BufferedExecutor("eager", eager(graph, device), device, item, rows))]
+    if library is not None:
+        found.append(
+            _Candidate(
+                "compiled",
+                lambda: BufferedExecutor("compiled", library, device, item, rows),
+                f"remove it from {settings.cache_dir} and make it again with {COMPILE_COMMAND}, or use eager",
+            )
+        )
+    if recorder is not None:
+        found.append(
+            _Candidate(
+                "cuda-graph",
+                lambda: CudaGraphExecutor(eager(graph, device), recorder, item, rows),
+                "a model can be recorded when nothing in it waits for the device and no shape depends on values; use eager",
+            )
+        )
+    return found
+
+
 def _try(
-    candidate: BufferedExecutor,
+    candidate: _Candidate,
     settings: Settings,
     chosen: Precision,
     examples: Sequence[Item],
     expected: GraphOutput,
 ) -> _Trial:
-    """Hold a candidate's answers against FP32's, and time it.
+    """Build a candidate, hold its answers against FP32's, and time it.
 
     Raises:
-        CompileError: the compiled model fails, or its answers are too far off.
-        ConfigurationError: eager's are, so the precision itself is wrong for this model.
+        ConfigurationError: it fails, or its answers are too far off; of eager: the precision is wrong for this model, or the
+            device is too small for it.
     """
     try:
-        parity = precision.compare(candidate.run(examples[: len(expected.outputs)]), expected)
+        executor = candidate.build()
+        parity = precision.compare(executor.run(examples[: len(expected.outputs)]), expected)
         precision.require(parity, settings.precision_max_error, chosen)
-        return _Trial(candidate, parity, warm_up(candidate, examples, settings.max_batch_size))
+        return _Trial(executor, parity, warm_up(executor, examples, settings.max_batch_size))
     except Exception as error:
         if candidate.name == "eager":
+            if isinstance(error, torch.OutOfMemoryError):
+                raise ConfigurationError(
+                    f"TAILGATE_MAX_BATCH_SIZE: the device's memory is too small for the model or a batch of it "
+                    f"({_first_line(error)}); set a smaller one, or a reduced TAILGATE_PRECISION"
+                ) from None
             raise
-        raise compiled.CompileError(
-            f"TAILGATE_EXECUTOR: the compiled model cannot be used: {error}; remove it from {settings.cache_dir} and make "
-            f"it again with {COMPILE_COMMAND}, or use eager"
+        raise ConfigurationError(
+            f"TAILGATE_EXECUTOR: {candidate.name} cannot be used: {_first_line(error)}; {candidate.remedy}"
         ) from error
 
 
-def warm_up(executor: BufferedExecutor, examples: Sequence[Item], cap: int | None) -> dict[int, float]:
-    """Run every bucket a few times; return the median seconds of each.
+def _first_line(error: Exception) -> str:
+    """Return what an error says, without the pages of advice that CUDA's bring along."""
+    return next(iter(str(error).splitlines()), repr(error))
+
+
+def warm_up(executor: Executor, examples: Sequence[Item], cap: int | None) -> dict[int, float]:
+    """Run every bucket a few times; return the median seconds of each, as far as the device's memory holds them.
 
     Args:
         executor: what runs.
         examples: inputs of the largest batch.
         cap: the largest batch that will be asked for; None where that is to be chosen from what is measured.
+
+    Raises:
+        OutOfMemoryError: a batch that will be asked for does not fit.
     """
-    largest = cap or LARGEST_CHOSEN_BATCH
-    sizes = sorted({2**power for power in range(largest.bit_length())} | {largest})
     seconds: dict[int, float] = {}
-    for size in (size for size in sizes if size <= largest):
-        elapsed = []
-        for _ in range(RUNS):
-            start_s = time.perf_counter()
-            executor.run(examples[:size])
-            elapsed.append(time.perf_counter() - start_s)
-        seconds[size] = float(np.median(elapsed))
+    for size in bucket_sizes(cap or LARGEST_CHOSEN_BATCH):
+        try:
+            seconds[size] = _median_s(executor, examples[:size])
+        except torch.OutOfMemoryError:
+            if cap is not None or not seconds:
+                raise
+            break
         if cap is None and seconds[size] > LONGEST_BATCH_S:
             break
     return seconds
+
+
+def _median_s(executor: Executor, batch: Sequence[Item]) -> float:
+    elapsed = []
+    for _ in range(RUNS):
+        start_s = time.perf_counter()
+        executor.run(batch)
+        elapsed.append(time.perf_counter() - start_s)
+    return float(np.median(elapsed))
 
 
 def _speed(seconds: Mapping[int, float], reference: Mapping[int, float]) -> float:
@@ -168,7 +232,7 @@ def _library(
     asked = settings.executor == "compiled"
     if asked:
         require_cpu(device)
-    if settings.executor == "eager" or device.type != "cpu":
+    if settings.executor in ("eager", "cuda-graph") or device.type != "cpu":
         return None
     if not asked and not any(settings.cache_dir.glob("*.so")):
         log.info(
@@ -190,6 +254,18 @@ def _library(
         return None
 
 
+def _recorder(settings: Settings, device: torch.device) -> GraphDevice | None:
+    """Return what records CUDA graphs, None where none are wanted or none can be had."""
+    if settings.executor == "cuda-graph" and device.type != "cuda":
+        raise ConfigurationError(
+            f"TAILGATE_EXECUTOR: cuda-graph is asked for, but the model runs on the {device.type}; use auto or eager, or "
+            "TAILGATE_DEVICE=cuda where there is a CUDA device"
+        )
+    if settings.executor not in ("auto", "cuda-graph") or device.type != "cuda":
+        return None
+    return Cuda(device)
+
+
 def require_cpu(device: torch.device) -> None:
     """Refuse to compile for another device than the CPU.
 
@@ -198,7 +274,7 @@ def require_cpu(device: torch.device) -> None:
     """
     if device.type != "cpu":
         raise ConfigurationError(
-            "TAILGATE_EXECUTOR: compiled models run on the CPU only, so far; use auto, eager or TAILGATE_DEVICE=cpu"
+            "TAILGATE_EXECUTOR: compiled models run on the CPU only; use auto, cuda-graph or eager, or TAILGATE_DEVICE=cpu"
         )
 
 

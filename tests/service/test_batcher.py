@@ -189,3 +189,25 @@ def test_a_full_queue_refuses_while_the_executor_is_busy():
         assert compute.next_batch() == ["b", "c"]
         compute.end()
         delivered()
+
+
+def test_a_bell_that_rings_just_after_the_time_is_over_wakes_nobody_a_second_time():
+    batcher = Batcher(BatchPolicy(4, 8, max_wait_s=1.0), list, list, clock=lambda: 0.0)
+    batcher._asleep = True
+
+    class Bell:
+        rung = 0
+
+        def release(self):
+            self.rung += 1
+
+        def acquire(self, timeout=-1):
+            if timeout == -1:
+                self.rung -= 1
+                return True
+            batcher._ring()  # between the end of the wait and the lock
+            return False
+
+    batcher._bell = Bell()
+    batcher._sleep(until_s=0.5)
+    assert (batcher._bell.rung, batcher._asleep) == (0, False)

@@ -39,42 +39,41 @@ class Turns:
 class World:
     """A batcher, a clock that stands still, and an event loop whose deferred calls the test runs."""
 
-    def __init__(self, policy):
+    def __init__(self, policy, **options):
         self.policy, self.now_s, self.closed = policy, 0.0, False
         self.accepted, self.withdrawn = [], []
         self.turns = Turns()
         self.notified, self.until_s, self.waits = False, None, False
         self.computing, self.deferred, self.batches, self.delivered = None, [], [], []
         self.batcher = Batcher(
-            policy, self._compute, self.delivered.extend, lambda: self.now_s, self.deferred.append
+            policy, self._compute, self.delivered.extend, lambda: self.now_s, self.deferred.append, **options
         )
-        self.batcher._changed = self
+        self.batcher._bell = self
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
         self.turns.give()
 
     def _run(self):
         self.turns.take()
-        self.batcher._loop()
+        self.batcher._thread._target()
         self.turns.give_back()
 
-    # What the batcher takes for a condition; the turn is its lock.
+    # What the batcher takes for its bell.
 
-    def __enter__(self):
-        return self
+    def release(self):
+        assert not self.notified, "rung twice for one sleep"
+        self.notified = True
 
-    def __exit__(self, *_):
-        pass
-
-    def notify(self):
-        self.notified = self.notified or self.waits
-
-    def wait(self, timeout_s):
-        self.until_s = None if timeout_s is None else self.now_s + timeout_s
-        self.notified, self.waits = False, True
-        self.turns.give_back()
-        self.turns.take()
-        self.waits = False
+    def acquire(self, timeout=-1):
+        """Sleep until it has rung, which is not undone, or until a time; a bell that has rung does not sleep."""
+        if not self.notified:
+            self.until_s = None if timeout == -1 else self.now_s + timeout
+            self.waits = True
+            self.turns.give_back()
+            self.turns.take()
+            self.waits = False
+        rung, self.notified = self.notified, False
+        return rung
 
     def _compute(self, items):
         self.computing = list(items)
@@ -109,6 +108,13 @@ class World:
         except Unavailable:
             assert self.closed
 
+    def expire(self):
+        """Let the event loop look for late requests, and answer them."""
+        expired, next_deadline_s = self.batcher.expire()
+        assert next_deadline_s > self.now_s
+        assert all(ticket.deadline_s <= self.now_s for ticket in expired)
+        self.delivered += expired
+
     def withdraw(self, number):
         """Take back one of the requests so far, if it still waits."""
         if self.accepted and self.batcher.withdraw(ticket := self.accepted[number % len(self.accepted)]):
@@ -134,6 +140,7 @@ class World:
 EVENTS = {
     "submit": lambda world, _: world.submit(),
     "late": lambda world, number: world.submit(world.now_s + number),
+    "expire": lambda world, _: world.expire(),
     "withdraw": lambda world, number: world.withdraw(number),
     "turn": lambda world, _: world.loop_turn(),
     "finish": lambda world, _: world.finish(),
@@ -146,7 +153,7 @@ policies = st.builds(
 events = st.lists(
     st.tuples(
         st.sampled_from(
-            ["submit", "submit", "submit", "late", "withdraw", "turn", "finish", "pass", "close"]
+            ["submit", "submit", "submit", "late", "expire", "withdraw", "turn", "finish", "pass", "close"]
         ),
         st.integers(0, 5),
     ),
@@ -194,7 +201,7 @@ def test_requests_of_one_turn_of_the_loop_go_as_one_batch_and_wake_the_thread_on
     world.loop_turn()
     assert world.batches == [[0, 1, 2]]
     world.batcher.submit(Ticket(3, world.now_s))
-    assert len(world.deferred) == 1
+    assert world.deferred == []  # nobody sleeps
     world.finish()  # the executor that becomes free needs no bell
     assert world.batches[1:] == [[3]]
     world.finish()

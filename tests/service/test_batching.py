@@ -38,6 +38,23 @@ def test_who_goes_now(policy, waiting, oldest_s, now_s, closed, decision):
     assert next_batch(policy, waiting, oldest_s, now_s, closed=closed) == decision
 
 
+@pytest.mark.parametrize(
+    ("policy", "waiting", "closed", "decision"),
+    [
+        (AT_ONCE, 0, False, Wait()),
+        (AT_ONCE, 3, False, Wait()),  # others may still join: it is not bound before the executor is free
+        (AT_ONCE, 4, False, Take(4)),  # full: nothing to gain by waiting
+        (AT_ONCE, 7, False, Take(4)),
+        (AT_ONCE, 3, True, Take(3)),  # nobody else will come
+        (WINDOW, 3, False, Wait()),  # its window is over, and the executor is busy still
+        (WINDOW, 4, False, Take(4)),
+    ],
+)
+def test_who_is_put_together_behind_a_batch_that_runs(policy, waiting, closed, decision):
+    oldest_s = 1.0 if waiting else None
+    assert next_batch(policy, waiting, oldest_s, 5.0, closed=closed, busy=True) == decision
+
+
 def test_the_queue_refuses_one_more_than_its_capacity_and_says_what_to_do():
     queue = BatchQueue(BatchPolicy(max_batch_size=1, queue_capacity=2))
     queue.put(Ticket("a", 0.0))

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from service.batching import Ticket
 from service.call import Answer, Call, Head
-from service.errors import BadInput, Expired, ModelFailure, Outcome, QueueFull, Unavailable
+from service.errors import BadInput, Expired, ModelFailure, Outcome, QueueFull, Unavailable, UnknownCoding
 from service.items import Result
 from service.lifecycle import Service
 from service.metrics import Metrics
@@ -223,6 +223,7 @@ def test_an_answer_that_cannot_be_given_does_not_keep_the_others_of_its_batch_wa
             [(b"content-type", b"a/b"), (b"content-length", b"12"), (b"x-request-timeout-ms", b"250")],
             Head("a/b", 12, 0.25),
         ),
+        ([(b"transfer-encoding", b"Chunked")], Head("", None, None)),
         ([(b"content-encoding", b"Identity"), (b"accept", b"*/*")], Head("", None, None)),
     ],
 )
@@ -234,6 +235,15 @@ def test_the_headers_that_matter_are_read(headers, expected):
 def test_a_length_is_digits(value):
     with pytest.raises(BadInput, match="Content-Length: expected a number"):
         Head.read([(b"content-length", value)])
+
+
+@pytest.mark.parametrize("values", [[b"gzip, chunked"], [b"gzip", b"Chunked"], [b"identity,chunked"]])
+def test_a_coding_beneath_the_chunks_is_not_implemented(values):
+    with pytest.raises(
+        UnknownCoding, match=r"Transfer-Encoding: .* is not decoded, only 'chunked' is"
+    ) as raised:
+        Head.read([(b"transfer-encoding", value) for value in values])
+    assert raised.value.status == 501
 
 
 @pytest.mark.parametrize(("seconds", "more"), [(None, []), (7, [(b"retry-after", b"7")])])

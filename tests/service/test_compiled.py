@@ -1,6 +1,7 @@
 """Models compiled ahead of time: what the cache's key holds, and one that is really compiled, loaded and run."""
 
 import ctypes
+import errno
 import inspect
 import json
 import os
@@ -30,6 +31,7 @@ from service.settings import load_settings
 HERE = Path(__file__).parent
 CPU = torch.device("cpu")
 MODELS = ("perceptron", "colours")
+WITHOUT_WEIGHTS = types.SimpleNamespace(state_dict={})
 needs_compiler = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="PyTorch compiles with g++, and there is none"
 )
@@ -184,19 +186,66 @@ def test_a_compilation_that_does_not_end_leaves_nothing(monkeypatch, tmp_path, e
 
     monkeypatch.setattr("torch._inductor.aoti_compile_and_package", half)
     with pytest.raises(raised):
-        compiled.compile_program(None, tmp_path / "cache" / "model.so")
+        compiled.compile_program(WITHOUT_WEIGHTS, tmp_path / "cache" / "model.so")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_library_is_put_in_its_place_whole_and_replaces_an_older_one(monkeypatch, tmp_path):
-    def whole(program, *, package_path, inductor_configs):
-        with zipfile.ZipFile(package_path, "w") as archive:
-            archive.writestr("model/data/model.so", b"new")
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [
+        (
+            "service.compiled.tempfile.TemporaryFile",
+            "cannot be written: .*No space left.* name another folder",
+        ),
+        ("service.compiled.os.fsync", "cannot be compiled: OSError: .*No space left"),
+    ],
+    ids=["before compiling", "at the very end"],
+)
+def test_a_full_disk_is_told_and_leaves_nothing_that_could_be_taken_for_a_library(
+    monkeypatch, tmp_path, where, reason
+):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("torch._inductor.aoti_compile_and_package", whole)
+    monkeypatch.setattr("torch._inductor.aoti_compile_and_package", packaged)
+    monkeypatch.setattr(where, full)
+    with pytest.raises(compiled.CompileError, match=reason):
+        compiled.compile_program(WITHOUT_WEIGHTS, tmp_path / "model.so")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("full", "variable"), [("scratch", "TMPDIR"), ("cache", "TAILGATE_CACHE_DIR")])
+def test_too_little_room_is_told_before_anything_is_compiled(monkeypatch, tmp_path, full, variable):
+    scratch, cache = tmp_path / "scratch", tmp_path / "cache"
+    scratch.mkdir()
+    monkeypatch.setattr("torch._inductor.aoti_compile_and_package", pytest.fail)
+    monkeypatch.setattr("service.compiled.tempfile.gettempdir", lambda: str(scratch))
+    monkeypatch.setattr(
+        "service.compiled.shutil.disk_usage",
+        lambda folder: types.SimpleNamespace(free=2**20 if folder.name == full else 2**40),
+    )
+    with pytest.raises(compiled.CompileError, match=f"{variable}: .* has 1 MiB left, and .* takes about 16;"):
+        compiled.compile_program(WITHOUT_WEIGHTS, cache / "model.so")
+
+
+def test_a_cache_folder_that_cannot_be_is_refused_before_anything_is_compiled(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("torch._inductor.aoti_compile_and_package", pytest.fail)
+    with pytest.raises(compiled.CompileError, match=r"TAILGATE_CACHE_DIR: .*file/cache cannot be written"):
+        compiled.compile_program(WITHOUT_WEIGHTS, tmp_path / "file" / "cache" / "model.so")
+
+
+def packaged(program, *, package_path, inductor_configs):
+    """Write what PyTorch would."""
+    with zipfile.ZipFile(package_path, "w") as archive:
+        archive.writestr("model/data/model.so", b"new")
+
+
+def test_a_library_is_put_in_its_place_whole_and_replaces_an_older_one(monkeypatch, tmp_path):
+    monkeypatch.setattr("torch._inductor.aoti_compile_and_package", packaged)
     target = tmp_path / "model.so"
     target.write_bytes(b"old")
-    compiled.compile_program(None, target)
+    compiled.compile_program(WITHOUT_WEIGHTS, target)
     assert target.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [target]
 

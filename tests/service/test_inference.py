@@ -1,16 +1,18 @@
 """A batch that fails: who gets which answer, and how many runs that takes."""
 
 import math
+import weakref
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from service.errors import ModelFailure
 from service.graph import GraphOutput
-from service.inference import Inference
+from service.inference import Inference, non_finite_rows
 
 POISON = -1.0
 
@@ -56,6 +58,7 @@ def test_only_the_items_that_make_the_model_fail_get_the_error(numbers):
     assert answers(Inference(Squares()).run(items(numbers))) == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([POISON, 1.0, 2.0, 3.0]), min_size=1, max_size=40))
 def test_the_number_of_runs_is_bounded_by_the_number_of_bad_items(numbers):
     executor = Squares()
@@ -84,3 +87,165 @@ def test_a_model_with_fewer_rows_than_items_answers_nobody_with_anothers_result(
 def test_a_result_holds_the_labels_beside_the_outputs():
     (result,) = Inference(Squares()).run(items([2]))
     assert (result.outputs.tolist(), result.probabilities, result.classes) == ([4.0], [1.0], [0])
+
+
+# Memory that is too small.
+
+
+class Small(Squares):
+    """The same on a device whose memory holds a few items."""
+
+    def __init__(self, room):
+        super().__init__()
+        self.room = room
+
+    def run(self, items):
+        if len(items) > self.room:
+            self.runs.append(-len(items))
+            raise torch.cuda.OutOfMemoryError("tried to allocate more than there is")
+        return super().run(items)
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def inference_of(executor, **options):
+    freed, clock = [], Clock()
+    return Inference(executor, free_memory=lambda: freed.append(1), clock=clock, **options), freed, clock
+
+
+@pytest.mark.parametrize(
+    ("room", "runs"),
+    [
+        (8, [8]),
+        (4, [-8, 4, 4]),
+        (3, [-8, -4, 2, 2, 2, 2]),
+        (1, [-8, -4, -2, 1, 1, 1, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_run_in_halves_and_fails_once_a_size(room, runs):
+    executor = Small(room)
+    inference, freed, _ = inference_of(executor)
+    assert answers(inference.run(items(range(8)))) == [number**2 for number in range(8)]
+    assert executor.runs == runs
+    assert inference.out_of_memory == len(freed) == len([run for run in runs if run < 0])
+
+
+def test_batches_stay_halved_for_a_minute_and_then_double_until_they_fit_as_they_come():
+    executor = Small(4)
+    inference, _, clock = inference_of(executor)
+    inference.run(items(range(16)))
+    executor.runs.clear()
+    executor.room = 16  # whoever had the memory has gone
+    for now_s, runs in ((59.9, [4, 4, 4, 4]), (60.0, [8, 8]), (120.0, [16]), (1e6, [16])):
+        clock.now_s = now_s
+        inference.run(items(range(16)))
+        assert executor.runs == runs
+        executor.runs.clear()
+
+
+def test_a_larger_batch_that_is_tried_again_too_early_costs_one_run_and_halves_it_for_another_minute():
+    executor = Small(4)
+    inference, _, clock = inference_of(executor)
+    inference.run(items(range(8)))
+    clock.now_s = 60.0
+    executor.runs.clear()
+    assert len(inference.run(items(range(8)))) == 8
+    assert executor.runs == [-8, 4, 4]
+    clock.now_s = 119.0
+    executor.runs.clear()
+    inference.run(items(range(8)))
+    assert executor.runs == [4, 4]
+
+
+def test_an_item_that_does_not_fit_even_alone_is_told_so_after_one_run_and_the_next_batch_is_served():
+    executor = Small(0)
+    inference, _, _ = inference_of(executor)
+    (failed,) = inference.run(items([3]))
+    assert str(failed) == "this input does not fit into the device's memory"
+    assert executor.runs == [-1]
+    executor.room = 2
+    assert answers(inference.run(items([3, 4]))) == [9, 16]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from([POISON, 1.0, 2.0]), min_size=1, max_size=20),
+    st.lists(st.integers(1, 20), min_size=1, max_size=3),
+)
+def test_whatever_fits_and_whatever_fails_each_item_gets_its_own_answer(numbers, rooms):
+    executor = Small(0)
+    inference, _, clock = inference_of(executor)
+    for room in rooms:
+        executor.room = room
+        clock.now_s += 45
+        expected = [ModelFailure if number == POISON else number**2 for number in numbers]
+        assert answers(inference.run(items(numbers))) == expected
+
+
+def test_what_the_failed_batch_held_is_given_up_before_memory_is_freed():
+    """An exception keeps its frames and their tensors alive for as long as it is handled."""
+
+    class Holding(Small):
+        def run(self, items):
+            ballast = Ballast()
+            held.append(weakref.ref(ballast))
+            return super().run(items)
+
+    held, alive = [], []
+    inference = Inference(Holding(1), free_memory=lambda: alive.append([ref() is not None for ref in held]))
+    inference.run(items([1, 2]))
+    assert alive == [[False]]
+
+
+class Ballast:
+    """Something that can be watched."""
+
+
+# Outputs that are no numbers.
+
+BAD = [math.nan, math.inf, -math.inf]
+
+
+class Roots(Squares):
+    """Answers with what it was given, as it is."""
+
+    def run(self, items):
+        self.runs.append(len(items))
+        batch = torch.tensor(np.stack(items))
+        return GraphOutput(batch, torch.zeros(len(items), 0), torch.zeros(len(items), 0).long())
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_an_output_that_is_no_number_fails_its_own_item_only_and_runs_nothing_again(value):
+    executor = Roots()
+    inference = Inference(executor)
+    with capture_logs() as log:
+        first = inference.run(items([1, value, 3, value]))
+        assert answers(inference.run(items([value, 5]))) == [ModelFailure, 5]
+    assert answers(first) == [1, ModelFailure, 3, ModelFailure]
+    assert "holds NaN or infinity" in str(first[1])
+    assert first[1].status == 500
+    assert executor.runs == [4, 2]
+    assert inference.non_finite_outputs == 3
+    assert len(log) == 1  # a model gone wrong would fill the disk
+
+
+@pytest.mark.parametrize(("setting", "counted"), [("count", 1), ("ignore", 0)])
+def test_a_setting_lets_such_outputs_through(setting, counted):
+    inference = Inference(Roots(), setting)
+    first, second = inference.run(items([1, math.inf]))
+    assert (first.outputs[0], second.outputs[0]) == (1, math.inf)
+    assert inference.non_finite_outputs == counted
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.sampled_from([1.0, 3e38, -3e38, *BAD]), min_size=3, max_size=3), max_size=6))
+def test_the_rows_that_are_found_are_those_with_a_value_that_is_no_number(values):
+    outputs = np.array(values, np.float32).reshape(len(values), 3)
+    expected = [row for row, each in enumerate(values) if not all(map(math.isfinite, each))]
+    assert non_finite_rows(outputs) == expected

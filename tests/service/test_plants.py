@@ -1,22 +1,143 @@
-"""A planted slowdown answers as the model does, and only takes longer."""
+"""A planted regression answers as the model does, and only costs more."""
 
+import threading
+import time
+
+import planted
+import pytest
 import torch
-from planted import Again, three_times
+from extra_work import Again, Leaking, StallEvery, burn, repeat_layers
+from torch import fx, nn
 
+from service.models.folding import fold_batch_norm
+from service.models.load import load_model
 from service.settings import load_settings
+
+SIDE = 64
+NAMES = ("unchanged", "work_2", "work_5", "work_10", "stall", "leak", "slow_start")
+
+
+def settings(model):
+    return load_settings({"TAILGATE_MODEL": model, "TAILGATE_INPUT_SIZE": str(SIDE)})
+
+
+@pytest.fixture(scope="module")
+def mobilenet():
+    """Return MobileNetV3-small as the service folds it."""
+    module = load_model(settings(planted.MOBILENET)).module
+    return fold_batch_norm(module, torch.zeros(2, 3, SIDE, SIDE))
+
+
+def calls(module, batch):
+    """Count how often each layer runs for a batch."""
+    counts = {}
+
+    class Counting(fx.Interpreter):
+        def call_module(self, target, args, kwargs):
+            counts[target] = counts.get(target, 0) + 1
+            return super().call_module(target, args, kwargs)
+
+    Counting(module).run(batch)
+    return counts
+
+
+def in_another_thread(module, batches):
+    def run():
+        with torch.inference_mode():
+            for batch in batches:
+                module(batch)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plant_gives_the_same_answers_to_the_last_bit(mobilenet, name, monkeypatch):
+    monkeypatch.setattr(planted, "burn", lambda _: None)
+    made = load_model(settings(f"planted:{name}"))
+    assert made.image.size == SIDE
+    with torch.inference_mode():
+        for rows in (1, 3):
+            batch = torch.rand(rows, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(rows))
+            assert torch.equal(made.module(batch), mobilenet(batch))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plant_is_folded_as_the_service_folds_the_model_without_it(name, monkeypatch):
+    monkeypatch.setattr(planted, "burn", lambda _: None)
+    modules = load_model(settings(f"planted:{name}")).module.modules()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in modules)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [("work_2", planted.LAYERS_2), ("work_5", planted.LAYERS_5), ("work_10", planted.LAYERS_10)],
+)
+def test_the_layers_that_are_named_run_twice_and_the_others_once(mobilenet, name, layers):
+    batch = torch.zeros(1, 3, SIDE, SIDE)
+    before, after = calls(mobilenet, batch), calls(load_model(settings(f"planted:{name}")).module, batch)
+    assert after == {layer: count + (layer in layers) for layer, count in before.items()}
 
 
 def test_three_times_the_work_gives_the_same_answers():
-    planted = three_times(load_settings({}))
-    assert isinstance(planted.module, Again)
+    made = planted.three_times(load_settings({}))
+    assert isinstance(made.module, Again)
     batch = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        assert torch.equal(planted.module(batch), planted.module.module(batch))
+        assert torch.equal(made.module(batch), made.module.module(batch))
 
 
 def test_the_work_is_done_as_often_as_it_says():
-    calls = []
+    seen = []
     again = Again(torch.nn.Identity(), 3)
-    again.module.register_forward_hook(lambda *_: calls.append(1))
+    again.module.register_forward_hook(lambda *_: seen.append(1))
     again(torch.zeros(1))
-    assert len(calls) == 3
+    assert len(seen) == 3
+
+
+def test_a_layer_that_is_not_called_is_refused():
+    module = fx.symbolic_trace(nn.Sequential(nn.Identity()))
+    with pytest.raises(ValueError, match=r"calls no layer missing\.0"):
+        repeat_layers(module, ["0", "missing.0"])
+
+
+def test_one_input_in_fifty_stalls_whatever_the_batches(monkeypatch):
+    stalls = []
+    monkeypatch.setattr("extra_work.burn", stalls.append)
+    for sizes in ([1] * 149, [7] * 21 + [2], [149], [49, 1, 49, 1, 49]):
+        stalls.clear()
+        module = StallEvery(nn.Identity(), 50, 0.05)
+        in_another_thread(module, [torch.zeros(size, 1) for size in sizes])
+        # A batch of 149 holds two of them, and works longer once: no batch stalls twice.
+        assert stalls == [0.05] * (1 if sizes == [149] else 2)
+
+
+def test_warm_up_neither_stalls_nor_counts(monkeypatch):
+    stalls = []
+    monkeypatch.setattr("extra_work.burn", stalls.append)
+    module = StallEvery(nn.Identity(), 50, 0.05)
+    module(torch.zeros(500, 1))
+    in_another_thread(module, [torch.zeros(49, 1)])
+    assert stalls == []
+
+
+def test_a_leak_grows_with_every_input():
+    module = Leaking(nn.Identity(), 1000)
+    for rows in (1, 4):
+        module(torch.zeros(rows, 1))
+    assert [len(kept) for kept in module.kept] == [1000, 4000]
+
+
+def test_a_slow_start_uses_a_share_of_what_the_process_used_before(monkeypatch):
+    burnt = []
+    monkeypatch.setattr(planted, "burn", burnt.append)
+    monkeypatch.setattr(time, "process_time", lambda: 10.0)
+    planted.slow_start(settings("planted:slow_start"))
+    assert burnt == [10.0 * planted.SLOWER_START]
+
+
+def test_burning_uses_the_processor_time_it_is_told():
+    before_s = time.thread_time()
+    burn(0.01)
+    assert time.thread_time() - before_s >= 0.01

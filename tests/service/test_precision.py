@@ -48,7 +48,7 @@ def test_which_device_is_taken(monkeypatch, wanted, available, chosen):
 
 def test_cuda_without_a_cuda_device_is_refused(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(ConfigurationError, match="cuda is asked for, but PyTorch finds no CUDA device"):
+    with pytest.raises(ConfigurationError, match="TAILGATE_DEVICE: cuda is asked for, but "):
         build_engine(load_settings({}, device="cuda"))
 
 
@@ -68,11 +68,35 @@ def test_agreement_counts_the_most_likely_classes():
     assert compare(outputs([1.0, 0.0], [0.0, 1.0], classes=[[0, 1], [0, 1]]), reference).top1_agreement == 0.5
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, 3.0])
-def test_an_error_beyond_the_limit_is_refused_and_so_is_one_that_is_no_number(value):
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (math.nan, "with bf16 the model returns NaN or infinity where fp32 does not"),
+        (math.inf, "with bf16 the model returns NaN or infinity where fp32 does not"),
+        (3.0, r"bf16 differs from fp32 by 2 .*TAILGATE_PRECISION_MAX_ERROR"),
+    ],
+)
+def test_an_error_beyond_the_limit_is_refused_and_so_is_one_that_is_no_number(value, reason):
     parity = compare(outputs([1.0, value]), outputs([1.0, 1.0]))
-    with pytest.raises(ConfigurationError, match=r"bf16 differs from fp32 by .*TAILGATE_PRECISION_MAX_ERROR"):
+    with pytest.raises(ConfigurationError, match=reason):
         require(parity, 1.0, "bf16")
+
+
+def test_infinities_and_nan_that_fp32_returns_as_well_are_no_difference():
+    masked = outputs([-math.inf, math.nan, 2.0])
+    assert compare(masked, masked).largest_error == 0
+    assert compare(outputs([-math.inf, math.nan, 2.2]), masked).largest_error == pytest.approx(0.1)
+    assert math.isinf(compare(outputs([math.inf, math.nan, 2.0]), masked).largest_error)
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"), [(None, "is built without CUDA; install one"), ("13.0", "finds no CUDA device")]
+)
+def test_the_reason_for_no_cuda_names_the_build_where_that_is_it(monkeypatch, build, reason):
+    monkeypatch.setattr("torch.version.cuda", build)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigurationError, match=f"TAILGATE_DEVICE: cuda is asked for, but .*{reason}"):
+        choose_device(load_settings({}, device="cuda"))
 
 
 def test_an_error_of_exactly_the_limit_is_allowed():

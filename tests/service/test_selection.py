@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from torch import nn
 
 from service import compiled, selection
+from service.cuda_graphs import Recording
 from service.errors import ConfigurationError
 from service.executor import BufferedExecutor
 from service.graph import GraphOutput, ServedGraph
@@ -121,7 +122,10 @@ def test_faster_means_over_all_sizes_and_not_at_the_largest_alone(clock, monkeyp
             lambda clock: library(clock, lambda _: 1e-6, factor=3.0),
             "differs from fp32 by 0.5 of the largest output",
         ),
-        (lambda clock: library(clock, lambda _: 1e-6, factor=np.nan), "differs from fp32 by nan"),
+        (
+            lambda clock: library(clock, lambda _: 1e-6, factor=np.nan),
+            "returns NaN or infinity where fp32 does not",
+        ),
         (lambda clock: broken_at(8, clock), "the compiled model failed: at this size"),
         (lambda clock: broken_at(32, clock), "the compiled model failed: at this size"),
         (lambda clock: lambda batch: GraphOutput(batch[:, :3], batch, batch), "must match"),
@@ -136,11 +140,9 @@ def test_a_compiled_model_that_cannot_be_used_is_left_out_and_refused_where_it_i
     assert found.executor.name == "eager"
     assert found.parity.largest_error == 0
     (warning,) = [entry for entry in log if entry["log_level"] == "warning"]
-    assert warning["event"] == "the compiled model is left out"
+    assert (warning["event"], warning["executor"]) == ("executor left out", "compiled")
     assert reason in warning["reason"]
-    with pytest.raises(
-        ConfigurationError, match="TAILGATE_EXECUTOR: the compiled model cannot be used"
-    ) as refusal:
+    with pytest.raises(ConfigurationError, match="TAILGATE_EXECUTOR: compiled cannot be used") as refusal:
         selected(clock, lambda _: 1.0, call, monkeypatch=monkeypatch, max_batch_size=32, executor="compiled")
     assert reason in str(refusal.value)
     assert "tailgate compile" in str(refusal.value)
@@ -150,6 +152,122 @@ def test_a_model_whose_own_answers_are_wrong_is_refused_whatever_is_compiled(clo
     monkeypatch.setattr(selection.precision, "compare", lambda *_: selection.Parity(0.5, None, 8))
     with pytest.raises(ConfigurationError, match="TAILGATE_PRECISION: fp32 differs"):
         selected(clock, lambda _: 1e-3, library(clock, lambda _: 1e-6), monkeypatch=monkeypatch)
+
+
+# CUDA graphs, on a device that is the processor's memory.
+
+
+class Recorder:
+    """Records by calling again; a replay costs what the test says."""
+
+    def __init__(self, clock, cost_s, error=None):
+        self.clock, self.cost_s, self.error = clock, cost_s, error
+
+    def host_buffer(self, shape, dtype):
+        return torch.zeros(tuple(shape), dtype=dtype)
+
+    device_buffer = host_buffer
+
+    def record(self, run):
+        if self.error is not None:
+            raise self.error
+        outputs = run()
+
+        def replay():
+            before_s = self.clock.now_s
+            for kept, new in zip(outputs, run(), strict=True):
+                kept.copy_(new)
+            self.clock.now_s = before_s + self.cost_s(len(outputs.outputs))
+
+        return Recording(replay, outputs)
+
+    def upload(self, target, source, *, beside):
+        target.copy_(source)
+
+    def mark(self):
+        return lambda: None
+
+
+def selected_with(recorder, clock, monkeypatch, eager_s=lambda _: 1e-3, **settings):
+    monkeypatch.setattr(selection, "_recorder", lambda *_: recorder)
+    return selected(clock, eager_s, None, monkeypatch=monkeypatch, **settings)
+
+
+@pytest.mark.parametrize(
+    ("graph_ms", "asked", "taken"),
+    [(0.5, "auto", "cuda-graph"), (2.0, "auto", "eager"), (2.0, "cuda-graph", "cuda-graph")],
+)
+def test_recorded_graphs_are_measured_like_the_others(clock, monkeypatch, graph_ms, asked, taken):
+    recorder = Recorder(clock, lambda size: graph_ms / 1e3)
+    found, log, _ = selected_with(recorder, clock, monkeypatch, executor=asked)
+    assert found.executor.name == taken
+    said = {entry["executor"]: entry["taken"] for entry in log if entry["event"] == "batch times"}
+    assert said == {name: name == taken for name in ("eager", "cuda-graph")}
+
+
+@pytest.mark.parametrize(("fixed_ms", "cost_ms"), [(0.0, 12.0), (100.0, 116.0)], ids=["split", "padded"])
+def test_the_measured_times_decide_how_recorded_graphs_are_put_together(
+    clock, monkeypatch, fixed_ms, cost_ms
+):
+    recorder = Recorder(clock, lambda size: (fixed_ms + size) / 1e3)
+    found, _, _ = selected_with(recorder, clock, monkeypatch, executor="cuda-graph")
+    before_s = clock.now_s
+    rows = found.executor.run(ITEMS[:12]).outputs
+    assert clock.now_s - before_s == pytest.approx(cost_ms / 1e3)
+    assert rows[:, 0].tolist() == [2.0 * number for number in range(12)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("operation not permitted when stream is capturing\nand pages of advice"),
+        torch.cuda.OutOfMemoryError("tried to allocate 2 GiB"),
+    ],
+)
+def test_a_model_that_cannot_be_recorded_runs_eagerly_and_that_is_said_once_or_refused_where_graphs_are_asked_for(
+    clock, monkeypatch, error
+):
+    recorder = Recorder(clock, lambda _: 1e-6, error)
+    found, log, _ = selected_with(recorder, clock, monkeypatch)
+    assert found.executor.name == "eager"
+    (warning,) = [entry for entry in log if entry["log_level"] == "warning"]
+    assert (warning["event"], warning["executor"]) == ("executor left out", "cuda-graph")
+    assert str(error).splitlines()[0] in warning["reason"]
+    assert "advice" not in warning["reason"]
+    with pytest.raises(ConfigurationError, match="TAILGATE_EXECUTOR: cuda-graph cannot be used"):
+        selected_with(recorder, clock, monkeypatch, executor="cuda-graph")
+
+
+def test_graphs_that_are_asked_for_without_cuda_are_refused_and_auto_does_without():
+    with pytest.raises(ConfigurationError, match="cuda-graph is asked for, but the model runs on the cpu"):
+        selection._recorder(load_settings({}, executor="cuda-graph"), CPU)
+    assert selection._recorder(load_settings({}), CPU) is None
+    assert selection._recorder(load_settings({}, executor="eager"), CUDA) is None
+
+
+# Where the device's memory is too small.
+
+
+def room_for(size):
+    """Return a model's cost: a millisecond, as long as the batch fits."""
+
+    def cost_s(count):
+        if count > size:
+            raise torch.cuda.OutOfMemoryError("tried to allocate 2 GiB")
+        return 1e-3
+
+    return cost_s
+
+
+def test_the_largest_batch_that_fits_bounds_the_chosen_cap(clock):
+    found, _, _ = selected(clock, room_for(20), executor="eager")
+    assert found.max_batch_size == 16
+
+
+@pytest.mark.parametrize(("room", "settings"), [(20, {"max_batch_size": 32}), (4, {})])
+def test_a_batch_that_is_asked_for_and_does_not_fit_stops_the_start_with_what_to_set(clock, room, settings):
+    with pytest.raises(ConfigurationError, match="TAILGATE_MAX_BATCH_SIZE: the device's memory is too small"):
+        selected(clock, room_for(room), executor="eager", **settings)
 
 
 # Where there is no library.

@@ -78,7 +78,7 @@ def test_every_name_is_of_prometheus_form_and_no_label_is_unbounded():
         assert re.fullmatch("[a-z_]+", name)
         if name.startswith("tailgate"):
             labels.setdefault(name, set()).update(key for key, _ in pairs)
-    assert set().union(*labels.values()) == {"outcome", "le"}
+    assert set().union(*labels.values()) == {"outcome", "le", "reason"}
 
 
 def test_a_request_of_unknown_duration_is_counted_and_not_observed():

@@ -71,7 +71,7 @@ def test_a_switch_takes_the_usual_words(text):
         ("HISTOGRAM_EDGES_MS", "10,-1", "'-1' is none"),
         ("HISTOGRAM_EDGES_MS", "inf", "'inf' is none"),
         ("LATENCY_OBJECTIVE_MS", "0", "greater than 0, got '0'"),
-        ("EXECUTOR", "fast", "'eager', 'compiled' or 'auto', got 'fast'"),
+        ("EXECUTOR", "fast", "'eager', 'compiled', 'cuda-graph' or 'auto', got 'fast'"),
         ("LOG_FORMAT", "xml", "'console' or 'json'"),
         ("WORKERS", "2", "one process owns the model and its batches"),
         ("WORKERS", "2", "run more replicas instead"),

@@ -4,6 +4,7 @@ import os
 import threading
 
 import numpy as np
+import torch
 from torch import nn
 
 from service.models import ImageInput, Model, TensorSpec
@@ -116,6 +117,30 @@ def convolution():
 def sized(settings):
     image = ImageInput(settings.input_size or 8)
     return Model("sized", MeanColour(), "none", image=image)
+
+
+class Cramped(nn.Module):
+    """Twice its input; out of memory for a batch of more than two with an input that starts with HOLD."""
+
+    def forward(self, batch):
+        if len(batch) > 2 and bool((batch[:, 0] == HOLD).any()):
+            raise torch.OutOfMemoryError("tried to allocate more than there is")
+        return batch * 2
+
+
+class Reciprocal(nn.Module):
+    """One over its input: infinite for zeros."""
+
+    def forward(self, batch):
+        return 1 / batch
+
+
+def reciprocal():
+    return Model("reciprocal", Reciprocal(), "none", input=FOUR_FLOATS)
+
+
+def cramped():
+    return Model("cramped", Cramped(), "none", input=FOUR_FLOATS)
 
 
 def not_a_model():

@@ -1,0 +1,103 @@
+"""What the plants are made of: layers that run twice, a stall now and then, memory that is kept, a slow start.
+
+Everything here burns processor time and never sleeps, since a sleep would not move the processor seconds of a request.
+Answers stay the same to the last bit: what is done on top is thrown away. An ahead-of-time compiler notices that and
+leaves it out, so plants are for the eager executor.
+"""
+
+import threading
+import time
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, fx, nn
+
+
+class Again(nn.Module):
+    """A module that does its work several times and answers once."""
+
+    def __init__(self, module: nn.Module, times: int) -> None:
+        super().__init__()
+        self.module = module
+        self.times = times
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return what the module returns."""
+        for _ in range(self.times - 1):
+            self.module(batch)
+        answer: Tensor = self.module(batch)
+        return answer
+
+
+class StallEvery(nn.Module):
+    """A module that works longer for one input in so many, and for those that share its batch.
+
+    Inputs are counted as they come, so which of them stall depends on nothing but their number. Counting begins
+    outside of the thread that built the model: warm-up happens in that one, and batch times that are measured there
+    stay what they are.
+
+    Args:
+        module: does the work.
+        inputs: one in so many stalls.
+        seconds: processor time of a stall.
+    """
+
+    def __init__(self, module: nn.Module, inputs: int, seconds: float) -> None:
+        super().__init__()
+        self.module = module
+        self.inputs = inputs
+        self.seconds = seconds
+        self.seen = 0
+        # The system's number, which is not given to a later thread as Python's own is.
+        self.built_in = threading.get_native_id()
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return what the module returns."""
+        if threading.get_native_id() != self.built_in:
+            before, self.seen = self.seen, self.seen + len(batch)
+            if self.seen // self.inputs > before // self.inputs:
+                burn(self.seconds)
+        answer: Tensor = self.module(batch)
+        return answer
+
+
+class Leaking(nn.Module):
+    """A module that keeps some memory for each input and never gives it back."""
+
+    def __init__(self, module: nn.Module, bytes_per_input: int) -> None:
+        super().__init__()
+        self.module = module
+        self.bytes_per_input = bytes_per_input
+        self.kept: list[bytearray] = []
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return what the module returns."""
+        # Not zeros: the system gives no memory for pages that nobody wrote to.
+        self.kept.append(bytearray(b"\1") * (self.bytes_per_input * len(batch)))
+        answer: Tensor = self.module(batch)
+        return answer
+
+
+def repeat_layers(module: fx.GraphModule, layers: Collection[str]) -> fx.GraphModule:
+    """Have each call of these layers done twice, on the same input, right after each other.
+
+    Raises:
+        ValueError: the module calls no layer of such a name.
+    """
+    missing = set(layers)
+    for node in [node for node in module.graph.nodes if node.op == "call_module" and node.target in missing]:
+        with module.graph.inserting_before(node):
+            module.graph.call_module(node.target, node.args)
+        missing.discard(node.target)
+    if missing:
+        raise ValueError(f"the model calls no layer {', '.join(sorted(missing))}")
+    module.recompile()
+    return module
+
+
+def burn(seconds: float) -> None:
+    """Multiply small matrices until this thread has used so much processor time."""
+    square = torch.full((64, 64), 1 / 64)
+    until_s = time.thread_time() + seconds
+    while time.thread_time() < until_s:
+        square @ square

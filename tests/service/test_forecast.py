@@ -1,0 +1,69 @@
+"""When a new request would be done, by a table and by what must hold for any queue."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.forecast import MOST_SLOWDOWN, Forecast, Outlook, Running
+
+
+def batch_s(size):
+    return 2.0 * size + 1.0
+
+
+@pytest.mark.parametrize(
+    ("waiting", "running", "likely_s", "latest_s", "drain_s"),
+    [
+        (0, None, 3.0, 9.0, 0.0),  # alone at a free executor
+        (1, None, 5.0, 9.0, 3.0),
+        (3, None, 9.0, 9.0, 7.0),  # the last of a full batch
+        (4, None, 9.0 + 3.0, 9.0 + 9.0, 9.0),  # the first behind it
+        (9, None, 2 * 9.0 + 5.0, 3 * 9.0, 2 * 9.0 + 3.0),
+        (0, Running(4, 10.0), 9.0 + 9.0, 9.0 + 9.0, 9.0),  # it has just begun, and is full
+        (0, Running(2, 10.0), 5.0 + 5.0, 5.0 + 9.0, 5.0),  # as large as that one
+        (3, Running(2, 10.0), 5.0 + 9.0, 5.0 + 9.0, 5.0 + 7.0),  # or larger
+        (0, Running(4, 5.0), 4.0 + 9.0, 4.0 + 9.0, 4.0),
+        (0, Running(1, 5.0), 3.0, 9.0, 0.0),  # it should have ended already
+        (0, Running(4, 5.0, behind=2), 4.0 + 5.0 + 9.0, 4.0 + 5.0 + 9.0, 4.0 + 5.0),
+        (2, Running(1, 9.0), 2.0 + 7.0, 2.0 + 9.0, 2.0 + 5.0),
+    ],
+)
+def test_a_request_is_done_after_those_before_it(waiting, running, likely_s, latest_s, drain_s):
+    forecast = Forecast(batch_s, cap=4, doubt=0.0)
+    assert forecast.outlook(waiting, running, 10.0) == Outlook(likely_s, latest_s)
+    assert forecast.drain_s(waiting, running, 10.0) == drain_s
+
+
+def test_doubt_is_about_what_is_ahead_and_never_about_the_request_itself():
+    forecast = Forecast(batch_s, cap=4, doubt=0.5)
+    assert forecast.outlook(0, None, 10.0) == Outlook(3.0, 9.0)
+    assert forecast.outlook(4, None, 10.0) == Outlook(1.5 * 9.0 + 3.0, 1.5 * 9.0 + 9.0)
+    assert forecast.drain_s(4, None, 10.0) == 9.0
+
+
+def test_batches_that_take_longer_than_at_warm_up_are_learned_from_and_forgotten():
+    forecast = Forecast(batch_s, cap=4)
+    for _ in range(100):
+        forecast.learn(4, 3 * batch_s(4))
+    assert forecast.outlook(0, None, 0.0).likely_s == pytest.approx(3 * batch_s(1), rel=1e-3)
+    for _ in range(100):
+        forecast.learn(2, batch_s(2))
+    assert forecast.outlook(0, None, 0.0).likely_s == pytest.approx(batch_s(1), rel=1e-3)
+
+
+def test_a_batch_that_stalls_counts_for_a_bounded_time():
+    forecast = Forecast(batch_s, cap=4)
+    forecast.learn(1, 1e6)
+    assert forecast.slowdown == pytest.approx(1 + (MOST_SLOWDOWN - 1) / 10)
+
+
+@given(
+    st.integers(0, 50),
+    st.integers(1, 8),
+    st.none() | st.builds(Running, st.integers(1, 8), st.floats(0, 100)),
+)
+def test_nobody_is_done_before_those_who_came_first(waiting, cap, running):
+    forecast = Forecast(batch_s, cap)
+    outlook = forecast.outlook(waiting, running, 100.0)
+    assert forecast.drain_s(waiting, running, 100.0) < outlook.likely_s <= outlook.latest_s
+    assert outlook.likely_s <= forecast.outlook(waiting + 1, running, 100.0).likely_s
