@@ -9,6 +9,7 @@ import structlog
 
 from service.errors import ConfigurationError
 from service.logs import configure_logging
+from service.memory import keep_freed_memory
 from service.server import run
 from service.settings import load_settings, unknown_variables
 
@@ -17,6 +18,7 @@ USAGE_ERROR = 2
 
 def main() -> int:
     """Return the exit status: 0 after a stop, 1 after a failed start, 2 for wrong settings."""
+    keep_freed_memory()
     try:
         settings = load_settings(os.environ, sys.argv[1:])
         configure_logging(settings.log_format)

@@ -3,7 +3,7 @@
 import asyncio
 import multiprocessing
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,9 +16,12 @@ from starlette.routing import Route
 from service import __version__
 from service.endpoint import PredictEndpoint
 from service.errors import ConfigurationError, Outcome
-from service.lifecycle import Phase, Service
-from service.openapi import predict_path
+from service.guard import Guard, Limits
+from service.headers import SECURITY_HEADERS, AddHeaders
+from service.lifecycle import Service
+from service.openapi import add_tokens, predict_path
 from service.settings import Settings, load_settings
+from service.tokens import RequireToken, load_tokens
 
 DESCRIPTION = "One model behind dynamic batching: send an image, get its labels."
 
@@ -27,17 +30,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the application; the model is loaded when the server starts it, not here.
 
     Args:
-        settings: None reads them from the environment, as for ``uvicorn --factory service.app:create_app``.
+        settings: None reads them from the environment and adds the security headers, as for
+            ``uvicorn --factory service.app:create_app``; :mod:`service.server` gives both.
 
     Raises:
-        ConfigurationError: a setting is wrong, or this is a worker process.
+        ConfigurationError: a setting is wrong, the tokens cannot be read, or this is a worker process.
     """
     if multiprocessing.parent_process() is not None:
         raise ConfigurationError(
             "this process was started by another, as uvicorn's --workers and --reload do; one process owns the model "
             "and its batches, so start it with one worker, and more replicas where more is needed"
         )
-    service = Service(settings or load_settings(os.environ))
+    alone = settings is None
+    settings = settings or load_settings(os.environ)
+    tokens = load_tokens(settings)
+    service = Service(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -46,32 +53,52 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         starting.cancel()
         await asyncio.to_thread(service.stop)
 
-    app = FastAPI(title="tailgate", version=__version__, description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="tailgate",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url="/docs" if settings.docs else None,
+        redoc_url=None,
+    )
     app.state.service = service
+    app.state.tokens = tokens
+    app.state.guard = Guard(Limits.of(settings), service.metrics)
     app.router.routes.insert(
         0, Route("/predict", PredictEndpoint(service), methods=["POST"], include_in_schema=False)
     )
     _add_observation(app, service)
-    _add_errors(app, service)
-    app.openapi = _documented(app.openapi)  # type: ignore[method-assign]
+    _add_errors(app, service, SECURITY_HEADERS if alone else {})
+    if tokens is not None:
+        app.add_middleware(
+            RequireToken, tokens=tokens, metrics=service.metrics, metrics_open=settings.metrics_open
+        )
+    if alone:
+        app.add_middleware(AddHeaders)
+    app.openapi = _documented(app.openapi, with_tokens=tokens is not None)  # type: ignore[method-assign]
     return app
 
 
 def _add_observation(app: FastAPI, service: Service) -> None:
     """Health, readiness, metadata and metrics."""
 
-    @app.get("/health/live", tags=["health"])
-    async def live() -> dict[str, str]:
-        """Answer 200 as long as the process answers at all."""
-        return {"status": "live"}
+    @app.get("/health/live", tags=["health"], responses={503: {"description": "a batch does not end"}})
+    async def live() -> JSONResponse:
+        """Answer 200 as long as the process answers at all and no batch runs beyond TAILGATE_WATCHDOG_S."""
+        hung = service.hung
+        if hung is None:
+            return JSONResponse({"status": "live"})
+        return JSONResponse({"status": "hung", "reason": hung}, status_code=503)
 
     @app.get(
-        "/health/ready", tags=["health"], responses={503: {"description": "starting, draining or failed"}}
+        "/health/ready",
+        tags=["health"],
+        responses={503: {"description": "starting, draining, hung or failed"}},
     )
     async def ready() -> JSONResponse:
         """Answer 200 only between the end of warm-up and the beginning of the stop."""
-        is_ready = service.phase is Phase.READY
-        return JSONResponse({"status": service.phase.value}, status_code=200 if is_ready else 503)
+        status = service.phase.value if service.hung is None else "hung"
+        return JSONResponse({"status": status}, status_code=200 if service.ready else 503)
 
     @app.get("/", tags=["health"])
     async def about() -> dict[str, Any]:
@@ -81,6 +108,7 @@ def _add_observation(app: FastAPI, service: Service) -> None:
             "version": __version__,
             "phase": service.phase.value,
             "engine": service.engine.facts if service.engine else None,
+            "batch_times": service.engine.times.facts() if service.engine else None,
         }
 
     @app.get("/metrics", tags=["health"], response_class=Response)
@@ -90,27 +118,35 @@ def _add_observation(app: FastAPI, service: Service) -> None:
         return Response(await asyncio.to_thread(service.metrics.render), media_type=CONTENT_TYPE_LATEST)
 
 
-def _add_errors(app: FastAPI, service: Service) -> None:
-    """Answer errors as everywhere else: ``{"error": …}``."""
+def _add_errors(app: FastAPI, service: Service, headers: Mapping[str, str]) -> None:
+    """Answer errors as everywhere else: ``{"error": …}``; ``headers`` are for those that no middleware sees."""
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
         path, text = request.url.path, str(error.detail)
         if error.status_code == 404:
             service.metrics.count(Outcome.UNKNOWN_PATH)
-            text = f"there is nothing at {path}; POST /predict is the model, /docs says more"
+            text = f"there is nothing at {path}; POST /predict is the model, /openapi.json says more"
         elif error.status_code == 405:
             service.metrics.count(Outcome.BAD_INPUT)
             text = f"{path} does not take {request.method}, only {(error.headers or {}).get('Allow')}"
         return JSONResponse({"error": text}, status_code=error.status_code, headers=error.headers)
 
+    @app.exception_handler(Exception)
+    async def fault(_: Request, __: Exception) -> JSONResponse:
+        # The server logs what it was; a stranger learns nothing of it.
+        service.metrics.count(Outcome.ERROR)
+        return JSONResponse({"error": "the service failed on this request"}, status_code=500, headers=headers)
 
-def _documented(generate: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """Add the endpoint, which FastAPI does not see, to the generated document."""
+
+def _documented(generate: Callable[[], dict[str, Any]], *, with_tokens: bool) -> Callable[[], dict[str, Any]]:
+    """Add the endpoint, which FastAPI does not see, and the tokens, where there are any, to the generated document."""
 
     def openapi() -> dict[str, Any]:
         document = generate()
         document.setdefault("paths", {})["/predict"] = predict_path()
+        if with_tokens:
+            add_tokens(document)
         return document
 
     return openapi

@@ -6,6 +6,7 @@ answers most requests before they get here; both hand them to :class:`service.ca
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from service.protocol import Form, Served
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+# nginx's status for a client that has closed its connection; no client sees it, middleware that logs statuses does.
+CLIENT_GONE = 499
 
 
 class ClientGone(Exception):
@@ -43,16 +46,19 @@ class PredictEndpoint:
             except RequestError as error:
                 call.refuse(error)
             except ClientGone:
-                return
+                raise
             except Exception:  # noqa: BLE001 - a fault of ours, logged; the client is answered all the same
                 call.fail()
             else:
                 call.run(head, form, body)
             answer = await _unless_gone(answered, receive)
         except ClientGone:
-            return
+            answer = None
         finally:
             call.abandon()  # whatever cut it short: nothing where it has been answered
+        if answer is None:
+            await _end_unread(send)
+            return
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers()})
         await send({"type": "http.response.body", "body": answer.body})
 
@@ -60,12 +66,27 @@ class PredictEndpoint:
         """Return the body, and what it is; of a multipart body, the file in it."""
         limit = self._service.settings.max_body_bytes
         if head.content_type.lower().startswith(protocol.MULTIPART) and served.image is not None:
+            self._service.admit(head.timeout_s)
             content_type, body = await single_file(
                 head.content_type, await read_body(receive, head.length, limit)
             )
             return body, protocol.form_of(content_type, served)
         form = protocol.form_of(head.content_type, served)
+        require_size(head.length, limit)
+        self._service.admit(head.timeout_s)
         return await read_body(receive, head.length, limit), form
+
+
+async def _end_unread(send: Send) -> None:
+    """End a request whose client has gone; the server drops what is sent.
+
+    Starlette's BaseHTTPMiddleware takes an application that ends without a response for one that failed.
+    """
+    with contextlib.suppress(OSError):  # as the ASGI specification has a server say that the client has gone
+        await send(
+            {"type": "http.response.start", "status": CLIENT_GONE, "headers": [(b"content-length", b"0")]}
+        )
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _unless_gone(answered: "asyncio.Future[Answer]", receive: Receive) -> Answer:

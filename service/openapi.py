@@ -1,4 +1,4 @@
-"""What ``/docs`` says of ``POST /predict``, which is answered below FastAPI's routing.
+"""What the OpenAPI document says of ``POST /predict``, which is answered below FastAPI's routing.
 
 Each statement here is held against the running endpoint by a test.
 """
@@ -7,6 +7,7 @@ from typing import Any
 
 from service.images import CONTENT_TYPES
 from service.protocol import JSON, MULTIPART, OCTETS
+from service.tokens import OPEN_PATHS
 
 _ERROR = {
     "type": "object",
@@ -45,13 +46,21 @@ _ANSWER = {
 }
 _REFUSALS = {
     "400": "the body is not what its Content-Type says, or a header means nothing",
+    "401": "a token is asked for, and none came or none that is known",
     "413": "more bytes or pixels than are taken",
     "415": "a Content-Type or an image format that is not served",
     "422": "well-formed, but not the model's input",
     "429": "the queue is full; Retry-After says when to come back",
     "500": "the model failed on this input",
-    "503": "starting or draining; Retry-After says when to come back",
+    "501": "a Transfer-Encoding other than chunked",
+    "503": "starting or draining, or the answer would be late; Retry-After says when to come back",
     "504": "the request's own deadline passed before it was computed",
+}
+# By the connection, whatever the request is for; it ends with them.
+_CUTS = {
+    "408": "the request's head or body was not there in time",
+    "414": "the URL is too long",
+    "431": "the headers are too many or too long",
 }
 
 
@@ -101,8 +110,18 @@ def predict_path() -> dict[str, Any]:
                 "200": {"description": "the model's answer", "content": {JSON: {"schema": _ANSWER}}},
                 **{
                     status: {"description": text, "content": {JSON: {"schema": _ERROR}}}
-                    for status, text in _REFUSALS.items()
+                    for status, text in sorted((_REFUSALS | _CUTS).items())
                 },
             },
         }
     }
+
+
+def add_tokens(document: dict[str, Any]) -> None:
+    """Say in a document that every operation takes a bearer token, and that the health endpoints do without."""
+    schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+    schemes["bearer"] = {"type": "http", "scheme": "bearer"}
+    document["security"] = [{"bearer": []}]
+    for path, item in document["paths"].items():
+        if path in OPEN_PATHS:
+            item["get"]["security"] = []

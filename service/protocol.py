@@ -10,20 +10,21 @@ What a request may be, by its Content-Type:
 """
 
 import enum
+import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
-from service.errors import BadInput, RequestError, Unsupported, WrongShape
+from service import nested
+from service.errors import BadInput, RequestError, TooLarge, Unsupported, WrongShape
 from service.images import CONTENT_TYPES
 from service.items import Item, Result
 from service.models.spec import ImageInput, TensorSpec
 
 OCTETS, JSON, MULTIPART = "application/octet-stream", "application/json", "multipart/form-data"
-MAX_JSON_DEPTH = 64  # far beyond any tensor's rank; orjson itself stops at 1,024
+# A number has 24 characters at most; the others are for spaces. Parsed, JSON of the worst kind is 25 times as large.
+JSON_BYTES_A_NUMBER, JSON_BYTES = 64, 64 * 1024
 
 
 class Form(enum.Enum):
@@ -68,15 +69,18 @@ def form_of(content_type: str, served: Served) -> Form:
     raise Unsupported(f"Content-Type: expected {images}{OCTETS} or {JSON}, got {kind or 'none'!r}")
 
 
-def item_from_octets(body: bytes | bytearray, spec: TensorSpec) -> Item:
+def item_from_octets(body: bytes | bytearray | memoryview, spec: TensorSpec) -> Item:
     """Return a view of the bytes as the model's input.
 
     Raises:
-        WrongShape: too few or too many.
+        WrongShape: too few or too many, or numbers that are none.
     """
     if len(body) != spec.nbytes:
         raise WrongShape(f"expected exactly the {spec.nbytes} bytes of {spec}, got {len(body)}")
-    return np.frombuffer(body, spec.dtype).reshape(spec.shape)
+    item = np.frombuffer(body, spec.dtype).reshape(spec.shape)
+    if spec.dtype.kind == "f" and not np.isfinite(item).all():
+        raise WrongShape(f"expected finite numbers for {spec}, got NaN or infinity among them")
+    return item
 
 
 def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, bool]:
@@ -84,8 +88,14 @@ def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, boo
 
     Raises:
         BadInput: not JSON, or not of the form ``{"inputs": …}``.
+        TooLarge: far more text than the model's numbers take.
         WrongShape: other than the model's shape, or numbers that its type does not hold.
     """
+    limit = max(JSON_BYTES, JSON_BYTES_A_NUMBER * math.prod(spec.shape))
+    if len(body) > limit:
+        raise TooLarge(
+            f"the JSON has {len(body)} bytes, and at most {limit} are taken for {spec}; send {OCTETS} instead"
+        )
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -93,45 +103,13 @@ def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, boo
     if not isinstance(document, dict) or "inputs" not in document:
         raise BadInput('expected a JSON object {"inputs": …}')
     inputs = document["inputs"]
-    shape = _shape(inputs)
+    shape = nested.shape_of(inputs)
     batched = shape == (1, *spec.shape)
     if not batched and shape != spec.shape:
         raise WrongShape(
             f"inputs: expected {list(spec.shape)} or {[1, *spec.shape]}, got {list(shape)}; one request is one item"
         )
-    return _numbers(inputs, spec).reshape(spec.shape), batched
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    """Return the lengths along the first elements; a ragged list is found out later."""
-    shape: list[int] = []
-    while isinstance(value, list):
-        shape.append(len(value))
-        if not value:
-            break
-        if len(shape) > MAX_JSON_DEPTH:
-            raise WrongShape(f"inputs: nested deeper than {MAX_JSON_DEPTH}")
-        value = value[0]
-    return tuple(shape)
-
-
-def _numbers(inputs: Any, spec: TensorSpec) -> NDArray[Any]:
-    """Convert nested lists, refusing what the model's type would silently change."""
-    try:
-        given = np.asarray(inputs)
-    except (ValueError, OverflowError) as error:
-        raise WrongShape(f"inputs: the lists are of unequal lengths: {error}") from None
-    if given.dtype.kind not in "iuf":
-        raise WrongShape(f"inputs: expected numbers for {spec}, got something else among them")
-    if spec.dtype.kind in "iu":
-        limits = np.iinfo(spec.dtype.name)
-        if not np.all((given >= limits.min) & (given <= limits.max) & (given == np.floor(given))):
-            raise WrongShape(f"inputs: expected whole numbers from {limits.min} to {limits.max} for {spec}")
-    with np.errstate(over="ignore"):
-        numbers = given.astype(spec.dtype)
-    if spec.dtype.kind == "f" and not np.all(np.isfinite(numbers)):
-        raise WrongShape(f"inputs: a number among them is too large for {spec.dtype}")
-    return numbers
+    return nested.array_of(inputs, shape, spec), batched
 
 
 def answer_labels(result: Result, served: Served) -> bytes:

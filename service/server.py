@@ -1,26 +1,37 @@
 """Run the application under uvicorn: the socket, the signals, and the way down.
 
 The socket is bound before the model is loaded, so that a port in use is told at once. SIGTERM drains: the listener
-stays open and refuses with 503 while accepted requests finish; then the process exits with status 0.
+stays open and refuses with 503 while accepted requests finish; then the process exits with status 0. It does so within the
+drain time: what has not ended by then is answered 503, and nobody waits any longer, neither for a slow reader nor for
+a batch that hangs.
 """
 
 import asyncio
 import contextlib
+import ipaddress
+import resource
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Iterator
+from dataclasses import replace
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from service.app import create_app
 from service.errors import ConfigurationError
+from service.guard import Guard
+from service.headers import SECURITY_HEADERS
 from service.hot_path import HotPathProtocol
 from service.lifecycle import Phase, Service
 from service.settings import Settings
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BACKLOG = 2048
+# Besides connections: libraries, the model, logs, pipes, the event loop.
+OTHER_FILES = 128
 # After the drain, for answers on their way to slow readers.
 CLOSE_TIMEOUT_S = 5
 
@@ -60,11 +71,53 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def run(settings: Settings) -> int:
-    """Serve until a signal; return the exit status: 0 after a stop, 1 after a failed start."""
-    listener = listen(settings)
-    app = create_app(settings)
-    config = uvicorn.Config(
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return what HTTPS needs, None where it is not asked for.
+
+    Raises:
+        ConfigurationError: the certificate or its key cannot be read, or they do not belong together.
+    """
+    if settings.tls_certificate is None:
+        if settings.tls_key is not None:
+            raise ConfigurationError(
+                "TAILGATE_TLS_KEY is set, and TAILGATE_TLS_CERTIFICATE is not: set both or none"
+            )
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    secret = settings.tls_key_password
+    # Without a password OpenSSL would ask for one at the terminal.
+    password = "" if secret is None else secret.get_secret_value()
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key, password)
+    except (OSError, ValueError) as error:
+        names = " with ".join(str(path) for path in (settings.tls_certificate, settings.tls_key) if path)
+        raise ConfigurationError(
+            f"TAILGATE_TLS_CERTIFICATE, TAILGATE_TLS_KEY: cannot use {names}: {error.args[-1]}"
+        ) from None
+    return context
+
+
+def allow_connections(wanted: int) -> int:
+    """Raise the limit of open files where need be; return how many connections it leaves room for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    possible = wanted if soft == resource.RLIM_INFINITY else min(wanted, max(1, soft - OTHER_FILES))
+    if possible < wanted:
+        structlog.get_logger("tailgate.server").warning(
+            "fewer connections than TAILGATE_MAX_CONNECTIONS: the limit of open files (ulimit -n) allows no more",
+            max_connections=wanted,
+            possible=possible,
+        )
+    return possible
+
+
+def uvicorn_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Return how uvicorn is to run the application."""
+    return uvicorn.Config(
         app,
         loop="uvloop",
         http=HotPathProtocol,
@@ -73,10 +126,28 @@ def run(settings: Settings) -> int:
         access_log=False,
         log_config=None,
         server_header=False,
+        headers=list(SECURITY_HEADERS.items()),
         backlog=BACKLOG,
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
     )
+
+
+def run(settings: Settings) -> int:
+    """Serve until a signal; return the exit status: 0 after a stop, 1 after a failed start.
+
+    Raises:
+        ConfigurationError: the address, the certificate or the tokens cannot be had.
+    """
+    tls = tls_context(settings)
+    app = create_app(settings)
+    app.state.guard.limits = replace(
+        app.state.guard.limits, connections=allow_connections(settings.max_connections)
+    )
+    listener = listen(settings)
+    config = uvicorn_config(app, settings)
+    config.load()
+    config.ssl = tls
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         return runner.run(serve(Server(config), app.state.service, listener))
 
@@ -94,16 +165,47 @@ async def serve(server: uvicorn.Server, service: Service, listener: socket.socke
 
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, on_signal)
-    host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    structlog.get_logger("tailgate.server").info("listening", url=url, docs=f"{url}/docs")
+    _announce(listener, service.settings)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     await _first(serving, stop.wait(), service.failed.wait())
     if stop.is_set():
-        await _first(service.drain(), hurry.wait())
+        await _drain(server, service, hurry)
     server.should_exit = True
     await serving
     return 0 if stop.is_set() and service.phase is not Phase.FAILED else 1
+
+
+def _announce(listener: socket.socket, settings: Settings) -> None:
+    """Log where the service listens, and warn where strangers may use it."""
+    log = structlog.get_logger("tailgate.server")
+    host, port = listener.getsockname()[:2]
+    scheme = "http" if settings.tls_certificate is None else "https"
+    url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    log.info("listening", url=url, api=f"{url}/openapi.json")
+    if ipaddress.ip_address(host).is_loopback:
+        return
+    if settings.token is None and settings.tokens_file is None:
+        log.warning(
+            "OPEN TO THE NETWORK: whoever reaches this address may use the service; TAILGATE_TOKENS_FILE asks for tokens"
+        )
+    elif settings.tls_certificate is None:
+        log.warning(
+            "tokens travel in the clear: set TAILGATE_TLS_CERTIFICATE, or have TLS end before the service"
+        )
+
+
+async def _drain(server: uvicorn.Server, service: Service, hurry: asyncio.Event) -> None:
+    """Let accepted requests finish, and see to it that all is over within the drain time."""
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + service.settings.drain_timeout_s
+    guard: Guard = server.config.app.state.guard  # type: ignore[union-attr]
+    guard.closing = True
+    draining = asyncio.create_task(service.drain())
+    await _first(draining, hurry.wait())
+    if draining.done() and not draining.result():
+        guard.give_up()
+        server.force_exit = True
+    server.config.timeout_graceful_shutdown = min(CLOSE_TIMEOUT_S, max(0.0, end_s - loop.time()))  # type: ignore[assignment]
 
 
 async def _first(*awaitables: Awaitable[object]) -> None:

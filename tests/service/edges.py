@@ -1,4 +1,4 @@
-"""One service behind two real sockets, the hot path's and uvicorn's own, so that the same bytes can be sent to both."""
+"""One service behind two real sockets, the hot path's and the application's, so that the same bytes can be sent to both."""
 
 import asyncio
 import contextlib
@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 
 from service.app import create_app
 from service.call import Call
+from service.connection import GuardedProtocol
 from service.hot_path import HotPathProtocol
 from service.lifecycle import Service
 from service.models import ImageInput, Model
@@ -64,6 +65,7 @@ class Edges:
         open: server protocols of the connections, those of the hot edge and those of the plain one.
         ways: True for each request that was taken by the hot path, False for each that it handed on.
         begun: requests that reached the model's endpoint, by either way.
+        repeated: of ``ways``, those whose head was known.
     """
 
     service: Service
@@ -74,6 +76,7 @@ class Edges:
     open: dict = field(default_factory=dict)
     ways: list[bool] = field(default_factory=list)
     begun: int = 0
+    repeated: list[bool] = field(default_factory=list)
 
     def both(self):
         """Return both addresses, the hot one first."""
@@ -86,6 +89,15 @@ class Edges:
     def until(self, condition):
         """Let the service go on until something holds."""
         self.run(until(condition))
+
+    def rest(self):
+        """Wait until nothing is in flight, and no batch runs.
+
+        A client that left is counted at once, and its batch may still be on its way to the model: the next test's
+        is not to meet it.
+        """
+        service = self.service
+        self.until(lambda: service.in_flight == 0 and service._batcher.running is None)
 
     def protocol(self, connection):
         """Return the server's side of a connection."""
@@ -174,15 +186,22 @@ class Watched(HotPathProtocol):
     """The hot path, saying of each request which way it goes."""
 
     ways: list
+    repeated: list
 
     def _takes(self):
         taken = super()._takes()
         self.ways.append(taken)
+        self.repeated.append(False)
         return taken
+
+    def _run_known(self, known, data):
+        self.ways.append(True)
+        self.repeated.append(True)
+        super()._run_known(known, data)
 
 
 @contextlib.contextmanager
-def two_edges(monkeypatch, prepare=lambda app: None, **settings):
+def two_edges(monkeypatch, prepare=lambda app: None, plain=GuardedProtocol, **settings):
     """Start the service behind both edges in a thread; stop it at the end."""
     module, ready, done = Moody(), threading.Event(), asyncio.Event()
     monkeypatch.setattr("service.engine.load_model", lambda _: moody_model(module))
@@ -199,9 +218,9 @@ def two_edges(monkeypatch, prepare=lambda app: None, **settings):
 
     async def serve():
         await edges.service.start()
-        watched = type("Watched", (Watched,), {"ways": edges.ways})
+        watched = type("Watched", (Watched,), {"ways": edges.ways, "repeated": edges.repeated})
         listeners = []
-        for name, protocol in (("hot", watched), ("plain", "httptools")):
+        for name, protocol in (("hot", watched), ("plain", plain)):
             config = uvicorn.Config(
                 app, http=protocol, ws="none", lifespan="off", access_log=False, log_config=None
             )

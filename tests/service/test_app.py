@@ -41,6 +41,8 @@ async def test_after_warm_up_it_is_ready_and_says_what_is_served():
     assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
     assert about["engine"]["model"] == "perceptron"
     assert about["engine"]["weights"] == "random (seed 0)"
+    assert about["batch_times"]["per_item_s"] > 0
+    assert list(about["batch_times"]["measured_s"]) == ["1", "2", "4", "8"]
     assert (about["engine"]["precision"], about["engine"]["input"]) == ("fp32", "float32[4]")
     assert metrics.headers["content-type"].startswith("text/plain")
     assert 'weights="random (seed 0)"' in metrics.text
@@ -86,7 +88,7 @@ async def test_an_unknown_path_is_told_where_the_model_is_and_counted(path):
         outcomes = await server.outcomes()
     assert answer.status_code == 404
     assert answer.json() == {
-        "error": f"there is nothing at {path}; POST /predict is the model, /docs says more"
+        "error": f"there is nothing at {path}; POST /predict is the model, /openapi.json says more"
     }
     assert outcomes == {"unknown_path": 1}
 
@@ -105,9 +107,27 @@ async def test_a_wrong_method_is_told_the_right_one_and_counted(method, path, al
     assert outcomes == {"bad_input": 1, "ok": 1}
 
 
-async def test_the_documentation_is_there():
-    async with client_of(create_app(load_settings({}))) as client:
-        assert (await client.get("/docs")).status_code == 200
+@pytest.mark.parametrize(("docs", "status"), [(False, 404), (True, 200)])
+async def test_the_page_that_loads_scripts_from_elsewhere_is_there_only_when_asked_for(docs, status):
+    async with client_of(create_app(load_settings({}, docs=docs))) as client:
+        assert (await client.get("/docs")).status_code == status
+        assert (await client.get("/redoc")).status_code == 404
+        assert (await client.get("/openapi.json")).status_code == 200
+
+
+async def test_a_fault_of_ours_is_a_counted_500_that_tells_nothing(monkeypatch):
+    def broken():
+        raise FileNotFoundError("/secret/path")
+
+    async with running() as server:
+        monkeypatch.setattr(server.service.metrics, "render", broken)
+        transport = httpx.ASGITransport(server.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://tailgate") as client:
+            answer = await client.get("/metrics")
+        monkeypatch.undo()
+        outcomes = await server.outcomes()
+    assert (answer.status_code, answer.json()) == (500, {"error": "the service failed on this request"})
+    assert outcomes == {"error": 1}
 
 
 async def test_one_of_several_worker_processes_is_refused_with_the_reason(monkeypatch):

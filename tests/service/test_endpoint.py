@@ -11,6 +11,8 @@ from PIL import Image
 from serving import running, until
 from tiny_models import POISON
 
+from service.endpoint import CLIENT_GONE
+
 pytestmark = pytest.mark.asyncio
 
 ITEM = [1.0, 2.0, 3.0, 4.0]
@@ -350,9 +352,10 @@ async def test_requests_that_wait_to_be_decoded_count_as_waiting(monkeypatch):
 async def test_a_request_whose_deadline_passes_while_it_waits_is_not_computed(gate):
     async with running("gated:factory") as server:
         held = await hold(gate, server)
-        late = asyncio.create_task(server.predict(ITEM, **{"x-request-timeout-ms": "0.001"}))
+        late = asyncio.create_task(server.predict(ITEM, **{"x-request-timeout-ms": "200"}))
         patient = asyncio.create_task(server.predict(ITEM, **{"x-request-timeout-ms": "600000"}))
         await until(lambda: server.service._batcher.waiting == 2)
+        await late  # while the batch before it still runs
         gate.opened.set()
         answers = [await task for task in (held, late, patient)]
         outcomes = await server.outcomes()
@@ -379,7 +382,7 @@ async def test_a_client_that_leaves_while_it_waits_is_counted_and_never_computed
         gate.opened.set()
         answers = [await task for task in (held, *mates)]
         outcomes = await server.outcomes()
-    assert visitor.sent == []
+    assert [message.get("status") for message in visitor.sent] == [CLIENT_GONE, None]
     assert [answer.json()["outputs"][3] for answer in answers] == [8.0, 2.0, 4.0]
     assert [server_timing(answer)["batch"] for answer in answers] == ["1", "2", "2"]
     assert outcomes == {"ok": 3, "cancelled": 1}
@@ -413,6 +416,20 @@ async def release_one(gate, held):
     return answer
 
 
+async def test_a_server_that_says_that_the_client_has_gone_is_no_fault():
+    visitor = Visitor(headers=TENSOR)
+    visitor.gone.set()
+
+    async def send(_):
+        raise ConnectionError
+
+    visitor._send = send
+    async with running() as server:
+        await visitor.visit(server.app)
+        outcomes = await server.outcomes()
+    assert outcomes == {"cancelled": 1}
+
+
 async def test_a_client_that_leaves_in_the_middle_of_its_body_is_counted():
     visitor = Visitor({"body": b'{"inputs": [', "more_body": True}, headers=TENSOR)
     visitor.gone.set()
@@ -420,7 +437,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_counted():
         await visitor.visit(server.app)
         served = await server.predict(ITEM)
         outcomes = await server.outcomes()
-    assert visitor.sent == []
+    assert [message.get("status") for message in visitor.sent] == [CLIENT_GONE, None]
     assert served.status_code == 200
     assert outcomes == {"ok": 1, "cancelled": 1}
 

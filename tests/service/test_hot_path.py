@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import itertools
 import threading
 
 import numpy as np
@@ -25,6 +26,7 @@ from hypothesis import strategies as st
 
 from service import hot_path
 from service.batching import Ticket
+from service.forecast import Forecast
 from service.lifecycle import Phase
 
 JSON, PNG, OCTETS = b"application/json", b"image/png", b"application/octet-stream"
@@ -51,10 +53,11 @@ def _edges():
 def edges(_edges):
     """Both edges; after each test nothing is in flight, and every request that began has been counted once."""
     _edges.ways.clear()
+    _edges.repeated.clear()
     begun, ended = _edges.begun, _edges.ended()
     yield _edges
     _edges.model.opened.set()
-    _edges.until(lambda: _edges.service.in_flight == 0)
+    _edges.rest()
     assert _edges.ended() - ended == _edges.begun - begun
     assert _edges.service._batcher.waiting == _edges.service._decoding == 0
 
@@ -203,16 +206,49 @@ def test_one_more_than_the_queue_holds_is_refused_on_both_ways(edges, request_):
     assert b"retry-after: 1" in headers
 
 
-def test_a_request_that_is_late_is_answered_alike_on_both_ways(edges):
+def test_a_request_whose_deadline_passes_is_answered_while_the_batch_before_it_still_runs(edges):
     with edges.hold(edges.hot) as held, Connection(edges.hot) as hot, Connection(edges.plain) as plain:
         for connection in (hot, plain):
-            connection.send(post(pixels(), OCTETS, LATE))
-        edges.waiting(2)
-        edges.model.opened.set()
-        assert held.answer()[0] == 200
+            connection.send(post(pixels(), OCTETS, b"X-Request-Timeout-Ms: 50"))
         late = hot.answer()
         assert late == plain.answer()
+        edges.model.opened.set()
+        assert held.answer()[0] == 200
     assert late[0] == 504
+
+
+def test_a_request_that_would_be_late_is_refused_before_its_body_is_read(edges, monkeypatch):
+    monkeypatch.setattr(edges.service, "_forecast", Forecast(lambda _: 100.0, 8))
+    request_ = post(pixels(), OCTETS, b"X-Request-Timeout-Ms: 5000")
+    with edges.hold(edges.hot) as held:
+
+        def converse(connection):
+            connection.send(request_[:-1])
+            return connection.answer()[:2]
+
+        status, headers = same(edges, converse)
+        edges.model.opened.set()
+        assert held.answer()[0] == 200
+    assert status == 503
+    assert b"retry-after: 100" in headers  # the rest of the batch that runs
+
+
+def test_a_latency_objective_bounds_the_queue_and_lets_the_first_in(edges, monkeypatch):
+    monkeypatch.setattr(edges.service, "_forecast", Forecast(lambda _: 100.0, 8))
+    monkeypatch.setattr(edges.service, "_objective_s", 1.0)
+    before = edges.outcomes().get("late", 0)
+    with edges.hold(edges.hot) as held, Connection(edges.hot) as first:
+        first.send(PIXELS)
+        edges.waiting(1)
+
+        def converse(connection):
+            connection.send(PIXELS)
+            return connection.answer()[0]
+
+        assert same(edges, converse) == 503
+        edges.model.opened.set()
+        assert held.answer()[0] == first.answer()[0] == 200
+    assert edges.outcomes()["late"] == before + 2
 
 
 @pytest.mark.parametrize(
@@ -305,15 +341,15 @@ def test_a_head_has_no_body(edges):
     assert (head[0], answer[0]) == (405, 200)
 
 
-def test_an_upgrade_goes_the_usual_way_where_its_body_belongs_to_the_other_protocol(edges):
+def test_a_wish_for_another_protocol_is_ignored(edges):
     request_ = post(pixels(), OCTETS, b"Connection: Upgrade", b"Upgrade: websocket")
 
     def converse(connection):
         connection.send(request_)
         return connection.answer()
 
-    assert same(edges, converse)[::2] == (400, b'{"error":"the body is empty"}')
-    assert edges.ways == [False]
+    assert same(edges, converse)[0] == 200
+    assert edges.ways == [True]
 
 
 GARBAGE = [
@@ -517,7 +553,7 @@ def test_a_client_that_leaves_while_its_image_is_decoded_is_counted_once(edges, 
     with Connection(edges.hot) as connection:
         connection.send(post(b"x", PNG))
         assert decoding.acquire(timeout=30)
-    edges.until(lambda: edges.service.in_flight == 0)
+    edges.rest()
     go_on.set()
     edges.until(lambda: edges.service._decoding == 0)
     assert edges.outcomes() == before | {"cancelled": before.get("cancelled", 0) + 1}
@@ -549,11 +585,6 @@ def test_a_refused_body_without_an_end_is_cut_off_after_its_answer(edges, monkey
     assert edges.ways == [hot]
 
 
-def idle(edges, connection):
-    """Tell whether the server's side counts a connection as idle, and would close it in the end."""
-    return edges.protocol(connection).timeout_keep_alive_task is not None
-
-
 @pytest.mark.parametrize("kind", [b"text/plain", b"multipart/form-data"], ids=["hot", "usual"])
 def test_a_connection_is_idle_again_only_when_a_refused_body_is_over(edges, kind):
     request_ = post(bytes(MAX_BODY_BYTES + 1), kind)
@@ -561,18 +592,12 @@ def test_a_connection_is_idle_again_only_when_a_refused_body_is_over(edges, kind
         connection.send(request_[:-1])
         assert connection.answer()[0] in (413, 415)
         protocol = edges.protocol(connection)
+        edges.until(lambda: protocol.cycle.response_complete)
+        assert not protocol.is_idle()
         edges.run(_feed(protocol, b"x", []))
-        edges.until(lambda: protocol.timeout_keep_alive_task is not None)
+        assert protocol.is_idle()
         connection.send(PIXELS)
         assert connection.answer()[0] == 200
-        edges.run(_fire(protocol))
-        assert connection.is_closed()
-
-
-async def _fire(protocol):
-    """Let the time of an idle connection be over."""
-    protocol.timeout_keep_alive_task.cancel()
-    protocol.timeout_keep_alive_handler()
 
 
 def test_a_connection_is_not_idle_while_a_request_behind_a_refused_one_waits(edges):
@@ -580,10 +605,10 @@ def test_a_connection_is_not_idle_while_a_request_behind_a_refused_one_waits(edg
         connection.send(post(b"x", b"text/plain") + PIXELS)
         assert connection.answer()[0] == 415
         edges.waiting(1)
-        assert not idle(edges, connection)
+        assert not edges.protocol(connection).is_idle()
         edges.model.opened.set()
         assert held.answer()[0] == connection.answer()[0] == 200
-        assert idle(edges, connection)
+        assert edges.protocol(connection).is_idle()
 
 
 # The server's own doings.
@@ -671,3 +696,124 @@ def test_an_answered_request_leaves_nothing_behind_on_its_idle_connection(edges)
             assert tickets() <= before + 1
         finally:
             gc.enable()
+
+
+# Requests whose head is that of the one before them.
+
+
+def test_a_request_with_the_head_of_the_last_one_is_not_parsed(edges):
+    def converse(connection):
+        answers = []
+        for first in (1, 2, POISON_PIXEL, 3):
+            connection.send(post(pixels(first=first)))
+            answers.append(connection.answer())
+        return answers
+
+    assert [answer[0] for answer in same(edges, converse)] == [200, 200, 500, 200]
+    assert edges.repeated == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        PIXELS[:-1] + b"",
+        PIXELS + GET_LIVE,
+        PIXELS + b"\r\n",
+        b"\r\n" + PIXELS,
+        PIXELS.replace(b"Host: x", b"Host: y"),
+        post(pixels(), OCTETS, b"Connection: close"),
+        chunked(pixels()),
+    ],
+    ids=["unfinished", "another behind it", "an empty line behind", "one before", "other", "close", "chunks"],
+)
+def test_anything_but_exactly_that_head_and_its_body_is_parsed(edges, request_):
+    def converse(connection):
+        connection.send(PIXELS)
+        first = connection.answer()
+        connection.send(request_)
+        if request_ == PIXELS[:-1]:
+            connection.send(PIXELS[-1:])
+        return first, [connection.answer() for _ in range(1 + request_.count(GET_LIVE))]
+
+    first, others = same(edges, converse)
+    assert {first[0], *(answer[0] for answer in others)} == {200}
+    # In a busy moment two pieces may come as one.
+    assert not edges.repeated[1] or request_ == PIXELS[:-1]
+
+
+def test_a_head_is_forgotten_when_another_is_parsed_and_known_again_after_the_next_time(edges):
+    def converse(connection):
+        for each in (PIXELS, PIXELS, GET_LIVE, PIXELS, PIXELS, chunked(pixels()), PIXELS, PIXELS):
+            connection.send(each)
+            assert connection.answer()[0] == 200
+
+    same(edges, converse)
+    assert edges.repeated == [False, True, False, False, True, False, False, True]
+
+
+@pytest.mark.parametrize("tail", [b"", b"POST /predict HTTP/1.1\r\n", b"\r\n", b"\r\n\r\n"])
+def test_a_head_is_learned_only_from_bytes_that_are_one_whole_request(edges, tail):
+    """The end of one body and a request behind it must not be taken for the head of a request."""
+    first = post(pixels()[: 192 - len(tail)] + tail)
+
+    def converse(connection):
+        protocol = edges.protocol(connection)
+        cut = len(first) - len(tail)
+        answers = []
+        edges.run(_feed(protocol, first[:cut], []))
+        edges.run(_feed(protocol, first[cut:] + PIXELS, []))
+        answers += connection.answers(2)
+        if hasattr(protocol, "_known_head"):
+            assert protocol._known_head is None or protocol._known_head.raw + pixels() == PIXELS
+        return answers
+
+    assert [answer[0] for answer in same(edges, converse)] == [200, 200]
+
+
+def test_a_known_head_is_refused_while_the_service_drains_and_when_the_queue_is_full(edges, monkeypatch):
+    def converse(connection):
+        connection.send(PIXELS)
+        assert connection.answer()[0] == 200
+        statuses = []
+        with monkeypatch.context() as patch:
+            patch.setattr(edges.service, "phase", Phase.DRAINING)
+            connection.send(PIXELS)
+            statuses.append(connection.answer()[0])
+        with monkeypatch.context() as patch:
+            patch.setattr(edges.service, "_decoding", QUEUE_CAPACITY)
+            connection.send(PIXELS)
+            statuses.append(connection.answer()[0])
+        connection.send(PIXELS)
+        return [*statuses, connection.answer()[0]]
+
+    assert same(edges, converse) == [503, 429, 200]
+    assert edges.repeated == [False, True, True, True]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [PIXELS, PIXELS, post(pixels(first=9)), post(b"x", b"text/plain"), GET_LIVE, chunked(pixels())]
+        ),
+        st.lists(st.floats(0, 1), max_size=2),
+    ),
+    min_size=2,
+    max_size=6,
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS)
+def test_requests_one_after_another_in_any_pieces_are_answered_alike_known_or_not(edges, steps):
+    def converse(connection):
+        answers = []
+        for request_, cuts in steps:
+            at = sorted({0, len(request_), *(int(cut * len(request_)) for cut in cuts)})
+            for start, end in itertools.pairwise(at):
+                connection.send(request_[start:end])
+            answers.append(connection.answer())
+        return answers
+
+    same(edges, converse)
+    edges.ways.clear()
+    edges.repeated.clear()

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.errors import BadInput, TooLarge, Unsupported
-from service.images import decode_image
+from service.images import MAX_READS, MAX_SCANS, decode_image
 from service.models import ImageInput
 
 WHOLE = ImageInput(16, crop=1.0)
@@ -140,11 +141,19 @@ def test_a_truncated_picture_is_damaged(kind, share):
         decode_image(whole[: int(len(whole) * share)], WHOLE, MANY)
 
 
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_with(*chunks, depth=8, colour=2, row=b"\0" * 24):
+    """An 8 × 8 PNG of equal rows with further chunks before its pixels."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, depth, colour, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress((b"\0" + row) * 8))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + pixels + chunk(b"IEND", b"")
+
+
 def png_header(width, height):
     """A PNG that claims its size and brings hardly any pixels."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
@@ -165,6 +174,140 @@ def test_as_many_pixels_as_allowed_are_taken():
 def test_what_is_no_image_of_a_served_format_is_unsupported(body):
     with pytest.raises(Unsupported, match="not an image in any of JPEG, PNG, WEBP"):
         decode_image(body, WHOLE, MANY)
+
+
+BOMB = zlib.compress(b"\0" * 50_000_000)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        chunk(b"zTXt", b"k\0\0" + BOMB),
+        chunk(b"iTXt", b"k\0\1\0\0\0" + BOMB),
+        chunk(b"iCCP", b"k\0\0" + BOMB),
+    ],
+    ids=["zTXt", "iTXt", "iCCP"],
+)
+def test_compressed_metadata_of_a_png_are_not_inflated_beyond_a_megabyte(bomb):
+    with pytest.raises(BadInput, match="too large"):
+        decode_image(png_with(bomb), WHOLE, MANY)
+
+
+def test_pixels_beyond_a_pngs_size_are_not_inflated():
+    bomb = png_with()[:33] + chunk(b"IDAT", BOMB) + chunk(b"IEND", b"")
+    tracemalloc.start()
+    try:
+        assert decode_image(bomb, WHOLE, MANY).shape == (16, 16, 3)
+        assert tracemalloc.get_traced_memory()[1] < 5 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+JPEG = encoded(quarters(), "JPEG")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        png_with(chunk(b"tEXt", b"k\0v") * MAX_READS),
+        JPEG[:2] + b"\xff\xfe\0\2" * MAX_READS + JPEG[2:],
+        JPEG[:2] + b"\xff" * MAX_READS + JPEG[2:],
+    ],
+    ids=["chunks", "comments", "padding"],
+)
+def test_a_file_of_more_parts_than_any_picture_is_refused_before_all_are_looked_at(body):
+    with pytest.raises(BadInput, match="too many parts"):
+        decode_image(body, WHOLE, MANY)
+
+
+def test_a_picture_in_many_small_parts_is_a_picture():
+    pixels = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
+    whole = encoded(Image.fromarray(pixels))
+    data = b"".join(whole[place + 8 : place + 8 + size] for place, size in idats(whole))
+    pieces = b"".join(chunk(b"IDAT", data[at : at + 8192]) for at in range(0, len(data), 8192))
+    body = whole[:33] + pieces + chunk(b"IEND", b"")
+    assert np.array_equal(decode_image(body, WHOLE, MANY), decode_image(whole, WHOLE, MANY))
+
+
+def idats(body):
+    """Yield place and size of each IDAT chunk."""
+    place = 8
+    while place < len(body):
+        (size,) = struct.unpack(">I", body[place : place + 4])
+        if body[place + 4 : place + 8] == b"IDAT":
+            yield place, size
+        place += size + 12
+
+
+def with_scans(count):
+    """A progressive JPEG whose last scan, of some bytes, comes again and again."""
+    body = encoded(Image.new("RGB", (64, 64)), "JPEG", progressive=True)
+    last = body[body.rindex(b"\xff\xda") : -2]
+    return body[:-2] + last * (count - body.count(b"\xff\xda")) + body[-2:]
+
+
+def test_a_jpeg_of_endless_scans_is_refused_since_each_goes_through_the_whole_picture():
+    assert decode_image(with_scans(MAX_SCANS), WHOLE, MANY).shape == (16, 16, 3)
+    with pytest.raises(BadInput, match=f"the JPEG has {MAX_SCANS + 1} scans, and at most {MAX_SCANS}"):
+        decode_image(with_scans(MAX_SCANS + 1), WHOLE, MANY)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0",
+        b"Exif\0\0" + b"\xff" * 1000,
+        b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x04\0\0\0abc\0\0\0\0\0",
+        b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x63\0\0\0\x08\0\0\0",
+        b"Exif\0\0II*\0\xff\xff\xff\x7f",
+        b"Exif\0\0II*\0\x08\0\0\0\xff\xff",
+    ],
+    ids=["empty", "no TIFF", "a text", "99", "beyond the end", "more tags than bytes"],
+)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_an_orientation_that_means_nothing_turns_nothing(exif, kind):
+    assert corners(decode_image(encoded(quarters(), kind, exif=exif), WHOLE, MANY)) == UPRIGHT
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("PNG", "RGB"), ("WEBP", "RGB"), ("JPEG", "CMYK"), ("JPEG", "L")])
+def test_orientation_counts_in_every_format_and_colour(kind, mode):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = decode_image(encoded(quarters().convert(mode), kind, exif=exif), WHOLE, MANY)
+    plain = decode_image(encoded(quarters().convert(mode), kind), WHOLE, MANY)
+    assert np.abs(np.rot90(plain, -1).astype(int) - turned).mean() < 3
+
+
+@pytest.mark.parametrize("transparency", [3, bytes(range(256))])
+def test_a_palette_with_transparent_colours_keeps_its_colours(transparency):
+    palette = quarters().convert("P")
+    assert corners(decode_image(encoded(palette, transparency=transparency), WHOLE, MANY)) == UPRIGHT
+
+
+@pytest.mark.parametrize(
+    ("colour", "row"),
+    [(0, b"\x80\xff" * 8), (2, b"\x80\xff" * 24), (4, b"\x80\xff" * 16), (6, b"\x80\xff" * 32)],
+)
+def test_sixteen_bits_a_channel_become_eight_in_every_kind_of_png(colour, row):
+    assert set(decode_image(png_with(depth=16, colour=colour, row=row), WHOLE, MANY).ravel()) == {0x80}
+
+
+@pytest.mark.parametrize(
+    "frames", [chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0)), chunk(b"acTL", struct.pack(">II", 0, 0))]
+)
+@pytest.mark.filterwarnings("ignore:Invalid APNG:UserWarning")
+def test_an_animation_that_lies_about_its_frames_is_the_picture_that_it_is(frames):
+    first = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 8, 8, 0, 0, 1, 1, 0, 0))
+    assert decode_image(png_with(frames, first), WHOLE, MANY).shape == (16, 16, 3)
+
+
+def test_the_canvas_of_an_animation_counts_as_its_size():
+    body = bytearray(encoded(quarters(), "WEBP", save_all=True, append_images=[Image.new("RGB", (64, 64))]))
+    place = body.index(b"VP8X") + 12
+    body[place : place + 6] = b"\xff\x3f\x00\xff\x3f\x00"
+    with pytest.raises(TooLarge):
+        decode_image(bytes(body), WHOLE, MANY)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")

@@ -1,5 +1,7 @@
 """Bytes to inputs and results to bytes, without a server."""
 
+import tracemalloc
+
 import numpy as np
 import orjson
 import pytest
@@ -8,13 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from service import protocol
-from service.errors import BadInput, RequestError, Unsupported, WrongShape
+from service.errors import BadInput, RequestError, TooLarge, Unsupported, WrongShape
 from service.items import Result
 from service.models import ImageInput, TensorSpec
 from service.protocol import Form, Served
 
 PIXELS = TensorSpec((2, 2), np.dtype(np.uint8))
 FLOATS = TensorSpec((3,), np.dtype(np.float32))
+LONGS = TensorSpec((3,), np.dtype(np.int64))
 LABELS = ("cat", "dog", "rat")
 PHOTOS = Served("m", ImageInput(8).spec, LABELS, ImageInput(8))
 TENSORS = Served("m", FLOATS, None, None)
@@ -98,9 +101,14 @@ def nested(depth):
         (b'{"inputs": []}', FLOATS, WrongShape, "got [0]"),
         (b'{"inputs": [1, 2]}', FLOATS, WrongShape, "expected [3] or [1, 3], got [2]"),
         (b'{"inputs": [[1, 2, 3], [4, 5, 6]]}', FLOATS, WrongShape, "one request is one item"),
-        (b'{"inputs": [1, [2], 3]}', FLOATS, WrongShape, "unequal lengths"),
+        (b'{"inputs": [1, [2], 3]}', FLOATS, WrongShape, "got a list among them"),
         (b'{"inputs": [[1, 2], [3]]}', PIXELS, WrongShape, "unequal lengths"),
-        (b'{"inputs": [[1, 2], 3]}', PIXELS, WrongShape, "unequal lengths"),
+        (
+            b'{"inputs": [[1, 2], 3]}',
+            PIXELS,
+            WrongShape,
+            "expected lists nested as [2, 2], got a number for a list",
+        ),
         (b'{"inputs": ["1", "2", "3"]}', FLOATS, WrongShape, "expected numbers"),
         (b'{"inputs": [null, 2, 3]}', FLOATS, WrongShape, "expected numbers"),
         (b'{"inputs": [{}, 2, 3]}', FLOATS, WrongShape, "expected numbers"),
@@ -111,8 +119,32 @@ def nested(depth):
         (b'{"inputs": [[256, 1], [2, 3]]}', PIXELS, WrongShape, "whole numbers from 0 to 255"),
         (b'{"inputs": [[1e300, 1], [2, 3]]}', PIXELS, WrongShape, "whole numbers from 0 to 255"),
         (b'{"inputs": ' + nested(65) + b"}", FLOATS, WrongShape, "nested deeper than 64"),
-        (b'{"inputs": [1, 2, ' + nested(900) + b"]}", FLOATS, WrongShape, "unequal lengths"),
-        (b'{"inputs": ' + nested(100_000) + b"}", FLOATS, BadInput, "the body is not JSON"),
+        (b'{"inputs": [1, 2, ' + nested(900) + b"]}", FLOATS, WrongShape, "got a list among them"),
+        (b'{"inputs": ' + nested(10_000) + b"}", FLOATS, BadInput, "the body is not JSON"),
+        (b'{"inputs": [true, 2, 3]}', FLOATS, WrongShape, "got true or false among them"),
+        (b'{"inputs": ["1", null, 3]}', FLOATS, WrongShape, "got null and text among them"),
+        (b'{"inputs": [1e999999, 2, 3]}', FLOATS, BadInput, "infinity"),
+        (b'{"inputs": [' + b"9" * 1000 + b", 2, 3]}", FLOATS, BadInput, "infinity"),
+        (b'{"inputs": [NaN, 2, 3]}', FLOATS, BadInput, "the body is not JSON"),
+        (b'{"inputs": [Infinity, 2, 3]}', FLOATS, BadInput, "the body is not JSON"),
+        (b'{"inputs": [1, 2, 3]} 4', FLOATS, BadInput, "the body is not JSON"),
+        (b'\xef\xbb\xbf{"inputs": [1, 2, 3]}', FLOATS, BadInput, "byte order mark"),
+        ('{"inputs": [1, 2, 3]}'.encode("utf-16"), FLOATS, BadInput, "not valid UTF-8"),
+        (b'{"inputs": [1, 2, 3], "\xff": 1}', FLOATS, BadInput, "not valid UTF-8"),
+        (
+            b'{"inputs": [9223372036854775808, -1, 0]}',
+            LONGS,
+            WrongShape,
+            "whole numbers from -9223372036854775808",
+        ),
+        (b'{"inputs": [9223372036854775808, 0, 0]}', LONGS, WrongShape, "to 9223372036854775807"),
+        (b'{"inputs": [0.5, 1, 2]}', LONGS, WrongShape, "whole numbers"),
+        (
+            b'{"inputs": [1, 2, "' + b"x" * 70_000 + b'"]}',
+            FLOATS,
+            TooLarge,
+            "at most 65536 are taken for float32[3]",
+        ),
     ],
 )
 def test_json_that_is_not_the_input_is_refused_with_what_was_expected(body, spec, error, text):
@@ -136,6 +168,39 @@ def test_any_json_is_an_input_or_a_refusal(inputs, spec):
     except RequestError:
         return
     assert (item.shape, item.dtype) == (spec.shape, spec.dtype)
+
+
+def test_whole_numbers_come_through_unchanged_however_they_are_written():
+    numbers = [2**63 - 1, 2**53 + 1, -(2**63)]
+    assert protocol.item_from_json(orjson.dumps({"inputs": numbers}), LONGS)[0].tolist() == numbers
+    assert protocol.item_from_json(b'{"inputs": [9007199254740993, 3.0, 1e3]}', LONGS)[0].tolist() == [
+        2**53 + 1,
+        3,
+        1000,
+    ]
+
+
+def test_of_two_inputs_of_the_same_name_the_last_counts():
+    item, _ = protocol.item_from_json(b'{"inputs": [1, 2, 3], "inputs": [4, 5, 6]}', FLOATS)
+    assert item.tolist() == [4, 5, 6]
+
+
+def test_a_long_text_among_numbers_takes_no_more_memory_than_itself():
+    spec = TensorSpec((1000,), np.dtype(np.float32))
+    body = b'{"inputs": [' + b"0, " * 999 + b'"' + b"x" * 60_000 + b'"]}'
+    tracemalloc.start()
+    try:
+        with pytest.raises(WrongShape, match="got text among them"):
+            protocol.item_from_json(body, spec)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_octets_that_are_no_finite_numbers_are_refused(number):
+    with pytest.raises(WrongShape, match="NaN or infinity"):
+        protocol.item_from_octets(np.array([1, number, 3], np.float32).tobytes(), FLOATS)
 
 
 @given(st.binary(max_size=60))

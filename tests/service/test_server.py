@@ -5,11 +5,14 @@ import contextlib
 import json
 import os
 import queue
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
+import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from serving import metric_samples, until
 from tiny_models import HOLD
 
 from service import server
+from service.__main__ import main
 from service.errors import ConfigurationError
 from service.lifecycle import Phase
 from service.settings import load_settings
@@ -170,6 +174,7 @@ def test_a_client_that_leaves_costs_nobody_anything_and_a_stop_answers_all_that_
         service.wait_for("draining")
         refused = service.client.post("/predict", json=ITEM)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.headers["connection"] == "close"
         service.until(unavailable=1, ready=0)
         service.let_model_go()
         assert held.result().json()["outputs"] == [2 * HOLD, 4.0, 6.0, 8.0]
@@ -196,6 +201,57 @@ def test_a_second_signal_ends_the_drain(monkeypatch, gate):
             held.cancel()
 
     assert serve_and(visit, monkeypatch, model="gated:factory") == 0
+
+
+def test_a_second_signal_ends_the_process_although_the_model_never_returns():
+    with program("tiny_models:held_by_pipe") as service, ThreadPoolExecutor(1) as clients:
+        service.wait_for("ready")
+        url = service.client.base_url.join("/predict")
+        held = clients.submit(httpx.post, url, json=HELD, timeout=PATIENCE_S)
+        service.wait_for_model()
+        service.process.send_signal(signal.SIGTERM)
+        service.wait_for("draining")
+        service.process.send_signal(signal.SIGTERM)
+        assert service.exit_status() == 0
+        assert isinstance(held.exception(), httpx.TransportError)
+
+
+def test_when_the_drain_time_is_over_who_still_waits_is_told_so_and_the_process_ends():
+    """The model is never let go: whatever waits for it, or for anybody's connection, would wait for ever."""
+    with (
+        program("tiny_models:held_by_pipe", drain_timeout_s=0.1) as service,
+        ThreadPoolExecutor(1) as clients,
+    ):
+        service.wait_for("ready")
+        url = service.client.base_url.join("/predict")
+        held = clients.submit(httpx.post, url, json=HELD, timeout=PATIENCE_S)
+        service.wait_for_model()
+        service.process.send_signal(signal.SIGTERM)
+        assert service.exit_status() == 0
+        answer = held.result()
+        assert (answer.status_code, answer.headers["connection"]) == (503, "close")
+        assert "could not end this request in time" in answer.json()["error"]
+
+
+def test_a_killed_process_leaves_its_port_to_the_next():
+    command = [sys.executable, "-m", "service", "--model", "tiny_models:doubler", "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "TAILGATE_LOG_FORMAT": "json"}
+    with subprocess.Popen(
+        command, env=environment, cwd=HERE.parents[1], stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            listening = json.loads(
+                next(line for line in process.stderr if line.startswith("{") and '"listening"' in line)
+            )
+            url = httpx.URL(listening["url"])
+            with socket.create_connection((url.host, url.port)) as client:
+                client.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert client.recv(12) == b"HTTP/1.1 200"
+                process.kill()
+                assert process.wait(PATIENCE_S) == -signal.SIGKILL
+                server.listen(load_settings({}, port=url.port)).close()
+        finally:
+            process.kill()
 
 
 def serve_and(visit, monkeypatch, **settings):
@@ -225,6 +281,136 @@ def test_a_port_in_use_is_told_at_once_with_status_2():
     assert f"tailgate: TAILGATE_HOST, TAILGATE_PORT: cannot listen on 127.0.0.1:{port}: " in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        ("TAILGATE_TOKENS_FILE", "cannot read {path}: No such file or directory"),
+        ("TAILGATE_TLS_CERTIFICATE", "cannot use {path}: No such file or directory"),
+        ("TAILGATE_TLS_KEY", "TAILGATE_TLS_CERTIFICATE is not: set both or none"),
+    ],
+)
+def test_a_file_that_strangers_are_kept_out_with_is_asked_for_before_anything_starts(
+    monkeypatch, capsys, tmp_path, variable, told
+):
+    monkeypatch.setattr(sys, "argv", ["service"])
+    monkeypatch.setenv(variable, str(tmp_path / "none"))
+    monkeypatch.setattr(server, "listen", None)
+    monkeypatch.setattr("service.__main__.configure_logging", lambda _: None)
+    assert main() == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith(f"tailgate: {variable}")
+    assert told.format(path=tmp_path / "none") in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "raised", "possible"),
+    [
+        (20_000, 20_000, None, 1000),
+        (1024, 20_000, 1000 + server.OTHER_FILES, 1000),
+        (1024, 1024, None, 1024 - server.OTHER_FILES),
+        (256, 512, 512, 512 - server.OTHER_FILES),
+        (256, server.resource.RLIM_INFINITY, 1000 + server.OTHER_FILES, 1000),
+        (server.resource.RLIM_INFINITY, server.resource.RLIM_INFINITY, None, 1000),
+        (10, 10, None, 1),
+    ],
+)
+def test_as_many_files_may_be_open_as_connections_where_the_machine_allows(
+    monkeypatch, capsys, soft, hard, raised, possible
+):
+    limits = []
+    monkeypatch.setattr("resource.getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr("resource.setrlimit", lambda _, limit: limits.append(limit))
+    assert server.allow_connections(1000) == possible
+    assert [limit for limit in limits if limit != (soft, hard)] == ([(raised, hard)] if raised else [])
+    assert ("ulimit -n" in capsys.readouterr().out) == (possible < 1000)
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "warning"),
+    [
+        ("127.0.0.1", {}, None),
+        ("::1", {}, None),
+        ("192.0.2.1", {}, "OPEN TO THE NETWORK"),
+        ("0.0.0.0", {}, "OPEN TO THE NETWORK"),
+        ("::", {}, "OPEN TO THE NETWORK"),
+        ("0.0.0.0", {"token": "open-sesame-open-sesame"}, "travel in the clear"),
+        ("0.0.0.0", {"token": "open-sesame-open-sesame", "tls_certificate": "x"}, None),
+    ],
+)
+def test_who_opens_the_service_to_strangers_is_told_so(capsys, host, settings, warning):
+    listener = types.SimpleNamespace(getsockname=lambda: (host, 1))
+    server._announce(listener, load_settings({}, **settings))
+    log = capsys.readouterr().out
+    assert ("https://" in log) == ("tls_certificate" in settings)
+    assert ("warning" in log) == (warning is not None)
+    assert (warning or "") in log
+
+
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """Return a function that makes a certificate of 127.0.0.1 and its key."""
+
+    def make(name, *key_options):
+        folder = tmp_path_factory.mktemp(name)
+        files = folder / "certificate.pem", folder / "key.pem"
+        made = "-x509", "-days", "1", "-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1"
+        kind = "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", *(key_options or ("-nodes",))
+        written = "-out", str(files[0]), "-keyout", str(files[1])
+        subprocess.run(
+            ["openssl", "req", *made, *kind, *written],
+            check=True,
+            capture_output=True,
+        )
+        return files
+
+    return make
+
+
+@needs_openssl
+def test_it_serves_https_with_a_certificate(monkeypatch, certificate):
+    path, key = certificate("plain")
+    trust = ssl.create_default_context(cafile=path)
+
+    async def visit(_, service, address):
+        await until(lambda: service.phase is Phase.READY)
+        async with httpx.AsyncClient(verify=trust, timeout=PATIENCE_S) as client:
+            url = "https://{}:{}".format(*address)
+            assert (await client.get(f"{url}/health/ready")).status_code == 200
+            answer = await client.post(f"{url}/predict", json=ITEM)
+        assert answer.json()["outputs"] == [2.0, 4.0, 6.0, 8.0]
+        with socket.create_connection(address) as plain:
+            plain.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            with contextlib.suppress(ConnectionResetError):
+                assert b"200" not in await asyncio.to_thread(plain.recv, 1000)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    settings = {"tls_certificate": path, "tls_key": key, "model": "tiny_models:doubler"}
+    assert serve_and(visit, monkeypatch, **settings) == 0
+
+
+@needs_openssl
+def test_a_key_and_its_password_are_tried_before_anything_starts(certificate):
+    path, key = certificate("locked", "-passout", "pass:open sesame")
+    other, _ = certificate("other")
+    good = load_settings({}, tls_certificate=path, tls_key=key, tls_key_password="open sesame")
+    assert server.tls_context(good).minimum_version is ssl.TLSVersion.TLSv1_2
+    for wrong in (
+        {"tls_certificate": path, "tls_key": key},
+        {"tls_certificate": path, "tls_key": key, "tls_key_password": "sesame"},
+        {"tls_certificate": path},
+        {"tls_certificate": other, "tls_key": key, "tls_key_password": "open sesame"},
+    ):
+        with pytest.raises(
+            ConfigurationError, match=f"^TAILGATE_TLS.*: cannot use {wrong['tls_certificate']}"
+        ) as told:
+            server.tls_context(load_settings({}, **wrong))
+        assert "sesame" not in str(told.value)
+
+
 def test_a_descriptor_that_is_no_socket_is_told():
     read, write = os.pipe()
     try:
@@ -242,7 +428,7 @@ def test_a_descriptor_that_is_no_socket_is_told():
         ({"model": "tiny_models:no_such"}, "no attribute 'no_such'"),
         ({"precision": "bf16", "precision_max_error": 1e-9}, "at most 1e-09 is allowed"),
         ({"precision": "fp16"}, "use bf16 there"),
-        ({"device": "cuda"}, "PyTorch finds no CUDA device"),
+        ({"device": "cuda"}, "TAILGATE_DEVICE: cuda is asked for, but"),
     ],
 )
 def test_a_start_that_fails_says_why_and_ends_with_status_1(monkeypatch, capsys, settings, reason):

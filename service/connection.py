@@ -1,0 +1,348 @@
+"""One connection, guarded: uvicorn's protocol with what it lacks against slow, endless and broken clients.
+
+It stands between the socket and both edges: the hot path is a subclass, and what the hot path does not take goes on to the
+application from here. It sees to it that a head is small, that head, body and answer pass in a bounded time (by the
+:class:`service.guard.Guard` of all connections), that a wish for another protocol is ignored as RFC 9110 has it,
+and that every refusal is the service's own: JSON, counted, and followed by the end of the connection.
+
+It reads no request's meaning and holds no timer: a request costs it a few assignments.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import httptools
+import structlog
+from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from service import protocol
+from service.errors import BadInput, Cut, HeadTooLarge, RequestError, TooSlow, Unavailable, UrlTooLong
+from service.guard import Guard, Part, overdue
+from service.tokens import Tokens, authorization
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from uvicorn import Config
+    from uvicorn._types import ASGI3Application
+    from uvicorn.server import ServerState
+
+# As other servers have it: nginx takes 32 KiB of head and 8 of request line, Apache 100 headers and 8 KB.
+MAX_HEAD_BYTES = 32 * 2**10
+MAX_HEADERS = 100
+MAX_URL_BYTES = 8 * 2**10
+# Of a request that is begun again without its wish for another protocol (RFC 9110, section 7.8; RFC 7540, section 3.2.1).
+UPGRADE_HEADERS = (b"upgrade", b"http2-settings")
+# Names of this module, since looking up a member of an enum costs several times as much, for each part of each request.
+HEAD, BODY, NOTHING, SET_ASIDE = Part.HEAD, Part.BODY, Part.NOTHING, Part.SET_ASIDE
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, guarded.
+
+    A subclass overrides :meth:`begin_request`, :meth:`head_complete` and :meth:`request_complete` in place of
+    ``on_message_begin``, ``on_headers_complete`` and ``on_message_complete``, which belong to the guard, and calls
+    ``super()``'s for a request that it does not take itself; ``on_body`` is its own. Where it overrides ``connection_made``
+    or ``connection_lost`` it calls ``super()``'s, always. Before it takes a request it asks :meth:`knows_client`, and its
+    answers end the connection unless :meth:`keeps_alive`. A ``cycle`` of its own has ``response_complete``, and
+    ``keep_alive``, which may be set to False until it is answered.
+
+    ``data_received`` may be overridden for bytes that are a whole request, between two others: for such a one ``requests``
+    grows by one, and everything else stays as it is. A timer of idle connections is not needed: the guard ends them.
+
+    Attributes:
+        guard: of all connections.
+        part: what of a request is being received; a new connection is to send a head.
+        requests: begun on this connection.
+        since_s: when the guard first saw it wait as it does now, on the event loop's clock.
+    """
+
+    def __init__(
+        self,
+        config: "Config",
+        server_state: "ServerState",
+        app_state: dict[str, Any],
+        _loop: "asyncio.AbstractEventLoop | None" = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        application = config.app
+        assert isinstance(application, Starlette)
+        self.guard: Guard = application.state.guard
+        self.url, self.headers = b"", []
+        self.part = HEAD
+        self.requests = 0
+        self.since_s = self.loop.time()
+        self._seen = (0, HEAD, False)
+        self._unsent_since_s: float | None = None
+        self._head_bytes = 0
+        self._head_may_be_large = False
+        self._tokens: Tokens | None = application.state.tokens
+        self._known: bytes | None = None
+        self._running: RequestResponseCycle | None = None
+
+    # What a subclass may take over.
+
+    def begin_request(self) -> None:
+        """The first byte of a request has come."""
+        super().on_message_begin()
+
+    def head_complete(self) -> None:
+        """The request's line and headers are there, and are fit to be looked at."""
+        super().on_headers_complete()
+
+    def request_complete(self) -> None:
+        """The request's last byte has come."""
+        super().on_message_complete()
+
+    # What a subclass may ask.
+
+    def knows_client(self) -> bool:
+        """Tell whether the request whose headers are there has a token, or needs none.
+
+        A header that was right once on this connection is compared with itself from then on.
+        """
+        if self._tokens is None:
+            return True
+        given = authorization(self.headers)
+        if given is None:
+            return False
+        if given != self._known:
+            if not self._tokens.admit(given):
+                return False
+            self._known = given
+        return True
+
+    def keeps_alive(self) -> bool:
+        """Tell whether the connection goes on after the request whose headers are there."""
+        return not self.guard.closing and bool(self.parser.should_keep_alive())
+
+    # What comes from the socket and the parser.
+
+    def connection_made(self, transport: "asyncio.Transport") -> None:  # type: ignore[override]
+        """Take the connection, or refuse it where there are too many."""
+        super().connection_made(transport)
+        if not self.guard.enter(self, self.loop):
+            self.guard.metrics.cuts[Cut.REFUSED] += 1
+            self.refuse(Unavailable("as many connections are open as may be; try again later"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end, and tell the application."""
+        self.guard.leave(self)
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn leaves it running after a reset
+        if self._running is not None:
+            # uvicorn tells the last request only, and the one that runs may stand before it.
+            self._running.disconnected = True
+            self._running.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
+        """Keep hold of the request that the application has in hand."""
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come."""
+        self._unset_keepalive_if_required()
+        if self.part is HEAD or len(data) > MAX_HEAD_BYTES:
+            self._head_may_be_large = True
+        requests = self.requests
+        try:
+            self.parser.feed_data(data)
+            if self.part is HEAD:
+                self._count_head(len(data), goes_on=self.requests == requests)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._begin_again_without_upgrade(data[upgrade.args[0] :])
+        except (httptools.HttpParserError, RequestError) as error:
+            self._refuse_bytes(error)
+
+    def on_message_begin(self) -> None:
+        """Note that a head has begun."""
+        self.part = HEAD
+        self.requests += 1
+        self.begin_request()
+
+    def on_headers_complete(self) -> None:
+        """Refuse a head that is too large or names no host; ignore the wish for another protocol."""
+        if self._head_may_be_large or len(self.headers) > MAX_HEADERS:
+            self._check_head()
+        hosts = len([name for name, _ in self.headers if name == b"host"])
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            # RFC 9112, section 3.2: "A server MUST respond with a 400". Two readers could take two hosts differently.
+            raise BadInput(f"expected one Host header, got {hosts}")
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise BadInput("CONNECT is not served")
+            self.part = SET_ASIDE
+            return
+        self.part = BODY
+        self.head_complete()
+        if self.guard.closing:
+            self._say_goodbye()
+
+    def on_message_complete(self) -> None:
+        """Note that the next byte begins a head."""
+        if self.part is BODY:
+            self.part = NOTHING
+            self.request_complete()
+
+    # The head.
+
+    def _count_head(self, size: int, *, goes_on: bool) -> None:
+        """Bound a head that has not ended: the parser itself would hold any number of bytes."""
+        self._head_may_be_large = True
+        self._head_bytes = self._head_bytes + size if goes_on else 0
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._check_head()
+            raise HeadTooLarge(_HEAD_TOO_LARGE)
+
+    def _check_head(self) -> None:
+        """Refuse a head by what the parser has made of it.
+
+        Raises:
+            UrlTooLong, HeadTooLarge: as their names say.
+        """
+        self._head_may_be_large = False
+        self._head_bytes = 0
+        url_bytes = len(self.url)
+        if url_bytes > MAX_URL_BYTES:
+            raise UrlTooLong(f"the URL has {url_bytes} bytes or more, and at most {MAX_URL_BYTES} are taken")
+        size = url_bytes + sum(len(name) + len(value) for name, value in self.headers)
+        if size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
+            raise HeadTooLarge(_HEAD_TOO_LARGE)
+
+    def _begin_again_without_upgrade(self, rest: bytes) -> None:
+        """Parse a request anew, as if it had not wished for another protocol.
+
+        RFC 9110, section 7.8: "A server MAY ignore a received Upgrade header field". The parser takes a body to belong to
+        that protocol, so that only a new one will read it.
+        """
+        lines = [
+            b"%b %b HTTP/%b\r\n"
+            % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        ]
+        for name, value in self.headers:
+            if name == b"connection":
+                options = (option.strip() for option in value.split(b","))
+                kept = b", ".join(option for option in options if option.lower() not in UPGRADE_HEADERS)
+                lines += [b"connection: %b\r\n" % kept] if kept else []
+            elif name not in UPGRADE_HEADERS:
+                lines.append(b"%b: %b\r\n" % (name, value))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self.part = NOTHING
+        self.data_received(b"".join((*lines, b"\r\n", rest)))
+
+    # The end.
+
+    def is_idle(self) -> bool:
+        """Tell whether closing the connection costs nobody an answer."""
+        return (
+            self.part is not BODY
+            and not self._is_busy()
+            and not self.transport.is_closing()
+            and self.transport.get_write_buffer_size() == 0
+        )
+
+    def review(self, now_s: float) -> None:
+        """End the connection if it has taken too long; called by the guard, about once a second."""
+        seen = (self.requests, self.part, self._is_busy())
+        if seen != self._seen or self.flow.read_paused:
+            # While we do not read, its client cannot be slow.
+            self._seen, self.since_s = seen, now_s
+        unsent_s: float | None = None
+        if self.transport.get_write_buffer_size() == 0:
+            self._unsent_since_s = None
+        elif self._unsent_since_s is None:
+            self._unsent_since_s = now_s
+        else:
+            unsent_s = now_s - self._unsent_since_s
+        requests, part, busy = seen
+        for_s = now_s - self.since_s
+        reason = overdue(self.guard.limits, part, for_s, unsent_s, busy=busy, fresh=requests == 0)
+        if reason is Cut.SLOW_READER or (reason is not None and not self.transport.is_closing()):
+            self.cut(reason)
+
+    def cut(self, reason: Cut) -> None:
+        """End the connection, with an answer where one is owed and can be given; a request in it counts as cancelled."""
+        self.guard.metrics.cuts[reason] += 1
+        error = self._answer_to(reason)
+        if reason is Cut.SLOW_READER:
+            self.transport.abort()
+        elif error is None:
+            self.transport.close()
+        else:
+            self.refuse(error)
+
+    def _answer_to(self, reason: Cut) -> RequestError | None:
+        """Return what the client is told, None where it has been answered or has asked nothing."""
+        limits = self.guard.limits
+        if reason is Cut.SLOW_HEAD:
+            self.guard.metrics.count(TooSlow.outcome)
+            text = f"the request's head was not there within {limits.head_s:g} s (TAILGATE_HEADER_TIMEOUT_S)"
+            return TooSlow(text)
+        if not self._is_busy() or getattr(self.cycle, "response_started", False):
+            return None
+        if reason is Cut.SLOW_BODY:
+            return TooSlow(
+                f"the request's body was not there within {limits.body_s:g} s (TAILGATE_BODY_TIMEOUT_S)"
+            )
+        if reason is Cut.DRAIN:
+            return Unavailable(
+                "the service stops, and could not end this request in time; try another replica"
+            )
+        return None
+
+    def refuse(self, error: RequestError) -> None:
+        """Answer for the connection, and end it. A request that an edge has taken counts itself, as cancelled."""
+        body = protocol.answer_error(error)
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            *([] if error.retry_after_s is None else [(b"retry-after", b"%d" % error.retry_after_s)]),
+            (b"connection", b"close"),
+        ]
+        lines = (b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(b"".join((STATUS_LINE[error.status], *lines, b"\r\n", body)))
+        self.transport.close()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Uvicorn's timer of an idle connection has rung."""
+        if not self.transport.is_closing():
+            self.cut(Cut.IDLE)
+
+    def _refuse_bytes(self, error: Exception) -> None:
+        """Answer to bytes that are no request."""
+        cause: BaseException = error
+        if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
+            cause = error.__context__  # what one of our own methods raised
+        if isinstance(cause, RequestError):
+            refusal = cause
+        elif isinstance(cause, httptools.HttpParserError):
+            refusal = BadInput("this is not HTTP/1.1 as RFC 9112 has it")
+        else:
+            log = structlog.get_logger("tailgate.connection")
+            log.error("the service failed on a request", exc_info=cause)
+            refusal = RequestError("the service failed on this request")
+        if self.transport.is_closing():
+            return
+        self.guard.metrics.cuts[Cut.MALFORMED] += 1
+        if self.part is BODY and cause is error and not self._is_busy():
+            self.transport.close()  # the rest of a request that has been answered, and is answered and counted once
+            return
+        if not self._is_busy():
+            self.guard.metrics.count(refusal.outcome)
+        self.refuse(refusal)
+
+    def _say_goodbye(self) -> None:
+        """Have the request that has begun be the last one."""
+        self.cycle.keep_alive = False
+        if self.cycle.response_complete:
+            self.transport.close()
+
+    def _is_busy(self) -> bool:
+        """Tell whether a request is in the service's hands."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+
+_HEAD_TOO_LARGE = f"the head has more than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers"

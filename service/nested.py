@@ -1,0 +1,95 @@
+"""Nested lists of numbers, as JSON has them, to an array of a known shape and type.
+
+NumPy would convert them as well, and more than is wanted: beside one long text it makes room for as long a text in each
+other place, so that a body of 1 MB takes gigabytes; it takes true for 1, and lets a whole number that is too large turn
+negative. Here each level of the nesting is checked before anything is made of it, at the speed of NumPy's own.
+"""
+
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import WrongShape
+from service.models.spec import TensorSpec
+
+# Far beyond any tensor's rank; orjson itself stops at 1,024.
+MAX_DEPTH = 64
+NUMBERS = {int, float}
+# JSON's words for what Python makes of it.
+NAMES = {bool: "true or false", type(None): "null", str: "text", dict: "an object", list: "a list"}
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    """Return the lengths along the first elements, () for what is no list; a ragged list is found out by :func:`array_of`.
+
+    Raises:
+        WrongShape: deeper than ``MAX_DEPTH``.
+    """
+    shape: list[int] = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        if not value:
+            break
+        if len(shape) > MAX_DEPTH:
+            raise WrongShape(f"inputs: nested deeper than {MAX_DEPTH}")
+        value = value[0]
+    return tuple(shape)
+
+
+def array_of(inputs: Any, shape: tuple[int, ...], spec: TensorSpec) -> NDArray[Any]:
+    """Return the numbers as an array of ``spec``.
+
+    Args:
+        inputs: nested lists.
+        shape: what they are to have; as many elements as ``spec``.
+        spec: of the result.
+
+    Raises:
+        WrongShape: lists of other lengths, something that is no number, or a number that the type does not hold.
+    """
+    level: list[Any] = [inputs]
+    for length in shape:
+        level = _inside(level, length, shape)
+    kinds = set(map(type, level)) - NUMBERS
+    if kinds:
+        raise WrongShape(f"inputs: expected numbers for {spec}, got {_names(kinds)} among them")
+    return (_floats if spec.dtype.kind == "f" else _integers)(level, spec).reshape(spec.shape)
+
+
+def _inside(level: list[Any], length: int, shape: tuple[int, ...]) -> list[Any]:
+    """Return all elements of lists that are to be ``length`` long."""
+    kinds = set(map(type, level)) - {list}
+    if kinds:
+        raise WrongShape(f"inputs: expected lists nested as {list(shape)}, got {_names(kinds)} for a list")
+    others = set(map(len, level)) - {length}
+    if others:
+        raise WrongShape(
+            f"inputs: the lists are of unequal lengths: expected {length} elements of {list(shape)}, got {min(others)}"
+        )
+    return list(chain.from_iterable(level))
+
+
+def _floats(numbers: list[int | float], spec: TensorSpec) -> NDArray[Any]:
+    with np.errstate(over="ignore"):
+        array = np.array(numbers, np.float64).astype(spec.dtype)
+    if not np.isfinite(array).all():
+        raise WrongShape(f"inputs: a number among them is too large for {spec.dtype}")
+    return array
+
+
+def _integers(numbers: list[int | float], spec: TensorSpec) -> NDArray[Any]:
+    limits = np.iinfo(spec.dtype.name)
+    given = np.array(numbers)
+    fits = True
+    if given.dtype.kind == "f":  # which does not hold every whole number: Python's own do, exactly
+        fits = all(number.is_integer() for number in numbers if isinstance(number, float))
+        given = np.array([int(number) for number in numbers], object)
+    if not fits or given.min() < limits.min or given.max() > limits.max:
+        raise WrongShape(f"inputs: expected whole numbers from {limits.min} to {limits.max} for {spec}")
+    return given.astype(spec.dtype)
+
+
+def _names(kinds: set[type]) -> str:
+    return " and ".join(sorted(NAMES.get(kind, "a number") for kind in kinds))

@@ -1,0 +1,541 @@
+"""Slow, endless and broken clients at a guarded connection; time passes only where a test lets it."""
+
+import contextlib
+import json
+import socket
+
+import pytest
+from edges import GET_LIVE, HOST, PIXELS, Connection, chunked, pixels, post, two_edges
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.connection import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URL_BYTES, GuardedProtocol
+from service.guard import Limits, Part
+
+OCTETS = b"application/octet-stream"
+MAX_BODY_BYTES = 20_000
+LIMITS = Limits(head_s=10, body_s=30, write_s=20, idle_s=75, connections=4096)
+LONG_S = 1000.0
+WAYS = ["plain", "hot"]
+GET_10 = b"GET /health/live HTTP/1.0\r\n\r\n"
+GET_METRICS = b"GET /metrics HTTP/1.1\r\n" + HOST + b"\r\n"
+
+
+@pytest.fixture(scope="module")
+def _edges():
+    apps = []
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        two_edges(monkeypatch, apps.append, plain=GuardedProtocol, max_body_bytes=MAX_BODY_BYTES) as edges,
+    ):
+        yield edges, apps[0].state.guard
+
+
+class Guarded:
+    """A guarded edge, and the time at it."""
+
+    def __init__(self, edges, guard, way):
+        self.edges, self.guard, self.way = edges, guard, way
+        self.cuts_before, self.outcomes_before = self.cuts(), edges.outcomes()
+
+    def connect(self):
+        return Connection(getattr(self.edges, self.way))
+
+    def protocol(self, connection):
+        return self.edges.protocol(connection)
+
+    def pass_time(self, seconds):
+        """Have the guard look at all connections now, and once more after so long."""
+
+        async def look():
+            now_s = self.edges.loop.time()
+            self.guard.sweep(now_s)
+            self.guard.sweep(now_s + seconds)
+
+        self.edges.run(look())
+
+    def until_in(self, connection, part):
+        """Wait until the server has read the connection's bytes up to a part of a request."""
+        protocol = self.protocol(connection)
+        self.edges.until(lambda: protocol.part is part)
+
+    def cuts(self):
+        return dict(self.guard.metrics.cuts)
+
+    def cut(self):
+        """Return how many connections were cut in this test, by reason."""
+        before = self.cuts_before
+        return {
+            reason.value: count - before[reason]
+            for reason, count in self.cuts().items()
+            if count > before[reason]
+        }
+
+    def ended(self):
+        """Return how many requests ended in this test, by outcome."""
+        before = self.outcomes_before
+        return {
+            outcome: count - before.get(outcome, 0)
+            for outcome, count in self.edges.outcomes().items()
+            if count > before.get(outcome, 0)
+        }
+
+
+@pytest.fixture(params=WAYS)
+def server(request, _edges):
+    """A guarded edge; after each test every request has ended once, and no connection is left."""
+    edges, guard = _edges
+    guard.limits, guard.closing = LIMITS, False
+    begun, ended = edges.begun, edges.ended()
+    yield Guarded(edges, guard, request.param)
+    edges.model.opened.set()
+    edges.rest()
+    edges.until(lambda: not guard._open)
+    assert edges.ended() - ended == edges.begun - begun
+
+
+def error(body):
+    return json.loads(body)["error"]
+
+
+# Clients that are slow.
+
+
+@pytest.mark.parametrize("first", [b"", PIXELS], ids=["first", "second"])
+def test_a_head_that_does_not_come_in_time_is_answered_408(server, first):
+    with server.connect() as connection:
+        if first:
+            connection.send(first)
+            assert connection.answer()[0] == 200
+        connection.send(PIXELS[:30])
+        protocol = server.protocol(connection)
+        server.edges.until(lambda: protocol.requests == 1 + bool(first))
+        server.pass_time(LIMITS.head_s + 1)
+        status, headers, body = connection.answer()
+        assert connection.is_closed()
+    assert (status, headers[-1]) == (408, b"connection: close")
+    assert "not there within 10 s (TAILGATE_HEADER_TIMEOUT_S)" in error(body)
+    assert server.cut() == {"slow_head": 1}
+    assert server.ended() == {"cancelled": 1} | ({"ok": 1} if first else {})
+
+
+def test_a_client_that_drips_its_head_gains_no_time_by_it(server):
+    with server.connect() as connection:
+        connection.send(b"POST /predict HTTP/1.1\r\n")
+        protocol = server.protocol(connection)
+        server.edges.until(lambda: protocol.requests == 1)
+
+        async def drip():
+            now_s = server.edges.loop.time()
+            server.guard.sweep(now_s)
+            for second in range(int(LIMITS.head_s) + 2):
+                if not protocol.transport.is_closing():
+                    protocol.data_received(b"X-A: b\r\n")
+                    server.guard.sweep(now_s + second)
+
+        server.edges.run(drip())
+        assert connection.answer()[0] == 408
+    assert server.cut() == {"slow_head": 1}
+
+
+def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(server):
+    with server.connect() as connection:
+        server.protocol(connection)
+        server.pass_time(LIMITS.head_s + 1)
+        assert connection.is_closed()
+    assert server.cut() == {"idle": 1}
+    assert server.ended() == {}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [PIXELS[:-1], chunked(pixels())[:-5], post(b"x" * 99, b"multipart/form-data; boundary=x")[:-1]],
+)
+def test_a_body_that_does_not_come_in_time_is_answered_408_and_counted_once(server, request_):
+    with server.connect() as connection:
+        connection.send(request_)
+        server.edges.until(lambda: server.edges.service.in_flight == 1)
+        server.until_in(connection, Part.BODY)
+        server.pass_time(LIMITS.body_s)
+        server.pass_time(LIMITS.body_s + 1)
+        status, headers, body = connection.answer()
+        assert connection.is_closed()
+    assert (status, headers[-1]) == (408, b"connection: close")
+    assert "not there within 30 s (TAILGATE_BODY_TIMEOUT_S)" in error(body)
+    server.edges.rest()
+    assert server.cut() == {"slow_body": 1}
+    assert server.ended() == {"cancelled": 1}
+
+
+def test_the_rest_of_a_refused_body_has_to_come_in_time_too(server):
+    with server.connect() as connection:
+        connection.send(post(bytes(MAX_BODY_BYTES + 1))[:-1])
+        assert connection.answer()[0] == 413
+        server.pass_time(LIMITS.body_s + 1)
+        assert connection.is_closed()
+    assert server.cut() == {"slow_body": 1}
+    assert server.ended() == {"bad_input": 1}
+
+
+def test_an_idle_connection_is_closed_in_the_end(server):
+    with server.connect() as connection:
+        connection.send(PIXELS)
+        assert connection.answer()[0] == 200
+        server.pass_time(LIMITS.idle_s - 1)
+        connection.send(PIXELS)
+        assert connection.answer()[0] == 200
+        server.pass_time(LIMITS.idle_s + 1)
+        assert connection.is_closed()
+    assert server.cut() == {"idle": 1}
+
+
+def test_line_ends_between_requests_keep_no_connection_open(server):
+    """Uvicorn's own timer stops with any byte, and a parser takes these for nothing."""
+    with server.connect() as connection:
+        connection.send(PIXELS)
+        assert connection.answer()[0] == 200
+        connection.send(b"\r\n" * 10)
+        protocol = server.protocol(connection)
+        server.edges.until(lambda: protocol.timeout_keep_alive_task is None)
+        server.pass_time(LIMITS.idle_s + 1)
+        assert connection.is_closed()
+    assert server.cut() == {"idle": 1}
+
+
+def test_uvicorns_own_timer_of_an_idle_connection_is_counted_alike(server):
+    with server.connect() as connection:
+        connection.send(PIXELS)
+        connection.answer()
+        protocol = server.protocol(connection)
+        server.edges.loop.call_soon_threadsafe(protocol.timeout_keep_alive_handler)
+        assert connection.is_closed()
+    assert server.cut() == {"idle": 1}
+
+
+def test_a_client_that_waits_for_us_is_never_slow(server):
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(server.edges.hold(getattr(server.edges, server.way)))
+        queued = stack.enter_context(server.connect())
+        queued.send(PIXELS)
+        behind = stack.enter_context(server.connect())
+        behind.send(PIXELS + GET_LIVE + PIXELS[:20])
+        server.edges.waiting(2)
+        server.pass_time(LONG_S)
+        server.pass_time(2 * LONG_S)
+        server.edges.model.opened.set()
+        assert [held.answer()[0], queued.answer()[0]] == [200, 200]
+        assert [answer[0] for answer in behind.answers(2)] == [200, 200]
+        assert server.cut() == {}
+
+
+def test_a_client_that_does_not_read_its_answers_is_cut_off(server):
+    with server.connect() as connection:
+        protocol = server.protocol(connection)
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        accepted = protocol.transport.get_extra_info("socket")
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        while protocol.transport.get_write_buffer_size() == 0:
+            answered = server.edges.open[server.way].total_requests
+            connection.send(GET_METRICS)
+            server.edges.until(
+                lambda answered=answered: (
+                    server.edges.open[server.way].total_requests > answered or protocol.flow.write_paused
+                )
+            )
+        server.pass_time(LIMITS.write_s)
+        assert server.cut() == {}
+        server.pass_time(LIMITS.write_s + 1)
+        server.edges.until(lambda: protocol not in server.guard._open)
+    assert server.cut() == {"slow_reader": 1}
+
+
+def test_many_connections_that_drip_do_not_keep_a_normal_client_out(server):
+    server.guard.limits = Limits(10, 30, 20, 75, connections=100)
+    with contextlib.ExitStack() as stack:
+        for number in range(500):
+            slow = stack.enter_context(server.connect())
+            with contextlib.suppress(OSError):
+                slow.send(PIXELS[: 1 + number % 60])
+        normal = stack.enter_context(server.connect())
+        for _ in range(3):
+            normal.send(PIXELS)
+            assert normal.answer()[0] == 200
+        assert len(server.guard._open) <= 100
+    assert server.cut()["shed"] >= 400
+
+
+def test_the_clock_that_looks_at_connections_runs(server, monkeypatch):
+    monkeypatch.setattr("service.guard.SWEEP_S", 0.01)
+    server.guard.limits = Limits(1e-6, 30, 20, 75, 4096)
+    with server.connect() as connection:
+        assert connection.is_closed()
+    assert server.cut() == {"idle": 1}
+
+
+# As many connections as there may be.
+
+
+def test_one_connection_too_many_is_refused_where_all_others_are_busy(server):
+    server.guard.limits = Limits(10, 30, 20, 75, connections=1)
+    with server.edges.hold(getattr(server.edges, server.way)) as held, server.connect() as refused:
+        status, headers, body = refused.answer()
+        assert refused.is_closed()
+        server.edges.model.opened.set()
+        assert held.answer()[0] == 200
+    assert (status, headers[-2:]) == (503, (b"retry-after: 1", b"connection: close"))
+    assert "as many connections are open as may be" in error(body)
+    assert server.cut() == {"refused": 1}
+
+
+def test_an_idle_connection_makes_room_for_a_probe(server):
+    server.guard.limits = Limits(10, 30, 20, 75, connections=1)
+    with server.connect() as idle, server.connect() as probe:
+        idle_is_closed = idle.is_closed()
+        probe.send(GET_LIVE)
+        assert probe.answer()[0] == 200
+        assert idle_is_closed
+    assert server.cut() == {"shed": 1}
+
+
+# Heads.
+
+LINE = b"POST /predict HTTP/1.1\r\n" + HOST
+
+
+def with_headers(*headers):
+    return PIXELS.replace(HOST, HOST + b"".join(header + b"\r\n" for header in headers))
+
+
+LARGE_HEADS = {
+    "a value": (with_headers(b"X-A: " + bytes([65]) * MAX_HEAD_BYTES), 431),
+    "a name": (with_headers(bytes([65]) * MAX_HEAD_BYTES + b": x"), 431),
+    "headers together": (with_headers(*[b"X-%d: " % n + b"a" * 1000 for n in range(40)]), 431),
+    "the number of headers": (with_headers(*[b"X-A:"] * MAX_HEADERS), 431),
+    "a URL": (PIXELS.replace(b"/predict", b"/predict?" + b"a" * MAX_URL_BYTES), 414),
+    "a URL beyond the head": (PIXELS.replace(b"/predict", b"/predict?" + b"a" * MAX_HEAD_BYTES), 414),
+}
+
+
+@pytest.mark.parametrize("piece_bytes", [1 << 20, 4096, 1000], ids=["at once", "pieces", "small pieces"])
+@pytest.mark.parametrize(("request_", "status"), LARGE_HEADS.values(), ids=LARGE_HEADS)
+def test_a_head_beyond_what_any_client_needs_is_refused(server, request_, status, piece_bytes):
+    with server.connect() as connection:
+        feed(server, connection, request_, piece_bytes)
+        answer = connection.answer()
+    assert (answer[0], answer[1][-1]) == (status, b"connection: close")
+    assert server.cut() == {"malformed": 1}
+    assert server.ended() == {"bad_input": 1}
+
+
+def feed(server, connection, data, piece_bytes):
+    """Give the server's side bytes in pieces, until it closes."""
+    protocol = server.protocol(connection)
+
+    async def pieces():
+        for start in range(0, len(data), piece_bytes):
+            if not protocol.transport.is_closing():
+                protocol.data_received(data[start : start + piece_bytes])
+
+    server.edges.run(pieces())
+
+
+@pytest.mark.parametrize("piece_bytes", [1 << 20, 1000, 1], ids=["at once", "pieces", "bytes"])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        with_headers(b"X-A: " + b"a" * (MAX_HEAD_BYTES - 1000)),
+        with_headers(*[b"X-A:"] * (MAX_HEADERS - 5)),
+        PIXELS.replace(b"/predict", b"/predict?" + b"a" * (MAX_URL_BYTES - 100)),
+    ],
+    ids=["value", "number", "URL"],
+)
+def test_a_large_head_within_the_limits_is_served_in_any_pieces(server, request_, piece_bytes):
+    with server.connect() as connection:
+        for _ in range(2):
+            feed(server, connection, request_, piece_bytes)
+            assert connection.answer()[0] == 200
+    assert server.cut() == {}
+
+
+def test_a_head_without_an_end_holds_no_more_memory_than_a_piece_beyond_the_limit(server):
+    with server.connect() as connection:
+        feed(server, connection, LINE + b"X-A: " + b"a" * 10_000_000, 10_000)
+        assert connection.answer()[0] == 431
+    assert server.cut() == {"malformed": 1}
+
+
+@pytest.mark.parametrize(
+    ("garbage", "reason"),
+    [
+        (b"nonsense\r\n\r\n", "not HTTP/1.1"),
+        (b"\x16\x03\x01\x02\x00\x01\x00", "not HTTP/1.1"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "not HTTP/1.1"),
+        (b"CONNECT x:443 HTTP/1.1\r\n" + HOST + b"\r\n", "CONNECT is not served"),
+        (PIXELS.replace(HOST, b""), "expected one Host header, got 0"),
+        (GET_LIVE.replace(HOST, b""), "expected one Host header, got 0"),
+        (PIXELS.replace(HOST, HOST + HOST), "expected one Host header, got 2"),
+        (GET_LIVE.replace(HOST, b"host: y\r\n" + HOST), "expected one Host header, got 2"),
+        (GET_10.replace(b"\r\n\r\n", b"\r\n" + HOST + HOST + b"\r\n"), "expected one Host header, got 2"),
+    ],
+    ids=[
+        "words",
+        "TLS",
+        "HTTP/2",
+        "a tunnel",
+        "no host",
+        "a probe without a host",
+        "two hosts",
+        "a probe of two hosts",
+        "HTTP/1.0 of two hosts",
+    ],
+)
+def test_what_is_no_request_is_refused_in_the_services_own_form_and_counted(server, garbage, reason):
+    with server.connect() as connection:
+        connection.send(garbage)
+        status, headers, body = connection.answer()
+        assert connection.is_closed()
+    assert (status, headers[0], headers[-1]) == (400, b"date: today", b"connection: close")
+    assert reason in error(body)
+    assert server.cut() == {"malformed": 1}
+    assert server.ended() == {"bad_input": 1}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [GET_10, post(pixels(), version=b"1.0").replace(HOST, b""), GET_LIVE.replace(b" x", b"")],
+    ids=["a probe by HTTP/1.0", "the model by HTTP/1.0", "an empty host"],
+)
+def test_an_old_client_need_not_name_a_host_and_a_host_may_be_empty(server, request_):
+    with server.connect() as connection:
+        connection.send(request_)
+        assert connection.answer()[0] == 200
+    assert server.cut() == {}
+
+
+def test_a_body_that_is_no_http_ends_its_request_once(server):
+    with server.connect() as connection:
+        connection.send(chunked(pixels())[:-10] + b"nonsense")
+        assert connection.answer()[0] == 400
+    server.edges.rest()
+    assert server.ended() == {"cancelled": 1}
+
+
+def test_a_refused_request_whose_rest_is_no_http_is_answered_and_counted_once(server):
+    with server.connect() as connection:
+        connection.send(chunked(pixels(), headers=[b"Content-Encoding: gzip"])[:-10])
+        assert connection.answer()[0] == 400
+        connection.send(b"nonsense nonsense")
+        assert connection.is_closed()
+    assert server.cut() == {"malformed": 1}
+    assert server.ended() == {"bad_input": 1}
+
+
+def test_a_fault_of_ours_in_the_connection_is_a_500_that_tells_nothing(server, monkeypatch):
+    def broken(_):
+        raise ZeroDivisionError("/secret/path")
+
+    monkeypatch.setattr(GuardedProtocol, "_check_head", broken)
+    with server.connect() as connection:
+        connection.send(PIXELS)
+        status, _, body = connection.answer()
+    assert (status, body) == (500, b'{"error":"the service failed on this request"}')
+    assert server.ended() == {"error": 1}
+
+
+# Wishes for another protocol.
+
+UPGRADES = {
+    "HTTP/2": [b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk"],
+    "a socket": [b"Connection: keep-alive, Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13"],
+    "TLS": [b"Upgrade: TLS/1.2", b"Connection: upgrade"],
+}
+
+
+@pytest.mark.parametrize("piece_bytes", [1 << 20, 7, 1], ids=["at once", "pieces", "bytes"])
+@pytest.mark.parametrize("headers", UPGRADES.values(), ids=UPGRADES)
+@pytest.mark.parametrize("kind", ["announced", "chunked"])
+def test_a_wish_for_another_protocol_is_ignored_and_its_request_answered(server, headers, kind, piece_bytes):
+    announced = kind == "announced"
+    request_ = post(pixels(), OCTETS, *headers) if announced else chunked(pixels(), headers=headers)
+    with server.connect() as connection:
+        feed(server, connection, request_ + GET_LIVE + request_ + PIXELS, piece_bytes)
+        assert [answer[0] for answer in connection.answers(4)] == [200] * 4
+    assert server.cut() == {}
+
+
+def test_a_wish_to_close_is_kept_beside_one_for_another_protocol(server):
+    with server.connect() as connection:
+        connection.send(post(pixels(), OCTETS, b"Connection: close, Upgrade", b"Upgrade: h2c"))
+        status, headers, _ = connection.answer()
+        assert (status, headers[-1]) == (200, b"connection: close")
+        assert connection.is_closed()
+
+
+# Anything at all.
+
+FRAGMENTS = [
+    PIXELS,
+    GET_LIVE,
+    PIXELS[:100],
+    chunked(pixels()),
+    chunked(pixels())[:-3],
+    post(bytes(MAX_BODY_BYTES + 1)),
+    *(post(pixels(), OCTETS, *headers) for headers in UPGRADES.values()),
+    *(request_ for request_, _ in LARGE_HEADS.values()),
+    b"HEAD / HTTP/1.1\r\n" + HOST + b"\r\n",
+    b"CONNECT x:1 HTTP/1.1\r\n\r\n",
+    b"\r\n",
+    b"POST /predict HTTP/1.0\r\nContent-Length: 5\r\n\r\n",
+]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.binary(max_size=50)), max_size=6),
+    st.integers(20, 50_000),
+    st.booleans(),
+)
+def test_whatever_comes_each_request_ends_once_and_no_fault_is_ours(server, fragments, piece_bytes, in_time):
+    """The fixture holds begun against ended requests; here nothing may be answered or logged as a fault."""
+    with server.connect() as connection:
+        feed(server, connection, b"".join(fragments), piece_bytes)
+        if not in_time:
+            server.pass_time(LONG_S)
+    server.edges.until(lambda: not server.guard._open)
+    server.edges.rest()
+    assert "error" not in server.ended()
+
+
+# The end.
+
+
+def test_while_the_server_stops_each_connection_ends_with_its_next_answer(server):
+    with server.connect() as connection, server.edges.hold(getattr(server.edges, server.way)) as held:
+        connection.send(GET_LIVE)
+        assert connection.answer()[0] == 200
+        server.guard.closing = True
+        connection.send(GET_LIVE)
+        status, headers, _ = connection.answer()
+        assert (status, headers[-1]) == (200, b"connection: close")
+        assert connection.is_closed()
+        server.edges.model.opened.set()
+        assert held.answer()[0] == 200
+
+
+def test_a_request_that_has_not_ended_in_the_drain_time_is_told_so_and_counted_once(server):
+    with server.edges.hold(getattr(server.edges, server.way)) as held, server.connect() as reading:
+        reading.send(PIXELS[:-1])
+        server.edges.until(lambda: server.edges.service.in_flight == 2)
+
+        async def give_up():
+            server.guard.give_up()
+
+        server.edges.run(give_up())
+        for connection in (held, reading):
+            status, headers, body = connection.answer()
+            assert (status, headers[-1]) == (503, b"connection: close")
+            assert "could not end this request in time" in error(body)
+            assert connection.is_closed()
+        server.edges.until(lambda: server.edges.service.in_flight == 0)
+    assert server.cut() == {"drain": 2}
+    assert server.ended() == {"cancelled": 2}

@@ -1,0 +1,188 @@
+"""Which connection has to end, as a table; and the room that is made for a new one."""
+
+import pytest
+from serving import metric_samples
+
+from service.errors import Cut
+from service.guard import Guard, Limits, Part, overdue
+from service.metrics import Metrics
+from service.settings import load_settings
+
+LIMITS = Limits(head_s=10, body_s=30, write_s=20, idle_s=75, connections=4)
+CUT = "tailgate_connections_cut_total"
+HEAD, BODY, NOTHING = Part.HEAD, Part.BODY, Part.NOTHING
+
+
+def wait(part, for_s, *, busy=False, fresh=False, unsent_s=None):
+    return {"part": part, "for_s": for_s, "unsent_s": unsent_s, "busy": busy, "fresh": fresh}
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        (wait(HEAD, 10), None),
+        (wait(HEAD, 10.1), Cut.SLOW_HEAD),
+        (wait(HEAD, 10, fresh=True), None),
+        (wait(HEAD, 10.1, fresh=True), Cut.IDLE),
+        (wait(HEAD, 1e6, busy=True), None),
+        (wait(BODY, 30, busy=True), None),
+        (wait(BODY, 30.1, busy=True), Cut.SLOW_BODY),
+        (wait(BODY, 30.1), Cut.SLOW_BODY),
+        (wait(NOTHING, 75), None),
+        (wait(NOTHING, 75.1), Cut.IDLE),
+        (wait(NOTHING, 1e6, busy=True), None),
+        (wait(NOTHING, 0, unsent_s=20), None),
+        (wait(NOTHING, 0, unsent_s=20.1), Cut.SLOW_READER),
+        (wait(NOTHING, 1e6, busy=True, unsent_s=20.1), Cut.SLOW_READER),
+        (wait(Part.SET_ASIDE, 1e6), None),
+    ],
+)
+def test_a_connection_ends_when_its_client_takes_longer_than_it_may(what, reason):
+    assert overdue(LIMITS, **what) is reason
+
+
+def test_the_limits_are_those_of_the_settings():
+    settings = load_settings(
+        {},
+        header_timeout_s=1,
+        body_timeout_s=2,
+        write_timeout_s=3,
+        keep_alive_s=4,
+        max_connections=5,
+    )
+    assert Limits.of(settings) == Limits(1, 2, 3, 4, 5)
+
+
+class FakeConnection:
+    def __init__(self, since_s, *, idle=True):
+        self.since_s, self.idle, self.ended, self.reviewed = since_s, idle, None, []
+
+    def is_idle(self):
+        return self.idle and self.ended is None
+
+    def review(self, now_s):
+        self.reviewed.append(now_s)
+
+    def cut(self, reason):
+        self.ended = reason
+
+
+class FakeLoop:
+    def __init__(self):
+        self.now_s, self.timers, self.delays_s = 0.0, [], []
+
+    def time(self):
+        return self.now_s
+
+    def call_later(self, delay_s, function, *arguments):
+        self.delays_s.append(delay_s)
+        self.timers.append(lambda: function(*arguments))
+        return object()
+
+    def ring(self):
+        self.now_s += 1
+        timers, self.timers = self.timers, []
+        for timer in timers:
+            timer()
+
+
+@pytest.fixture
+def loop():
+    return FakeLoop()
+
+
+def guard(connections=4):
+    return Guard(Limits(1, 1, 1, 1, connections), Metrics((), 1, tuple))
+
+
+def test_the_longest_idle_is_closed_to_make_room_for_a_new_one(loop):
+    all_ = guard()
+    old = [FakeConnection(since_s) for since_s in (3, 1, 2, 4)]
+    assert all(all_.enter(each, loop) for each in old)
+    assert all_.enter(FakeConnection(9), loop)
+    assert [each.ended for each in old] == [None, Cut.SHED, None, None]
+    assert all_.metrics.connections == 4
+
+
+def test_a_busy_one_is_never_closed_and_where_all_are_busy_the_new_one_is_refused(loop):
+    all_ = guard()
+    busy = [FakeConnection(since_s, idle=False) for since_s in range(4)]
+    assert all(all_.enter(each, loop) for each in busy)
+    new = FakeConnection(9)
+    assert not all_.enter(new, loop)
+    all_.leave(new)
+    assert {each.ended for each in busy} == {None}
+    all_.leave(busy[0])
+    assert all_.enter(new, loop)
+
+
+def test_how_many_are_open_and_why_others_ended_is_told(loop):
+    all_ = guard()
+    for since_s in range(3):
+        all_.enter(FakeConnection(since_s), loop)
+    all_.metrics.cuts[Cut.SLOW_HEAD] += 2
+    samples = metric_samples(all_.metrics.render().decode())
+    assert samples[("tailgate_connections", ())] == 3
+    told = {labels[0][1]: count for (name, labels), count in samples.items() if name == CUT}
+    assert told == {reason.value: 2 if reason is Cut.SLOW_HEAD else 0 for reason in Cut}
+
+
+def test_a_share_of_a_large_number_is_closed_at_once_so_that_looking_for_them_is_cheap(loop):
+    all_ = guard(connections=64)
+    old = [FakeConnection(since_s) for since_s in range(64)]
+    assert all(all_.enter(each, loop) for each in [*old, FakeConnection(99)])
+    assert [each.since_s for each in old if each.ended] == [0, 1, 2, 3]
+
+
+def test_one_timer_looks_at_all_connections_as_long_as_there_are_any(loop):
+    all_ = guard()
+    first, second = FakeConnection(0), FakeConnection(0)
+    all_.enter(first, loop)
+    all_.enter(second, loop)
+    assert len(loop.timers) == 1
+    loop.ring()
+    all_.leave(first)
+    loop.ring()
+    assert (first.reviewed, second.reviewed) == ([1], [1, 2])
+    all_.leave(second)
+    loop.ring()
+    assert loop.timers == []
+    all_.enter(first, loop)
+    assert len(loop.timers) == 1
+
+
+def test_many_connections_are_looked_at_in_slices_so_that_requests_are_served_between_them(loop, monkeypatch):
+    monkeypatch.setattr("service.guard.SLICE", 2)
+    all_ = guard(connections=9)
+    connections = [FakeConnection(0) for _ in range(5)]
+    for each in connections:
+        all_.enter(each, loop)
+    looked = []
+    for _ in range(4):
+        loop.ring()
+        looked.append(sum(len(each.reviewed) for each in connections))
+    assert looked == [2, 4, 5, 7]
+    assert loop.delays_s == [1.0, 0, 0, 1.0, 0]
+
+
+def test_a_connection_that_ends_between_two_slices_is_not_looked_at(loop, monkeypatch):
+    monkeypatch.setattr("service.guard.SLICE", 1)
+    all_ = guard()
+    connections = [FakeConnection(0), FakeConnection(0)]
+    for each in connections:
+        all_.enter(each, loop)
+    loop.ring()
+    for each in connections:
+        all_.leave(each)
+    loop.ring()
+    assert sum(len(each.reviewed) for each in connections) == 1
+    assert loop.timers == []
+
+
+def test_at_the_end_of_the_drain_time_those_that_are_not_idle_are_ended(loop):
+    all_ = guard()
+    idle, busy = FakeConnection(0), FakeConnection(0, idle=False)
+    all_.enter(idle, loop)
+    all_.enter(busy, loop)
+    all_.give_up()
+    assert (idle.ended, busy.ended) == (None, Cut.DRAIN)

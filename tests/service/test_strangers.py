@@ -1,0 +1,132 @@
+"""What anybody sees in any answer, on both edges and under another server: no origin let in, nothing of our insides."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from edges import GET_LIVE, HOST, PIXELS, POISON_PIXEL, Connection, pixels, post, two_edges
+from serving import PATIENCE_S, until
+from tiny_models import doubler
+from uvicorn.server import ServerState
+
+from service.app import create_app
+from service.connection import GuardedProtocol
+from service.errors import Cut
+from service.headers import SECURITY_HEADERS
+from service.lifecycle import Phase
+from service.server import uvicorn_config
+from service.settings import Settings, load_settings
+
+TOKEN = "open-sesame-open-sesame"
+ORIGIN = b"Origin: https://elsewhere.example\r\n"
+
+
+def request(method, path):
+    return b"%b %b HTTP/1.1\r\n" % (method, path) + HOST + b"\r\n"
+
+
+# One of each kind of answer, and its status.
+REQUESTS = {
+    "a result": (PIXELS, 200),
+    "health": (GET_LIVE, 200),
+    "facts": (request(b"GET", b"/"), 200),
+    "metrics": (request(b"GET", b"/metrics"), 200),
+    "the document": (request(b"GET", b"/openapi.json"), 200),
+    "a preflight": (request(b"OPTIONS", b"/predict"), 405),
+    "a wrong method": (request(b"GET", b"/predict"), 405),
+    "a method on health": (post(b"", path=b"/health/live"), 405),
+    "another path": (request(b"GET", b"/../../etc/passwd"), 404),
+    "documentation": (request(b"GET", b"/docs"), 404),
+    "a wrong type": (post(b"x", b"text/plain"), 415),
+    "a wrong shape": (post(b"x"), 422),
+    "a broken image": (post(b"x", b"image/png"), 415),
+    "an input that makes the model fail": (post(pixels(first=POISON_PIXEL)), 500),
+    "no HTTP": (b"nonsense\r\n\r\n", 400),
+}
+INSIDES = ("Traceback", ".py", "/service/", "site-packages", "poison", "RuntimeError", "torch.", "0x7")
+
+
+@pytest.fixture(scope="module")
+def edges():
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        two_edges(monkeypatch, plain=GuardedProtocol) as edges,
+    ):
+        yield edges
+
+
+@pytest.mark.parametrize("way", ["hot", "plain"])
+@pytest.mark.parametrize(("request_", "status"), REQUESTS.values(), ids=REQUESTS)
+def test_no_answer_lets_another_origin_in_or_tells_of_our_insides(edges, way, request_, status):
+    with Connection(getattr(edges, way)) as connection:
+        connection.send(request_.replace(HOST, HOST + ORIGIN))
+        answer = connection.answer()
+    assert answer[0] == status
+    names = {header.partition(b":")[0] for header in answer[1]}
+    assert [name for name in names if name.startswith(b"access-control") or name == b"server"] == []
+    if status >= 400 and way == "plain":
+        assert list(json.loads(answer[2])) == ["error"]
+    if b"GET / " not in request_ and b"/metrics" not in request_:
+        assert [word for word in INSIDES if word in answer[2].decode()] == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("alone", [False, True], ids=["our server", "another server"])
+async def test_every_answer_has_the_security_headers_once_also_without_our_server(monkeypatch, alone):
+    """Ours gives them to each answer; under another, which knows nothing of them, the application does."""
+    monkeypatch.setenv("TAILGATE_TOKEN", TOKEN)
+    monkeypatch.setattr("service.engine.load_model", lambda _: doubler())
+    settings = load_settings({"TAILGATE_TOKEN": TOKEN})
+    app = create_app() if alone else create_app(settings)
+    config = (
+        uvicorn.Config(app, http="httptools", log_config=None) if alone else uvicorn_config(app, settings)
+    )
+    config.load()
+    state = ServerState()
+    state.default_headers = config.encoded_headers
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(lambda: config.http_protocol_class(config, state, {}), "127.0.0.1", 0)
+    await app.state.service.start()
+    assert app.state.service.phase is Phase.READY
+    monkeypatch.setattr(app.state.service.metrics, "render", lambda: (_ for _ in ()).throw(RuntimeError("x")))
+    url = "http://{}:{}".format(*listener.sockets[0].getsockname())
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client:
+        answers = [await client.get(path) for path in ("/health/live", "/")]
+        client.headers["authorization"] = f"Bearer {TOKEN}"
+        answers += [await client.get(path) for path in ("/", "/nowhere", "/predict", "/metrics")]
+        answers.append(await client.post("/predict", json={"inputs": [1, 2, 3, 4]}))
+        answers.append(await client.post("/predict", json={"inputs": [1]}))
+    listener.close()
+    for connection in tuple(state.connections):
+        connection.transport.close()
+    await until(lambda: not state.connections)
+    await asyncio.to_thread(app.state.service.stop)
+    assert [answer.status_code for answer in answers] == [200, 401, 200, 404, 405, 500, 200, 422]
+    for answer in answers:
+        for name, value in SECURITY_HEADERS.items():
+            assert answer.headers.get_list(name) == [value], (answer.request.url, name)
+
+
+# The page that promises all this.
+
+PAGES = Path(__file__).parents[2] / "docs"
+
+
+def test_the_page_of_security_names_settings_and_tests_that_there_are():
+    text = (PAGES / "security.md").read_text()
+    names = {name.lower() for name in re.findall(r"TAILGATE_(\w+)", text)}
+    assert len(names) > 10
+    assert names <= set(Settings.model_fields)
+    tests = set(re.findall(r"test_\w+\.py", text))
+    assert len(tests) > 10
+    assert [name for name in sorted(tests) if not (Path(__file__).parent / name).is_file()] == []
+
+
+def test_the_page_of_the_service_names_every_reason_for_which_a_connection_is_ended():
+    rows = (PAGES / "service.md").read_text().splitlines()
+    row = next(row for row in rows if "tailgate_connections_cut_total" in row)
+    assert set(re.findall(r"`(\w+)`", row.split("|")[3])) == {reason.value for reason in Cut}
