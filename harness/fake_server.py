@@ -6,7 +6,7 @@ Part of the plugin authors' test kit (:mod:`harness.testing`). It is started as 
 
 It answers ``/health/ready``, ``/metrics`` by tailgate's names, and ``/predict``, which holds requests in one line
 and serves each for the set time by sleeping: its CPU time says nothing. Requests wait, so it saturates at one over
-the service time. It speaks as much HTTP/1.1 as a load generator needs, and is no example of a good server.
+the service time; with ``--queue-capacity`` it refuses those beyond a number that wait. It speaks as much HTTP/1.1 as a load generator needs, and is no example of a good server.
 """
 
 import argparse
@@ -88,6 +88,11 @@ class Metrics:
         Info("tailgate", "what is served", registry=self.registry).info({"model": "fake", "device": "cpu"})
         self.busy = Counter("tailgate_executor_busy_seconds", "seconds at work", registry=self.registry)
 
+    def refuse(self, total_s: float) -> None:
+        """Count one refused request."""
+        self.request_seconds.labels(outcome="full").observe(total_s)
+        self.requests.labels(outcome="full").inc()
+
     def record(self, stages_s: dict[str, float], total_s: float) -> None:
         """Count one finished request."""
         self.request_seconds.labels(outcome="ok").observe(total_s)
@@ -101,8 +106,10 @@ class Metrics:
 class FakeServer:
     """One line of requests, each served for the same time."""
 
-    def __init__(self, service_time_s: float) -> None:
+    def __init__(self, service_time_s: float, queue_capacity: int | None = None) -> None:
         self.service_time_s = service_time_s
+        self.queue_capacity = queue_capacity
+        self._waiting = 0
         self.metrics = Metrics()
         self._executor = asyncio.Lock()  # fair: first come, first served
 
@@ -122,9 +129,14 @@ class FakeServer:
 
     async def _predict(self) -> Answer:
         arrived_s = time.perf_counter()
+        if self.queue_capacity is not None and self._waiting >= self.queue_capacity:
+            self.metrics.refuse(time.perf_counter() - arrived_s)
+            return Answer(HTTPStatus.TOO_MANY_REQUESTS, b"{}", ("Retry-After: 1",))
         with self.metrics.in_flight.track_inprogress():
             self.metrics.queue_depth.inc()
+            self._waiting += 1
             async with self._executor:
+                self._waiting -= 1
                 self.metrics.queue_depth.dec()
                 started_s = time.perf_counter()
                 if self.service_time_s:
@@ -163,11 +175,11 @@ def _content_length(head: str) -> int:
     return 0
 
 
-async def serve(listener: socket.socket, service_time_s: float) -> None:
+async def serve(listener: socket.socket, service_time_s: float, queue_capacity: int | None = None) -> None:
     """Serve on a socket until TERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    fake = FakeServer(service_time_s)
+    fake = FakeServer(service_time_s, queue_capacity)
     server = await asyncio.start_server(fake.serve_connection, sock=listener, backlog=BACKLOG)
     await stop.wait()
     server.close()
@@ -184,12 +196,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--service-time-ms", type=float, default=1.0, help="time that each request is served for"
     )
+    parser.add_argument(
+        "--queue-capacity", type=int, help="requests that wait, at most; default: without an end"
+    )
     options = parser.parse_args(arguments)
     if options.fd is not None:
         listener = socket.socket(fileno=options.fd)
     else:
         listener = socket.create_server(("127.0.0.1", options.port), backlog=BACKLOG)
-    asyncio.run(serve(listener, options.service_time_ms / 1e3))
+    asyncio.run(serve(listener, options.service_time_ms / 1e3, options.queue_capacity))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from harness import statistics, yardstick
 from harness.errors import MeasurementError
-from harness.samples import Outcome
+from harness.samples import Outcome, Samples
 from harness.scenario import quantile_name
+from harness.scrape import MetricNames
 from harness.window import PhaseRecord, Seconds, Window, failed
 from harness.yardstick import Yardstick
 
@@ -38,7 +39,7 @@ TRANSPORT_SHARE = 0.10
 # Above this share of its core the generator may itself be what the latencies show.
 BUSY_SHARE = 0.90
 
-_AFTER_SENDING = (Outcome.RESET, Outcome.TIMEOUT, Outcome.MALFORMED)
+_AFTER_SENDING = (Outcome.RESET, Outcome.TIMEOUT, Outcome.MALFORMED, Outcome.LEFT)
 
 
 class Cause(enum.Enum):
@@ -65,7 +66,7 @@ def check_records(window: Window, planned: Sequence[int]) -> list[Fault]:
     """
     faults = []
     for record, expected in zip(window.phases, planned, strict=True):
-        samples, name = record.samples, record.phase.name
+        samples, name = record.every_sample, record.phase.name
         if len(samples) != expected or len(np.unique(samples["request"])) != expected:
             faults.append(
                 f"phase {name!r}: {expected} requests were planned, {len(samples)} records "
@@ -86,21 +87,21 @@ def check_counts(window: Window) -> list[Fault]:
 
         answered ≤ counted by the server ≤ answered + failed after sending, not yet counted
 
-    A request that the client gave up on (timeout, reset, not HTTP) may be counted in its own phase, in a later one, or
-    never. Everything that was answered was counted before its last byte left. Nothing is checked for a target without
-    metrics; metrics that are there for some phases only, or lack the counter, are a fault.
+    A request that the client gave up on (timeout, reset, not HTTP, left as planned) may be counted in its own phase, in a
+    later one, or never. Everything that was answered was counted before its last byte left. Nothing is checked for a
+    target without metrics; metrics that are there for some phases only, or lack the counter, are a fault.
     """
     if all(record.server is None for record in window.phases):
         return []
     faults: list[Fault] = []
     pending = 0
     for record in window.phases:
-        name, samples = record.phase.name, record.samples
+        name, samples = record.phase.name, record.every_sample
         try:
-            counted = _counted(window, record)
+            counted = counted_requests(record, window.names)
         except MeasurementError as error:
             return [*faults, Fault(Cause.INTEGRITY, str(error))]
-        lost = _gave_up(samples)
+        lost = gave_up(samples)
         answered = int(np.sum((samples["status"] > 0) & ~lost))
         pending += int(lost.sum())
         if not answered <= counted <= answered + pending:
@@ -136,7 +137,8 @@ def check_witnesses(window: Window, shares: Sequence[float] = (0.95, 0.99)) -> l
         buckets = window.request_histogram()
     except MeasurementError as error:
         return [Fault(Cause.INTEGRITY, str(error))]
-    samples = window.samples
+    # Those of disturbers too: the server's histogram knows no difference.
+    samples = np.concatenate([record.every_sample for record in window.phases])
     wire = (samples["done_ns"] - samples["sent_ns"]) / 1e9
     good = np.sort(wire[~failed(samples)])
     lost = (samples["status"] == 0) | (samples["done_ns"] == 0)
@@ -160,7 +162,7 @@ def check_send_lag(window: Window, limits_s: Sequence[float]) -> list[Fault]:
     It may be 5 % of the smallest latency that is judged, or 1 ms if that is more. Without a judged latency there is
     nothing to disturb.
     """
-    samples = window.samples
+    samples = np.concatenate([record.every_sample for record in window.phases] or [window.samples])
     if not limits_s or not len(samples):
         return []
     allowed_s = _allowed_lag_s(limits_s)
@@ -223,20 +225,24 @@ def _allowed_lag_s(limits_s: Sequence[float]) -> float:
     return max(LAG_FLOOR_S, LAG_SHARE * min(limits_s))
 
 
-def _gave_up(samples: NDArray[np.void]) -> NDArray[np.bool_]:
+def gave_up(samples: Samples) -> NDArray[np.bool_]:
     """Return for each request whether it was sent and ended without a whole answer."""
     lost: NDArray[np.bool_] = np.isin(samples["outcome"], _AFTER_SENDING) & (samples["sent_ns"] > 0)
     return lost
 
 
-def _counted(window: Window, record: PhaseRecord) -> float:
+def counted_requests(record: PhaseRecord, names: MetricNames) -> float:
+    """Return how many requests of a phase the server counted.
+
+    Raises:
+        MeasurementError: it has no metrics, or none that counts requests.
+    """
     if record.server is None:
         raise MeasurementError(f"phase {record.phase.name!r} has no metrics of the server; other phases have")
-    names = window.names
     for counter in (names.requests_total, names.request_seconds and f"{names.request_seconds}_count"):
         if counter is not None and (total := record.server.total(counter)) is not None:
             return total
-    if not len(record.samples):
+    if not len(record.every_sample):
         return 0.0
     raise MeasurementError(
         f"phase {record.phase.name!r}: the metrics hold neither {names.requests_total!r} nor "

@@ -5,6 +5,7 @@ same plan, byte for byte. Each phase draws from a stream of its own, so that cha
 Nothing here sends, and nothing here knows where to.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,20 @@ import orjson
 from numpy.typing import NDArray
 
 from harness.arrivals import ClosedLoop, Trace
+from harness.behaviour import Behaviour
 from harness.errors import LoadError, UsageError
 from harness.payload import Payload
-from harness.scenario import Phase, Ref, Scenario, refs
+from harness.scenario import Number, Phase, Ref, Scenario, refs
 
 HEADER = "plan.json"
 SCHEDULE = "schedule.bin"
 BODIES = "bodies.bin"
-FORMAT = 2
+FORMAT = 3
+# What the service reads a request's deadline from.
+DEADLINE_HEADER = "X-Request-Timeout-Ms"
 
 # One intended request on disk.
-_INTENT = np.dtype([("offset_ns", "<i8"), ("payload", "<u2")])
+_INTENT = np.dtype([("offset_ns", "<i8"), ("payload", "<u2"), ("behaviour", "u1")])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,16 +40,20 @@ class PlannedPhase:
         offsets_ns: shape (requests,), int64, ascending: intended send times from the phase's start.
         payloads: shape (requests,), uint16: index into the plan's payloads.
         closed_loop: for a closed loop, whose offsets are all 0; None for an open loop.
+        behaviours: shape (requests,), uint8: what each client does; None where all wait.
+        relative_to: index of the phase whose throughput the offsets count in: they are then nanoseconds at 1/s.
     """
 
     name: str
     offsets_ns: NDArray[np.int64]
     payloads: NDArray[np.uint16]
     closed_loop: ClosedLoop | None = None
+    behaviours: NDArray[np.uint8] | None = None
+    relative_to: int | None = None
 
     @property
     def length_s(self) -> float:
-        """Seconds from its start to its last request at the latest."""
+        """Seconds from its start to its last request at the latest; at 1/s where it is relative to a throughput."""
         if self.closed_loop is not None:
             return float(self.closed_loop.limit_s)  # type: ignore[arg-type] # draw_plan has refused what is open
         return float(self.offsets_ns[-1]) / 1e9
@@ -59,7 +67,8 @@ class Plan:
         scenario: its name.
         seed: what every draw came from.
         phases: in the scenario's order.
-        payloads: those that the phases refer to, by index.
+        payloads: those that the phases refer to, by index; the source's, then their variants: with a deadline, or
+            cut short.
     """
 
     scenario: str
@@ -78,10 +87,50 @@ def draw_plan(scenario: Scenario, payloads: Sequence[Payload], seed: int) -> Pla
         raise UsageError(f"scenario {scenario.name!r}: resolve {sorted(still_open)} before planning")
     chosen = _choose(scenario, payloads)
     streams = np.random.SeedSequence(seed).spawn(len(scenario.phases))
-    phases = tuple(
-        _draw_phase(phase, chosen, stream) for phase, stream in zip(scenario.phases, streams, strict=True)
+    names = [phase.name for phase in scenario.phases]
+    phases, variants = [], list(chosen)
+    for phase, stream in zip(scenario.phases, streams, strict=True):
+        drawn = _draw_phase(phase, chosen, stream)
+        relative_to = None if phase.relative_to is None else names.index(phase.relative_to)
+        indices = _varied(phase, drawn, chosen, variants)
+        phases.append(dataclasses.replace(drawn, payloads=indices, relative_to=relative_to))
+    if len(variants) > np.iinfo(np.uint16).max:
+        raise UsageError(f"scenario {scenario.name!r}: {len(variants)} payloads with all their variants")
+    return Plan(scenario.name, seed, tuple(phases), tuple(variants))
+
+
+def _varied(
+    phase: Phase, drawn: PlannedPhase, chosen: tuple[Payload, ...], variants: list[Payload]
+) -> NDArray[np.uint16]:
+    """Return the indices of the payloads with the phase's deadline, and cut short where they are corrupt."""
+    indices = drawn.payloads.astype(np.int64)
+    if phase.deadline_s is not None:
+        indices += _add(variants, [_with_deadline(payload, phase.deadline_s) for payload in chosen])
+    if drawn.behaviours is not None and (corrupt := drawn.behaviours == Behaviour.CORRUPT).any():
+        short = [_cut_short(variants[index]) for index in range(len(variants))]
+        indices[corrupt] += _add(variants, short)
+    return indices.astype(np.uint16)
+
+
+def _add(variants: list[Payload], more: Sequence[Payload]) -> int:
+    """Append variants and return where the first one stands."""
+    variants += more
+    return len(variants) - len(more)
+
+
+def _with_deadline(payload: Payload, deadline_s: Number) -> Payload:
+    milliseconds = f"{float(deadline_s) * 1e3:.3f}"  # type: ignore[arg-type] # draw_plan has refused what is open
+    return dataclasses.replace(
+        payload,
+        name=f"{payload.name}, within {milliseconds} ms",
+        headers=(*payload.headers, (DEADLINE_HEADER, milliseconds)),
     )
-    return Plan(scenario.name, seed, phases, chosen)
+
+
+def _cut_short(payload: Payload) -> Payload:
+    return dataclasses.replace(
+        payload, name=f"{payload.name}, cut short", body=payload.body[: len(payload.body) // 2]
+    )
 
 
 def _choose(scenario: Scenario, payloads: Sequence[Payload]) -> tuple[Payload, ...]:
@@ -106,9 +155,9 @@ def _choose(scenario: Scenario, payloads: Sequence[Payload]) -> tuple[Payload, .
 
 
 def _draw_phase(phase: Phase, payloads: tuple[Payload, ...], stream: np.random.SeedSequence) -> PlannedPhase:
-    """Draw times and payloads from two streams, so that a change of the one leaves the other."""
+    """Draw times, payloads and behaviours from streams of their own, so that a change of one leaves the others."""
     assert not isinstance(phase.duration_s, Ref)  # draw_plan has refused what is still open
-    for_times, for_payloads = stream.spawn(2)
+    for_times, for_payloads, for_behaviours = stream.spawn(3)
     times_s = phase.arrivals.draw(
         np.random.default_rng(for_times), requests=phase.requests, duration_s=phase.duration_s
     )
@@ -125,7 +174,13 @@ def _draw_phase(phase: Phase, payloads: tuple[Payload, ...], stream: np.random.S
         rng = np.random.default_rng(for_payloads)
         chosen = rng.choice(len(payloads), size=times_s.size, p=weights / weights.sum()).astype(np.uint16)
     closed = phase.arrivals if isinstance(phase.arrivals, ClosedLoop) else None
-    return PlannedPhase(phase.name, np.rint(times_s * 1e9).astype(np.int64), chosen, closed)
+    behaviours = None
+    if phase.disturbers:
+        shares = [one.share for one in phase.disturbers]
+        kinds = [Behaviour.WAITS, *(one.behaviour for one in phase.disturbers)]
+        rng = np.random.default_rng(for_behaviours)
+        behaviours = rng.choice(kinds, size=times_s.size, p=[1 - sum(shares), *shares]).astype(np.uint8)
+    return PlannedPhase(phase.name, np.rint(times_s * 1e9).astype(np.int64), chosen, closed, behaviours)
 
 
 def _replayed(phase: Phase, names: tuple[str, ...], payloads: tuple[Payload, ...]) -> NDArray[np.uint16]:
@@ -142,6 +197,7 @@ def write_plan(plan: Plan, directory: Path) -> None:
     schedule = [np.zeros(phase.offsets_ns.size, _INTENT) for phase in plan.phases]
     for rows, phase in zip(schedule, plan.phases, strict=True):
         rows["offset_ns"], rows["payload"] = phase.offsets_ns, phase.payloads
+        rows["behaviour"] = Behaviour.WAITS if phase.behaviours is None else phase.behaviours
     (directory / SCHEDULE).write_bytes(b"".join(rows.tobytes() for rows in schedule))
     (directory / BODIES).write_bytes(b"".join(payload.body for payload in plan.payloads))
     header = {
@@ -150,7 +206,12 @@ def write_plan(plan: Plan, directory: Path) -> None:
         # As text: a seed may be wider than the 64 bits of a JSON integer.
         "seed": str(plan.seed),
         "phases": [
-            {"name": phase.name, "requests": phase.offsets_ns.size, "closed_loop": phase.closed_loop}
+            {
+                "name": phase.name,
+                "requests": phase.offsets_ns.size,
+                "closed_loop": phase.closed_loop,
+                "relative_to": phase.relative_to,
+            }
             for phase in plan.phases
         ],
         "payloads": [
@@ -192,6 +253,8 @@ def read_plan(directory: Path) -> Plan:
             np.ascontiguousarray(rows["offset_ns"], np.int64),
             np.ascontiguousarray(rows["payload"], np.uint16),
             None if phase["closed_loop"] is None else ClosedLoop(**phase["closed_loop"]),
+            np.ascontiguousarray(rows["behaviour"]) if rows["behaviour"].any() else None,
+            phase["relative_to"],
         )
         for phase, rows in zip(header["phases"], np.split(schedule, phase_ends[:-1]), strict=True)
     )

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.behaviour import Behaviour
 from harness.errors import MeasurementError
 
 SAMPLE = np.dtype(
@@ -37,11 +38,13 @@ SAMPLE = np.dtype(
         ("batch_size", "<u2"),  # from Server-Timing, 0 when not told
         ("outcome", "u1"),  # an Outcome
         ("stale_retries", "u1"),  # times that a dead keep-alive connection was met before anything was sent
+        ("behaviour", "u1"),  # a Behaviour: what its client did
         ("queue_s", "<f4"),  # stages from Server-Timing, NaN when not told
         ("decode_s", "<f4"),
         ("compute_s", "<f4"),
         ("encode_s", "<f4"),
         ("server_s", "<f4"),
+        ("retry_after_s", "<f4"),  # from Retry-After, NaN when not told
     ]
 )
 
@@ -57,11 +60,12 @@ class Outcome(enum.IntEnum):
     RESET = 5  # the connection ended before the answer did
     TIMEOUT = 6  # no complete answer in time
     MALFORMED = 7  # the answer was not HTTP
+    LEFT = 8  # the client left before the answer, as planned
 
 
 Samples = NDArray[np.void]
 
-VERSION = 1
+VERSION = 2
 _HEADER = struct.Struct("<8sII")
 _MAGIC = b"TGSAMPLE"
 
@@ -112,6 +116,8 @@ def _cell(name: str, value: Any) -> Any:
     """Return a field as CSV shows it; 0 stands for "never" in the fields that the table above says so of."""
     if name == "outcome":
         return Outcome(value).name
+    if name == "behaviour":
+        return Behaviour(value).name
     if name in {"sent_ns", "first_byte_ns", "status", "batch_size"} and value == 0:
         return ""
     if isinstance(value, float):

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.behaviour import Disturbers
 from harness.errors import BudgetError, UsageError
 
 T = TypeVar("T")
@@ -74,6 +75,11 @@ class Phase:
         requests: how many requests; or else
         duration_s: for how long.
         measured: False for a warm-up: recorded, and never judged.
+        relative_to: an earlier phase. The numbers of ``arrivals`` then count in its throughput: a rate of 2 is twice
+            the good answers a second that were measured there, a time of 10 is ten times the mean between two of them.
+        deadline_s: told to the service with each request, in the header ``X-Request-Timeout-Ms``; None for none.
+        disturbers: clients among the others that do not simply wait for their answers.
+        probed: the target's readiness and metrics paths are asked meanwhile, five times a second each.
     """
 
     name: str
@@ -81,6 +87,10 @@ class Phase:
     requests: int | None = None
     duration_s: Number | None = None
     measured: bool = True
+    relative_to: str | None = None
+    deadline_s: Number | None = None
+    disturbers: tuple[Disturbers, ...] = ()
+    probed: bool = False
 
     @property
     def loop(self) -> Loop:
@@ -95,6 +105,14 @@ class Phase:
         extent = self.requests if self.requests is not None else self.duration_s
         if not isinstance(extent, Ref) and not (extent is not None and 0 < extent < math.inf):
             raise UsageError(f"phase {self.name!r}: its extent must be positive")
+        if self.relative_to is not None and self.requests is None:
+            raise UsageError(
+                f"phase {self.name!r}: relative to a throughput that nobody knows yet, its extent must be requests"
+            )
+        if sum(one.share for one in self.disturbers) >= 1 or (self.disturbers and self.loop is Loop.CLOSED):
+            raise UsageError(
+                f"phase {self.name!r}: disturbers need an open loop and must leave clients that wait for answers"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +139,13 @@ class Criterion:
         return f"{self.measure} ({self.witness.value})"
 
 
+class When(enum.Enum):
+    """Which runs take a scenario."""
+
+    ALWAYS = "always"
+    NAMED = "when it is named"  # by --perf-scenario: it takes long, or asks a special question
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """A named course of load with its criteria.
@@ -131,6 +156,7 @@ class Scenario:
         phases: run in order.
         criteria: judged after the last phase.
         payloads: names for the payload source, None for all that it has.
+        when: whether a run takes it that names no scenario.
     """
 
     name: str
@@ -138,18 +164,31 @@ class Scenario:
     phases: tuple[Phase, ...]
     criteria: tuple[Criterion, ...]
     payloads: tuple[str, ...] | None = None
+    when: When = When.ALWAYS
 
     def __post_init__(self) -> None:
         """Refuse a scenario that names a phase twice, or judges one that is not there or not measured."""
         names = [phase.name for phase in self.phases]
         if not names or len(set(names)) != len(names):
             raise UsageError(f"scenario {self.name!r}: phases need unique names, got {names}")
+        self._refuse_unjudged_capacity(names)
         measured = {phase.name for phase in self.phases if phase.measured}
         for criterion in self.criteria:
             if not criterion.phases or not set(criterion.phases) <= measured:
                 raise UsageError(
                     f"scenario {self.name!r}: {criterion.name} judges phases {list(criterion.phases)}, "
                     f"but the measured ones are {sorted(measured)}"
+                )
+
+    def _refuse_unjudged_capacity(self, names: list[str]) -> None:
+        """Refuse rates relative to a capacity that no criterion holds: they would shrink with a slower service."""
+        judged = {name for criterion in self.criteria for name in criterion.phases}
+        for index, phase in enumerate(self.phases):
+            other = phase.relative_to
+            if other is not None and (other not in names[:index] or other not in judged):
+                raise UsageError(
+                    f"scenario {self.name!r}: phase {phase.name!r} is relative to {other!r}, which must be an earlier "
+                    "phase with a criterion of its own; else a service that got slower all over would pass"
                 )
 
 

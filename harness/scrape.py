@@ -21,6 +21,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from harness.errors import MeasurementError
 
 START_TIME = "process_start_time_seconds"
+# Far more than any server has to say, and longer than any should take to say it.
+LARGEST_BYTES = 16 * 2**20
+LONGEST_S = 30.0
 _CUMULATIVE = ("counter", "histogram", "summary")
 
 
@@ -188,15 +191,23 @@ def get(client: httpx.Client, url: str) -> str:
     """Get a server's metrics, word for word.
 
     Raises:
-        MeasurementError: no answer, or an answer other than 200.
+        MeasurementError: no answer, an answer other than 200, or one that does not end.
     """
+    deadline_s, content = time.monotonic() + LONGEST_S, bytearray()
     try:
-        response = client.get(url, headers={"Accept": "text/plain; version=0.0.4"})
+        with client.stream("GET", url, headers={"Accept": "text/plain; version=0.0.4"}) as response:
+            if response.status_code != httpx.codes.OK:
+                raise MeasurementError(f"no metrics from {url}: status {response.status_code}, expected 200")
+            # A client's own timeout is for each piece.
+            for piece in response.iter_bytes():
+                content += piece
+                if len(content) > LARGEST_BYTES or time.monotonic() > deadline_s:
+                    raise MeasurementError(
+                        f"no metrics from {url}: its answer does not end; {len(content):,} bytes so far"
+                    )
     except httpx.HTTPError as error:
         raise MeasurementError(f"no metrics from {url}: {error!r}") from error
-    if response.status_code != httpx.codes.OK:
-        raise MeasurementError(f"no metrics from {url}: status {response.status_code}, expected 200")
-    return response.text
+    return content.decode(errors="replace")
 
 
 def _is_summary_quantile(kind: str, series: Series) -> bool:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from harness import histogram
 from harness.errors import MeasurementError
 from harness.histogram import Histogram
+from harness.probes import ProbeRecord
+from harness.resources import ResourceSeries
 from harness.samples import SAMPLE, Outcome, Samples
 from harness.scenario import Phase
 from harness.scrape import MetricNames, ServerDelta
@@ -25,13 +27,24 @@ class PhaseRecord:
 
     Attributes:
         phase: as the scenario has it, resolved.
-        samples: one SAMPLE record per planned request, in any order.
+        samples: one SAMPLE record per planned request whose client waits for its answer, in any order.
         server: differenced scrapes around the phase; None where the target has no metrics.
+        disturbers: the same of the clients that do not simply wait (:mod:`harness.behaviour`).
+        resources: what the server's processes held; None where they cannot be seen.
+        probes: questions that were asked beside the load; none where the phase is not probed.
     """
 
     phase: Phase
     samples: Samples
     server: ServerDelta | None = None
+    disturbers: Samples = field(default_factory=lambda: np.zeros(0, SAMPLE))
+    resources: ResourceSeries | None = None
+    probes: tuple[ProbeRecord, ...] = ()
+
+    @property
+    def every_sample(self) -> Samples:
+        """The records of all requests: what the server must have counted."""
+        return np.concatenate([self.samples, self.disturbers])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +63,7 @@ class Window:
 
     @property
     def samples(self) -> Samples:
-        """All records, pooled."""
+        """The records of all clients that wait, pooled."""
         if not self.phases:
             return np.zeros(0, SAMPLE)
         return np.concatenate([record.samples for record in self.phases])
@@ -82,6 +95,26 @@ def latencies_s(samples: Samples) -> Seconds:
     """Return for each request the seconds from its intended time to its last byte, +inf where it failed."""
     seconds = (samples["done_ns"] - samples["intended_ns"]) / 1e9
     return np.where(failed(samples), np.inf, seconds)
+
+
+def duration_s(samples: Samples) -> float:
+    """Return the seconds from the first intended time to the last end; 0 for none."""
+    if not len(samples):
+        return 0.0
+    end_ns = max(int(samples["done_ns"].max()), int(samples["intended_ns"].max()))
+    return (end_ns - int(samples["intended_ns"].min())) / 1e9
+
+
+def throughput_per_s(samples: Samples) -> float:
+    """Return good answers a second, from the first intended time to the last end.
+
+    Raises:
+        MeasurementError: nothing was answered, or all at one instant.
+    """
+    answered, seconds = int(np.sum(~failed(samples))), duration_s(samples)
+    if not answered or seconds <= 0:
+        raise MeasurementError(f"{answered} good answers in {seconds} s give no throughput")
+    return answered / seconds
 
 
 def offered_rate_per_s(samples: Samples) -> float | None:

@@ -1,14 +1,15 @@
 """The generator's own process: ``python -m harness.load DIRECTORY``.
 
 It reads plan and settings from the directory, prints ``{"event": "ready"}``, and for each line ``{"run": i}`` on
-its standard input runs phase i and prints ``{"event": "done", …}``. The end of standard input is the end of the
-process, even in the middle of a phase: it cannot outlive its parent, however that dies. What is wrong is said in
-``{"event": "error", "message": …}``.
+its standard input (with the ``stretch`` of its times, and ``at_ns``, the moment of its time 0 or null) runs phase i and
+prints ``{"event": "done", …}``. The end of standard input is the end of the process, even in the middle of a phase: it
+cannot outlive its parent, however that dies. What is wrong is said in ``{"event": "error", "message": …}``.
 """
 
 import contextlib
 import gc
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from harness.load.sender import OrphanedError, Sender
 from harness.load.settings import LoadSettings, Scheduling, read_settings
 from harness.plan import read_plan
 
+# For the connections of disturbers, and what every program has open.
+_DESCRIPTORS_BESIDE = 512
+
 
 def main(directory: Path) -> int:
     """Serve the parent's commands until it closes standard input; return the exit status."""
@@ -30,6 +34,7 @@ def main(directory: Path) -> int:
         settings = read_settings(directory / SETTINGS)
         _bind(settings)
         _hurry(settings)
+        _allow_descriptors(settings)
         recorder = Recorder(directory / SAMPLES)
         try:
             sender = Sender(read_plan(directory), settings, recorder, lifeline=sys.stdin.fileno())
@@ -69,6 +74,19 @@ def _hurry(settings: LoadSettings) -> None:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO)))
 
 
+def _allow_descriptors(settings: LoadSettings) -> None:
+    """Raise the soft limit of open files, which is 1,024 in most shells, to what the connections need."""
+    wanted = settings.connections_max + _DESCRIPTORS_BESIDE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise LoadError(
+            f"the generator may open {hard} files (ulimit -Hn), and {settings.connections_max} connections "
+            f"(connections_max) need {wanted}; raise the limit or have fewer connections"
+        )
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _obey(sender: Sender) -> None:
     # What stands now stays until the end: no collection needs to look at it again, and none may stop the clock.
     gc.collect()
@@ -77,7 +95,9 @@ def _obey(sender: Sender) -> None:
     _say("ready", {})
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as commands:
         while line := commands.readline():
-            _say("done", encode_report(sender.run_phase(orjson.loads(line)["run"])))
+            command = orjson.loads(line)
+            report = sender.run_phase(command["run"], command["stretch"], command["at_ns"])
+            _say("done", encode_report(report))
 
 
 def _say(event: str, values: dict[str, Any]) -> None:

@@ -1,12 +1,30 @@
 """The answer that is being read on a connection: HTTP/1.1 by httptools, one answer after another."""
 
+import email.utils
+import math
+import time
+
 import httptools
 
 from harness.load.server_timing import UNTOLD, Stages, parse_server_timing
 
+# More would be no waiting time: int() of a hostile length would take long.
+_MOST_DIGITS = 9
+
 
 class MalformedAnswerError(Exception):
     """What came is not an HTTP answer."""
+
+
+def parse_retry_after(value: bytes) -> float:
+    """Return the seconds that a Retry-After asks for (RFC 9110, section 10.2.3); NaN where it is neither form."""
+    if value.isdigit() and len(value) <= _MOST_DIGITS:
+        return float(value)
+    try:
+        date = email.utils.parsedate_to_datetime(value.decode("latin-1"))
+        return max(0.0, date.timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 class Answer:
@@ -22,6 +40,7 @@ class Answer:
         "_server_timing",
         "complete",
         "keep_alive",
+        "retry_after_s",
         "stages",
         "status",
     )
@@ -38,6 +57,7 @@ class Answer:
         self.complete = False
         self.keep_alive = False
         self.status = 0
+        self.retry_after_s = math.nan
         self.stages: Stages = UNTOLD
 
     def feed(self, data: bytes | memoryview) -> None:
@@ -74,6 +94,8 @@ class Answer:
             length == 17 and name.lower() == b"transfer-encoding"
         ):
             self._framed = True
+        elif length == 11 and name.lower() == b"retry-after":
+            self.retry_after_s = parse_retry_after(value)
 
     def on_headers_complete(self) -> None:
         """Take the status (called by the parser)."""

@@ -1,5 +1,6 @@
 """A request on its way: from the moment it is due until it is recorded."""
 
+import math
 from typing import TYPE_CHECKING
 
 from harness.load.server_timing import UNTOLD, Stages
@@ -12,6 +13,7 @@ class Flight:
     """What is known of one request so far; times in nanoseconds, 0 for not yet."""
 
     __slots__ = (
+        "behaviour",
         "bytes_received",
         "carrier",
         "connection",
@@ -21,17 +23,21 @@ class Flight:
         "intended_ns",
         "payload",
         "request",
+        "retry_after_s",
         "sent_ns",
         "stages",
         "stale_retries",
         "status",
     )
 
-    def __init__(self, request: int, payload: int, intended_ns: int, dispatched_ns: int) -> None:
+    def __init__(
+        self, request: int, payload: int, intended_ns: int, dispatched_ns: int, behaviour: int = 0
+    ) -> None:
         self.request = request
         self.payload = payload
         self.intended_ns = intended_ns
         self.dispatched_ns = dispatched_ns
+        self.behaviour = behaviour  # a Behaviour
         self.sent_ns = 0
         self.first_byte_ns = 0
         self.bytes_received = 0
@@ -39,5 +45,6 @@ class Flight:
         self.carrier: Connection | None = None  # while it is on one
         self.status = 0
         self.stale_retries = 0
+        self.retry_after_s = math.nan
         self.stages: Stages = UNTOLD
         self.ended = False  # recorded, and to be passed over wherever it still stands in a queue

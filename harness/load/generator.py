@@ -32,7 +32,7 @@ _LOG_TAIL_BYTES = 2_000
 class Generator:
     """A running load generator, as a context manager; leaving it ends the process, whatever happened.
 
-    Not thread-safe. ``KeyboardInterrupt`` may arrive at any time: records written so far stay in the directory.
+    Not thread-safe but for :meth:`stop`. ``KeyboardInterrupt`` may arrive at any time: records written so far stay in the directory.
 
     Args:
         plan: what to send.
@@ -79,21 +79,35 @@ class Generator:
         """End the process."""
         self._end()
 
-    def run_phase(self, index: int) -> PhaseReport:
+    def stop(self) -> None:
+        """Ask the process to leave, from any thread: a phase that runs ends with a ``LoadError`` where it is awaited."""
+        process = self._process
+        if process is not None and process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+
+    def run_phase(self, index: int, stretch: float = 1.0, at_ns: int | None = None) -> PhaseReport:
         """Send one phase of the plan and wait until nothing of it is in flight.
 
+        Args:
+            index: of the phase.
+            stretch: for a phase that is relative to a throughput, the seconds between two of its answers.
+            at_ns: CLOCK_MONOTONIC at the phase's time 0; None for at once. Where it has passed already, intended times
+                count from it all the same, and the lag says how late the generator was.
+
         Raises:
-            LoadError: the generator died, or did not end in its time.
+            LoadError: the generator died, was stopped, or did not end in its time.
         """
         phase = self._plan.phases[index]
         process = self._running()
         assert process.stdin is not None
         try:
-            process.stdin.write(orjson.dumps({"run": index}) + b"\n")
+            process.stdin.write(orjson.dumps({"run": index, "stretch": stretch, "at_ns": at_ns}) + b"\n")
             process.stdin.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: its input was closed by stop()
             raise self._failure("is gone") from error
-        limit_s = phase.length_s + self._settings.timeout_s + self._settings.grace_s
+        wait_s = 0.0 if at_ns is None else max(0.0, (at_ns - time.monotonic_ns()) / 1e9)
+        limit_s = wait_s + phase.length_s * stretch + self._settings.timeout_s + self._settings.grace_s
         return decode_report(self._expect("done", limit_s + _MARGIN_S))
 
     def samples(self) -> Samples:

@@ -226,6 +226,7 @@ class Pool:
     def _note_answer(self, connection: Connection, flight: Flight) -> None:
         flight.status = connection.answer.status
         flight.stages = connection.answer.stages
+        flight.retry_after_s = connection.answer.retry_after_s
         flight.carrier = None
         connection.flight = None
 

@@ -4,19 +4,24 @@ import os
 import struct
 from pathlib import Path
 
+from harness.errors import LoadError
 from harness.load.flight import Flight
 from harness.samples import SAMPLE, Outcome, file_header
 
 # The fields of SAMPLE, in order; a test holds the two together.
-_RECORD = struct.Struct("<qqqqqIIIHHHHBBfffff")
+_RECORD = struct.Struct("<qqqqqIIIHHHHBBBffffff")
 _CHUNK_RECORDS = 256
 _U1_MAX, _U4_MAX = 2**8 - 1, 2**32 - 1
 
 
 class Recorder:
-    """Appends records to a file; what is not flushed yet is lost with the process, a chunk at the most."""
+    """Appends records to a file; what is not flushed yet is lost with the process, a chunk at the most.
+
+    All but the constructor raise LoadError where the disk takes no more.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         self._buffer = bytearray(_CHUNK_RECORDS * _RECORD.size)
         self._filled = 0
@@ -43,11 +48,13 @@ class Recorder:
             stages.batch_size,
             outcome,
             min(flight.stale_retries, _U1_MAX),
+            flight.behaviour,
             stages.queue_s,
             stages.decode_s,
             stages.compute_s,
             stages.encode_s,
             stages.server_s,
+            flight.retry_after_s,
         )
         self._filled += _RECORD.size
         if self._filled == len(self._buffer):
@@ -61,10 +68,15 @@ class Recorder:
 
     def close(self) -> None:
         """Flush and close the file."""
-        self.flush()
-        os.close(self._file)
+        try:
+            self.flush()
+        finally:
+            os.close(self._file)
 
     def _write(self, data: bytes | memoryview) -> None:
         rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._file, rest) :]
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError as error:
+            raise LoadError(f"cannot write samples to {self._path}: {error.strerror}") from error

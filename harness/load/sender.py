@@ -14,9 +14,11 @@ from collections import Counter, deque
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import LoadError
 from harness.load.connection import resolve_endpoint
+from harness.load.disturber import DisturberPool
 from harness.load.flight import Flight
 from harness.load.pacer import Pacer
 from harness.load.pool import Pool
@@ -24,7 +26,7 @@ from harness.load.recorder import Recorder
 from harness.load.report import PhaseReport, lag_of
 from harness.load.request import encode_request
 from harness.load.settings import LoadSettings, Scheduling
-from harness.plan import Plan
+from harness.plan import Plan, PlannedPhase
 from harness.samples import Outcome
 from harness.scenario import Loop
 
@@ -46,6 +48,11 @@ class OrphanedError(Exception):
     """The process that asked for the load is gone."""
 
 
+def stretched(offsets_ns: NDArray[np.int64], stretch: float) -> NDArray[np.int64]:
+    """Return offsets of a phase that is relative to a throughput of 1 / stretch."""
+    return offsets_ns if stretch == 1 else np.rint(offsets_ns * stretch).astype(np.int64)
+
+
 class Sender:
     """Runs the phases of one plan against one server.
 
@@ -65,7 +72,9 @@ class Sender:
         self._lifeline = lifeline
         self._pacer = Pacer(settings.effective_timer, _scheduling())
         requests = [encode_request(payload, settings) for payload in plan.payloads]
-        self._pool = Pool(self._pacer.epoll, resolve_endpoint(settings), settings, requests, self._record)
+        endpoint = resolve_endpoint(settings)
+        self._pool = Pool(self._pacer.epoll, endpoint, settings, requests, self._record)
+        self._disturbers = DisturberPool(self._pacer.epoll, endpoint, requests, self._record)
         if lifeline is not None:
             self._pacer.epoll.register(lifeline, select.EPOLLIN)
         self._phase = 0
@@ -90,8 +99,14 @@ class Sender:
             why = self._pool.connect_error or f"no answer within {_WARM_UP_NS / 1e9:g} s"
             raise LoadError(f"cannot connect to {self._settings.host}:{self._settings.port}: {why}")
 
-    def run_phase(self, index: int) -> PhaseReport:
-        """Send one phase, and return when nothing of it is in flight."""
+    def run_phase(self, index: int, stretch: float = 1.0, at_ns: int | None = None) -> PhaseReport:
+        """Send one phase, and return when nothing of it is in flight.
+
+        Args:
+            index: of the phase.
+            stretch: multiplies its offsets.
+            at_ns: CLOCK_MONOTONIC at its time 0; None for as soon as can be. If it has passed, requests are late by that.
+        """
         phase = self._plan.phases[index]
         self._phase = index
         self._outcomes.clear()
@@ -101,11 +116,11 @@ class Sender:
         gc.collect()
         self._pacer.idle_ns = 0
         cpu_s, delay_s, began_ns = time.process_time(), _run_delay_s(), time.monotonic_ns()
-        start_ns = began_ns + _LEAD_NS
+        start_ns = began_ns + _LEAD_NS if at_ns is None else at_ns
         # Filled, and not only promised by the kernel: the run then needs no more memory than it has.
         lags_ns = np.full(phase.offsets_ns.size, 0)
         if phase.closed_loop is None:
-            self._send_all(start_ns, phase.offsets_ns.data, phase.payloads.data, lags_ns.data)
+            self._send_all(start_ns, stretched(phase.offsets_ns, stretch).data, phase, lags_ns.data)
         else:
             limit_ns = round(phase.length_s * 1e9)
             self._send_in_turn(start_ns, phase.closed_loop.connections, limit_ns, phase.payloads.data)
@@ -136,17 +151,15 @@ class Sender:
 
     def close(self) -> None:
         """Close the connections."""
+        self._disturbers.close()
         self._pool.close()
         self._pacer.close()
 
     def _send_all(
-        self,
-        start_ns: int,
-        offsets_ns: memoryview,
-        payloads: memoryview,
-        lags_ns: memoryview,
+        self, start_ns: int, offsets_ns: memoryview, phase: PlannedPhase, lags_ns: memoryview
     ) -> None:
-        count, request = len(offsets_ns), 0
+        count, request, payloads = len(offsets_ns), 0, phase.payloads.data
+        behaviours = None if phase.behaviours is None else phase.behaviours.data
         timeout_ns = int(self._settings.timeout_s * 1e9)
         stop_ns = start_ns + offsets_ns[-1] + int(self._settings.grace_s * 1e9)
         flush_ns = start_ns
@@ -154,14 +167,17 @@ class Sender:
             now_ns = time.monotonic_ns()
             row_end = min(request + _ROW, count)
             while request < row_end and (intended_ns := start_ns + offsets_ns[request]) <= now_ns:
-                flight = Flight(request, payloads[request], intended_ns, now_ns)
+                behaviour = 0 if behaviours is None else behaviours[request]
+                flight = Flight(request, payloads[request], intended_ns, now_ns, behaviour)
                 lags_ns[request] = now_ns - intended_ns
                 self._flights.append(flight)
                 self._in_flight += 1
-                self._pool.submit(flight)
+                (self._disturbers if behaviour else self._pool).submit(flight)
                 request += 1
                 now_ns = time.monotonic_ns()
             until_ns = min(self._expire(now_ns, timeout_ns, stop_ns), stop_ns)
+            if behaviours is not None:
+                until_ns = min(until_ns, self._disturbers.proceed(now_ns))
             if request < count:
                 until_ns = min(until_ns, start_ns + offsets_ns[request])
             if now_ns - flush_ns > _FLUSH_NS and until_ns - now_ns > _QUIET_NS:
@@ -211,7 +227,7 @@ class Sender:
                 if deadline_ns > now_ns:
                     return deadline_ns
                 self._record(flight, Outcome.TIMEOUT, now_ns)
-                self._pool.cancel(flight)
+                (self._disturbers if flight.behaviour else self._pool).cancel(flight)
             self._flights.popleft()
         return stop_ns
 
@@ -220,6 +236,8 @@ class Sender:
             if descriptor == self._lifeline:
                 if not os.read(descriptor, 4096):
                     raise OrphanedError
+            elif self._disturbers.owns(descriptor):
+                self._disturbers.serve(descriptor, events)
             else:
                 self._pool.serve(descriptor, events)
 

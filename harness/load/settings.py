@@ -49,7 +49,7 @@ class LoadSettings:
     port: int
     tls: bool = False
     ca_file: str | None = None
-    connections_max: int = 256
+    connections_max: int = 1024
     connections_warm: int = 8
     timeout_s: float = 10.0
     grace_s: float = 10.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_records import delta, record, samples, window
+from sample_records import delta, phase, record, samples, window
 
 from harness.faults import (
     Cause,
@@ -17,6 +17,7 @@ from harness.faults import (
 )
 from harness.samples import Outcome
 from harness.scrape import MetricNames
+from harness.window import PhaseRecord
 from harness.yardstick import Yardstick
 
 
@@ -293,3 +294,24 @@ def test_a_machine_that_stayed_or_was_not_timed_is_none(before, after):
 def test_a_run_in_which_everything_was_lost_has_no_tail_to_compare():
     records = lose(samples([0.1] * 300), slice(None))
     assert check_witnesses(window(record(records, delta([0.1] * 300)))) == []
+
+
+def test_requests_of_disturbers_are_planned_recorded_and_counted_like_any_others():
+    theirs = samples([0.1] * 4)
+    theirs["request"] += 10
+    theirs["outcome"][:3], theirs["status"][:3] = Outcome.LEFT, 0
+    theirs["status"][3], theirs["outcome"][3] = 400, Outcome.CLIENT_ERROR
+    for counted, good in [(10, False), (11, True), (14, True), (15, False)]:
+        made = PhaseRecord(phase(), samples([0.1] * 10), delta([0.1] * counted), disturbers=theirs)
+        assert (check_counts(window(made)) == []) == good
+        assert check_records(window(made), [14]) == []
+        assert "10 requests were planned" in single(check_records(window(made), [10]), Cause.INTEGRITY)
+
+
+def test_a_disturber_that_takes_long_at_the_server_is_no_contradiction():
+    """The server's histogram holds it; so must the client's side of the comparison."""
+    slow = samples([0.9] * 20)
+    slow["request"] += 300
+    made = PhaseRecord(phase(), samples([0.04] * 300), delta([0.04] * 300 + [0.9] * 20), disturbers=slow)
+    assert check_witnesses(window(made)) == []
+    assert check_witnesses(window(record(made.samples, made.server))) != []

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from harness import faults
+from harness import behaviour, faults
+from harness.behaviour import Behaviour
 from harness.load import Scheduling, TimerMode
 from harness.samples import SAMPLE, Outcome, file_header
 
@@ -42,3 +43,14 @@ def test_the_rules_are_those_of_the_checks():
     assert f"{faults.LAG_FLOOR_S * 1e3:g} ms" in rules["generator late"]
     assert f"{faults.BUSY_SHARE:.0%}".replace("%", " %") in rules["generator the bottleneck"]
     assert f"{faults.yardstick.TOLERANCE:.0%}".replace("%", " %") in rules["machine changed"]
+
+
+def test_every_behaviour_is_told_by_its_value_and_what_it_has_coming():
+    told = [
+        (int(value), name, due)
+        for value, name, _, due in rows("| value | behaviour | the client | has coming |")
+    ]
+    due = {one: behaviour.DUE[one].value if one in behaviour.DUE else "nothing" for one in Behaviour}
+    assert told == [(one.value, one.name, due[one]) for one in Behaviour]
+    assert f"within {behaviour.LEAVES_WITHIN_S * 1e3:g} ms" in PAGE
+    assert f"in {behaviour.DRIPS_PIECES} pieces, {behaviour.DRIPS_PAUSE_S * 1e3:g} ms apart" in PAGE

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import psutil
 import pytest
@@ -185,3 +186,40 @@ def test_a_killed_parent_takes_the_generator_with_it(tmp_path):
 def test_there_are_no_samples_before_the_start(tmp_path):
     with pytest.raises(MeasurementError, match="no samples to read"):
         Generator(SHORT, LoadSettings("127.0.0.1", 1), tmp_path).samples()
+
+
+def test_a_phase_begins_at_the_moment_that_it_is_given(tmp_path):
+    with (
+        ScriptedServer({"/a": [OK]}) as server,
+        Generator(SHORT, LoadSettings("127.0.0.1", server.port), tmp_path) as generator,
+    ):
+        coming_ns = time.monotonic_ns() + 100_000_000
+        coming = generator.run_phase(0, at_ns=coming_ns)
+        passed_ns = time.monotonic_ns() - 1_000_000_000
+        passed = generator.run_phase(1, at_ns=passed_ns)
+        samples = generator.samples()
+    assert (coming.start_ns, coming.ok) == (coming_ns, 10)
+    first = samples[samples["phase"] == 0]
+    assert first["intended_ns"].tolist() == [coming_ns + index * 10_000_000 for index in range(10)]
+    assert (first["dispatched_ns"] >= first["intended_ns"]).all()
+    # Of 600 ms of load all was due when the command came: it goes out, and the lag says how late that was.
+    assert (passed.start_ns, passed.ok) == (passed_ns, 300)
+    assert passed.lag.p50_s > 0.4
+
+
+def test_a_phase_ends_when_another_thread_stops_the_generator(tmp_path):
+    class Stopping(ScriptedServer):
+        """Stops the generator from its own thread, at its twentieth request."""
+
+        def _answer(self, *args):
+            if len(self.requests) == 20:
+                generator.stop()
+            return super()._answer(*args)
+
+    with Stopping({"/a": [OK]}) as server:
+        generator = Generator(LONG, LoadSettings("127.0.0.1", server.port), tmp_path)
+        with generator, pytest.raises(LoadError, match="the load generator died"):
+            generator.run_phase(0)
+        assert not children()
+    assert len(generator.samples()) >= 19
+    generator.stop()

@@ -35,7 +35,7 @@ def test_a_report_survives_the_pipe():
 
 
 def test_what_is_not_ok_has_failed():
-    assert (REPORT.requests, REPORT.ok, REPORT.failed) == (28, 0, 28)
+    assert (REPORT.requests, REPORT.ok, REPORT.failed) == (36, 0, 36)
     assert REPORT.utilisation == 0.25
 
 
@@ -54,7 +54,7 @@ def test_settings_survive_the_disk(tmp_path):
 
 def test_the_recorder_writes_the_fields_of_a_sample_in_their_order(tmp_path):
     recorder = Recorder(tmp_path / "samples.bin")
-    flight = Flight(1, 2, 3, 4)
+    flight = Flight(1, 2, 3, 4, 1)
     flight.sent_ns, flight.first_byte_ns, flight.bytes_received, flight.connection = 5, 6, 2**40, 8
     flight.status, flight.stale_retries = 404, 300
     recorder.append(9, flight, Outcome.CLIENT_ERROR, 10)
@@ -63,10 +63,10 @@ def test_the_recorder_writes_the_fields_of_a_sample_in_their_order(tmp_path):
     assert _RECORD.size == SAMPLE.itemsize
     names = (
         "request payload intended_ns dispatched_ns sent_ns first_byte_ns bytes_received connection "
-        "status stale_retries phase outcome done_ns batch_size"
+        "status stale_retries phase outcome done_ns batch_size behaviour"
     )
     assert [int(row[name]) for name in names.split()] == [
-        *(1, 2, 3, 4, 5, 6, 2**32 - 1, 8, 404, 255, 9, Outcome.CLIENT_ERROR, 10, 0)
+        *(1, 2, 3, 4, 5, 6, 2**32 - 1, 8, 404, 255, 9, Outcome.CLIENT_ERROR, 10, 0, 1)
     ]
     assert np.isnan([row[name] for name in SAMPLE.names if name.endswith("_s")]).all()
 

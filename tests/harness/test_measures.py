@@ -1,6 +1,8 @@
 """Each built-in measure on records whose truth is known."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,13 +31,19 @@ def estimate(measure, made, **criterion):
 
 def test_the_built_in_measures_have_the_names_that_scenarios_use():
     assert [measure.name for measure in built_in_measures()] == [
-        *("p50", "p90", "p95", "p99", "p99.9", "error_rate", "throughput", "knee", "recover"),
+        *("p50", "p90", "p95", "p99", "p99.9", "accepted_p50", "accepted_p95", "accepted_p99"),
+        *("drift_p50", "drift_p95", "error_rate", "lost_rate", "misanswered", "throughput", "goodput"),
+        *("goodput_share", "refusal_p50", "unhinted_refusals", "knee", "recover", "settle"),
+        *("health_p50", "health_p90", "metrics_p50", "metrics_p90"),
+        *("rss_growth_per_hour", "rss_growth_per_1000", "rss_growth_share_per_hour"),
+        *("fd_growth_per_hour", "thread_growth_per_hour", "rss_rise", "unaccounted"),
     ]
 
 
 @pytest.mark.parametrize("measure", built_in_measures(), ids=lambda measure: measure.name)
-def test_more_is_better_of_rates_only(measure):
-    assert (measure.better is Better.HIGHER) == (measure.unit is Unit.PER_SECOND)
+def test_more_is_better_of_rates_of_good_answers_only(measure):
+    rate = measure.unit is Unit.PER_SECOND or measure.name == "goodput_share"
+    assert (measure.better is Better.HIGHER) == rate
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 0.5), (0.95, 0.95), (0.99, 0.99)])
@@ -316,3 +324,10 @@ def test_what_counts_late_requests_needs_to_know_what_late_is(measure, objective
 def test_a_ramp_step_of_one_request_offers_no_rate():
     with pytest.raises(MeasurementError, match="1 requests offer no rate"):
         estimate(Knee(), window(record(samples([0.1]), arrivals=Ramp(30.0, 50.0))), objective_s=0.1)
+
+
+def test_every_measure_is_told_in_the_documentation():
+    page = (Path(__file__).parents[2] / "docs" / "gate.md").read_text(encoding="utf-8")
+    table = page.split("| measure | estimates |\n", 1)[1].split("\n\n", 1)[0]
+    told = {name for line in table.splitlines()[1:] for name in re.findall(r"`([^`]+)`", line.split("|")[1])}
+    assert told == {measure.name for measure in built_in_measures()}

@@ -7,7 +7,7 @@ from harness.arrivals import ClosedLoop, Constant, Poisson, Trace
 from harness.errors import LoadError, UsageError
 from harness.payload import Payload
 from harness.plan import BODIES, HEADER, SCHEDULE, draw_plan, read_plan, write_plan
-from harness.scenario import Phase, Ref, Scenario
+from harness.scenario import Criterion, Phase, Ref, Scenario
 
 SMALL = Payload("small", b"abc", "image/jpeg", weight=3.0)
 LARGE = Payload("large", b"x" * 1000, "image/png", path="/other", headers=(("X-A", "1"), ("X-A", "2")))
@@ -143,7 +143,14 @@ def test_a_plan_cut_short_is_refused(tmp_path):
 
 def test_a_plan_of_another_format_is_refused(tmp_path):
     write_plan(draw_plan(scenario(STEADY), [SMALL], 1), tmp_path)
-    header = (tmp_path / HEADER).read_text().replace('"format": 2', '"format": 3')
+    header = (tmp_path / HEADER).read_text().replace('"format": 3', '"format": 4')
     (tmp_path / HEADER).write_text(header)
-    with pytest.raises(LoadError, match="plan format 3, this harness reads 2"):
+    with pytest.raises(LoadError, match="plan format 4, this harness reads 3"):
         read_plan(tmp_path)
+
+
+def test_a_phase_that_is_relative_keeps_that_on_disk(tmp_path):
+    phases = (STEADY, dataclasses.replace(STEADY, name="twice", relative_to="steady"))
+    made = Scenario("sample", "for tests", phases, (Criterion("p95", 1.0, ("steady",)),))
+    write_plan(draw_plan(made, [SMALL], 1), tmp_path)
+    assert [phase.relative_to for phase in read_plan(tmp_path).phases] == [None, 0]

@@ -10,7 +10,7 @@ from harness.samples import SAMPLE, Outcome, export_csv, file_header, read_sampl
 
 def sample(**fields):
     record = np.zeros(1, SAMPLE)
-    for name in ("queue_s", "decode_s", "compute_s", "encode_s", "server_s"):
+    for name in ("queue_s", "decode_s", "compute_s", "encode_s", "server_s", "retry_after_s"):
         record[name] = np.nan
     for name, value in fields.items():
         record[name] = value
@@ -47,7 +47,7 @@ def test_a_file_without_records_gives_no_samples(tmp_path):
 def test_what_is_no_file_of_samples_is_refused(tmp_path, content):
     path = tmp_path / "samples.bin"
     path.write_bytes(content)
-    with pytest.raises(MeasurementError, match="is not a file of samples of version 1"):
+    with pytest.raises(MeasurementError, match="is not a file of samples of version 2"):
         read_samples(path)
 
 

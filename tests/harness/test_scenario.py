@@ -120,3 +120,29 @@ def test_a_number_that_is_missing_is_named_with_those_that_are_there():
 def test_factors_multiply_from_either_side(first, second, number):
     got = resolve(first * Ref("x") * second, {"x": number})
     assert got == pytest.approx(number * first * second)
+
+
+RELATIVE = Phase("twice", Poisson(2.0), requests=10, relative_to="load")
+
+
+def test_a_phase_may_count_in_the_throughput_of_an_earlier_one_that_is_judged():
+    assert scenario((WARM_UP, LOAD, RELATIVE)).phases[-1].relative_to == "load"
+
+
+@pytest.mark.parametrize(
+    ("phases", "criteria"),
+    [
+        ((WARM_UP, RELATIVE, LOAD), (P95,)),  # not yet measured
+        ((WARM_UP, dataclasses.replace(RELATIVE, relative_to="nothing"), LOAD), (P95,)),
+        ((WARM_UP, LOAD, dataclasses.replace(RELATIVE, relative_to="warm-up")), (P95,)),  # never judged
+        ((WARM_UP, LOAD, RELATIVE), (dataclasses.replace(P95, phases=("twice",)),)),
+    ],
+)
+def test_a_capacity_that_no_criterion_holds_is_refused_as_a_measure_of_load(phases, criteria):
+    with pytest.raises(UsageError, match="a service that got slower all over would pass"):
+        scenario(phases, criteria)
+
+
+def test_a_load_that_counts_in_a_throughput_has_no_length_in_seconds():
+    with pytest.raises(UsageError, match="its extent must be requests"):
+        Phase("p", Poisson(2.0), duration_s=1.0, relative_to="load")

@@ -1,0 +1,198 @@
+"""Plays the clients that do not simply wait: each request on a connection of its own, which ends with it.
+
+Beside the pool, which carries all others and knows nothing of this: a disturber's connection is never anybody else's.
+What the kinds do, :mod:`harness.behaviour` says; when their requests leave, and when they time out, is the sender's
+to say. A corrupt body is in the plan already: here that client waits like any other.
+"""
+
+import select
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from harness.behaviour import DRIPS_PAUSE_S, DRIPS_PIECES, Behaviour, patience_s
+from harness.load.answer import MalformedAnswerError
+from harness.load.connection import Connection, Endpoint
+from harness.load.flight import Flight
+from harness.load.pool import OnEnd, outcome_of
+from harness.samples import Outcome
+
+_RECEIVE_BYTES = 64 * 1024
+_READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
+NEVER_NS = 2**63 - 1
+
+
+class Disturbance:
+    """One request of a disturber, on its way.
+
+    Attributes:
+        flight: the request.
+        connection: its own.
+        pieces: what is still to be sent, in order.
+        due_ns: when the next piece goes, or the client leaves; NEVER_NS while neither is to come.
+    """
+
+    __slots__ = ("connection", "due_ns", "flight", "pieces")
+
+    def __init__(self, flight: Flight, connection: Connection, pieces: Sequence[bytes]) -> None:
+        self.flight = flight
+        self.connection = connection
+        self.pieces = deque(pieces)
+        self.due_ns = NEVER_NS
+
+    @property
+    def leaves(self) -> bool:
+        """Whether its client goes before the answer."""
+        return self.flight.behaviour in {Behaviour.LEAVES, Behaviour.BREAKS_OFF}
+
+
+def pieces_of(request: bytes, behaviour: int) -> list[bytes]:
+    """Return what a client sends of a request, piece by piece."""
+    body = request.index(b"\r\n\r\n") + 4
+    if behaviour == Behaviour.BREAKS_OFF:
+        return [request[: body + (len(request) - body) // 2]]
+    if behaviour == Behaviour.DRIPS:
+        step = max(1, -(-(len(request) - body) // DRIPS_PIECES))
+        return [request[:body], *(request[at : at + step] for at in range(body, len(request), step))]
+    return [request]
+
+
+class DisturberPool:
+    """All disturbances that are under way.
+
+    Args:
+        epoll: that the sender waits on.
+        endpoint: where connections go.
+        requests: the bytes of each payload.
+        on_end: takes each request when it has ended.
+    """
+
+    def __init__(
+        self, epoll: select.epoll, endpoint: Endpoint, requests: Sequence[bytes], on_end: OnEnd
+    ) -> None:
+        self._epoll = epoll
+        self._endpoint = endpoint
+        self._requests = requests
+        self._on_end = on_end
+        self._under_way: dict[int, Disturbance] = {}
+        self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
+
+    def submit(self, flight: Flight) -> None:
+        """Open a connection for a request; it is sent once that stands."""
+        connection = Connection(0, self._endpoint, server_timing=False)
+        pieces = pieces_of(self._requests[flight.payload], flight.behaviour)
+        disturbance = Disturbance(flight, connection, pieces)
+        self._under_way[connection.descriptor] = disturbance
+        self._epoll.register(connection.descriptor, _WRITE)
+        try:
+            connection.connect()
+        except OSError:
+            self._end(disturbance, Outcome.REFUSED)
+
+    def owns(self, descriptor: int) -> bool:
+        """Tell whether a descriptor is one of these connections."""
+        return descriptor in self._under_way
+
+    def serve(self, descriptor: int, events: int) -> None:
+        """Do what a ready socket allows."""
+        disturbance = self._under_way[descriptor]
+        connection = disturbance.connection
+        try:
+            if not connection.established:
+                self._connect(disturbance)
+                return
+            if events & _WRITE:
+                connection.go_on()
+                self._sent(disturbance)
+            if events & ~_WRITE:
+                self._receive(disturbance)
+        except OSError:
+            self._end(disturbance, Outcome.RESET if disturbance.flight.sent_ns else Outcome.REFUSED)
+
+    def proceed(self, now_ns: int) -> int:
+        """Send the pieces and let go the clients that are due; return when the next one will be."""
+        for disturbance in [one for one in self._under_way.values() if one.due_ns <= now_ns]:
+            disturbance.due_ns = NEVER_NS
+            if not disturbance.pieces:
+                self._end(disturbance, Outcome.LEFT)
+                continue
+            try:
+                self._send(disturbance)
+            except OSError:
+                self._end(disturbance, Outcome.RESET)
+        return min((one.due_ns for one in self._under_way.values()), default=NEVER_NS)
+
+    def cancel(self, flight: Flight) -> None:
+        """Give up a request that has ended for other reasons."""
+        for disturbance in [one for one in self._under_way.values() if one.flight is flight]:
+            self._close(disturbance)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for disturbance in list(self._under_way.values()):
+            self._close(disturbance)
+
+    def _connect(self, disturbance: Disturbance) -> None:
+        """Go on connecting, and send once that is done."""
+        connection = disturbance.connection
+        connection.proceed()
+        self._epoll.modify(connection.descriptor, _READ)
+        if connection.established:
+            self._send(disturbance)
+
+    def _send(self, disturbance: Disturbance) -> None:
+        """Send the next piece."""
+        connection, piece = disturbance.connection, disturbance.pieces.popleft()
+        if disturbance.flight.sent_ns:
+            connection.unsent = memoryview(piece)
+            connection.go_on()
+        else:
+            disturbance.flight.sent_ns = time.monotonic_ns()
+            connection.begin(piece)
+        self._sent(disturbance)
+
+    def _sent(self, disturbance: Disturbance) -> None:
+        """Wait for what comes next: room for the rest, the answer, the next piece, or the time to leave."""
+        flight, connection = disturbance.flight, disturbance.connection
+        if connection.unsent is not None:
+            self._epoll.modify(connection.descriptor, _READ | _WRITE)
+            return
+        self._epoll.modify(connection.descriptor, _READ)
+        if disturbance.pieces:
+            disturbance.due_ns = time.monotonic_ns() + int(DRIPS_PAUSE_S * 1e9)
+        elif disturbance.leaves:
+            disturbance.due_ns = time.monotonic_ns() + int(patience_s(flight.request) * 1e9)
+
+    def _receive(self, disturbance: Disturbance) -> None:
+        flight, connection = disturbance.flight, disturbance.connection
+        received = connection.receive(self._buffer)
+        if received is None:
+            return
+        if not received:
+            whole = flight.sent_ns and connection.answer.end()
+            self._end(disturbance, outcome_of(connection.answer.status) if whole else Outcome.RESET)
+            return
+        flight.first_byte_ns = flight.first_byte_ns or time.monotonic_ns()
+        flight.bytes_received += received
+        try:
+            connection.answer.feed(self._buffer[:received])
+        except MalformedAnswerError:
+            self._end(disturbance, Outcome.MALFORMED)
+            return
+        if connection.answer.complete:
+            self._end(disturbance, outcome_of(connection.answer.status))
+        elif connection.has_more():
+            self._receive(disturbance)
+
+    def _end(self, disturbance: Disturbance, outcome: Outcome) -> None:
+        flight, answer = disturbance.flight, disturbance.connection.answer
+        flight.status = answer.status
+        flight.retry_after_s = answer.retry_after_s
+        self._close(disturbance)
+        self._on_end(flight, outcome, time.monotonic_ns())
+
+    def _close(self, disturbance: Disturbance) -> None:
+        descriptor = disturbance.connection.descriptor
+        del self._under_way[descriptor]
+        self._epoll.unregister(descriptor)
+        disturbance.connection.close()

@@ -1,0 +1,29 @@
+"""From the options of a run to how its load generator reaches a target, and where it runs."""
+
+import os
+
+from harness.load import LoadSettings
+from harness.options import GateSettings, Pin
+from harness.target import RunningTarget
+
+# With fewer, the server needs what the generator would get.
+PROCESSORS_TO_PIN = 4
+
+
+def load_settings(running: RunningTarget, settings: GateSettings) -> LoadSettings:
+    """Return the generator's settings for a target that takes load."""
+    return LoadSettings(
+        host=running.host,
+        port=running.port,
+        tls=running.tls,
+        timeout_s=settings.request_timeout,
+        grace_s=settings.request_timeout,
+        processor=generator_processor(settings.pin),
+    )
+
+
+def generator_processor(pin: Pin) -> int | None:
+    """Return the processor that the generator gets for itself; None where the server needs it."""
+    processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    pinned = pin is Pin.AUTO and len(processors) >= PROCESSORS_TO_PIN
+    return processors[-1] if pinned else None

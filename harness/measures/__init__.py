@@ -1,0 +1,45 @@
+"""Measures: from the records of some phases to one estimate with its interval.
+
+Stands between the saved samples and scrapes and the judge. A measure is an object with a name, a unit, a direction and
+``estimate(window, criterion)``; those of plugins come in through the hook ``tailgate_measures`` and look like these.
+Nothing here compares with a limit.
+
+A request that failed was never answered: it counts as infinitely late and is never dropped (:mod:`harness.window`), so
+that an estimate can be infinite, and a budget cannot be met by refusing the slow requests.
+"""
+
+from harness.measures.built_in import built_in_measures
+from harness.measures.knee import Knee
+from harness.measures.latency import Accepted, Drift, Quantile
+from harness.measures.ledger import Unaccounted
+from harness.measures.measure import Measure
+from harness.measures.probes import ProbeLatency
+from harness.measures.rates import ErrorRate, Goodput, GoodputShare, LostRate, Misanswered, Throughput
+from harness.measures.recovery import Recover, Settle
+from harness.measures.refusal import RefusalLatency, UnhintedRefusals
+from harness.measures.resources import Growth, MemoryRise, Per, Resource
+
+__all__ = [
+    "Accepted",
+    "Drift",
+    "ErrorRate",
+    "Goodput",
+    "GoodputShare",
+    "Growth",
+    "Knee",
+    "LostRate",
+    "Measure",
+    "MemoryRise",
+    "Misanswered",
+    "Per",
+    "ProbeLatency",
+    "Quantile",
+    "Recover",
+    "RefusalLatency",
+    "Resource",
+    "Settle",
+    "Throughput",
+    "Unaccounted",
+    "UnhintedRefusals",
+    "built_in_measures",
+]

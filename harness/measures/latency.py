@@ -1,0 +1,144 @@
+"""Latency quantiles, and whether they drift."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness import statistics
+from harness.errors import MeasurementError
+from harness.histogram import Histogram
+from harness.measures.measure import refuse_server
+from harness.samples import Outcome, Samples
+from harness.scenario import Criterion, Witness, quantile_name
+from harness.verdict import Better, Estimate, Unit
+from harness.window import Window, failed, latencies_s
+
+
+@dataclass(frozen=True, slots=True)
+class Quantile:
+    """A latency quantile, by either witness. The theory is in :mod:`harness.statistics`.
+
+    The client's is exact. The server's is a bucket of its histogram: the interval ends on the buckets' edges, and the
+    value is interpolated, for display only. The server's histogram knows nothing of requests that never reached it,
+    and its answers to refused ones are quick: ask for ``error_rate`` beside it.
+    """
+
+    share: float
+    unit: Unit = Unit.SECONDS
+    better: Better = Better.LOWER
+
+    @property
+    def name(self) -> str:
+        """Such as ``p95``."""
+        return quantile_name(self.share)
+
+    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
+        """Estimate in seconds, from the witness that the criterion names."""
+        if criterion.witness is Witness.SERVER:
+            return self._of_histogram(window.request_histogram(), window.confidence)
+        return self.of_samples(window.samples, window.confidence)
+
+    def of_samples(self, samples: Samples, confidence: float) -> Estimate:
+        """Estimate from raw records; the value is None below n(1 - share) = 10."""
+        seconds = latencies_s(samples)
+        n, failures = len(seconds), int(failed(samples).sum())
+        low, high = statistics.quantile_interval(seconds, self.share, confidence)
+        notes = [f"{failures} of {n} requests failed and count as infinitely late"] if failures else []
+        if n < statistics.least_samples(self.share):
+            return Estimate(None, low, high, n, confidence, "; ".join([*notes, self._too_few(n)]))
+        value = statistics.quantile(seconds, self.share)
+        in_time = seconds[np.argsort(samples["intended_ns"], kind="stable")]
+        worth = statistics.effective_samples(in_time > value)
+        if worth < n / 2:
+            notes.append(
+                f"slow requests come in runs: these say as much as about {worth:.0f} independent ones"
+            )
+        return Estimate(value, low, high, n, confidence, "; ".join(notes))
+
+    def _of_histogram(self, buckets: Histogram, confidence: float) -> Estimate:
+        low, high = buckets.quantile_interval(self.share, confidence)
+        spoken = buckets.n >= statistics.least_samples(self.share)
+        value = buckets.quantile_point(self.share) if spoken else None
+        note = self._too_few(buckets.n) or "value interpolated within its bucket; the ends are buckets' edges"
+        return Estimate(value, low, high, buckets.n, confidence, note)
+
+    def _too_few(self, n: int) -> str:
+        least = statistics.least_samples(self.share)
+        return "" if n >= least else f"{self.name} is spoken of from {least} requests on, these are {n}"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A latency quantile of the requests that were not refused with 429 or 503.
+
+    For overload, where some refusals are right: those who get in must not wait for ever. Leaving the refused ones out is
+    not the same as dropping slow requests, but only in company. By itself a service could keep this limit by refusing
+    whatever would be slow; so :class:`~harness.measures.rates.GoodputShare` is to be judged by the same phases, and
+    falls with each request that is refused for no need. A request that was taken in and then timed out, broke off or
+    ended in another error counts as infinitely late, as everywhere.
+    """
+
+    share: float
+    unit: Unit = Unit.SECONDS
+    better: Better = Better.LOWER
+
+    @property
+    def name(self) -> str:
+        """Such as ``accepted_p99``."""
+        return f"accepted_{quantile_name(self.share)}"
+
+    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
+        """Estimate in seconds; n is the number of requests that were not refused.
+
+        Raises:
+            MeasurementError: every request was refused.
+        """
+        refuse_server(self, criterion)
+        samples = window.samples
+        accepted = samples[samples["outcome"] != Outcome.SHED]
+        if not len(accepted):
+            raise MeasurementError(f"{self.name}: all {len(samples)} requests were refused")
+        return Quantile(self.share).of_samples(accepted, window.confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How much a latency quantile grew from the first third of a window's requests to the last, as a share.
+
+    last / first - 1, thirds by intended time. The interval divides the order-statistic intervals of both thirds, each
+    end at half the error probability (Bonferroni): low = low(last) / high(first) - 1, high = high(last) / low(first) - 1.
+    It says nothing of the middle, and takes a machine that became slower for the service: the yardstick speaks of that.
+    """
+
+    share: float
+    unit: Unit = Unit.SHARE
+    better: Better = Better.LOWER
+
+    @property
+    def name(self) -> str:
+        """Such as ``drift_p50``."""
+        return f"drift_{quantile_name(self.share)}"
+
+    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
+        """Estimate the share; n is the number of requests in both thirds.
+
+        Raises:
+            MeasurementError: fewer than three requests, or a latency of 0 to divide by.
+        """
+        refuse_server(self, criterion)
+        samples = window.samples
+        third = len(samples) // 3
+        if not third:
+            raise MeasurementError(f"{self.name}: {len(samples)} requests have no thirds")
+        ordered = samples[np.argsort(samples["intended_ns"], kind="stable")]
+        first, last = latencies_s(ordered[:third]), latencies_s(ordered[-third:])
+        before, after = (statistics.quantile(part, self.share) for part in (first, last))
+        if not 0 < before < np.inf:
+            raise MeasurementError(
+                f"{self.name}: the first third's {quantile_name(self.share)} is {before} s"
+            )
+        strict = 1 - (1 - window.confidence) / 2
+        was, has_become = (statistics.quantile_interval(part, self.share, strict) for part in (first, last))
+        low = has_become.low / was.high - 1 if has_become.low is not None and was.high else None
+        high = has_become.high / was.low - 1 if has_become.high is not None and was.low else None
+        return Estimate(after / before - 1, low, high, 2 * third, window.confidence)

@@ -1,0 +1,241 @@
+"""Shares of requests by how they ended, and answers a second."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from harness import statistics
+from harness.behaviour import DUE, Behaviour, Due
+from harness.errors import MeasurementError, UsageError
+from harness.measures.measure import objective_s, refuse_server
+from harness.samples import Outcome, Samples
+from harness.scenario import Criterion, Loop
+from harness.verdict import Better, Estimate, Unit
+from harness.window import PhaseRecord, Window, duration_s, failed, latencies_s
+
+# A rate's spread is taken from so many slices of its time; fewer say little, and more hold too few batches each.
+SLICES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRate:
+    """The share of requests that ended without a good answer, with the interval of Clopper and Pearson.
+
+    With no failure at all the high end is 1 - alpha^(1/n), never 0: a limit of exactly 0 cannot be shown to hold, so
+    that limit is read as "none was seen" (see :meth:`estimate`).
+    """
+
+    name: str = "error_rate"
+    unit: Unit = Unit.SHARE
+    better: Better = Better.LOWER
+
+    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
+        """Estimate the share; for a limit of 0 the interval is the share itself, without inference."""
+        refuse_server(self, criterion)
+        samples = window.samples
+        return share_of(int(failed(samples).sum()), len(samples), window, criterion)
+
+
+@dataclass(frozen=True, slots=True)
+class LostRate:
+    """The share of requests that ended neither in a good answer nor in an honest refusal (429, 503).
+
+    For overload, where refusing is right: what is left are errors, broken connections, and waits without an end. The
+    interval is that of :class:`ErrorRate`, its reading of a limit of 0 included.
+    """
+
+    name: str = "lost_rate"
+    unit: Unit = Unit.SHARE
+    better: Better = Better.LOWER
+
+    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
+        """Estimate the share."""
+        refuse_server(self, criterion)
+        samples = window.samples
+        lost = int(np.sum(failed(samples) & (samples["outcome"] != Outcome.SHED)))
+        return share_of(lost, len(samples), window, criterion)
+
+
+@dataclass(frozen=True, slots=True)
+class Misanswered:
+    """The share of disturbers' requests that did not get what they had coming (:data:`harness.behaviour.DUE`).
+
+    A corrupt body has a 4xx coming, a slow one a good answer; those who leave have nothing coming, and do not count.
+    """
+
+    name: str = "misanswered"
+    unit: Unit = Unit.SHARE
+    better: Better = Better.LOWER
+
+    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
+        """Estimate the share; n is the number of disturbers that had something coming."""
+        refuse_server(self, criterion)
+        wrong = n = 0
+        for record in window.phases:
+            for behaviour, due in DUE.items():
+                if behaviour is not Behaviour.WAITS:
+                    theirs = record.disturbers[record.disturbers["behaviour"] == behaviour]
+                    right = (Outcome.OK,) if due is Due.ANSWER else (Outcome.CLIENT_ERROR, Outcome.SHED)
+                    n += len(theirs)
+                    wrong += int(np.sum(~np.isin(theirs["outcome"], right)))
+        return share_of(wrong, n, window, criterion)
+
+
+def share_of(hits: int, n: int, window: Window, criterion: Criterion) -> Estimate:
+    """Estimate a share with the interval of Clopper and Pearson; for a limit of 0 the share itself."""
+    share = hits / n if n else None
+    if criterion.limit == 0:
+        note = "a limit of 0 asks of the requests that were sent, not of those to come"
+        return Estimate(share, share, share, n, window.confidence, note)
+    low, high = statistics.share_interval(hits, n, window.confidence)
+    return Estimate(share, low, high, n, window.confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Good answers a second, from the first intended send to the last byte of each phase.
+
+    The interval takes the count as Poisson (Garwood), which is conservative for a server that is kept busy: its
+    completions are more even. Below capacity this is the offered rate and says nothing of the server.
+    """
+
+    name: str = "throughput"
+    unit: Unit = Unit.PER_SECOND
+    better: Better = Better.HIGHER
+
+    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
+        """Estimate in requests/s."""
+        refuse_server(self, criterion)
+        answered, seconds = 0, 0.0
+        for record in window.phases:
+            seconds += duration_s(record.samples)
+            answered += int(np.sum(~failed(record.samples)))
+        if seconds <= 0:
+            raise MeasurementError(f"{self.name}: {answered} answers in {seconds} s give no rate")
+        low, high = statistics.count_interval(answered, window.confidence)
+        assert low is not None
+        assert high is not None
+        return Estimate(answered / seconds, low / seconds, high / seconds, answered, window.confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Goodput:
+    """Good answers within the objective, a second, while the load lasts.
+
+    Counted from the first good answer, or from when the first one was due if that is earlier, to the last intended
+    time: neither the way in nor the work that is left over is in it. The interval is that of batch means (Law,
+    "Simulation Modeling and Analysis", section 9.5.3): the time is cut into 10 slices, and the mean of their rates has
+    Student's t with 9 degrees of freedom. It takes slices as independent and about normal, which wants each to be
+    longer than a few batches.
+    """
+
+    name: str = "goodput"
+    unit: Unit = Unit.PER_SECOND
+    better: Better = Better.HIGHER
+
+    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
+        """Estimate in requests/s; n is the number of good answers."""
+        refuse_server(self, criterion)
+        rates, answered = _slices(window.phases, objective_s(self, criterion))
+        mean = float(rates.mean())
+        half = _student(window.confidence, len(rates) - 1) * float(rates.std(ddof=1)) / math.sqrt(len(rates))
+        return Estimate(mean, max(0.0, mean - half), mean + half, answered, window.confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class GoodputShare:
+    """Goodput under an overload, as a share of the saturated throughput: how much of its capacity the service still uses.
+
+    The criterion's first phase is the closed loop that measured capacity, the others the overload. Both rates are those
+    of :class:`Goodput` (in the closed loop every good answer counts); the interval is that of the difference of their
+    logarithms by Welch's t, with the standard errors of batch means. A service that thrashes, computes what nobody waits for,
+    or spends its time on refusing has a small share. It says nothing of the capacity itself: judge that beside it.
+    """
+
+    name: str = "goodput_share"
+    unit: Unit = Unit.SHARE
+    better: Better = Better.HIGHER
+    knows_closed_loop: bool = True
+
+    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
+        """Estimate the share; n is the number of good answers under the overload.
+
+        Raises:
+            MeasurementError: a phase is missing or had no good answer.
+            UsageError: the first phase is no closed loop, or there is no other.
+        """
+        refuse_server(self, criterion)
+        late_s = objective_s(self, criterion)
+        if len(criterion.phases) < 2 or window.phases[0].phase.loop is not Loop.CLOSED:
+            raise UsageError(
+                f"{self.name} needs a closed loop first and an overload after it, got {criterion.phases}"
+            )
+        if len(window.phases) != len(criterion.phases):
+            raise MeasurementError(f"{self.name}: not all of {criterion.phases} were measured")
+        capacity, _ = _slices(window.phases[:1], math.inf)
+        goodput, answered = _slices(window.phases[1:], late_s)
+        if not capacity.mean() > 0:
+            raise MeasurementError(f"{self.name}: the closed loop had no good answer")
+        if not answered:
+            return Estimate(0.0, 0.0, 0.0, len(window.samples), window.confidence, "no answer was in time")
+        share = float(goodput.mean() / capacity.mean())
+        low, high = _ratio_interval(goodput, capacity, window.confidence)
+        return Estimate(share, low, high, answered, window.confidence)
+
+
+def _slices(phases: tuple[PhaseRecord, ...], late_s: float) -> tuple[NDArray[np.float64], int]:
+    """Return the rate of good answers in each slice of each phase, and how many there were."""
+    rates, answered = [], 0
+    for record in phases:
+        counts, slice_s = slice_counts(record.samples, late_s)
+        rates.append(counts / slice_s)
+        answered += int(counts.sum())
+    return np.concatenate(rates) if rates else np.zeros(0), answered
+
+
+def slice_counts(samples: Samples, late_s: float) -> tuple[NDArray[np.int64], float]:
+    """Count the good answers in each of 10 equal slices of a phase's time.
+
+    Returns:
+        Counts, shape (10,), and the length of a slice in seconds.
+
+    Raises:
+        MeasurementError: the phase has no length.
+    """
+    if not len(samples):
+        raise MeasurementError("a phase without requests has no rate")
+    good = latencies_s(samples) <= min(late_s, float(np.finfo(float).max))
+    done_ns = np.sort(samples["done_ns"][good])
+    first_ns, last_ns = int(samples["intended_ns"].min()), int(samples["intended_ns"].max())
+    due_ns = first_ns + (int(late_s * 1e9) if math.isfinite(late_s) else last_ns)
+    begin_ns = min(due_ns, int(done_ns[0])) if len(done_ns) else first_ns
+    if last_ns <= begin_ns:
+        raise MeasurementError(
+            f"the load lasted {(last_ns - first_ns) / 1e9:.3g} s, which is too short to give a rate: send more"
+        )
+    counts, _ = np.histogram(done_ns, bins=SLICES, range=(begin_ns, last_ns))
+    return counts, (last_ns - begin_ns) / 1e9 / SLICES
+
+
+def _ratio_interval(
+    upper: NDArray[np.float64], lower: NDArray[np.float64], confidence: float
+) -> tuple[float, float]:
+    """Return the interval of the ratio of two means, by Welch's t of the logarithms (delta method)."""
+    parts = [(one.std(ddof=1) / one.mean()) ** 2 / len(one) for one in (upper, lower)]
+    variance = float(sum(parts))
+    middle = float(upper.mean() / lower.mean())
+    if not variance:
+        return middle, middle
+    freedom = variance**2 / sum(
+        part**2 / (len(one) - 1) for part, one in zip(parts, (upper, lower), strict=True)
+    )
+    half = _student(confidence, float(freedom)) * math.sqrt(variance)
+    return middle * math.exp(-half), middle * math.exp(half)
+
+
+def _student(confidence: float, freedom: float) -> float:
+    """Return Student's t for a one-sided confidence."""
+    return float(special.stdtrit(freedom, confidence))

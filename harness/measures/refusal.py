@@ -1,0 +1,75 @@
+"""How a service refuses: how soon, and whether it says when to come back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness import statistics
+from harness.errors import MeasurementError
+from harness.measures.measure import Measure, refuse_server
+from harness.measures.rates import share_of
+from harness.samples import Outcome, Samples
+from harness.scenario import Criterion, quantile_name
+from harness.verdict import Better, Estimate, Unit
+from harness.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalLatency:
+    """A quantile of the time to a refusal (429 or 503): a client that is sent away should learn it at once.
+
+    From the moment at which the generator took the request up, so that a wait for a connection counts and the
+    generator's own lag does not; to the last byte. Distribution-free, as all quantiles (:mod:`harness.statistics`).
+    """
+
+    share: float = 0.5
+    unit: Unit = Unit.SECONDS
+    better: Better = Better.LOWER
+    rests_on_lag: bool = False
+
+    @property
+    def name(self) -> str:
+        """Such as ``refusal_p50``."""
+        return f"refusal_{quantile_name(self.share)}"
+
+    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
+        """Estimate in seconds; n is the number of refusals.
+
+        Raises:
+            MeasurementError: nothing was refused.
+        """
+        refuse_server(self, criterion)
+        refused = _refused(self, window)
+        seconds = (refused["done_ns"] - refused["dispatched_ns"]) / 1e9
+        low, high = statistics.quantile_interval(seconds, self.share, window.confidence)
+        value = statistics.quantile(seconds, self.share)
+        return Estimate(value, low, high, len(seconds), window.confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class UnhintedRefusals:
+    """The share of refusals without a Retry-After that can be read (RFC 9110, section 10.2.3)."""
+
+    name: str = "unhinted_refusals"
+    unit: Unit = Unit.SHARE
+    better: Better = Better.LOWER
+
+    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
+        """Estimate the share; n is the number of refusals.
+
+        Raises:
+            MeasurementError: nothing was refused.
+        """
+        refuse_server(self, criterion)
+        refused = _refused(self, window)
+        return share_of(int(np.isnan(refused["retry_after_s"]).sum()), len(refused), window, criterion)
+
+
+def _refused(measure: Measure, window: Window) -> Samples:
+    samples = window.samples
+    refused: Samples = samples[samples["outcome"] == Outcome.SHED]
+    if not len(refused):
+        raise MeasurementError(
+            f"{measure.name}: none of {len(samples)} requests was refused: this load was no overload"
+        )
+    return refused

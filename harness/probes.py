@@ -1,0 +1,85 @@
+"""Questions to a server under load that an operator's machinery would ask: is it ready, what are its metrics?
+
+Asked by the harness from threads of its own, beside the load generator, in phases that want it
+(:class:`~harness.scenario.Phase`). Each question opens a connection of its own, as a supervisor's probes do, so that a
+server that no longer accepts is seen. Its cost, about 2 ms of a processor, is far below what is judged by it. How long an
+answer took is recorded, and judged elsewhere.
+"""
+
+import enum
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+PERIOD_S = 0.2
+# Far beyond any limit that is asked: what takes longer was not answered.
+TIMEOUT_S = 2.0
+
+
+class Asked(enum.Enum):
+    """What is asked for."""
+
+    HEALTH = "health"  # the readiness path
+    METRICS = "metrics"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRecord:
+    """One question and its answer.
+
+    Attributes:
+        asked: what for.
+        time_ns: CLOCK_MONOTONIC, when it was asked.
+        seconds: until the whole answer was there; +inf without one, or with one that is not 200.
+        status: HTTP status; None without an answer.
+    """
+
+    asked: Asked
+    time_ns: int
+    seconds: float
+    status: int | None
+
+
+def probing_client() -> httpx.Client:
+    """Return a client that keeps no connection open; a context manager."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    # A proxy from the environment would answer for the server.
+    return httpx.Client(timeout=TIMEOUT_S, limits=limits, trust_env=False)
+
+
+class Prober:
+    """Asks one question, to be called periodically, and keeps the answers.
+
+    Args:
+        asked: what for.
+        url: where.
+        client: of :func:`probing_client`.
+        keep: takes each record as it is made.
+
+    Attributes:
+        records: so far.
+    """
+
+    def __init__(
+        self, asked: Asked, url: str, client: httpx.Client, keep: Callable[[ProbeRecord], None]
+    ) -> None:
+        self.records: list[ProbeRecord] = []
+        self._client = client
+        self._asked = asked
+        self._url = url
+        self._keep = keep
+
+    def __call__(self) -> None:
+        """Ask once."""
+        began_ns = time.monotonic_ns()
+        try:
+            status: int | None = self._client.get(self._url).status_code
+        except httpx.HTTPError:
+            status = None
+        seconds = (time.monotonic_ns() - began_ns) / 1e9
+        record = ProbeRecord(self._asked, began_ns, seconds if status == httpx.codes.OK else math.inf, status)
+        self.records.append(record)
+        self._keep(record)

@@ -1,0 +1,127 @@
+"""What a server's processes hold while they serve: memory, file descriptors, threads, over time.
+
+A witness beside the load, read from Linux's ``/proc`` (proc(5)) by the harness, some 0.3 ms a reading for a server of
+one process. Nothing here decides whether a growth matters: that is a measure's to say.
+
+The sums are over the whole process tree. Memory is resident memory, so that pages which several processes share count
+once for each of them: a level of one server, and not to be compared between servers of other structure.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+PROC = Path("/proc")
+# Short phases are read five times a second; long ones some 600 times in all, which is enough for a slope.
+SHORTEST_PERIOD_S = 0.2
+LONGEST_PERIOD_S = 5.0
+READINGS = 600
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceReading:
+    """What the processes hold at one moment.
+
+    Attributes:
+        time_s: CLOCK_MONOTONIC.
+        rss_bytes: resident memory.
+        fds: open file descriptors.
+        threads: threads.
+    """
+
+    time_s: float
+    rss_bytes: int
+    fds: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResourceSeries:
+    """The readings of a phase, each array of shape (n,), in order of time.
+
+    Attributes:
+        times_s: CLOCK_MONOTONIC.
+        rss_bytes: resident memory of all processes.
+        fds: their open file descriptors.
+        threads: their threads.
+    """
+
+    times_s: NDArray[np.float64]
+    rss_bytes: NDArray[np.int64]
+    fds: NDArray[np.int64]
+    threads: NDArray[np.int64]
+
+    @property
+    def peak_rss_bytes(self) -> int:
+        """The most memory at any reading; a peak between two of them is not seen."""
+        return int(self.rss_bytes.max())
+
+
+def series(readings: Sequence[ResourceReading]) -> ResourceSeries | None:
+    """Return readings as arrays; None for none."""
+    if not readings:
+        return None
+    return ResourceSeries(
+        np.array([one.time_s for one in readings]),
+        np.array([one.rss_bytes for one in readings], np.int64),
+        np.array([one.fds for one in readings], np.int64),
+        np.array([one.threads for one in readings], np.int64),
+    )
+
+
+def period_s(length_s: float) -> float:
+    """Return the time between two readings of a phase of this length."""
+    return min(max(length_s / READINGS, SHORTEST_PERIOD_S), LONGEST_PERIOD_S)
+
+
+def read(pids: Iterable[int], proc: Path = PROC) -> ResourceReading | None:
+    """Read what these processes hold; those that are gone are left out, and None is returned where all are."""
+    found = [one for pid in pids if (one := _read_process(proc / str(pid))) is not None]
+    if not found:
+        return None
+    rss_bytes, fds, threads = (sum(column) for column in zip(*found, strict=True))
+    return ResourceReading(time.monotonic(), rss_bytes, fds, threads)
+
+
+def _read_process(folder: Path) -> tuple[int, int, int] | None:
+    """Return memory, descriptors and threads of one process; None where it is gone, or somebody else's."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        # The second field of statm is resident pages; field 20 of stat is threads, and its second one may hold
+        # spaces and parentheses, so that fields count from the last parenthesis.
+        pages = int((folder / "statm").read_text().split()[1])
+        threads = int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[17])
+        return pages * _PAGE_BYTES, sum(1 for _ in (folder / "fd").iterdir()), threads
+    return None
+
+
+class ResourceWitness:
+    """Takes readings, to be called periodically, and keeps them.
+
+    Args:
+        pids: gives the server's processes now; None where they cannot be seen.
+        keep: takes each reading as it is taken.
+
+    Attributes:
+        readings: so far.
+    """
+
+    def __init__(
+        self, pids: Callable[[], tuple[int, ...] | None], keep: Callable[[ResourceReading], None]
+    ) -> None:
+        self.readings: list[ResourceReading] = []
+        self._pids = pids
+        self._keep = keep
+
+    def __call__(self) -> None:
+        """Take one."""
+        reading = read(self._pids() or ())
+        if reading is not None:
+            self.readings.append(reading)
+            self._keep(reading)

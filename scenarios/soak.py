@@ -1,0 +1,47 @@
+"""Soak: the everyday load for a long time, among clients that misbehave. Does anything pile up?
+
+It runs when it is named (``--perf-scenario soak``), for 20 minutes or what the budget's ``length`` says.
+"""
+
+from harness.arrivals import Poisson
+from harness.behaviour import Behaviour, Disturbers
+from harness.scenario import Criterion, Phase, Profile, Ref, Scenario, When, Witness, quantile_name
+
+DISTURBERS = (
+    Disturbers(Behaviour.LEAVES, 0.04),
+    Disturbers(Behaviour.BREAKS_OFF, 0.02),
+    Disturbers(Behaviour.CORRUPT, 0.02),
+    Disturbers(Behaviour.DRIPS, 0.02),
+)
+# Caches and allocators fill in the beginning, which is no leak.
+WARM_UP = 0.1
+
+
+def scenario(profile: Profile) -> Scenario:
+    """Build it; budget keys ``length``, ``rate`` (about 70 % of what the service can do), ``p95``, ``p99``, ``error_rate``, ``drift``.
+
+    Further, what may grow: ``rss_growth`` (share an hour), ``fd_growth`` and ``thread_growth`` (a number an hour). The drift
+    is the median's, from the first third to the last. Only the client's quantiles are judged: the server's histogram
+    holds the slow requests of the disturbers as well.
+    """
+    rate, length, soak = Ref("rate"), Ref("length"), ("soak",)
+    names = [quantile_name(share) for share in profile.quantiles]
+    return Scenario(
+        name="soak",
+        description="the everyday load for a long time, among clients that misbehave",
+        phases=(
+            Phase("warm-up", Poisson(rate), duration_s=length * WARM_UP, measured=False),
+            Phase("soak", Poisson(rate), duration_s=length, disturbers=DISTURBERS),
+        ),
+        criteria=(
+            *(Criterion(name, Ref(name), soak) for name in names),
+            Criterion("drift_p50", Ref("drift"), soak),
+            Criterion("error_rate", Ref("error_rate"), soak),
+            Criterion("misanswered", 0.0, soak),
+            Criterion("unaccounted", 0.0, soak, Witness.SERVER),
+            Criterion("rss_growth_share_per_hour", Ref("rss_growth"), soak),
+            Criterion("fd_growth_per_hour", Ref("fd_growth"), soak),
+            Criterion("thread_growth_per_hour", Ref("thread_growth"), soak),
+        ),
+        when=When.NAMED,
+    )

@@ -1,0 +1,89 @@
+"""Inputs that are served, for a fuzzer to begin from."""
+
+import io
+
+from fuzz_targets import pixels_json
+from PIL import Image
+
+FILE = (
+    b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+)
+FIELD = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
+
+
+def picture(kind, mode="RGB", size=(8, 8), **options):
+    """Return a picture's file."""
+    file = io.BytesIO()
+    Image.new(mode, size).save(file, kind, **options)
+    return file.getvalue()
+
+
+def turned():
+    """Return EXIF metadata that say that the picture is to be turned."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+def post(body, kind, *headers):
+    lines = [
+        b"POST /predict HTTP/1.1",
+        b"Host: x",
+        b"Content-Type: " + kind,
+        b"Content-Length: %d" % len(body),
+    ]
+    return b"\r\n".join([*lines, *headers, b"", body])
+
+
+def in_chunks(body, kind):
+    lines = [b"POST /predict HTTP/1.1", b"Host: x", b"Content-Type: " + kind, b"Transfer-Encoding: chunked"]
+    return b"\r\n".join([*lines, b"", b"%x" % len(body), body, b"0", b"", b""])
+
+
+def get(path, method=b"GET", *headers):
+    return b"\r\n".join([method + b" " + path + b" HTTP/1.1", b"Host: x", *headers, b"", b""])
+
+
+ANIMATED = {"save_all": True, "append_images": [Image.new("RGB", (8, 8), "red")]}
+PIXELS, OCTETS, JSON = bytes(192), b"application/octet-stream", b"application/json"
+FORM = FILE + picture("PNG") + b"\r\n--x--\r\n"
+REQUESTS = [
+    post(PIXELS, OCTETS) * 3,
+    post(PIXELS, OCTETS, b"X-Request-Timeout-Ms: 1000") + get(b"/health/live"),
+    in_chunks(PIXELS, OCTETS),
+    post(picture("PNG"), b"image/png"),
+    post(pixels_json(), JSON),
+    post(FORM, b"multipart/form-data; boundary=x"),
+    post(PIXELS, OCTETS, b"Expect: 100-continue"),
+    post(PIXELS, OCTETS, b"Connection: Upgrade, close", b"Upgrade: websocket"),
+    get(b"/health/ready") + get(b"/nowhere") + get(b"/predict"),
+    post(PIXELS, OCTETS).replace(b"HTTP/1.1", b"HTTP/1.0"),
+]
+SEEDS = {
+    "json": [
+        pixels_json(),
+        b'{"inputs": [1, 2.5, -3e-2]}',
+        b'{"inputs": [[[1, 2, 3]]]}',
+        b'{"inputs": [[1, -2], [9223372036854775807, 0]]}',
+        b'{"a": {"b": null, "c": "\\u00e9"}, "inputs": [true, false, []]}',
+    ],
+    "multipart": [
+        b"x\n" + FORM,
+        b"x\n" + FIELD + FORM,
+        b'"x"; charset=utf-8\n' + FIELD * 3 + FORM,
+        b"x\n\r\npreamble\r\n" + FORM + b"epilogue",
+    ],
+    "image": [
+        picture("PNG"),
+        picture("PNG", "P", transparency=bytes(4)),
+        picture("PNG", "RGBA", exif=turned()),
+        picture("PNG", **ANIMATED),
+        picture("JPEG", exif=turned()),
+        picture("JPEG", "CMYK"),
+        picture("JPEG", "L", (64, 64), progressive=True),
+        picture("WEBP", "RGBA", lossless=True, exif=turned()),
+        picture("WEBP", **ANIMATED),
+        picture("MPO", **ANIMATED),
+    ],
+    "http": [step.to_bytes(2, "little") + request for step in (4095, 6) for request in REQUESTS],
+}

@@ -1,0 +1,214 @@
+"""What is fuzzed: each target takes any bytes and raises where the service would do what it must not.
+
+Hypothesis calls them in the suite (test_fuzz.py), atheris for as long as it is told (``make fuzz``).
+"""
+
+import asyncio
+import contextlib
+import logging
+import warnings
+from types import SimpleNamespace
+
+import httptools
+import numpy as np
+import orjson
+import uvicorn
+from uvicorn.server import ServerState
+
+from service import protocol
+from service.app import create_app
+from service.errors import RequestError
+from service.hot_path import HotPathProtocol
+from service.images import decode_image
+from service.items import Result
+from service.lifecycle import Phase
+from service.models import ImageInput, TensorSpec
+from service.multipart import single_file
+from service.protocol import Served
+from service.settings import load_settings
+
+IMAGE = ImageInput(8, crop=1.0)
+SPECS = (IMAGE.spec, TensorSpec((3,), np.dtype(np.float32)), TensorSpec((2, 2), np.dtype(np.int64)))
+MAX_PIXELS, MAX_BODY_BYTES = 100_000, 5_000
+STATUSES = {100, 200, 307, 400, 404, 405, 408, 411, 413, 414, 415, 422, 431, 501, 503}
+# Turns of the event loop that a client waits for its answers.
+TURNS = 20
+PATIENCE_S = 30
+
+
+def fuzz_json(data):
+    """A JSON body is an input of exactly the model's shape and type, or refused."""
+    for spec in SPECS:
+        with contextlib.suppress(RequestError):
+            item, _ = protocol.item_from_json(data, spec)
+            assert (item.shape, item.dtype) == (spec.shape, spec.dtype)
+            assert np.isfinite(item).all()
+            numbers = leaves(orjson.loads(data)["inputs"])
+            assert {type(number) for number in numbers} <= {int, float}
+            if spec.dtype.kind in "iu":
+                assert item.ravel().tolist() == numbers
+            else:
+                assert np.array_equal(item.ravel(), np.array(numbers, np.float64).astype(spec.dtype))
+            whole = protocol.item_from_octets(item.tobytes(), spec)
+            assert np.array_equal(whole, item)
+
+
+def leaves(value):
+    """Return what stands in nested lists, in order."""
+    return [leaf for part in value for leaf in leaves(part)] if isinstance(value, list) else [value]
+
+
+def fuzz_multipart(data):
+    """A form is one file, or refused; its boundary is the first line of the data."""
+    boundary, _, body = data.partition(b"\n")
+    content_type = "multipart/form-data; boundary=" + boundary.decode("latin-1")
+    with contextlib.suppress(RequestError):
+        kind, file = asyncio.run(single_file(content_type, body))
+        assert isinstance(kind, str)
+        assert file in body
+
+
+def fuzz_image(data):
+    """An image is the model's pixels, or refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with contextlib.suppress(RequestError):
+            pixels = decode_image(data, IMAGE, MAX_PIXELS)
+            assert (pixels.shape, pixels.dtype) == (IMAGE.spec.shape, np.uint8)
+
+
+class Answers:
+    """The statuses of a server's answers, read as a client reads them."""
+
+    def __init__(self):
+        self.statuses = []
+        self.ended = 0
+        self._parser = httptools.HttpResponseParser(self)
+
+    def read(self, data):
+        self._parser.feed_data(data)
+
+    def on_headers_complete(self):
+        self.statuses.append(self._parser.get_status_code())
+
+    def on_message_complete(self):
+        self.ended += 1
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written."""
+
+    def __init__(self):
+        super().__init__()
+        self.written = bytearray()
+        self.closing = False
+
+    def get_extra_info(self, name, default=None):
+        return {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)}.get(name, default)
+
+    def write(self, data):
+        if not self.closing:
+            self.written += data
+
+    def get_write_buffer_size(self):
+        return 0
+
+    def is_closing(self):
+        return self.closing
+
+    def close(self):
+        self.closing = True
+
+    abort = close
+
+    def pause_reading(self):
+        pass
+
+    resume_reading = set_write_buffer_limits = pause_reading
+
+
+class Edge:
+    """The service's edge without a socket: a model that answers at once, and an event loop that turns when told."""
+
+    def __init__(self):
+        self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+        app = create_app(load_settings({}, max_body_bytes=MAX_BODY_BYTES, max_image_pixels=MAX_PIXELS))
+        self.service = app.state.service
+        served = Served("m", IMAGE.spec, ("a", "b"), IMAGE)
+        self.service.phase = Phase.READY
+        self.service.engine = SimpleNamespace(
+            served=served, facts={}, gauges=tuple, times=SimpleNamespace(facts=dict)
+        )
+        self.service._loop = self.loop
+        self.service.admit = lambda timeout_s: None
+        self.service.submit = self._submit
+        self.service.offload = self._offload
+        self.config = uvicorn.Config(app, http=HotPathProtocol, ws="none", lifespan="off", log_config=None)
+        self.config.load()
+        # It says of nearly each input that it is invalid.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+
+    def _submit(self, ticket):
+        ticket.bound_s, ticket.computed_s, ticket.batch_size = ticket.queued_s, 0.0, 1
+        ticket.outcome = Result(np.zeros(2, np.float32), [0.5, 0.5], [0, 1])
+        self.loop.call_soon(ticket.ended, ticket)
+
+    def _offload(self, then, start_s, function, *arguments):
+        try:
+            outcome = function(*arguments)
+        except Exception as error:  # noqa: BLE001 - what the service does with any error of a decoder
+            outcome = error
+        self.loop.call_soon(then, start_s, outcome)
+
+    def converse(self, pieces):
+        """Give the server's side the pieces, and then the end; return the answers."""
+        state, wire = ServerState(), Wire()
+        counted = sum(self.service.metrics.requests.values())
+        edge = HotPathProtocol(self.config, state, {}, self.loop)
+        edge.connection_made(wire)
+        for piece in pieces:
+            if not wire.closing:
+                edge.data_received(piece)
+            self.turn()
+        for _ in range(TURNS):
+            self.turn()
+        edge.eof_received()
+        edge.connection_lost(None)
+        self.turn()
+        if state.tasks:
+            self.loop.run_until_complete(asyncio.wait(set(state.tasks), timeout=PATIENCE_S))
+            self.turn()
+        assert self.service.in_flight == 0, "a request has not ended"
+        assert not state.tasks, "a task has not ended"
+        answers = Answers()
+        # The answer to a HEAD has a length and no body, which only its client knows.
+        if b"HEAD" not in b"".join(pieces):
+            answers.read(bytes(wire.written))
+        assert set(answers.statuses) <= STATUSES, answers.statuses
+        assert sum(self.service.metrics.requests.values()) - counted <= 1 + b"".join(pieces).count(b"HTTP/1")
+        return answers
+
+    def turn(self):
+        """Let the event loop run what is ready."""
+        self.loop.call_soon(self.loop.stop)
+        self.loop.run_forever()
+
+
+EDGE = []
+
+
+def fuzz_http(data):
+    """Bytes on a connection, in pieces: the first two say how they are cut. None is lost, and all answers are HTTP."""
+    if not EDGE:
+        EDGE.append(Edge())
+    step, rest = 1 + int.from_bytes(data[:2], "little") % 4096, data[2:]
+    EDGE[0].converse([rest[place : place + step] for place in range(0, len(rest), step)])
+
+
+def pixels_json():
+    """A JSON body that is served."""
+    return orjson.dumps({"inputs": np.zeros(IMAGE.spec.shape, int).tolist()})
+
+
+TARGETS = {"json": fuzz_json, "multipart": fuzz_multipart, "image": fuzz_image, "http": fuzz_http}

@@ -1,0 +1,33 @@
+"""Finding something by the name that a user wrote."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from harness import named
+from harness.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Thing:
+    """It has a name."""
+
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (["p50", "cpu"], "there is no thing 'p5'; did you mean 'p50'? There are 'p50', 'cpu'"),
+        (["memory"], "there is no thing 'p5'; no name is like it. There are 'memory'"),
+        ([], "there is no thing 'p5'; no name is like it. There are none"),
+    ],
+)
+def test_a_name_that_is_not_there_is_refused_with_the_nearest_and_all(known, words):
+    with pytest.raises(UsageError) as caught:
+        named.find("thing", "p5", map(Thing, known))
+    assert str(caught.value) == words
+
+
+def test_a_name_that_is_there_is_found():
+    assert named.find("thing", "cpu", [Thing("p50"), Thing("cpu")]) == Thing("cpu")

@@ -1,0 +1,36 @@
+"""Probes beside the load: what counts as an answer, and that each one comes by a connection of its own."""
+
+import math
+
+import pytest
+from scripted_server import OK, ScriptedServer, status
+
+from harness.probes import Asked, Prober, probing_client
+
+
+def ask(script, times=1):
+    kept = []
+    with ScriptedServer({"/up": script}) as server, probing_client() as client:
+        prober = Prober(Asked.HEALTH, f"http://127.0.0.1:{server.port}/up", client, kept.append)
+        for _ in range(times):
+            prober()
+        connections = server.connections
+    assert kept == prober.records
+    return kept, connections
+
+
+def test_an_answer_is_timed_and_each_question_opens_a_connection():
+    records, connections = ask([OK], times=3)
+    assert [record.status for record in records] == [200] * 3
+    assert all(0 < record.seconds < math.inf for record in records)
+    assert connections == 3
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [([status(503)], 503), (["close"], None), (["reset"], None), ([b"nonsense\r\n\r\n"], None)],
+)
+def test_what_is_no_good_answer_is_infinitely_late(script, code):
+    ((record,), _) = ask(script)
+    assert (record.status, record.seconds) == (code, math.inf)
+    assert record.asked is Asked.HEALTH
