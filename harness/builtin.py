@@ -25,7 +25,7 @@ def tailgate_payloads(source: str) -> Sequence[Payload] | None:
 
 @hookimpl
 def tailgate_measures() -> Sequence[Measure]:
-    """Bring quantiles, error rate, throughput, knee and time to recover."""
+    """Bring those of :mod:`harness.measures`."""
     return built_in_measures()
 
 

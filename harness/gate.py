@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from harness import device
+from harness.comparison.load import ComparisonLoad
 from harness.errors import HarnessError, UsageError
 from harness.options import GateSettings
 from harness.outcome import outcome_of
@@ -22,7 +23,7 @@ from harness.report.junit import properties
 from harness.report.terminal import render
 from harness.reproduce import built_in_test
 from harness.results import RunResult, ScenarioResult
-from harness.scenario import Scenario
+from harness.scenario import Scenario, When
 from harness.session import Session
 
 T = TypeVar("T")
@@ -102,7 +103,14 @@ class GatePlugin:
                 raise UsageError(
                     f"--perf-scenario: there is no {name!r}; there are {', '.join(every) or 'none'}"
                 )
-        return {name: every[name] for name in self.settings.scenario or every}
+        names = self.settings.scenario or [name for name in every if self._unasked(every[name])]
+        return {name: every[name] for name in names}
+
+    def _unasked(self, scenario: Scenario) -> bool:
+        """Tell whether a run takes a scenario that nobody named: a comparison those that are made for it."""
+        if self.settings.against is not None:
+            return isinstance(scenario, ComparisonLoad)
+        return scenario.when is When.ALWAYS
 
     def skip_without_device(self) -> None:
         """Skip, or fail where that is asked for, when the target wants CUDA and there is none."""
@@ -116,7 +124,7 @@ class GatePlugin:
     @contextmanager
     def open(self) -> Iterator[Gate]:
         """Start the session; write the reports when it is left, after an interruption too."""
-        session = Session(self.settings, self.plugins, self._tell)
+        session = Session(self.settings, self.plugins, self._tell, expected=len(self.scenarios))
         with ExitStack() as stack:
             _plainly(lambda: stack.enter_context(session))
             self._session = session
@@ -136,6 +144,8 @@ class GatePlugin:
     def pytest_report_header(self) -> str:
         """Say what is going to be measured."""
         names = ", ".join(self.scenarios) or "none"
+        if self.settings.against is not None:
+            return f"perf: target {self.settings.target} against {self.settings.against}, scenarios {names}"
         return f"perf: target {self.settings.target}, profile {self.settings.profile}, scenarios {names}"
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:

@@ -14,10 +14,10 @@ A reason begins with one word that a program can read, then a colon, then a sent
 """
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Iterable, Sequence
 
+from harness import named
 from harness.errors import MeasurementError, UsageError
 from harness.faults import Cause, Fault
 from harness.measures import Measure
@@ -33,12 +33,7 @@ def find_measure(name: str, measures: Iterable[Measure]) -> Measure:
     Raises:
         UsageError: there is none; the message names the nearest.
     """
-    by_name = {measure.name: measure for measure in measures}
-    if name in by_name:
-        return by_name[name]
-    near = difflib.get_close_matches(name, by_name, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else "no name is like it."
-    raise UsageError(f"there is no measure {name!r}; {hint} There are {sorted(by_name)}")
+    return named.find("measure", name, measures)
 
 
 def judge(criterion: Criterion, window: Window, measures: Iterable[Measure]) -> Judgement:
@@ -108,6 +103,8 @@ def refuse_closed_loop(criterion: Criterion, phases: Iterable[Phase], measure: M
         UsageError: the measure is in seconds, or counts late requests, and a phase is a closed loop.
     """
     closed = [phase.name for phase in phases if phase.loop is Loop.CLOSED]
+    if getattr(measure, "knows_closed_loop", False):
+        return
     if closed and (measure.unit is Unit.SECONDS or criterion.objective_s is not None):
         raise UsageError(
             f"{criterion.name} asks for latency in {closed}, a {Loop.CLOSED.value}: it serves to probe capacity "
@@ -116,11 +113,15 @@ def refuse_closed_loop(criterion: Criterion, phases: Iterable[Phase], measure: M
 
 
 def judged_latencies_s(criteria: Iterable[Criterion], measures: Iterable[Measure]) -> tuple[float, ...]:
-    """Return every latency that these criteria judge by, limits and objectives, for the rule of the send lag."""
+    """Return every latency that these criteria judge by, limits and objectives, for the rule of the send lag.
+
+    Left out are the limits of measures that do not rest on it (:class:`~harness.measures.Measure`).
+    """
     known = tuple(measures)
     found = []
     for criterion in criteria:
-        if find_measure(criterion.measure, known).unit is Unit.SECONDS:
+        measure = find_measure(criterion.measure, known)
+        if measure.unit is Unit.SECONDS and getattr(measure, "rests_on_lag", True):
             found.append(_limit(criterion))
         if isinstance(criterion.objective_s, (int, float)):
             found.append(float(criterion.objective_s))

@@ -120,6 +120,9 @@ def reasons(scenarios: Iterable[ScenarioResult]) -> tuple[str, ...]:
             # A server's log may follow on further lines; the scenario itself tells it.
             lines.append(f"{scenario.name}: {scenario.faults[0].text.splitlines()[0]}")
             continue
+        if scenario.comparison is not None:
+            lines.append(f"{scenario.name}: {scenario.comparison.reason}")
+            continue
         lines += [
             f"{scenario.name}: {item.reason}"
             for item in scenario.criteria

@@ -106,6 +106,29 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("output", Path(".perf"), "folder for results and raw samples", parse=Path),
     Option(
+        "against",
+        None,
+        "compare with this instead of checking budgets: a git revision, . for the working tree, or a target as "
+        "--perf-target takes it",
+    ),
+    Option(
+        "against-python",
+        None,
+        "interpreter that runs the revision compared with, where its dependencies differ; default: this one",
+        parse=Path,
+    ),
+    Option("time-limit", 18.0, "minutes that the blocks of one comparison may take", parse=float),
+    Option(
+        "blocks", None, "blocks that one comparison may take; default: as many as its design has", parse=int
+    ),
+    Option(
+        "lens",
+        (),
+        "what a comparison looks at: p95=8% sets what it tolerates, p95.margin=1% from where it fails, memory=gate "
+        "or p99=report whether it counts; may be repeated",
+        repeated=True,
+    ),
+    Option(
         "inconclusive",
         OnInconclusive.FAIL,
         "what an INCONCLUSIVE scenario does to its test",
@@ -170,6 +193,11 @@ class GateSettings:
     plugin: tuple[Path, ...]
     seed: int | None
     output: Path
+    against: str | None
+    against_python: Path | None
+    time_limit: float
+    blocks: int | None
+    lens: tuple[str, ...]
     inconclusive: OnInconclusive
     enforce: Enforce
     confidence: float
@@ -185,11 +213,17 @@ class GateSettings:
         """Refuse what cannot mean anything, before anything runs."""
         if not 0.5 < self.confidence < 1:
             raise UsageError(f"--perf-confidence: expected a share between 0.5 and 1, got {self.confidence}")
-        for name in ("ready_timeout", "request_timeout"):
+        for name, unit in (
+            ("ready_timeout", "seconds"),
+            ("request_timeout", "seconds"),
+            ("time_limit", "minutes"),
+        ):
             if not 0 < getattr(self, name) < float("inf"):
                 raise UsageError(
-                    f"--perf-{name.replace('_', '-')}: expected seconds above 0, got {getattr(self, name)}"
+                    f"--perf-{name.replace('_', '-')}: expected {unit} above 0, got {getattr(self, name)}"
                 )
+        if self.blocks is not None and self.blocks < 1:
+            raise UsageError(f"--perf-blocks: expected a whole number from 1 on, got {self.blocks}")
         if self.seed is not None and self.seed < 0:
             raise UsageError(f"--perf-seed: expected a whole number from 0 on, got {self.seed}")
         for name in ("env", "metric"):
@@ -263,6 +297,18 @@ def _parse(option: Option, text: Any) -> Any:
         return option.parse(text)
     except ValueError:
         raise UsageError(f"--perf-{option.name}: cannot read {text!r}; {option.help}") from None
+
+
+def stated(settings: GateSettings) -> dict[str, str | int | float | None]:
+    """Return every option as results keep it: plain values, and a list as one text."""
+    values: dict[str, str | int | float | None] = {}
+    for option in OPTIONS:
+        value = getattr(settings, option.field)
+        if option.repeated:
+            value = ", ".join(map(option.text, value))
+        plain = value is None or isinstance(value, (str, int, float))
+        values[option.field] = value if plain else option.text(value)
+    return values
 
 
 def options_table() -> str:

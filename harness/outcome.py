@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from harness.faults import Cause
 from harness.options import Enforce, GateSettings, OnInconclusive
-from harness.results import ScenarioResult
+from harness.report.comparison import stages
+from harness.results import ComparisonResult, ScenarioResult
 from harness.verdict import Verdict
 
 
@@ -51,6 +52,8 @@ def _broken(result: ScenarioResult) -> bool:
     if any(fault.cause is Cause.INTEGRITY for fault in result.faults):
         return True
     invalid = [item for item in result.criteria if item.verdict is Verdict.INVALID]
+    if result.comparison is not None:
+        return result.comparison.decision.reason.startswith(Cause.INTEGRITY.value)
     # No fault and nothing judged: nothing was measured.
     return not result.criteria or any(item.reason.startswith(Cause.INTEGRITY.value) for item in invalid)
 
@@ -58,10 +61,24 @@ def _broken(result: ScenarioResult) -> bool:
 def explain(result: ScenarioResult) -> str:
     """Return the verdict and what came to it, then a line for each fault, or for each criterion that does not hold."""
     if result.faults:
-        named, lines = [], [f"  {fault.cause.value}: {fault.text}" for fault in result.faults]
+        named: list[str] = []
+        lines = [f"  {fault.cause.value}: {fault.text}" for fault in result.faults]
+    elif result.comparison is not None:
+        named, lines = _lenses(result, result.comparison)
     else:
         bad = [item for item in result.criteria if item.verdict is not Verdict.PASS]
         named = [item.name for item in bad if item.verdict is result.verdict]
         lines = [f"  {item.verdict.value}  {item.reason}" for item in bad]
     headline = f"{result.verdict.value}: {result.name}" + (f": {', '.join(named)}" if named else "")
     return "\n".join([headline, *lines, f"  reproduce: {result.reproduce}"])
+
+
+def _lenses(result: ScenarioResult, comparison: ComparisonResult) -> tuple[list[str], list[str]]:
+    """Return the names of the lenses that came to the verdict, and a line for each that does not hold."""
+    results = comparison.decision.results
+    bad = [one for one in results if one.lens.gates and one.verdict is not Verdict.PASS]
+    named = [one.lens.name for one in bad if one.verdict is result.verdict]
+    # Before the first look all say the same, and the decision says it once.
+    judged = [f"  {one.verdict.value}  {one.reason}" for one in bad if one.look is not None]
+    moved = [f"  {stages(one, comparison)}" for one in comparison.attributions]
+    return named, [*(judged or [f"  {comparison.reason}"]), *moved]

@@ -1,6 +1,6 @@
 """Numbers with units, as people write them in budgets and read them in reports.
 
-``s``, ``ms``, ``us``, ``/s``, ``%``, and multiples of the harness's own yardstick (:mod:`harness.yardstick`): ``6 yd`` is
+``s``, ``ms``, ``us``, ``min``, ``MiB``, ``/s``, ``%``, and multiples of the harness's own yardstick (:mod:`harness.yardstick`): ``6 yd`` is
 six of it, ``0.3 /yd`` is three requests in ten of it. A bare number is a share or a count. Inside the harness all are
 seconds, requests/s, shares and counts; this is the one place of conversion.
 """
@@ -34,8 +34,10 @@ _UNITS: Mapping[str, tuple[Unit | None, Decimal, Yards]] = {
     "%": (Unit.SHARE, Decimal("0.01"), Yards.NONE),
     "s": (Unit.SECONDS, Decimal(1), Yards.NONE),
     "ms": (Unit.SECONDS, Decimal("1e-3"), Yards.NONE),
+    "min": (Unit.SECONDS, Decimal(60), Yards.NONE),
     "us": (Unit.SECONDS, Decimal("1e-6"), Yards.NONE),
     "µs": (Unit.SECONDS, Decimal("1e-6"), Yards.NONE),
+    "MiB": (Unit.BYTES, Decimal(2**20), Yards.NONE),
     "/s": (Unit.PER_SECOND, Decimal(1), Yards.NONE),
     "yd": (Unit.SECONDS, Decimal(1), Yards.MULTIPLE),
     "/yd": (Unit.PER_SECOND, Decimal(1), Yards.RATE),

@@ -29,14 +29,37 @@ def command(
         settings: options of the run.
         environment: usually ``os.environ``.
     """
+    arguments = ["pytest", *selection, "-m", "perf", f"--perf-seed={seed}"]
+    return _shell([*arguments, *_options(settings, {"scenario", "seed"})], environment)
+
+
+def comparison(
+    head: str, scenario: str, seed: int, settings: GateSettings, environment: Mapping[str, str]
+) -> str:
+    """Return the command of ``tailgate compare`` for a POSIX shell; arguments as of :func:`command`.
+
+    Args:
+        head: what is compared with the base of the settings.
+        scenario: its name.
+        seed: of the run.
+        settings: options of the run.
+        environment: usually ``os.environ``.
+    """
+    arguments = ["tailgate", "compare", str(settings.against), head]
+    arguments += [f"--perf-scenario={scenario}", f"--perf-seed={seed}"]
+    return _shell([*arguments, *_options(settings, {"scenario", "seed", "against"})], environment)
+
+
+def _options(settings: GateSettings, without: set[str]) -> list[str]:
+    chosen = [option for option in OPTIONS if option.name in settings.given - without]
+    return [word for option in chosen for word in option.words(getattr(settings, option.field))]
+
+
+def _shell(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
     # An assignment must not be quoted as a whole, or the shell takes it for the program.
     assignments = [
         f"{name}={shlex.quote(value)}"
         for name, value in sorted(environment.items())
         if name.startswith(SERVICE_PREFIX) or name == PLUGINS_VARIABLE
     ]
-    arguments = ["pytest", *selection, "-m", "perf", f"--perf-seed={seed}"]
-    for option in OPTIONS:
-        if option.name in settings.given - {"scenario", "seed"}:
-            arguments += option.words(getattr(settings, option.field))
     return " ".join([*assignments, shlex.join(arguments)])

@@ -12,12 +12,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from harness.comparison.attribution import Attribution
+from harness.comparison.decision import Decision
+from harness.comparison.design import Design
 from harness.faults import Fault
 from harness.scenario import Loop, Profile, Ref, Witness
 from harness.verdict import Better, Judgement, Unit, Verdict
 from harness.yardstick import Yardstick
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 Scalar = str | int | float | bool | None
 
@@ -90,6 +93,27 @@ class MachineUse:
     generator_cpu_share: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ResourceUse:
+    """What the server's processes held during a phase.
+
+    Attributes:
+        n: readings.
+        rss_first_bytes: resident memory at the first reading.
+        rss_last_bytes: at the last.
+        rss_peak_bytes: the most at any.
+        fds_peak: the most open file descriptors.
+        threads_peak: the most threads.
+    """
+
+    n: int
+    rss_first_bytes: int
+    rss_last_bytes: int
+    rss_peak_bytes: int
+    fds_peak: int
+    threads_peak: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseResult:
     """One phase of one slot, measured.
@@ -110,6 +134,7 @@ class PhaseResult:
         batch_sizes: batches by the upper edge of their bucket, ``+Inf`` for the last; None without metrics.
         machine: None where it was not read.
         loop: CLOSED for a probe of capacity, whose latencies count from the send and mean little.
+        resources: what the server's processes held; None where they cannot be seen.
     """
 
     name: str
@@ -127,6 +152,7 @@ class PhaseResult:
     batch_sizes: Mapping[str, float] | None = None
     machine: MachineUse | None = None
     loop: Loop = Loop.OPEN
+    resources: ResourceUse | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +237,42 @@ class CriterionResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonResult:
+    """Head against base under one scenario.
+
+    Attributes:
+        decision: by lens and in all.
+        design: when it was looked at the data, and how much error each look could spend.
+        attributions: which stage moved, of the lenses that did.
+        rows: file of the blocks as numbers, one a line, relative to the results; it can be judged again.
+        order: by block, one letter a slot in order of time, ``b`` or ``h``.
+        voids: why blocks do not count.
+        steal_share: of processor time, the median over the blocks; None if unseen.
+        cpu_pressure_share: of the time some work waited for a processor, likewise.
+        stopped: why no further block was measured; empty where the decision itself was the end.
+        notes: what a reader must know to take the numbers right.
+    """
+
+    decision: Decision
+    design: Design
+    attributions: tuple[Attribution, ...]
+    rows: str
+    order: tuple[str, ...] = ()
+    voids: tuple[str, ...] = ()
+    steal_share: float | None = None
+    cpu_pressure_share: float | None = None
+    stopped: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Why it came to its verdict, in one sentence, with the stages that moved."""
+        stages = {one.moved: None for one in self.attributions if one.moved is not None}
+        moved = f" (mostly in {', '.join(stages)})" if stages else ""
+        return self.decision.reason + moved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioResult:
     """One scenario's answer.
 
@@ -222,6 +284,7 @@ class ScenarioResult:
         faults: what voids it.
         reproduce: command line that runs it again, with the same seed.
         description: one sentence.
+        comparison: with the base; None where budgets were checked. It has the verdict then, and there are no criteria.
     """
 
     name: str
@@ -231,6 +294,7 @@ class ScenarioResult:
     reproduce: str
     faults: tuple[Fault, ...] = ()
     description: str = ""
+    comparison: ComparisonResult | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,16 +19,21 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from harness import __version__, judge, judging, machine, reproduce, results_file, yardstick
 from harness import load as generator
-from harness.budgets import FILE_NAME, Budgets, check_units, find_budgets
-from harness.errors import BudgetError, HarnessError, MeasurementError, TargetError, UsageError
+from harness.budgets import Budgets, find_budgets
+from harness.comparison import ledger
+from harness.comparison.arms import WORKING_TREE
+from harness.comparison.compare import Ground, compare
+from harness.errors import HarnessError, MeasurementError, TargetError, UsageError
 from harness.load import LoadSettings
+from harness.load_settings import generator_processor, load_settings
 from harness.measures import Measure
-from harness.options import OPTIONS, GateSettings, Pin
+from harness.options import GateSettings, stated
 from harness.payload import Payload
 from harness.plan import draw_plan
 from harness.plugins import Plugins
+from harness.resolving import resolve_scenario
 from harness.results import ArmResult, RunResult, Scalar, ScenarioResult, SlotResult
-from harness.scenario import PROFILES, Scenario, Witness, refs, resolve
+from harness.scenario import PROFILES, Scenario, Witness, refs
 from harness.slot import Slot, SlotRecord, measure_slot
 from harness.slot_result import slot_result
 from harness.target import RunningTarget, Target
@@ -38,8 +43,6 @@ from harness.yardstick import Yardstick
 
 HEAD = "head"
 LOCK = "lock"
-# With fewer, the server needs what the generator would get.
-PROCESSORS_TO_PIN = 4
 
 
 class Session:
@@ -49,6 +52,10 @@ class Session:
         settings: the options.
         plugins: who takes part.
         tell: takes a line about what is being done now.
+        head: what is compared with ``--perf-against``, where that is not the target as it is: see
+            :mod:`harness.comparison.arms`.
+        expected: scenarios that will be run; a comparison splits the error that it allows itself over them.
+        looks: good blocks at each look of a comparison; None for the usual.
 
     Attributes:
         run_id: unique; names the run's directory.
@@ -57,11 +64,21 @@ class Session:
     """
 
     def __init__(
-        self, settings: GateSettings, plugins: Plugins, tell: Callable[[str], None] = lambda _: None
+        self,
+        settings: GateSettings,
+        plugins: Plugins,
+        tell: Callable[[str], None] = lambda _: None,
+        *,
+        head: str = WORKING_TREE,
+        expected: int = 1,
+        looks: tuple[int, ...] | None = None,
     ) -> None:
         self.settings = settings
         self.plugins = plugins
         self._tell = tell
+        self._head = head
+        self._expected = expected
+        self._looks = looks
         self._started_s = time.monotonic()
         self._started_at = dt.datetime.now(dt.UTC)
         self.run_id = f"{self._started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
@@ -72,6 +89,7 @@ class Session:
         self._unusable: str | None = None
         self._starts = 0
         self._facts: Mapping[str, str] = {}
+        self._arms: tuple[ArmResult, ...] = ()
         self._slots: list[SlotResult] = []
         self._scenarios: list[ScenarioResult] = []
 
@@ -88,18 +106,20 @@ class Session:
             cleanup.callback(self._acquired_lock().release)
             cleanup.callback(self._stop)
             self._measures: tuple[Measure, ...] = self.plugins.measures()
-            self._payloads: Sequence[Payload] = self.plugins.payloads(self.settings.payloads)
+            # A comparison draws from what its scenario names, where the user names nothing.
+            if self.settings.against is None:
+                self._payloads: Sequence[Payload] = self.plugins.payloads(self.settings.payloads)
             self._budgets: Budgets = find_budgets(self.settings.budgets, self.settings.root)
             # What the generator can do here stands with every result: nobody need believe that it was fast enough.
-            capacity = str(generator.self_check(self._generator_processor()))
+            capacity = str(generator.self_check(generator_processor(self.settings.pin)))
             self._machine: Mapping[str, Scalar] = dataclasses.asdict(machine.fingerprint()) | {
                 "generator": capacity
             }
             self._before: Yardstick = yardstick.measure()
             self._last = self._before
             every = self.plugins.scenarios(self.settings.gathered)
-            settings = target_settings(self.settings, self._budgets, every, self._before.seconds)
-            self._target: Target = self.plugins.target(self.settings.target, settings)
+            self._target_settings = target_settings(self.settings, self._budgets, every, self._before.seconds)
+            self._target: Target = self.plugins.target(self.settings.target, self._target_settings)
             self._cleanup = cleanup.pop_all()
         return self
 
@@ -113,7 +133,9 @@ class Session:
         """Return the last lines of the target's log."""
         return self._running.log_tail() if self._running is not None else ""
 
-    def run(self, scenario: Scenario, selection: Sequence[str] = ()) -> ScenarioResult:
+    def run(
+        self, scenario: Scenario, selection: Sequence[str] = (), again: str | None = None
+    ) -> ScenarioResult:
         """Measure and judge one scenario.
 
         A scenario that ends in an exception stands in the results as INVALID, so that no report shows the others only.
@@ -121,6 +143,7 @@ class Session:
         Args:
             scenario: not resolved yet.
             selection: pytest's arguments that select its test, for the command that reproduces it.
+            again: that command, where it is not pytest's.
 
         Raises:
             UsageError: the scenario or its budgets make no sense, or it has been run already.
@@ -131,22 +154,25 @@ class Session:
             raise UsageError(
                 f"scenario {scenario.name!r} has been run in this session: a gate is not repeated until it passes"
             )
-        again = reproduce.command(
+        again = again or reproduce.command(
             selection or reproduce.built_in_test(scenario.name), self.seed, self.settings, os.environ
         )
         try:
-            judged, slot = self._judged(scenario, again)
+            way = self._judged if self.settings.against is None else self._compared
+            judged, slots = way(scenario, again)
         except BaseException as error:
             self._keep(judging.unmeasured(scenario, self.seed, error, again))
             raise
-        self._keep(judged, slot)
+        self._keep(judged, *slots)
         return judged
 
     def finish(self) -> RunResult:
-        """Write the reports, and return the result."""
+        """Write the reports, enter a comparison into the ledger, and return the result."""
         result = self.result()
         for reporter in self.plugins.reporters():
             reporter.write(result, self.directory)
+        if self.settings.against is not None:
+            ledger.record(result, self.settings.output / ledger.LEDGER)
         self.plugins.hook.tailgate_finished(result=result, directory=self.directory)
         return result
 
@@ -163,8 +189,8 @@ class Session:
             yardstick_before=self._before,
             yardstick_after=self._last,
             profile=self.settings.gathered,
-            settings=self._stated_settings(),
-            arms=(ArmResult(HEAD, self.settings.target, dict(self._facts)),),
+            settings=stated(self.settings) | {"seed": self.seed},
+            arms=self._arms or (ArmResult(HEAD, self.settings.target, dict(self._facts)),),
             slots=tuple(self._slots),
             scenarios=tuple(self._scenarios),
             tailgate_version=__version__,
@@ -192,7 +218,27 @@ class Session:
         if self._running is not None:
             self._running.stop()
 
-    def _judged(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, SlotResult]:
+    def _compared(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, tuple[SlotResult, ...]]:
+        ground = Ground(
+            settings=self.settings,
+            plugins=self.plugins,
+            measures=self._measures,
+            budgets=self._budgets,
+            directory=self.directory,
+            run_id=self.run_id,
+            seed=self.seed,
+            head=self._head,
+            scenarios=self._expected,
+            number=len(self._scenarios) + 1,
+            connect=self._load_settings,
+            tell=self._tell,
+            looks=self._looks,
+        )
+        compared = compare(scenario, ground, self._target_settings, self._last.seconds, again)
+        self._arms, self._last = compared.arms, yardstick.measure()
+        return compared.scenario, compared.slots
+
+    def _judged(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, tuple[SlotResult, ...]]:
         running = self._ready_target()
         names = running.settings.metric_names
         record = self._measure(self._resolve(scenario, running), running)
@@ -200,7 +246,7 @@ class Session:
         judged = judging.judge_slot(
             record, self._measures, names, self.settings.confidence, (before, self._last), again
         )
-        return judged, slot_result(record, judged.faults, names, self.directory)
+        return judged, (slot_result(record, judged.faults, names, self.directory),)
 
     def _keep(self, judged: ScenarioResult, *slots: SlotResult) -> None:
         """Write the results after each scenario, so that a run that is cut short keeps what it has."""
@@ -240,21 +286,11 @@ class Session:
 
     def _resolve(self, scenario: Scenario, running: RunningTarget) -> Scenario:
         """Fill in the budgets of this device and precision; without metrics the server's criteria are left out."""
-        device = "cpu" if self._facts.get("device", "cpu") == "cpu" else "cuda"
-        precision = self._facts.get("precision", "fp32")
-        quantities = self._budgets.quantities(scenario.name, device, precision)
-        if missing := sorted(refs(scenario) - set(quantities)):
-            where = self._budgets.source or self.settings.root / FILE_NAME
-            line = ", ".join(f"{key} = …" for key in missing)
-            raise BudgetError(
-                f"scenario {scenario.name!r} lacks budgets on {device} in {precision}; "
-                f'write into {where}: "{scenario.name}" = {{ {line} }}'
-            )
-        check_units(scenario, quantities, {measure.name: measure.unit for measure in self._measures})
         # The yardstick of now, not of the run's start: the machine may have become another since, and the check that
         # follows the scenario compares with this one.
-        numbers = {key: quantity.resolve(self._last.seconds) for key, quantity in quantities.items()}
-        resolved = resolve(scenario, numbers)
+        resolved = resolve_scenario(
+            scenario, self._budgets, self._facts, self._last.seconds, self._measures, self.settings.root
+        )
         for criterion in resolved.criteria:
             # The judge asks the same once all is measured, which is late to hear of a misspelt measure.
             phases = [phase for phase in resolved.phases if phase.name in criterion.phases]
@@ -264,32 +300,11 @@ class Session:
         clients = tuple(item for item in resolved.criteria if item.witness is Witness.CLIENT)
         return dataclasses.replace(resolved, criteria=clients)
 
-    def _generator_processor(self) -> int | None:
-        """Return the processor that the generator gets for itself; None where the server needs it."""
-        processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        pinned = self.settings.pin is Pin.AUTO and len(processors) >= PROCESSORS_TO_PIN
-        return processors[-1] if pinned else None
-
     def _measure(self, scenario: Scenario, running: RunningTarget) -> SlotRecord:
         slot = Slot(scenario, HEAD, block=0, start=self._starts, seed=self.seed)
         plan = draw_plan(scenario, self._payloads, self.seed)
-        load = LoadSettings(
-            host=running.host,
-            port=running.port,
-            tls=running.tls,
-            timeout_s=self.settings.request_timeout,
-            grace_s=self.settings.request_timeout,
-            processor=self._generator_processor(),
-        )
         directory = self.directory / f"{scenario.name}-{HEAD}-0"
-        return measure_slot(slot, plan, running, load, directory, self._tell)
+        return measure_slot(slot, plan, running, self._load_settings(running), directory, self._tell)
 
-    def _stated_settings(self) -> dict[str, Scalar]:
-        stated: dict[str, Scalar] = {}
-        for option in OPTIONS:
-            value = getattr(self.settings, option.field)
-            if option.repeated:
-                value = ", ".join(map(option.text, value))
-            plain = value is None or isinstance(value, (str, int, float))
-            stated[option.field] = value if plain else option.text(value)
-        return stated | {"seed": self.seed}
+    def _load_settings(self, running: RunningTarget) -> LoadSettings:
+        return load_settings(running, self.settings)

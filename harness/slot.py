@@ -1,35 +1,48 @@
 """One slot: one scenario, once, against one running target. Everything is measured here, and nothing is judged.
 
 Between phases nothing is in flight, and the server's metrics are scraped, so that each phase has its own difference.
-What was measured lies on disk as it came: the plan, one raw record a request, and the scrapes word for word.
+What was measured lies on disk as it came: the plan, one raw record a request, the scrapes word for word, the readings of
+the server's resources, and the probes.
 """
 
+import contextlib
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
 import orjson
 
 from harness import machine
+from harness.behaviour import Behaviour
 from harness.errors import LoadError, MeasurementError, TargetError
 from harness.faults import Cause, Fault
 from harness.load import Generator, LoadSettings, PhaseReport
 from harness.load.files import SAMPLES
 from harness.machine import MachineDelta
+from harness.periodic import Periodic
 from harness.plan import Plan, PlannedPhase
+from harness.probes import PERIOD_S, Asked, Prober, ProbeRecord, probing_client
+from harness.resources import ResourceReading, ResourceSeries, ResourceWitness, period_s, series
 from harness.samples import Samples
 from harness.scenario import Scenario
 from harness.scrape import Scrape, ServerDelta, difference, get, parse
 from harness.target import RunningTarget
-from harness.window import PhaseRecord
+from harness.window import PhaseRecord, throughput_per_s
 
 SCRAPES = "scrapes.jsonl"
+RESOURCES = "resources.jsonl"
+PROBES = "probes.jsonl"
 SCRAPE_TIMEOUT_S = 30.0
 # From a connection that breaks to the exit of a process that dumps its core or is reaped late.
 SETTLE_S = 1.0
 SETTLE_POLL_S = 0.02
+# From the last client's going to the end of the batch that has its request.
+DRAIN_S = 10.0
+DRAIN_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +108,16 @@ def measure_slot(
     Raises:
         UsageError: a payload cannot be sent as an HTTP request.
     """
-    course = _Course(slot, plan, running, directory)
+    course = Course(slot, plan, running, directory)
     try:
         with Generator(plan, settings, directory) as generator, course.client:
             for index, phase in enumerate(plan.phases):
-                tell(f"{plan.scenario}: {announcement(phase)}")
-                course.run_phase(index, generator)
+                stretch = course.stretch(phase)
+                tell(f"{plan.scenario}: {announcement(phase, stretch)}")
+                course.run_phase(index, generator, stretch)
     except (LoadError, MeasurementError, TargetError) as error:
         course.faults.append(Fault(Cause.INTEGRITY, str(error)))
-    if _died(running, SETTLE_S if course.faults else 0.0):
+    if died(running, SETTLE_S if course.faults else 0.0):
         tail = running.log_tail()
         its_log = f"\nits log ends:\n{tail}" if tail else ""
         # First, since whatever else is wrong comes of it.
@@ -111,7 +125,7 @@ def measure_slot(
     return course.record()
 
 
-def _died(running: RunningTarget, within_s: float) -> bool:
+def died(running: RunningTarget, within_s: float) -> bool:
     """Tell whether the server is gone; one that has just crashed may take a moment to be seen as that."""
     deadline_s = time.monotonic() + within_s
     while running.alive():
@@ -121,16 +135,16 @@ def _died(running: RunningTarget, within_s: float) -> bool:
     return True
 
 
-def announcement(phase: PlannedPhase) -> str:
+def announcement(phase: PlannedPhase, stretch: float = 1.0) -> str:
     """Return what a phase is going to do, such as "phase steady, 1,000 requests at 15.7/s, about 64 s"."""
-    requests, last_s = len(phase.offsets_ns), float(phase.offsets_ns[-1]) / 1e9
+    requests, last_s = len(phase.offsets_ns), float(phase.offsets_ns[-1]) / 1e9 * stretch
     rate = f" at {requests / last_s:,.1f}/s" if last_s else " at once"
     digits = 0 if last_s >= 10 else 1
     return f"phase {phase.name}, {requests:,} requests{rate}, about {last_s:,.{digits}f} s"
 
 
-class _Course:
-    """The slot as it runs."""
+class Course:
+    """A slot as it runs, phase by phase; who has several in turn, as a comparison has, drives each one's phases itself."""
 
     def __init__(self, slot: Slot, plan: Plan, running: RunningTarget, directory: Path) -> None:
         self._slot = slot
@@ -142,27 +156,87 @@ class _Course:
         self._deltas: list[ServerDelta | None] = []
         self._reports: list[PhaseReport] = []
         self._machines: list[MachineDelta] = []
+        self._resources: list[ResourceSeries | None] = []
+        self._probes: list[tuple[ProbeRecord, ...]] = []
         self._samples: Samples | None = None
 
-    def run_phase(self, index: int, generator: Generator) -> None:
-        """Scrape, send, scrape."""
+    def stretch(self, phase: PlannedPhase) -> float:
+        """Return the seconds between two good answers of the phase that this one is relative to; 1 for none.
+
+        Raises:
+            MeasurementError: nothing was answered there.
+        """
+        if phase.relative_to is None:
+            return 1.0
+        assert self._samples is not None
+        return 1 / throughput_per_s(self._samples[self._samples["phase"] == phase.relative_to])
+
+    def run_phase(
+        self,
+        index: int,
+        generator: Generator,
+        stretch: float,
+        together: contextlib.AbstractContextManager[int | None] | None = None,
+    ) -> None:
+        """Scrape, send, scrape.
+
+        Args:
+            index: of the phase.
+            generator: holds the plan.
+            stretch: of the phase's offsets.
+            together: entered for the load alone; gives CLOCK_MONOTONIC (ns) at the phase's time 0. None to begin at once.
+        """
         before, machine_before = self._scrape(index), machine.read(self._running.pids or ())
-        report = generator.run_phase(index)
+        with self._witnesses(index, stretch), together or contextlib.nullcontext() as at_ns:
+            report = generator.run_phase(index, stretch, at_ns)
         self._samples = generator.samples()
-        machine_after, after = machine.read(self._running.pids or ()), self._scrape(index)
+        machine_after, after = machine.read(self._running.pids or ()), self._drained(index)
         self._deltas.append(None if before is None or after is None else difference(before, after))
         self._reports.append(report)
         self._machines.append(machine.difference(machine_before, machine_after))
 
+    @contextlib.contextmanager
+    def _witnesses(self, index: int, stretch: float) -> Iterator[None]:
+        """Watch the server's processes beside the load, and ask what a probed phase wants asked."""
+        running, phase = self._running, self._slot.scenario.phases[index]
+        resources = ResourceWitness(lambda: running.pids, partial(self._keep, RESOURCES, index))
+        probers = []
+        with contextlib.ExitStack() as stack:
+            if phase.probed:
+                urls = {
+                    Asked.HEALTH: running.base_url + running.settings.readiness_path,
+                    Asked.METRICS: running.metrics_url,
+                }
+                client = stack.enter_context(probing_client())
+                keep = partial(self._keep, PROBES, index)
+                probers = [Prober(asked, url, client, keep) for asked, url in urls.items() if url is not None]
+            for prober in probers:
+                stack.enter_context(Periodic(prober, PERIOD_S))
+            length_s = self._plan.phases[index].length_s * stretch
+            stack.enter_context(Periodic(resources, period_s(length_s)))
+            yield
+        self._resources.append(series(resources.readings))
+        self._probes.append(tuple(record for prober in probers for record in prober.records))
+
+    def _keep(self, name: str, index: int, value: ResourceReading | ProbeRecord) -> None:
+        """Write one line at once, so that a run that is cut short keeps what it has.
+
+        Raises:
+            MeasurementError: the disk takes no more.
+        """
+        self._append(name, {"phase": index, **dataclasses.asdict(value)})
+
+    def _append(self, name: str, line: Mapping[str, object]) -> None:
+        try:
+            with (self._directory / name).open("ab") as file:
+                file.write(orjson.dumps(line) + b"\n")
+        except OSError as error:
+            raise MeasurementError(f"cannot write to {self._directory / name}: {error.strerror}") from error
+
     def record(self) -> SlotRecord:
         """Return what there is."""
-        samples = self._samples
         phases = tuple(
-            PhaseRecord(phase, samples[samples["phase"] == index], delta)
-            for index, (phase, delta) in enumerate(
-                zip(self._slot.scenario.phases, self._deltas, strict=False)
-            )
-            if samples is not None
+            self._phase_record(index) for index in range(len(self._deltas)) if self._samples is not None
         )
         return SlotRecord(
             slot=self._slot,
@@ -174,6 +248,37 @@ class _Course:
             faults=tuple(self.faults),
         )
 
+    def _phase_record(self, index: int) -> PhaseRecord:
+        assert self._samples is not None
+        samples = self._samples[self._samples["phase"] == index]
+        waits = samples["behaviour"] == Behaviour.WAITS
+        return PhaseRecord(
+            self._slot.scenario.phases[index],
+            samples[waits],
+            self._deltas[index],
+            samples[~waits],
+            self._resources[index],
+            self._probes[index],
+        )
+
+    def _drained(self, index: int) -> Scrape | None:
+        """Read the metrics; after clients that left, once the server holds none of their requests any more."""
+        scrape = self._scrape(index)
+        gauge = self._running.settings.metric_names.in_flight
+        if not self._slot.scenario.phases[index].disturbers or gauge is None:
+            return scrape
+        deadline_s = time.monotonic() + DRAIN_S
+        while scrape is not None and (held := scrape.gauge(gauge)):
+            if time.monotonic() >= deadline_s:
+                phase = self._slot.scenario.phases[index].name
+                raise MeasurementError(
+                    f"phase {phase!r}: {DRAIN_S:g} s after its last client had gone, the server still held {held:g} "
+                    f"requests, by its {gauge}"
+                )
+            time.sleep(DRAIN_POLL_S)
+            scrape = self._scrape(index)
+        return scrape
+
     def _scrape(self, index: int) -> Scrape | None:
         """Read the metrics, keep them word for word, and parse them."""
         url = self._running.metrics_url
@@ -181,6 +286,5 @@ class _Course:
             return None
         text = get(self.client, url)
         time_ns = time.monotonic_ns()
-        with (self._directory / SCRAPES).open("ab") as file:
-            file.write(orjson.dumps({"phase": index, "time_ns": time_ns, "text": text}) + b"\n")
+        self._append(SCRAPES, {"phase": index, "time_ns": time_ns, "text": text})
         return parse(text, time_ns)

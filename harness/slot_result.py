@@ -17,7 +17,8 @@ from harness.faults import Fault
 from harness.histogram import Histogram
 from harness.load import PhaseReport
 from harness.machine import MachineDelta
-from harness.results import Interval, MachineUse, PhaseResult, Quantiles, SlotResult, StageMeans
+from harness.resources import ResourceSeries
+from harness.results import Interval, MachineUse, PhaseResult, Quantiles, ResourceUse, SlotResult, StageMeans
 from harness.samples import Outcome, Samples
 from harness.scenario import quantile_name
 from harness.scrape import MetricNames
@@ -50,29 +51,43 @@ def phase_result(
     planned: int, record: PhaseRecord, report: PhaseReport, used: MachineDelta, names: MetricNames
 ) -> PhaseResult:
     """Summarise one phase."""
-    samples = record.samples
+    samples, everything = record.samples, record.every_sample
     good = samples[~failed(samples)]
-    first_ns = int(samples["intended_ns"].min()) if len(samples) else 0
-    duration_s = (int(samples["done_ns"].max()) - first_ns) / 1e9 if len(samples) else None
-    outcomes = Counter(Outcome(code).name.lower() for code in samples["outcome"])
+    first_ns = int(everything["intended_ns"].min()) if len(everything) else 0
+    duration_s = (int(everything["done_ns"].max()) - first_ns) / 1e9 if len(everything) else None
+    outcomes = Counter(Outcome(code).name.lower() for code in everything["outcome"])
     return PhaseResult(
         name=record.phase.name,
         measured=record.phase.measured,
         duration_s=duration_s,
         intended=planned,
-        requests=len(samples),
+        requests=len(everything),
         outcomes=dict(outcomes),
-        offered_per_s=offered_rate_per_s(samples),
+        offered_per_s=offered_rate_per_s(everything),
         achieved_per_s=len(good) / duration_s if duration_s else None,
         lag=quantiles(
-            (samples["dispatched_ns"] - samples["intended_ns"])[samples["dispatched_ns"] > 0] / 1e9
+            (everything["dispatched_ns"] - everything["intended_ns"])[everything["dispatched_ns"] > 0] / 1e9
         ),
         client=quantiles(latencies_s(samples)),
         server=_server_quantiles(record, names),
         stages=_stage_means(good),
         batch_sizes=_batch_sizes(record, names),
-        machine=_machine_use(used, report, len(samples)),
+        machine=_machine_use(used, report, len(everything)),
         loop=record.phase.loop,
+        resources=_resource_use(record.resources),
+    )
+
+
+def _resource_use(series: ResourceSeries | None) -> ResourceUse | None:
+    if series is None:
+        return None
+    return ResourceUse(
+        n=len(series.times_s),
+        rss_first_bytes=int(series.rss_bytes[0]),
+        rss_last_bytes=int(series.rss_bytes[-1]),
+        rss_peak_bytes=series.peak_rss_bytes,
+        fds_peak=int(series.fds.max()),
+        threads_peak=int(series.threads.max()),
     )
 
 

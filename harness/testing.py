@@ -92,7 +92,7 @@ def samples(
     made["status"] = [_STATUS.get(Outcome(end), 0) for end in ends]
     made["first_byte_ns"] = np.where(made["status"] > 0, made["done_ns"], 0)
     made["bytes_received"] = np.where(made["status"] > 0, 100, 0)
-    for stage in ("queue_s", "decode_s", "compute_s", "encode_s", "server_s"):
+    for stage in ("queue_s", "decode_s", "compute_s", "encode_s", "server_s", "retry_after_s"):
         made[stage] = np.nan
     return made
 
@@ -100,11 +100,14 @@ def samples(
 _STATUS = {Outcome.OK: 200, Outcome.CLIENT_ERROR: 400, Outcome.SERVER_ERROR: 500, Outcome.SHED: 503}
 
 
-def fake_server_spec(service_time_ms: float = 1.0) -> str:
-    """Return the target specification of a fake server with a set service time."""
+def fake_server_spec(service_time_ms: float = 1.0, queue_capacity: int | None = None) -> str:
+    """Return the target specification of a fake server with a set service time, and a bound on what waits."""
     python = shlex.quote(sys.executable)
     # -P: a folder called harness in the current directory is not this one.
-    return f"command:{python} -P -m harness.fake_server --fd {{fd}} --service-time-ms {service_time_ms:g}"
+    bound = "" if queue_capacity is None else f" --queue-capacity {queue_capacity}"
+    return (
+        f"command:{python} -P -m harness.fake_server --fd {{fd}} --service-time-ms {service_time_ms:g}{bound}"
+    )
 
 
 def criterion_result(

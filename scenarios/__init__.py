@@ -4,12 +4,19 @@ from collections.abc import Sequence
 
 from harness import hookimpl
 from harness.scenario import Profile, Scenario
-from scenarios import burst, ramp, steady
+from scenarios import burst, compare, overload, ramp, soak, steady
 
 __all__ = ["tailgate_scenarios"]
 
 
 @hookimpl
 def tailgate_scenarios(profile: Profile) -> Sequence[Scenario]:
-    """Bring steady, burst and ramp."""
-    return [steady.scenario(profile), burst.scenario(profile), ramp.scenario(profile)]
+    """Bring steady, burst, ramp and overload, soak for those who name it, and compare for comparisons."""
+    return [
+        steady.scenario(profile),
+        burst.scenario(profile),
+        ramp.scenario(profile),
+        overload.scenario(profile),
+        soak.scenario(profile),
+        compare.scenario(profile),
+    ]

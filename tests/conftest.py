@@ -1,6 +1,7 @@
 """What all tests need."""
 
 import asyncio
+import signal
 
 import pytest
 
@@ -12,3 +13,10 @@ def _no_stray_event_loop():
     It would get a new one that nobody closes, which is a warning, which is an error here.
     """
     asyncio.set_event_loop(None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_heard():
+    """Listen to SIGINT, here and in the processes that tests start: a shell has its background jobs ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -82,7 +82,8 @@ def test_no_file_names_a_place_that_only_one_machine_has(what, pattern):
 
 def make_lines(target: str) -> list[str]:
     """List the commands that a make target runs, as tox writes them: without the environment's folder."""
-    command = ["make", "--dry-run", "BIN=bin", "PERF_ARGS={posargs}", "UNIT_ARGS={posargs}", target]
+    command = ["make", "--dry-run", "BIN=bin", "PERF_ARGS={posargs}", "UNIT_ARGS={posargs}"]
+    command += ["AGAINST={env:AGAINST:HEAD}", target]
     lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     return [line.removeprefix("bin/").strip() for line in lines if line.startswith("bin/")]
 
@@ -105,6 +106,7 @@ def tox_lines(environment: str) -> list[str]:
         ("lint", ["lint", "imports"]),
         ("type", ["type"]),
         ("unit", ["unit"]),
+        ("compare", ["compare"]),
         *((gate, ["gate"]) for gate in GATES),
     ],
 )
@@ -143,6 +145,7 @@ def test_the_workflow_runs_make_and_the_gates_of_tox():
     workflow = (ROOT / ".github/workflows/ci.yml").read_text("utf-8")
     assert "run: make test" in workflow
     assert 'run: tox -e "$GATE"' in workflow
+    assert "AGAINST: ${{ github.event.pull_request.base.sha }}\n        run: tox -e compare\n" in workflow
     planned = re.findall(r"\benv\"?: \"([\w-]+)\"", workflow)
     assert planned
     assert set(planned) <= set(GATES)

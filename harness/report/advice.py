@@ -5,6 +5,7 @@ Advice never changes a verdict. A rule's number says when a sentence is worth a 
 
 from collections.abc import Iterator
 
+from harness.report import comparison
 from harness.report.summary import machine_use, measured_phases, stage_means
 from harness.report.units import percent
 from harness.results import RunResult
@@ -19,7 +20,19 @@ MOST_OF_THE_TIME = 0.5
 
 def advice(result: RunResult) -> tuple[str, ...]:
     """Return sentences, the most useful first; none for a run that passed in peace."""
-    return (*_verdicts(result), *_stages(result), *_machine(result), *_models(result))
+    return (
+        *_verdicts(result),
+        *_comparisons(result),
+        *_stages(result),
+        *_machine(result),
+        *_models(result),
+    )
+
+
+def _comparisons(result: RunResult) -> Iterator[str]:
+    for scenario in result.scenarios:
+        if scenario.comparison is not None and not scenario.faults:
+            yield from comparison.advice(scenario)
 
 
 def _verdicts(result: RunResult) -> Iterator[str]:
@@ -42,7 +55,7 @@ def _stages(result: RunResult) -> Iterator[str]:
     for scenario in result.scenarios:
         means = stage_means(measured_phases(result, scenario.name))
         total = sum(means.values())
-        if scenario.verdict is not Verdict.FAIL or not total:
+        if scenario.verdict is not Verdict.FAIL or scenario.comparison is not None or not total:
             continue
         stage, seconds = max(means.items(), key=lambda item: item[1])
         if seconds < MOST_OF_THE_TIME * total:

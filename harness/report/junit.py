@@ -5,7 +5,7 @@ Numbers keep full precision and SI units here, since programs read them.
 
 from collections.abc import Iterator
 
-from harness.results import RunResult, ScenarioResult
+from harness.results import ComparisonResult, RunResult, ScenarioResult
 
 
 def properties(result: RunResult, scenario: str) -> list[tuple[str, str]]:
@@ -38,3 +38,23 @@ def _properties(result: RunResult, scenario: ScenarioResult) -> Iterator[tuple[s
             value = getattr(criterion, part)
             if value is not None:
                 yield f"{name}.{part}", str(value)
+    if scenario.comparison is not None:
+        yield from _compared(scenario.comparison)
+
+
+def _compared(comparison: ComparisonResult) -> Iterator[tuple[str, str]]:
+    decision = comparison.decision
+    for name in ("blocks", "voided", "look", "load_s", "wall_s"):
+        yield f"perf.comparison.{name}", str(getattr(decision, name))
+    for result in decision.results:
+        name = f"perf.{result.lens.name}"
+        yield f"{name}.verdict", result.verdict.value
+        yield f"{name}.gates", str(result.lens.gates).lower()
+        yield f"{name}.scale", result.lens.scale.value
+        for part in ("base", "head", "change", "low", "high", "n", "mde"):
+            value = getattr(result, part)
+            if value is not None:
+                yield f"{name}.{part}", str(value)
+    for attribution in comparison.attributions:
+        if attribution.moved is not None:
+            yield f"perf.{attribution.lens.name}.stage", attribution.moved

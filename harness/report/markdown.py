@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.report import summary
+from harness.report import comparison, summary
 from harness.report.advice import advice
 from harness.report.units import percent, quantity, significant
-from harness.results import RunResult, ScenarioResult
+from harness.results import ComparisonResult, RunResult, ScenarioResult
 from harness.verdict import Unit
 
 SUMMARY = "summary.md"
@@ -63,6 +63,9 @@ def _bullets(sentences: tuple[str, ...]) -> Iterator[str]:
 def _scenario(result: RunResult, scenario: ScenarioResult) -> Iterator[str]:
     phases = summary.measured_phases(result, scenario.name)
     yield from ("", f"## {_text(scenario.name)}: {scenario.verdict.value}", "")
+    if scenario.comparison is not None:
+        yield from _comparison(scenario, scenario.comparison)
+        return
     if scenario.criteria:
         yield from _table(summary.COLUMNS, [summary.row(criterion) for criterion in scenario.criteria])
     remarks = [
@@ -76,6 +79,17 @@ def _scenario(result: RunResult, scenario: ScenarioResult) -> Iterator[str]:
     if means := summary.stage_means(phases):
         times = [quantity(seconds, Unit.SECONDS) for seconds in means.values()]
         yield from ("", *_table(("stage", *means), [("mean time", *times)]))
+    yield from _reproduce(scenario)
+
+
+def _comparison(scenario: ScenarioResult, compared: ComparisonResult) -> Iterator[str]:
+    yield from _table(comparison.COLUMNS, [comparison.row(result) for result in compared.decision.results])
+    faults = [f"{fault.cause.value}: {fault.text}" for fault in scenario.faults]
+    yield from _bullets((comparison.title(scenario), *faults, *comparison.remarks(compared)))
+    yield from _reproduce(scenario)
+
+
+def _reproduce(scenario: ScenarioResult) -> Iterator[str]:
     yield from ("", "Reproduce:", "", "```sh", scenario.reproduce, "```")
 
 

@@ -39,6 +39,9 @@ def headline(result: RunResult) -> str:
 
 def _why(result: RunResult) -> str:
     pairs = [(scenario, criterion) for scenario in result.scenarios for criterion in scenario.criteria]
+    compared = [(scenario.name, scenario.comparison) for scenario in result.scenarios if scenario.comparison]
+    if compared and not result.reasons:
+        return "; ".join(f"{name}: {comparison.reason}" for name, comparison in compared)
     if result.verdict is Verdict.PASS:
         return f"{len(pairs)} of {len(pairs)} criteria hold; scenarios: {', '.join(one.name for one in result.scenarios)}"
     if result.reasons:

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.report import summary
+from harness.report import comparison_terminal, summary
 from harness.report.advice import advice
 from harness.report.units import percent, quantity
 from harness.results import RunResult, ScenarioResult
@@ -44,6 +44,10 @@ def render(result: RunResult, console: Console) -> None:
 
 
 def _scenario(result: RunResult, scenario: ScenarioResult, console: Console) -> None:
+    if scenario.comparison is not None:
+        for sentence in comparison_terminal.render(scenario, console, STYLES, INDENT):
+            _line(console, sentence)
+        return
     phases = summary.measured_phases(result, scenario.name)
     load = summary.load(phases)
     title = Text.assemble(

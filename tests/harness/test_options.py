@@ -57,6 +57,8 @@ def test_a_repeated_option_that_is_not_given_is_its_default():
         ({"confidence": "1"}, "--perf-confidence: expected a share between 0.5 and 1, got 1.0"),
         ({"confidence": "nan"}, "--perf-confidence: expected a share between 0.5 and 1, got nan"),
         ({"ready_timeout": "0"}, "--perf-ready-timeout: expected seconds above 0, got 0.0"),
+        ({"time_limit": "0"}, "--perf-time-limit: expected minutes above 0, got 0.0"),
+        ({"blocks": "0"}, "--perf-blocks: expected a whole number from 1 on, got 0"),
         ({"request_timeout": "nan"}, "--perf-request-timeout: expected seconds above 0, got nan"),
         ({"request_timeout": "inf"}, "--perf-request-timeout: expected seconds above 0, got inf"),
         ({"env": ["NAME"]}, "--perf-env: expected KEY=VALUE, got 'NAME'"),
@@ -96,4 +98,4 @@ def test_an_option_is_written_as_it_was_read(option, value, words):
 def test_the_table_for_the_documentation_has_a_row_for_each_option():
     rows = options_table().splitlines()[2:]
     assert [row.split("`")[1] for row in rows] == [f"--perf-{option.name}" for option in OPTIONS]
-    assert "| `--perf-inconclusive` | `perf_inconclusive` | `fail` |" in rows[9]
+    assert "| `--perf-inconclusive` | `perf_inconclusive` | `fail` |" in rows[14]

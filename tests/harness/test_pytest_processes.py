@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from harness import results_file
+from harness.samples import SAMPLE, read_samples
 from harness.testing import fake_server_spec
 from harness.verdict import Verdict
 
@@ -58,7 +59,7 @@ def test_a_project_with_folders_called_as_tailgates_packages_runs_tailgates_gate
         command("--collect-only", "-q"), env=environment, capture_output=True, text=True, check=True
     )
     assert [line.partition("[")[2] for line in listed.stdout.splitlines() if "::" in line] == [
-        *("burst]", "ramp]", "steady]", "tiny]"),
+        *("burst]", "overload]", "ramp]", "steady]", "tiny]"),
     ]
 
 
@@ -131,3 +132,58 @@ def test_a_killed_run_leaves_no_process(running):
     process, below = running
     process.kill()
     wait_for(lambda: not any(child.is_running() for child in below))
+
+
+# It takes connections and never says that it is ready.
+NEVER_READY = """
+import socket, sys, time
+listener = socket.socket(fileno=int(sys.argv[sys.argv.index("--fd") + 1]))
+time.sleep(3_600)
+"""
+
+
+@pytest.fixture
+def starting(project, command):
+    """Return a gate whose server has started and does not become ready, and all processes that it has started."""
+    words = [*command(), f"--perf-target={project.server(NEVER_READY)}"]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process, wait_for(lambda: started(process))
+        finally:
+            process.kill()
+
+
+def started(process):
+    """Return all processes below this one, once guardian and server are among them."""
+    below = psutil.Process(process.pid).children(recursive=True)
+    return below if len(below) == 2 else None
+
+
+def test_a_run_that_is_interrupted_before_its_server_is_ready_is_invalid(project, starting):
+    process, below = starting
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    wait_for(lambda: not any(child.is_running() for child in below))
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert "INVALID: tiny: cut short by KeyboardInterrupt" in output
+    run = results_file.read(project.results() / results_file.RESULTS)
+    assert run.verdict is Verdict.INVALID
+
+
+def test_a_run_that_is_killed_before_its_server_is_ready_leaves_no_process(starting):
+    process, below = starting
+    process.kill()
+    wait_for(lambda: not any(child.is_running() for child in below))
+
+
+def test_the_samples_of_a_killed_run_are_on_the_disk(project, running):
+    process, below = running
+    samples = project.results() / "tiny-head-0" / "samples.bin"
+    wait_for(lambda: samples.is_file() and samples.stat().st_size > 100 * SAMPLE.itemsize)
+    process.kill()
+    wait_for(lambda: not any(child.is_running() for child in below))
+    kept = read_samples(samples)
+    assert len(kept) >= 99
+    assert not (project.results() / "results.json").exists()

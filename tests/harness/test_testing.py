@@ -1,11 +1,13 @@
 """The test kit is a public interface, so it is tested like one."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import httpx
 import numpy as np
 import pytest
 
 from harness.samples import SAMPLE, Outcome
-from harness.scrape import MetricNames, difference, fetch
+from harness.scrape import MetricNames, Series, difference, fetch
 from harness.target import TargetSettings
 from harness.target_spec import parse_target
 from harness.testing import FakeClock, fake_server_spec, samples
@@ -54,3 +56,18 @@ def test_the_fake_server_counts_what_it_served_by_the_names_of_the_service(tmp_p
         assert change.total(f"{histogram}_count") == 3
     # Each was served for its time at the least: a timer is never early.
     assert change.total(f"{names.compute_seconds}_sum") >= 3 * 0.002
+
+
+def test_a_fake_server_with_a_bound_refuses_what_would_wait_beyond_it(tmp_path):
+    with parse_target(fake_server_spec(200, queue_capacity=2), TargetSettings()).start(tmp_path) as target:
+        url = target.base_url + "/predict"
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: httpx.post(url, trust_env=False), range(8)))
+        with httpx.Client(trust_env=False) as client:
+            values = fetch(client, target.metrics_url).values
+    refused = [answer for answer in answers if answer.status_code == 429]
+    # One is served and two wait; the others come while they do.
+    assert 1 <= len(refused) <= 5
+    assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
+    assert values[Series("tailgate_requests_total", (("outcome", "full"),))] == len(refused)
+    assert values[Series("tailgate_requests_total", (("outcome", "ok"),))] == 8 - len(refused)

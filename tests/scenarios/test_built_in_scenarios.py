@@ -8,18 +8,22 @@ import pytest
 
 import scenarios
 from harness.arrivals import Bursts, Poisson
+from harness.behaviour import Behaviour
 from harness.budgets import check_units, find_budgets
 from harness.measures import built_in_measures
 from harness.payload import Payload
 from harness.plan import draw_plan
-from harness.scenario import PROFILES, Scenario, Witness, quantile_name, refs, resolve
-from scenarios import burst, ramp, steady
+from harness.scenario import PROFILES, Loop, Scenario, When, Witness, quantile_name, refs, resolve
+from scenarios import burst, compare, overload, ramp, soak, steady
 
 ROOT = Path(__file__).parents[2]
 YARDSTICK_S = 0.013
 PAYLOADS = [Payload("any", b"", "text/plain")]
 
+ALL = [steady, burst, ramp, overload, soak, compare]
 every = pytest.mark.parametrize("module", [steady, burst, ramp], ids=lambda module: module.__name__)
+# Those that judge another kind of load by other criteria, too.
+any_of_all = pytest.mark.parametrize("module", ALL, ids=lambda module: module.__name__)
 profiles = pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
 
 
@@ -39,12 +43,16 @@ def planned(scenario):
     return {phase.name: phase.offsets_ns / 1e9 for phase in plan.phases}
 
 
-def test_the_plugin_brings_all_three():
+def test_the_plugin_brings_all_of_them_and_a_run_takes_four():
     brought = scenarios.tailgate_scenarios(PROFILES["default"])
-    assert {scenario.name for scenario in brought} == {"steady", "burst", "ramp"}
+    assert [scenario.name for scenario in brought] == [
+        module.scenario(PROFILES["default"]).name for module in (steady, burst, ramp, overload, soak, compare)
+    ]
+    unasked = {scenario.name for scenario in brought if scenario.when is When.ALWAYS}
+    assert unasked == {"steady", "burst", "ramp", "overload"}
 
 
-@every
+@any_of_all
 @profiles
 def test_the_budgets_of_this_repository_answer_what_a_scenario_asks(module, profile):
     scenario = module.scenario(profile)
@@ -56,12 +64,12 @@ def test_the_budgets_of_this_repository_answer_what_a_scenario_asks(module, prof
 def test_the_budgets_of_this_repository_hold_nothing_that_nobody_asks_for():
     used = {
         module.scenario(PROFILES["default"]).name: refs(module.scenario(PROFILES["default"]))
-        for module in (steady, burst, ramp)
+        for module in ALL
     }
     assert budgets().unused(used) == []
 
 
-@every
+@any_of_all
 def test_the_documentation_of_a_scenario_names_its_budgets(module):
     for key in refs(module.scenario(PROFILES["default"])):
         assert f"``{key}``" in module.scenario.__doc__ or f"``{key}``" in module.__doc__
@@ -133,7 +141,44 @@ def test_each_step_of_the_ramp_can_show_its_p95():
         assert isinstance(phase.arrivals, Poisson)
 
 
-@every
+@any_of_all
 def test_a_scenario_is_the_same_each_time(module):
     profile = PROFILES["thorough"]
     assert dataclasses.asdict(module.scenario(profile)) == dataclasses.asdict(module.scenario(profile))
+
+
+@profiles
+def test_an_overload_counts_in_a_capacity_that_has_a_budget_of_its_own(profile):
+    scenario = resolved(overload, profile)
+    saturated, load, afterwards = scenario.phases[1:]
+    assert saturated.loop is Loop.CLOSED
+    assert load.relative_to == afterwards.relative_to == saturated.name
+    assert load.arrivals.rate_per_s == (10 if profile.name == "thorough" else 2)
+    assert afterwards.arrivals.rate_per_s < 1
+    (capacity,) = [item for item in scenario.criteria if item.phases == (saturated.name,)]
+    assert capacity.measure == "throughput"
+
+
+@profiles
+def test_the_latency_of_accepted_requests_is_never_judged_without_the_goodput(profile):
+    asked = {item.measure.partition("_p")[0] for item in overload.scenario(profile).criteria}
+    assert {"accepted", "goodput_share"} <= asked
+
+
+@profiles
+def test_an_overload_is_over_within_a_minute_on_a_slow_machine(profile):
+    """At 20 requests/s, which is the demonstration model on one processor; the thorough one takes longer."""
+    phases = resolved(overload, profile).phases
+    seconds = sum(phase.requests / getattr(phase.arrivals, "rate_per_s", 1.0) / 20 for phase in phases)
+    assert seconds < (250 if profile.name == "thorough" else 60)
+
+
+@profiles
+def test_a_soak_lasts_as_long_as_its_budget_says_and_has_every_kind_of_disturber(profile):
+    scenario = resolved(soak, profile)
+    load = scenario.phases[-1]
+    assert load.duration_s == 20 * 60
+    assert {one.behaviour for one in load.disturbers} == set(Behaviour) - {Behaviour.WAITS}
+    assert all(
+        item.measure not in {"p95", "p99"} or item.witness is Witness.CLIENT for item in scenario.criteria
+    )

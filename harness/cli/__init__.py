@@ -1,0 +1,68 @@
+"""The command ``tailgate``: serve, compile, compare, calibrate, list what plugins bring, judge or report a run again, export samples.
+
+One module a command; this one is their table of contents. Budgets are checked under pytest, ``pytest -m perf``, and so are
+comparisons there; ``tailgate compare`` is the same comparison without pytest.
+
+Exit statuses: 0, done; 1, it could not be done, and standard error says why; 2, the command line or a plugin is wrong.
+``serve`` and ``compile`` end with the service's own status, ``compare`` and ``judge`` with 1 where the verdict fails. The
+verdict of a run that is reported again has no say in the status.
+"""
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from harness import __version__
+from harness.cli import calibrate, compare, judge, listing, report, samples, serve
+from harness.errors import HarnessError, UsageError
+
+FAILED = 1
+USAGE = 2
+# Options that another program or declaration knows.
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+app = typer.Typer(
+    help="A batching inference service, and a performance gate for any. The gate runs under pytest: "
+    "pytest --pyargs scenarios -m perf",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> NoReturn:
+    """Run the command and end the process."""
+    try:
+        app(prog_name="tailgate")
+    except HarnessError as error:
+        typer.echo(f"tailgate: {error}", err=True)
+        sys.exit(USAGE if isinstance(error, UsageError) else FAILED)
+    sys.exit(0)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
+    if wanted:
+        typer.echo(f"tailgate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _tailgate(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command(add_help_option=False, context_settings=_PASSED_ON)(serve.serve)
+app.command(name="compile", add_help_option=False, context_settings=_PASSED_ON)(serve.compile_model)
+app.command(add_help_option=False, context_settings=_PASSED_ON)(compare.compare)
+app.command(context_settings=_PASSED_ON)(calibrate.calibrate)
+app.command()(judge.judge)
+app.command()(listing.plugins)
+app.command()(listing.scenarios)
+app.command()(report.report)
+app.add_typer(samples.app, name="samples", help="The raw records of a run, one a request.")

@@ -1,0 +1,142 @@
+"""``tailgate calibrate``: the working tree against itself, to say what a comparison can see here and in how long.
+
+Blocks are measured as a comparison measures them and never looked at before the end. Any comparison of code with itself
+that was kept can be calibrated from again (``--from``), without measuring.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from harness import results_file, yardstick
+from harness.cli.gate_options import read_options
+from harness.comparison import calibration, ledger, proposal
+from harness.comparison.calibration import Calibration
+from harness.comparison.load import ComparisonLoad
+from harness.comparison.observation import BlockRow, append_rows, read_rows
+from harness.comparison.pairs import pairs_of
+from harness.comparison.proposal import Subject
+from harness.errors import MeasurementError, UsageError
+from harness.plugins import Plugins, create_plugin_manager
+from harness.report.calibration import render
+from harness.results import RunResult, ScenarioResult
+from harness.scenario import PROFILES, Scenario, refs
+from harness.session import Session
+
+# A design whose first look never comes: nothing that is seen may end a calibration early.
+NEVER = 100_000
+NAME = "calibration"
+
+Minutes = Annotated[float, typer.Option(help="Minutes of blocks.", min=0.1)]
+From = Annotated[
+    list[Path] | None,
+    typer.Option("--from", help="Folder of a kept comparison of code with itself; may be repeated."),
+]
+Into = Annotated[Path | None, typer.Option(help="Folder for the answer; default: that of the run.")]
+
+
+def calibrate(context: typer.Context, minutes: Minutes = 10.0, from_: From = None, into: Into = None) -> None:
+    """Measure this machine's noise, and say which changes can be seen in how long; the options of the gate follow."""
+    if from_ and context.args:
+        raise UsageError(f"--from measures nothing, so {context.args[0]!r} has no meaning beside it")
+    folders = from_ or [_measure(minutes, context.args)]
+    results = [results_file.read(folder / results_file.RESULTS) for folder in folders]
+    scenarios = [_unchanged(result) for result in results]
+    if len({(one.name, result.arms[0].target) for one, result in zip(scenarios, results, strict=True)}) > 1:
+        raise UsageError("--from: the runs differ in scenario or target; calibrate each by itself")
+    rows: list[BlockRow] = []
+    pairs: list[BlockRow] = []
+    for folder, result, scenario in zip(folders, results, scenarios, strict=True):
+        assert scenario.comparison is not None
+        rows += read_rows(folder / scenario.comparison.rows)
+        pairs += pairs_of(result, scenario.name)
+    last = scenarios[-1].comparison
+    assert last is not None
+    lenses = [result.lens for result in last.decision.results]
+    found = calibration.calibrate(rows, pairs, lenses, alpha=last.design.alpha, beta=last.design.beta)
+    folder = into or folders[-1]
+    _write(found, _subject(results[-1], scenarios[-1]), rows, pairs, folder)
+    render(found, Console(highlight=False))
+    typer.echo(
+        f"proposal: {folder / NAME}.toml (budgets stay as they are); all figures: {folder / NAME}.json"
+    )
+
+
+def _measure(minutes: float, arguments: Sequence[str]) -> Path:
+    """Compare the working tree with itself for so long; return the folder of the run."""
+    settings = read_options(["--against=.", f"--time-limit={minutes:g}", *arguments], Path.cwd())
+    plugins = create_plugin_manager(settings.plugin)
+    scenario = _chosen(plugins, settings.scenario)
+    with Session(settings, plugins, _tell, looks=(NEVER,)) as session:
+        session.run(scenario)
+        return session.directory
+
+
+def _chosen(plugins: Plugins, names: Sequence[str]) -> Scenario:
+    every = plugins.scenarios(PROFILES["default"])
+    if unknown := [name for name in names if name not in every]:
+        raise UsageError(f"--scenario: there is no {unknown[0]!r}; there are {', '.join(every) or 'none'}")
+    found = [every[name] for name in names] or [
+        one for one in every.values() if isinstance(one, ComparisonLoad)
+    ]
+    if len(found) != 1:
+        raise UsageError(f"a calibration is of one scenario, got {len(found)}; name one with --scenario")
+    return found[0]
+
+
+def _unchanged(result: RunResult) -> ScenarioResult:
+    """Return the comparison of a run.
+
+    Raises:
+        UsageError: it is none, or its sides were not the same code.
+        MeasurementError: it broke.
+    """
+    compared = [scenario for scenario in result.scenarios if scenario.comparison is not None]
+    if len(compared) != 1:
+        raise UsageError(f"run {result.run_id} holds {len(compared)} comparisons; a calibration is of one")
+    sides = {(arm.target, arm.facts.get("revision")) for arm in result.arms}
+    if len(sides) > 1:
+        raise UsageError(
+            f"run {result.run_id} compared two different sides, which tells nothing of noise alone"
+        )
+    if compared[0].faults:
+        raise MeasurementError(f"run {result.run_id} is INVALID: {compared[0].faults[0].text}")
+    return compared[0]
+
+
+def _subject(result: RunResult, scenario: ScenarioResult) -> Subject:
+    known = create_plugin_manager().scenarios(PROFILES["default"]).get(scenario.name)
+    before, after = result.yardstick_before, result.yardstick_after
+    return Subject(
+        scenario=scenario.name,
+        budget_keys=() if known is None else tuple(sorted(refs(known))),
+        date=result.started_at,
+        machine=ledger.short(result.machine),
+        target=result.arms[0].target,
+        yardstick_s=None if before is None or after is None else yardstick.combine(before, after),
+    )
+
+
+def _write(
+    found: Calibration, subject: Subject, rows: Sequence[BlockRow], pairs: Sequence[BlockRow], folder: Path
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{NAME}.toml").write_text(proposal.toml(found, subject), encoding="utf-8")
+    said = {"subject": subject, "calibration": found, "advice": proposal.advice(found)}
+    document = {name: results_file.to_json(value) for name, value in said.items()}
+    (folder / f"{NAME}.json").write_bytes(
+        orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    )
+    for kind, kept in (("blocks", rows), ("pairs", pairs)):
+        path = folder / f"{NAME}-{kind}.jsonl"
+        path.unlink(missing_ok=True)
+        append_rows(path, kept)
+
+
+def _tell(line: str) -> None:
+    """Print what is being done to standard error: the answer alone goes to standard output."""
+    typer.echo(line.replace(f", next look at {NEVER}", ""), err=True)

@@ -1,0 +1,227 @@
+"""Both sides of a comparison: what a user called them, the code that each runs, and the target that it is started as.
+
+Stands between the options and :mod:`harness.comparison.block`. Checks revisions out and removes them; starts each side
+once, for what it says of itself, and measures nothing.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.comparison import revision as git
+from harness.comparison.revision import Revision
+from harness.comparison.schedule import Arm
+from harness.errors import TargetError, UsageError
+from harness.target import RunningTarget, Target, TargetSettings
+from harness.target_spec import SERVICE_PREFIX
+
+WORKING_TREE = "."
+# The project whose package ``service`` is the one that the target ``service`` runs.
+OWN_PROJECT = "tailgate"
+_IGNORED = re.compile(r"\b(TAILGATE_\w+) is not a setting and is ignored")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side, as it was asked for.
+
+    Attributes:
+        arm: which.
+        given: what the user wrote.
+        spec: target specification.
+        revision: the commit whose code it runs; None for the working tree, and for what is no code of this repository.
+    """
+
+    arm: Arm
+    given: str
+    spec: str
+    revision: Revision | None = None
+
+    @property
+    def is_service(self) -> bool:
+        """Whether the target is this project's own service."""
+        return self.spec.partition(":")[0] == "service"
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it is a server that runs elsewhere."""
+        return self.spec.startswith(("http://", "https://"))
+
+
+def read_side(arm: Arm, given: str, default: str, root: Path, known: Callable[[str], bool]) -> Side:
+    """Return what the user means: the working tree, a target, or a revision, asked for in this order.
+
+    Args:
+        arm: which side.
+        given: ``.``, a target specification, or a git revision.
+        default: specification of the target that ``.`` and a revision run.
+        root: folder of the project.
+        known: tells whether some plugin knows a target of this specification.
+
+    Raises:
+        UsageError: it is none of these, or a revision of a server that runs elsewhere.
+    """
+    if given == WORKING_TREE:
+        return Side(arm, given, default)
+    if known(given):
+        return Side(arm, given, given)
+    revision = git.find_revision(root, given)
+    if revision is None:
+        raise UsageError(
+            f"{arm.value}: {given!r} is no revision of the repository at {root} and no target; expected a branch, tag "
+            "or commit, . for the working tree, service:KEY=VALUE,…, command:LINE, or http://host:port"
+        )
+    side = Side(arm, given, default, revision)
+    if side.is_address:
+        raise UsageError(
+            f"{arm.value}: the revision {given!r} cannot run in {default}, a server that runs elsewhere; give a target "
+            "that is started here, or compare two addresses"
+        )
+    return side
+
+
+@dataclass(frozen=True, slots=True)
+class ArmTarget:
+    """One side, ready to be started.
+
+    Attributes:
+        side: as it was asked for.
+        target: starts it; each start is a fresh process.
+        worktree: where its revision is checked out; None without a revision.
+    """
+
+    side: Side
+    target: Target
+    worktree: Path | None = None
+
+
+@contextlib.contextmanager
+def checked_out(
+    sides: Mapping[Arm, Side],
+    root: Path,
+    folder: Path,
+    settings: Mapping[Arm, TargetSettings],
+    make_target: Callable[[str, TargetSettings], Target],
+) -> Iterator[Mapping[Arm, ArmTarget]]:
+    """Check out what is a revision, and give each side's target; what was checked out is removed at the end.
+
+    Args:
+        sides: both.
+        root: folder of the project, in the repository.
+        folder: where worktrees may lie.
+        settings: of each side's target, without what its revision needs.
+        make_target: from a specification and settings to a target.
+
+    Raises:
+        UsageError: the sides declare other dependencies, and the base has no interpreter of its own.
+        TargetError: git refuses.
+    """
+    with contextlib.ExitStack() as stack:
+        trees: dict[Arm, Path] = {}
+        stack.callback(_remove_empty, folder)
+        for arm, side in sides.items():
+            if side.revision is not None:
+                trees[arm] = (folder / arm.value).resolve()
+                stack.callback(git.remove_worktree, root, trees[arm])
+                git.add_worktree(root, side.revision, trees[arm])
+        if trees and settings[Arm.BASE].python == settings[Arm.HEAD].python:
+            _refuse_other_dependencies(trees, root)
+        yield {
+            arm: ArmTarget(
+                side,
+                make_target(side.spec, with_tree(settings[arm], side, trees.get(arm), root)),
+                trees.get(arm),
+            )
+            for arm, side in sides.items()
+        }
+
+
+def with_tree(settings: TargetSettings, side: Side, worktree: Path | None, root: Path) -> TargetSettings:
+    """Return the settings with which a side runs the code of its own tree, and is ended at once.
+
+    Python takes packages of the tree before any other, by ``PYTHONPATH``; so does a side of the working tree, that both find
+    their modules in the same way. A command runs in its tree's folder.
+    """
+    tree = worktree
+    if tree is None and side.is_service and _is_own(root):
+        tree = root
+    if side.is_service:
+        # Nothing of an end is measured, and the service leaves nothing behind: its interpreter need not be taken down
+        # in good order, which takes PyTorch more than a second of processor time.
+        settings = replace(settings, stop_timeout_s=0.0)
+    if tree is None:
+        return settings
+    others = settings.environment.get("PYTHONPATH", os.environ.get("PYTHONPATH"))
+    environment = {
+        **settings.environment,
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(tree), others))),
+        # Its bytecode shall stand beside its source: require_own_code looks for it there.
+        "PYTHONPYCACHEPREFIX": "",
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
+    directory = settings.directory if side.is_service else tree
+    return replace(settings, environment=environment, directory=directory)
+
+
+def require_own_code(arm: ArmTarget) -> None:
+    """Check that a side that has been started ran its revision's service, by what the interpreter left behind.
+
+    A fresh worktree holds no bytecode. An interpreter that imports the package ``service`` from there writes some
+    beside its source; one that took the package from elsewhere does not.
+
+    Raises:
+        TargetError: there is none, so that another code would be measured under the revision's name.
+    """
+    package = None if arm.worktree is None else arm.worktree / "service"
+    if package is None or not arm.side.is_service or not _is_own(package.parent):
+        return
+    if not any(package.glob("__pycache__/*.pyc")):
+        raise TargetError(
+            f"{arm.side.arm.value} was started for {arm.side.revision}, and its interpreter has not imported the package "
+            f"service from {package}: another code would be compared; is the folder read-only, or does "
+            "--perf-against-python find another package called service first?"
+        )
+
+
+def ignored_settings(running: RunningTarget) -> tuple[str, ...]:
+    """Return the variables that a service has said it does not know, from the end of its log."""
+    return tuple(sorted(set(_IGNORED.findall(running.log_tail()))))
+
+
+def with_defaults(settings: TargetSettings, side: Side, defaults: Mapping[str, str]) -> TargetSettings:
+    """Return the settings with variables that neither the user's environment nor the specification sets.
+
+    Only the service reads them; another target is asked nothing.
+    """
+    if not side.is_service:
+        return settings
+    spec = {
+        SERVICE_PREFIX + option.partition("=")[0].strip().upper().removeprefix(SERVICE_PREFIX)
+        for option in side.spec.partition(":")[2].split(",")
+    }
+    chosen = spec | settings.environment.keys() | os.environ.keys()
+    added = {name: value for name, value in defaults.items() if name not in chosen}
+    return replace(settings, environment={**added, **settings.environment})
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _refuse_other_dependencies(trees: Mapping[Arm, Path], root: Path) -> None:
+    base, head = (git.pyproject_of(trees.get(arm, root)) for arm in (Arm.BASE, Arm.HEAD))
+    changes = git.dependency_changes(base, head)
+    if changes:
+        raise UsageError(
+            "the declared dependencies differ, so head's environment cannot run the base: "
+            f"{'; '.join(changes)}. Make an environment for the base, and give its interpreter: "
+            "--perf-against-python PATH"
+        )
+
+
+def _is_own(folder: Path) -> bool:
+    return git.project_name(git.pyproject_of(folder)) == OWN_PROJECT

@@ -1,0 +1,93 @@
+"""What the user asked to be compared: the sides, the lenses, the payloads, and how each side is started.
+
+First step of a comparison, before anything is checked out or started: whatever cannot be is refused here.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+from harness.comparison.arms import Side, read_side, with_defaults
+from harness.comparison.lens import LENSES, Lens, override
+from harness.comparison.load import CAPACITY, ComparisonLoad
+from harness.comparison.schedule import Arm
+from harness.errors import UsageError
+from harness.options import OPTIONS, GateSettings
+from harness.plugins import Plugins
+from harness.scenario import Scenario
+from harness.target import TargetSettings
+
+# Seen only where they are asked for, since looking costs load of its own.
+ON_REQUEST = (CAPACITY,)
+# What of a server that runs elsewhere cannot be seen.
+UNSEEN_ELSEWHERE = ("cpu", "memory", "start_up")
+
+
+def find_sides(settings: GateSettings, head: str, plugins: Plugins) -> Mapping[Arm, Side]:
+    """Return what the user compares.
+
+    Args:
+        settings: options, with the base.
+        head: what the user calls head.
+        plugins: who may know a target.
+
+    Raises:
+        UsageError: a side is nothing that can be started.
+    """
+    assert settings.against is not None
+
+    def known(spec: str) -> bool:
+        return plugins.hook.tailgate_target(spec=spec, settings=TargetSettings()) is not None
+
+    of_head = read_side(Arm.HEAD, head, settings.target, settings.root, known)
+    base = read_side(Arm.BASE, settings.against, settings.target, settings.root, known)
+    if settings.against_python is not None and (base.revision is None or not base.is_service):
+        raise UsageError(
+            f"--perf-against-python is for a revision of the service, and the base is {base.given!r} as {base.spec}; "
+            "a command names its interpreter itself"
+        )
+    return {Arm.BASE: base, Arm.HEAD: of_head}
+
+
+def chosen_lenses(
+    settings: GateSettings, sides: Mapping[Arm, Side]
+) -> tuple[tuple[Lens, ...], tuple[str, ...]]:
+    """Return through which lenses both sides are seen, and a note on each that is left out though it gates.
+
+    Raises:
+        UsageError: a setting cannot be read, or asks for a lens that a side cannot be seen through.
+    """
+    asked = {text.partition("=")[0].partition(".")[0].strip() for text in settings.lens}
+    lenses = override(LENSES, settings.lens)
+    elsewhere = " and ".join(arm.value for arm, side in sides.items() if side.is_address)
+    unseen = set(UNSEEN_ELSEWHERE) if elsewhere else set()
+    if refused := sorted(asked & unseen):
+        raise UsageError(
+            f"--perf-lens: {refused[0]!r} cannot be seen: {elsewhere} runs elsewhere, and so do its processes"
+        )
+    unseen |= set(ON_REQUEST) - asked
+    notes = tuple(
+        f"{lens.title} is left out: {elsewhere} runs elsewhere, and its processes cannot be seen"
+        for lens in lenses
+        if lens.name in unseen and lens.gates
+    )
+    return tuple(lens for lens in lenses if lens.name not in unseen), notes
+
+
+def side_settings(
+    side: Side, scenario: Scenario, settings: GateSettings, target: TargetSettings
+) -> TargetSettings:
+    """Return what a side's target is started with, before what its revision needs: the scenario's wishes, its Python."""
+    defaults = dict(scenario.environment) if isinstance(scenario, ComparisonLoad) else {}
+    made = with_defaults(target, side, defaults)
+    if side.arm is Arm.BASE and settings.against_python is not None:
+        made = dataclasses.replace(made, python=str(settings.against_python))
+    return made
+
+
+def payload_source(scenario: Scenario, settings: GateSettings) -> str:
+    """Return where payloads come from: what the user says, else what the scenario says."""
+    default = next(option.default for option in OPTIONS if option.name == "payloads")
+    said = "payloads" in settings.given or settings.payloads != default
+    if not said and isinstance(scenario, ComparisonLoad) and scenario.source is not None:
+        return scenario.source
+    return settings.payloads

@@ -1,0 +1,295 @@
+"""One block, measured: both arms freshly started, warmed up, loaded in turn, stopped.
+
+Stands between the schedule and :mod:`harness.comparison.observation`. The arms start at the same time, since starting is
+most of a block's time that is no load; they are loaded by turns, never at once: in windows of a common phase, or where
+the load must not be cut, in whole slots. Raw records lie on disk as those of any slot: an arm's course through a block
+is a slot whose phases are its pairs. Nothing is judged here.
+"""
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import faults as checks
+from harness.comparison.arms import ArmTarget
+from harness.comparison.disturbance import Disturbance, disturbance_of
+from harness.comparison.interleave import can_interleave, plan_of_arm, windows_in
+from harness.comparison.load import CAPACITY
+from harness.comparison.observation import STAGES, ArmBlock, Block
+from harness.comparison.schedule import Arm, BlockPlan
+from harness.comparison.together import Meeting, run_together
+from harness.errors import LoadError, MeasurementError, TargetError
+from harness.faults import Cause, Fault
+from harness.load import Generator, LoadSettings
+from harness.plan import Plan
+from harness.samples import Samples
+from harness.scenario import Scenario
+from harness.scrape import MetricNames
+from harness.slot import SETTLE_S, Course, Slot, SlotRecord, died
+from harness.target import RunningTarget
+from harness.window import Window, failed, latencies_s, throughput_per_s
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One arm of a block, taking load.
+
+    Attributes:
+        target: the fresh server.
+        generator: has its connections open.
+        course: what it has gone through.
+        start_up_s: from launch to ready.
+    """
+
+    target: RunningTarget
+    generator: Generator
+    course: Course
+    start_up_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockRecord:
+    """What a block measured.
+
+    Attributes:
+        block: for :func:`harness.comparison.observation.observe`.
+        slots: what each arm went through.
+        faults: what makes the whole comparison INVALID: a server that died, a record that is not whole.
+        disturbance: what the machine said of the block.
+    """
+
+    block: Block
+    slots: Mapping[Arm, SlotRecord]
+    faults: tuple[Fault, ...]
+    disturbance: Disturbance
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all blocks of a comparison have in common.
+
+    Attributes:
+        arms: both, ready to be started.
+        scenario: as one arm gets it in one block: the warm-up, then a phase for each pair.
+        draw: from a seed to the requests of a block.
+        connect: how the generator reaches a server.
+        names: what the targets call their metrics.
+        directory: of the comparison's raw records.
+        run: name of the run.
+    """
+
+    arms: Mapping[Arm, ArmTarget]
+    scenario: Scenario
+    draw: Callable[[int], Plan]
+    connect: Callable[[RunningTarget], LoadSettings]
+    names: MetricNames
+    directory: Path
+    run: str
+
+
+def measure_block(plan: BlockPlan, bench: Bench) -> BlockRecord:
+    """Measure a block. A failure in the middle ends it, keeps what there is, and is its fault.
+
+    Raises:
+        TargetError: an arm did not become ready.
+        LoadError: the generator did not start, or cannot reach an arm.
+        UsageError: a payload cannot be sent as an HTTP request.
+    """
+    began_s = time.monotonic()
+    requests = bench.draw(plan.seed)
+    turns = turns_of(plan, bench.scenario, requests)
+    trouble: list[Fault] = []
+    with _started(plan, requests, turns, bench) as running:
+        try:
+            _run_phases(plan, bench.scenario, turns, running)
+        except (LoadError, MeasurementError, TargetError) as error:
+            trouble.append(Fault(Cause.INTEGRITY, f"block {plan.index + 1}: {error}"))
+        settle_s = SETTLE_S if trouble else 0.0
+        deaths = [_death(arm, one.target) for arm, one in running.items() if died(one.target, settle_s)]
+        slots = {arm: one.course.record() for arm, one in running.items()}
+        start_up_s = {arm: one.start_up_s for arm, one in running.items()}
+    trouble = deaths + trouble
+    for arm, record in slots.items():
+        trouble += _broken(arm, record, bench.names)
+    disturbance = disturbance_of(slots.values())
+    arms = {arm: arm_block(arm, record, start_up_s[arm]) for arm, record in slots.items()}
+    block = Block(
+        index=plan.index,
+        base=arms[Arm.BASE],
+        head=arms[Arm.HEAD],
+        void=disturbance.void,
+        load_s=disturbance.load_s,
+        wall_s=time.monotonic() - began_s,
+        steal_share=disturbance.steal_share,
+        cpu_pressure_share=disturbance.cpu_pressure_share,
+        order=plan.order([len(first) for first in turns.values()]),
+        run=bench.run,
+    )
+    return BlockRecord(block, slots, tuple(trouble), disturbance)
+
+
+def turns_of(plan: BlockPlan, scenario: Scenario, requests: Plan) -> Mapping[int, tuple[Arm, ...]]:
+    """Return by index of each measured phase, and pair of windows, the arm that goes first; one for a whole slot."""
+    measured = [index for index, phase in enumerate(scenario.phases) if phase.measured]
+    return {
+        index: plan.first(
+            pair, windows_in(requests.phases[index]) if can_interleave(scenario.phases[index]) else 1
+        )
+        for pair, index in enumerate(measured)
+    }
+
+
+def _run_phases(
+    plan: BlockPlan, scenario: Scenario, turns: Mapping[int, tuple[Arm, ...]], running: Mapping[Arm, Running]
+) -> None:
+    """Warm both arms up, load them by turns, and probe their capacity last, where that is asked for."""
+    for index, phase in enumerate(scenario.phases):
+        if index in turns and can_interleave(phase):
+            _run_windows(index, running)
+            continue
+        first = turns[index][0] if index in turns else plan.launched_first
+        for arm in (first, first.other):
+            running[arm].course.run_phase(index, running[arm].generator, 1.0)
+
+
+def _run_windows(index: int, running: Mapping[Arm, Running]) -> None:
+    """Run a phase of both arms from a common start; their plans say whose turn it is."""
+
+    def run(one: Running, meeting: Meeting) -> None:
+        one.course.run_phase(index, one.generator, 1.0, meeting)
+
+    def stop() -> None:
+        for one in running.values():
+            one.generator.stop()
+
+    run_together([functools.partial(run, one) for one in running.values()], stop)
+
+
+@contextlib.contextmanager
+def _started(
+    plan: BlockPlan, requests: Plan, turns: Mapping[int, tuple[Arm, ...]], bench: Bench
+) -> Iterator[Mapping[Arm, Running]]:
+    """Start both arms at once, each with its generator; stop both at once."""
+    windowed = {
+        index: first for index, first in turns.items() if can_interleave(bench.scenario.phases[index])
+    }
+
+    def start(arm: Arm, stack: contextlib.ExitStack) -> Running:
+        slot = Slot(bench.scenario, arm.value, plan.index, plan.index + 1, plan.seed)
+        directory = bench.directory / f"{bench.scenario.name}-{arm.value}-{plan.index}"
+        own = plan_of_arm(requests, windowed, arm)
+        return _start(bench.arms[arm], slot, own, bench.connect, directory, stack)
+
+    with contextlib.ExitStack() as both:
+        stacks = {arm: contextlib.ExitStack() for arm in plan.launches}
+        both.callback(_at_once, {arm: stack.close for arm, stack in stacks.items()})
+        yield _at_once({arm: _bound(start, arm, stacks[arm]) for arm in plan.launches})
+
+
+def _bound(
+    start: Callable[[Arm, contextlib.ExitStack], Running], arm: Arm, stack: contextlib.ExitStack
+) -> Callable[[], Running]:
+    return lambda: start(arm, stack)
+
+
+def _at_once(steps: Mapping[Arm, Callable[[], T]]) -> Mapping[Arm, T]:
+    """Take a step of each arm, all at the same time, and wait for all, in an interruption too."""
+    with ThreadPoolExecutor(len(steps)) as pool:
+        futures: dict[Arm, Future[T]] = {arm: pool.submit(step) for arm, step in steps.items()}
+        wait(futures.values())
+    results = {}
+    for arm, future in futures.items():
+        try:
+            results[arm] = future.result()
+        except TargetError as error:
+            raise TargetError(f"{arm.value}: {error}") from error
+    return results
+
+
+def _start(
+    arm: ArmTarget,
+    slot: Slot,
+    requests: Plan,
+    connect: Callable[[RunningTarget], LoadSettings],
+    directory: Path,
+    stack: contextlib.ExitStack,
+) -> Running:
+    began_s = time.monotonic()
+    target = stack.enter_context(arm.target.start(directory))
+    start_up_s = time.monotonic() - began_s
+    generator = stack.enter_context(Generator(requests, connect(target), directory))
+    course = Course(slot, requests, target, directory)
+    stack.enter_context(course.client)
+    return Running(target, generator, course, start_up_s)
+
+
+def _death(arm: Arm, target: RunningTarget) -> Fault:
+    tail = target.log_tail()
+    its_log = f"\nits log ends:\n{tail}" if tail else ""
+    return Fault(Cause.INTEGRITY, f"{arm.value}'s server died under load{its_log}")
+
+
+def _broken(arm: Arm, record: SlotRecord, names: MetricNames) -> list[Fault]:
+    """Return what is not whole in an arm's records, warm-up included."""
+    everything = Window(record.phases, names=names)
+    found = [
+        *record.faults,
+        *checks.check_records(everything, record.planned[: len(record.phases)]),
+        *checks.check_counts(everything),
+    ]
+    return [Fault(fault.cause, f"{arm.value}, {fault.text}") for fault in found]
+
+
+def arm_block(arm: Arm, record: SlotRecord, start_up_s: float | None) -> ArmBlock:
+    """Return what an arm showed in the measured slots of a block."""
+    pairs = [
+        (phase, used)
+        for phase, used in zip(record.phases, record.machines, strict=True)
+        if phase.phase.measured
+    ]
+    cpu_s = [used.process_cpu_s for _, used in pairs]
+    peaks = [phase.resources.peak_rss_bytes for phase, _ in pairs if phase.resources is not None]
+    known = [peak for peak in peaks if peak is not None]
+    samples = Window(tuple(phase for phase, _ in pairs)).samples
+    probe = next((phase.samples for phase in record.phases if phase.phase.name == CAPACITY), None)
+    seconds = latencies_s(samples)
+    return ArmBlock(
+        arm=arm.value,
+        requests=len(samples),
+        failed=int(failed(samples).sum()),
+        latencies_s=seconds,
+        cpu_s=None if None in cpu_s or not cpu_s else sum(used for used in cpu_s if used is not None),
+        stages_s=stages_s(samples),
+        peak_rss_bytes=max(known) if known else None,
+        start_up_s=start_up_s,
+        capacity_per_s=None if probe is None else throughput_per_s(probe),
+        slots=len(pairs),
+        steal_share=disturbance_of((record,)).steal_share,
+    )
+
+
+def stages_s(samples: Samples) -> Mapping[str, NDArray[np.float64]]:
+    """Return each request's seconds by stage, shape (requests,), NaN where not told; empty where nobody told any.
+
+    ``transport`` is what of the latency no other stage took: the network, the kernel, the client's own lag.
+    """
+    told = ~np.isnan(samples["server_s"]) & ~failed(samples)
+    if not told.any():
+        return {}
+    inside = {
+        stage: np.where(told, samples[f"{stage}_s"].astype(np.float64), np.nan)
+        for stage in STAGES
+        if stage != "transport"
+    }
+    spent = np.sum([np.nan_to_num(seconds) for seconds in inside.values()], axis=0)
+    return {**inside, "transport": np.where(told, latencies_s(samples) - spent, np.nan)}

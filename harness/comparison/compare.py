@@ -1,0 +1,262 @@
+"""A comparison of one scenario, from what the user asked for to what it came to.
+
+The table of contents of the folder, called by :mod:`harness.session`: sides, arms, a rehearsal of both, the numbers of
+this machine, then block after block, and the result. Each step stands in a module of its own.
+"""
+
+import dataclasses
+import functools
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import faults as checks
+from harness.budgets import Budgets
+from harness.comparison import revision as git
+from harness.comparison.arms import WORKING_TREE, ArmTarget, Side, checked_out
+from harness.comparison.asked import chosen_lenses, find_sides, payload_source, side_settings
+from harness.comparison.block import Bench, BlockRecord, measure_block
+from harness.comparison.design import Design, plan_design
+from harness.comparison.load import CAPACITY, PAIRS, block_scenario, comparable_phase
+from harness.comparison.rehearsal import Rehearsed, rehearse
+from harness.comparison.run import Limits, Outcome, plan_blocks, run_blocks
+from harness.comparison.schedule import Arm, BlockPlan
+from harness.faults import Cause, Fault
+from harness.load import LoadSettings
+from harness.measures import Measure
+from harness.options import GateSettings
+from harness.plan import draw_plan
+from harness.plugins import Plugins
+from harness.resolving import resolve_scenario
+from harness.results import ArmResult, ComparisonResult, ScenarioResult, SlotResult
+from harness.scenario import Scenario
+from harness.slot import SlotRecord
+from harness.slot_result import slot_result
+from harness.target import RunningTarget, TargetSettings
+from harness.verdict import Verdict
+from harness.window import PhaseRecord, Window
+
+ROWS = "blocks-{}.jsonl"
+WORKTREES = "worktrees"
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every comparison of a session stands on.
+
+    Attributes:
+        settings: the options.
+        plugins: who takes part.
+        measures: all that they bring.
+        budgets: of this project.
+        directory: of the run.
+        run_id: its name.
+        seed: of the run.
+        head: what the user calls head; the working tree unless ``tailgate compare`` is told another.
+        scenarios: over how many the error that is allowed is split.
+        number: which of them this is, from 1.
+        connect: how the generator reaches a server.
+        tell: takes a line about what is being done now.
+        looks: good blocks at each look, where that is not the design's usual; a calibration never looks.
+    """
+
+    settings: GateSettings
+    plugins: Plugins
+    measures: tuple[Measure, ...]
+    budgets: Budgets
+    directory: Path
+    run_id: str
+    seed: int
+    head: str
+    scenarios: int
+    number: int
+    connect: Callable[[RunningTarget], LoadSettings]
+    tell: Callable[[str], None]
+    looks: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a comparison gives to the results.
+
+    Attributes:
+        scenario: with its comparison.
+        slots: what each arm went through in each block.
+        arms: what was compared, head first.
+    """
+
+    scenario: ScenarioResult
+    slots: tuple[SlotResult, ...]
+    arms: tuple[ArmResult, ...]
+
+
+def compare(
+    scenario: Scenario, ground: Ground, target: TargetSettings, yardstick_s: float, again: str
+) -> Compared:
+    """Compare head with base under one scenario.
+
+    Args:
+        scenario: not resolved yet.
+        ground: of the session.
+        target: settings of the target, before either side's own.
+        yardstick_s: what 1 yd is here.
+        again: command line that runs it again.
+
+    Raises:
+        UsageError: a side is nothing that can be started, or the scenario cannot be compared.
+        TargetError: a side did not become ready, or runs another code than its revision's.
+    """
+    comparable_phase(scenario)
+    sides = find_sides(ground.settings, ground.head, ground.plugins)
+    settings = {arm: side_settings(side, scenario, ground.settings, target) for arm, side in sides.items()}
+    root, folder = ground.settings.root, ground.directory / WORKTREES
+    _remove_stale_worktrees(sides, ground)
+    with checked_out(sides, root, folder, settings, ground.plugins.target) as arms:
+        ground.tell(f"{scenario.name}: starting both sides once, to see what they are")
+        rehearsed = rehearse(arms, ground.directory)
+        return _measured(scenario, ground, arms, rehearsed, yardstick_s, again)
+
+
+def _remove_stale_worktrees(sides: Mapping[Arm, Side], ground: Ground) -> None:
+    if any(side.revision is not None for side in sides.values()):
+        for folder in git.remove_stale_worktrees(ground.settings.root, ground.settings.output):
+            ground.tell(f"removed the worktree of a run that was killed: {folder}")
+
+
+def _measured(
+    scenario: Scenario,
+    ground: Ground,
+    arms: Mapping[Arm, ArmTarget],
+    rehearsed: Mapping[Arm, Rehearsed],
+    yardstick_s: float,
+    again: str,
+) -> Compared:
+    settings, sides = ground.settings, {arm: one.side for arm, one in arms.items()}
+    lenses, notes = chosen_lenses(settings, sides)
+    # Without criteria: a comparison has no absolute limits, so no budget of theirs is asked for.
+    bare = dataclasses.replace(scenario, criteria=())
+    resolved = resolve_scenario(
+        bare, ground.budgets, rehearsed[Arm.BASE].facts, yardstick_s, ground.measures, settings.root
+    )
+    slots = block_scenario(resolved, PAIRS, capacity=any(lens.name == CAPACITY for lens in lenses))
+    payloads = ground.plugins.payloads(payload_source(scenario, settings))
+    bench = Bench(
+        arms=arms,
+        scenario=slots,
+        draw=functools.partial(draw_plan, slots, payloads),
+        connect=ground.connect,
+        names=rehearsed[Arm.BASE].names,
+        directory=ground.directory,
+        run=ground.run_id,
+    )
+    kept: list[BlockRecord] = []
+
+    def measure(plan: BlockPlan) -> BlockRecord:
+        kept.append(measure_block(plan, bench))
+        return kept[-1]
+
+    rows_file = ground.directory / ROWS.format(scenario.name)
+    design = plan_design(lenses, scenarios=ground.scenarios, blocks=ground.looks)
+    outcome = run_blocks(
+        measure,
+        plan_blocks(ground.seed, PAIRS),
+        design,
+        lenses,
+        Limits(settings.time_limit * 60, settings.blocks),
+        kept=rows_file,
+        tell=lambda line: ground.tell(f"{scenario.name}: {line}"),
+    )
+    faults = (*outcome.faults, *_contradictions(kept, bench))
+    notes += tuple(note for one in rehearsed.values() for note in one.notes) + _split_notes(ground)
+    comparison = _comparison_result(outcome, design, rows_file.name, notes)
+    return Compared(
+        scenario_result(scenario, ground.seed, outcome, faults, comparison, again),
+        tuple(slot for record in kept for slot in _slot_results(record, faults, bench)),
+        tuple(_arm_result(arms[arm], rehearsed[arm], settings.root) for arm in (Arm.HEAD, Arm.BASE)),
+    )
+
+
+def _split_notes(ground: Ground) -> tuple[str, ...]:
+    """Return the note that more scenarios are compared than alpha was split over."""
+    if ground.number <= ground.scenarios:
+        return ()
+    return (
+        f"the error that a run allows was split over {ground.scenarios}, and this is scenario {ground.number}",
+    )
+
+
+def _comparison_result(
+    outcome: Outcome, design: Design, rows: str, notes: tuple[str, ...]
+) -> ComparisonResult:
+    """Return how the answer came about, as the results keep it."""
+    return ComparisonResult(
+        decision=outcome.decision,
+        design=design,
+        attributions=outcome.attributions,
+        rows=rows,
+        order=tuple(row.order for row in outcome.rows),
+        voids=tuple(f"block {row.index + 1}: {row.void}" for row in outcome.rows if row.void),
+        steal_share=_median([row.steal_share for row in outcome.rows]),
+        cpu_pressure_share=_median([row.cpu_pressure_share for row in outcome.rows]),
+        stopped=outcome.stopped,
+        notes=notes,
+    )
+
+
+def scenario_result(
+    scenario: Scenario,
+    seed: int,
+    outcome: Outcome,
+    faults: tuple[Fault, ...],
+    comparison: ComparisonResult,
+    again: str,
+) -> ScenarioResult:
+    """Return the scenario's answer: the decision's, or INVALID where the record cannot carry one."""
+    return ScenarioResult(
+        name=scenario.name,
+        description=scenario.description,
+        seed=seed,
+        verdict=Verdict.INVALID if faults else outcome.decision.verdict,
+        criteria=(),
+        faults=faults,
+        reproduce=again,
+        comparison=comparison,
+    )
+
+
+def _contradictions(kept: Sequence[BlockRecord], bench: Bench) -> list[Fault]:
+    """Hold both witnesses of each arm against each other, over all blocks that count."""
+    found = []
+    for arm in Arm:
+        phases: list[PhaseRecord] = []
+        for record in kept:
+            if record.block.void is None and not record.faults:
+                phases += _measured_phases(record.slots[arm])
+        for fault in checks.check_witnesses(Window(tuple(phases), names=bench.names)) if phases else ():
+            text = fault.text.partition(": ")[2]
+            found.append(Fault(Cause.INTEGRITY, f"{arm.value}, all blocks: {text}"))
+    return found
+
+
+def _measured_phases(record: SlotRecord) -> list[PhaseRecord]:
+    return [phase for phase in record.phases if phase.phase.measured]
+
+
+def _slot_results(record: BlockRecord, faults: tuple[Fault, ...], bench: Bench) -> list[SlotResult]:
+    own = record.faults if faults else ()
+    return [slot_result(slot, own, bench.names, bench.directory) for slot in record.slots.values()]
+
+
+def _arm_result(arm: ArmTarget, rehearsed: Rehearsed, root: Path) -> ArmResult:
+    facts = dict(rehearsed.facts)
+    if arm.side.revision is not None:
+        facts = {"revision": str(arm.side.revision), **facts}
+    elif arm.side.given == WORKING_TREE or arm.side.is_service:
+        facts = {**git.state_of(root), **facts}
+    return ArmResult(arm.side.arm.value, arm.side.spec, facts)
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    seen = [value for value in values if value is not None]
+    return statistics.median(seen) if seen else None

@@ -1,0 +1,119 @@
+"""The design of a comparison: when to look, and how much error each look at each lens may spend.
+
+Before the run: fixed by the lenses and the number of scenarios, and never by what is measured. The decision goes by
+it.
+
+**False FAIL.** alpha is for the run: all gating lenses of all scenarios share it equally (Bonferroni), whatever the
+dependence between them. Holm's refinement would only help to name a second lens once a first has failed, and the run
+has then failed already; the plain split is easier to check. Each share is spent over the looks
+(:mod:`harness.comparison.spending`).
+
+**False PASS.** beta is for each lens, spent over the looks alike: a run with a change as large as a lens's tolerance
+passes this lens with at most that probability.
+
+**The first look.** The exact test's p is never below 2**-n, so the first look needs n with 2**-n at most its level.
+An unchanged service is done there, most times, which makes it the look that matters for how long a gate takes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.comparison.lens import LENSES, Lens
+from harness.comparison.signed_rank import least_n
+from harness.comparison.spending import nominal_levels
+from harness.errors import UsageError
+
+# Good blocks at the looks of a single scenario, chosen by simulation (docs/gate.md): a block is about 11 s of load and 7 s
+# of starts and warm-up, so the first look comes after 4 minutes and the last after 11.
+LOOKS = (12, 18, 26, 36)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at the data.
+
+    Attributes:
+        blocks: good blocks behind it.
+        fail_level: one-sided nominal level of the test for FAIL, of each gating lens.
+        pass_level: one-sided nominal level of the bound for PASS.
+    """
+
+    blocks: int
+    fail_level: float
+    pass_level: float
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """When to look, and what each look may spend.
+
+    Attributes:
+        looks: ascending by blocks.
+        alpha: bound of the probability that a run of unchanged code FAILs, over all gating lenses and scenarios.
+        beta: bound of the probability, for each lens, that a change as large as its tolerance PASSes.
+        gates: over how many tests (gating lenses x scenarios) alpha is split.
+        max_void_share: INVALID when more than this share of the blocks is void.
+    """
+
+    looks: tuple[Look, ...]
+    alpha: float
+    beta: float
+    gates: int
+    max_void_share: float = 0.25
+
+    @property
+    def blocks(self) -> int:
+        """Good blocks at the last look."""
+        return self.looks[-1].blocks
+
+    @property
+    def max_void_blocks(self) -> int:
+        """More void blocks than this, and the run is INVALID whatever follows."""
+        return int(self.blocks * self.max_void_share / (1 - self.max_void_share))
+
+
+def plan_design(
+    lenses: Sequence[Lens] = LENSES,
+    *,
+    scenarios: int = 1,
+    blocks: Sequence[int] | None = None,
+    alpha: float = 0.01,
+    beta: float = 0.05,
+) -> Design:
+    """Return the design for these lenses.
+
+    Args:
+        lenses: those that gate share alpha.
+        scenarios: how many are compared in one run.
+        blocks: good blocks at each look, ascending; None for the default.
+        alpha: for the whole run.
+        beta: for each lens.
+
+    Raises:
+        UsageError: no lens gates, or the first look has too few blocks for the exact test ever to reject.
+    """
+    gates = sum(lens.gates for lens in lenses) * scenarios
+    if gates < 1:
+        raise UsageError(
+            "no lens gates, so that nothing could fail: let one gate, for example by the lens setting p95=gate"
+        )
+    share = alpha / gates
+    sizes = tuple(blocks) if blocks is not None else _default_looks(share)
+    fail_levels, pass_levels = nominal_levels(sizes, share), nominal_levels(sizes, beta)
+    least = least_n(fail_levels[0])
+    if sizes[0] < least:
+        raise UsageError(
+            f"the first look has {sizes[0]} blocks, and the exact test cannot reject at its level "
+            f"{fail_levels[0]:.2g} below {least}: look first at {least} blocks or more"
+        )
+    looks = tuple(map(Look, sizes, fail_levels, pass_levels))
+    return Design(looks=looks, alpha=alpha, beta=beta, gates=gates)
+
+
+def _default_looks(share: float) -> tuple[int, ...]:
+    """Return the usual looks, moved later as far as a small share of alpha demands."""
+    sizes: tuple[int, ...] = LOOKS
+    while sizes[0] < least_n(nominal_levels(sizes, share)[0]):
+        sizes = tuple(math.ceil(size * (sizes[0] + 1) / sizes[0]) for size in sizes)
+    return sizes

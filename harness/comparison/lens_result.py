@@ -1,0 +1,225 @@
+"""One lens at one look: bounded from both sides, judged, and put into words.
+
+Between the tests (:mod:`harness.comparison.signed_rank`, :mod:`harness.comparison.error_share`) and the decision
+over all looks and lenses. Pure. The rule::
+
+    FAIL           the lower bound, at the look's level for FAIL, is above the margin: surely worse, however little
+    PASS           the upper bound, at its level for PASS, is below the tolerance, and it is no FAIL
+    INCONCLUSIVE   neither
+    INVALID        the lens saw nothing in too many blocks
+
+A change that is surely there *and* surely less than the tolerance is a FAIL: a gate that let it pass would let a
+service become slow in steps. Whoever wants small ones to pass sets the margin.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from harness.comparison import power, signed_rank, wording
+from harness.comparison.design import Look
+from harness.comparison.error_share import compare_shares
+from harness.comparison.lens import Lens, Scale
+from harness.comparison.observation import BlockRow, arm_value, ln_ratio
+from harness.verdict import Better, Verdict
+
+# A lens that saw nothing in more of the good blocks than this says nothing.
+MAX_MISSING_SHARE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class LensResult:
+    """What one lens came to.
+
+    Attributes:
+        lens: which.
+        verdict: PASS, FAIL, INCONCLUSIVE or INVALID.
+        reason: a sentence for people that begins with one word for programs and a colon.
+        change: head against base: the ratio (1.05 is 5 % more), or the difference of shares; None if unknown.
+        low: lower end of its interval, on the same scale; None if nothing bounds it.
+        high: upper end.
+        low_level: attained one-sided error of the lower end; None without one.
+        high_level: likewise of the upper end.
+        base: the median over the blocks of base's value, in the lens's unit; None if unseen.
+        head: likewise.
+        n: blocks behind it.
+        missing: good blocks in which this lens saw nothing.
+        look: at which look, from 1, it was decided or last examined; None before the first.
+        mde: the smallest change for the worse that this look would have called FAIL 95 times in 100, as a share of
+            base; None if unknown, and for differences.
+        further_blocks: how many blocks more would probably decide it; None where decided or not to be told.
+    """
+
+    lens: Lens
+    verdict: Verdict
+    reason: str
+    change: float | None
+    low: float | None
+    high: float | None
+    low_level: float | None
+    high_level: float | None
+    base: float | None
+    head: float | None
+    n: int
+    missing: int
+    look: int | None
+    mde: float | None
+    further_blocks: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Worse:
+    """A change for the worse: a log ratio (positive where head is worse), or a difference of shares.
+
+    Attributes:
+        margin: above which it FAILs, on the same scale.
+        tolerance: below which it PASSes.
+        fails: the lower bound is above the margin.
+        error: standard error; None if unknown.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    low_level: float
+    high_level: float
+    n: int
+    margin: float
+    tolerance: float
+    fails: bool
+    error: float | None
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.fails:
+            return Verdict.FAIL
+        return Verdict.PASS if self.high < self.tolerance else Verdict.INCONCLUSIVE
+
+
+def judge_lens(lens: Lens, rows: Sequence[BlockRow], look: Look, *, number: int = 1) -> LensResult:
+    """Judge one lens at one look.
+
+    Args:
+        lens: which.
+        rows: good blocks only, as many as the look has.
+        look: with its levels.
+        number: of the look, from 1.
+    """
+    worse = (_shares if lens.scale is Scale.DIFFERENCE else _ratios)(lens, rows, look)
+    if worse is None:
+        return unseen(lens, rows, number)
+    change, low, high = (_as_change(lens, end) for end in (worse.estimate, worse.low, worse.high))
+    low_level, high_level = worse.low_level, worse.high_level
+    if lens.better is Better.HIGHER:
+        low, high, low_level, high_level = high, low, high_level, low_level
+    mde = _mde(lens, worse, look)
+    near, far = (
+        lens.share_worse(end) if lens.scale is Scale.RATIO else end for end in (worse.low, worse.high)
+    )
+    return LensResult(
+        lens=lens,
+        verdict=worse.verdict,
+        reason=wording.explain(lens, worse.verdict, near, far, mde),
+        change=change,
+        low=low if low_level else None,
+        high=high if high_level else None,
+        low_level=low_level or None,
+        high_level=high_level or None,
+        base=_median([arm_value(lens, row.base) for row in rows]),
+        head=_median([arm_value(lens, row.head) for row in rows]),
+        n=worse.n,
+        missing=len(rows) - worse.n,
+        look=number,
+        mde=mde,
+        further_blocks=_further_blocks(worse, look),
+    )
+
+
+def unseen(lens: Lens, rows: Sequence[BlockRow], number: int) -> LensResult:
+    """Return the result of a lens that saw too little."""
+    seen = sum(ln_ratio(lens, row) is not None for row in rows) if lens.scale is Scale.RATIO else 0
+    reason = f"integrity: {lens.title} was seen in {seen} of {len(rows)} blocks; {wording.why_unseen(lens)}"
+    return blank(lens, Verdict.INVALID, reason, n=seen, missing=len(rows) - seen, look=number)
+
+
+def blank(
+    lens: Lens, verdict: Verdict, reason: str, *, n: int = 0, missing: int = 0, look: int | None = None
+) -> LensResult:
+    """Return a result without numbers."""
+    return LensResult(
+        lens, verdict, reason, None, None, None, None, None, None, None, n, missing, look, None, None
+    )
+
+
+def _ratios(lens: Lens, rows: Sequence[BlockRow], look: Look) -> _Worse | None:
+    sign = 1 if lens.better is Better.LOWER else -1
+    ratios = [sign * ratio for row in rows if (ratio := ln_ratio(lens, row)) is not None]
+    if len(ratios) < max(1, (1 - MAX_MISSING_SHARE) * len(rows)):
+        return None
+    centre = signed_rank.bound(ratios, look.fail_level, look.pass_level)
+    margin, tolerance = lens.ln_worse(lens.margin), lens.ln_worse(lens.tolerance)
+    return _Worse(
+        estimate=centre.estimate,
+        low=centre.low,
+        high=centre.high,
+        low_level=centre.low_level,
+        high_level=centre.high_level,
+        n=centre.n,
+        margin=margin,
+        tolerance=tolerance,
+        fails=centre.low > margin,
+        error=signed_rank.standard_error(ratios),
+    )
+
+
+def _shares(lens: Lens, rows: Sequence[BlockRow], look: Look) -> _Worse | None:
+    found = compare_shares(rows, lens.margin, look.fail_level, look.pass_level)
+    if found is None or found.n < (1 - MAX_MISSING_SHARE) * len(rows):
+        return None
+    return _Worse(
+        estimate=found.difference,
+        low=found.low,
+        high=found.high,
+        low_level=look.fail_level,
+        high_level=look.pass_level,
+        n=found.n,
+        margin=lens.margin,
+        tolerance=lens.tolerance,
+        fails=found.p <= look.fail_level,
+        error=None,
+    )
+
+
+def _as_change(lens: Lens, worse: float) -> float:
+    """Return a change for the worse as head against base."""
+    if lens.scale is Scale.DIFFERENCE:
+        return worse
+    ln_ratio_ = worse if lens.better is Better.LOWER else -worse
+    return math.exp(ln_ratio_) if ln_ratio_ < 700 else math.inf
+
+
+def _mde(lens: Lens, worse: _Worse, look: Look) -> float | None:
+    if worse.error is None:
+        return None
+    return lens.share_worse(worse.margin + power.detectable(worse.error, worse.n, look.fail_level))
+
+
+def _further_blocks(worse: _Worse, look: Look) -> int | None:
+    """Estimate how many blocks more would decide, if the estimate stayed: its error shrinks as 1/√n."""
+    if worse.verdict is not Verdict.INCONCLUSIVE or worse.error is None or not math.isfinite(worse.estimate):
+        return None
+    ways = (
+        (worse.estimate - worse.margin, look.fail_level),
+        (worse.tolerance - worse.estimate, look.pass_level),
+    )
+    needed = [
+        worse.n * (NormalDist().inv_cdf(level) * worse.error / gap) ** 2 for gap, level in ways if gap > 0
+    ]
+    return max(1, math.ceil(min(needed)) - worse.n) if needed else None
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    seen = [value for value in values if value is not None]
+    return statistics.median(seen) if seen else None

@@ -1,0 +1,293 @@
+"""One observation: one block, in which a fresh base and a fresh head met the same load by turns.
+
+Between the run, which fills a :class:`Block` with raw samples, and the decision, which goes by a :class:`BlockRow`:
+one number an arm and lens. A row is what is kept as a line of JSON and judged again later. Nothing here judges.
+
+**Why a block is the unit.** Two starts of one program settle at different levels, so slots of one start share a
+level and are no independent observations. Within a block the arms are exchangeable if they are the same program:
+which is called base has been settled by coins (order of the turns, ports, processors). Swapping the arms turns
+ln(head/base) into its negative, so under the hypothesis of no change it is symmetric about 0 *whatever* its
+distribution; that is all that the signed-rank test assumes. Leaving out a block keeps this as long as the reason
+treats both arms alike: an outcome-blind signal of the machine, or a value that is missing in either arm.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from harness.comparison import reduction
+from harness.comparison.lens import LENSES, Lens
+from harness.errors import MeasurementError
+
+STAGES = ("queue", "decode", "compute", "encode", "transport")
+
+# So many samples beyond a quantile an arm and block must have for a *ratio*. A single service's p99 is not spoken of
+# below 10 (harness.statistics): it would be biased. Of two arms with equally many samples the biases cancel.
+SAMPLES_BEYOND = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ArmBlock:
+    """One arm in one block, as measured.
+
+    Attributes:
+        arm: ``base`` or ``head``.
+        requests: sent in the measured slots.
+        failed: how many of them failed.
+        latencies_s: shape (requests,), pooled over the block's measured slots in order of slot and request; a failed
+            request is +inf.
+        cpu_s: CPU seconds of the server's processes over the measured slots; None if unseen.
+        stages_s: by stage (:data:`STAGES`), shape (requests,): each request's seconds there, NaN where not told.
+            ``transport`` is the rest, latency less the others, so that the stages of a request sum to its latency.
+            Empty where the target tells no stages.
+        peak_rss_bytes: of the server's processes; None if unseen.
+        start_up_s: from launch to ready; None if unseen.
+        capacity_per_s: requests a second at the knee; None if not probed.
+        slots: how many slots were pooled, taken as equally long; 0 where unknown.
+        steal_share: of this arm's measured time, stolen by the hypervisor; None if unseen.
+    """
+
+    arm: str
+    requests: int
+    failed: int
+    latencies_s: NDArray[np.float64]
+    cpu_s: float | None
+    stages_s: Mapping[str, NDArray[np.float64]]
+    peak_rss_bytes: int | None = None
+    start_up_s: float | None = None
+    capacity_per_s: float | None = None
+    slots: int = 0
+    steal_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fresh base and a fresh head under the same load.
+
+    Attributes:
+        index: from 0, in order of time within its run.
+        base: one arm.
+        head: the other.
+        void: why the block must not count, by signals that don't know the outcome (steal, pressure, the
+            generator's lateness); None for a good block.
+        load_s: seconds of measured load, of both arms' turns.
+        wall_s: seconds of everything: starts, warm-up, load, stops.
+        steal_share: of the block's measured time, stolen by the hypervisor; None if unseen.
+        cpu_pressure_share: of the measured time in which work waited for a processor (PSI); None if unseen.
+        order: one letter a window (or whole slot) in order of time, ``b`` or ``h``, as the coins fell; a space between
+            pairs.
+        run: which recording this block belongs to; blocks of one run follow each other in time.
+    """
+
+    index: int
+    base: ArmBlock
+    head: ArmBlock
+    void: str | None = None
+    load_s: float = 0.0
+    wall_s: float = 0.0
+    steal_share: float | None = None
+    cpu_pressure_share: float | None = None
+    order: str = ""
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRow:
+    """One arm in one block, as numbers.
+
+    Attributes:
+        requests: sent.
+        failed: of them.
+        cpu_s: CPU seconds of the server over the measured slots; None if unseen.
+        p50_s: median latency; +inf where so many failed; None without enough samples.
+        p95_s: likewise.
+        p99_s: likewise, the geometric mean of that of the slots.
+        peak_rss_bytes: None if unseen.
+        start_up_s: None if unseen.
+        capacity_per_s: None if not probed.
+        steal_share: of this arm's measured time; None if unseen. Recorded, and used by no lens.
+        stages_s: mean seconds by stage, of all answered requests (``mean``) and of those about a quantile (``p50``,
+            ``p95``, ``p99``); empty where no stages were told.
+    """
+
+    requests: int
+    failed: int
+    cpu_s: float | None = None
+    p50_s: float | None = None
+    p95_s: float | None = None
+    p99_s: float | None = None
+    peak_rss_bytes: float | None = None
+    start_up_s: float | None = None
+    capacity_per_s: float | None = None
+    steal_share: float | None = None
+    stages_s: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRow:
+    """One block as numbers: what is kept, and what is judged. Attributes as in :class:`Block`."""
+
+    index: int
+    base: ArmRow
+    head: ArmRow
+    void: str | None = None
+    load_s: float = 0.0
+    wall_s: float = 0.0
+    steal_share: float | None = None
+    cpu_pressure_share: float | None = None
+    order: str = ""
+    run: str = ""
+
+
+def observe(block: Block) -> BlockRow:
+    """Return the block as numbers.
+
+    Raises:
+        MeasurementError: an arm contradicts itself: more failures than requests, or arrays of other lengths.
+    """
+    return BlockRow(
+        index=block.index,
+        base=observe_arm(block.base),
+        head=observe_arm(block.head),
+        void=block.void,
+        load_s=block.load_s,
+        wall_s=block.wall_s,
+        steal_share=block.steal_share,
+        cpu_pressure_share=block.cpu_pressure_share,
+        order=block.order,
+        run=block.run,
+    )
+
+
+def observe_arm(arm: ArmBlock) -> ArmRow:
+    """Return one arm as numbers; a quantile without enough samples beyond it is None."""
+    lengths = {len(arm.latencies_s), *(len(seconds) for seconds in arm.stages_s.values())}
+    if lengths != {arm.requests} or not 0 <= arm.failed <= arm.requests:
+        raise MeasurementError(
+            f"{arm.arm}: {arm.requests} requests, {arm.failed} of them failed, with arrays of {sorted(lengths)}: "
+            "each request has one latency and one time in each stage"
+        )
+    quantiles = {
+        f"{lens.name}_s": reduction.quantile_s(arm.latencies_s, lens.quantile, arm.slots)
+        for lens in LENSES
+        if lens.quantile is not None and arm.requests >= least_requests(lens.quantile)
+    }
+    return ArmRow(
+        requests=arm.requests,
+        failed=arm.failed,
+        cpu_s=arm.cpu_s,
+        peak_rss_bytes=arm.peak_rss_bytes,
+        start_up_s=arm.start_up_s,
+        capacity_per_s=arm.capacity_per_s,
+        steal_share=arm.steal_share,
+        stages_s=reduction.stage_means(arm.latencies_s, arm.stages_s),
+        **quantiles,
+    )
+
+
+def least_requests(share: float) -> int:
+    """Return how many requests an arm needs in a block for the ratio of this quantile."""
+    return math.ceil(SAMPLES_BEYOND / (1 - share) - 1e-9)
+
+
+def arm_value(lens: Lens, arm: ArmRow) -> float | None:  # noqa: PLR0911 - a table of lenses
+    """Return what one arm shows through this lens, in the lens's unit; None if unseen."""
+    match lens.name:
+        case "cpu":
+            return None if arm.cpu_s is None or not arm.requests else arm.cpu_s / arm.requests
+        case "p50":
+            return arm.p50_s
+        case "p95":
+            return arm.p95_s
+        case "p99":
+            return arm.p99_s
+        case "error_rate":
+            return arm.failed / arm.requests if arm.requests else None
+        case "memory":
+            return arm.peak_rss_bytes
+        case "start_up":
+            return arm.start_up_s
+        case "capacity":
+            return arm.capacity_per_s
+    raise AssertionError(f"no value for the lens {lens.name}")
+
+
+def ln_ratio(lens: Lens, row: BlockRow) -> float | None:
+    """Return ln(head/base) through this lens; None where either arm is unseen or neither is finite.
+
+    +inf where only head's value is infinite (so many of its requests failed), -inf where only base's is.
+    """
+    base, head = arm_value(lens, row.base), arm_value(lens, row.head)
+    if base is None or head is None or base <= 0 or head <= 0 or base == head == math.inf:
+        return None
+    # log(inf) is inf, and only one of them is.
+    return math.log(head) - math.log(base)
+
+
+def swapped(row: BlockRow) -> BlockRow:
+    """Return the block with its arms' names exchanged."""
+    order = row.order.translate(str.maketrans("bh", "hb"))
+    return dataclasses.replace(row, base=row.head, head=row.base, order=order)
+
+
+def to_json(row: BlockRow) -> dict[str, Any]:
+    """Return a row as a JSON object; an infinite time is the text ``inf``."""
+    document = dataclasses.asdict(row)
+    for arm in (document["base"], document["head"]):
+        arm.update({name: "inf" for name, value in arm.items() if value == math.inf})
+    return document
+
+
+def from_json(document: Any) -> BlockRow:
+    """Return the row of a JSON object.
+
+    Raises:
+        MeasurementError: it is not one.
+    """
+    try:
+        arms = {
+            arm: ArmRow(**{name: _number(value) for name, value in document[arm].items()}) for arm in _ARMS
+        }
+        return BlockRow(**{**document, **arms})
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise MeasurementError(f"not a block's row: {error!r}") from error
+
+
+_ARMS = ("base", "head")
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) else value
+
+
+def append_rows(path: Path, rows: Iterable[BlockRow]) -> None:
+    """Append rows to a file of JSON lines, one a block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.writelines(orjson.dumps(to_json(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+def read_rows(path: Path) -> tuple[BlockRow, ...]:
+    """Return the rows of a file of JSON lines.
+
+    Raises:
+        MeasurementError: there is no such file, or a line is no row; the message has the line's number.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise MeasurementError(f"cannot read the blocks {path}: {error.strerror}") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(from_json(orjson.loads(line)))
+        except (orjson.JSONDecodeError, MeasurementError) as error:
+            raise MeasurementError(f"{path}, line {number}: {error}") from error
+    return tuple(rows)

@@ -1,0 +1,161 @@
+"""A revision of a git repository: which commit, a worktree of it, and whether the environment at hand can run it.
+
+Used by :mod:`harness.comparison.arms`. Runs the program ``git`` and reads ``pyproject.toml``; starts nothing else.
+"""
+
+import os
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import TargetError, UsageError
+
+PYPROJECT = "pyproject.toml"
+# The extra whose packages a service needs; other extras have no say in how it runs.
+EXTRA = "service"
+GIT_TIMEOUT_S = 120.0
+GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A commit, as the user called it.
+
+    Attributes:
+        name: such as ``main`` or ``HEAD~3``.
+        commit: its full hash.
+    """
+
+    name: str
+    commit: str
+
+    def __str__(self) -> str:
+        """Return it as reports show it."""
+        short = self.commit[:10]
+        return self.name if self.commit.startswith(self.name) else f"{self.name} ({short})"
+
+
+def find_revision(root: Path, name: str) -> Revision | None:
+    """Return the commit of this name; None where the repository has none, or ``root`` is in no repository.
+
+    Raises:
+        UsageError: git is not installed.
+    """
+    if shutil.which("git") is None:
+        raise UsageError(f"{name!r} may be a git revision, and the program git is not installed")
+    if name.startswith("-"):
+        return None
+    found = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return Revision(name, found.stdout.strip()) if found.returncode == 0 else None
+
+
+def state_of(root: Path) -> Mapping[str, str]:
+    """Return what the working tree is: its commit, and whether files differ from it; empty outside of a repository."""
+    commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD") if shutil.which("git") else None
+    if commit is None or commit.returncode != 0:
+        return {}
+    changed = bool(_git(root, "status", "--porcelain", "--untracked-files=no").stdout.strip())
+    return {"revision": commit.stdout.strip()[:10] + (" with changes" if changed else "")}
+
+
+def add_worktree(root: Path, revision: Revision, folder: Path) -> None:
+    """Check a revision out into a new folder; the index, the branches and the working tree stay as they are.
+
+    Raises:
+        TargetError: git refuses; with its words.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = _git(root, "worktree", "add", "--detach", "--force", str(folder), revision.commit)
+    if made.returncode != 0:
+        raise TargetError(f"cannot check out {revision} into {folder}: {made.stderr.strip()}")
+
+
+def remove_worktree(root: Path, folder: Path) -> None:
+    """Remove a worktree and what git remembers of it; one that is gone already changes nothing."""
+    _git(root, "worktree", "remove", "--force", "--force", str(folder))
+    if folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+    _git(root, "worktree", "prune")
+
+
+def remove_stale_worktrees(root: Path, beneath: Path) -> tuple[Path, ...]:
+    """Remove the worktrees beneath a folder, which a run that was killed has left there; return them.
+
+    Only for whoever holds the lock of that folder: a run that is going on would lose its worktree.
+    """
+    listed = _git(root, "worktree", "list", "--porcelain")
+    folders = [
+        Path(line.removeprefix("worktree "))
+        for line in listed.stdout.splitlines()
+        if line.startswith("worktree ")
+    ]
+    stale = tuple(folder for folder in folders if folder.is_relative_to(beneath.resolve()))
+    for folder in stale:
+        remove_worktree(root, folder)
+    return stale
+
+
+def dependency_changes(base: str | None, head: str | None) -> tuple[str, ...]:
+    """Return what two texts of ``pyproject.toml`` declare differently, a phrase each; empty where they agree.
+
+    Compared are the project's dependencies and those of the extra ``service``.
+
+    Args:
+        base: None where there is no such file; such a project declares nothing.
+        head: likewise.
+
+    Raises:
+        UsageError: a text is not TOML.
+    """
+    before, after = _declared(base, "base"), _declared(head, "head")
+    return (
+        *(f"base declares {line!r}, head does not" for line in sorted(before - after)),
+        *(f"head declares {line!r}, base does not" for line in sorted(after - before)),
+    )
+
+
+def project_name(text: str | None) -> str | None:
+    """Return the name of the project that a text of ``pyproject.toml`` declares; None where it declares none."""
+    if text is None:
+        return None
+    name = _project(text, PYPROJECT).get("name")
+    return name if isinstance(name, str) else None
+
+
+def pyproject_of(folder: Path) -> str | None:
+    """Return the text of a folder's ``pyproject.toml``; None where there is none."""
+    path = folder / PYPROJECT
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _declared(text: str | None, whose: str) -> set[str]:
+    if text is None:
+        return set()
+    project = _project(text, f"{whose}'s {PYPROJECT}")
+    lines = [*project.get("dependencies", ()), *project.get("optional-dependencies", {}).get(EXTRA, ())]
+    return {" ".join(str(line).split()) for line in lines}
+
+
+def _project(text: str, what: str) -> Mapping[str, Any]:
+    try:
+        project = tomllib.loads(text).get("project", {})
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{what} is not TOML: {error}") from error
+    return project if isinstance(project, Mapping) else {}
+
+
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # Inside a hook git's own variables name another repository or index than the folder's.
+    environment = {name: value for name, value in os.environ.items() if name not in GIT_PLACES}
+    return subprocess.run(
+        ["git", "-C", str(root), *arguments],  # noqa: S607 - the user's own git, from the path
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=GIT_TIMEOUT_S,
+    )

@@ -1,0 +1,70 @@
+"""What a lens's verdict says to people.
+
+A reason begins with one word for programs and a colon, as in :mod:`harness.judge`::
+
+    within      surely changed by less than the tolerance      PASS
+    beyond      surely worse by more than the margin           FAIL
+    undecided   neither is sure                                INCONCLUSIVE
+    integrity   nothing was seen to judge by                   INVALID
+    noise       too many blocks were disturbed                 INVALID
+"""
+
+import math
+
+from harness.comparison.lens import Lens, Scale
+from harness.comparison.observation import least_requests
+from harness.verdict import Better, Verdict
+
+
+def explain(lens: Lens, verdict: Verdict, near: float, far: float, mde: float | None) -> str:
+    """Return the reason of a verdict.
+
+    Args:
+        lens: which.
+        verdict: PASS, FAIL or INCONCLUSIVE.
+        near: the end of the interval on the good side, as a change for the worse: a share of base, or a difference.
+        far: the end on the bad side.
+        mde: the smallest change that could have been seen; None if unknown.
+    """
+    more, less = ("more", "less") if lens.better is Better.LOWER else ("less", "more")
+    tolerated, margin = amount(lens, lens.tolerance), amount(lens, lens.margin)
+    match verdict:
+        case Verdict.PASS if far < 0:
+            return f"within: {lens.title} improved: head has at least {amount(lens, -far)} {less} than base"
+        case Verdict.PASS:
+            return f"within: {lens.title} of head is at most {amount(lens, far)} {more} than base's; {tolerated} is tolerated"
+        case Verdict.FAIL:
+            beyond = f", and the margin is {margin}" if lens.margin else ""
+            return f"beyond: {lens.title} of head is at least {amount(lens, near)} {more} than base's{beyond}"
+        case _:
+            seen = "" if mde is None else f"; a change of {amount(lens, mde)} could have been seen"
+            return (
+                f"undecided: {lens.title} changed by something between {signed(lens, near)} and {signed(lens, far)}, "
+                f"and {tolerated} {more} is tolerated{seen}"
+            )
+
+
+def amount(lens: Lens, change: float) -> str:
+    """Write a change's size: ``4.1 %``, or ``0.2 points`` for a difference of shares."""
+    if not math.isfinite(change):
+        return "any amount"
+    unit = "%" if lens.scale is Scale.RATIO else "percentage points"
+    return f"{change * 100:.2g} {unit}" if abs(change) < 1 else f"{change * 100:.0f} {unit}"
+
+
+def signed(lens: Lens, worse: float) -> str:
+    """Write a change for the worse as a change of the value, with its sign."""
+    if not math.isfinite(worse):
+        return "anything"
+    return f"{'+' if (worse >= 0) == (lens.better is Better.LOWER) else '−'}{amount(lens, abs(worse))}"
+
+
+def why_unseen(lens: Lens) -> str:
+    """Say what a lens that saw too little would have needed."""
+    if lens.quantile is not None:
+        return (
+            f"it needs {least_requests(lens.quantile)} requests an arm and block, and not all of them failed"
+        )
+    if lens.scale is Scale.DIFFERENCE:
+        return "it needs requests to both arms"
+    return f"it needs a value from both arms; if the target tells none, report it only: {lens.name}=report"

@@ -1,0 +1,160 @@
+"""What reports say of a comparison, in words and rows: pure functions from a scenario's result to texts.
+
+Beside :mod:`harness.report.summary`, which does the same for budgets; how a line looks is the reporter's.
+"""
+
+from collections.abc import Iterator
+
+from harness.comparison.attribution import Attribution, StageChange
+from harness.comparison.lens import Lens, Scale
+from harness.comparison.lens_result import LensResult
+from harness.report.units import MISSING, percent, quantity, significant
+from harness.results import ComparisonResult, ScenarioResult
+from harness.verdict import Unit, Verdict
+
+COLUMNS = ("lens", "base", "head", "change", "interval", "limit", "verdict")
+REPORTED = "reported"
+STAGES_SHOWN = 3
+
+
+def row(result: LensResult) -> tuple[str, ...]:
+    """Return a lens's cells, one for each of :data:`COLUMNS`."""
+    lens = result.lens
+    return (
+        lens.name,
+        quantity(result.base, lens.unit),
+        quantity(result.head, lens.unit),
+        change(lens, result.change),
+        interval(lens, result.low, result.high),
+        f"{lens.tolerance * 100:.3g} %",
+        result.verdict.value if lens.gates else REPORTED,
+    )
+
+
+def change(lens: Lens, value: float | None) -> str:
+    """Return a ratio or a difference as a signed percentage of base, or of all requests."""
+    return MISSING if value is None else f"{_signed(lens, value)} %"
+
+
+def interval(lens: Lens, low: float | None, high: float | None) -> str:
+    """Return ``[+1.2, +3.4] %``, or one bound where the other is open."""
+    if low is None and high is None:
+        return MISSING
+    if low is None or high is None:
+        return f"≥ {change(lens, low)}" if high is None else f"≤ {change(lens, high)}"
+    return f"[{_signed(lens, low)}, {_signed(lens, high)}] %"
+
+
+def title(scenario: ScenarioResult) -> str:
+    """Return what was spent: seed, blocks, time."""
+    assert scenario.comparison is not None
+    decision = scenario.comparison.decision
+    every = len(scenario.comparison.order)
+    voided = f", {decision.voided} of them void" if decision.voided else ""
+    look = f"look {decision.look} of {len(scenario.comparison.design.looks)}"
+    return (
+        f"seed {scenario.seed}, {_count(every, 'block')}{voided}, {look}, "
+        f"{decision.load_s:,.0f} s of load in {decision.wall_s:,.0f} s"
+    )
+
+
+def remarks(comparison: ComparisonResult) -> Iterator[str]:
+    """Yield sentences after the table: what is not PASS, which stage moved, what the machine did, what to know."""
+    for result in comparison.decision.results:
+        # Before the first look the headline says all that there is to say.
+        if result.lens.gates and result.verdict is not Verdict.PASS and result.look is not None:
+            yield f"{result.lens.name}: {result.reason}"
+    for attribution in comparison.attributions:
+        yield stages(attribution, comparison)
+    if seen := visible(comparison):
+        yield f"the smallest change that 95 runs of 100 would have called FAIL: {', '.join(seen)}"
+    machine = (("steal", comparison.steal_share), ("CPU pressure", comparison.cpu_pressure_share))
+    if told := [f"{name} {percent(share)}" for name, share in machine if share is not None]:
+        yield f"median over the blocks: {', '.join(told)}"
+    if comparison.stopped and not comparison.decision.finished:
+        yield f"stopped: {comparison.stopped}"
+    for void in comparison.voids:
+        yield f"void: {void}"
+    yield from comparison.notes
+
+
+def visible(comparison: ComparisonResult) -> list[str]:
+    """Return of each gating lens the smallest change that would have been seen."""
+    return [
+        f"{result.lens.name} {percent(result.mde)}"
+        for result in comparison.decision.results
+        if result.lens.gates and result.mde is not None
+    ]
+
+
+def stages(attribution: Attribution, comparison: ComparisonResult) -> str:
+    """Return where a lens's change went, the largest part first."""
+    result = next(one for one in comparison.decision.results if one.lens.name == attribution.lens.name)
+    ordered = sorted(attribution.stages, key=lambda stage: -abs(stage.change_s))[:STAGES_SHOWN]
+    base_s = result.base if attribution.lens.quantile is not None else None
+    parts = ", ".join(_stage(stage, base_s) for stage in ordered)
+    moved = attribution.moved or "no stage surely"
+    return f"{attribution.lens.name} {change(attribution.lens, result.change)}, {moved} moved: {parts}"
+
+
+def _stage(stage: StageChange, base_s: float | None) -> str:
+    sign = "+" if stage.change_s > 0 else ""
+    text = f"{stage.stage} {sign}{quantity(stage.change_s, Unit.SECONDS)}"
+    if base_s:
+        text += f" ({percent(stage.change_s / base_s, signed=True)})"
+    if stage.low_s is not None and stage.high_s is not None:
+        text += f" [{stage.low_s * 1e3:+.2f}, {stage.high_s * 1e3:+.2f}] ms"
+    return text
+
+
+def advice(scenario: ScenarioResult) -> Iterator[str]:
+    """Yield what to do next."""
+    comparison = scenario.comparison
+    assert comparison is not None
+    if scenario.verdict is Verdict.INCONCLUSIVE:
+        yield more_time(comparison)
+    for attribution in comparison.attributions[:1]:
+        if attribution.moved is not None:
+            yield (
+                f"{scenario.name}: look first at what changed in {attribution.moved}; when the queue alone moved, at "
+                "whatever makes a batch later or longer."
+            )
+
+
+def more_time(comparison: ComparisonResult) -> str:
+    """Return how much longer an INCONCLUSIVE comparison would probably have to be."""
+    decision = comparison.decision
+    undecided = [one for one in decision.results if one.lens.gates and one.verdict is Verdict.INCONCLUSIVE]
+    blocks = [one.further_blocks for one in undecided]
+    each_s = decision.wall_s / len(comparison.order) if comparison.order else None
+    if 2 * decision.voided > len(comparison.order):
+        return "INCONCLUSIVE: most blocks are void: end other work on this machine, or use a calmer one."
+    if decision.next_look_blocks is not None and None in blocks:
+        missing = max(1, decision.next_look_blocks - (len(comparison.order) - decision.voided))
+        return f"INCONCLUSIVE: the next look is {_time(missing, each_s)} away: raise --perf-time-limit or --perf-blocks."
+    known = [count for count in blocks if count is not None]
+    more = (
+        f"about {_time(max(known), each_s)} more would probably tell" if known else "more would hardly tell"
+    )
+    if decision.next_look_blocks is not None:
+        return f"INCONCLUSIVE: {more}: raise --perf-time-limit or --perf-blocks."
+    return (
+        f"INCONCLUSIVE at the last look: {more}, which this design does not have. Use a calmer machine, or tolerate more "
+        "with --perf-lens; tailgate calibrate says what can be seen here."
+    )
+
+
+def _time(blocks: int, each_s: float | None) -> str:
+    minutes = "" if each_s is None else f" (about {significant(max(1.0, blocks * each_s / 60))} minutes)"
+    return f"{_count(blocks, 'block')}{minutes}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _signed(lens: Lens, value: float) -> str:
+    """Return a change in per cent, with as many decimals as a comparison can tell apart."""
+    if lens.scale is Scale.RATIO:
+        return f"{(value - 1.0) * 100:+.1f}"
+    return f"{value * 100:+.2f}"

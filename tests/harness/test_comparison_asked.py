@@ -1,0 +1,97 @@
+"""What a user may ask to be compared, and what is refused before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.arrivals import Poisson
+from harness.comparison.arms import Side
+from harness.comparison.asked import chosen_lenses, find_sides, payload_source, side_settings
+from harness.comparison.load import ComparisonLoad
+from harness.comparison.schedule import Arm
+from harness.errors import UsageError
+from harness.options import parse_options
+from harness.plugins import create_plugin_manager
+from harness.scenario import Phase, Scenario
+from harness.target import TargetSettings
+
+PHASES = (Phase("load", Poisson(1.0), requests=1),)
+LOAD = ComparisonLoad("c", "d", PHASES, (), environment=(("TAILGATE_MODEL", "small"),), source="pixels:8")
+HERE = {arm: Side(arm, ".", "service") for arm in Arm}
+ELSEWHERE = HERE | {Arm.BASE: Side(Arm.BASE, "http://h", "http://h")}
+
+
+def settings(given=(), **raw):
+    return parse_options(lambda option: raw.get(option.field), Path("root"), frozenset(given))
+
+
+@pytest.mark.parametrize(
+    ("against", "head", "specs"),
+    [
+        (".", ".", ("service:A=1", "service:A=1")),
+        # What one side is told is not for the other.
+        (".", "service:B=2", ("service:A=1", "service:B=2")),
+        ("service:B=2", ".", ("service:B=2", "service:A=1")),
+        ("http://h", ".", ("http://h", "service:A=1")),
+    ],
+)
+def test_a_side_that_names_no_target_is_the_projects_own(against, head, specs):
+    made = settings(target="service:A=1", against=against)
+    sides = find_sides(made, head, create_plugin_manager((), {"PERF_PLUGINS": ""}))
+    assert (sides[Arm.BASE].spec, sides[Arm.HEAD].spec) == specs
+
+
+@pytest.mark.parametrize("against", [".", "command:x {port}"])
+def test_an_interpreter_for_what_is_no_revision_is_refused(against):
+    made = settings(against=against, against_python="python")
+    with pytest.raises(UsageError, match="--perf-against-python is for a revision of the service"):
+        find_sides(made, ".", create_plugin_manager((), {"PERF_PLUGINS": ""}))
+
+
+def names(found):
+    return [lens.name for lens in found[0]]
+
+
+def test_every_lens_but_the_one_that_costs_load_is_looked_through():
+    assert names(chosen_lenses(settings(), HERE)) == [
+        *("cpu", "p50", "p95", "p99", "error_rate", "memory", "start_up"),
+    ]
+    assert chosen_lenses(settings(), HERE)[1] == ()
+
+
+@pytest.mark.parametrize("asked", ["capacity=gate", "capacity=report", "capacity=5%", "capacity.margin=1%"])
+def test_capacity_is_probed_for_who_asks(asked):
+    assert names(chosen_lenses(settings(lens=[asked]), HERE))[-1] == "capacity"
+
+
+def test_a_server_that_runs_elsewhere_has_no_processes_to_see():
+    found = chosen_lenses(settings(), ELSEWHERE)
+    assert names(found) == ["p50", "p95", "p99", "error_rate"]
+    assert found[1] == (
+        "CPU time per request is left out: base runs elsewhere, and its processes cannot be seen",
+    )
+    with pytest.raises(UsageError, match="--perf-lens: 'memory' cannot be seen: base runs elsewhere"):
+        chosen_lenses(settings(lens=["memory=gate"]), ELSEWHERE)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "made", "source"),
+    [
+        (LOAD, settings(), "pixels:8"),
+        (LOAD, settings(payloads="dir:mine"), "dir:mine"),
+        (LOAD, settings(["payloads"], payloads="photos"), "photos"),
+        (Scenario("s", "d", PHASES, ()), settings(), "photos"),
+    ],
+)
+def test_payloads_are_the_users_or_else_the_scenarios(scenario, made, source):
+    assert payload_source(scenario, made) == source
+
+
+def test_only_the_base_gets_its_own_interpreter_and_only_a_load_asks_for_a_model():
+    made = settings(against_python="other/python")
+    base = side_settings(HERE[Arm.BASE], LOAD, made, TargetSettings())
+    head = side_settings(HERE[Arm.HEAD], LOAD, made, TargetSettings())
+    assert (base.python, head.python) == ("other/python", TargetSettings().python)
+    assert base.environment == head.environment == {"TAILGATE_MODEL": "small"}
+    plain = side_settings(HERE[Arm.HEAD], Scenario("s", "d", PHASES, ()), made, TargetSettings())
+    assert plain.environment == {}

@@ -1,0 +1,209 @@
+"""``pytest -m perf --perf-against`` and ``tailgate compare``, whole: two fake servers, and blocks judged by a stub."""
+
+import math
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from harness import cli, results_file
+from harness.comparison import compare, disturbance, run
+from harness.comparison.decision import Decision
+from harness.comparison.lens_result import blank
+from harness.comparison.observation import ln_ratio
+from harness.testing import fake_server_spec
+from harness.verdict import Verdict, worst
+
+SLOW_MS, QUICK_MS = 6.0, 1.0
+SCENARIO = """
+from harness import hookimpl
+from harness.arrivals import Constant
+from harness.comparison.load import ComparisonLoad
+from harness.scenario import Phase, When
+
+@hookimpl
+def tailgate_scenarios(profile):
+    phases = (
+        Phase("warm-up", Constant(100.0), requests=2, measured=False),
+        Phase("load", Constant(100.0), requests=20),
+    )
+    return [ComparisonLoad("tiny", "a few requests", phases, (), when=When.NAMED, source="file:body.txt")]
+"""
+
+
+def judge_at_once(rows, design, lenses):
+    """Look after one block: a median twice as long fails, one about the same passes."""
+    results = []
+    for lens in lenses:
+        seen = ln_ratio(lens, rows[0]) if rows and lens.name == "p50" else 0.0 if rows else None
+        verdict = (
+            Verdict.INCONCLUSIVE if seen is None else Verdict.FAIL if seen > math.log(2) else Verdict.PASS
+        )
+        results.append(blank(lens, verdict, f"beyond: {lens.name} as the test has it"))
+    gates = [result.verdict for result in results if result.lens.gates]
+    verdict = worst(gates)
+    load_s, wall_s = sum(row.load_s for row in rows), sum(row.wall_s for row in rows)
+    reason = "within: about the same" if verdict is Verdict.PASS else "beyond: p50 as the test has it"
+    return Decision(
+        verdict,
+        reason,
+        tuple(results),
+        bool(rows),
+        len(rows),
+        len(rows),
+        0,
+        None if rows else 1,
+        load_s,
+        wall_s,
+    )
+
+
+@pytest.fixture
+def comparison(project, monkeypatch):
+    """Return the project with a scenario to compare by, on a machine that voids nothing."""
+    monkeypatch.setattr(run, "judge", judge_at_once)
+    monkeypatch.setattr(compare, "PAIRS", 1)
+    monkeypatch.setattr(disturbance, "FOREIGN_MAX", 2.0)
+    monkeypatch.setattr(disturbance, "STEAL_MAX", 2.0)
+    monkeypatch.setattr(disturbance, "LAG_MAX_S", 60.0)
+    monkeypatch.setattr(compare.checks, "check_witnesses", lambda _: [])
+    project.pytester.path.joinpath("tiny.py").write_text(SCENARIO)
+    return project
+
+
+def test_a_slower_head_fails_the_test_and_says_against_what(comparison):
+    result = comparison.gate(f"--perf-against={fake_server_spec(QUICK_MS)}", target=fake_server_spec(SLOW_MS))
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "perf: target command:* against command:*, scenarios tiny",
+            "*FAIL: tiny: p50",
+            "FAIL: tiny: beyond: p50 as the test has it*",
+            "*tiny: FAIL  seed 1, 1 block, look 1 of *",
+            "*lens *base *head *change *interval *limit *verdict*",
+            "reproduce tiny: PERF_PLUGINS='' pytest *--perf-seed=1*--perf-against=*",
+        ]
+    )
+    kept = results_file.read(comparison.results() / results_file.RESULTS)
+    assert [arm.name for arm in kept.arms] == ["head", "base"]
+    assert [(slot.arm, slot.block, slot.start) for slot in kept.slots] in (
+        [("base", 0, 1), ("head", 0, 1)],
+        [("head", 0, 1), ("base", 0, 1)],
+    )
+    assert {slot.seed for slot in kept.slots} == {kept.slots[0].seed}
+    assert (comparison.results() / kept.scenarios[0].comparison.rows).is_file()
+
+
+def test_the_same_head_passes(comparison):
+    spec = fake_server_spec(QUICK_MS)
+    comparison.gate(f"--perf-against={spec}", target=spec).assert_outcomes(passed=1)
+
+
+SERVER = """
+import sys
+from harness.fake_server import main
+main([*sys.argv[1:], "--service-time-ms", "{ms}"])
+"""
+
+
+def git(folder, *arguments):
+    command = ["git", "-c", "user.name=A", "-c", "user.email=a@b.c", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_change_that_is_not_committed_is_compared_with_the_last_commit(comparison):
+    folder = comparison.pytester.path
+    git(folder, "init", "--quiet")
+    (folder / "server.py").write_text(SERVER.format(ms=QUICK_MS))
+    git(folder, "add", "server.py")
+    git(folder, "commit", "--quiet", "--message", "quick")
+    (folder / "server.py").write_text(SERVER.format(ms=SLOW_MS))
+    target = f"command:{shlex.quote(sys.executable)} server.py --fd {{fd}}"
+    result = comparison.gate("--perf-against=HEAD", target=target)
+    result.assert_outcomes(failed=1)
+    commit = git(folder, "rev-parse", "HEAD")[:10]
+    head, base = results_file.read(comparison.results() / results_file.RESULTS).arms
+    assert head.facts["revision"] == f"{commit} with changes"
+    assert base.facts["revision"] == f"HEAD ({commit})"
+    assert len(git(folder, "worktree", "list").splitlines()) == 1
+
+
+def test_a_server_that_dies_makes_the_comparison_invalid(comparison):
+    dying = comparison.server(
+        "import sys, threading, os\nfrom harness.fake_server import FakeServer, main\n"
+        "async def die(self):\n    os._exit(7)\nFakeServer._predict = die\nmain(sys.argv[1:])\n"
+    )
+    result = comparison.gate(f"--perf-against={fake_server_spec(QUICK_MS)}", target=dying)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["INVALID: tiny: head's server died under load*"])
+
+
+def test_without_a_base_a_scenario_for_comparisons_is_left_out(comparison):
+    result = comparison.gate("-v")
+    assert "tiny" not in "".join(line for line in result.outlines if line.startswith("perf: "))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--perf-against=gone"], "*base: 'gone' is no revision of the repository at *"),
+        (["--perf-against=.", "--perf-lens=p96=1%"], "*there is no lens 'p96'*"),
+        (["--perf-against=.", "--perf-blocks=0"], "*--perf-blocks: expected a whole number from 1 on*"),
+        (
+            ["--perf-against=.", "--perf-against-python=x"],
+            "*--perf-against-python is for a revision of the service*",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(comparison, arguments, words):
+    result = comparison.gate(*arguments, target=fake_server_spec(QUICK_MS))
+    assert result.ret != 0
+    (result.stdout if result.outlines else result.stderr).fnmatch_lines([words])
+
+
+@pytest.fixture
+def tailgate(monkeypatch, capsys):
+    """Return a function that runs the command, and gives its status and what it said."""
+
+    def run_command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tailgate", *arguments])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return left.value.code, capsys.readouterr()
+
+    return run_command
+
+
+def test_the_command_refuses_what_cannot_be_compared_without_a_report(comparison, tailgate):
+    status, said = tailgate("compare", "gone", "--plugin=tiny.py")
+    assert (status, said.out) == (2, "")
+    assert said.err.startswith("tailgate: base: 'gone' is no revision of the repository at ")
+    status, said = tailgate("compare", ".", "--plugin=tiny.py", "--scenario=gone")
+    assert (status, said.err) == (2, "tailgate: --scenario: there is no 'gone'; there are tiny\n")
+
+
+def test_the_command_lists_the_options_that_can_follow(tailgate):
+    status, said = tailgate("compare", "--help")
+    assert status == 0
+    assert said.out.startswith("Usage: tailgate compare BASE [HEAD]")
+    assert "--time-limit VALUE" in said.out
+
+
+def test_the_command_compares_without_pytest_and_can_judge_again(comparison, tailgate):
+    status, said = tailgate(
+        "compare",
+        fake_server_spec(QUICK_MS),
+        fake_server_spec(SLOW_MS),
+        "--plugin=tiny.py",
+        "--payloads=file:body.txt",
+        "--seed=1",
+    )
+    assert status == 1
+    assert said.out.startswith("FAIL: tiny: beyond: p50 as the test has it")
+    assert "reproduce tiny: PERF_PLUGINS='' tailgate compare 'command:" in said.out
+    assert "tiny: block 1, 1 good: so far " in said.err
+    # The real judge finds one block too few for any look.
+    status, said = tailgate("judge", str(comparison.results()))
+    assert status == 0
+    assert said.out.startswith("INCONCLUSIVE: tiny: undecided: 1 good blocks so far")

@@ -1,0 +1,268 @@
+"""The script that proves the gate: whose turn it is, what it keeps, and what its tables say."""
+
+import dataclasses
+import json
+
+import planted
+import pytest
+from calibration_rows import quiet_blocks
+
+from benchmarks import gate_proofs
+from benchmarks.gate_cases import CASES, PLANT, SERVICE, Case, failing
+from benchmarks.gate_proofs import BLOCKS, LEDGER, PLANTED, grow, keep, next_case, small
+from benchmarks.gate_tables import tables
+from harness import results_file
+from harness.comparison import ledger
+from harness.comparison.attribution import Attribution
+from harness.comparison.decision import judge
+from harness.comparison.design import plan_design
+from harness.comparison.ledger import LensEntry
+from harness.comparison.lens import LENSES, find_lens, override
+from harness.comparison.observation import append_rows, read_rows
+from harness.errors import HarnessError
+from harness.results import ArmResult, ComparisonResult, ScenarioResult
+from harness.testing import run_result
+from harness.verdict import Verdict
+
+BY_NAME = {case.name: case for case in CASES}
+
+
+def measured(folder, change=0.0, run="r1", stage="compute"):
+    """Write what a comparison leaves behind, with a head that is this much worse."""
+    rows, _ = quiet_blocks(12, change=change, run=run)
+    rows = [dataclasses.replace(row, base=with_stages(row.base), head=with_stages(row.head)) for row in rows]
+    design = plan_design()
+    decision = judge(rows, design)
+    comparison = ComparisonResult(
+        decision=decision,
+        design=design,
+        attributions=tuple(Attribution(find_lens(name), (), stage) for name in ("cpu", "p50")),
+        rows="blocks-compare.jsonl",
+        order=tuple(row.order for row in rows),
+    )
+    scenario = ScenarioResult(
+        name="compare", seed=7, verdict=decision.verdict, criteria=(), reproduce="", comparison=comparison
+    )
+    result = run_result(
+        run_id=run, scenarios=(scenario,), arms=(ArmResult("head", "service"), ArmResult("base", "service"))
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    results_file.write(result, folder / results_file.RESULTS)
+    append_rows(folder / comparison.rows, rows)
+    return folder
+
+
+def with_stages(arm):
+    return dataclasses.replace(arm, stages_s={"mean": {"compute": 0.004123456789}})
+
+
+def entry(case, verdict, **lenses):
+    """Return a line of a case, by default with a lens that says the same."""
+    found = {name: LensEntry(Verdict(said), True, stage=stage) for name, (said, stage) in lenses.items()}
+    return ledger.Entry(
+        run="r",
+        date="2026-11-22T10:00:00Z",
+        machine="a machine",
+        tailgate="0",
+        base="service",
+        head="service",
+        scenario="compare",
+        case=case,
+        seed=1,
+        verdict=Verdict(verdict),
+        reason="because",
+        load_s=180.0,
+        wall_s=240.0,
+        blocks=12,
+        voided=0,
+        lenses=found,
+    )
+
+
+# Whose turn it is
+
+
+def course(cases, seed, runs, done=None):
+    """Return whose turn it was in so many runs."""
+    counts = dict(done or {})
+    names = []
+    for _ in range(runs):
+        case = next_case(counts, cases, seed)
+        counts[case.name] = counts.get(case.name, 0) + 1
+        names.append(case.name)
+    return names
+
+
+def test_each_round_has_every_case_as_often_as_it_asks_for():
+    length = sum(case.each_round for case in CASES)
+    names = course(CASES, 0, 3 * length)
+    for start in range(0, 3 * length, length):
+        of_round = names[start : start + length]
+        assert {name: of_round.count(name) for name in of_round} == {
+            case.name: case.each_round for case in CASES
+        }
+    assert names[:length] != names[length : 2 * length]
+
+
+def test_a_script_that_was_stopped_goes_on_where_it_was():
+    whole = course(CASES, 3, 30)
+    first = whole[:11]
+    assert course(CASES, 3, 19, {name: first.count(name) for name in first}) == whole[11:]
+
+
+def test_a_case_that_ran_more_often_by_itself_waits_for_the_others():
+    cases = CASES[3:6]
+    names = course(cases, 0, 4, {cases[0].name: 2})
+    assert sorted(names) == sorted([cases[1].name, cases[2].name] * 2)
+
+
+# What is kept
+
+
+def test_a_run_becomes_a_line_and_its_blocks_rows_without_stages(tmp_path):
+    made = keep(BY_NAME["work-10"], measured(tmp_path / "run", change=0.12), tmp_path)
+    assert ledger.read(tmp_path / LEDGER).entries == (made,)
+    assert (made.case, made.verdict, made.lenses["cpu"].stage) == ("work-10", Verdict.FAIL, "compute")
+    rows = read_rows(tmp_path / PLANTED)
+    assert len(rows) == 12
+    assert {row.run for row in rows} == {"work-10 r1"}
+    assert rows[0].base.stages_s == {}
+    assert all(len(f"{row.head.p95_s:.15g}") <= 9 for row in rows)
+    assert not (tmp_path / BLOCKS).exists()
+
+
+def test_blocks_of_unchanged_code_lie_apart_for_the_replay(tmp_path):
+    keep(BY_NAME["unchanged"], measured(tmp_path / "run"), tmp_path)
+    assert len(read_rows(tmp_path / BLOCKS)) == 12
+    assert not (tmp_path / PLANTED).exists()
+
+
+def test_a_small_block_judges_as_the_whole_one_does():
+    rows, _ = quiet_blocks(12, change=0.05)
+    whole, reduced = (judge(kept, plan_design()) for kept in (rows, [small(row, "work-5") for row in rows]))
+    assert [result.verdict for result in reduced.results] == [result.verdict for result in whole.results]
+    assert reduced.results[0].change == pytest.approx(whole.results[0].change, rel=1e-5)
+
+
+def test_a_small_block_takes_half_a_kilobyte():
+    row = small(dataclasses.replace(quiet_blocks(1)[0][0], index=1234), "work-10")
+    assert len(json.dumps(gate_proofs.to_json(row))) < 800
+
+
+# Growing
+
+
+def test_it_grows_until_it_is_told_to_end_and_says_what_was_not_expected(tmp_path):
+    said = []
+    runner = fake_runner(tmp_path)
+    assert grow(CASES[:2], tmp_path / "into", lambda kept: kept < 4, runner=runner, say=said.append) == 4
+    assert len(ledger.read(tmp_path / "into" / LEDGER).entries) == 4
+    assert all("PASS" in line for line in said)
+    wrong = [dataclasses.replace(CASES[0], right=frozenset({Verdict.FAIL}))]
+    grow(wrong, tmp_path / "other", lambda kept: kept < 1, runner=runner, say=said.append)
+    assert "PASS, NOT AS EXPECTED" in said[-1]
+
+
+def fake_runner(folder, fails=()):
+    runs = iter(range(1000))
+
+    def runner(case, options):
+        number = next(runs)
+        if number in fails:
+            raise HarnessError("no results")
+        return measured(folder / f"run-{number}", run=f"r{number}")
+
+    return runner
+
+
+def test_a_comparison_that_comes_to_nothing_is_told_and_three_in_a_row_end_it(tmp_path):
+    said = []
+    kept = grow(
+        CASES[:1],
+        tmp_path / "into",
+        lambda kept: kept < 2,
+        runner=fake_runner(tmp_path, {0, 1}),
+        say=said.append,
+    )
+    assert kept == 2
+    assert sum("no results" in line for line in said) == 2
+    with pytest.raises(HarnessError):
+        grow(
+            CASES[:1],
+            tmp_path / "into",
+            lambda kept: True,
+            runner=fake_runner(tmp_path, {0, 1, 2}),
+            say=said.append,
+        )
+
+
+def test_a_broken_line_of_the_ledger_is_told(tmp_path):
+    said = []
+    (tmp_path / LEDGER).write_text('{"run": "r')
+    grow(CASES[:1], tmp_path, lambda kept: kept < 1, runner=fake_runner(tmp_path), say=said.append)
+    assert "line 1 is no entry" in said[0]
+    assert len(ledger.read(tmp_path / LEDGER).entries) == 1
+
+
+# The cases
+
+
+def test_every_plant_of_a_case_is_one_that_there_is():
+    prefix, suffix = PLANT.split("{}")
+    heads = [case.head for case in CASES if case.head.startswith(prefix)]
+    assert len(heads) == 7
+    assert all(callable(getattr(planted, head.removeprefix(prefix).removesuffix(suffix))) for head in heads)
+
+
+def test_every_right_lens_and_stage_is_one_that_there_is_and_gates():
+    for case in CASES:
+        lenses = override(LENSES, [option.removeprefix("--lens=") for option in case.options])
+        assert case.lenses <= {lens.name for lens in lenses if lens.gates}, case.name
+        assert bool(case.lenses) == (Verdict.FAIL in case.right), case.name
+    assert len({case.name for case in CASES}) == len(CASES)
+    assert sum(case.head == SERVICE for case in CASES) == 1
+
+
+def test_a_right_lens_is_one_that_gates_and_failed():
+    case = Case("x", "y", "z", frozenset({Verdict.FAIL}), frozenset({"cpu"}), frozenset({"compute"}))
+    right = entry("x", "FAIL", cpu=("FAIL", "compute"), p95=("PASS", None))
+    wrong = entry("x", "FAIL", cpu=("PASS", None), p95=("FAIL", "queue"))
+    assert (failing(right), case.lens_named(right), case.stage_named(right)) == (("cpu",), True, True)
+    assert (failing(wrong), case.lens_named(wrong), case.stage_named(wrong)) == (("p95",), False, False)
+    passed = entry("x", "PASS", cpu=("PASS", None))
+    assert (case.lens_named(passed), case.stage_named(passed)) == (None, None)
+    reported = dataclasses.replace(right, lenses={"cpu": LensEntry(Verdict.FAIL, gates=False)})
+    assert failing(reported) == ()
+
+
+# The tables
+
+
+def test_the_table_counts_by_case_and_bounds_what_nobody_wants():
+    entries = [
+        *[entry("unchanged", "PASS", cpu=("PASS", None))] * 20,
+        entry("unchanged", "FAIL", cpu=("FAIL", None)),
+        entry("unchanged", "INVALID"),
+        *[entry("work-5", "FAIL", cpu=("FAIL", "compute"))] * 2,
+        entry("work-5", "FAIL", cpu=("PASS", None), p99=("FAIL", "queue")),
+        entry("work-5", "PASS", cpu=("PASS", None)),
+    ]
+    text = tables(entries)
+    unchanged = next(line for line in text.splitlines() if "`unchanged`" in line)
+    assert [cell.strip() for cell in unchanged.split("|")[2:8]] == ["22", "20", "1", "0", "1", "20 of 21"]
+    work = next(line for line in text.splitlines() if "`work-5`" in line)
+    assert [cell.strip() for cell in work.split("|")[7:12:1]] == [
+        "3 of 4",
+        "24.9 %",
+        "2 of 3",
+        "2 of 3",
+        "3.00",
+    ]
+    # 1 - beta quantile: the exact bound of 1 in 21 at 0.95 is 20.7 %.
+    assert "Unchanged code, false FAIL: 1 of 21 runs, at most 20.7 %" in text
+    assert "By cpu: 1 of 21" in text
+    assert "Machine: a machine." in text
+
+
+def test_a_ledger_that_is_empty_makes_a_table_that_is_empty():
+    assert "0 of 0 runs, at most –" in tables([])

@@ -1,0 +1,226 @@
+"""What reports say of a comparison: verdict first, a row a lens, stages, what could be seen, what to do next."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from comparison_rows import arm, rows
+from rich.console import Console
+
+from harness import outcome, results_file
+from harness.comparison.decision import judge
+from harness.comparison.design import plan_design
+from harness.comparison.lens import LENSES, find_lens
+from harness.comparison.observation import append_rows
+from harness.comparison.rejudge import rejudged
+from harness.comparison.run import attributions_of
+from harness.errors import MeasurementError
+from harness.faults import Cause, Fault
+from harness.options import parse_options
+from harness.report import comparison as words
+from harness.report import junit, markdown, terminal
+from harness.results import ArmResult, ComparisonResult
+from harness.testing import run_result
+from harness.verdict import Verdict
+
+SEEN = tuple(lens for lens in LENSES if lens.name != "capacity")
+DESIGN = plan_design(SEEN)
+ROWS = "blocks-compare.jsonl"
+
+
+def with_stages(made, slower_s):
+    """Tell stages at every place: compute takes 8 ms, and ``slower_s`` more in head."""
+
+    def told(one, more_s):
+        stages = {"queue": 0.001, "compute": 0.008 + more_s, "transport": 0.001}
+        return replace(one, stages_s=dict.fromkeys(("mean", "p50", "p95", "p99"), stages))
+
+    return [replace(row, base=told(row.base, 0.0), head=told(row.head, slower_s)) for row in made]
+
+
+def compared(made, *, faults=(), stopped="", **changes):
+    """Return the result of a run that measured these rows."""
+    decision = judge(made, DESIGN, SEEN)
+    comparison = ComparisonResult(
+        decision=decision,
+        design=DESIGN,
+        attributions=attributions_of(decision, made),
+        rows=ROWS,
+        order=tuple("bh" for _ in made),
+        voids=tuple(f"block {row.index + 1}: {row.void}" for row in made if row.void),
+        steal_share=0.01,
+        stopped=stopped,
+        **changes,
+    )
+    whole = run_result([], scenario="compare", faults=faults)
+    verdict = Verdict.INVALID if faults else decision.verdict
+    scenario = replace(whole.scenarios[0], comparison=comparison, verdict=verdict, faults=tuple(faults))
+    arms = (ArmResult("head", "service", {"revision": "b"}), ArmResult("base", "service", {"revision": "a"}))
+    reason = () if verdict is Verdict.PASS else (f"compare: {comparison.reason}",)
+    return replace(whole, scenarios=(scenario,), verdict=verdict, arms=arms, reasons=reason)
+
+
+@pytest.fixture(scope="module")
+def slower():
+    return compared(with_stages(rows(12, worse=1.25, sigma=0.2), 0.002))
+
+
+@pytest.fixture(scope="module")
+def same():
+    return compared(rows(12, sigma=0.2))
+
+
+def printed(result, width=100):
+    file = io.StringIO()
+    terminal.render(result, Console(file=file, width=width))
+    return file.getvalue()
+
+
+def test_the_terminal_says_verdict_arms_lenses_stages_and_what_could_be_seen(slower):
+    text = printed(slower)
+    assert text.startswith("FAIL: compare: beyond: CPU time per request of head is at least ")
+    assert "(mostly in compute)" in text.partition("\n\n")[0].replace("\n", " ")
+    assert "  head: service revision=b\n  base: service revision=a\n" in text
+    assert "compare: FAIL  seed 7, 12 blocks, look 1 of " in text
+    table = [line.split() for line in text.splitlines() if line.startswith("  ")]
+    (header,) = (cells for cells in table if cells[0] == "lens")
+    (cpu,) = (cells for cells in table if cells[0] == "cpu" and cells[-1] == "FAIL")
+    assert tuple(header) == words.COLUMNS
+    assert (cpu[0], cpu[-1]) == ("cpu", "FAIL")
+    assert "compute moved: compute +2.00 ms" in text
+    assert "the smallest change that 95 runs of 100 would have called FAIL: cpu " in text
+    assert "median over the blocks: steal 1.00 %" in text
+    assert "→ compare: look first at what changed in compute" in text
+    assert "reproduce compare: " in text
+
+
+def test_a_lens_that_does_not_gate_is_reported(same):
+    (memory,) = (line for line in printed(same).splitlines() if line.split()[:1] == ["memory"])
+    assert memory.split()[-1] == "reported"
+
+
+def test_unchanged_code_passes_on_the_first_line(same):
+    text = printed(same)
+    assert text.startswith("PASS: compare: within: ")
+    assert "→" not in text
+
+
+def test_a_run_that_was_stopped_says_how_much_longer_it_would_take():
+    made = rows(5, sigma=1.0)
+    text = printed(compared(made, stopped="2 minutes were allowed (--perf-time-limit)"))
+    assert text.startswith("INCONCLUSIVE: compare: undecided: 5 good blocks so far")
+    assert "stopped: 2 minutes were allowed (--perf-time-limit)" in text
+    assert "→ INCONCLUSIVE: the next look is 7 blocks (about 2.57 minutes) away" in text
+
+
+def test_an_answer_that_the_last_look_did_not_give_needs_a_calmer_machine():
+    text = printed(compared(rows(36, sigma=2.0)))
+    assert text.startswith("INCONCLUSIVE: compare: undecided: p99 ")
+    assert "→ INCONCLUSIVE at the last look: about " in text
+
+
+def test_void_blocks_are_told_one_by_one():
+    made = [replace(row, void="steal" if row.index == 3 else None) for row in rows(13, sigma=0.2)]
+    text = printed(compared(made))
+    assert "13 blocks, 1 of them void, look 1 of" in text
+    assert "void: block 4: steal" in text
+
+
+def test_a_run_of_void_blocks_is_told_to_wait():
+    made = [replace(row, void="steal") for row in rows(3)]
+    assert "most blocks are void: end other work" in printed(compared(made, stopped="3 blocks were allowed"))
+
+
+def test_a_broken_record_is_said_first_and_judges_nothing():
+    fault = Fault(Cause.INTEGRITY, "head's server died under load\nits log ends:\nboom")
+    result = compared(rows(12, sigma=0.2), faults=(fault,))
+    result = replace(result, reasons=("compare: head's server died under load",))
+    assert printed(result).startswith("INVALID: compare: head's server died under load\n")
+
+
+def test_the_markdown_has_the_same_table_and_command(slower):
+    text = markdown.render(slower)
+    assert text.startswith("# FAIL: compare: beyond: ")
+    assert "| lens | base | head | change | interval | limit | verdict |" in text
+    assert "## compare: FAIL" in text
+    assert "```sh\npytest -m perf --perf-scenario compare --perf-seed 7\n```" in text
+
+
+def test_junit_gets_every_number_at_full_precision(slower):
+    found = dict(junit.properties(slower, "compare"))
+    decision = slower.scenarios[0].comparison.decision
+    assert found["perf.cpu.change"] == str(decision.results[0].change)
+    assert (found["perf.comparison.blocks"], found["perf.cpu.stage"]) == ("12", "compute")
+    assert (found["perf.memory.gates"], found["perf.error_rate.scale"]) == ("false", "difference")
+
+
+def test_the_test_fails_with_each_lens_that_does_not_hold_and_its_stage(slower, same, tmp_path):
+    settings = parse_options(lambda _: None, tmp_path)
+    failed = outcome.outcome_of(slower.scenarios[0], settings)
+    assert failed.fails
+    assert failed.text.startswith("FAIL: compare: cpu, p50")
+    assert "  FAIL  beyond: CPU time per request" in failed.text
+    assert "compute moved" in failed.text
+    assert not outcome.outcome_of(same.scenarios[0], settings).fails
+
+
+@pytest.mark.parametrize(
+    ("inconclusive", "enforce", "fails"),
+    [
+        ("fail", "budgets", True),
+        ("warn", "budgets", False),
+        ("pass", "budgets", False),
+        ("fail", "measurement", False),
+    ],
+)
+def test_what_is_undecided_does_what_the_user_asked_for(tmp_path, inconclusive, enforce, fails):
+    raw = {"inconclusive": inconclusive, "enforce": enforce}
+    settings = parse_options(lambda option: raw.get(option.field), tmp_path)
+    (scenario,) = compared(rows(3)).scenarios
+    assert outcome.outcome_of(scenario, settings).fails is fails
+
+
+def test_noise_alone_is_no_broken_measurement_and_a_dead_server_is(tmp_path):
+    settings = parse_options(lambda option: {"enforce": "measurement"}.get(option.field), tmp_path)
+    (noisy,) = compared([replace(row, void="steal") for row in rows(30)]).scenarios
+    assert noisy.verdict is Verdict.INVALID
+    assert not outcome.outcome_of(noisy, settings).fails
+    (dead,) = compared(rows(12), faults=(Fault(Cause.INTEGRITY, "it died"),)).scenarios
+    assert outcome.outcome_of(dead, settings).fails
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "text"),
+    [
+        ("p95", 1.012, 1.034, "[+1.2, +3.4] %"),
+        ("p95", 0.9, None, "≥ -10.0 %"),
+        ("p95", None, 1.1, "≤ +10.0 %"),
+        ("p95", None, None, "–"),
+        ("error_rate", -0.001, 0.002, "[-0.10, +0.20] %"),
+    ],
+)
+def test_an_interval_of_a_change_has_signs(name, low, high, text):
+    assert words.interval(find_lens(name), low, high) == text
+
+
+def test_a_comparison_survives_its_file_and_is_judged_again_the_same(slower, tmp_path):
+    made = with_stages(rows(12, worse=1.25, sigma=0.2), 0.002)
+    append_rows(tmp_path / ROWS, made)
+    results_file.write(slower, tmp_path / results_file.RESULTS)
+    read = results_file.read(tmp_path / results_file.RESULTS)
+    assert read == slower
+    assert rejudged(read, tmp_path) == replace(slower, reasons=rejudged(read, tmp_path).reasons)
+
+
+def test_judging_again_can_tolerate_something_else(slower, tmp_path):
+    append_rows(tmp_path / ROWS, rows(12, sigma=0.2, base=arm()))
+    other = rejudged(slower, tmp_path, ("p99=report", "cpu=50%"))
+    lenses = {result.lens.name: result for result in other.scenarios[0].comparison.decision.results}
+    assert (lenses["p99"].lens.gates, lenses["cpu"].lens.tolerance) == (False, 0.5)
+    assert other.scenarios[0].comparison.design.gates == DESIGN.gates - 1
+    assert other.verdict is Verdict.PASS
+
+
+def test_a_run_without_a_comparison_is_not_judged_again(tmp_path):
+    with pytest.raises(MeasurementError, match=r"compared nothing: .* tailgate report"):
+        rejudged(run_result(), tmp_path)

@@ -1,0 +1,151 @@
+"""A slot as it runs against a server of this test's own: what is scraped, watched, probed, stretched and kept."""
+
+import re
+import threading
+from types import SimpleNamespace
+
+import orjson
+import pytest
+from scripted_server import OK, ScriptedServer
+
+from harness.arrivals import ClosedLoop, Constant
+from harness.behaviour import Behaviour, Disturbers
+from harness.faults import Cause
+from harness.load import LoadSettings
+from harness.payload import Payload
+from harness.plan import draw_plan
+from harness.probes import Asked
+from harness.samples import Outcome
+from harness.scenario import Criterion, Phase, Scenario
+from harness.scrape import MetricNames
+from harness.slot import PROBES, RESOURCES, SCRAPES, Slot, measure_slot
+
+PAYLOAD = Payload("a", b"body", "text/plain", path="/a")
+
+
+def exposition(*held):
+    """Return the answers of a metrics path, one for each reading, that tell so many requests in flight."""
+    bodies = [f"# TYPE tailgate_in_flight gauge\ntailgate_in_flight {number}\n".encode() for number in held]
+    return [b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body) for body in bodies]
+
+
+class Metered(ScriptedServer):
+    """Answers each request for its metrics with the next of several answers, the last one again and again."""
+
+    def __init__(self, scripts, metrics):
+        super().__init__({"/metrics": [metrics[0]], "/health/ready": [OK], **scripts})
+        self._metrics = metrics
+
+    def _answer(self, *args):
+        # The harness scrapes over one connection, so that the next question waits for the end of this.
+        going_on = super()._answer(*args)
+        asked = sum(path == "/metrics" for _, path, _ in self.requests)
+        self.scripts["/metrics"] = [self._metrics[min(asked, len(self._metrics) - 1)]]
+        return going_on
+
+
+def target(server, **changes):
+    """Return a running target of which only what a slot asks is there; this process is the server's."""
+    base_url = f"http://127.0.0.1:{server.port}"
+    settings = SimpleNamespace(readiness_path="/health/ready", metric_names=MetricNames())
+    made = {"pids": (threading.get_native_id(),), "alive": lambda: True, "log_tail": lambda: ""}
+    return SimpleNamespace(
+        **{
+            "base_url": base_url,
+            "metrics_url": f"{base_url}/metrics",
+            "settings": settings,
+            **made,
+            **changes,
+        }
+    )
+
+
+def course(tmp_path, server, *phases, tell=lambda _: None, **changes):
+    names = tuple(phase.name for phase in phases)
+    made = Scenario("s", "for tests", phases, (Criterion("p95", 1.0, names),))
+    plan = draw_plan(made, [PAYLOAD], 1)
+    settings = LoadSettings("127.0.0.1", server.port, timeout_s=5.0, grace_s=5.0)
+    slot = Slot(made, "head", block=0, start=1, seed=1)
+    return measure_slot(slot, plan, target(server, **changes), settings, tmp_path, tell)
+
+
+def lines(path):
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_the_servers_resources_are_read_while_a_phase_runs_and_kept(tmp_path):
+    with Metered({"/a": [OK]}, exposition(0)) as server:
+        record = course(tmp_path, server, Phase("load", Constant(50.0), requests=30))
+    (phase,) = record.phases
+    assert record.faults == ()
+    assert len(phase.resources.times_s) >= 2
+    assert phase.resources.peak_rss_bytes > 2**20
+    kept = lines(tmp_path / RESOURCES)
+    assert [line["rss_bytes"] for line in kept] == phase.resources.rss_bytes.tolist()
+    assert {line["phase"] for line in kept} == {0}
+    assert len(lines(tmp_path / SCRAPES)) == 2
+    assert phase.probes == ()
+
+
+def test_a_server_elsewhere_has_no_resources(tmp_path):
+    with Metered({"/a": [OK]}, exposition(0)) as server:
+        record = course(tmp_path, server, Phase("load", Constant(50.0), requests=5), pids=None)
+    assert record.phases[0].resources is None
+
+
+def test_a_probed_phase_asks_for_readiness_and_metrics_meanwhile(tmp_path):
+    with Metered({"/a": [OK]}, exposition(0)) as server:
+        record = course(tmp_path, server, Phase("load", Constant(50.0), requests=30, probed=True))
+    probes = record.phases[0].probes
+    assert {probe.asked for probe in probes} == set(Asked)
+    assert {probe.status for probe in probes} == {200}
+    assert len(lines(tmp_path / PROBES)) == len(probes)
+
+
+def test_a_relative_phase_is_sent_at_a_multiple_of_what_was_measured(tmp_path):
+    told = []
+    phases = (
+        Phase("saturated", ClosedLoop(1), requests=50),
+        Phase("twice", Constant(2.0), requests=50, relative_to="saturated"),
+    )
+    with Metered({"/a": [OK]}, exposition(0)) as server:
+        record = course(tmp_path, server, *phases, tell=told.append)
+    saturated, twice = (phase.samples for phase in record.phases)
+    seconds = (saturated["done_ns"].max() - saturated["intended_ns"].min()) / 1e9
+    intended_s = (twice["intended_ns"].max() - twice["intended_ns"].min()) / 1e9
+    assert 49 / intended_s == pytest.approx(2 * 50 / seconds, rel=0.001)
+    assert re.search(r"phase twice, 50 requests at [\d,.]+/s", told[1])
+
+
+def test_a_capacity_of_nothing_ends_the_slot_as_a_broken_measurement(tmp_path):
+    phases = (
+        Phase("saturated", ClosedLoop(1), requests=3),
+        Phase("twice", Constant(2.0), requests=5, relative_to="saturated"),
+    )
+    with Metered({"/a": ["close"]}, exposition(0)) as server:
+        record = course(tmp_path, server, *phases)
+    assert len(record.phases) == 1
+    assert [fault.cause for fault in record.faults] == [Cause.INTEGRITY]
+    assert "0 good answers in" in record.faults[0].text
+
+
+def test_after_clients_that_left_the_books_are_read_when_nothing_is_held_any_more(tmp_path):
+    leaving = Phase("load", Constant(100.0), requests=20, disturbers=(Disturbers(Behaviour.LEAVES, 0.5),))
+    with Metered({"/a": [OK]}, exposition(0, 3, 1, 0)) as server:
+        record = course(tmp_path, server, leaving)
+    assert record.faults == ()
+    told = [line["text"].split()[-1] for line in lines(tmp_path / SCRAPES)]
+    assert told == ["0", "3", "1", "0"]
+    (phase,) = record.phases
+    assert set(phase.samples["behaviour"]) == {Behaviour.WAITS}
+    assert set(phase.disturbers["outcome"]) <= {Outcome.LEFT, Outcome.OK}
+    assert len(phase.every_sample) == 20
+
+
+def test_a_server_that_keeps_what_its_clients_have_left_is_a_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.slot.DRAIN_S", 0.0)
+    leaving = Phase("load", Constant(100.0), requests=20, disturbers=(Disturbers(Behaviour.LEAVES, 0.5),))
+    with Metered({"/a": [OK]}, exposition(0, 3)) as server:
+        record = course(tmp_path, server, leaving)
+    (fault,) = record.faults
+    assert "the server still held 3 requests, by its tailgate_in_flight" in fault.text
