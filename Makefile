@@ -5,6 +5,7 @@ EXTRAS := service,demo,dev
 READY := .venv/.ready
 
 # For the caller to set, in the environment or on the command line:
+AGAINST ?= HEAD
 PYTHON ?=
 INSTALLER ?=
 BENCH_ARGS ?=
@@ -16,19 +17,24 @@ unexport PYTHONHOME PYTHONPATH # they would mix another environment into .venv
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help gate smoke test lint type imports unit bench constraints clean
+.PHONY: help gate compare smoke test lint type imports unit audit bench fuzz constraints clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "  PERF_ARGS='--perf-scenario steady'   further options of pytest, for gate and smoke"
+	@echo "  AGAINST=main                         what compare compares with; default: the last commit"
+	@echo "  PERF_ARGS='--perf-scenario steady'   further options of pytest, for gate, compare and smoke"
 	@echo "  BENCH_ARGS=--quick                   further options of the benchmark"
+	@echo "  SECONDS=600                          how long fuzz takes for a target"
 	@echo "  UNIT_ARGS='-k histogram'             the same for unit and test"
 	@echo "  PYTHON=/path/to/python3.12           the interpreter that .venv is made from"
 	@echo "  INSTALLER='uv pip install'           install with uv, which shares its downloads with tox"
 
 gate: $(READY) ## set up, start the service, load it, judge p95 and p99 against their budgets
 	$(BIN)/python -m pytest scenarios -m perf $(PERF_ARGS)
+
+compare: $(READY) ## compare the working tree with a revision, as a gate: AGAINST=main, say
+	$(BIN)/python -m pytest scenarios -m perf --perf-against $(AGAINST) $(PERF_ARGS)
 
 smoke: $(READY) ## the gate in short: fails on what is broken, not on what is slow
 	$(BIN)/python -m pytest scenarios -m perf --perf-profile smoke --perf-enforce measurement $(PERF_ARGS)
@@ -48,8 +54,16 @@ imports: $(READY) ## which package may import which
 unit: $(READY) ## the tests, without load
 	$(BIN)/python -m pytest $(UNIT_ARGS)
 
+# The environment's own uv where there is one; nothing else of it is needed.
+audit: ## known vulnerabilities in the versions of constraints.txt; PyTorch, which is left free, is not among them
+	$(or $(wildcard $(BIN)/uv),uv) tool run pip-audit@2.10.1 --requirement constraints.txt --no-deps --disable-pip --vulnerability-service pypi
+
 bench: $(READY) ## tailgate beside its peers and its limits: 25 minutes; benchmarks/README.md has the others
 	$(BIN)/python -m benchmarks.serving $(BENCH_ARGS)
+
+fuzz: $(READY) ## look for inputs that the parsers fail on: SECONDS for each of four targets
+	EXTRAS=$(EXTRAS),fuzz .ci/setup
+	nice $(BIN)/python tests/fuzz --seconds $(or $(SECONDS),60)
 
 constraints: $(READY) ## take the newest releases and write them to constraints.txt (PyTorch stays)
 	$(BIN)/python -m pip freeze | grep -E '^torch(vision)?==' > .venv/held.txt

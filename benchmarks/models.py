@@ -7,6 +7,7 @@ from torch import nn
 from service.models import Model, TensorSpec
 
 SIDE = 64
+LARGE_SIDE = 224
 
 
 class FirstByte(nn.Module):
@@ -19,9 +20,18 @@ class FirstByte(nn.Module):
 
 def noop() -> Model:
     """Return a model that takes 64 × 64 × 3 bytes and answers one number."""
+    return _noop(SIDE)
+
+
+def large_noop() -> Model:
+    """Return the same for 224 × 224 × 3 bytes."""
+    return _noop(LARGE_SIDE)
+
+
+def _noop(side: int) -> Model:
     return Model(
         name="noop",
         module=FirstByte(),
         weights="none",
-        input=TensorSpec((SIDE, SIDE, 3), np.dtype(np.uint8)),
+        input=TensorSpec((side, side, 3), np.dtype(np.uint8)),
     )

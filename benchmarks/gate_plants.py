@@ -1,0 +1,113 @@
+"""How large the planted regressions of ``tests/plants`` really are: processor time of the model, planted over unplanted.
+
+    python -m benchmarks.gate_plants [--rounds 500] [--json FILE]
+
+Both models run in turn on one thread, in an order drawn anew for each round; a round gives one ratio of processor
+seconds, so that what the machine does to both cancels. Shown is the median with its interval. It says how much of
+*model* work a plant adds; a request costs more than its model, so its own processor seconds grow by less.
+"""
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from benchmarks.environments import ROOT
+from benchmarks.record import RESULTS, Record
+from harness import statistics
+from service.models.folding import fold_batch_norm
+from service.models.load import load_model
+from service.settings import load_settings
+
+SIDE = 64
+PLANTS = {"work_2": 0.02, "work_5": 0.05, "work_10": 0.10}
+BATCHES = (1, 4, 16, 32)
+CONFIDENCE = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much a plant adds at one batch size.
+
+    Attributes:
+        plant: its name.
+        batch: inputs.
+        meant: share that it is meant to add.
+        added: share that it adds, the median over the rounds.
+        low: lower end of its interval, one-sided confidence 0.99.
+        high: upper end.
+        rounds: behind it.
+    """
+
+    plant: str
+    batch: int
+    meant: float
+    added: float
+    low: float | None
+    high: float | None
+    rounds: int
+
+
+def built(name: str) -> nn.Module:
+    """Return a model as the eager executor runs it."""
+    model = load_model(load_settings({"TAILGATE_MODEL": name, "TAILGATE_INPUT_SIZE": str(SIDE)}))
+    folded = fold_batch_norm(model.module, torch.zeros(2, 3, SIDE, SIDE))
+    return folded.eval().to(memory_format=torch.channels_last)
+
+
+def ratios(planted: nn.Module, plain: nn.Module, batch: int, rounds: int) -> NDArray[np.float64]:
+    """Return the ratio of processor seconds of each round."""
+    rng = np.random.default_rng(0)
+    example = torch.rand(batch, 3, SIDE, SIDE).contiguous(memory_format=torch.channels_last)
+    sides = (plain, planted)
+    found = np.empty((rounds, 2))
+    with torch.inference_mode():
+        for spent in found:
+            for side in rng.permutation(2):
+                sides[side](example)  # its weights are in the cache then, as in a busy service
+                start_s = time.process_time()
+                sides[side](example)
+                spent[side] = time.process_time() - start_s
+    return found[:, 1] / found[:, 0]
+
+
+def main(
+    rounds: Annotated[int, typer.Option(help="alternated repetitions of each batch")] = 500,
+    json: Annotated[Path, typer.Option(help="write the figures here")] = RESULTS / "gate-plants.json",
+) -> None:
+    """Measure the plants."""
+    sys.path.append(str(ROOT / "tests" / "plants"))
+    torch.set_num_threads(1)
+    record = Record("gate-plants", {"rounds": rounds, "side": SIDE}, json)
+    plain = built("torchvision:mobilenet_v3_small")
+    table = Table(title="processor time that a plant adds to the model")
+    for heading in ("plant", "batch", "meant", "added", "interval"):
+        table.add_column(heading)
+    sizes: list[Size] = []
+    for name, meant in PLANTS.items():
+        planted = built(f"planted:{name}")
+        for batch in BATCHES:
+            seen = ratios(planted, plain, batch, rounds) - 1
+            low, high = statistics.quantile_interval(seen, 0.5, CONFIDENCE)
+            sizes.append(Size(name, batch, meant, float(np.median(seen)), low, high, len(seen)))
+            table.add_row(*_cells(sizes[-1]))
+        record.write({"sizes": sizes})
+    Console().print(table)
+
+
+def _cells(size: Size) -> tuple[str, ...]:
+    ends = " … ".join("?" if end is None else f"{end:+.1%}" for end in (size.low, size.high))
+    return size.plant, str(size.batch), f"{size.meant:+.0%}", f"{size.added:+.1%}", ends
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,205 @@
+"""One server under one overload: the phases that are sent, and the figures that are taken from the record."""
+
+import dataclasses
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.pinning import client_processor, server_processor
+from benchmarks.roster import Entry
+from benchmarks.workloads import Workload
+from harness.arrivals import ClosedLoop, Poisson
+from harness.errors import HarnessError, MeasurementError
+from harness.load import LoadSettings
+from harness.measures import (
+    Accepted,
+    GoodputShare,
+    LostRate,
+    Measure,
+    MemoryRise,
+    ProbeLatency,
+    RefusalLatency,
+    Settle,
+    Throughput,
+    UnhintedRefusals,
+)
+from harness.payload import Payload
+from harness.plan import draw_plan
+from harness.probes import Asked
+from harness.samples import Outcome
+from harness.scenario import Criterion, Phase, Scenario
+from harness.slot import Slot, SlotRecord, measure_slot
+from harness.target import CommandTarget, RunningTarget, TargetSettings
+from harness.window import Window
+
+CONNECTIONS = 64
+PILOT_REQUESTS = 200
+# The first request of each connection leaves at once: a rate needs many more.
+LEAST_SATURATED = 4 * CONNECTIONS
+SEED = 1
+TIMEOUT_S = 10.0
+# Of the objective: what a service is told that listens to it.
+DEADLINE = 0.8
+AFTERWARDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row.
+
+    Attributes:
+        entry: which server.
+        workload: which model.
+        times: how much of the saturated throughput is offered.
+        objective_s: latency that an accepted request should keep to.
+    """
+
+    entry: Entry
+    workload: Workload
+    times: float
+    objective_s: float
+
+    @property
+    def name(self) -> str:
+        """Such as ``tailgate-mobilenet-2x``."""
+        return f"{self.entry.name}-{self.workload.name}-{self.times:g}x"
+
+
+def measure(case: Case, seconds: float, directory: Path) -> dict[str, Any]:
+    """Start the server, find its capacity, overload it, and return the figures.
+
+    Raises:
+        AbsentError: it cannot be installed.
+        HarnessError: it did not start, died, or could not be measured.
+    """
+    shutil.rmtree(directory, ignore_errors=True)
+    print(f"{case.name}: starting", flush=True)
+    launch = case.entry.launch(case.workload, str(server_processor()), {})
+    settings = TargetSettings(
+        readiness_path=case.entry.readiness_path,
+        metrics_path="/metrics" if case.entry.name == "tailgate" else None,
+    )
+    with CommandTarget(case.name, launch, settings).start(directory) as running:
+        pilot = _slot(case, running, (_saturated(PILOT_REQUESTS),), directory / "pilot")
+        rate = Throughput().estimate(_window(pilot, "saturated"), _criterion(Throughput(), "saturated")).value
+        assert rate is not None
+        print(f"{case.name}: about {rate:,.0f} requests/s, loading", flush=True)
+        return figures(case, _slot(case, running, _phases(case, rate * seconds), directory / "run"))
+
+
+def _saturated(requests: int) -> Phase:
+    return Phase("saturated", ClosedLoop(CONNECTIONS), requests=requests)
+
+
+def _phases(case: Case, requests: float) -> tuple[Phase, ...]:
+    deadline_s = case.objective_s * DEADLINE
+    overload = Phase(
+        "overload",
+        Poisson(case.times),
+        requests=round(requests * case.times),
+        relative_to="saturated",
+        deadline_s=deadline_s,
+        probed=True,
+    )
+    after = Phase("afterwards", Poisson(AFTERWARDS), requests=round(requests / 4), relative_to="saturated")
+    return (_saturated(max(round(requests), LEAST_SATURATED)), overload, after)
+
+
+def _slot(case: Case, running: RunningTarget, phases: tuple[Phase, ...], directory: Path) -> SlotRecord:
+    request = case.entry.encode(case.workload)
+    headers = dict(request.headers)
+    payload = Payload(
+        case.workload.name,
+        request.body,
+        headers.pop("Content-Type"),
+        path=case.entry.path,
+        headers=tuple(headers.items()),
+    )
+    # That capacity has a criterion is a scenario's duty; here it is shown.
+    scenario = Scenario("overload", "a benchmark", phases, (_criterion(Throughput(), "saturated"),))
+    slot = Slot(scenario, "head", block=0, start=1, seed=SEED)
+    load = LoadSettings(
+        running.host,
+        running.port,
+        connections_warm=CONNECTIONS,
+        timeout_s=TIMEOUT_S,
+        grace_s=TIMEOUT_S,
+        processor=client_processor() if client_processor() != server_processor() else None,
+    )
+    found = measure_slot(slot, draw_plan(scenario, [payload], SEED), running, load, directory)
+    if len(found.phases) < len(phases):
+        raise HarnessError("; ".join(fault.text.splitlines()[0] for fault in found.faults))
+    return found
+
+
+def _criterion(measure: Measure, *phases: str, late_s: float | None = None) -> Criterion:
+    return Criterion(measure.name, 1.0, phases, objective_s=late_s)
+
+
+def _window(slot: SlotRecord, *names: str) -> Window:
+    return Window(tuple(phase for phase in slot.phases if phase.phase.name in names))
+
+
+def figures(case: Case, slot: SlotRecord) -> dict[str, Any]:
+    """Return the row of a case; what cannot be said is None."""
+
+    def estimated(measure: Measure, *names: str, late_s: float | None = None) -> dict[str, Any] | None:
+        try:
+            found = measure.estimate(_window(slot, *names), _criterion(measure, *names, late_s=late_s))
+        except MeasurementError:
+            return None
+        return dataclasses.asdict(found)
+
+    both = ("saturated", "overload")
+    (overload,) = _window(slot, "overload").phases
+    outcomes = overload.samples["outcome"]
+    return {
+        "server": case.entry.name,
+        "workload": case.workload.name,
+        "times": case.times,
+        "objective_s": case.objective_s,
+        "saturated_per_s": estimated(Throughput(), "saturated"),
+        "goodput_share": estimated(GoodputShare(), *both, late_s=case.objective_s),
+        "outcomes": {outcome.name.lower(): int(np.sum(outcomes == outcome)) for outcome in Outcome},
+        "accepted_p50_s": estimated(Accepted(0.5), "overload"),
+        "accepted_p99_s": estimated(Accepted(0.99), "overload"),
+        "refusal_p50_s": estimated(RefusalLatency(), "overload"),
+        "refusal_cpu_s": refusal_cpu_s(slot),
+        "unhinted_refusals": estimated(UnhintedRefusals(), "overload"),
+        "lost_rate": estimated(LostRate(), "overload"),
+        "health_p90_s": estimated(ProbeLatency(Asked.HEALTH, 0.9), "overload"),
+        "metrics_p90_s": estimated(ProbeLatency(Asked.METRICS, 0.9), "overload"),
+        "rss_rise": estimated(MemoryRise(), *both),
+        "rss_bytes": _memory(slot),
+        "settle_s": estimated(Settle(), "overload", "afterwards", late_s=case.objective_s),
+        "generator": [
+            {"utilisation": report.utilisation, "lag_p99_s": report.lag.p99_s} for report in slot.reports
+        ],
+        "faults": [fault.text for fault in slot.faults],
+    }
+
+
+def _memory(slot: SlotRecord) -> dict[str, int] | None:
+    """Return resident memory before the overload and after everything."""
+    before, after = slot.phases[0].resources, slot.phases[-1].resources
+    if before is None or after is None:
+        return None
+    return {"before": int(before.rss_bytes[0]), "after": int(after.rss_bytes[-1])}
+
+
+def refusal_cpu_s(slot: SlotRecord) -> float | None:
+    """Return the server's processor seconds for each refusal: what the good answers don't explain.
+
+    (processor seconds under overload - good answers × those of one when saturated) / refusals. It charges refusals with
+    all that the overload costs otherwise. None where nothing was refused, or the processes could not be seen.
+    """
+    saturated, overload = (record.samples["outcome"] for record in slot.phases[:2])
+    used = [delta.process_cpu_s for delta in slot.machines[:2]]
+    refused, good = int(np.sum(overload == Outcome.SHED)), int(np.sum(overload == Outcome.OK))
+    answered = int(np.sum(saturated == Outcome.OK))
+    if used[0] is None or used[1] is None or not refused or not answered:
+        return None
+    return (used[1] - good * used[0] / answered) / refused

@@ -1,0 +1,177 @@
+"""What a reduced precision does to the answers: the demonstration model on photographs, by precision and executor.
+
+    python -m benchmarks.precision [--json FILE]
+
+The reference is FP32 by the eager executor, which is strict: no TF32. On a CPU: FP32, BF16 and (forced) FP16 eagerly, FP32 and
+BF16 compiled; on CUDA: all three eagerly and by CUDA graphs. Nothing here is about time. The table is Markdown.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import skimage
+import torch
+import typer
+
+from benchmarks import record
+from benchmarks.compiling import Executor, executor_of
+from benchmarks.environments import CACHE
+from benchmarks.workloads import Workload
+from service.engine import Engine, build_engine
+from service.errors import ModelFailure
+from service.images import decode_image
+from service.items import Item, Result
+from service.logs import configure_logging
+from service.settings import load_settings
+
+PHOTOGRAPHS = ("chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "astronaut.png", "ihc.png")
+SETTINGS = {
+    "TAILGATE_MODEL": "demo",
+    "TAILGATE_ALLOW_FP16_ON_CPU": "true",
+    "TAILGATE_PRECISION_MAX_ERROR": "1",  # how large it is, is the question
+    "TAILGATE_THREADS": "1",
+    "TAILGATE_MAX_BATCH_SIZE": "2",
+}
+ON_CPU = (("fp32", "eager"), ("fp32", "compiled"), ("bf16", "eager"), ("bf16", "compiled"), ("fp16", "eager"))
+ON_CUDA = tuple(
+    (precision, executor) for precision in ("fp32", "bf16", "fp16") for executor in ("eager", "cuda-graph")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one photograph was answered.
+
+    Attributes:
+        label: the most likely.
+        probability: of it.
+    """
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One precision by one executor.
+
+    Attributes:
+        precision: fp32, bf16 or fp16.
+        executor: as ``TAILGATE_EXECUTOR`` has it.
+        answers: one a photograph.
+        agreement: share of photographs with the reference's most likely label.
+        largest_error: largest absolute difference of any logit, as a share of the reference's largest absolute logit.
+    """
+
+    precision: str
+    executor: str
+    answers: list[Answer]
+    agreement: float
+    largest_error: float
+
+
+def settings_of(precision: str) -> dict[str, str]:
+    """Return all settings, also those that a compiled model is found by."""
+    return {**SETTINGS, "TAILGATE_PRECISION": precision, "TAILGATE_CACHE_DIR": str(CACHE / "compiled")}
+
+
+def engine_of(precision: str, executor: str) -> Engine | None:
+    """Return the engine; None where its model cannot be compiled here."""
+    settings = settings_of(precision)
+    if executor == "compiled" and executor_of(Workload(precision, settings, b"")) is not Executor.COMPILED:
+        return None
+    return build_engine(load_settings(settings, executor=executor))
+
+
+def photographs(engine: Engine) -> list[Item]:
+    """Return the photographs as the model's inputs."""
+    folder = Path(skimage.__file__).parent / "data"
+    assert engine.served.image is not None
+    return [decode_image((folder / name).read_bytes(), engine.served.image, 10**8) for name in PHOTOGRAPHS]
+
+
+def results_of(engine: Engine) -> list[Result]:
+    """Return what the engine makes of each photograph, one at a time."""
+    found = []
+    for item in photographs(engine):
+        (result,) = engine.inference.run([item])
+        if isinstance(result, ModelFailure):
+            raise result
+        found.append(result)
+    return found
+
+
+def compare(
+    precision: str, executor: str, engine: Engine, results: Sequence[Result], reference: Sequence[Result]
+) -> Variant:
+    """Hold results against the reference's of the same photographs."""
+    labels = engine.served.labels
+    assert labels is not None
+    difference = max(
+        float(np.abs(one.outputs - other.outputs).max())
+        for one, other in zip(results, reference, strict=True)
+    )
+    return Variant(
+        precision,
+        executor,
+        [Answer(labels[result.classes[0]], result.probabilities[0]) for result in results],
+        float(
+            np.mean(
+                [one.classes[0] == other.classes[0] for one, other in zip(results, reference, strict=True)]
+            )
+        ),
+        difference / max(float(np.abs(one.outputs).max()) for one in reference),
+    )
+
+
+def measure() -> list[Variant]:
+    """Run every variant; the first is the reference."""
+    reference: list[Result] | None = None
+    variants = []
+    for precision, executor in ON_CUDA if torch.cuda.is_available() else ON_CPU:
+        engine = engine_of(precision, executor)
+        if engine is None:
+            continue
+        results = results_of(engine)
+        reference = reference or results
+        variants.append(compare(precision, executor, engine, results, reference))
+    return variants
+
+
+def table(variants: Sequence[Variant]) -> str:
+    """Return the variants as a Markdown table, one column each."""
+    rows = [
+        ["", *(f"{one.precision} {one.executor}" for one in variants)],
+        ["---"] * (len(variants) + 1),
+        *(
+            [
+                name.partition(".")[0],
+                *(f"{one.answers[row].label} {one.answers[row].probability:.4f}" for one in variants),
+            ]
+            for row, name in enumerate(PHOTOGRAPHS)
+        ),
+        ["same most likely label", *(f"{one.agreement:.0%}" for one in variants)],
+        ["largest error of a logit", *(f"{one.largest_error:.1e}" for one in variants)],
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def main(
+    json: Annotated[Path, typer.Option(help="where the results go")] = record.RESULTS / "precision.json",
+) -> None:
+    """Compare precisions and executors on photographs."""
+    configure_logging("console")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    document = record.Record("precision", {**SETTINGS, "device": device}, json)
+    variants = measure()
+    results: dict[str, Any] = {"photographs": PHOTOGRAPHS, "variants": variants}
+    document.write(results)
+    print(table(variants))
+    print(f"\nwritten: {json}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
