@@ -4,6 +4,7 @@ An executor is used by one thread at a time. It neither queues nor waits: that i
 kind to the next is only how the graph is called.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -52,6 +53,15 @@ class PipelinedExecutor(Executor, Protocol):
         ...
 
 
+def allow_read_only_items() -> None:
+    """Spend PyTorch's one warning a process about arrays that may not be written: items are views of requests' bytes."""
+    item = np.empty(0)
+    item.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.from_numpy(item)
+
+
 def eager(graph: ServedGraph, device: torch.device) -> GraphCall:
     """Return the graph as PyTorch runs it: each operator dispatched from Python's thread."""
     return graph.eval().to(device).to(memory_format=torch.channels_last)
@@ -71,26 +81,36 @@ class BufferedExecutor:
     def __init__(
         self, name: str, call: GraphCall, device: torch.device, item: TensorSpec, max_batch_size: int
     ) -> None:
+        allow_read_only_items()
         self.name = name
         self._call = call
         self._device = device
         dtype = torch.from_numpy(np.empty(0, item.dtype)).dtype
         # One buffer for the life of the service, page-locked for CUDA so that the copy to the device is one transfer.
         self._host = torch.empty((max_batch_size, *item.shape), dtype=dtype, pin_memory=device.type == "cuda")
-        self._rows = self._host.numpy()
 
     def plan(self, measured_s: Mapping[int, float]) -> None:
         """Change nothing: a batch of any size runs as it is."""
 
     def run(self, items: Sequence[Item]) -> GraphOutput:
         """Return the results of all items, in their order, on the host."""
-        for row, item in zip(self._rows, items, strict=False):
-            row[...] = item
         with torch.inference_mode():
-            batch = self._host[: len(items)].to(self._device, non_blocking=True)
+            rows = self._host[: len(items)]
+            gather(items, rows)
+            batch = rows.to(self._device, non_blocking=True)
             return GraphOutput(*(self._own(part.cpu()) for part in self._call(batch)))
 
     def _own(self, part: torch.Tensor) -> torch.Tensor:
         """Copy what a model has passed through: the next batch overwrites the buffer while answers are written."""
         shared = part.untyped_storage().data_ptr() == self._host.untyped_storage().data_ptr()
         return part.clone() if shared else part
+
+
+def gather(items: Sequence[Item], rows: torch.Tensor) -> None:
+    """Copy items into the rows of a buffer in one call.
+
+    PyTorch gives the interpreter lock back for the whole of it. NumPy does so for each row and has to get it again from a
+    busy event loop: 32 rows of 12 KB cost 1.0 ms so on a CPU at saturation, a seventh of the batch, and 64 rows of 150 KB
+    beside a GPU 5 ms instead of 1.
+    """
+    torch.stack([torch.from_numpy(item) for item in items], out=rows)
