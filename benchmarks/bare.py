@@ -9,7 +9,8 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -51,9 +52,12 @@ class Bare:
         self._process.kill()
         self._process.communicate()
 
-    def batch_seconds(self, sizes: Sequence[int], seconds: float) -> dict[int, float]:
-        """Return the mean seconds of a batch of each size, each run for its share of ``seconds``."""
-        told = self._tell({"sizes": list(sizes), "seconds": seconds})
+    def batch_seconds(self, sizes: Sequence[int], seconds: float, pause_s: float = 0.0) -> dict[int, float]:
+        """Return the mean seconds of a batch of each size, each run for its share of ``seconds``.
+
+        ``pause_s`` is slept before each, as a service sleeps that waits for its only client.
+        """
+        told = self._tell({"sizes": list(sizes), "seconds": seconds, "pause_s": pause_s})
         return {int(size): value for size, value in told.items()}
 
     def _tell(self, command: Mapping[str, object]) -> dict[str, float]:
@@ -77,6 +81,19 @@ def fit(seconds: Mapping[int, float]) -> tuple[float, float]:
     return float(slope), float(offset)
 
 
+def mean_s(run: Callable[[], object], share_s: float, pause_s: float) -> float:
+    """Return the mean seconds of a run, as many as fit into a time, but one at least; pauses before each don't count."""
+    runs, spent_s, end_s = 0, 0.0, time.perf_counter() + share_s
+    while not runs or time.perf_counter() < end_s:
+        if pause_s:
+            time.sleep(pause_s)
+        start_s = time.perf_counter()
+        run()
+        spent_s += time.perf_counter() - start_s
+        runs += 1
+    return spent_s / runs
+
+
 def main() -> None:
     """Answer one line of JSON with one line of JSON until the input ends."""
     from benchmarks.predictor import build_predictor  # noqa: PLC0415 - the parent does without PyTorch
@@ -92,13 +109,9 @@ def main() -> None:
             share_s = command["seconds"] / len(command["sizes"])
             measured = {}
             for size in command["sizes"]:
-                items, runs = [item] * size, 0
+                items = [item] * size
                 predictor.compute(items)
-                start_s = time.perf_counter()
-                while (now_s := time.perf_counter()) < start_s + share_s or not runs:
-                    predictor.compute(items)
-                    runs += 1
-                measured[str(size)] = (now_s - start_s) / runs
+                measured[str(size)] = mean_s(partial(predictor.compute, items), share_s, command["pause_s"])
             answers.write(orjson.dumps(measured) + b"\n")
 
 

@@ -6,6 +6,9 @@ t is the bare model's cost of an item at its best static batch, h the service's 
 throughput with a model that does nothing. Both the service and the bare model run the compiled executor where there is a
 C++ compiler, else the eager one. A server with one processor can at best reach 1/(t + h). Each round measures the
 bare model and every server once, in an order that changes; ratios are taken within a round.
+
+Two floors stand beside the lone request: what the barest server, a uvloop protocol that parses and answers at once, takes
+with one client, and what a direct call takes that comes after a pause, as a lone request does, instead of in a tight loop.
 """
 
 import random
@@ -20,11 +23,12 @@ from rich.console import Console
 
 from benchmarks import record, targets, workloads
 from benchmarks.bare import Bare, fit
-from benchmarks.client import Client, Effort, default_client
+from benchmarks.client import Client, Effort, default_client, drive
 from benchmarks.compiling import executor_of
 from benchmarks.fleet import Fleet, Slot
+from benchmarks.load_run import server as bare_server
 from benchmarks.pinning import both, client_processor, server_processor
-from benchmarks.roster import roster
+from benchmarks.roster import raw, roster
 from benchmarks.simulation import latencies
 from benchmarks.spread import Spread, spread
 from benchmarks.targets import Sense, Target
@@ -40,6 +44,7 @@ CONNECTIONS = 64
 SIZES = (1, 2, 4, 8, 16, 24, 32)
 TAIL_SHARE = 0.7  # of the measured capacity
 TAIL_S = 8.0
+PAUSE_S = 0.0003  # about what a lone request's client and the network take
 NOOP, ONE, TWO = "noop, one processor", "one processor", "two processors"
 
 
@@ -59,7 +64,12 @@ def one_round(fleet: Fleet, bare: Bare, order: list[str], effort: Effort) -> dic
     measured: dict[str, Any] = {
         "batch_s": batch_s,
         "direct_s": bare.batch_seconds((1,), effort.seconds / 2)[1],
+        "paused_s": bare.batch_seconds((1,), effort.seconds / 2, PAUSE_S)[1],
     }
+    with bare_server("echo_server") as port:
+        request = raw(workloads.noop())
+        echo = drive(port, "/", request, 1, effort.seconds / 2, effort.client, client_processor())
+        measured["echo_s"] = echo.p50_s
     for name in order:
         saturated = fleet.load(name, CONNECTIONS, effort.seconds, effort.client, client_processor())
         lone = fleet.load(name, 1, effort.seconds, effort.client, client_processor())
@@ -127,7 +137,9 @@ def judge(rounds: list[dict[str, Any]], tails: list[dict[str, Any]]) -> list[Tar
     one_share = [one[ONE]["per_s"] * limit for one, limit in zip(rounds, limits, strict=True)]
     two_share = [one[TWO]["per_s"] * best_item_s(one) for one in rounds]
     lone = [(one[ONE]["lone_s"] - one["direct_s"]) * 1e6 for one in rounds]
+    lone_paused = [(one[ONE]["lone_s"] - one["paused_s"]) * 1e6 for one in rounds]
     lone_noop = [one[NOOP]["lone_s"] * 1e6 for one in rounds]
+    lone_own = [(one[NOOP]["lone_s"] - one["echo_s"]) * 1e6 for one in rounds]
     h_us = [1e6 / one[NOOP]["per_s"] for one in rounds]
     tail_ratio = [one["p99_s"] / one["simulated_p99_s"] for one in tails]
     return [
@@ -135,7 +147,9 @@ def judge(rounds: list[dict[str, Any]], tails: list[dict[str, Any]]) -> list[Tar
         Target("saturated, one processor, over 1/(t + h)", at_least, 0.95, spread(one_share)),
         Target("saturated, two processors, over the bare model", at_least, 0.85, spread(two_share)),
         Target("lone p50 less the direct call", at_most, 200, spread(lone), "µs"),
+        Target("lone p50 less a direct call after a pause", at_most, 200, spread(lone_paused), "µs"),
         Target("lone p50 of the no-op model", at_most, 200, spread(lone_noop), "µs"),
+        Target("lone p50 of the no-op model less the bare echo's", at_most, 200, spread(lone_own), "µs"),
         Target("p99 at 70 % of capacity over the simulated policy", at_most, 1.3, spread(tail_ratio)),
     ]
 
@@ -164,6 +178,8 @@ def measure(effort: Effort) -> tuple[list[Target], dict[str, Any]]:
         "served_per_s": {name: spread([one[name]["per_s"] for one in done]) for name in (NOOP, ONE, TWO)},
         "lone_p50_s": {name: spread([one[name]["lone_s"] for one in done]) for name in (NOOP, ONE, TWO)},
         "direct_call_s": spread([one["direct_s"] for one in done]),
+        "direct_call_after_pause_s": spread([one["paused_s"] for one in done]),
+        "lone_echo_p50_s": spread([one["echo_s"] for one in done]),
         "failed": sum(one[name]["failed"] for one in done for name in (NOOP, ONE, TWO)),
         "tail": tails,
     }

@@ -41,12 +41,7 @@ def run(
     cells, absent, judged = comparison.Cells(), dict[str, dict[str, str]](), list[Target]()
     figures: dict[str, Any] = {}
     for workload in workloads:
-        counts = [
-            count
-            for count in comparison.CONNECTIONS_OF.get(workload, comparison.CONNECTIONS)
-            if count in connections
-        ]
-        found, absent[workload] = comparison.measure_workload(workload, entries, counts, effort)
+        found, absent[workload] = comparison.measure_workload(workload, entries, connections, effort)
         cells |= found
         console.print(comparison.table(workload, cells, absent[workload]))
         document.write({"cells": comparison.rows(cells), "absent": absent})
