@@ -21,7 +21,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from benchmarks import record, targets, workloads
+from benchmarks import metrics_cost, record, targets, workloads
 from benchmarks.bare import Bare, fit
 from benchmarks.client import Client, Effort, default_client, drive
 from benchmarks.compiling import executor_of
@@ -170,6 +170,7 @@ def measure(effort: Effort) -> tuple[list[Target], dict[str, Any]]:
             print(f"limits: round {number + 1} of {effort.rounds} done", flush=True)
         tails = [tail(fleet, done, seed) for seed in range(min(3, effort.rounds))]
     slope_s, offset_s = fit(medians(done))
+    metrics, library_metrics = metrics_cost.measure()
     figures = {
         "executor": executor,
         "fit": {"a_s": slope_s, "b_s": offset_s},
@@ -181,9 +182,17 @@ def measure(effort: Effort) -> tuple[list[Target], dict[str, Any]]:
         "direct_call_after_pause_s": spread([one["paused_s"] for one in done]),
         "lone_echo_p50_s": spread([one["echo_s"] for one in done]),
         "failed": sum(one[name]["failed"] for one in done for name in (NOOP, ONE, TWO)),
+        "metrics_s": metrics,
+        "metrics_by_prometheus_client_s": library_metrics,
         "tail": tails,
     }
-    return judge(done, tails), figures
+    return [*judge(done, tails), metrics_share(metrics)], figures
+
+
+def metrics_share(cost: Spread) -> Target:
+    """Return the target of the metrics' own cost."""
+    what = f"metrics, share of a processor at {metrics_cost.RATE_PER_S:,} requests/s"
+    return Target(what, Sense.AT_MOST, 0.05, metrics_cost.share(cost))
 
 
 def main(

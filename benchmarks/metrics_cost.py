@@ -1,0 +1,93 @@
+"""What metrics cost a request: every observation that the service makes for one, beside prometheus_client's own.
+
+    python -m benchmarks.metrics_cost
+
+One thread, nothing else: the seconds of all that is counted for a request in a batch of eight, and their share of a
+processor at 10,000 requests a second.
+"""
+
+import time
+from collections.abc import Callable
+
+import prometheus_client
+
+from benchmarks.spread import Spread, spread
+from service.errors import Outcome
+from service.metrics import Metrics, latency_edges
+
+BATCH = 8
+BATCHES = 20_000
+RATE_PER_S = 10_000
+# Seconds as they come, so that a search of the buckets finds no favourite.
+TIMES_S = tuple(0.0005 * 1.09**step for step in range(60))
+
+
+def own() -> Callable[[float], None]:
+    """Return what the service does for a batch (service.lifecycle, service.call)."""
+    metrics = Metrics((), 32, tuple)
+
+    def batch(seconds: float) -> None:
+        metrics.batch_size.observe(BATCH)
+        metrics.compute.observe(seconds, times=BATCH)
+        metrics.executor_busy_s += seconds
+        for _ in range(BATCH):
+            metrics.decode.observe(seconds)
+            metrics.queue.observe(seconds)
+            metrics.encode.observe(seconds)
+            metrics.count(Outcome.OK, seconds)
+
+    return batch
+
+
+def library() -> Callable[[float], None]:
+    """Return the same by prometheus_client's histograms, with the same buckets."""
+    registry = prometheus_client.CollectorRegistry()
+
+    def histogram(name: str) -> prometheus_client.Histogram:
+        return prometheus_client.Histogram(name, name, buckets=latency_edges(), registry=registry)
+
+    size, compute, decode, queue, encode, total = map(
+        histogram, ("size", "compute", "decode", "queue", "encode", "total")
+    )
+    busy = prometheus_client.Counter("busy", "busy", registry=registry)
+    requests = prometheus_client.Counter("requests", "requests", ["outcome"], registry=registry).labels("ok")
+
+    def batch(seconds: float) -> None:
+        size.observe(BATCH)
+        busy.inc(seconds)
+        for _ in range(BATCH):
+            compute.observe(seconds)
+            decode.observe(seconds)
+            queue.observe(seconds)
+            encode.observe(seconds)
+            total.observe(seconds)
+            requests.inc()
+
+    return batch
+
+
+def request_s(batch: Callable[[float], None], batches: int = BATCHES) -> float:
+    """Return the seconds of a request."""
+    start_s = time.perf_counter()
+    for number in range(batches):
+        batch(TIMES_S[number % len(TIMES_S)])
+    return (time.perf_counter() - start_s) / (batches * BATCH)
+
+
+def measure(rounds: int = 5) -> tuple[Spread, Spread]:
+    """Return the seconds of a request, ours and the library's, in interleaved rounds."""
+    ours, theirs = own(), library()
+    found = [(request_s(ours), request_s(theirs, BATCHES // 10)) for _ in range(rounds)]
+    return spread([one for one, _ in found]), spread([other for _, other in found])
+
+
+def share(cost: Spread) -> Spread:
+    """Return the share of a processor at 10,000 requests a second."""
+    return spread([seconds * RATE_PER_S for seconds in cost.values])
+
+
+if __name__ == "__main__":
+    for name, cost in zip(("tailgate", "prometheus_client"), measure(), strict=True):
+        print(
+            f"{name}: {cost.median * 1e6:.2f} µs a request, {share(cost)} of a processor at {RATE_PER_S:,}/s"
+        )
