@@ -6,8 +6,8 @@
 
 Each run is ``tailgate compare`` as a program, as anybody runs it; nothing is repeated because of what it came to. Cases come
 in rounds, each in an order of its own, and a stopped script goes on where the ledger ends. A run is one line of
-``results/gate-ledger.jsonl``; its blocks, without their stages, are lines of ``results/gate-blocks.jsonl`` for unchanged code,
-which ``gate_simulation.py`` replays, and of ``gate-blocks-planted.jsonl``.
+``results/gate-ledger.jsonl``; its blocks, without their stages, are lines of ``results/gate-blocks.jsonl`` for unchanged code and
+of ``gate-blocks-planted.jsonl``. Such a run ends at its own verdict: the replay wants ``gate_recording.py`` instead.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import orjson
@@ -26,18 +26,18 @@ import typer
 
 from benchmarks.environments import ROOT
 from benchmarks.gate_cases import CASES, SERVICE, Case
+from benchmarks.gate_rows import small
 from benchmarks.gate_tables import tables
 from benchmarks.record import RESULTS
 from harness import results_file
 from harness.comparison import ledger
-from harness.comparison.observation import ArmRow, BlockRow, read_rows, to_json
+from harness.comparison.observation import read_rows, to_json
 from harness.errors import HarnessError
 
 LEDGER = "gate-ledger.jsonl"
 BLOCKS, PLANTED = "gate-blocks.jsonl", "gate-blocks-planted.jsonl"
 PLANTS = ROOT / "tests" / "plants"
 SAID = "results: "
-DIGITS = 6
 # A machine that cannot run a comparison three times in a row will not the fourth time.
 MOST_FAILURES = 3
 
@@ -103,27 +103,11 @@ def keep(case: Case, folder: Path, into: Path) -> ledger.Entry:
     if comparison is not None and (folder / comparison.rows).is_file():
         path = into / (BLOCKS if case.head == SERVICE else PLANTED)
         for row in read_rows(folder / comparison.rows):
-            ledger.append_line(orjson.dumps(to_json(small(row, case.name))), path)
+            kept = dataclasses.replace(small(row), run=f"{case.name} {row.run}")
+            ledger.append_line(orjson.dumps(to_json(kept)), path)
     # Last: a run whose line is there has all its blocks.
     ledger.append(entry, into / LEDGER)
     return entry
-
-
-def small(row: BlockRow, case: str) -> BlockRow:
-    """Return a block without its stages and with six digits, its run named by its case: what many runs can keep."""
-    changes: dict[str, Any] = _rounded(row, ("load_s", "wall_s", "steal_share", "cpu_pressure_share"))
-    for arm in ("base", "head"):
-        shown: ArmRow = getattr(row, arm)
-        names = [
-            field.name for field in dataclasses.fields(shown) if field.name not in {"requests", "failed"}
-        ]
-        changes[arm] = dataclasses.replace(shown, **{**_rounded(shown, names), "stages_s": {}})
-    return dataclasses.replace(row, **changes, run=f"{case} {row.run}")
-
-
-def _rounded(row: object, names: Sequence[str]) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in names}
-    return {name: float(f"{value:.{DIGITS}g}") for name, value in values.items() if isinstance(value, float)}
 
 
 def grow(

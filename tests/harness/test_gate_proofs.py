@@ -9,7 +9,8 @@ from calibration_rows import quiet_blocks
 
 from benchmarks import gate_proofs
 from benchmarks.gate_cases import CASES, PLANT, SERVICE, Case, failing
-from benchmarks.gate_proofs import BLOCKS, LEDGER, PLANTED, grow, keep, next_case, small
+from benchmarks.gate_proofs import BLOCKS, LEDGER, PLANTED, grow, keep, next_case
+from benchmarks.gate_rows import small
 from benchmarks.gate_tables import tables
 from harness import results_file
 from harness.comparison import ledger
@@ -139,13 +140,13 @@ def test_blocks_of_unchanged_code_lie_apart_for_the_replay(tmp_path):
 
 def test_a_small_block_judges_as_the_whole_one_does():
     rows, _ = quiet_blocks(12, change=0.05)
-    whole, reduced = (judge(kept, plan_design()) for kept in (rows, [small(row, "work-5") for row in rows]))
+    whole, reduced = (judge(kept, plan_design()) for kept in (rows, [small(row) for row in rows]))
     assert [result.verdict for result in reduced.results] == [result.verdict for result in whole.results]
     assert reduced.results[0].change == pytest.approx(whole.results[0].change, rel=1e-5)
 
 
 def test_a_small_block_takes_half_a_kilobyte():
-    row = small(dataclasses.replace(quiet_blocks(1)[0][0], index=1234), "work-10")
+    row = small(dataclasses.replace(quiet_blocks(1)[0][0], index=1234))
     assert len(json.dumps(gate_proofs.to_json(row))) < 800
 
 
