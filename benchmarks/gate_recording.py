@@ -21,7 +21,7 @@ import typer
 from benchmarks.environments import ROOT
 from benchmarks.gate_effects import GATES
 from benchmarks.gate_replay import complete
-from benchmarks.gate_rows import small
+from benchmarks.gate_rows import refusing, small
 from benchmarks.gate_simulation import RECORDING
 from harness.comparison.design import plan_design
 from harness.comparison.ledger import append_line
@@ -39,9 +39,8 @@ def append(rows: Path, session: str, into: Path) -> int:
         UsageError: the label is taken, or the blocks are fewer than one run of the gate may take.
         MeasurementError: the blocks cannot be read, or not be appended.
     """
+    refuse_taken(session, into)
     found = read_rows(rows)
-    if into.exists() and session in {row.run for row in read_rows(into)}:
-        raise UsageError(f"session {session!r} is in {into} already; give this one another label")
     design = plan_design(GATES)
     if not complete(design)(found):
         raise UsageError(
@@ -53,6 +52,16 @@ def append(rows: Path, session: str, into: Path) -> int:
         kept = dataclasses.replace(small(row), run=session)
         append_line(orjson.dumps(to_json(kept)), into)
     return len(found)
+
+
+def refuse_taken(session: str, into: Path) -> None:
+    """Refuse a label under which blocks were recorded already.
+
+    Raises:
+        UsageError: there are some.
+    """
+    if into.exists() and session in {row.run for row in read_rows(into)}:
+        raise UsageError(f"session {session!r} is in {into} already; give this one another label")
 
 
 def record(minutes: float, session: str, options: list[str]) -> Path:
@@ -84,8 +93,11 @@ def main(
     """Record a session, or append one that was recorded."""
     if not session.replace("-", "").replace("_", "").isalnum():
         raise typer.BadParameter(f"a label has letters, digits, - and _; got {session!r}")
-    folder = from_ or record(minutes, session, options or [])
-    typer.echo(f"{append(folder / ROWS, session, into)} blocks of {session} appended to {into}")
+    with refusing():
+        # An hour later would be too late.
+        refuse_taken(session, into)
+        folder = from_ or record(minutes, session, options or [])
+        typer.echo(f"{append(folder / ROWS, session, into)} blocks of {session} appended to {into}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,27 @@
-"""Blocks as small as many of them can be kept: without stages, with six digits."""
+"""What the programs about recorded blocks share: blocks as small as many can be kept, and refusals without a traceback."""
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import typer
+
 from harness.comparison.observation import ArmRow, BlockRow
+from harness.errors import HarnessError
 
 DIGITS = 6
+REFUSED = 2
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Say what cannot be done in one sentence, and end the program with status 2."""
+    try:
+        yield
+    except HarnessError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(REFUSED) from error
 
 
 def small(row: BlockRow) -> BlockRow:

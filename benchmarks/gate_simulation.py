@@ -24,6 +24,7 @@ from benchmarks.gate_disturbance import Array
 from benchmarks.gate_effects import EFFECTS, GATES, Effect, measured, plant
 from benchmarks.gate_noise import QUIET, Machine, block_rows, calibrated, disturbed, pair_rows, shown_by_pairs
 from benchmarks.gate_replay import replay as replay_rows
+from benchmarks.gate_rows import refusing
 from benchmarks.gate_tally import Tally, markdown, worst
 from benchmarks.record import RESULTS
 from harness.comparison.decision import judge
@@ -109,7 +110,8 @@ def synthetic(
     json: Json = None,
 ) -> None:
     """Judge comparisons on made-up machines; 20,000 runs take some 6 minutes of processor time."""
-    machine = QUIET if calibration is None else calibrated(calibration)
+    with refusing():
+        machine = QUIET if calibration is None else calibrated(calibration)
     design = plan_design(GATES)
     print(f"Noise of a block: {machine.noise} in cpu, p50, p95, p99, from {machine.origin}.")
     parts: dict[str, list[Tally]] = {}
@@ -138,12 +140,13 @@ def replay(
     json: Json = None,
 ) -> None:
     """Judge windows of recorded blocks."""
-    design, rows = plan_design(GATES), read_rows(blocks)
-    if join:
-        rows = tuple(replace(row, run="") for row in rows)
-    tail = measured(read_rows(planted), TAIL_CASE) if planted.exists() else None
-    effects = EFFECTS if tail is None else {**EFFECTS, f"`{TAIL_CASE}` as measured": tail}
-    parts = replay_rows(rows, design, runs=QUICK_RUNS if quick else runs, effects=effects)
+    with refusing():
+        design, rows = plan_design(GATES), read_rows(blocks)
+        if join:
+            rows = tuple(replace(row, run="") for row in rows)
+        tail = measured(read_rows(planted), TAIL_CASE) if planted.exists() else None
+        effects = EFFECTS if tail is None else {**EFFECTS, f"`{TAIL_CASE}` as measured": tail}
+        parts = replay_rows(rows, design, runs=QUICK_RUNS if quick else runs, effects=effects)
     for title, tallies in parts.items():
         _print(title, tallies)
     if tail is None:

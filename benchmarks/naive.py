@@ -34,6 +34,7 @@ from scipy import stats
 
 from benchmarks.gate_effects import EFFECTS, GATES, UNCHANGED, Effect, plant
 from benchmarks.gate_replay import Rows, apart, places, recordings, replay
+from benchmarks.gate_rows import refusing
 from benchmarks.gate_simulation import RECORDING
 from benchmarks.gate_tally import CONFIDENCE, percent
 from harness import results_file
@@ -247,16 +248,24 @@ def main(
     ] = None,
 ) -> None:
     """Print false alarms and misses of naive rules beside the gate's, on recorded blocks."""
-    rows = read_rows(blocks)
-    raw: dict[tuple[str, int], tuple[Latencies, Latencies]] = {}
-    for given in samples or ():
-        session, separator, folder = given.partition("=")
+    with refusing():
+        rows = read_rows(blocks)
+        raw = _samples(samples or (), rows)
+        print(beside_the_gate(rows, stretch, raw))
+
+
+def _samples(given: Sequence[str], rows: Sequence[BlockRow]) -> Samples:
+    """Return the latencies of all blocks; none where no folder is given."""
+    found: dict[tuple[str, int], tuple[Latencies, Latencies]] = {}
+    for one in given:
+        session, separator, folder = one.partition("=")
         if not separator:
-            raise typer.BadParameter(f"expected SESSION=FOLDER, got {given!r}")
-        raw.update(samples_of(Path(folder), session))
-    if raw and (missing := {row.run for row in rows if (row.run, row.index) not in raw}):
-        raise typer.BadParameter(f"no samples of some blocks of {', '.join(sorted(missing))}")
-    print(beside_the_gate(rows, stretch, raw))
+            raise UsageError(f"--samples: expected SESSION=FOLDER, got {one!r}")
+        found.update(samples_of(Path(folder), session))
+    missing = {row.run for row in rows if (row.run, row.index) not in found}
+    if found and missing:
+        raise UsageError(f"--samples: none of some blocks of {', '.join(sorted(missing))}")
+    return found
 
 
 if __name__ == "__main__":

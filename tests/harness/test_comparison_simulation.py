@@ -19,6 +19,9 @@ from harness.comparison.design import plan_design
 from harness.comparison.lens import LENSES, find_lens
 from harness.comparison.observation import append_rows, ln_ratio
 from harness.errors import UsageError
+from harness.results import PhaseResult, SlotResult
+from harness.samples import SAMPLE, write_samples
+from harness.testing import run_result
 from harness.verdict import Verdict
 
 DESIGN = plan_design(GATES)
@@ -95,6 +98,22 @@ def test_the_command_replays_a_recording_with_a_tail_as_measured(tmp_path):
     assert "`stall` as measured" in [
         one["name"] for one in orjson.loads(path.read_bytes())["planted slowdowns"]
     ]
+
+
+def test_the_command_says_of_a_short_recording_what_to_do_instead(tmp_path):
+    recording = tmp_path / "recording"
+    append_rows(recording, rows(12, run="unchanged r1"))
+    done = CliRunner().invoke(gate_simulation.app, ["replay", str(recording), "--quick"])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("1 of 1 recordings are shorter than one run (36 good blocks)")
+    assert "--join" in done.stderr
+
+
+def test_recordings_that_followed_each_other_can_be_joined(tmp_path):
+    recording = tmp_path / "recording"
+    append_rows(recording, [*rows(20, run="a"), *rows(20, run="b")])
+    done = CliRunner().invoke(gate_simulation.app, ["replay", str(recording), "--runs=1", "--join"])
+    assert done.exit_code == 0, done.output
 
 
 def test_a_planted_effect_multiplies_head_alone():
@@ -180,6 +199,32 @@ def test_the_arms_of_samples_are_named_as_those_of_their_rows():
     for renamed, expected in ((False, (1.0, 22.0)), (True, (10.0, 4.0))):
         base, head = naive.sequential(window, {"p50_s": 2.0}, raw, renamed=renamed)
         assert (base.latencies_s[0], head.latencies_s[0]) == expected
+
+
+def test_latencies_are_those_of_the_measured_phases_of_both_arms(tmp_path):
+    slots = []
+    for name in ("base", "head"):
+        shown = np.zeros(4, SAMPLE)
+        shown["phase"], shown["request"] = [0, 0, 1, 1], [0, 1, 0, 1]
+        shown["done_ns"] = [9e9, 9e9, 1e9, 2e9]
+        write_samples(tmp_path / name, shown)
+        phases = [
+            PhaseResult(
+                name=phase, measured=phase == "steady", duration_s=1.0, intended=2, requests=2,
+                outcomes={"ok": 2}, offered_per_s=2.0, achieved_per_s=2.0,
+            )
+            for phase in ("warm-up", "steady")
+        ]  # fmt: skip
+        slots.append(
+            SlotResult(
+                scenario="compare", arm=name, block=3, start=1, seed=0, phases=tuple(phases), samples=name
+            )
+        )
+    results_file.write(run_result(slots=tuple(slots)), tmp_path / results_file.RESULTS)
+    found = naive.samples_of(tmp_path, "evening")
+    assert {key: [list(arm) for arm in arms] for key, arms in found.items()} == {
+        ("evening", 3): [[1.0, 2.0], [1.0, 2.0]]
+    }
 
 
 def test_an_effect_on_quantiles_moves_those_of_the_latencies():
