@@ -16,6 +16,7 @@ disturbance) *given these recorded blocks*, and do not turn one night on one mac
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -136,6 +137,27 @@ def _times(arm: ArmRow, factors: Array) -> ArmRow:
     )
 
 
+def drawn_disturbed(found: Sequence[Rows], what: Disturbance, count: int, seed: int) -> Iterator[Rows]:
+    """Yield so many windows as :func:`drawn` does, with a disturbance of its own in each."""
+    random = np.random.default_rng(seed)
+    return (disturb(window, what, random) for window in drawn(found, count, random))
+
+
+def judge_all(
+    name: str,
+    found: Iterable[Rows],
+    *,
+    design: Design,
+    lenses: Sequence[Lens],
+    independent: int | None = None,
+) -> Tally:
+    """Return what windows come to under one condition, of which so many share no block."""
+    tally = Tally(name, independent=independent)
+    for window in found:
+        tally.add(judge(window, design, lenses))
+    return tally
+
+
 def replay(
     rows: Rows,
     design: Design,
@@ -166,30 +188,23 @@ def replay(
     every = places(recorded, design.blocks + design.max_void_blocks, enough)
     either = [naming for window in every for naming in (window, named_anew(window))]
 
-    def judged(name: str, taken: Iterable[Rows], independent: int | None = None) -> Tally:
-        tally = Tally(name, independent=independent)
-        for window in taken:
-            tally.add(judge(window, design, lenses))
-        return tally
-
-    def disturbed(what: Disturbance) -> Iterator[Rows]:
-        random = np.random.default_rng(seed)
-        return (disturb(window, what, random) for window in drawn(every, runs, random))
-
+    judged = partial(judge_all, design=design, lenses=lenses)
     coins = np.random.default_rng(seed).random(len(alone)) < 0.5
     coined = [named_anew(window) if heads else window for window, heads in zip(alone, coins, strict=True)]
     return {
         "unchanged": [
             judged("windows apart, as recorded", alone),
             judged("windows apart, one coin a window", coined),
-            judged("every place, as recorded", every, len(alone)),
-            judged("every place, either naming", either, len(alone)),
+            judged("every place, as recorded", every, independent=len(alone)),
+            judged("every place, either naming", either, independent=len(alone)),
         ],
         "unchanged, with what disturbs": [
-            judged(name, disturbed(what)) for name, what in disturbances.items()
+            judged(name, drawn_disturbed(every, what, runs, seed)) for name, what in disturbances.items()
         ],
         "planted slowdowns": [
-            judged(name, ([plant(row, effect) for row in window] for window in either), len(alone))
+            judged(
+                name, ([plant(row, effect) for row in window] for window in either), independent=len(alone)
+            )
             for name, effect in effects.items()
         ],
     }
