@@ -1,6 +1,7 @@
 """What the gate is shown, with the answer that is right: unchanged code, and each planted regression of ``tests/plants``.
 
-The load is the scenario ``compare`` with its defaults; base is the service as it is. Sizes of the plants: ``gate_plants.py``.
+The load is the scenario ``compare`` with its defaults. Base is the service as it is but for the case ``history``, in which the
+committed revision is checked out as it would be for a pull request. Sizes of the plants: ``gate_plants.py``.
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from dataclasses import dataclass
 from harness.comparison.ledger import Entry
 from harness.verdict import Verdict
 
-SERVICE = "service"
+SERVICE, COMMITTED, WORKING_TREE = "service", "HEAD", "."
+TAIL = frozenset({"p95", "p99"})
 # Beside a model of a factory's own, the load's default for torchvision's weights would be taken for a file.
 PLANT = "service:MODEL=planted:{},WEIGHTS="
 
@@ -20,12 +22,13 @@ class Case:
     Attributes:
         name: in the ledger.
         what: for people.
-        head: specification; base is the service as it is.
+        head: as ``tailgate compare`` takes it.
         right: verdicts that are right.
         lenses: of which one should FAIL, where FAIL is right.
         stages: of which one should be named as moved, where FAIL is right; empty where the lens has none.
         options: further ones of ``tailgate compare``.
-        each_round: how often it comes in a round.
+        weight: it gets so many runs for each run of a case of weight 1.
+        base: as ``tailgate compare`` takes it.
     """
 
     name: str
@@ -35,13 +38,29 @@ class Case:
     lenses: frozenset[str] = frozenset()
     stages: frozenset[str] = frozenset()
     options: tuple[str, ...] = ()
-    each_round: int = 1
+    weight: int = 1
+    base: str = SERVICE
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether both sides run the same code and nothing in place of it."""
+        return self.head in {SERVICE, WORKING_TREE}
 
     def lens_named(self, entry: Entry) -> bool | None:
         """Tell whether a run that FAILed named a right lens; None where it did not FAIL or none is right."""
         if entry.verdict is not Verdict.FAIL or not self.lenses:
             return None
         return any(name in self.lenses for name in failing(entry))
+
+    def tail_named(self, entry: Entry) -> bool | None:
+        """Tell whether a run that FAILed did so by p95 or p99, whatever else failed; None where that is not asked."""
+        if entry.verdict is not Verdict.FAIL or not self.lenses & TAIL:
+            return None
+        return not TAIL.isdisjoint(failing(entry))
+
+    def tail_alone(self, entry: Entry) -> bool | None:
+        """Tell whether it did so by them *alone*: neither cost nor median would have told; None likewise."""
+        return None if self.tail_named(entry) is None else TAIL.issuperset(failing(entry))
 
     def stage_named(self, entry: Entry) -> bool | None:
         """Tell whether a run that FAILed named a right stage; None likewise."""
@@ -57,10 +76,12 @@ def failing(entry: Entry) -> tuple[str, ...]:
 
 _PASS, _FAIL = frozenset({Verdict.PASS}), frozenset({Verdict.FAIL})
 _COST, _COMPUTE = frozenset({"cpu", "p50", "p95"}), frozenset({"compute"})
-_TAIL = frozenset({"cpu", "p95", "p99"})
+# The work of a stall shows in the cost, too: 1 request in 50 with 50 ms more is 1 ms a request.
+_STALL = TAIL | {"cpu"}
 
 CASES: tuple[Case, ...] = (
-    Case("unchanged", "the same code on both sides", SERVICE, _PASS, each_round=3),
+    Case("unchanged", "the same code on both sides", SERVICE, _PASS, weight=2),
+    Case("history", "HEAD against the working tree, which is the same", WORKING_TREE, _PASS, base=COMMITTED),
     Case("control", "a factory that plants nothing", PLANT.format("unchanged"), _PASS),
     # Less than is tolerated, and yet a real change: both answers are right.
     Case("work-2", "+2 % of model work", PLANT.format("work_2"), _PASS | _FAIL, _COST, _COMPUTE),
@@ -71,7 +92,7 @@ CASES: tuple[Case, ...] = (
         "1 request in 50: +50 ms of work",
         PLANT.format("stall"),
         _FAIL,
-        _TAIL,
+        _STALL,
         frozenset({"compute", "queue"}),
     ),
     Case(

@@ -1,7 +1,9 @@
 """Slowdowns planted into rows, by multiplying what head shows, for simulating the gate; tests/plants has real ones."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
+import statistics
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -10,11 +12,13 @@ from harness.comparison.observation import BlockRow
 
 Effect = Mapping[str, float]
 
+FIELDS = ("cpu_s", "p50_s", "p95_s", "p99_s")
+
 GATES: tuple[Lens, ...] = tuple(lens for lens in LENSES if lens.gates)
 
 
 def _all(factor: float) -> Effect:
-    return dict.fromkeys(("cpu_s", "p50_s", "p95_s", "p99_s"), factor)
+    return dict.fromkeys(FIELDS, factor)
 
 
 UNCHANGED: Effect = MappingProxyType({})
@@ -23,17 +27,41 @@ EFFECTS: Mapping[str, Effect] = MappingProxyType(
         "all +2 %": _all(1.02),
         "all +5 %": _all(1.05),
         "all +10 %": _all(1.10),
+        "cpu, p50 and p95 +5 %": dict.fromkeys(("cpu_s", "p50_s", "p95_s"), 1.05),
         "p95 and p99 +10 %": {"p95_s": 1.10, "p99_s": 1.10},
         "p99 +50 %": {"p99_s": 1.50},
     }
 )
 
 
+def measured(rows: Sequence[BlockRow], case: str) -> Effect | None:
+    """Return what a planted regression did to real blocks: by lens, the median ratio of head to base.
+
+    Args:
+        rows: of comparisons with planted code, ``run`` beginning with the case's name as ``gate_proofs`` notes it.
+        case: which.
+
+    Returns:
+        Factors; None where no block of it was recorded.
+    """
+    of_case = [row for row in rows if row.void is None and row.run.split(" ")[0] == case]
+    found = {}
+    for name in (*FIELDS, "mean_s"):
+        arms = [(getattr(row.base, name), getattr(row.head, name)) for row in of_case]
+        ratios = [head / base for base, head in arms if base and head and math.isfinite(base + head)]
+        if ratios:
+            found[name] = statistics.median(ratios)
+    return found or None
+
+
 def plant(row: BlockRow, effect: Effect) -> BlockRow:
     """Return the block with head's values multiplied; what was not seen stays so.
 
-    With the median go the mean seconds of all stages: an effect on it is one on all requests.
+    With the median go the mean, where the effect says nothing of it, and the mean seconds of all stages: an effect on the
+    median is one on all requests.
     """
+    if "p50_s" in effect:
+        effect = {"mean_s": effect["p50_s"], **effect}
     values = {name: getattr(row.head, name) for name in effect}
     changed: dict[str, Any] = {
         name: value * effect[name] for name, value in values.items() if value is not None

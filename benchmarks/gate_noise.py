@@ -1,111 +1,135 @@
 """A made-up machine: blocks with the noise that was measured on real ones, and worse. For simulating the gate.
 
-Each slot of an arm shows, through each lens, its usual value times e to a sum of::
+An arm shows, through each lens, its usual value times e to the sum of its own independent noise, in part common to the
+lenses, and of what disturbs it (:mod:`benchmarks.gate_disturbance`). A block's value is the geometric mean over its
+pairs, which stands for pooling them.
 
-    start    drawn once for each start of an arm: two starts of one program settle at different levels
-    drift    a random walk of the machine's speed from slot to slot, the same whoever runs
-    own      independent noise of the slot, in part common to the lenses
-    burst    now and then a slot is hit as a whole, the tail more than the median
-    steal    now and then a stretch of slots in a row is slowed, as by a neighbour on the same hardware
-
-A block's value is the geometric mean over its slots, which stands for pooling them.
+Constants come from a calibration of the machine that is meant, or else from :data:`QUIET`, which says its origin.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import orjson
 
+from benchmarks.gate_disturbance import (
+    DISTURBANCES,
+    NOTHING,
+    Array,
+    Disturbance,
+    drawn_order,
+    pair_levels,
+)
+from benchmarks.gate_effects import FIELDS
 from harness.comparison.observation import ArmRow, BlockRow
+from harness.errors import UsageError
 
-FIELDS = ("cpu_s", "p50_s", "p95_s", "p99_s")
-USUAL = np.array([7.0, 0.010, 0.020, 0.040])
-# How strongly a start's level, a burst and stolen time show through each lens.
-START_SHOWS = np.array([1.0, 1.0, 1.0, 1.0])
-BURST_SHOWS = np.array([0.2, 0.5, 1.0, 2.0])
-STEAL_SHOWS = np.array([0.3, 1.0, 1.0, 1.0])
-REQUESTS = 700
-BLOCK_LOAD_S, BLOCK_WALL_S = 16.0, 22.0
+USUAL = np.array([3.0, 0.009, 0.016, 0.020])
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """How noisy a machine is; standard deviations of natural logarithms.
+    """How noisy a machine is, and how long its blocks are.
 
     Attributes:
-        slot: of one slot's own noise, for each of :data:`FIELDS`: a pair's over √2 (docs/gate.md), 2 s slots.
-        start: of the level of a start.
-        drift: of the step of the machine's speed from one slot to the next.
-        burst_share: of slots hit by a burst, which adds :attr:`burst`.
-        steal_share: of slots at which a stretch of stolen time begins, 1 to 12 slots long, which adds :attr:`steal`.
-        pairs: of slots in each block.
-        common: share of the own noise's variance that all lenses have in common.
+        noise: deviation of ln(head/base) of one block, for each of :data:`~benchmarks.gate_effects.FIELDS`.
+        disturbance: beyond that.
+        pairs: in a block.
+        windows: of each arm in a pair.
+        requests: of each arm in a block.
+        load_s: of a block.
+        wall_s: of a block.
+        common: share of the noise's variance that all lenses have in common.
+        origin: where these figures are from.
     """
 
-    slot: tuple[float, float, float, float] = (0.03, 0.057, 0.11, 0.22)
-    start: float = 0.0
-    drift: float = 0.0
-    burst_share: float = 0.0
-    burst: float = 0.4
-    steal_share: float = 0.0
-    steal: float = 0.3
-    pairs: int = 4
+    noise: tuple[float, float, float, float]
+    origin: str
+    disturbance: Disturbance = NOTHING
+    pairs: int = 2
+    windows: int = 5
+    requests: int = 520
+    load_s: float = 11.6
+    wall_s: float = 19.2
     common: float = 0.5
 
 
-QUIET = Machine()
-MACHINES = {
-    "quiet": QUIET,
-    "start effects 1 %": replace(QUIET, start=0.01),
-    "start effects 3 %": replace(QUIET, start=0.03),
-    "drift 2 % a slot": replace(QUIET, drift=0.02),
-    "bursts in 1 of 20 slots": replace(QUIET, burst_share=0.05),
-    "steal": replace(QUIET, steal_share=0.05),
-    "all of them": replace(QUIET, start=0.03, drift=0.02, burst_share=0.05, steal_share=0.05),
-}
+QUIET = Machine(
+    noise=(0.035, 0.052, 0.071, 0.147),
+    origin=(
+        "results/gate-blocks-planted.jsonl as of 22 November 2026: deviation of ln(head/base) about its mean in the 24 "
+        "good blocks of two comparisons, two processors of a shared virtual machine; load and wall time of the first"
+    ),
+)
 
 
-def slots(machine: Machine, random: np.random.Generator, blocks: int) -> NDArray[np.float64]:
-    """Return logarithms of what slots show over their usual values, shape (blocks, pairs, 2 arms, lenses)."""
+def calibrated(path: Path) -> Machine:
+    """Return the machine of a ``calibration.json`` that ``tailgate calibrate`` has written.
+
+    Raises:
+        UsageError: the file cannot be read, is none, or lacks a lens.
+    """
+    try:
+        found = orjson.loads(path.read_bytes())["calibration"]
+        sigmas = {sight["noise"]["lens"]["name"]: sight["noise"]["sigma"] for sight in found["sights"]}
+        return _machine(found, tuple(float(sigmas[name.removesuffix("_s")]) for name in FIELDS), path)
+    except OSError as error:
+        raise UsageError(f"cannot read the calibration {path}: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path} is no calibration.json of tailgate calibrate: {error!r}") from error
+
+
+def _machine(found: Mapping[str, Any], noise: tuple[float, ...], path: Path) -> Machine:
+    cpu, p50, p95, p99 = noise
+    return Machine(
+        noise=(cpu, p50, p95, p99),
+        origin=f"{path.name}, {found['blocks']} good blocks of unchanged code",
+        pairs=found["pairs"],
+        windows=found["windows"],
+        requests=round(found["slot_requests"] * found["pairs"]),
+        load_s=found["block_load_s"],
+        wall_s=found["block_wall_s"],
+    )
+
+
+def disturbed(machine: Machine) -> Mapping[str, Machine]:
+    """Return the machine as it is, and with each disturbance."""
+    others = {name: replace(machine, disturbance=what) for name, what in DISTURBANCES.items()}
+    return MappingProxyType({"quiet": machine, **others})
+
+
+def shown_by_pairs(machine: Machine, random: np.random.Generator, blocks: int) -> Array:
+    """Return logarithms of what arms show over their usual values, shape (blocks, pairs, 2 arms, lenses)."""
     shape = (blocks, machine.pairs, 2)
     common = random.normal(0, np.sqrt(machine.common), (*shape, 1))
     own = random.normal(0, np.sqrt(1 - machine.common), (*shape, len(FIELDS)))
-    shown = (common + own) * np.array(machine.slot)
-    shown += random.normal(0, machine.start, (blocks, 1, 2, 1)) * START_SHOWS
-    shown += (random.random((*shape, 1)) < machine.burst_share) * machine.burst * BURST_SHOWS
-    # What happens in order of time is drawn in order of time, and then dealt to the arms by coins.
-    in_time = np.cumsum(random.normal(0, machine.drift, blocks * machine.pairs * 2))[:, None] * np.ones(
-        len(FIELDS)
-    )
-    for begin in np.flatnonzero(random.random(len(in_time)) < machine.steal_share):
-        in_time[begin : begin + random.integers(1, 13)] += machine.steal * STEAL_SHOWS
-    in_time = in_time.reshape(*shape, len(FIELDS))
-    swap = random.random((blocks, machine.pairs)) < 0.5
-    in_time[swap] = in_time[swap][:, ::-1]
-    result: NDArray[np.float64] = shown + in_time
-    return result
+    # A block's ratio is that of two arms, each the mean of its pairs.
+    shown: Array = (common + own) * np.array(machine.noise) * np.sqrt(machine.pairs / 2)
+    orders = [drawn_order(machine.pairs, machine.windows, random) for _ in range(blocks)]
+    shown += pair_levels(machine.disturbance, orders, random).reshape(*shape, len(FIELDS))
+    return shown
 
 
-def block_rows(shown: NDArray[np.float64]) -> list[BlockRow]:
-    """Return one row a block, of slots as :func:`slots` gives them."""
-    return [
-        _row(index, levels, BLOCK_LOAD_S, BLOCK_WALL_S) for index, levels in enumerate(shown.mean(axis=1))
-    ]
+def block_rows(shown: Array, machine: Machine) -> list[BlockRow]:
+    """Return one row a block, of pairs as :func:`shown_by_pairs` gives them."""
+    return [_row(index, levels, machine, 1.0) for index, levels in enumerate(shown.mean(axis=1))]
 
 
-def pair_rows(shown: NDArray[np.float64]) -> list[BlockRow]:
-    """Return one row a pair of slots, as if pairs were independent observations."""
-    pairs, part = shown.reshape(-1, 2, len(FIELDS)), 1 / shown.shape[1]
-    return [
-        _row(index, levels, BLOCK_LOAD_S * part, BLOCK_WALL_S * part) for index, levels in enumerate(pairs)
-    ]
+def pair_rows(shown: Array, machine: Machine) -> list[BlockRow]:
+    """Return one row a pair, as if pairs were independent observations."""
+    pairs = shown.reshape(-1, 2, len(FIELDS))
+    return [_row(index, levels, machine, 1 / machine.pairs) for index, levels in enumerate(pairs)]
 
 
-def _row(index: int, levels: NDArray[np.float64], load_s: float, wall_s: float) -> BlockRow:
-    base, head = (_arm(USUAL * np.exp(level)) for level in levels)
-    return BlockRow(index, base, head, load_s=load_s, wall_s=wall_s)
+def _row(index: int, levels: Array, machine: Machine, part: float) -> BlockRow:
+    base, head = (_arm(USUAL * np.exp(level), machine.requests) for level in levels)
+    return BlockRow(index, base, head, load_s=machine.load_s * part, wall_s=machine.wall_s * part)
 
 
-def _arm(shown: NDArray[np.float64]) -> ArmRow:
+def _arm(shown: Array, requests: int) -> ArmRow:
     cpu_s, p50_s, p95_s, p99_s = map(float, shown)
-    return ArmRow(REQUESTS, 0, cpu_s=cpu_s, p50_s=p50_s, p95_s=p95_s, p99_s=p99_s)
+    return ArmRow(requests, 0, cpu_s=cpu_s, p50_s=p50_s, p95_s=p95_s, p99_s=p99_s)

@@ -1,16 +1,18 @@
 """The gate proves itself: against unchanged code and each planted regression, again and again, into a ledger that grows.
 
-    python -m benchmarks.gate_proofs --minutes 480     leave it running
-    python -m benchmarks.gate_proofs --runs 11         about one round
+    python -m benchmarks.gate_proofs --minutes 480     leave it running; or in pieces, of 20 minutes or more
+    python -m benchmarks.gate_proofs --runs 11
     python -m benchmarks.gate_proofs --table           what the ledger says so far, as Markdown
 
-Each run is ``tailgate compare`` as a program, as anybody runs it; nothing is repeated because of what it came to. Cases come
-in rounds, each in an order of its own, and a stopped script goes on where the ledger ends. A run is one line of
-``results/gate-ledger.jsonl``; its blocks, without their stages, are lines of ``results/gate-blocks.jsonl`` for unchanged code,
-which ``gate_simulation.py`` replays, and of ``gate-blocks-planted.jsonl``.
+Each run is ``tailgate compare`` as a program, as anybody runs it; nothing is repeated because of what it came to. The next
+case is that with the fewest lines so far for its weight, whatever they say, so that a stopped script goes on where the ledger
+ends. No run begins that would not end in time, and none is cut off: the longest would be, which are no random ones. A run is one line of
+``results/gate-ledger.jsonl``; its blocks, without their stages, are lines of ``results/gate-blocks.jsonl`` for unchanged code and
+of ``gate-blocks-planted.jsonl``. Such a run ends at its own verdict: the replay wants ``gate_recording.py`` instead.
 """
 
 import dataclasses
+import math
 import os
 import subprocess
 import sys
@@ -18,51 +20,77 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import orjson
 import typer
 
 from benchmarks.environments import ROOT
-from benchmarks.gate_cases import CASES, SERVICE, Case
+from benchmarks.gate_cases import CASES, COMMITTED, Case
+from benchmarks.gate_effects import GATES
+from benchmarks.gate_rows import small
 from benchmarks.gate_tables import tables
 from benchmarks.record import RESULTS
 from harness import results_file
 from harness.comparison import ledger
-from harness.comparison.observation import ArmRow, BlockRow, read_rows, to_json
+from harness.comparison.design import plan_design
+from harness.comparison.observation import read_rows, to_json
 from harness.errors import HarnessError
 
 LEDGER = "gate-ledger.jsonl"
 BLOCKS, PLANTED = "gate-blocks.jsonl", "gate-blocks-planted.jsonl"
 PLANTS = ROOT / "tests" / "plants"
 SAID = "results: "
-DIGITS = 6
 # A machine that cannot run a comparison three times in a row will not the fourth time.
 MOST_FAILURES = 3
+# Before anything is known of a machine: a block (docs/comparison.md), and what comes before and after the blocks.
+BLOCK_S, AROUND_S = 20.0, 60.0
 
 Runner = Callable[[Case, Sequence[str]], Path]
 
 
 def next_case(done: Mapping[str, int], cases: Sequence[Case], seed: int) -> Case:
-    """Return whose turn it is.
-
-    A round has each case as often as it asks for, in an order drawn from the seed and the round's number.
+    """Return whose turn it is: the case with the fewest runs for its weight; among equals by a draw.
 
     Args:
         done: runs by case.
         cases: that take part.
-        seed: of all orders.
+        seed: of the draws; each depends on how many runs there are, and not on when the script was started.
     """
-    number = min(done.get(case.name, 0) // case.each_round for case in cases)
-    course = [case for case in cases for _ in range(case.each_round)]
-    course = [course[index] for index in np.random.default_rng([seed, number]).permutation(len(course))]
-    over = {case.name: done.get(case.name, 0) - number * case.each_round for case in cases}
-    for case in course:
-        if over[case.name] <= 0:
-            return case
-        over[case.name] -= 1
-    raise AssertionError("a round of which nothing is left")
+    shares = {case.name: done.get(case.name, 0) / case.weight for case in cases}
+    least = [case for case in cases if shares[case.name] == min(shares.values())]
+    return least[np.random.default_rng([seed, sum(done.values())]).integers(len(least))]
+
+
+def longest_s(entries: Sequence[ledger.Entry], case: Case) -> float:
+    """Return how long a run of this case may take: as long as any did so far, or else all blocks of the design."""
+    seen = [entry.wall_s for entry in entries if entry.case == case.name] or [
+        entry.wall_s for entry in entries
+    ]
+    return max(seen, default=plan_design(GATES).blocks * BLOCK_S) + AROUND_S
+
+
+def unfit(case: Case) -> str | None:
+    """Return why a case cannot be run now; None where it can.
+
+    HEAD is the working tree only where nothing but results differs from what is committed.
+    """
+    if COMMITTED not in {case.base, case.head}:
+        return None
+    command = [
+        "git",
+        "status",
+        "--porcelain",
+        "--untracked-files=no",
+        "--",
+        ".",
+        f":!{RESULTS.relative_to(ROOT)}",
+    ]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        return "this is no git repository"
+    return "the working tree differs from HEAD: " + done.stdout.split()[1] if done.stdout else None
 
 
 def run_compare(case: Case, options: Sequence[str]) -> Path:
@@ -77,7 +105,7 @@ def run_compare(case: Case, options: Sequence[str]) -> Path:
         "-m",
         "harness.cli",
         "compare",
-        SERVICE,
+        case.base,
         case.head,
         *case.options,
         *options,
@@ -101,35 +129,19 @@ def keep(case: Case, folder: Path, into: Path) -> ledger.Entry:
     (entry,) = ledger.entries_of(result, case.name)
     comparison = result.scenarios[0].comparison
     if comparison is not None and (folder / comparison.rows).is_file():
-        path = into / (BLOCKS if case.head == SERVICE else PLANTED)
+        path = into / (BLOCKS if case.unchanged else PLANTED)
         for row in read_rows(folder / comparison.rows):
-            ledger.append_line(orjson.dumps(to_json(small(row, case.name))), path)
+            kept = dataclasses.replace(small(row), run=f"{case.name} {row.run}")
+            ledger.append_line(orjson.dumps(to_json(kept)), path)
     # Last: a run whose line is there has all its blocks.
     ledger.append(entry, into / LEDGER)
     return entry
 
 
-def small(row: BlockRow, case: str) -> BlockRow:
-    """Return a block without its stages and with six digits, its run named by its case: what many runs can keep."""
-    changes: dict[str, Any] = _rounded(row, ("load_s", "wall_s", "steal_share", "cpu_pressure_share"))
-    for arm in ("base", "head"):
-        shown: ArmRow = getattr(row, arm)
-        names = [
-            field.name for field in dataclasses.fields(shown) if field.name not in {"requests", "failed"}
-        ]
-        changes[arm] = dataclasses.replace(shown, **{**_rounded(shown, names), "stages_s": {}})
-    return dataclasses.replace(row, **changes, run=f"{case} {row.run}")
-
-
-def _rounded(row: object, names: Sequence[str]) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in names}
-    return {name: float(f"{value:.{DIGITS}g}") for name, value in values.items() if isinstance(value, float)}
-
-
 def grow(
-    cases: Sequence[Case],
+    cases: Callable[[], Sequence[Case]],
     into: Path,
-    more: Callable[[int], bool],
+    more: Callable[[int, float], bool],
     options: Sequence[str] = (),
     *,
     seed: int = 0,
@@ -139,9 +151,9 @@ def grow(
     """Run cases in turn and append what they come to.
 
     Args:
-        cases: that take part.
+        cases: returns those that can be run now.
         into: folder of the ledger.
-        more: from the number of runs so far to whether another may begin.
+        more: from the number of runs so far, and the seconds that another may take, to whether it may begin.
         options: of each comparison.
         seed: of the order.
         runner: runs one comparison.
@@ -154,9 +166,12 @@ def grow(
         HarnessError: comparisons came to nothing several times in a row.
     """
     kept = failures = 0
-    while more(kept):
-        done = Counter(entry.case for entry in _read(into, say).entries)
-        case = next_case(done, cases, seed)
+    while True:
+        entries = _read(into, say).entries
+        done = Counter(entry.case for entry in entries)
+        case = next_case(done, cases(), seed)
+        if not more(kept, longest_s(entries, case)):
+            return kept
         try:
             entry = keep(case, runner(case, options), into)
         except HarnessError as error:
@@ -166,11 +181,30 @@ def grow(
                 raise
             continue
         kept, failures = kept + 1, 0
-        verdict = f"{entry.verdict.value}{'' if entry.verdict in case.right else ', NOT AS EXPECTED'}"
-        say(
-            f"{case.name} (run {done[case.name] + 1}): {verdict}: {entry.reason} ({entry.wall_s / 60:.1f} min)"
-        )
-    return kept
+        say(_told(case, entry, done[case.name] + 1))
+
+
+def able(
+    cases: Sequence[Case], why_not: Callable[[Case], str | None], say: Callable[[str], None] = print
+) -> Sequence[Case]:
+    """Return the cases that can be run now, and say of the others why not.
+
+    Raises:
+        HarnessError: there is none.
+    """
+    reasons = {case.name: reason for case in cases if (reason := why_not(case)) is not None}
+    for name, reason in reasons.items():
+        say(f"{name} is left out: {reason}")
+    found = [case for case in cases if case.name not in reasons]
+    if not found:
+        raise HarnessError("there is no case that can be run now")
+    return found
+
+
+def _told(case: Case, entry: ledger.Entry, number: int) -> str:
+    verdict = f"{entry.verdict.value}{'' if entry.verdict in case.right else ', NOT AS EXPECTED'}"
+    minutes = f"{entry.wall_s / 60:.1f} min, {entry.load_s / 60:.1f} of them load"
+    return f"{case.name} (run {number}): {verdict}: {entry.reason} ({minutes})"
 
 
 def _read(into: Path, say: Callable[[str], None]) -> ledger.Ledger:
@@ -182,7 +216,9 @@ def _read(into: Path, say: Callable[[str], None]) -> ledger.Ledger:
 
 def main(
     options: Annotated[list[str] | None, typer.Argument(help="options of tailgate compare, after --")] = None,
-    minutes: Annotated[float | None, typer.Option(help="begin no run after so many minutes")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="begin no run that may not end within so many")
+    ] = None,
     runs: Annotated[int | None, typer.Option(help="end after so many runs")] = None,
     case: Annotated[list[str] | None, typer.Option(help="only this case; may be repeated")] = None,
     into: Annotated[Path, typer.Option(help="folder of the ledger")] = RESULTS,
@@ -201,15 +237,26 @@ def main(
     if not table:
         if minutes is None and runs is None:
             raise typer.BadParameter("say when to end: --minutes or --runs")
-        ends_s = time.monotonic() + (minutes or float("inf")) * 60
-        grow(
-            [one for one in CASES if not case or one.name in case],
-            into,
-            lambda kept: (runs is None or kept < runs) and time.monotonic() < ends_s,
-            options or (),
-            seed=seed,
-        )
+        chosen = [one for one in CASES if not case or one.name in case]
+        grow(lambda: able(chosen, unfit), into, _budget(minutes, runs), options or (), seed=seed)
     typer.echo(tables(_read(into, typer.echo).entries))
+
+
+def _budget(minutes: float | None, runs: int | None) -> Callable[[int, float], bool]:
+    """Return whether another run may begin."""
+    ends_s = math.inf if minutes is None else time.monotonic() + minutes * 60
+
+    def more(kept: int, longest_s: float) -> bool:
+        if runs is not None and kept >= runs:
+            return False
+        left_s = ends_s - time.monotonic()
+        if longest_s > left_s:
+            typer.echo(
+                f"ends here: the next run may take {longest_s / 60:.0f} min, {left_s / 60:.0f} are left"
+            )
+        return longest_s <= left_s
+
+    return more
 
 
 if __name__ == "__main__":

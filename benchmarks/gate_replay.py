@@ -1,80 +1,210 @@
 """Recorded A/A blocks replayed through the gate, in the order in which they happened.
 
-A window of blocks that followed each other in one recording is judged as if it were a comparison. Blocks are never
-drawn at random: whatever connects neighbours (drift, a noisy hour) stays. Two things are drawn, and the design
-itself allows both: where a window begins, and for each block which arm is called base, since base and head were the
-same program and coins had settled who was who. A slowdown is planted by multiplying what head shows.
+The input is a recording that nothing seen could end (:mod:`benchmarks.gate_recording`). Blocks of comparisons won't do:
+those ended at their own verdicts, so that what is there was chosen by what is asked. A *window* is a stretch of
+neighbours of one recording, as many as one run may take, judged as if it were a comparison. Blocks are never drawn
+at random, and never dealt to the arms anew one by one: either would make them independent by construction, whatever
+the recording holds. What is kept so is what could break the gate's level: serial correlation, and an arm that is favoured.
 
-Windows overlap, so that the exact bounds speak of the coins and the window's place *given these recorded blocks*;
-they do not turn one night on one machine into all nights.
+**Naming.** The arms are called as they were recorded, or one coin names them for a *whole* window. The coin turns an arm that
+is favoured throughout into as many windows against as for head; what is as recorded shows it as it is.
+
+**What the bounds say.** Windows that share no block are few, and are counted one by one: of these an exact bound speaks of the
+machine, as far as such windows are independent. All others overlap; their bounds speak of the draws (place, coin,
+disturbance) *given these recorded blocks*, and do not turn one night on one machine into all nights.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import groupby
 
 import numpy as np
 
-from benchmarks.gate_effects import EFFECTS, GATES, UNCHANGED, Effect, plant
+from benchmarks.gate_disturbance import (
+    DISTURBANCES,
+    Array,
+    Disturbance,
+    block_levels,
+    drawn_order,
+)
+from benchmarks.gate_effects import EFFECTS, FIELDS, GATES, Effect, plant
 from benchmarks.gate_tally import Tally
 from harness.comparison.decision import judge
 from harness.comparison.design import Design
 from harness.comparison.lens import Lens
-from harness.comparison.observation import BlockRow, swapped
+from harness.comparison.observation import ArmRow, BlockRow, swapped
 from harness.errors import UsageError
 
+# Of blocks whose rows note no turns.
+USUAL_PAIRS, USUAL_WINDOWS = 2, 5
 
-def recordings(rows: Sequence[BlockRow], least: int) -> list[list[BlockRow]]:
-    """Return the rows by recording, those with at least so many blocks.
-
-    Raises:
-        UsageError: none is long enough.
-    """
-    runs = [list(group) for _, group in groupby(rows, key=lambda row: row.run)]
-    long = [run for run in runs if len(run) >= least]
-    if not long:
-        raise UsageError(
-            f"no recording has {least} blocks in a row, the longest has {max(map(len, runs), default=0)}: record more"
-        )
-    return long
+Rows = Sequence[BlockRow]
 
 
-def windows(
-    runs: Sequence[Sequence[BlockRow]], length: int, count: int, random: np.random.Generator
-) -> Iterator[list[BlockRow]]:
-    """Yield windows of blocks that follow each other, arms named anew by a coin a block.
+def recordings(rows: Rows, enough: Callable[[Rows], bool], least: str) -> list[Rows]:
+    """Return the rows by recording: neighbours with the same ``run``.
 
     Args:
-        runs: recordings; each place for a window in any of them is equally likely.
-        length: of a window; a shorter recording is one window.
-        count: how many.
-        random: where from.
+        rows: of all.
+        enough: whether a recording holds a whole window.
+        least: what that takes, for people.
+
+    Raises:
+        UsageError: one is too short. To leave out the short ones would be to choose by what ended them.
     """
-    places = [(run, start) for run in runs for start in range(max(1, len(run) - length + 1))]
+    runs = [tuple(group) for _, group in groupby(rows, key=lambda row: row.run)]
+    short = [run for run in runs if not enough(run)]
+    if short or not runs:
+        named = f"{short[0][0].run!r} has {len(short[0])} blocks" if short else "there are no blocks"
+        raise UsageError(
+            f"{len(short)} of {len(runs)} recordings are shorter than one run ({least}): {named}. Comparisons end at their "
+            "own verdicts and cannot be replayed; record with python -m benchmarks.gate_recording, or, where recordings "
+            "of unchanged code followed each other and nothing that was seen ended them, take them as one with --join"
+        )
+    return list(runs)
+
+
+def complete(design: Design) -> Callable[[Rows], bool]:
+    """Return whether rows are enough to end any run: good blocks for its last look, or more void ones than it bears."""
+
+    def enough(rows: Rows) -> bool:
+        voided = sum(row.void is not None for row in rows)
+        return len(rows) - voided >= design.blocks or voided > design.max_void_blocks
+
+    return enough
+
+
+def places(runs: Sequence[Rows], length: int, enough: Callable[[Rows], bool]) -> list[Rows]:
+    """Return every window of neighbours that is enough, of at most so many blocks: they overlap."""
+    found = (run[start : start + length] for run in runs for start in range(len(run)))
+    return [window for window in found if enough(window)]
+
+
+def apart(runs: Sequence[Rows], enough: Callable[[Rows], bool]) -> list[Rows]:
+    """Return windows that share no block, each as short as is enough, from the beginning of each recording."""
+    found: list[Rows] = []
+    for run in runs:
+        start = 0
+        for end in range(1, len(run) + 1):
+            if enough(run[start:end]):
+                found.append(run[start:end])
+                start = end
+    return found
+
+
+def drawn(found: Sequence[Rows], count: int, random: np.random.Generator) -> Iterator[Rows]:
+    """Yield so many windows at drawn places, the arms of each whole window named by one coin."""
     for _ in range(count):
-        run, start = places[random.integers(len(places))]
-        window = run[start : start + length]
-        coins = random.random(len(window)) < 0.5
-        yield [swapped(row) if coin else row for row, coin in zip(window, coins, strict=True)]
+        window = found[random.integers(len(found))]
+        yield named_anew(window) if random.random() < 0.5 else window
+
+
+def named_anew(window: Rows) -> Rows:
+    """Return the window with the names of its arms exchanged in every block."""
+    return [swapped(row) for row in window]
+
+
+def disturb(window: Rows, what: Disturbance, random: np.random.Generator) -> Rows:
+    """Return the window with a disturbance added to what its arms show, by the turns that they had.
+
+    Raises:
+        UsageError: a block that had turns of one arm only.
+    """
+    orders = [row.order or drawn_order(USUAL_PAIRS, USUAL_WINDOWS, random) for row in window]
+    factors = np.exp(block_levels(what, orders, random))
+    return [
+        replace(
+            row,
+            **{
+                name: _times(arm, levels)
+                for name, arm, levels in zip(("base", "head"), (row.base, row.head), of_block, strict=True)
+            },
+        )
+        for row, of_block in zip(window, factors, strict=True)
+    ]
+
+
+def _times(arm: ArmRow, factors: Array) -> ArmRow:
+    values = {name: getattr(arm, name) for name in FIELDS}
+    return replace(
+        arm,
+        **{
+            name: value * float(factor)
+            for (name, value), factor in zip(values.items(), factors, strict=True)
+            if value is not None
+        },
+    )
+
+
+def drawn_disturbed(found: Sequence[Rows], what: Disturbance, count: int, seed: int) -> Iterator[Rows]:
+    """Yield so many windows as :func:`drawn` does, with a disturbance of its own in each."""
+    random = np.random.default_rng(seed)
+    return (disturb(window, what, random) for window in drawn(found, count, random))
+
+
+def judge_all(
+    name: str,
+    found: Iterable[Rows],
+    *,
+    design: Design,
+    lenses: Sequence[Lens],
+    independent: int | None = None,
+) -> Tally:
+    """Return what windows come to under one condition, of which so many share no block."""
+    tally = Tally(name, independent=independent)
+    for window in found:
+        tally.add(judge(window, design, lenses))
+    return tally
 
 
 def replay(
-    rows: Sequence[BlockRow],
+    rows: Rows,
     design: Design,
     lenses: Sequence[Lens] = GATES,
     *,
-    unchanged_runs: int = 2000,
-    planted_runs: int = 400,
+    runs: int = 20_000,
+    disturbances: Mapping[str, Disturbance] = DISTURBANCES,
+    effects: Mapping[str, Effect] = EFFECTS,
     seed: int = 0,
-) -> list[Tally]:
-    """Judge windows of recorded blocks, unchanged and with each planted effect."""
-    runs = recordings(rows, design.looks[0].blocks)
-    length = design.blocks + design.max_void_blocks
-    tallies = []
-    conditions: list[tuple[str, Effect, int]] = [("unchanged", UNCHANGED, unchanged_runs)]
-    conditions += [(name, effect, planted_runs) for name, effect in EFFECTS.items()]
-    for name, effect, count in conditions:
-        tally = Tally(name)
-        for window in windows(runs, length, count, np.random.default_rng(seed)):
-            tally.add(judge([plant(row, effect) for row in window], design, lenses))
-        tallies.append(tally)
-    return tallies
+) -> dict[str, list[Tally]]:
+    """Judge windows of recorded blocks: as they are, disturbed, and with planted effects.
+
+    Args:
+        rows: recorded.
+        design: of a run.
+        lenses: of a run.
+        runs: draws of place, coin and disturbance, for each disturbance.
+        disturbances: added to the unchanged blocks.
+        effects: planted, at every place and with either naming.
+        seed: of the draws.
+
+    Raises:
+        UsageError: a recording is shorter than one run.
+    """
+    enough = complete(design)
+    recorded = recordings(rows, enough, f"{design.blocks} good blocks")
+    alone = apart(recorded, enough)
+    every = places(recorded, design.blocks + design.max_void_blocks, enough)
+    either = [naming for window in every for naming in (window, named_anew(window))]
+
+    judged = partial(judge_all, design=design, lenses=lenses)
+    coins = np.random.default_rng(seed).random(len(alone)) < 0.5
+    coined = [named_anew(window) if heads else window for window, heads in zip(alone, coins, strict=True)]
+    return {
+        "unchanged": [
+            judged("windows apart, as recorded", alone),
+            judged("windows apart, one coin a window", coined),
+            judged("every place, as recorded", every, independent=len(alone)),
+            judged("every place, either naming", either, independent=len(alone)),
+        ],
+        "unchanged, with what disturbs": [
+            judged(name, drawn_disturbed(every, what, runs, seed)) for name, what in disturbances.items()
+        ],
+        "planted slowdowns": [
+            judged(
+                name, ([plant(row, effect) for row in window] for window in either), independent=len(alone)
+            )
+            for name, effect in effects.items()
+        ],
+    }

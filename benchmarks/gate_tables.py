@@ -9,8 +9,9 @@ from harness.report.units import percent, significant
 from harness.verdict import Verdict
 
 NOTE = (
-    "Right: of the runs that are not INVALID; at least: the exact one-sided 95 % bound of that share. Minutes are medians; "
-    "wall time has starts and warm-up in it."
+    "Right: of the runs that are not INVALID; at least and at most: the exact one-sided 95 % bounds of that share. By a tail: "
+    "of the runs that FAILed, those that p95 or p99 failed by then; by a tail alone: those in which no other lens did. Minutes "
+    "are the median of a run, and of all runs in all; wall time has starts and warm-up in it."
 )
 VERDICTS = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.INVALID)
 HEADINGS = (
@@ -19,10 +20,15 @@ HEADINGS = (
     *(verdict.value for verdict in VERDICTS),
     "right",
     "at least",
+    "at most",
     "right lens",
+    "by a tail",
+    "by a tail alone",
     "right stage",
     "load, min",
     "wall, min",
+    "load in all, min",
+    "wall in all, min",
 )
 
 
@@ -57,10 +63,15 @@ def _row(case: Case, entries: Sequence[Entry]) -> list[str]:
         *(str(summary.verdicts.get(verdict, 0)) for verdict in VERDICTS),
         f"{right.hits} of {right.n}",
         percent(right.low),
+        percent(right.high),
         _named(case.lens_named(entry) for entry in judged),
+        _named(case.tail_named(entry) for entry in judged),
+        _named(case.tail_alone(entry) for entry in judged),
         _named(case.stage_named(entry) for entry in judged),
         significant(summary.load_s / 60),
         significant(summary.wall_s / 60),
+        significant(sum(entry.load_s for entry in entries) / 60),
+        significant(sum(entry.wall_s for entry in entries) / 60),
     ]
 
 

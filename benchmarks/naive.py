@@ -1,19 +1,23 @@
 """The rules that people use, as pure functions: one stretch of base, then one of head, and a threshold.
 
-    python -m benchmarks.naive benchmarks/results/gate-blocks.jsonl [--blocks 6]
+    python -m benchmarks.naive [benchmarks/results/gate-recording.jsonl] [--blocks 6] [--samples SESSION=.perf/RUN]
 
 Beside the gate, on the same recorded blocks and the same planted slowdowns, in one Markdown table. A sequential run
 is taken from a recording as people make it: first a stretch in which only base's slots are looked at, right after it
-one in which only head's are. Each rule is as its tool documents it; what it calls an alarm on unchanged code is a
-false one, and what it lets pass with a slowdown planted is a miss.
+one in which only head's are. It is taken at every place of the recording, once with the arms named as they were and once the
+other way round, and never put together from blocks that were no neighbours. Each rule is as its tool documents it;
+what it calls an alarm on unchanged code is a false one, and what it lets pass with a slowdown planted is a miss.
 
 =========================  =============================================================================
 single run, p95 +10 %      head's p95 is over 1.1 times base's
 single run, mean +10 %     head's mean latency is over 1.1 times base's
 pytest-benchmark           ``--benchmark-compare-fail=mean:10%``: the same, by its own name
 github-action-benchmark    ``alert-threshold: 200%``, its default: head's mean is over 2 times base's
-Mann-Whitney               one-sided p below 0.01: of latencies where there are samples, else of blocks' p95
+Mann-Whitney, latencies    one-sided p below 0.01 of all latencies of both stretches, where their samples are given
+Mann-Whitney, blocks       the same of the blocks' p95, which is kinder: there are few of them, and each is a mean of many
 =========================  =============================================================================
+
+The mean is that of the latencies, as rows record it; rows without one are refused.
 """
 
 import math
@@ -29,12 +33,25 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.gate_effects import EFFECTS, GATES, UNCHANGED, Effect, plant
-from benchmarks.gate_replay import recordings, replay, windows
+from benchmarks.gate_replay import Rows, apart, places, recordings, replay
+from benchmarks.gate_rows import refusing
+from benchmarks.gate_simulation import RECORDING
 from benchmarks.gate_tally import CONFIDENCE, percent
+from harness import results_file
 from harness.comparison.design import plan_design
-from harness.comparison.observation import ArmRow, BlockRow, read_rows
-from harness.statistics import quantile, share_interval
+from harness.comparison.observation import ArmRow, BlockRow, read_rows, swapped
+from harness.errors import UsageError
+from harness.samples import read_samples
+from harness.statistics import share_interval
 from harness.verdict import Verdict
+from harness.window import latencies_s
+
+Latencies = NDArray[np.float64]
+# Latencies of a block's arms, base first, by the block's session and index.
+Samples = Mapping[tuple[str, int], tuple[Latencies, Latencies]]
+NO_SAMPLES: Samples = MappingProxyType({})
+# From these ranks on a planted effect on a quantile acts on latencies, so that the quantile itself moves by it.
+RANKS = (("p50_s", 0.0), ("p95_s", 0.90), ("p99_s", 0.98))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +61,34 @@ class Stretch:
     Attributes:
         p95_s: of its latencies.
         mean_s: of them.
-        compared: what Mann-Whitney ranks: latencies, or one value a block.
+        blocks_p95_s: one value a block.
+        latencies_s: of all requests; empty where no samples are at hand.
     """
 
     p95_s: float
     mean_s: float
-    compared: NDArray[np.float64]
+    blocks_p95_s: Latencies
+    latencies_s: Latencies
 
 
 Rule = Callable[[Stretch, Stretch], bool]
 
 
-def of_latencies(latencies_s: NDArray[np.float64]) -> Stretch:
-    """Return a stretch of raw latencies, shape (n,)."""
-    return Stretch(quantile(latencies_s, 0.95), float(np.mean(latencies_s)), latencies_s)
+def of_arms(arms: Sequence[ArmRow], latencies: Sequence[Latencies] = ()) -> Stretch:
+    """Return a stretch of one arm's rows: p95 and mean averaged over blocks, which have about as many requests each.
 
-
-def of_arms(arms: Sequence[ArmRow]) -> Stretch:
-    """Return a stretch of one arm's rows: p95 and mean averaged over blocks, which have about as many requests each."""
-    p95_s = np.array([math.nan if arm.p95_s is None else arm.p95_s for arm in arms])
-    mean_s = [_mean_s(arm) for arm in arms]
-    return Stretch(float(np.mean(p95_s)), float(np.mean(mean_s)), p95_s)
-
-
-def _mean_s(arm: ArmRow) -> float:
-    """Return the mean latency: the stages of a request sum to it; the median stands in where none were told."""
-    stages_s = arm.stages_s.get("mean")
-    if stages_s:
-        return math.fsum(stages_s.values())
-    return math.nan if arm.p50_s is None else arm.p50_s
+    Raises:
+        UsageError: a row has no mean.
+    """
+    blocks_p95_s = np.array([math.nan if arm.p95_s is None else arm.p95_s for arm in arms])
+    means_s = [arm.mean_s for arm in arms if arm.mean_s is not None]
+    if len(means_s) < len(arms):
+        raise UsageError(
+            "these rows record no mean latency, which some rules go by, and a median is none: record anew with "
+            "python -m benchmarks.gate_recording"
+        )
+    pooled = np.concatenate(latencies) if latencies else np.empty(0)
+    return Stretch(float(np.mean(blocks_p95_s)), float(np.mean(means_s)), blocks_p95_s, pooled)
 
 
 def over(times: float, value: Callable[[Stretch], float]) -> Rule:
@@ -80,10 +96,14 @@ def over(times: float, value: Callable[[Stretch], float]) -> Rule:
     return lambda base, head: value(head) > times * value(base)
 
 
-def mann_whitney(base: Stretch, head: Stretch) -> bool:
-    """Tell whether head's values rank above base's with p < 0.01, as if all were independent."""
-    answer = stats.mannwhitneyu(head.compared, base.compared, alternative="greater")
-    return float(answer.pvalue) < 0.01
+def mann_whitney(values: Callable[[Stretch], Latencies]) -> Rule:
+    """Return the rule that head's values rank above base's with p < 0.01, as if all were independent."""
+
+    def rule(base: Stretch, head: Stretch) -> bool:
+        answer = stats.mannwhitneyu(values(head), values(base), alternative="greater")
+        return float(answer.pvalue) < 0.01
+
+    return rule
 
 
 RULES: Mapping[str, Rule] = MappingProxyType(
@@ -91,78 +111,161 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "single run, p95 +10 %": over(1.1, lambda stretch: stretch.p95_s),
         "single run, mean +10 % (pytest-benchmark mean:10%)": over(1.1, lambda stretch: stretch.mean_s),
         "github-action-benchmark, 200 %": over(2.0, lambda stretch: stretch.mean_s),
-        "Mann-Whitney, p < 0.01": mann_whitney,
+        "Mann-Whitney of blocks' p95, p < 0.01": mann_whitney(lambda stretch: stretch.blocks_p95_s),
     }
+)
+BY_LATENCIES: Mapping[str, Rule] = MappingProxyType(
+    {"Mann-Whitney of latencies, p < 0.01": mann_whitney(lambda stretch: stretch.latencies_s)}
 )
 
 
-def sequential(window: Sequence[BlockRow]) -> tuple[Stretch, Stretch]:
-    """Return a window as a sequential run: base of its first half, head of its second."""
+def sequential(window: Rows, effect: Effect, samples: Samples, *, renamed: bool) -> tuple[Stretch, Stretch]:
+    """Return a window as a sequential run: base of its first half, head of its second, with the effect planted.
+
+    Args:
+        window: neighbours, as they were recorded.
+        effect: planted into head.
+        samples: of all blocks, or none.
+        renamed: call base what was recorded as head.
+    """
     half = len(window) // 2
-    return of_arms([row.base for row in window[:half]]), of_arms(
-        [row.head for row in window[half : 2 * half]]
+    named = [swapped(row) if renamed else row for row in window[: 2 * half]]
+    base = [row.base for row in named[:half]]
+    head = [plant(row, effect).head for row in named[half:]]
+    if not samples:
+        return of_arms(base), of_arms(head)
+    first, second = (1, 0) if renamed else (0, 1)
+    raw = [samples[row.run, row.index] for row in named]
+    return of_arms(base, [arms[first] for arms in raw[:half]]), of_arms(
+        head, [slower(arms[second], effect) for arms in raw[half:]]
     )
 
 
-def alarms(
-    rows: Sequence[BlockRow], blocks: int, effect: Effect, *, runs: int = 1000, seed: int = 0
-) -> dict[str, int]:
-    """Count by rule how many of so many sequential runs alarm.
+def slower(latencies: Latencies, effect: Effect) -> Latencies:
+    """Return latencies with an effect on their quantiles: each is multiplied by what its rank's quantile is."""
+    ranks = np.argsort(np.argsort(latencies, kind="stable"), kind="stable") / max(1, len(latencies))
+    factors = np.ones(len(latencies))
+    for name, least in RANKS:
+        if name in effect:
+            factors[ranks >= least] = effect[name]
+    result: Latencies = latencies * factors
+    return result
+
+
+def alarms(found: Sequence[Rows], effect: Effect, samples: Samples = NO_SAMPLES) -> dict[str, float]:
+    """Return by rule the share of sequential runs that alarm, over all windows and with either naming.
 
     Args:
-        rows: recorded A/A blocks.
-        blocks: in each stretch.
+        found: windows, each half as long as a stretch.
         effect: planted into head.
-        runs: places in the recordings, drawn with the arms' names.
-        seed: of that.
+        samples: of all blocks, or none.
     """
-    found = dict.fromkeys(RULES, 0)
-    for window in windows(recordings(rows, 2 * blocks), 2 * blocks, runs, np.random.default_rng(seed)):
-        base, head = sequential([plant(row, effect) for row in window])
-        for name, rule in RULES.items():
-            found[name] += rule(base, head)
-    return found
+    rules = {**RULES, **BY_LATENCIES} if samples else RULES
+    counted = dict.fromkeys(rules, 0)
+    for window in found:
+        for renamed in (False, True):
+            base, head = sequential(window, effect, samples, renamed=renamed)
+            for name, rule in rules.items():
+                counted[name] += rule(base, head)
+    return {name: count / (2 * len(found)) for name, count in counted.items()}
 
 
-def beside_the_gate(rows: Sequence[BlockRow], blocks: int, *, runs: int = 1000) -> str:
+def samples_of(folder: Path, session: str) -> Samples:
+    """Return the latencies of a kept run's measured phases, by block.
+
+    Raises:
+        MeasurementError: the results or the samples cannot be read.
+    """
+    result = results_file.read(folder / results_file.RESULTS)
+    arms: dict[int, dict[str, Latencies]] = {}
+    for slot in result.slots:
+        if slot.samples is None:
+            continue
+        every = read_samples(folder / slot.samples)
+        measured = [number for number, phase in enumerate(slot.phases) if phase.measured]
+        arms.setdefault(slot.block, {})[slot.arm] = latencies_s(every[np.isin(every["phase"], measured)])
+    return {
+        (session, block): (by_arm["base"], by_arm["head"])
+        for block, by_arm in arms.items()
+        if {"base", "head"} <= by_arm.keys()
+    }
+
+
+def beside_the_gate(rows: Sequence[BlockRow], blocks: int, samples: Samples = NO_SAMPLES) -> str:
     """Return a Markdown table: false alarms and misses of each rule, and of the gate on the same recorded blocks.
 
     An INCONCLUSIVE of the gate counts as a miss under a planted slowdown and as no false alarm without one: it is never
     silent, but it names no slowdown.
+
+    Args:
+        rows: recorded.
+        blocks: in each stretch of a rule.
+        samples: of all blocks, or none.
     """
-    tallies = replay(rows, plan_design(GATES), unchanged_runs=runs, planted_runs=max(1, runs // 5))
-    counted = {tally.name: (tally.verdicts[Verdict.FAIL], sum(tally.verdicts.values())) for tally in tallies}
-    by_rule = {
-        name: alarms(rows, blocks, effect, runs=runs)
-        for name, effect in {"unchanged": UNCHANGED, **EFFECTS}.items()
+    gate = replay(rows, plan_design(GATES), disturbances={}, runs=1)
+    unchanged = next(one for one in gate["unchanged"] if "either" in one.name)
+    failed = {"unchanged": unchanged, **{one.name: one for one in gate["planted slowdowns"]}}
+
+    def enough(window: Rows) -> bool:
+        return len(window) == 2 * blocks
+
+    recorded = recordings(rows, lambda run: len(run) >= 2 * blocks, f"{2 * blocks} blocks")
+    every, alone = places(recorded, 2 * blocks, enough), len(apart(recorded, enough))
+    by_effect = {
+        name: alarms(every, effect, samples) for name, effect in {"unchanged": UNCHANGED, **EFFECTS}.items()
     }
     lines = [
         f"| rule | false alarms, unchanged | {' | '.join(f'missed: {name}' for name in EFFECTS)} |",
         "|---|---" + "|---" * len(EFFECTS) + "|",
-        _line("tailgate's gate", counted),
+        _line(
+            "tailgate's gate",
+            {name: one.share(Verdict.FAIL)[0] for name, one in failed.items()},
+            unchanged.independent or 0,
+        ),
     ]
     lines += [
-        _line(f"{rule}, {blocks} blocks", {name: (found[rule], runs) for name, found in by_rule.items()})
-        for rule in RULES
+        _line(f"{rule}, {blocks} blocks", {name: found[rule] for name, found in by_effect.items()}, alone)
+        for rule in by_effect["unchanged"]
     ]
     return "\n".join(lines)
 
 
-def _line(rule: str, counted: Mapping[str, tuple[int, int]]) -> str:
-    hits, runs = counted["unchanged"]
-    high = share_interval(hits, runs, CONFIDENCE).high
-    misses = (1 - counted[name][0] / counted[name][1] for name in EFFECTS)
-    bound = "" if high is None else f" (at most {percent(high)})"
-    return f"| {' | '.join([rule, percent(hits / runs) + bound, *map(percent, misses)])} |"
+def _line(rule: str, shares: Mapping[str, float], independent: int) -> str:
+    """Return a line; the bound is that of as many runs as share no block."""
+    hits = math.ceil(shares["unchanged"] * independent - 1e-9)
+    high = share_interval(hits, independent, CONFIDENCE).high
+    misses = (1 - shares[name] for name in EFFECTS)
+    bound = "" if high is None else f" (at most {percent(high)}, of {independent} runs apart)"
+    return f"| {' | '.join([rule, percent(shares['unchanged']) + bound, *map(percent, misses)])} |"
 
 
 def main(
-    blocks: Annotated[Path, typer.Argument(help="recorded A/A blocks, JSON lines")],
+    blocks: Annotated[Path, typer.Argument(help="recorded A/A blocks, JSON lines")] = RECORDING,
     stretch: Annotated[int, typer.Option("--blocks", min=1, help="blocks in each stretch of a rule")] = 6,
-    runs: Annotated[int, typer.Option(min=1, help="sequential runs for each condition")] = 1000,
+    samples: Annotated[
+        list[str] | None,
+        typer.Option(help="SESSION=FOLDER of the kept run, for all sessions: raw latencies for Mann-Whitney"),
+    ] = None,
 ) -> None:
     """Print false alarms and misses of naive rules beside the gate's, on recorded blocks."""
-    print(beside_the_gate(read_rows(blocks), stretch, runs=runs))
+    with refusing():
+        rows = read_rows(blocks)
+        raw = _samples(samples or (), rows)
+        print(beside_the_gate(rows, stretch, raw))
+
+
+def _samples(given: Sequence[str], rows: Sequence[BlockRow]) -> Samples:
+    """Return the latencies of all blocks; none where no folder is given."""
+    found: dict[tuple[str, int], tuple[Latencies, Latencies]] = {}
+    for one in given:
+        session, separator, folder = one.partition("=")
+        if not separator:
+            raise UsageError(f"--samples: expected SESSION=FOLDER, got {one!r}")
+        found.update(samples_of(Path(folder), session))
+    missing = {row.run for row in rows if (row.run, row.index) not in found}
+    if found and missing:
+        raise UsageError(f"--samples: none of some blocks of {', '.join(sorted(missing))}")
+    return found
 
 
 if __name__ == "__main__":

@@ -236,7 +236,8 @@ class Session:
         )
         compared = compare(scenario, ground, self._target_settings, self._last.seconds, again)
         self._arms, self._last = compared.arms, yardstick.measure()
-        return compared.scenario, compared.slots
+        recalled = ledger.recall(compared.scenario, compared.arms, self.settings.output / ledger.LEDGER)
+        return recalled, compared.slots
 
     def _judged(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, tuple[SlotResult, ...]]:
         running = self._ready_target()

@@ -5,14 +5,17 @@ line is written whole by one call and reaches the disk before the call returns; 
 :mod:`harness.comparison.ledger_summary` counts verdicts by case. Which case a comparison was (unchanged code, a planted regression) is known only to whoever
 set it up; without a name it is "".
 
-Nothing here judges, and no verdict is taken from the ledger: it says how often a gate was right on *this* history.
+Nothing here judges, and no verdict is taken from the ledger: it says how often a gate was right on *this* history. Whoever
+compares the same code again after a FAIL is told so in the report (:func:`recall`), since a gate that is repeated until it
+passes is none.
 """
 
 import dataclasses
 import fcntl
 import hashlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,11 +23,13 @@ import orjson
 
 from harness.errors import MeasurementError
 from harness.machine import Fingerprint
-from harness.results import ComparisonResult, RunResult, Scalar, ScenarioResult
+from harness.results import ArmResult, ComparisonResult, RunResult, Scalar, ScenarioResult
 from harness.results_file import from_json, to_json
 from harness.verdict import Verdict
 
 LEDGER = "ledger.jsonl"
+# How a side says which code it was: a commit by itself, or behind the name that the user gave it.
+_COMMIT = re.compile(r"(?P<target>.*) at (?:(?P<alone>[0-9a-f]{7,40})|\S+ \((?P<named>[0-9a-f]{7,40})\))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +158,8 @@ def _entry(result: RunResult, scenario: ScenarioResult, case: str) -> Entry:
         date=result.started_at,
         machine=short(result.machine),
         tailgate=result.tailgate_version,
-        base=_side(result, "base"),
-        head=_side(result, "head"),
+        base=_side(result.arms, "base"),
+        head=_side(result.arms, "head"),
         scenario=scenario.name,
         case=case,
         seed=scenario.seed,
@@ -186,9 +191,45 @@ def _lenses(found: ComparisonResult) -> dict[str, LensEntry]:
     }
 
 
-def _side(result: RunResult, name: str) -> str:
+def recall(scenario: ScenarioResult, arms: Iterable[ArmResult], path: Path) -> ScenarioResult:
+    """Return a comparison with a note where the same base and head were compared before, under the same load, and FAILed.
+
+    Only where both are committed code: a working tree with changes may have had others then.
+
+    Args:
+        scenario: compared just now, and not in the ledger yet.
+        arms: both sides.
+        path: of the ledger; one that cannot be read becomes a note of its own.
+    """
+    if scenario.comparison is None:
+        return scenario
+    base, head = _side(arms, "base"), _side(arms, "head")
+    try:
+        entries = [entry for entry in read(path).entries if entry.scenario == scenario.name]
+    except MeasurementError as error:
+        note = f"whether this was compared before is not known: {error}"
+    else:
+        same = [one for one in entries if _same_code(one.base, base) and _same_code(one.head, head)]
+        failed = dict.fromkeys(entry.date[:10] for entry in same if entry.verdict is Verdict.FAIL)
+        if not failed:
+            return scenario
+        note = f"compared before: FAIL on {', '.join(failed)}; a gate is not repeated until it passes"
+    comparison = dataclasses.replace(scenario.comparison, notes=(note, *scenario.comparison.notes))
+    return dataclasses.replace(scenario, comparison=comparison)
+
+
+def _same_code(before: str, now: str) -> bool:
+    """Tell whether two sides as :func:`_side` writes them are surely the same target at the same commit."""
+    first, second = _COMMIT.fullmatch(before), _COMMIT.fullmatch(now)
+    if first is None or second is None or first["target"] != second["target"]:
+        return False
+    one, other = (found["alone"] or found["named"] for found in (first, second))
+    return one.startswith(other) or other.startswith(one)
+
+
+def _side(arms: Iterable[ArmResult], name: str) -> str:
     """Return target and revision of an arm; "" where the run ended before it was known."""
-    arm = next((arm for arm in result.arms if arm.name == name), None)
+    arm = next((arm for arm in arms if arm.name == name), None)
     if arm is None:
         return ""
     revision = arm.facts.get("revision")

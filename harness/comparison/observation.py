@@ -109,6 +109,7 @@ class ArmRow:
         p50_s: median latency; +inf where so many failed; None without enough samples.
         p95_s: likewise.
         p99_s: likewise, the geometric mean of that of the slots.
+        mean_s: mean latency; +inf where any request failed; None without requests. Recorded, and used by no lens.
         peak_rss_bytes: None if unseen.
         start_up_s: None if unseen.
         capacity_per_s: None if not probed.
@@ -123,6 +124,7 @@ class ArmRow:
     p50_s: float | None = None
     p95_s: float | None = None
     p99_s: float | None = None
+    mean_s: float | None = None
     peak_rss_bytes: float | None = None
     start_up_s: float | None = None
     capacity_per_s: float | None = None
@@ -183,6 +185,7 @@ def observe_arm(arm: ArmBlock) -> ArmRow:
         requests=arm.requests,
         failed=arm.failed,
         cpu_s=arm.cpu_s,
+        mean_s=float(np.mean(arm.latencies_s)) if arm.requests else None,
         peak_rss_bytes=arm.peak_rss_bytes,
         start_up_s=arm.start_up_s,
         capacity_per_s=arm.capacity_per_s,

@@ -214,3 +214,67 @@ def test_any_entry_survives_the_file(tmp_path_factory, made):
     path = tmp_path_factory.mktemp("ledger") / "ledger.jsonl"
     append(made, path)
     assert read(path).entries == (made,)
+
+
+# What was compared before
+
+COMMITTED = (
+    ArmResult("base", "service", {"revision": "main (c3d703d123)"}),
+    ArmResult("head", "service", {"revision": "fix (5e8d11d792)"}),
+)
+
+
+def noted(path, arms=COMMITTED, scenario="compare"):
+    """Return the notes of a comparison with these sides, after what the ledger holds."""
+    compared_now = dataclasses.replace(compared(0.0).scenarios[0], name=scenario)
+    recalled = ledger.recall(compared_now, arms, path)
+    assert recalled.verdict is compared_now.verdict
+    assert recalled.comparison.decision == compared_now.comparison.decision
+    return recalled.comparison.notes
+
+
+def before(base="service at main (c3d703d123)", head="service at fix (5e8d11d792)", **changes):
+    return dataclasses.replace(entry(), base=base, head=head, **changes)
+
+
+def test_the_same_code_that_failed_before_is_told_with_its_dates(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    assert noted(path) == ()
+    for one in (before(), before(verdict=Verdict.PASS), before(date="2026-11-23T10:00:00Z"), before()):
+        append(one, path)
+    (note,) = noted(path)
+    assert note.startswith("compared before: FAIL on 2026-11-22, 2026-11-23;")
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "told"),
+    [
+        # The commit counts, whatever it was called.
+        ("service at HEAD~1 (c3d703d123)", "service at 5e8d11d792", True),
+        ("service at c3d703d", "service at 5e8d11d792", True),
+        ("service at main (c3d703d123)", "service at fix (0000000000)", False),
+        ("service at main (c3d703d123)", "service:MAX_WAIT_MS=5 at fix (5e8d11d792)", False),
+        ("service at fix (5e8d11d792)", "service at main (c3d703d123)", False),
+    ],
+)
+def test_a_comparison_of_other_code_is_not_the_same(tmp_path, base, head, told):
+    path = tmp_path / "ledger.jsonl"
+    append(before(base, head), path)
+    assert bool(noted(path)) is told
+    assert noted(path, scenario="burst") == ()
+
+
+@pytest.mark.parametrize("facts", [{}, {"revision": "5e8d11d792 with changes"}])
+def test_nothing_is_told_of_code_that_nobody_committed(tmp_path, facts):
+    path = tmp_path / "ledger.jsonl"
+    suffix = f" at {facts['revision']}" if facts else ""
+    append(before(head=f"service{suffix}"), path)
+    assert noted(path, (COMMITTED[0], ArmResult("head", "service", facts))) == ()
+
+
+def test_a_pass_before_or_a_ledger_that_cannot_be_read_changes_no_verdict(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    append(before(verdict=Verdict.PASS), path)
+    assert noted(path) == ()
+    (note,) = noted(tmp_path)
+    assert note.startswith("whether this was compared before is not known: cannot read the ledger")

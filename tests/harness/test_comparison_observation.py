@@ -43,6 +43,16 @@ def test_an_arm_is_observed_by_exact_quantiles_and_its_cost():
     assert {lens.name: arm_value(lens, seen) for lens in LENSES} == expected
 
 
+def test_the_mean_is_kept_beside_the_quantiles_and_no_median_stands_for_it(tmp_path):
+    skewed = np.r_[np.full(990, 0.01), np.full(10, 0.5)]
+    one = row(base=observe_arm(arm_block(skewed)), head=observe_arm(arm_block(np.r_[skewed, math.inf], 1)))
+    assert (one.base.p50_s, one.base.mean_s) == (0.01, pytest.approx(0.0149))
+    assert one.head.mean_s == math.inf
+    append_rows(tmp_path / "rows", [one])
+    assert read_rows(tmp_path / "rows") == (one,)
+    assert observe_arm(arm_block([])).mean_s is None
+
+
 @pytest.mark.parametrize(
     ("requests", "seen"), [(9, ()), (10, ("p50",)), (100, ("p50", "p95")), (500, ("p50", "p95", "p99"))]
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 
 import planted
 import pytest
@@ -9,7 +10,8 @@ from calibration_rows import quiet_blocks
 
 from benchmarks import gate_proofs
 from benchmarks.gate_cases import CASES, PLANT, SERVICE, Case, failing
-from benchmarks.gate_proofs import BLOCKS, LEDGER, PLANTED, grow, keep, next_case, small
+from benchmarks.gate_proofs import BLOCKS, LEDGER, PLANTED, able, grow, keep, longest_s, next_case
+from benchmarks.gate_rows import small
 from benchmarks.gate_tables import tables
 from harness import results_file
 from harness.comparison import ledger
@@ -24,6 +26,7 @@ from harness.results import ArmResult, ComparisonResult, ScenarioResult
 from harness.testing import run_result
 from harness.verdict import Verdict
 
+AUTHOR = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
 BY_NAME = {case.name: case for case in CASES}
 
 
@@ -93,14 +96,13 @@ def course(cases, seed, runs, done=None):
     return names
 
 
-def test_each_round_has_every_case_as_often_as_it_asks_for():
-    length = sum(case.each_round for case in CASES)
-    names = course(CASES, 0, 3 * length)
-    for start in range(0, 3 * length, length):
-        of_round = names[start : start + length]
-        assert {name: of_round.count(name) for name in of_round} == {
-            case.name: case.each_round for case in CASES
-        }
+def test_every_case_gets_its_share_and_unchanged_code_twice_as_much():
+    length = sum(case.weight for case in CASES)
+    names = course(CASES, 0, 5 * length)
+    assert {case.name: names.count(case.name) for case in CASES} == {
+        case.name: 5 * case.weight for case in CASES
+    }
+    assert BY_NAME["unchanged"].weight == 2
     assert names[:length] != names[length : 2 * length]
 
 
@@ -114,6 +116,41 @@ def test_a_case_that_ran_more_often_by_itself_waits_for_the_others():
     cases = CASES[3:6]
     names = course(cases, 0, 4, {cases[0].name: 2})
     assert sorted(names) == sorted([cases[1].name, cases[2].name] * 2)
+
+
+def test_a_run_may_take_as_long_as_any_of_its_case_did():
+    entries = [
+        dataclasses.replace(entry(name, "PASS"), wall_s=wall_s)
+        for name, wall_s in (("stall", 300.0), ("stall", 200.0), ("leak", 700.0))
+    ]
+    around_s = gate_proofs.AROUND_S
+    assert longest_s(entries, BY_NAME["stall"]) == 300 + around_s
+    assert longest_s(entries, BY_NAME["window"]) == 700 + around_s
+    # Nothing is known yet: all blocks of the design.
+    assert longest_s([], BY_NAME["window"]) == 36 * gate_proofs.BLOCK_S + around_s
+
+
+def test_no_run_begins_that_may_not_end_in_time(tmp_path):
+    asked = []
+
+    def more(kept, longest):
+        asked.append((kept, longest))
+        return kept < 1
+
+    assert grow(lambda: CASES[:1], tmp_path, more, runner=fake_runner(tmp_path), say=lambda line: None) == 1
+    assert [kept for kept, _ in asked] == [0, 1]
+    assert asked[1][1] == 12 * 22.0 + gate_proofs.AROUND_S
+
+
+def test_a_case_that_cannot_be_run_is_left_out_and_told():
+    said = []
+    assert able(CASES[:3], lambda case: "no" if case.name == "history" else None, said.append) == [
+        CASES[0],
+        CASES[2],
+    ]
+    assert said == ["history is left out: no"]
+    with pytest.raises(HarnessError, match="no case"):
+        able(CASES, lambda case: "no", said.append)
 
 
 # What is kept
@@ -139,13 +176,13 @@ def test_blocks_of_unchanged_code_lie_apart_for_the_replay(tmp_path):
 
 def test_a_small_block_judges_as_the_whole_one_does():
     rows, _ = quiet_blocks(12, change=0.05)
-    whole, reduced = (judge(kept, plan_design()) for kept in (rows, [small(row, "work-5") for row in rows]))
+    whole, reduced = (judge(kept, plan_design()) for kept in (rows, [small(row) for row in rows]))
     assert [result.verdict for result in reduced.results] == [result.verdict for result in whole.results]
     assert reduced.results[0].change == pytest.approx(whole.results[0].change, rel=1e-5)
 
 
 def test_a_small_block_takes_half_a_kilobyte():
-    row = small(dataclasses.replace(quiet_blocks(1)[0][0], index=1234), "work-10")
+    row = small(dataclasses.replace(quiet_blocks(1)[0][0], index=1234))
     assert len(json.dumps(gate_proofs.to_json(row))) < 800
 
 
@@ -155,11 +192,14 @@ def test_a_small_block_takes_half_a_kilobyte():
 def test_it_grows_until_it_is_told_to_end_and_says_what_was_not_expected(tmp_path):
     said = []
     runner = fake_runner(tmp_path)
-    assert grow(CASES[:2], tmp_path / "into", lambda kept: kept < 4, runner=runner, say=said.append) == 4
+    assert (
+        grow(lambda: CASES[:2], tmp_path / "into", lambda kept, _: kept < 4, runner=runner, say=said.append)
+        == 4
+    )
     assert len(ledger.read(tmp_path / "into" / LEDGER).entries) == 4
     assert all("PASS" in line for line in said)
     wrong = [dataclasses.replace(CASES[0], right=frozenset({Verdict.FAIL}))]
-    grow(wrong, tmp_path / "other", lambda kept: kept < 1, runner=runner, say=said.append)
+    grow(lambda: wrong, tmp_path / "other", lambda kept, _: kept < 1, runner=runner, say=said.append)
     assert "PASS, NOT AS EXPECTED" in said[-1]
 
 
@@ -178,9 +218,9 @@ def fake_runner(folder, fails=()):
 def test_a_comparison_that_comes_to_nothing_is_told_and_three_in_a_row_end_it(tmp_path):
     said = []
     kept = grow(
-        CASES[:1],
+        lambda: CASES[:1],
         tmp_path / "into",
-        lambda kept: kept < 2,
+        lambda kept, _: kept < 2,
         runner=fake_runner(tmp_path, {0, 1}),
         say=said.append,
     )
@@ -188,9 +228,9 @@ def test_a_comparison_that_comes_to_nothing_is_told_and_three_in_a_row_end_it(tm
     assert sum("no results" in line for line in said) == 2
     with pytest.raises(HarnessError):
         grow(
-            CASES[:1],
+            lambda: CASES[:1],
             tmp_path / "into",
-            lambda kept: True,
+            lambda kept, _: True,
             runner=fake_runner(tmp_path, {0, 1, 2}),
             say=said.append,
         )
@@ -199,7 +239,7 @@ def test_a_comparison_that_comes_to_nothing_is_told_and_three_in_a_row_end_it(tm
 def test_a_broken_line_of_the_ledger_is_told(tmp_path):
     said = []
     (tmp_path / LEDGER).write_text('{"run": "r')
-    grow(CASES[:1], tmp_path, lambda kept: kept < 1, runner=fake_runner(tmp_path), say=said.append)
+    grow(lambda: CASES[:1], tmp_path, lambda kept, _: kept < 1, runner=fake_runner(tmp_path), say=said.append)
     assert "line 1 is no entry" in said[0]
     assert len(ledger.read(tmp_path / LEDGER).entries) == 1
 
@@ -228,11 +268,46 @@ def test_a_right_lens_is_one_that_gates_and_failed():
     right = entry("x", "FAIL", cpu=("FAIL", "compute"), p95=("PASS", None))
     wrong = entry("x", "FAIL", cpu=("PASS", None), p95=("FAIL", "queue"))
     assert (failing(right), case.lens_named(right), case.stage_named(right)) == (("cpu",), True, True)
+    # Which lens a tail moves is not asked of a case without one.
+    assert (case.tail_named(right), case.tail_alone(right)) == (None, None)
     assert (failing(wrong), case.lens_named(wrong), case.stage_named(wrong)) == (("p95",), False, False)
     passed = entry("x", "PASS", cpu=("PASS", None))
     assert (case.lens_named(passed), case.stage_named(passed)) == (None, None)
     reported = dataclasses.replace(right, lenses={"cpu": LensEntry(Verdict.FAIL, gates=False)})
     assert failing(reported) == ()
+
+
+@pytest.mark.parametrize(
+    ("failed", "named", "alone"),
+    [(("cpu",), False, False), (("cpu", "p99"), True, False), (("p95", "p99"), True, True)],
+)
+def test_a_tail_that_cpu_catches_is_counted_apart_from_one_that_only_a_tail_lens_does(failed, named, alone):
+    shown = entry("stall", "FAIL", **dict.fromkeys(failed, ("FAIL", None)))
+    case = BY_NAME["stall"]
+    assert (case.lens_named(shown), case.tail_named(shown), case.tail_alone(shown)) == (True, named, alone)
+
+
+def test_history_compares_what_is_committed_with_the_working_tree():
+    history = BY_NAME["history"]
+    assert (history.base, history.head, history.unchanged) == ("HEAD", ".", True)
+    assert all(gate_proofs.unfit(case) is None for case in CASES if case.base == SERVICE)
+
+
+def test_history_is_run_only_while_nothing_but_results_differs_from_what_is_committed(tmp_path, monkeypatch):
+    monkeypatch.setattr(gate_proofs, "ROOT", tmp_path)
+    monkeypatch.setattr(gate_proofs, "RESULTS", tmp_path / "results")
+    history = BY_NAME["history"]
+    assert gate_proofs.unfit(history) == "this is no git repository"
+    code, kept = tmp_path / "code.py", tmp_path / "results" / "ledger"
+    kept.parent.mkdir()
+    for path in (code, kept):
+        path.write_text("one")
+    for words in (["init", "-q"], ["add", "."], [*AUTHOR, "commit", "-qm", "one"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    kept.write_text("two")
+    assert gate_proofs.unfit(history) is None
+    code.write_text("two")
+    assert gate_proofs.unfit(history) == "the working tree differs from HEAD: code.py"
 
 
 # The tables
@@ -251,12 +326,18 @@ def test_the_table_counts_by_case_and_bounds_what_nobody_wants():
     unchanged = next(line for line in text.splitlines() if "`unchanged`" in line)
     assert [cell.strip() for cell in unchanged.split("|")[2:8]] == ["22", "20", "1", "0", "1", "20 of 21"]
     work = next(line for line in text.splitlines() if "`work-5`" in line)
-    assert [cell.strip() for cell in work.split("|")[7:12:1]] == [
+    assert [cell.strip() for cell in work.split("|")[7:-1]] == [
         "3 of 4",
         "24.9 %",
+        "98.7 %",
         "2 of 3",
+        "1 of 3",
+        "1 of 3",
         "2 of 3",
         "3.00",
+        "4.00",
+        "12.0",
+        "16.0",
     ]
     # 1 - beta quantile: the exact bound of 1 in 21 at 0.95 is 20.7 %.
     assert "Unchanged code, false FAIL: 1 of 21 runs, at most 20.7 %" in text
