@@ -7,19 +7,21 @@ answers most requests before they get here; both hand them to :class:`service.ca
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 
 from service import protocol
 from service.call import Answer, Call, Head, require_size
 from service.errors import RequestError
 from service.lifecycle import Service
-from service.multipart import single_file
+from service.multipart import boundary_of, single_file
 from service.protocol import Form, Served
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+T = TypeVar("T")
 # nginx's status for a client that has closed its connection; no client sees it, middleware that logs statuses does.
 CLIENT_GONE = 499
 
@@ -66,15 +68,41 @@ class PredictEndpoint:
         """Return the body, and what it is; of a multipart body, the file in it."""
         limit = self._service.settings.max_body_bytes
         if head.content_type.lower().startswith(protocol.MULTIPART) and served.image is not None:
+            require_size(head.length, limit)
+            boundary = boundary_of(head.content_type)
             self._service.admit(head.timeout_s)
-            content_type, body = await single_file(
-                head.content_type, await read_body(receive, head.length, limit)
+            content_type, file = await self._file_in(
+                boundary, await read_body(receive, head.length, limit), receive
             )
-            return body, protocol.form_of(content_type, served)
+            return file, protocol.form_of(content_type, served)
         form = protocol.form_of(head.content_type, served)
         require_size(head.length, limit)
         self._service.admit(head.timeout_s)
         return await read_body(receive, head.length, limit), form
+
+    async def _file_in(self, boundary: str, body: bytes, receive: Receive) -> tuple[str, bytes]:
+        """Return the content type and the bytes of a form's file, which a decoding thread looks for.
+
+        Raises:
+            BadInput: not a form, or none or several files in it.
+            QueueFull: as many requests as may wait for these threads already.
+            ClientGone: the client has left.
+        """
+        found: asyncio.Future[tuple[str, bytes]] = asyncio.get_running_loop().create_future()
+
+        def then(_: float, outcome: Any) -> None:
+            if found.done():
+                return
+            if isinstance(outcome, BaseException):
+                found.set_exception(outcome)
+            else:
+                found.set_result(outcome)
+
+        self._service.offload(then, time.perf_counter(), single_file, boundary, body)
+        try:
+            return await _unless_gone(found, receive)
+        finally:
+            found.cancel()
 
 
 async def _end_unread(send: Send) -> None:
@@ -89,11 +117,11 @@ async def _end_unread(send: Send) -> None:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _unless_gone(answered: "asyncio.Future[Answer]", receive: Receive) -> Answer:
-    """Return the answer.
+async def _unless_gone(answered: "asyncio.Future[T]", receive: Receive) -> T:
+    """Return what is waited for.
 
     Raises:
-        ClientGone: the client left before there was one.
+        ClientGone: the client left before it was there.
     """
     if answered.done():
         return answered.result()
