@@ -18,6 +18,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from edges import Connection
 from serving import metric_samples, until
 from tiny_models import HOLD
 
@@ -181,6 +182,63 @@ def test_a_client_that_leaves_costs_nobody_anything_and_a_stop_answers_all_that_
         assert [answer.result().json()["outputs"] for answer in waiting] == [
             [2.0 * number] * 4 for number in range(100, 110)
         ]
+        assert service.exit_status() == 0
+
+
+def raw(item, target=b"/predict"):
+    body = json.dumps(item).encode()
+    return (
+        b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+        % (target, len(body), body)
+    )
+
+
+# A request that the hot path takes, and one that goes the usual way.
+TAKEN, USUAL = raw(ITEM), raw(ITEM, b"http://x/predict")
+# What a connection has sent when the signal comes, what it sends afterwards, and the statuses of its answers.
+AT_THE_SIGNAL = {
+    "a request in a batch": (TAKEN, b"", [200]),
+    "one that goes the usual way": (USUAL, b"", [200]),
+    "two at once": (TAKEN * 2, b"", [200, 503]),
+    "two that go the usual way": (USUAL * 2, b"", [200, 503]),
+    "half a head behind a request": (TAKEN + TAKEN[:20], TAKEN[20:], [200, 503]),
+    "half a head behind the usual way": (USUAL + TAKEN[:20], TAKEN[20:], [200, 503]),
+    "another one afterwards": (TAKEN, TAKEN, [200, 503]),
+    "another one afterwards, the usual way": (USUAL, USUAL, [200, 503]),
+    "half a body": (TAKEN[:-1], TAKEN[-1:], [503]),
+    "half a body, the usual way": (USUAL[:-1], USUAL[-1:], [503]),
+    "half a head": (TAKEN[:20], TAKEN[20:], [503]),
+    "an idle connection": (b"", TAKEN, [503]),
+}
+
+
+def test_at_the_signal_every_request_is_answered_the_last_answer_says_so_and_no_connection_is_reset():
+    with program("tiny_models:held_by_pipe", max_batch_size=16) as service, contextlib.ExitStack() as stack:
+        service.wait_for("ready")
+        address = service.client.base_url.host, service.client.base_url.port
+        held = stack.enter_context(Connection(address))
+        held.send(raw(HELD))
+        service.wait_for_model()
+        connections = [stack.enter_context(Connection(address)) for _ in AT_THE_SIGNAL]
+        for connection, (before, _, _) in zip(connections, AT_THE_SIGNAL.values(), strict=True):
+            connection.send(before)
+        service.until(queue_depth=8, in_flight=11)
+        service.process.send_signal(signal.SIGTERM)
+        service.wait_for("draining")
+        for connection, (_, afterwards, _) in zip(connections, AT_THE_SIGNAL.values(), strict=True):
+            connection.send(afterwards)
+        service.until(unavailable=4)
+        service.let_model_go()
+        answers = {
+            what: connection.answers(len(statuses))
+            for connection, (what, (_, _, statuses)) in zip(connections, AT_THE_SIGNAL.items(), strict=True)
+        }
+        last = [held.answer(), *(each[-1] for each in answers.values())]
+        assert {what: [status for status, _, _ in each] for what, each in answers.items()} == {
+            what: statuses for what, (_, _, statuses) in AT_THE_SIGNAL.items()
+        }
+        assert all(b"connection: close" in headers for _, headers, _ in last)
+        assert all(connection.is_closed() for connection in (held, *connections))
         assert service.exit_status() == 0
 
 
