@@ -124,4 +124,5 @@ def add_tokens(document: dict[str, Any]) -> None:
     document["security"] = [{"bearer": []}]
     for path, item in document["paths"].items():
         if path in OPEN_PATHS:
-            item["get"]["security"] = []
+            for operation in item.values():
+                operation["security"] = []
