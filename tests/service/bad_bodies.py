@@ -81,6 +81,12 @@ IMAGES = {
     ),
     "endless scans": (b"image/jpeg", scans(1000), 400, "scans, and at most"),
     "endless parts": (b"image/jpeg", JPEG[:2] + b"\xff" * 60_000 + JPEG[2:], 400, "too many parts"),
+    "endless EXIF": (
+        b"image/png",
+        PNG[:-12] + chunk(b"eXIf", b"II*\0\x08\0\0\0\0\0" + bytes(70_000)) + PNG[-12:],
+        400,
+        "bytes of EXIF",
+    ),
     "a GIF": (b"image/png", encoded(Image.new("RGB", (8, 8)), "GIF"), 415, "not an image in any of"),
     "an animated GIF": (
         b"image/png",
