@@ -3,11 +3,13 @@
 import contextlib
 import json
 import socket
+import threading
 
 import pytest
 from edges import GET_LIVE, HOST, PIXELS, Connection, chunked, pixels, post, two_edges
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from serving import PATIENCE_S
 
 from service.connection import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URL_BYTES, GuardedProtocol
 from service.guard import Limits, Part
@@ -287,6 +289,25 @@ def test_one_connection_too_many_is_refused_where_all_others_are_busy(server):
     assert (status, headers[-2:]) == (503, (b"retry-after: 1", b"connection: close"))
     assert "as many connections are open as may be" in error(body)
     assert server.cut() == {"refused": 1}
+
+
+def test_a_client_that_had_sent_its_request_before_it_was_refused_reads_the_whole_refusal(server):
+    server.guard.limits = Limits(10, 30, 20, 75, connections=1)
+    sent = threading.Event()
+    with server.edges.hold(getattr(server.edges, server.way)) as held:
+        server.edges.loop.call_soon_threadsafe(sent.wait, PATIENCE_S)  # nobody is let in meanwhile
+        with server.connect() as refused:
+            refused.send(PIXELS)
+            sent.set()
+            status, headers, body = refused.answer()
+            with contextlib.suppress(ConnectionResetError):  # what nobody has read is lost
+                assert refused.is_closed()
+        server.edges.model.opened.set()
+        assert held.answer()[0] == 200
+    assert (status, headers[-1]) == (503, b"connection: close")
+    assert "as many connections are open as may be" in error(body)
+    assert server.cut() == {"refused": 1}
+    assert server.ended() == {"ok": 1}
 
 
 def test_an_idle_connection_makes_room_for_a_probe(server):

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ from tiny_models import HOLD
 from service import server
 from service.__main__ import main
 from service.errors import ConfigurationError
+from service.guard import Part
 from service.lifecycle import Phase
 from service.settings import load_settings
 
@@ -195,6 +197,7 @@ def raw(item, target=b"/predict"):
 
 # A request that the hot path takes, and one that goes the usual way.
 TAKEN, USUAL = raw(ITEM), raw(ITEM, b"http://x/predict")
+HALF_HEAD = TAKEN[:20]
 # What a connection has sent when the signal comes, what it sends afterwards, and the statuses of its answers.
 AT_THE_SIGNAL = {
     "a request in a batch": (TAKEN, b"", [200]),
@@ -448,6 +451,66 @@ def test_it_serves_https_with_a_certificate(monkeypatch, certificate):
 
     settings = {"tls_certificate": path, "tls_key": key, "model": "tiny_models:doubler"}
     assert serve_and(visit, monkeypatch, **settings) == 0
+
+
+@needs_openssl
+def test_slow_cut_and_pipelined_clients_are_served_over_tls_as_over_tcp(monkeypatch, certificate):
+    path, key = certificate("guarded")
+    trust = ssl.create_default_context(cafile=path)
+    statuses = {}
+
+    async def visit(uvicorn_server, service, address):
+        guard = uvicorn_server.config.app.state.guard
+        await until(lambda: service.phase is Phase.READY)
+
+        async def connect():
+            others = set(guard._open)
+            reader, writer = await asyncio.open_connection(*address, ssl=trust)
+            await until(lambda: guard._open - others)
+            (protocol,) = guard._open - others
+            return reader, writer, protocol
+
+        async def status(reader):
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))
+            return int(head.split()[1])
+
+        async def slow(sent, limit_s):
+            reader, writer, protocol = await connect()
+            writer.write(sent)
+            await until(
+                lambda: protocol.requests == 1 and (protocol.part is Part.HEAD) == (sent == HALF_HEAD)
+            )
+            now_s = asyncio.get_running_loop().time()
+            guard.sweep(now_s)
+            guard.sweep(now_s + limit_s + 1)
+            answered = await status(reader)
+            assert await reader.read() == b""
+            writer.close()
+            return answered
+
+        statuses["slow head"] = await slow(HALF_HEAD, service.settings.header_timeout_s)
+        statuses["slow body"] = await slow(TAKEN[:-1], service.settings.body_timeout_s)
+
+        _, writer, _ = await connect()
+        writer.write(TAKEN[:-1])
+        await until(lambda: service.in_flight == 1)
+        writer.transport.abort()
+        await until(lambda: service.in_flight == 0)
+        assert service.in_flight_bytes == 0
+        assert service.metrics.requests["cancelled"] == 3
+
+        reader, writer, _ = await connect()
+        writer.write(TAKEN * 2 + USUAL + TAKEN[:20])
+        statuses["pipelined"] = [await status(reader) for _ in range(3)]
+        writer.write(TAKEN[20:])
+        statuses["pipelined"].append(await status(reader))
+        writer.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    settings = {"tls_certificate": path, "tls_key": key, "model": "tiny_models:doubler"}
+    assert serve_and(visit, monkeypatch, **settings) == 0
+    assert statuses == {"slow head": 408, "slow body": 408, "pipelined": [200] * 4}
 
 
 @needs_openssl
