@@ -72,7 +72,9 @@ class PredictEndpoint:
             call.expect(head, None, served)
             boundary = boundary_of(head.content_type)
             self._service.admit(head.timeout_s)
-            content_type, file = await self._file_in(boundary, await _body(receive, call), receive)
+            form_body = await _body(receive, call)
+            self._service.admit(head.timeout_s)  # others may have come meanwhile
+            content_type, file = await self._file_in(boundary, form_body, receive)
             return protocol.form_of(content_type, served), file
         form = protocol.form_of(head.content_type, served)
         call.expect(head, form, served)
@@ -84,7 +86,6 @@ class PredictEndpoint:
 
         Raises:
             BadInput: not a form, or none or several files in it.
-            QueueFull: as many requests as may wait for these threads already.
             ClientGone: the client has left.
         """
         found: asyncio.Future[tuple[str, bytes]] = asyncio.get_running_loop().create_future()

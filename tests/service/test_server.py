@@ -16,6 +16,7 @@ import threading
 import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import httpx
 import pytest
@@ -197,6 +198,8 @@ def raw(item, target=b"/predict"):
 
 # A request that the hot path takes, and one that goes the usual way.
 TAKEN, USUAL = raw(ITEM), raw(ITEM, b"http://x/predict")
+# Whether a body that comes to its end in the drain is computed is of no interest here: it is answered.
+EITHER = mock.ANY
 HALF_HEAD = TAKEN[:20]
 # What a connection has sent when the signal comes, what it sends afterwards, and the statuses of its answers.
 AT_THE_SIGNAL = {
@@ -208,8 +211,8 @@ AT_THE_SIGNAL = {
     "half a head behind the usual way": (USUAL + TAKEN[:20], TAKEN[20:], [200, 503]),
     "another one afterwards": (TAKEN, TAKEN, [200, 503]),
     "another one afterwards, the usual way": (USUAL, USUAL, [200, 503]),
-    "half a body": (TAKEN[:-1], TAKEN[-1:], [503]),
-    "half a body, the usual way": (USUAL[:-1], USUAL[-1:], [503]),
+    "half a body": (TAKEN[:-1], TAKEN[-1:], [EITHER]),
+    "half a body, the usual way": (USUAL[:-1], USUAL[-1:], [EITHER]),
     "half a head": (TAKEN[:20], TAKEN[20:], [503]),
     "an idle connection": (b"", TAKEN, [503]),
 }
@@ -230,12 +233,17 @@ def test_at_the_signal_every_request_is_answered_the_last_answer_says_so_and_no_
         service.wait_for("draining")
         for connection, (_, afterwards, _) in zip(connections, AT_THE_SIGNAL.values(), strict=True):
             connection.send(afterwards)
-        service.until(unavailable=4)
+        idle = connections[-1].answer()  # it was the last to send: what the others have sent has been read
         service.let_model_go()
         answers = {
             what: connection.answers(len(statuses))
-            for connection, (what, (_, _, statuses)) in zip(connections, AT_THE_SIGNAL.items(), strict=True)
+            for connection, (what, (_, _, statuses)) in zip(
+                connections[:-1], list(AT_THE_SIGNAL.items())[:-1], strict=True
+            )
         }
+        answers["an idle connection"] = [idle]
+        assert answers["half a body"][0][0] in (200, 503)
+        assert answers["half a body, the usual way"][0][0] in (200, 503)
         last = [held.answer(), *(each[-1] for each in answers.values())]
         assert {what: [status for status, _, _ in each] for what, each in answers.items()} == {
             what: statuses for what, (_, _, statuses) in AT_THE_SIGNAL.items()
