@@ -3,7 +3,7 @@
 import asyncio
 import multiprocessing
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,6 +23,7 @@ from service.openapi import add_tokens, predict_path
 from service.settings import Settings, load_settings
 from service.tokens import RequireToken, load_tokens
 
+Answering = Callable[[], Awaitable[JSONResponse]]
 DESCRIPTION = "One model behind dynamic batching: send an image, get its labels."
 
 
@@ -82,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _add_observation(app: FastAPI, service: Service) -> None:
     """Health, readiness, metadata and metrics."""
 
-    @app.get("/health/live", tags=["health"], responses={503: {"description": "a batch does not end"}})
+    @_probe(app, "/health/live", "a batch does not end")
     async def live() -> JSONResponse:
         """Answer 200 as long as the process answers at all and no batch runs beyond TAILGATE_WATCHDOG_S."""
         hung = service.hung
@@ -90,11 +91,7 @@ def _add_observation(app: FastAPI, service: Service) -> None:
             return JSONResponse({"status": "live"})
         return JSONResponse({"status": "hung", "reason": hung}, status_code=503)
 
-    @app.get(
-        "/health/ready",
-        tags=["health"],
-        responses={503: {"description": "starting, draining, hung or failed"}},
-    )
+    @_probe(app, "/health/ready", "starting, draining, hung or failed")
     async def ready() -> JSONResponse:
         """Answer 200 only between the end of warm-up and the beginning of the stop."""
         status = service.phase.value if service.hung is None else "hung"
@@ -116,6 +113,23 @@ def _add_observation(app: FastAPI, service: Service) -> None:
         """Answer with Prometheus's text format."""
         # Rendering takes milliseconds, in which the event loop has better things to do.
         return Response(await asyncio.to_thread(service.metrics.render), media_type=CONTENT_TYPE_LATEST)
+
+
+def _probe(app: FastAPI, path: str, when_not: str) -> Callable[[Answering], Answering]:
+    """Answer GET, and HEAD as GET without the body, which the server leaves out: some probes ask with that.
+
+    The route that answers both says so where another method is refused; a document has an operation for each method, and
+    FastAPI would give the two of one route one name.
+    """
+
+    def add(answer: Answering) -> Answering:
+        responses: dict[int | str, dict[str, Any]] = {503: {"description": when_not}}
+        app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False)
+        app.get(path, tags=["health"], responses=responses)(answer)
+        app.head(path, tags=["health"], responses=responses, response_class=Response)(answer)
+        return answer
+
+    return add
 
 
 def _add_errors(app: FastAPI, service: Service, headers: Mapping[str, str]) -> None:

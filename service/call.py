@@ -151,10 +151,12 @@ class Call:
 
     __slots__ = (
         "_batched",
+        "_body",
         "_decode_s",
         "_encode_s",
         "_ended",
         "_form",
+        "_held_bytes",
         "_reply",
         "_served",
         "_service",
@@ -168,6 +170,8 @@ class Call:
         self._service = service
         self._reply = reply
         self._ended = False
+        self._body: bytes | bytearray = b""
+        self._held_bytes = 0
         self._ticket: Ticket | None = None
         self._timeout_s: float | None = None
         self._form: Form | None = None
@@ -182,7 +186,58 @@ class Call:
         assert self._reply is not None
         self._reply(answer)
 
-    def run(self, head: Head, form: Form, body: bytes | memoryview) -> None:
+    def expect(self, head: Head, form: Form | None, served: Served) -> None:
+        """Refuse, before it is read, a body that its head alone says is not taken.
+
+        Args:
+            head: of this request.
+            form: what the body is, None for a multipart form, of which nothing else is known yet.
+            served: the model.
+
+        Raises:
+            TooLarge, WrongShape: by its size.
+            BytesFull: there is no room for it now.
+        """
+        service = self._service
+        length = head.length
+        require_size(length, service.settings.max_body_bytes)
+        if length:
+            if form is not None:
+                protocol.require_length(form, length, served.item)
+            service.require_room(length)
+
+    def take(self, piece: bytes) -> None:
+        """Take a piece of the body.
+
+        Raises:
+            TooLarge: it is more than one body may be.
+            BytesFull: there is no room for it beside the others in flight.
+        """
+        if self._ended:
+            return
+        require_size(self._held_bytes + len(piece), self._service.settings.max_body_bytes)
+        self.hold(len(piece))
+        body = self._body
+        if isinstance(body, bytearray):
+            body += piece  # one object, however small the pieces are
+        else:
+            self._body = bytearray().join((body, piece)) if body else piece
+
+    def hold(self, size: int) -> None:
+        """Count bytes of the body until the request has ended.
+
+        Raises:
+            BytesFull: there is no room for them.
+        """
+        self._service.hold(size)
+        self._held_bytes += size
+
+    def whole(self) -> bytes | bytearray:
+        """Return what has been taken, once: from then on it is the caller's."""
+        body, self._body = self._body, b""
+        return body
+
+    def run(self, head: Head, form: Form, body: bytes | bytearray | memoryview) -> None:
         """Decode, queue, compute and answer."""
         self._timeout_s, self._form = head.timeout_s, form
         service = self._service
@@ -290,6 +345,9 @@ class Call:
         self._ended = True
         # Each knows the other: an idle connection would keep its last body, and every request would be work for gc.
         self._ticket = None
+        self._body = b""
+        if self._held_bytes:
+            self._service.give_back(self._held_bytes)
         self._service.metrics.count(outcome, total_s)
         self._service.leave()
 

@@ -45,7 +45,7 @@ class GuardedProtocol(HttpToolsProtocol):
     ``super()``'s for a request that it does not take itself; ``on_body`` is its own. Where it overrides ``connection_made``
     or ``connection_lost`` it calls ``super()``'s, always. Before it takes a request it asks :meth:`knows_client`, and its
     answers end the connection unless :meth:`keeps_alive`. A ``cycle`` of its own has ``response_complete``, and
-    ``keep_alive``, which may be set to False until it is answered.
+    ``keep_alive``, which may be set until it is answered.
 
     ``data_received`` may be overridden for bytes that are a whole request, between two others: for such a one ``requests``
     grows by one, and everything else stays as it is. A timer of idle connections is not needed: the guard ends them.
@@ -159,6 +159,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """Note that a head has begun."""
         self.part = HEAD
         self.requests += 1
+        if self.guard.closing and self._is_busy():
+            self.cycle.keep_alive = True  # the last answer is this one's then
         self.begin_request()
 
     def on_headers_complete(self) -> None:
@@ -333,6 +335,11 @@ class GuardedProtocol(HttpToolsProtocol):
         if not self._is_busy():
             self.guard.metrics.count(refusal.outcome)
         self.refuse(refusal)
+
+    def say_goodbye(self) -> None:
+        """Have the answer that is awaited be the last one, unless another request has begun behind it."""
+        if self._is_busy() and self.part is not HEAD:
+            self.cycle.keep_alive = False
 
     def _say_goodbye(self) -> None:
         """Have the request that has begun be the last one."""

@@ -7,19 +7,21 @@ answers most requests before they get here; both hand them to :class:`service.ca
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 
 from service import protocol
-from service.call import Answer, Call, Head, require_size
+from service.call import Answer, Call, Head
 from service.errors import RequestError
 from service.lifecycle import Service
-from service.multipart import single_file
+from service.multipart import boundary_of, single_file
 from service.protocol import Form, Served
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+T = TypeVar("T")
 # nginx's status for a client that has closed its connection; no client sees it, middleware that logs statuses does.
 CLIENT_GONE = 499
 
@@ -42,7 +44,7 @@ class PredictEndpoint:
             try:
                 served = self._service.require_ready()
                 head = Head.read(scope["headers"])
-                body, form = await self._read(head, receive, served)
+                form, body = await self._read(call, head, receive, served)
             except RequestError as error:
                 call.refuse(error)
             except ClientGone:
@@ -62,19 +64,45 @@ class PredictEndpoint:
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers()})
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _read(self, head: Head, receive: Receive, served: Served) -> tuple[bytes, Form]:
-        """Return the body, and what it is; of a multipart body, the file in it."""
-        limit = self._service.settings.max_body_bytes
+    async def _read(
+        self, call: Call, head: Head, receive: Receive, served: Served
+    ) -> tuple[Form, bytes | bytearray]:
+        """Return what the body is, and the body; of a multipart body, the file in it."""
         if head.content_type.lower().startswith(protocol.MULTIPART) and served.image is not None:
+            call.expect(head, None, served)
+            boundary = boundary_of(head.content_type)
             self._service.admit(head.timeout_s)
-            content_type, body = await single_file(
-                head.content_type, await read_body(receive, head.length, limit)
-            )
-            return body, protocol.form_of(content_type, served)
+            form_body = await _body(receive, call)
+            self._service.admit(head.timeout_s)  # others may have come meanwhile
+            content_type, file = await self._file_in(boundary, form_body, receive)
+            return protocol.form_of(content_type, served), file
         form = protocol.form_of(head.content_type, served)
-        require_size(head.length, limit)
+        call.expect(head, form, served)
         self._service.admit(head.timeout_s)
-        return await read_body(receive, head.length, limit), form
+        return form, await _body(receive, call)
+
+    async def _file_in(self, boundary: str, body: bytes | bytearray, receive: Receive) -> tuple[str, bytes]:
+        """Return the content type and the bytes of a form's file, which a decoding thread looks for.
+
+        Raises:
+            BadInput: not a form, or none or several files in it.
+            ClientGone: the client has left.
+        """
+        found: asyncio.Future[tuple[str, bytes]] = asyncio.get_running_loop().create_future()
+
+        def then(_: float, outcome: Any) -> None:
+            if found.done():
+                return
+            if isinstance(outcome, BaseException):
+                found.set_exception(outcome)
+            else:
+                found.set_result(outcome)
+
+        self._service.offload(then, time.perf_counter(), single_file, boundary, body)
+        try:
+            return await _unless_gone(found, receive)
+        finally:
+            found.cancel()
 
 
 async def _end_unread(send: Send) -> None:
@@ -89,11 +117,11 @@ async def _end_unread(send: Send) -> None:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _unless_gone(answered: "asyncio.Future[Answer]", receive: Receive) -> Answer:
-    """Return the answer.
+async def _unless_gone(answered: "asyncio.Future[T]", receive: Receive) -> T:
+    """Return what is waited for.
 
     Raises:
-        ClientGone: the client left before there was one.
+        ClientGone: the client left before it was there.
     """
     if answered.done():
         return answered.result()
@@ -113,25 +141,19 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def read_body(receive: Receive, length: int | None, limit: int) -> bytes:
-    """Return the whole body, counted as it comes.
+async def _body(receive: Receive, call: Call) -> bytes | bytearray:
+    """Return the whole body of a call, counted as it comes.
 
     Raises:
-        TooLarge: more than ``limit`` bytes, announced or sent.
+        TooLarge, BytesFull: more than is taken, or than there is room for.
         ClientGone: the client left in the middle.
     """
-    require_size(length, limit)
-    chunks: list[bytes] = []
-    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        require_size(size, limit)
-        if chunk:
-            chunks.append(chunk)
+        piece = message.get("body", b"")
+        if piece:
+            call.take(piece)
         if not message.get("more_body", False):
-            break
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return call.whole()

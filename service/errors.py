@@ -18,6 +18,7 @@
         ├── Unauthorized    401   tokens                no token, or one that is not known
         ├── TooSlow         408   connection            its head or body took too long; the connection is closed
         ├── QueueFull       429   lifecycle, batching   refused on arrival, Retry-After
+        ├── BytesFull       429   lifecycle             the bodies in flight are as many bytes as may be, Retry-After
         ├── ModelFailure    500   inference             this item made the model fail, or does not fit, or its output is NaN
         ├── Late            503   lifecycle             refused on arrival: it would be late, Retry-After
         ├── Unavailable     503   lifecycle, batching   starting or draining, Retry-After
@@ -119,6 +120,20 @@ class QueueFull(RequestError):
     def __init__(self, waiting: int, capacity: int, retry_after_s: int = 1) -> None:
         super().__init__(
             f"{waiting} requests wait already, and at most {capacity} may (TAILGATE_QUEUE_CAPACITY); try again later"
+        )
+        self.retry_after_s = retry_after_s
+
+
+class BytesFull(RequestError):
+    """The bodies of the requests in flight are as many bytes as they may."""
+
+    status = 429
+    outcome = Outcome.FULL
+
+    def __init__(self, capacity_bytes: int, retry_after_s: int) -> None:
+        super().__init__(
+            f"the bodies of all requests in flight may have {capacity_bytes} bytes together (TAILGATE_MAX_IN_FLIGHT_BYTES), "
+            "and with this one's they would have more; try again later"
         )
         self.retry_after_s = retry_after_s
 

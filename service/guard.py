@@ -96,6 +96,9 @@ class Guarded(Protocol):
     def cut(self, reason: Cut) -> None:
         """End it now."""
 
+    def say_goodbye(self) -> None:
+        """End it with the answer that is awaited, where one is."""
+
 
 class Guard:
     """The open connections, and the limits that they keep. All methods are called on the event loop.
@@ -103,7 +106,7 @@ class Guard:
     Attributes:
         limits: what they keep to.
         metrics: where cuts are counted.
-        closing: set when the server stops: each connection then ends with its next answer.
+        closing: set by :meth:`close`: each connection ends with its next answer.
     """
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
@@ -133,6 +136,12 @@ class Guard:
     def sweep(self, now_s: float) -> None:
         """Look at each connection."""
         self._review(tuple(self._open), now_s)
+
+    def close(self) -> None:
+        """Have each connection end with its next answer: the server stops, and its clients are to know by that answer."""
+        self.closing = True
+        for connection in tuple(self._open):
+            connection.say_goodbye()
 
     def give_up(self) -> None:
         """End the connections whose requests have not ended in the drain time, with 503."""

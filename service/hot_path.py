@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from service import protocol
-from service.call import Answer, Call, Head, require_size
+from service.call import Answer, Call, Head
 from service.connection import GuardedProtocol
 from service.errors import RequestError
 from service.lifecycle import Service
@@ -71,9 +71,7 @@ class HotRequest(Call):
     """One request on the hot path; to uvicorn it looks like a cycle of its own."""
 
     __slots__ = (
-        "_chunks",
         "_protocol",
-        "_size",
         "disconnected",
         "keep_alive",
         "meaning",
@@ -92,13 +90,11 @@ class HotRequest(Call):
 
     def begin(self, headers: list[tuple[bytes, bytes]], service: Service) -> None:
         """Check what the headers say, before the body is taken."""
-        self._chunks: list[bytes] = []
-        self._size = 0
         try:
             served = service.require_ready()
             head = Head.read(headers)
             form = protocol.form_of(head.content_type, served)
-            require_size(head.length, service.settings.max_body_bytes)
+            self.expect(head, form, served)
             self.meaning = head, form
             service.admit(head.timeout_s)
         except RequestError as error:
@@ -106,27 +102,24 @@ class HotRequest(Call):
         except Exception:  # noqa: BLE001 - a fault of ours, logged; the client is answered all the same
             self.fail()
 
-    def receive(self, chunk: bytes, limit: int) -> None:
-        """Take a piece of the body."""
-        self._size += len(chunk)
-        self._chunks.append(chunk)
+    def receive(self, piece: bytes) -> None:
+        """Take a piece of the body, or refuse the request for it."""
         try:
-            require_size(self._size, limit)
+            self.take(piece)
         except RequestError as error:
-            self._chunks.clear()
             self.refuse(error)
 
     def complete(self) -> None:
         """Run the request: its body is there."""
-        chunks, self._chunks = self._chunks, []
         assert self.meaning is not None
-        self.run(*self.meaning, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        self.run(*self.meaning, self.whole())
 
     def begin_known(self, known: KnownHead, data: bytes, service: Service) -> None:
         """Do all of this for a whole request whose head is known."""
         try:
             service.require_ready()
             service.admit(known.head.timeout_s)
+            self.hold(len(data) - len(known.raw))
         except RequestError as error:
             self.refuse(error)
         else:
@@ -214,7 +207,7 @@ class HotPathProtocol(GuardedProtocol):
         elif self._reading is None:
             super().on_body(body)
         else:
-            self._reading.receive(body, self._service.settings.max_body_bytes)
+            self._reading.receive(body)
 
     def request_complete(self) -> None:
         """Run the request; where it has been answered, that is all."""

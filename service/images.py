@@ -1,7 +1,8 @@
 """A photograph's bytes to the model's pixels. Runs in the decoding threads, never on the event loop.
 
 A file of some kilobytes can be made to cost minutes or gigabytes, so what a decoder is given is bounded beforehand:
-pixels by the header, scans of a JPEG by their markers, and the steps in which Pillow walks through the file's parts.
+pixels by the header, scans of a JPEG by their markers, EXIF by its size, and the steps in which Pillow walks through
+the file's parts.
 """
 
 import io
@@ -23,6 +24,12 @@ MAX_SCANS, SCAN_MARKER = 100, b"\xff\xda"
 # Pillow walks through markers and chunks in Python, some reads each, and over padding byte by byte. An 8 MB PNG in the
 # usual pieces of 8 KB takes 4,000.
 MAX_READS = 50_000
+# What one segment of a JPEG can hold, and a camera writes. Pillow makes an object of each of an entry's numbers: 16 MB of
+# them, in a PNG or in many segments, are two million, and hold the interpreter for seconds.
+MAX_EXIF_BYTES = 64 * 2**10
+EXIF_SEGMENT = b"Exif\0\0"
+# Where a PNG holds EXIF as text, in hexadecimal digits and lines of 72 of them.
+EXIF_TEXT = "Raw profile type exif"
 
 
 def decode_image(body: bytes, target: ImageInput, max_pixels: int) -> NDArray[np.uint8]:
@@ -51,20 +58,35 @@ def decode_image(body: bytes, target: ImageInput, max_pixels: int) -> NDArray[np
 
 
 class _Counted(io.BytesIO):
-    """A file that may be read from so many times."""
+    """A file that may be read from so many times, and have so many bytes of EXIF in segments of a JPEG.
 
-    _reads = 0
+    Those Pillow looks into while it opens the file, and it reads each in one go.
+    """
+
+    _reads = _exif_bytes = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return the next bytes.
 
         Raises:
-            BadInput: the file is made of more parts than any picture.
+            BadInput: the file is made of more parts, or has more EXIF, than any picture.
         """
         self._reads += 1
         if self._reads > MAX_READS:
             raise BadInput(f"the image is made of too many parts: more than {MAX_READS} reads for its parts")
-        return super().read(size)
+        data = super().read(size)
+        if data.startswith(EXIF_SEGMENT):
+            self._exif_bytes += len(data)
+            _limit_exif(self._exif_bytes)
+        return data
+
+
+def _limit_exif(size: int) -> None:
+    """Refuse EXIF of so many bytes; to leave it unread would turn pictures that other readers turn upright."""
+    if size > MAX_EXIF_BYTES + len(EXIF_SEGMENT):
+        raise BadInput(
+            f"the image has more than {MAX_EXIF_BYTES} bytes of EXIF metadata; save it without them"
+        )
 
 
 def _limit_scans(body: bytes) -> None:
@@ -94,6 +116,8 @@ def _fit(image: Image.Image, target: ImageInput) -> NDArray[np.uint8]:
     # JPEG can be decoded at 1/2, 1/4 or 1/8 for a fraction of the cost; never below what is needed.
     image.draft("RGB", (shorter, shorter))
     image.load()
+    _limit_exif(len(image.info.get("exif", b"")))
+    _limit_exif(len(image.info.get(EXIF_TEXT, "")) * 36 // 73)
     _turn_upright(image)
     upright = _in_colour(image)
     scale = shorter / min(upright.size)

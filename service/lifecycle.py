@@ -17,7 +17,7 @@ import structlog
 
 from service.batcher import Batcher
 from service.batching import BatchPolicy, Ticket
-from service.errors import ConfigurationError, Late, QueueFull, Unavailable
+from service.errors import BytesFull, ConfigurationError, Late, QueueFull, Unavailable
 from service.forecast import Forecast
 from service.metrics import Counter, Gauge, Metrics
 from service.protocol import Served
@@ -53,6 +53,7 @@ class Service:
         failed: set when the start has failed.
         metrics: what Prometheus sees.
         in_flight: requests being read, waiting, computed or answered.
+        in_flight_bytes: of their bodies, as far as these have come.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -63,6 +64,7 @@ class Service:
             settings.histogram_edges_s, settings.max_batch_size or LARGEST_CHOSEN_BATCH, self._gauges
         )
         self.in_flight = 0
+        self.in_flight_bytes = 0
         self._objective_s = settings.latency_objective_s
         self.failed = asyncio.Event()
         self.engine: Engine | None = None
@@ -174,6 +176,30 @@ class Service:
         if self._forecast is None or self._batcher is None:
             return 1
         return max(1, math.ceil(self._forecast.drain_s(waiting, self._batcher.running, time.perf_counter())))
+
+    def require_room(self, size: int) -> None:
+        """Refuse a body, or a piece of it, for which there is no room beside those in flight.
+
+        Raises:
+            BytesFull: all together would be more than ``TAILGATE_MAX_IN_FLIGHT_BYTES``.
+        """
+        if self.in_flight_bytes + size > self.settings.max_in_flight_bytes:
+            assert self._batcher is not None
+            retry_after_s = self._retry_after_s(self._decoding + self._batcher.waiting)
+            raise BytesFull(self.settings.max_in_flight_bytes, retry_after_s)
+
+    def hold(self, size: int) -> None:
+        """Count bytes of a body that have come; whoever calls gives them back with :meth:`give_back`.
+
+        Raises:
+            BytesFull: there is no room; nothing is counted.
+        """
+        self.require_room(size)
+        self.in_flight_bytes += size
+
+    def give_back(self, size: int) -> None:
+        """Note that bytes of a body are not needed any more."""
+        self.in_flight_bytes -= size
 
     def submit(self, ticket: Ticket) -> None:
         """Queue a ticket; its ``ended`` is called exactly once, on the event loop.
@@ -312,6 +338,7 @@ class Service:
         yield Gauge("ready", "1 when requests are taken.", float(self.ready))
         yield Gauge("queue_depth", "Requests that wait for a batch.", waiting)
         yield Gauge("in_flight", "Requests being read, waiting, computed or answered.", self.in_flight)
+        yield Gauge("in_flight_bytes", "Bytes of the bodies of these requests.", self.in_flight_bytes)
         if self.engine is not None:
             yield from self.engine.gauges()
 

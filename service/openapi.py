@@ -50,7 +50,7 @@ _REFUSALS = {
     "413": "more bytes or pixels than are taken",
     "415": "a Content-Type or an image format that is not served",
     "422": "well-formed, but not the model's input",
-    "429": "the queue is full; Retry-After says when to come back",
+    "429": "the queue is full, or the bodies in flight are as many bytes as may be; Retry-After says when to come back",
     "500": "the model failed on this input",
     "501": "a Transfer-Encoding other than chunked",
     "503": "starting or draining, or the answer would be late; Retry-After says when to come back",
@@ -124,4 +124,5 @@ def add_tokens(document: dict[str, Any]) -> None:
     document["security"] = [{"bearer": []}]
     for path, item in document["paths"].items():
         if path in OPEN_PATHS:
-            item["get"]["security"] = []
+            for operation in item.values():
+                operation["security"] = []

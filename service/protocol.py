@@ -69,14 +69,30 @@ def form_of(content_type: str, served: Served) -> Form:
     raise Unsupported(f"Content-Type: expected {images}{OCTETS} or {JSON}, got {kind or 'none'!r}")
 
 
+def require_length(form: Form, length: int, spec: TensorSpec) -> None:
+    """Refuse by its length alone a body that cannot be the model's input.
+
+    Raises:
+        TooLarge: far more JSON than the model's numbers take.
+        WrongShape: fewer or more octets than the model's input has.
+    """
+    if form is Form.PIXELS and length != spec.nbytes:
+        raise WrongShape(f"expected exactly the {spec.nbytes} bytes of {spec}, got {length}")
+    if form is Form.TENSOR:
+        limit = max(JSON_BYTES, JSON_BYTES_A_NUMBER * math.prod(spec.shape))
+        if length > limit:
+            raise TooLarge(
+                f"the JSON has {length} bytes, and at most {limit} are taken for {spec}; send {OCTETS} instead"
+            )
+
+
 def item_from_octets(body: bytes | bytearray | memoryview, spec: TensorSpec) -> Item:
     """Return a view of the bytes as the model's input.
 
     Raises:
         WrongShape: too few or too many, or numbers that are none.
     """
-    if len(body) != spec.nbytes:
-        raise WrongShape(f"expected exactly the {spec.nbytes} bytes of {spec}, got {len(body)}")
+    require_length(Form.PIXELS, len(body), spec)
     item = np.frombuffer(body, spec.dtype).reshape(spec.shape)
     if spec.dtype.kind == "f" and not np.isfinite(item).all():
         raise WrongShape(f"expected finite numbers for {spec}, got NaN or infinity among them")
@@ -91,11 +107,7 @@ def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, boo
         TooLarge: far more text than the model's numbers take.
         WrongShape: other than the model's shape, or numbers that its type does not hold.
     """
-    limit = max(JSON_BYTES, JSON_BYTES_A_NUMBER * math.prod(spec.shape))
-    if len(body) > limit:
-        raise TooLarge(
-            f"the JSON has {len(body)} bytes, and at most {limit} are taken for {spec}; send {OCTETS} instead"
-        )
+    require_length(Form.TENSOR, len(body), spec)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

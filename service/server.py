@@ -199,7 +199,7 @@ async def _drain(server: uvicorn.Server, service: Service, hurry: asyncio.Event)
     loop = asyncio.get_running_loop()
     end_s = loop.time() + service.settings.drain_timeout_s
     guard: Guard = server.config.app.state.guard  # type: ignore[union-attr]
-    guard.closing = True
+    guard.close()
     draining = asyncio.create_task(service.drain())
     await _first(draining, hurry.wait())
     if draining.done() and not draining.result():

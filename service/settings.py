@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.errors import ConfigurationError
@@ -124,6 +124,13 @@ class Settings(BaseSettings):
     )
 
     max_body_bytes: int = Field(16 * 2**20, ge=1, description="bytes of a request's body, at most")
+    max_in_flight_bytes: int = Field(
+        256 * 2**20,
+        ge=1,
+        validate_default=True,
+        description="bytes of the bodies of all requests in flight together, being received or waiting for their answer, at "
+        "most; what would be more is refused with 429; not less than TAILGATE_MAX_BODY_BYTES",
+    )
     max_image_pixels: int = Field(
         50_000_000,
         ge=1,
@@ -181,6 +188,16 @@ class Settings(BaseSettings):
     )
 
     log_format: Literal["console", "json"] = Field("console", description="console or json")
+
+    @field_validator("max_in_flight_bytes")
+    @classmethod
+    def _room_for_one(cls, value: int, others: ValidationInfo) -> int:
+        one = others.data.get("max_body_bytes", 0)
+        if value < one:
+            raise ValueError(
+                f"got {value}, less than TAILGATE_MAX_BODY_BYTES, {one}: a body of that size could never be taken"
+            )
+        return value
 
     @field_validator("port", mode="before")
     @classmethod

@@ -41,7 +41,7 @@ def test_every_metric_that_is_listed_is_exposed():
     names = {name for row in listed for name in re.findall(r"`(tailgate_\w+)", row.split("|")[1])}
     exposed = Metrics((), 4, tuple).render().decode()
     # Read where the service runs: its own gauges, the GPU's, and the facts.
-    elsewhere = {"tailgate_queue_depth", "tailgate_in_flight", "tailgate_ready"}
+    elsewhere = {"tailgate_queue_depth", "tailgate_in_flight", "tailgate_in_flight_bytes", "tailgate_ready"}
     elsewhere |= {"tailgate_gpu_utilization_ratio", "tailgate_gpu_memory_used_bytes"}
     elsewhere |= {"tailgate_out_of_memory_total", "tailgate_non_finite_outputs_total"}
     elsewhere |= {"tailgate_batch_item_seconds", "tailgate_batch_fixed_seconds"}

@@ -71,6 +71,7 @@ SEEDS = {
         b"x\n" + FORM,
         b"x\n" + FIELD + FORM,
         b'"x"; charset=utf-8\n' + FIELD * 3 + FORM,
+        b"x; charset=punycode\n" + FIELD.replace(b"1\r\n", b"b" * 50 + b"-" + b"a" * 50 + b"\r\n") + FORM,
         b"x\n\r\npreamble\r\n" + FORM + b"epilogue",
     ],
     "image": [

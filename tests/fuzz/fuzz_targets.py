@@ -23,7 +23,7 @@ from service.images import decode_image
 from service.items import Result
 from service.lifecycle import Phase
 from service.models import ImageInput, TensorSpec
-from service.multipart import single_file
+from service.multipart import boundary_of, single_file
 from service.protocol import Served
 from service.settings import load_settings
 
@@ -63,7 +63,7 @@ def fuzz_multipart(data):
     boundary, _, body = data.partition(b"\n")
     content_type = "multipart/form-data; boundary=" + boundary.decode("latin-1")
     with contextlib.suppress(RequestError):
-        kind, file = asyncio.run(single_file(content_type, body))
+        kind, file = single_file(boundary_of(content_type), body)
         assert isinstance(kind, str)
         assert file in body
 

@@ -81,6 +81,12 @@ IMAGES = {
     ),
     "endless scans": (b"image/jpeg", scans(1000), 400, "scans, and at most"),
     "endless parts": (b"image/jpeg", JPEG[:2] + b"\xff" * 60_000 + JPEG[2:], 400, "too many parts"),
+    "endless EXIF": (
+        b"image/png",
+        PNG[:-12] + chunk(b"eXIf", b"II*\0\x08\0\0\0\0\0" + bytes(70_000)) + PNG[-12:],
+        400,
+        "bytes of EXIF",
+    ),
     "a GIF": (b"image/png", encoded(Image.new("RGB", (8, 8)), "GIF"), 415, "not an image in any of"),
     "an animated GIF": (
         b"image/png",
@@ -154,6 +160,25 @@ FORMS = {
         PART + PNG + b"\r\n--x--\r\n",
         400,
         "cannot be read",
+    ),
+    "fields in a coding that Python decodes in quadratic time": (
+        FORM + b"; charset=punycode",
+        FIELD.replace(b"1\r\n", b"b" * 45_000 + b"-" + b"a" * 45_000 + b"\r\n") + b"--x--\r\n",
+        400,
+        "expected one whole file in the multipart form, got 0",
+    ),
+    "nothing but beginnings of the boundary": (
+        FORM,
+        PART + b"\r\n--" * 30_000 + b"\r\n--x--\r\n",
+        415,
+        "not an image in any of",
+    ),
+    "two boundaries": (FORM + b"; boundary=x", PART + PNG + b"\r\n--x--\r\n", 400, "more than one boundary"),
+    "a long boundary": (
+        b"multipart/form-data; boundary=" + b"x" * 71,
+        PART + PNG + b"\r\n--x--\r\n",
+        400,
+        "1 to 70 characters",
     ),
     "no boundary": (b"multipart/form-data", PART + PNG + b"\r\n--x--\r\n", 400, "Missing boundary"),
     "a part without a name": (FORM, b"--x\r\n\r\n1\r\n--x--\r\n", 400, "cannot be read"),

@@ -3,20 +3,24 @@
 import contextlib
 import json
 import socket
+import threading
 
 import pytest
 from edges import GET_LIVE, HOST, PIXELS, Connection, chunked, pixels, post, two_edges
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from serving import PATIENCE_S
 
 from service.connection import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URL_BYTES, GuardedProtocol
 from service.guard import Limits, Part
+from service.lifecycle import Phase
 
 OCTETS = b"application/octet-stream"
 MAX_BODY_BYTES = 20_000
 LIMITS = Limits(head_s=10, body_s=30, write_s=20, idle_s=75, connections=4096)
 LONG_S = 1000.0
 WAYS = ["plain", "hot"]
+HEAD_LIVE = GET_LIVE.replace(b"GET", b"HEAD")
 GET_10 = b"GET /health/live HTTP/1.0\r\n\r\n"
 GET_METRICS = b"GET /metrics HTTP/1.1\r\n" + HOST + b"\r\n"
 
@@ -287,6 +291,25 @@ def test_one_connection_too_many_is_refused_where_all_others_are_busy(server):
     assert server.cut() == {"refused": 1}
 
 
+def test_a_client_that_had_sent_its_request_before_it_was_refused_reads_the_whole_refusal(server):
+    server.guard.limits = Limits(10, 30, 20, 75, connections=1)
+    sent = threading.Event()
+    with server.edges.hold(getattr(server.edges, server.way)) as held:
+        server.edges.loop.call_soon_threadsafe(sent.wait, PATIENCE_S)  # nobody is let in meanwhile
+        with server.connect() as refused:
+            refused.send(PIXELS)
+            sent.set()
+            status, headers, body = refused.answer()
+            with contextlib.suppress(ConnectionResetError):  # what nobody has read is lost
+                assert refused.is_closed()
+        server.edges.model.opened.set()
+        assert held.answer()[0] == 200
+    assert (status, headers[-1]) == (503, b"connection: close")
+    assert "as many connections are open as may be" in error(body)
+    assert server.cut() == {"refused": 1}
+    assert server.ended() == {"ok": 1}
+
+
 def test_an_idle_connection_makes_room_for_a_probe(server):
     server.guard.limits = Limits(10, 30, 20, 75, connections=1)
     with server.connect() as idle, server.connect() as probe:
@@ -295,6 +318,31 @@ def test_an_idle_connection_makes_room_for_a_probe(server):
         assert probe.answer()[0] == 200
         assert idle_is_closed
     assert server.cut() == {"shed": 1}
+
+
+@pytest.mark.parametrize(("path", "status"), [(b"live", 200), (b"ready", 200), (b"ready", 503)])
+def test_a_probe_may_ask_with_head_and_gets_what_get_gets_without_the_body(server, monkeypatch, path, status):
+    if status == 503:
+        monkeypatch.setattr(server.edges.service, "phase", Phase.DRAINING)
+    with server.connect() as connection:
+        connection.send(GET_LIVE.replace(b"live", path))
+        with_body = connection.answer()
+        connection.send(HEAD_LIVE.replace(b"live", path))
+        without = connection.answer(to_head=True)
+        connection.send(GET_LIVE)
+        assert connection.answer()[0] == 200
+    assert without == (status, with_body[1], b"")
+    assert with_body[0] == status
+    assert server.ended() == {}
+
+
+def test_what_health_does_not_take_is_told_with_all_that_it_takes(server):
+    with server.connect() as connection:
+        connection.send(post(b"", path=b"/health/live"))
+        status, headers, _ = connection.answer()
+    allowed = next(value for value in headers if value.startswith(b"allow: "))
+    assert status == 405
+    assert set(allowed.removeprefix(b"allow: ").split(b", ")) == {b"GET", b"HEAD"}
 
 
 # Heads.

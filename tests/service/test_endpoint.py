@@ -456,3 +456,26 @@ async def test_a_request_that_is_cancelled_by_the_server_is_withdrawn(gate):
         gate.opened.set()
         await held
         assert await server.outcomes() == {"ok": 1, "cancelled": 1}
+
+
+async def test_a_client_that_leaves_while_its_form_is_parsed_is_counted_and_not_computed(monkeypatch):
+    parsing, go_on = threading.Semaphore(0), threading.Event()
+
+    def held(*_):
+        parsing.release()
+        assert go_on.wait(30)
+        return "application/octet-stream", pixels().tobytes()
+
+    monkeypatch.setattr("service.endpoint.single_file", held)
+    visitor = Visitor({"body": part() + END}, headers=[(b"content-type", FORM.encode())])
+    async with running("tiny_models:colours") as server:
+        visit = asyncio.create_task(visitor.visit(server.app))
+        assert await asyncio.to_thread(parsing.acquire, timeout=30)
+        visitor.gone.set()
+        await visit
+        go_on.set()
+        await until(lambda: server.service._decoding == 0)
+        outcomes = await server.outcomes()
+        assert server.service._batcher.waiting == 0
+    assert [message.get("status") for message in visitor.sent] == [CLIENT_GONE, None]
+    assert outcomes == {"cancelled": 1}

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import socket
 import threading
 
 import numpy as np
@@ -651,6 +652,36 @@ def test_a_client_that_does_not_read_its_answers_goes_the_usual_way_which_waits_
         edges.run(resume())
         assert connection.answer()[0] == 200
     assert edges.ways == [True, False]
+
+
+def test_a_client_that_sends_and_does_not_read_is_written_to_no_further_and_gets_all_answers_in_the_end(
+    edges,
+):
+    def served():
+        return edges.outcomes().get("ok", 0)
+
+    with Connection(edges.hot) as connection:
+        protocol = edges.protocol(connection)
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        protocol.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        sent = 0
+        while not protocol.flow.write_paused:
+            before = served()
+            # Not through the kernel: from a client whose own window is closed it may bring nothing.
+            edges.run(_feed(protocol, PIXELS, []))
+            sent += 1
+            edges.until(lambda before=before: served() > before)
+        buffered, before = protocol.transport.get_write_buffer_size(), served()
+        edges.run(_feed(protocol, PIXELS * 3, []))
+        edges.until(lambda: served() > before)
+        assert not protocol.cycle.response_complete
+        assert protocol.transport.get_write_buffer_size() == buffered
+        assert served() == before + 1  # the others wait behind it
+        assert [answer[0] for answer in connection.answers(sent + 3)] == [200] * (sent + 3)
+        connection.send(PIXELS)
+        assert connection.answer()[0] == 200
+    assert edges.ways[: sent + 1] == [True] * sent + [False]
+    assert edges.ways[-1]
 
 
 def test_middleware_of_the_user_sees_every_request(monkeypatch):

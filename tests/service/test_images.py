@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.errors import BadInput, TooLarge, Unsupported
-from service.images import MAX_READS, MAX_SCANS, decode_image
+from service.images import MAX_EXIF_BYTES, MAX_READS, MAX_SCANS, decode_image
 from service.models import ImageInput
 
 WHOLE = ImageInput(16, crop=1.0)
@@ -268,6 +268,64 @@ def test_a_jpeg_of_endless_scans_is_refused_since_each_goes_through_the_whole_pi
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_an_orientation_that_means_nothing_turns_nothing(exif, kind):
     assert corners(decode_image(encoded(quarters(), kind, exif=exif), WHOLE, MANY)) == UPRIGHT
+
+
+def exif_of(size, orientation=6):
+    """So many bytes of EXIF: an orientation, and a tag of as many numbers as fill the rest."""
+    entries = struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)
+    numbers = (size - 8 - 2 - 2 * 12 - 4) // 8
+    entries += struct.pack("<HHII", 0x011A, 5, numbers, 8 + 2 + 2 * 12 + 4)
+    block = b"II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
+    return block.ljust(size, b"\1")
+
+
+def text_of(exif):
+    digits = exif.hex()
+    lines = "\n".join(digits[place : place + 72] for place in range(0, len(digits), 72))
+    return chunk(b"tEXt", b"Raw profile type exif\0" + f"\nexif\n{len(exif):8}\n{lines}\n".encode())
+
+
+def after_start(body, *parts):
+    """Put parts behind a JPEG's start, or in front of a PNG's end."""
+    place = 2 if body.startswith(b"\xff\xd8") else body.rindex(b"IEND") - 4
+    return body[:place] + b"".join(parts) + body[place:]
+
+
+def segments(exif):
+    pieces = [exif[place : place + 60_000] for place in range(0, len(exif), 60_000)]
+    return [b"\xff\xe1" + struct.pack(">H", 8 + len(piece)) + b"Exif\0\0" + piece for piece in pieces]
+
+
+def bare_jpeg():
+    """A JPEG without JFIF's segment: Pillow looks for its resolution in EXIF while it opens it."""
+    whole = encoded(quarters(), "JPEG")
+    return whole[:2] + whole[20:]
+
+
+HOLDERS = {
+    "a PNG": lambda exif: after_start(encoded(quarters()), chunk(b"eXIf", exif)),
+    "text of a PNG": lambda exif: after_start(encoded(quarters()), text_of(exif)),
+    "a WebP": lambda exif: encoded(quarters(), "WEBP", exif=exif),
+    "segments of a JPEG": lambda exif: after_start(bare_jpeg(), *segments(exif)),
+}
+
+
+@pytest.mark.parametrize("hold", HOLDERS.values(), ids=HOLDERS)
+def test_exif_beyond_its_bound_is_refused_before_it_is_parsed(monkeypatch, hold):
+    parsed, load = [], Image.Exif.load
+
+    def noted(self, data):
+        parsed.append(len(data))
+        load(self, data)
+
+    large, small = hold(exif_of(1_000_000)), hold(exif_of(MAX_EXIF_BYTES - 1000))
+    monkeypatch.setattr(Image.Exif, "load", noted)
+    with pytest.raises(BadInput, match=f"more than {MAX_EXIF_BYTES} bytes of EXIF"):
+        decode_image(large, WHOLE, MANY)
+    assert parsed == []
+    turned = decode_image(small, WHOLE, MANY)
+    assert parsed
+    assert corners(turned) == ["blue", "red", "white", "green"]
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("PNG", "RGB"), ("WEBP", "RGB"), ("JPEG", "CMYK"), ("JPEG", "L")])

@@ -165,6 +165,13 @@ async def test_where_tokens_are_set_the_document_says_what_needs_one(document):
     secured = create_app(load_settings({}, token=TOKEN)).openapi()
     OpenAPI.model_validate(secured)
     assert secured["security"] == [{"bearer": []}]
-    free = {path for path, item in secured["paths"].items() if item.get("get", {}).get("security") == []}
-    assert free == {"/health/live", "/health/ready"}
+    free = {
+        (path, method)
+        for path, item in secured["paths"].items()
+        for method, operation in item.items()
+        if operation.get("security") == []
+    }
+    assert free == {
+        (path, method) for path in ("/health/live", "/health/ready") for method in ("get", "head")
+    }
     assert "security" not in document

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import shutil
 import signal
 import socket
@@ -15,15 +16,18 @@ import threading
 import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import httpx
 import pytest
+from edges import Connection
 from serving import metric_samples, until
 from tiny_models import HOLD
 
 from service import server
 from service.__main__ import main
 from service.errors import ConfigurationError
+from service.guard import Part
 from service.lifecycle import Phase
 from service.settings import load_settings
 
@@ -181,6 +185,71 @@ def test_a_client_that_leaves_costs_nobody_anything_and_a_stop_answers_all_that_
         assert [answer.result().json()["outputs"] for answer in waiting] == [
             [2.0 * number] * 4 for number in range(100, 110)
         ]
+        assert service.exit_status() == 0
+
+
+def raw(item, target=b"/predict"):
+    body = json.dumps(item).encode()
+    return (
+        b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+        % (target, len(body), body)
+    )
+
+
+# A request that the hot path takes, and one that goes the usual way.
+TAKEN, USUAL = raw(ITEM), raw(ITEM, b"http://x/predict")
+# Whether a body that comes to its end in the drain is computed is of no interest here: it is answered.
+EITHER = mock.ANY
+HALF_HEAD = TAKEN[:20]
+# What a connection has sent when the signal comes, what it sends afterwards, and the statuses of its answers.
+AT_THE_SIGNAL = {
+    "a request in a batch": (TAKEN, b"", [200]),
+    "one that goes the usual way": (USUAL, b"", [200]),
+    "two at once": (TAKEN * 2, b"", [200, 503]),
+    "two that go the usual way": (USUAL * 2, b"", [200, 503]),
+    "half a head behind a request": (TAKEN + TAKEN[:20], TAKEN[20:], [200, 503]),
+    "half a head behind the usual way": (USUAL + TAKEN[:20], TAKEN[20:], [200, 503]),
+    "another one afterwards": (TAKEN, TAKEN, [200, 503]),
+    "another one afterwards, the usual way": (USUAL, USUAL, [200, 503]),
+    "half a body": (TAKEN[:-1], TAKEN[-1:], [EITHER]),
+    "half a body, the usual way": (USUAL[:-1], USUAL[-1:], [EITHER]),
+    "half a head": (TAKEN[:20], TAKEN[20:], [503]),
+    "an idle connection": (b"", TAKEN, [503]),
+}
+
+
+def test_at_the_signal_every_request_is_answered_the_last_answer_says_so_and_no_connection_is_reset():
+    with program("tiny_models:held_by_pipe", max_batch_size=16) as service, contextlib.ExitStack() as stack:
+        service.wait_for("ready")
+        address = service.client.base_url.host, service.client.base_url.port
+        held = stack.enter_context(Connection(address))
+        held.send(raw(HELD))
+        service.wait_for_model()
+        connections = [stack.enter_context(Connection(address)) for _ in AT_THE_SIGNAL]
+        for connection, (before, _, _) in zip(connections, AT_THE_SIGNAL.values(), strict=True):
+            connection.send(before)
+        service.until(queue_depth=8, in_flight=11)
+        service.process.send_signal(signal.SIGTERM)
+        service.wait_for("draining")
+        for connection, (_, afterwards, _) in zip(connections, AT_THE_SIGNAL.values(), strict=True):
+            connection.send(afterwards)
+        idle = connections[-1].answer()  # it was the last to send: what the others have sent has been read
+        service.let_model_go()
+        answers = {
+            what: connection.answers(len(statuses))
+            for connection, (what, (_, _, statuses)) in zip(
+                connections[:-1], list(AT_THE_SIGNAL.items())[:-1], strict=True
+            )
+        }
+        answers["an idle connection"] = [idle]
+        assert answers["half a body"][0][0] in (200, 503)
+        assert answers["half a body, the usual way"][0][0] in (200, 503)
+        last = [held.answer(), *(each[-1] for each in answers.values())]
+        assert {what: [status for status, _, _ in each] for what, each in answers.items()} == {
+            what: statuses for what, (_, _, statuses) in AT_THE_SIGNAL.items()
+        }
+        assert all(b"connection: close" in headers for _, headers, _ in last)
+        assert all(connection.is_closed() for connection in (held, *connections))
         assert service.exit_status() == 0
 
 
@@ -390,6 +459,66 @@ def test_it_serves_https_with_a_certificate(monkeypatch, certificate):
 
     settings = {"tls_certificate": path, "tls_key": key, "model": "tiny_models:doubler"}
     assert serve_and(visit, monkeypatch, **settings) == 0
+
+
+@needs_openssl
+def test_slow_cut_and_pipelined_clients_are_served_over_tls_as_over_tcp(monkeypatch, certificate):
+    path, key = certificate("guarded")
+    trust = ssl.create_default_context(cafile=path)
+    statuses = {}
+
+    async def visit(uvicorn_server, service, address):
+        guard = uvicorn_server.config.app.state.guard
+        await until(lambda: service.phase is Phase.READY)
+
+        async def connect():
+            others = set(guard._open)
+            reader, writer = await asyncio.open_connection(*address, ssl=trust)
+            await until(lambda: guard._open - others)
+            (protocol,) = guard._open - others
+            return reader, writer, protocol
+
+        async def status(reader):
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))
+            return int(head.split()[1])
+
+        async def slow(sent, limit_s):
+            reader, writer, protocol = await connect()
+            writer.write(sent)
+            await until(
+                lambda: protocol.requests == 1 and (protocol.part is Part.HEAD) == (sent == HALF_HEAD)
+            )
+            now_s = asyncio.get_running_loop().time()
+            guard.sweep(now_s)
+            guard.sweep(now_s + limit_s + 1)
+            answered = await status(reader)
+            assert await reader.read() == b""
+            writer.close()
+            return answered
+
+        statuses["slow head"] = await slow(HALF_HEAD, service.settings.header_timeout_s)
+        statuses["slow body"] = await slow(TAKEN[:-1], service.settings.body_timeout_s)
+
+        _, writer, _ = await connect()
+        writer.write(TAKEN[:-1])
+        await until(lambda: service.in_flight == 1)
+        writer.transport.abort()
+        await until(lambda: service.in_flight == 0)
+        assert service.in_flight_bytes == 0
+        assert service.metrics.requests["cancelled"] == 3
+
+        reader, writer, _ = await connect()
+        writer.write(TAKEN * 2 + USUAL + TAKEN[:20])
+        statuses["pipelined"] = [await status(reader) for _ in range(3)]
+        writer.write(TAKEN[20:])
+        statuses["pipelined"].append(await status(reader))
+        writer.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    settings = {"tls_certificate": path, "tls_key": key, "model": "tiny_models:doubler"}
+    assert serve_and(visit, monkeypatch, **settings) == 0
+    assert statuses == {"slow head": 408, "slow body": 408, "pipelined": [200] * 4}
 
 
 @needs_openssl

@@ -64,6 +64,7 @@ def test_a_switch_takes_the_usual_words(text):
         ("MAX_WAIT_MS", "nan", "got 'nan'"),
         ("MAX_WAIT_MS", "-1", "greater than or equal to 0"),
         ("QUEUE_CAPACITY", "0", "greater than or equal to 1"),
+        ("MAX_IN_FLIGHT_BYTES", "16777215", "less than TAILGATE_MAX_BODY_BYTES, 16777216"),
         ("KEEP_ALIVE_S", "0.5", "valid integer"),
         ("DRAIN_TIMEOUT_S", "inf", "finite number"),
         ("WEIGHTS_SHA256", "abc", "got 'abc'"),
@@ -92,6 +93,11 @@ def test_several_bad_values_are_told_together():
         "TAILGATE_PORT",
         "TAILGATE_TOP_K",
     ]
+
+
+def test_a_body_that_would_never_fit_beside_the_default_is_told_at_the_start():
+    with pytest.raises(ConfigurationError, match=r"^TAILGATE_MAX_IN_FLIGHT_BYTES: got 268435456, less than"):
+        load_settings({"TAILGATE_MAX_BODY_BYTES": str(2**28 + 1)})
 
 
 def test_one_worker_may_be_asked_for():

@@ -1,0 +1,96 @@
+"""Forms: which boundaries are taken, what of the Content-Type the parser sees, and where it runs."""
+
+import threading
+
+import pytest
+import starlette.formparsers
+from hypothesis import given
+from hypothesis import strategies as st
+from serving import running
+
+from service import endpoint
+from service.errors import BadInput
+from service.multipart import boundary_of, single_file
+
+FIELD = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
+FILE = (
+    b'--x\r\nContent-Disposition: form-data; name="f"; filename="a"\r\nContent-Type: a/b\r\n\r\ncontent\r\n'
+)
+ALPHABET = "0123456789abcXYZ'()+_,-./:=?"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "boundary"),
+    [
+        ("; boundary=x", "x"),
+        (";boundary=x", "x"),
+        ("; BOUNDARY=x ;", "x"),
+        (';; boundary="a b"; charset=punycode', "a b"),
+        ('; a="; boundary=y"; boundary=x', "x"),
+        ("; boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW", "----WebKitFormBoundary7MA4YWxkTrZu0gW"),
+        ("; boundary==_Part/1:2?", "=_Part/1:2?"),
+        ("; boundary=" + 70 * "x", 70 * "x"),
+    ],
+)
+def test_a_boundary_is_found_among_the_parameters(parameters, boundary):
+    assert boundary_of("multipart/form-data" + parameters) == boundary
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ("", "Missing boundary"),
+        ("; charset=utf-8", "Missing boundary"),
+        ("; boundary*=utf-8''x", "Missing boundary"),
+        ("; boundary=x; boundary=y", "more than one"),
+        ("; boundary=x; Boundary=x", "more than one"),
+        ("; boundary=", "1 to 70 characters"),
+        ('; boundary="x "', "1 to 70 characters"),
+        ('; boundary="x\\y"', "1 to 70 characters"),
+        ("; boundary=" + 71 * "x", "1 to 70 characters"),
+        ("; boundary=ü", "1 to 70 characters"),
+        ("; boundary=a b", "a parameter that is none"),
+        ('; boundary="x', "a parameter that is none"),
+        ("; boundary", "a parameter that is none"),
+    ],
+)
+def test_what_is_no_boundary_is_refused(parameters, told):
+    with pytest.raises(BadInput, match=told):
+        boundary_of("multipart/form-data" + parameters)
+
+
+@given(boundary=st.text(ALPHABET, min_size=1, max_size=70))
+def test_any_boundary_by_the_standard_is_taken_with_quotes(boundary):
+    assert boundary_of(f'multipart/form-data; boundary="{boundary}"') == boundary
+    body = FILE.replace(b"--x", b"--" + boundary.encode()) + b"--" + boundary.encode() + b"--\r\n"
+    assert single_file(boundary, body) == ("a/b", b"content")
+
+
+def test_fields_are_decoded_as_utf_8_whatever_the_client_names(monkeypatch):
+    codings = []
+    decode = starlette.formparsers._user_safe_decode
+
+    def noted(source, coding):
+        codings.append(coding)
+        return decode(source, coding)
+
+    monkeypatch.setattr(starlette.formparsers, "_user_safe_decode", noted)
+    boundary = boundary_of("multipart/form-data; boundary=x; charset=punycode")
+    assert single_file(boundary, FIELD + FILE + b"--x--\r\n") == ("a/b", b"content")
+    assert set(codings) == {"utf-8"}
+
+
+@pytest.mark.asyncio
+async def test_a_form_is_parsed_in_a_decoding_thread(monkeypatch):
+    threads = []
+
+    def noted(*arguments):
+        threads.append(threading.current_thread().name)
+        return single_file(*arguments)
+
+    monkeypatch.setattr(endpoint, "single_file", noted)
+    async with running("tiny_models:colours") as server:
+        answer = await server.client.post("/predict", files={"file": ("a.bin", bytes(192))})
+    assert answer.status_code == 200
+    assert len(threads) == 1
+    assert threads[0].startswith("tailgate-decode")
