@@ -114,7 +114,7 @@ def compare(
     _remove_stale_worktrees(sides, ground)
     with checked_out(sides, root, folder, settings, ground.plugins.target) as arms:
         ground.tell(f"{scenario.name}: starting both sides once, to see what they are")
-        rehearsed = rehearse(arms, ground.directory)
+        rehearsed = rehearse(arms, ground.directory, root)
         return _measured(scenario, ground, arms, rehearsed, yardstick_s, again)
 
 

@@ -62,6 +62,17 @@ def state_of(root: Path) -> Mapping[str, str]:
     return {"revision": commit.stdout.strip()[:10] + (" with changes" if changed else "")}
 
 
+def place_in_repository(folder: Path) -> Path:
+    """Return where a folder lies in its repository, as seen from the repository's top; ``.`` outside of any."""
+    prefix = _git(folder, "rev-parse", "--show-prefix") if shutil.which("git") else None
+    return Path(prefix.stdout.removesuffix("\n") if prefix is not None and prefix.returncode == 0 else "")
+
+
+def is_ignored(root: Path, path: Path) -> bool:
+    """Tell whether the repository's ignore rules leave a path out of every revision."""
+    return _git(root, "check-ignore", "--quiet", str(path)).returncode == 0
+
+
 def add_worktree(root: Path, revision: Revision, folder: Path) -> None:
     """Check a revision out into a new folder; the index, the branches and the working tree stay as they are.
 
