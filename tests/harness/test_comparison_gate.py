@@ -205,5 +205,12 @@ def test_the_command_compares_without_pytest_and_can_judge_again(comparison, tai
     assert "tiny: block 1, 1 good: so far " in said.err
     # The real judge finds one block too few for any look.
     status, said = tailgate("judge", str(comparison.results()))
-    assert status == 0
+    assert status == 1
     assert said.out.startswith("INCONCLUSIVE: tiny: undecided: 1 good blocks so far")
+
+
+@pytest.mark.parametrize(("option", "status"), [((), 1), (("--inconclusive=pass",), 0)])
+def test_judging_again_ends_as_the_run_would_have(comparison, tailgate, option, status):
+    spec = fake_server_spec(QUICK_MS)
+    tailgate("compare", spec, spec, "--plugin=tiny.py", "--payloads=file:body.txt", *option)
+    assert tailgate("judge", str(comparison.results()))[0] == status
