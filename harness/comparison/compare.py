@@ -22,6 +22,7 @@ from harness.comparison.load import CAPACITY, PAIRS, block_scenario, comparable_
 from harness.comparison.rehearsal import Rehearsed, rehearse
 from harness.comparison.run import Limits, Outcome, plan_blocks, run_blocks
 from harness.comparison.schedule import Arm, BlockPlan
+from harness.errors import UsageError
 from harness.faults import Cause, Fault
 from harness.load import LoadSettings
 from harness.measures import Measure
@@ -104,9 +105,15 @@ def compare(
         again: command line that runs it again.
 
     Raises:
-        UsageError: a side is nothing that can be started, or the scenario cannot be compared.
+        UsageError: a side is nothing that can be started, the scenario cannot be compared, or it is one more than the error
+            that the run allows was split over.
         TargetError: a side did not become ready, or runs another code than its revision's.
     """
+    if ground.number > ground.scenarios:
+        raise UsageError(
+            f"{scenario.name!r} is comparison {ground.number} of this run, and the error that it allows was split over "
+            f"{ground.scenarios}: one for each collected test that asks for perf_gate. Give each comparison a test of its own"
+        )
     comparable_phase(scenario)
     sides = find_sides(ground.settings, ground.head, ground.plugins)
     settings = {arm: side_settings(side, scenario, ground.settings, target) for arm, side in sides.items()}
@@ -168,21 +175,12 @@ def _measured(
         tell=lambda line: ground.tell(f"{scenario.name}: {line}"),
     )
     faults = (*outcome.faults, *_contradictions(kept, bench))
-    notes += tuple(note for one in rehearsed.values() for note in one.notes) + _split_notes(ground)
+    notes += tuple(note for one in rehearsed.values() for note in one.notes)
     comparison = _comparison_result(outcome, design, rows_file.name, notes)
     return Compared(
         scenario_result(scenario, ground.seed, outcome, faults, comparison, again),
         tuple(slot for record in kept for slot in _slot_results(record, faults, bench)),
         tuple(_arm_result(arms[arm], rehearsed[arm], settings.root) for arm in (Arm.HEAD, Arm.BASE)),
-    )
-
-
-def _split_notes(ground: Ground) -> tuple[str, ...]:
-    """Return the note that more scenarios are compared than alpha was split over."""
-    if ground.number <= ground.scenarios:
-        return ()
-    return (
-        f"the error that a run allows was split over {ground.scenarios}, and this is scenario {ground.number}",
     )
 
 

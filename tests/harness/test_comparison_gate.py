@@ -95,6 +95,41 @@ def test_a_slower_head_fails_the_test_and_says_against_what(comparison):
     assert (comparison.results() / kept.scenarios[0].comparison.rows).is_file()
 
 
+OWN = """
+import pytest
+from harness.arrivals import Constant
+from harness.comparison.load import ComparisonLoad
+from harness.scenario import Phase
+
+def load(name):
+    return ComparisonLoad(name, "a user's own", (Phase("load", Constant(100.0), requests=20),), (), source="file:body.txt")
+
+@pytest.mark.perf
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+def test_each(perf_gate, name):
+    perf_gate.check(load(name))
+
+@pytest.mark.perf
+def test_two(perf_gate):
+    perf_gate.check(load("d"))
+    perf_gate.check(load("e"))
+"""
+
+
+def test_the_error_of_a_run_is_split_over_the_tests_that_ask_for_the_gate(comparison):
+    comparison.pytester.makepyfile(OWN)
+    spec = fake_server_spec(QUICK_MS)
+    result = comparison.run("-m", "perf", f"--perf-against={spec}", target=spec)
+    # The fifth comparison is one more than the four tests that were collected.
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*'e' is comparison 5 of this run, and the error that it allows was split over 4*"]
+    )
+    kept = results_file.read(comparison.results() / results_file.RESULTS).scenarios
+    gating = sum(one.lens.gates for one in kept[0].comparison.decision.results)
+    assert [one.comparison and one.comparison.design.gates for one in kept] == [4 * gating] * 4 + [None]
+
+
 def test_the_same_head_passes(comparison):
     spec = fake_server_spec(QUICK_MS)
     comparison.gate(f"--perf-against={spec}", target=spec).assert_outcomes(passed=1)
