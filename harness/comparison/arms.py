@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.comparison import revision as git
+from harness.comparison.dependencies import dependency_changes
 from harness.comparison.own_code import is_own, project_in, python_path, ran_own_code
 from harness.comparison.revision import Revision
 from harness.comparison.schedule import Arm
@@ -127,7 +128,7 @@ def checked_out(
                 stack.callback(git.remove_worktree, root, trees[arm])
                 git.add_worktree(root, side.revision, trees[arm])
         if trees and settings[Arm.BASE].python == settings[Arm.HEAD].python:
-            _refuse_other_dependencies({arm: project_in(tree, root) for arm, tree in trees.items()}, root)
+            _refuse_other_dependencies(trees, root, sides[Arm.BASE])
         yield {
             arm: ArmTarget(
                 side,
@@ -231,12 +232,22 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _refuse_other_dependencies(trees: Mapping[Arm, Path], root: Path) -> None:
-    base, head = (git.pyproject_of(trees.get(arm, root)) for arm in (Arm.BASE, Arm.HEAD))
-    changes = git.dependency_changes(base, head)
+def _refuse_other_dependencies(trees: Mapping[Arm, Path], root: Path, side: Side) -> None:
+    place, top = git.place_in_repository(root), git.top_of(root)
+    changes: list[str] = []
+    # A lock file of several projects lies at the top.
+    for folder in dict.fromkeys((Path(), place)):
+        base, head = (trees.get(arm, top) / folder for arm in (Arm.BASE, Arm.HEAD))
+        where = f"in {folder}, " if folder.parts else ""
+        changes += [where + change for change in dependency_changes(base, head)]
     if changes:
+        todo = (
+            "Make an environment for the base, and give its interpreter: --perf-against-python PATH"
+            if side.is_service
+            else "Check the base out beside this project, make an environment for it there, and compare with its command line: "
+            "command:LINE"
+        )
         raise UsageError(
-            "the declared dependencies differ, so head's environment cannot run the base: "
-            f"{'; '.join(changes)}. Make an environment for the base, and give its interpreter: "
-            "--perf-against-python PATH"
+            "the declared dependencies differ, so head's environment may not run the base as it ran: "
+            f"{'; '.join(changes)}. {todo}"
         )

@@ -70,9 +70,7 @@ def python_path(settings: TargetSettings, project: Path, worktree: Path | None, 
 
 
 def _own_entry(entry: Path, worktree: Path | None, root: Path) -> Path:
-    place = git.place_in_repository(root)
-    root = root.resolve()
-    top = root.parents[len(place.parts) - 1] if place.parts else root
+    top = git.top_of(root)
     if worktree is None or not entry.is_relative_to(top):
         return entry
     own = worktree / entry.relative_to(top)

@@ -132,7 +132,8 @@ def test_a_checked_out_side_is_removed_at_the_end_and_after_an_interruption(side
 def test_other_dependencies_are_refused_unless_the_base_has_an_interpreter(sides):
     sides.base = OWN + 'dependencies = ["numpy<2"]\n'
     with pytest.raises(
-        UsageError, match=r"base declares 'numpy<2', head does not. .*--perf-against-python PATH"
+        UsageError,
+        match=r"pyproject.toml, dependencies: base has 'numpy<2', head has not. .*--perf-against-python PATH",
     ):
         sides.check_out().__enter__()
     assert sides.removed == ["base"]
