@@ -3,7 +3,8 @@
 Between the tests (:mod:`harness.comparison.signed_rank`, :mod:`harness.comparison.error_share`) and the decision
 over all looks and lenses. Pure. The rule::
 
-    FAIL           the lower bound, at the look's level for FAIL, is above the margin: surely worse, however little
+    FAIL           the lower bound, at the look's level for FAIL, is above the margin: surely worse, however little;
+                   of shares of failed requests the exact test says so, which is no bound
     PASS           the upper bound, at its level for PASS, is below the tolerance, and it is no FAIL
     INCONCLUSIVE   neither
     INVALID        the lens saw nothing in too many blocks
@@ -76,8 +77,9 @@ class _Worse:
     Attributes:
         margin: above which it FAILs, on the same scale.
         tolerance: below which it PASSes.
-        fails: the lower bound is above the margin.
+        fails: the test for more than the margin rejects.
         error: standard error; None if unknown.
+        why_failed: what a FAIL says, where that is not the lower bound.
     """
 
     estimate: float
@@ -90,6 +92,7 @@ class _Worse:
     tolerance: float
     fails: bool
     error: float | None
+    why_failed: str | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -121,7 +124,7 @@ def judge_lens(lens: Lens, rows: Sequence[BlockRow], look: Look, *, number: int 
     return LensResult(
         lens=lens,
         verdict=worse.verdict,
-        reason=wording.explain(lens, worse.verdict, near, far, mde),
+        reason=worse.why_failed or wording.explain(lens, worse.verdict, near, far, mde),
         change=change,
         low=low if low_level else None,
         high=high if high_level else None,
@@ -178,17 +181,21 @@ def _shares(lens: Lens, rows: Sequence[BlockRow], look: Look) -> _Worse | None:
     found = compare_shares(rows, lens.margin, look.fail_level, look.pass_level)
     if found is None or found.n < (1 - MAX_MISSING_SHARE) * len(rows):
         return None
+    fails = found.p <= look.fail_level
+    # The test is what decides, and is sharper or blunter than the bound: the end that is shown must not contradict it.
+    low = max(found.low, min(lens.margin, found.difference)) if fails else min(found.low, lens.margin)
     return _Worse(
         estimate=found.difference,
-        low=found.low,
+        low=low,
         high=found.high,
         low_level=look.fail_level,
         high_level=look.pass_level,
         n=found.n,
         margin=lens.margin,
         tolerance=lens.tolerance,
-        fails=found.p <= look.fail_level,
+        fails=fails,
         error=None,
+        why_failed=wording.more_failures(lens, found) if fails else None,
     )
 
 
