@@ -19,8 +19,9 @@ from harness.comparison.asked import chosen_lenses, find_sides, payload_source, 
 from harness.comparison.block import Bench, BlockRecord, measure_block
 from harness.comparison.design import Design, plan_design
 from harness.comparison.load import CAPACITY, PAIRS, block_scenario, comparable_phase
+from harness.comparison.observation import read_rows
 from harness.comparison.rehearsal import Rehearsed, rehearse
-from harness.comparison.run import Limits, Outcome, plan_blocks, run_blocks
+from harness.comparison.run import Limits, Outcome, come_to, plan_blocks, run_blocks
 from harness.comparison.schedule import Arm, BlockPlan
 from harness.errors import UsageError
 from harness.faults import Cause, Fault
@@ -40,6 +41,8 @@ from harness.window import PhaseRecord, Window
 
 ROWS = "blocks-{}.jsonl"
 WORKTREES = "worktrees"
+# Begins why a comparison was stopped whose blocks are sound, and which can be judged by them.
+CUT_SHORT = "before its end: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Ground:
         connect: how the generator reaches a server.
         tell: takes a line about what is being done now.
         looks: good blocks at each look, where that is not the design's usual; a calibration never looks.
+        keep: takes what a comparison came to that an exception ends after some blocks, before it is raised.
     """
 
     settings: GateSettings
@@ -75,6 +79,7 @@ class Ground:
     connect: Callable[[RunningTarget], LoadSettings]
     tell: Callable[[str], None]
     looks: tuple[int, ...] | None = None
+    keep: Callable[["Compared"], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,20 @@ class Compared:
     scenario: ScenarioResult
     slots: tuple[SlotResult, ...]
     arms: tuple[ArmResult, ...]
+
+    def cut_short(self, unmeasured: ScenarioResult) -> ScenarioResult:
+        """Return the answer of a comparison that an exception ended: INVALID, with the blocks that there are.
+
+        Args:
+            unmeasured: what the exception alone came to; its fault says which it was.
+        """
+        assert self.scenario.comparison is not None
+        stopped = CUT_SHORT + unmeasured.faults[0].text
+        return dataclasses.replace(
+            unmeasured,
+            faults=(*unmeasured.faults, *self.scenario.faults),
+            comparison=dataclasses.replace(self.scenario.comparison, stopped=stopped),
+        )
 
 
 def compare(
@@ -165,23 +184,30 @@ def _measured(
 
     rows_file = ground.directory / ROWS.format(scenario.name)
     design = plan_design(lenses, scenarios=ground.scenarios, blocks=ground.looks)
-    outcome = run_blocks(
-        measure,
-        plan_blocks(ground.seed, PAIRS),
-        design,
-        lenses,
-        Limits(settings.time_limit * 60, settings.blocks),
-        kept=rows_file,
-        tell=lambda line: ground.tell(f"{scenario.name}: {line}"),
-    )
-    faults = (*outcome.faults, *_contradictions(kept, bench))
     notes += tuple(note for one in rehearsed.values() for note in one.notes)
-    comparison = _comparison_result(outcome, design, rows_file.name, notes)
-    return Compared(
-        scenario_result(scenario, ground.seed, outcome, faults, comparison, again),
-        tuple(slot for record in kept for slot in _slot_results(record, faults, bench)),
-        tuple(_arm_result(arms[arm], rehearsed[arm], settings.root) for arm in (Arm.HEAD, Arm.BASE)),
-    )
+
+    def compared(outcome: Outcome) -> Compared:
+        faults = (*outcome.faults, *_contradictions(kept, bench))
+        comparison = _comparison_result(outcome, design, rows_file.name, notes)
+        return Compared(
+            scenario_result(scenario, ground.seed, outcome, faults, comparison, again),
+            tuple(slot for record in kept for slot in _slot_results(record, faults, bench)),
+            tuple(_arm_result(arms[arm], rehearsed[arm], settings.root) for arm in (Arm.HEAD, Arm.BASE)),
+        )
+
+    limits = Limits(settings.time_limit * 60, settings.blocks)
+    plan = plan_blocks(ground.seed, PAIRS)
+
+    def tell(line: str) -> None:
+        ground.tell(f"{scenario.name}: {line}")
+
+    try:
+        return compared(run_blocks(measure, plan, design, lenses, limits, kept=rows_file, tell=tell))
+    except BaseException:
+        # What was measured can be judged, whatever ended it: an hour of blocks is not to be lost by a key.
+        if rows_file.is_file():
+            ground.keep(compared(come_to(read_rows(rows_file), design, lenses)))
+        raise
 
 
 def _comparison_result(

@@ -1,5 +1,6 @@
 """``pytest -m perf --perf-against`` and ``tailgate compare``, whole: two fake servers, and blocks judged by a stub."""
 
+import contextlib
 import math
 import shlex
 import subprocess
@@ -9,9 +10,10 @@ import pytest
 
 from harness import cli, results_file
 from harness.comparison import compare, disturbance, run
-from harness.comparison.decision import Decision
+from harness.comparison.decision import Decision, judge
 from harness.comparison.lens_result import blank
 from harness.comparison.observation import ln_ratio
+from harness.errors import TargetError
 from harness.testing import fake_server_spec
 from harness.verdict import Verdict, worst
 
@@ -249,3 +251,29 @@ def test_judging_again_ends_as_the_run_would_have(comparison, tailgate, option, 
     spec = fake_server_spec(QUICK_MS)
     tailgate("compare", spec, spec, "--plugin=tiny.py", "--payloads=file:body.txt", *option)
     assert tailgate("judge", str(comparison.results()))[0] == status
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TargetError("head: it did not become ready")])
+def test_a_comparison_that_is_cut_short_keeps_its_blocks_to_be_judged(
+    comparison, tailgate, monkeypatch, error
+):
+    measure, measured = compare.measure_block, []
+
+    def first_only(plan, bench):
+        if measured:
+            raise error
+        measured.append(measure(plan, bench))
+        return measured[0]
+
+    monkeypatch.setattr(compare, "measure_block", first_only)
+    monkeypatch.setattr(run, "judge", judge)
+    spec = fake_server_spec(QUICK_MS)
+    with contextlib.suppress(KeyboardInterrupt):
+        tailgate("compare", spec, spec, "--plugin=tiny.py", "--payloads=file:body.txt")
+    kept = results_file.read(comparison.results() / results_file.RESULTS)
+    assert (kept.verdict, len(kept.scenarios[0].comparison.order)) == (Verdict.INVALID, 1)
+    assert [slot.arm for slot in kept.slots] in (["base", "head"], ["head", "base"])
+    status, said = tailgate("judge", str(comparison.results()))
+    assert status == 1
+    assert said.out.startswith("INCONCLUSIVE: tiny: undecided: 1 good blocks so far")
+    assert "stopped: before its end: " in said.out
