@@ -73,6 +73,11 @@ class BlockRecord:
     faults: tuple[Fault, ...]
     disturbance: Disturbance
 
+    @property
+    def late(self) -> Mapping[str, bool]:
+        """Whether the generator was late, by name of the arm."""
+        return dict(zip((arm.value for arm in self.slots), self.disturbance.late, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class Bench:

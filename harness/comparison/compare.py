@@ -18,6 +18,7 @@ from harness.comparison.arms import WORKING_TREE, ArmTarget, Side, checked_out
 from harness.comparison.asked import chosen_lenses, find_sides, payload_source, side_settings
 from harness.comparison.block import Bench, BlockRecord, measure_block
 from harness.comparison.design import Design, plan_design
+from harness.comparison.disturbance import one_arm_late
 from harness.comparison.load import CAPACITY, PAIRS, block_scenario, comparable_phase
 from harness.comparison.observation import read_rows
 from harness.comparison.rehearsal import Rehearsed, rehearse
@@ -188,7 +189,8 @@ def _measured(
 
     def compared(outcome: Outcome) -> Compared:
         faults = (*outcome.faults, *_contradictions(kept, bench))
-        comparison = _comparison_result(outcome, design, rows_file.name, notes)
+        late = tuple(filter(None, [one_arm_late(record.late for record in kept)]))
+        comparison = _comparison_result(outcome, design, rows_file.name, notes + late)
         return Compared(
             scenario_result(scenario, ground.seed, outcome, faults, comparison, again),
             tuple(slot for record in kept for slot in _slot_results(record, faults, bench)),
