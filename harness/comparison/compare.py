@@ -19,6 +19,7 @@ from harness.comparison.asked import chosen_lenses, find_sides, payload_source, 
 from harness.comparison.block import Bench, BlockRecord, measure_block
 from harness.comparison.design import Design, plan_design
 from harness.comparison.disturbance import one_arm_late
+from harness.comparison.gap import find_gap_s, spill_note
 from harness.comparison.load import CAPACITY, PAIRS, block_scenario, comparable_phase
 from harness.comparison.observation import read_rows
 from harness.comparison.rehearsal import Rehearsed, rehearse
@@ -177,6 +178,8 @@ def _measured(
         directory=ground.directory,
         run=ground.run_id,
     )
+    ground.tell(f"{scenario.name}: loading base once, to see how long a gap its answers need")
+    bench = dataclasses.replace(bench, gap_s=find_gap_s(bench, ground.seed))
     kept: list[BlockRecord] = []
 
     def measure(plan: BlockPlan) -> BlockRecord:
@@ -189,8 +192,12 @@ def _measured(
 
     def compared(outcome: Outcome) -> Compared:
         faults = (*outcome.faults, *_contradictions(kept, bench))
-        late = tuple(filter(None, [one_arm_late(record.late for record in kept)]))
-        comparison = _comparison_result(outcome, design, rows_file.name, notes + late)
+        seen = tuple(
+            filter(
+                None, [one_arm_late(record.late for record in kept), spill_note(outcome.rows, bench.gap_s)]
+            )
+        )
+        comparison = _comparison_result(outcome, design, rows_file.name, notes + seen)
         return Compared(
             scenario_result(scenario, ground.seed, outcome, faults, comparison, again),
             tuple(slot for record in kept for slot in _slot_results(record, faults, bench)),

@@ -5,7 +5,8 @@ over all looks and lenses. Pure. The rule::
 
     FAIL           the lower bound, at the look's level for FAIL, is above the margin: surely worse, however little;
                    of shares of failed requests the exact test says so, which is no bound
-    PASS           the upper bound, at its level for PASS, is below the tolerance, and it is no FAIL
+    PASS           the upper bound, at its level for PASS, is below the tolerance, and it is no FAIL; of a latency,
+                   unless so many answers spilled into the other arm's window that a change would look smaller
     INCONCLUSIVE   neither
     INVALID        the lens saw nothing in too many blocks
 
@@ -23,11 +24,13 @@ from harness.comparison import power, signed_rank, wording
 from harness.comparison.design import Look
 from harness.comparison.error_share import compare_shares
 from harness.comparison.lens import Lens, Scale
-from harness.comparison.observation import BlockRow, arm_value, ln_ratio
+from harness.comparison.observation import BlockRow, arm_value, ln_ratio, spilled_share
 from harness.verdict import Better, Verdict
 
 # A lens that saw nothing in more of the good blocks than this says nothing.
 MAX_MISSING_SHARE = 0.25
+# Of all answers, those that ended in the other arm's window. So few can hardly shrink what a quantile shows.
+MAX_SPILLED_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +121,20 @@ def judge_lens(lens: Lens, rows: Sequence[BlockRow], look: Look, *, number: int 
     if lens.better is Better.HIGHER:
         low, high, low_level, high_level = high, low, high_level, low_level
     mde = _mde(lens, worse, look)
+    verdict, spilled = worse.verdict, spilled_share(rows)
+    blurred = lens.quantile is not None and spilled is not None and spilled > MAX_SPILLED_SHARE
+    if blurred and verdict is Verdict.PASS:
+        verdict = Verdict.INCONCLUSIVE
     near, far = (
         lens.share_worse(end) if lens.scale is Scale.RATIO else end for end in (worse.low, worse.high)
     )
+    reason = worse.why_failed or wording.explain(lens, worse.verdict, near, far, mde)
+    if verdict is not worse.verdict and spilled is not None:
+        reason = wording.spilled(lens, spilled, MAX_SPILLED_SHARE, reason)
     return LensResult(
         lens=lens,
-        verdict=worse.verdict,
-        reason=worse.why_failed or wording.explain(lens, worse.verdict, near, far, mde),
+        verdict=verdict,
+        reason=reason,
         change=change,
         low=low if low_level else None,
         high=high if high_level else None,

@@ -54,6 +54,21 @@ def more_failures(lens: Lens, found: ShareChange) -> str:
     )
 
 
+def spilled(lens: Lens, share: float, allowed: float, seen: str) -> str:
+    """Return the reason of a latency that would pass, had not so many answers ended in the other arm's window.
+
+    Args:
+        lens: which.
+        share: of all answers.
+        allowed: of them.
+        seen: what it would say else.
+    """
+    return (
+        f"undecided: {share:.1%} of the answers ended in the other arm's window, {allowed:.0%} may, so that a change of "
+        f"{lens.title} looks smaller than it is (seen was: {seen.partition(': ')[2]}); choose a lower rate, or a quicker target"
+    )
+
+
 def amount(lens: Lens, change: float) -> str:
     """Write a change's size: ``4.1 %``, or ``0.2 points`` for a difference of shares."""
     if not math.isfinite(change):
