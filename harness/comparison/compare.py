@@ -6,7 +6,6 @@ this machine, then block after block, and the result. Each step stands in a modu
 
 import dataclasses
 import functools
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,14 @@ from pathlib import Path
 from harness import faults as checks
 from harness.budgets import Budgets
 from harness.comparison import revision as git
-from harness.comparison.arms import WORKING_TREE, ArmTarget, Side, checked_out
-from harness.comparison.asked import chosen_lenses, find_sides, payload_source, side_settings
+from harness.comparison.answer import arm_result, comparison_result, scenario_result
+from harness.comparison.arms import ArmTarget, Side, checked_out
+from harness.comparison.asked import chosen_design, chosen_lenses, find_sides, payload_source, side_settings
 from harness.comparison.block import Bench, BlockRecord, measure_block
-from harness.comparison.design import Design, plan_design
+from harness.comparison.design import Design
 from harness.comparison.disturbance import one_arm_late
 from harness.comparison.gap import find_gap_s, spill_note
+from harness.comparison.lens import Lens
 from harness.comparison.load import CAPACITY, PAIRS, block_scenario, comparable_phase
 from harness.comparison.observation import read_rows
 from harness.comparison.rehearsal import Rehearsed, rehearse
@@ -33,12 +34,11 @@ from harness.options import GateSettings
 from harness.plan import draw_plan
 from harness.plugins import Plugins
 from harness.resolving import resolve_scenario
-from harness.results import ArmResult, ComparisonResult, ScenarioResult, SlotResult
+from harness.results import ArmResult, ScenarioResult, SlotResult
 from harness.scenario import Scenario
 from harness.slot import SlotRecord
 from harness.slot_result import slot_result
 from harness.target import RunningTarget, TargetSettings
-from harness.verdict import Verdict
 from harness.window import PhaseRecord, Window
 
 ROWS = "blocks-{}.jsonl"
@@ -82,6 +82,15 @@ class Ground:
     tell: Callable[[str], None]
     looks: tuple[int, ...] | None = None
     keep: Callable[["Compared"], None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How the blocks are looked at: lenses, when, and what is to be said of them."""
+
+    lenses: tuple[Lens, ...]
+    design: Design
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +146,16 @@ def compare(
         )
     comparable_phase(scenario)
     sides = find_sides(ground.settings, ground.head, ground.plugins)
+    lenses, notes = chosen_lenses(ground.settings, sides)
+    design = chosen_design(ground.settings, lenses, ground.scenarios, ground.looks)
     settings = {arm: side_settings(side, scenario, ground.settings, target) for arm, side in sides.items()}
     root, folder = ground.settings.root, ground.directory / WORKTREES
     _remove_stale_worktrees(sides, ground)
     with checked_out(sides, root, folder, settings, ground.plugins.target) as arms:
         ground.tell(f"{scenario.name}: starting both sides once, to see what they are")
         rehearsed = rehearse(arms, ground.directory, root)
-        return _measured(scenario, ground, arms, rehearsed, yardstick_s, again)
+        looked = Looked(lenses, design, notes)
+        return _measured(scenario, ground, arms, rehearsed, looked, yardstick_s, again)
 
 
 def _remove_stale_worktrees(sides: Mapping[Arm, Side], ground: Ground) -> None:
@@ -157,11 +169,11 @@ def _measured(
     ground: Ground,
     arms: Mapping[Arm, ArmTarget],
     rehearsed: Mapping[Arm, Rehearsed],
+    looked: Looked,
     yardstick_s: float,
     again: str,
 ) -> Compared:
-    settings, sides = ground.settings, {arm: one.side for arm, one in arms.items()}
-    lenses, notes = chosen_lenses(settings, sides)
+    settings, lenses, design = ground.settings, looked.lenses, looked.design
     # Without criteria: a comparison has no absolute limits, so no budget of theirs is asked for.
     bare = dataclasses.replace(scenario, criteria=())
     resolved = resolve_scenario(
@@ -187,8 +199,7 @@ def _measured(
         return kept[-1]
 
     rows_file = ground.directory / ROWS.format(scenario.name)
-    design = plan_design(lenses, scenarios=ground.scenarios, blocks=ground.looks)
-    notes += tuple(note for one in rehearsed.values() for note in one.notes)
+    notes = (*looked.notes, *(note for one in rehearsed.values() for note in one.notes))
 
     def compared(outcome: Outcome) -> Compared:
         faults = (*outcome.faults, *_contradictions(kept, bench))
@@ -197,11 +208,11 @@ def _measured(
                 None, [one_arm_late(record.late for record in kept), spill_note(outcome.rows, bench.gap_s)]
             )
         )
-        comparison = _comparison_result(outcome, design, rows_file.name, notes + seen)
+        comparison = comparison_result(outcome, design, rows_file.name, notes + seen)
         return Compared(
             scenario_result(scenario, ground.seed, outcome, faults, comparison, again),
             tuple(slot for record in kept for slot in _slot_results(record, faults, bench)),
-            tuple(_arm_result(arms[arm], rehearsed[arm], settings.root) for arm in (Arm.HEAD, Arm.BASE)),
+            tuple(arm_result(arms[arm], rehearsed[arm], settings.root) for arm in (Arm.HEAD, Arm.BASE)),
         )
 
     limits = Limits(settings.time_limit * 60, settings.blocks)
@@ -217,45 +228,6 @@ def _measured(
         if rows_file.is_file():
             ground.keep(compared(come_to(read_rows(rows_file), design, lenses)))
         raise
-
-
-def _comparison_result(
-    outcome: Outcome, design: Design, rows: str, notes: tuple[str, ...]
-) -> ComparisonResult:
-    """Return how the answer came about, as the results keep it."""
-    return ComparisonResult(
-        decision=outcome.decision,
-        design=design,
-        attributions=outcome.attributions,
-        rows=rows,
-        order=tuple(row.order for row in outcome.rows),
-        voids=tuple(f"block {row.index + 1}: {row.void}" for row in outcome.rows if row.void),
-        steal_share=_median([row.steal_share for row in outcome.rows]),
-        cpu_pressure_share=_median([row.cpu_pressure_share for row in outcome.rows]),
-        stopped=outcome.stopped,
-        notes=notes,
-    )
-
-
-def scenario_result(
-    scenario: Scenario,
-    seed: int,
-    outcome: Outcome,
-    faults: tuple[Fault, ...],
-    comparison: ComparisonResult,
-    again: str,
-) -> ScenarioResult:
-    """Return the scenario's answer: the decision's, or INVALID where the record cannot carry one."""
-    return ScenarioResult(
-        name=scenario.name,
-        description=scenario.description,
-        seed=seed,
-        verdict=Verdict.INVALID if faults else outcome.decision.verdict,
-        criteria=(),
-        faults=faults,
-        reproduce=again,
-        comparison=comparison,
-    )
 
 
 def _contradictions(kept: Sequence[BlockRecord], bench: Bench) -> list[Fault]:
@@ -279,17 +251,3 @@ def _measured_phases(record: SlotRecord) -> list[PhaseRecord]:
 def _slot_results(record: BlockRecord, faults: tuple[Fault, ...], bench: Bench) -> list[SlotResult]:
     own = record.faults if faults else ()
     return [slot_result(slot, own, bench.names, bench.directory) for slot in record.slots.values()]
-
-
-def _arm_result(arm: ArmTarget, rehearsed: Rehearsed, root: Path) -> ArmResult:
-    facts = dict(rehearsed.facts)
-    if arm.side.revision is not None:
-        facts = {"revision": str(arm.side.revision), **facts}
-    elif arm.side.given == WORKING_TREE or arm.side.is_service:
-        facts = {**git.state_of(root), **facts}
-    return ArmResult(arm.side.arm.value, arm.side.spec, facts)
-
-
-def _median(values: Sequence[float | None]) -> float | None:
-    seen = [value for value in values if value is not None]
-    return statistics.median(seen) if seen else None

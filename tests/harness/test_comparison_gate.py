@@ -188,6 +188,10 @@ def test_without_a_base_a_scenario_for_comparisons_is_left_out(comparison):
         (["--perf-against=.", "--perf-lens=p96=1%"], "*there is no lens 'p96'*"),
         (["--perf-against=.", "--perf-blocks=0"], "*--perf-blocks: expected a whole number from 1 on*"),
         (
+            ["--perf-against=.", "--perf-blocks=3"],
+            "*--perf-blocks: 3 blocks end before the first look, which needs 12 good ones*",
+        ),
+        (
             ["--perf-against=.", "--perf-against-python=x"],
             "*--perf-against-python is for a revision of the service*",
         ),
