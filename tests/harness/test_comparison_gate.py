@@ -281,3 +281,28 @@ def test_a_comparison_that_is_cut_short_keeps_its_blocks_to_be_judged(
     assert status == 1
     assert said.out.startswith("INCONCLUSIVE: tiny: undecided: 1 good blocks so far")
     assert "stopped: before its end: " in said.out
+
+
+TWO = SCENARIO.replace(
+    "    return [ComparisonLoad",
+    """    closed = ComparisonLoad("closed", "cannot be compared", (Phase("load", ClosedLoop(4, 5.0), requests=20),), ())
+    other = ComparisonLoad("other", "wants what nobody has", phases, (), source="nothing")
+    return [closed, other, ComparisonLoad""",
+).replace("import Constant", "import ClosedLoop, Constant")
+
+
+def test_all_scenarios_are_checked_before_any_runs(comparison, tailgate):
+    comparison.pytester.path.joinpath("tiny.py").write_text(TWO)
+    spec = fake_server_spec(QUICK_MS)
+    status, said = tailgate("compare", spec, spec, "--plugin=tiny.py", "--scenario=tiny", "--scenario=closed")
+    assert (status, said.out) == (2, "")
+    assert said.err.startswith("tailgate: scenario 'closed' cannot be compared: ")
+
+
+def test_what_cannot_be_asked_for_later_hides_no_earlier_verdict(comparison, tailgate):
+    comparison.pytester.path.joinpath("tiny.py").write_text(TWO)
+    specs = fake_server_spec(QUICK_MS), fake_server_spec(SLOW_MS)
+    status, said = tailgate("compare", *specs, "--plugin=tiny.py", "--scenario=tiny", "--scenario=other")
+    assert status == 2
+    assert "tiny: FAIL" in said.out
+    assert said.err.splitlines()[-1].startswith("tailgate: ")
