@@ -252,3 +252,25 @@ def test_a_run_that_was_cut_short_is_judged_by_its_blocks(tmp_path):
 def test_a_run_without_a_comparison_is_not_judged_again(tmp_path):
     with pytest.raises(MeasurementError, match=r"compared nothing: .* tailgate report"):
         rejudged(run_result(), tmp_path)
+
+
+def test_a_reported_lens_that_fails_has_no_say_in_the_headline_of_a_pass(tmp_path):
+    # The stages are told for a lens that is reported only.
+    made = with_stages(rows(12, sigma=0.2), 0.002)
+    made = [replace(one, head=replace(one.head, p99_s=3.0 + one.index / 100)) for one in made]
+    append_rows(tmp_path / ROWS, made)
+    result = rejudged(compared(made), tmp_path, ("p99=report",))
+    (scenario,) = result.scenarios
+    assert (scenario.verdict, scenario.comparison.attributions[0].lens.name) == (Verdict.PASS, "p99")
+    assert "mostly in" not in scenario.comparison.reason
+    assert "look first" not in printed(result)
+
+
+def test_the_levels_of_the_intervals_are_said_once(same):
+    assert (
+        printed(same, width=400).count(
+            "intervals: the end towards no change, which FAIL goes by, errs in at most "
+        )
+        == 1
+    )
+    assert "intervals:" not in printed(compared(rows(5)))
