@@ -166,6 +166,27 @@ def test_a_change_that_is_not_committed_is_compared_with_the_last_commit(compari
     assert len(git(folder, "worktree", "list").splitlines()) == 1
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_base_with_a_src_layout_is_not_head_under_another_name(comparison, monkeypatch, installed):
+    folder = comparison.pytester.path
+    git(folder, "init", "--quiet")
+    (folder / "src" / "app").mkdir(parents=True)
+    for name, text in (("__init__.py", ""), ("__main__.py", SERVER.format(ms=QUICK_MS))):
+        (folder / "src" / "app" / name).write_text(text)
+    git(folder, "add", "src")
+    git(folder, "commit", "--quiet", "--message", "quick")
+    (folder / "src" / "app" / "__main__.py").write_text(SERVER.format(ms=SLOW_MS))
+    # As an installation for development does, or as a user says it.
+    source = str(folder / "src") if installed else "src"
+    if installed:
+        monkeypatch.setenv("PYTHONPATH", source)
+    options = () if installed else (f"--perf-env=PYTHONPATH={source}",)
+    target = f"command:{shlex.quote(sys.executable)} -m app --fd {{fd}}"
+    comparison.gate("--perf-against=HEAD", *options, target=target).assert_outcomes(failed=1)
+    (result,) = results_file.read(comparison.results() / results_file.RESULTS).scenarios
+    assert (result.verdict, result.faults) == (Verdict.FAIL, ())
+
+
 def test_a_server_that_dies_makes_the_comparison_invalid(comparison):
     dying = comparison.server(
         "import sys, threading, os\nfrom harness.fake_server import FakeServer, main\n"
