@@ -119,7 +119,10 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("time-limit", 18.0, "minutes that the blocks of one comparison may take", parse=float),
     Option(
-        "blocks", None, "blocks that one comparison may take; default: as many as its design has", parse=int
+        "blocks",
+        None,
+        "blocks that one comparison may take, from its first look on; default: as many as its design has",
+        parse=int,
     ),
     Option(
         "lens",

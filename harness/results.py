@@ -266,8 +266,9 @@ class ComparisonResult:
 
     @property
     def reason(self) -> str:
-        """Why it came to its verdict, in one sentence, with the stages that moved."""
-        stages = {one.moved: None for one in self.attributions if one.moved is not None}
+        """Why it came to its verdict, in one sentence, with the stages that moved of the lenses that gate."""
+        gates = [one for one in self.attributions if one.lens.gates]
+        stages = {one.moved: None for one in gates if one.moved is not None}
         moved = f" (mostly in {', '.join(stages)})" if stages else ""
         return self.decision.reason + moved
 

@@ -22,7 +22,7 @@ from harness import load as generator
 from harness.budgets import Budgets, find_budgets
 from harness.comparison import ledger
 from harness.comparison.arms import WORKING_TREE
-from harness.comparison.compare import Ground, compare
+from harness.comparison.compare import Compared, Ground, compare
 from harness.errors import HarnessError, MeasurementError, TargetError, UsageError
 from harness.load import LoadSettings
 from harness.load_settings import generator_processor, load_settings
@@ -92,6 +92,8 @@ class Session:
         self._arms: tuple[ArmResult, ...] = ()
         self._slots: list[SlotResult] = []
         self._scenarios: list[ScenarioResult] = []
+        # What a comparison came to that an exception ended: at most one.
+        self._cut_short: list[Compared] = []
 
     def __enter__(self) -> Self:
         """Read what is needed, refuse what cannot run, time the yardstick; the target starts with the first scenario.
@@ -157,11 +159,17 @@ class Session:
         again = again or reproduce.command(
             selection or reproduce.built_in_test(scenario.name), self.seed, self.settings, os.environ
         )
+        self._cut_short.clear()
         try:
             way = self._judged if self.settings.against is None else self._compared
             judged, slots = way(scenario, again)
         except BaseException as error:
-            self._keep(judging.unmeasured(scenario, self.seed, error, again))
+            unmeasured = judging.unmeasured(scenario, self.seed, error, again)
+            for compared in self._cut_short:
+                self._arms = compared.arms
+                self._keep(compared.cut_short(unmeasured), *compared.slots)
+            if not self._cut_short:
+                self._keep(unmeasured)
             raise
         self._keep(judged, *slots)
         return judged
@@ -233,6 +241,7 @@ class Session:
             connect=self._load_settings,
             tell=self._tell,
             looks=self._looks,
+            keep=self._cut_short.append,
         )
         compared = compare(scenario, ground, self._target_settings, self._last.seconds, again)
         self._arms, self._last = compared.arms, yardstick.measure()

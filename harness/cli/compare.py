@@ -8,7 +8,7 @@ import typer
 from harness import reproduce
 from harness.cli.gate_options import AGAINST, options_help, read_sides
 from harness.cli.report import Format, show
-from harness.comparison.load import ComparisonLoad
+from harness.comparison.load import ComparisonLoad, comparable_phase
 from harness.errors import UsageError
 from harness.options import GateSettings
 from harness.outcome import outcome_of
@@ -35,16 +35,19 @@ def compare(context: typer.Context) -> None:
     head, settings = read_sides(context.args, Path.cwd())
     plugins = create_plugin_manager(settings.plugin)
     chosen = _chosen(plugins, settings)
+    for scenario in chosen:
+        # All of them before any is run, which takes minutes.
+        comparable_phase(scenario)
     with Session(settings, plugins, _tell, head=head, expected=len(chosen)) as session:
         try:
             for scenario in chosen:
                 again = reproduce.comparison(head, scenario.name, session.seed, settings, os.environ)
                 session.run(scenario, again=again)
-        except UsageError:
-            # Nothing was started, so that there is nothing to report.
-            raise
-        except BaseException:
-            _report(session)
+        except BaseException as error:
+            compared = any(one.comparison is not None for one in session.result().scenarios)
+            # What cannot be asked for is no result; what was compared before it is one.
+            if compared or not isinstance(error, UsageError):
+                _report(session)
             raise
         result = _report(session)
     if any(outcome_of(one, settings).fails for one in result.scenarios) or not result.scenarios:

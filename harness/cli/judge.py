@@ -1,5 +1,6 @@
 """``tailgate judge``: a comparison judged again from its blocks as they were kept. Nothing is measured."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -7,6 +8,13 @@ import typer
 from harness import results_file
 from harness.cli.report import Format, FormatOption, Results, show
 from harness.comparison.rejudge import rejudged
+from harness.options import GateSettings, parse_options
+from harness.outcome import outcome_of
+from harness.results import RunResult
+
+FAILED = 1
+# The options of the run that say what a verdict does.
+_SAID = ("inconclusive", "enforce")
 
 LensSettings = Annotated[
     list[str] | None,
@@ -15,7 +23,19 @@ LensSettings = Annotated[
 
 
 def judge(results: Results, lens: LensSettings = None, format_: FormatOption = Format.TERMINAL) -> None:
-    """Judge a comparison again, with the same design, and with other tolerances where they are given."""
+    """Judge a comparison again, with the same design, and with other tolerances where they are given.
+
+    Exit status as of compare, by the options of the run: 1 where the verdict fails.
+    """
     path = results / results_file.RESULTS if results.is_dir() else results
     result = rejudged(results_file.read(path), path.parent, tuple(lens or ()))
     show(result, format_)
+    if any(outcome_of(one, _settings(result)).fails for one in result.scenarios):
+        raise typer.Exit(FAILED)
+
+
+def _settings(result: RunResult) -> GateSettings:
+    """Return what the run said of its verdicts; all else is as nobody had said anything."""
+    return parse_options(
+        lambda option: result.settings.get(option.field) if option.name in _SAID else None, Path.cwd()
+    )

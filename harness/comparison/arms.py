@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.comparison import revision as git
+from harness.comparison.dependencies import dependency_changes
+from harness.comparison.own_code import is_own, project_in, python_path, ran_own_code
 from harness.comparison.revision import Revision
 from harness.comparison.schedule import Arm
 from harness.errors import TargetError, UsageError
-from harness.target import RunningTarget, Target, TargetSettings
+from harness.target import CommandTarget, RunningTarget, Target, TargetSettings
 from harness.target_spec import SERVICE_PREFIX
 
 WORKING_TREE = "."
-# The project whose package ``service`` is the one that the target ``service`` runs.
-OWN_PROJECT = "tailgate"
 _IGNORED = re.compile(r"\b(TAILGATE_\w+) is not a setting and is ignored")
 
 
@@ -90,7 +90,7 @@ class ArmTarget:
     Attributes:
         side: as it was asked for.
         target: starts it; each start is a fresh process.
-        worktree: where its revision is checked out; None without a revision.
+        worktree: where its revision is checked out, the repository's top; None without a revision.
     """
 
     side: Side
@@ -128,7 +128,7 @@ def checked_out(
                 stack.callback(git.remove_worktree, root, trees[arm])
                 git.add_worktree(root, side.revision, trees[arm])
         if trees and settings[Arm.BASE].python == settings[Arm.HEAD].python:
-            _refuse_other_dependencies(trees, root)
+            _refuse_other_dependencies(trees, root, sides[Arm.BASE])
         yield {
             arm: ArmTarget(
                 side,
@@ -143,47 +143,67 @@ def with_tree(settings: TargetSettings, side: Side, worktree: Path | None, root:
     """Return the settings with which a side runs the code of its own tree, and is ended at once.
 
     Python takes packages of the tree before any other, by ``PYTHONPATH``; so does a side of the working tree, that both find
-    their modules in the same way. A command runs in its tree's folder.
+    their modules in the same way. A command runs in its project's folder of the tree.
+
+    Args:
+        settings: of the target.
+        side: whose.
+        worktree: where its revision is checked out, the repository's top; None without a revision.
+        root: folder of the project, in the repository.
+
+    Raises:
+        TargetError: the revision has no such project.
     """
-    tree = worktree
-    if tree is None and side.is_service and _is_own(root):
-        tree = root
+    project = None if worktree is None else project_in(worktree, root)
+    if project is None and side.is_service and is_own(root):
+        project = root
     if side.is_service:
         # Nothing of an end is measured, and the service leaves nothing behind: its interpreter need not be taken down
         # in good order, which takes PyTorch more than a second of processor time.
         settings = replace(settings, stop_timeout_s=0.0)
-    if tree is None:
+    if project is None:
         return settings
-    others = settings.environment.get("PYTHONPATH", os.environ.get("PYTHONPATH"))
     environment = {
         **settings.environment,
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(tree), others))),
-        # Its bytecode shall stand beside its source: require_own_code looks for it there.
+        "PYTHONPATH": python_path(settings, project, worktree, root),
+        # Its bytecode shall stand beside its source: check_own_code looks for it there.
         "PYTHONPYCACHEPREFIX": "",
         "PYTHONDONTWRITEBYTECODE": "",
     }
-    directory = settings.directory if side.is_service else tree
+    directory = settings.directory if side.is_service else project
     return replace(settings, environment=environment, directory=directory)
 
 
-def require_own_code(arm: ArmTarget) -> None:
-    """Check that a side that has been started ran its revision's service, by what the interpreter left behind.
+def check_own_code(arm: ArmTarget, root: Path, *, python: bool) -> str:
+    """Check that a side that has been started ran its revision's code; return a note where that cannot be told.
 
-    A fresh worktree holds no bytecode. An interpreter that imports the package ``service`` from there writes some
-    beside its source; one that took the package from elsewhere does not.
+    Args:
+        arm: the side.
+        root: folder of the project, in the repository.
+        python: whether it was seen to run Python.
 
     Raises:
-        TargetError: there is none, so that another code would be measured under the revision's name.
+        TargetError: it did not, so that another code would be measured under the revision's name.
     """
-    package = None if arm.worktree is None else arm.worktree / "service"
-    if package is None or not arm.side.is_service or not _is_own(package.parent):
-        return
-    if not any(package.glob("__pycache__/*.pyc")):
-        raise TargetError(
-            f"{arm.side.arm.value} was started for {arm.side.revision}, and its interpreter has not imported the package "
-            f"service from {package}: another code would be compared; is the folder read-only, or does "
-            "--perf-against-python find another package called service first?"
+    name, worktree = arm.side.arm.value, arm.worktree
+    if worktree is None:
+        return ""
+    if not python and not arm.side.is_service:
+        return (
+            f"{name} was seen to run no Python, so nothing but its command line and the folder that it is started in "
+            f"speaks for its being {arm.side.revision}: a program that is installed elsewhere would be head under that name"
         )
+    command = arm.target.launch.command if isinstance(arm.target, CommandTarget) else ()
+    project = project_in(worktree, root)
+    if ran_own_code(worktree, project, command, service=arm.side.is_service):
+        return ""
+    package = "the package service" if arm.side.is_service and is_own(project) else "any module"
+    raise TargetError(
+        f"{name} was started for {arm.side.revision}, and its interpreter has not imported {package} from "
+        f"{project}: another code would be compared under that name. Name the folders of the project that hold its packages, "
+        "such as --perf-env PYTHONPATH=lib (the base gets its own), or give the base an environment without an installed "
+        "copy, by --perf-against-python or in the command; does the command run Python with -I or -E?"
+    )
 
 
 def ignored_settings(running: RunningTarget) -> tuple[str, ...]:
@@ -212,16 +232,22 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _refuse_other_dependencies(trees: Mapping[Arm, Path], root: Path) -> None:
-    base, head = (git.pyproject_of(trees.get(arm, root)) for arm in (Arm.BASE, Arm.HEAD))
-    changes = git.dependency_changes(base, head)
+def _refuse_other_dependencies(trees: Mapping[Arm, Path], root: Path, side: Side) -> None:
+    place, top = git.place_in_repository(root), git.top_of(root)
+    changes: list[str] = []
+    # A lock file of several projects lies at the top.
+    for folder in dict.fromkeys((Path(), place)):
+        base, head = (trees.get(arm, top) / folder for arm in (Arm.BASE, Arm.HEAD))
+        where = f"in {folder}, " if folder.parts else ""
+        changes += [where + change for change in dependency_changes(base, head)]
     if changes:
-        raise UsageError(
-            "the declared dependencies differ, so head's environment cannot run the base: "
-            f"{'; '.join(changes)}. Make an environment for the base, and give its interpreter: "
-            "--perf-against-python PATH"
+        todo = (
+            "Make an environment for the base, and give its interpreter: --perf-against-python PATH"
+            if side.is_service
+            else "Check the base out beside this project, make an environment for it there, and compare with its command line: "
+            "command:LINE"
         )
-
-
-def _is_own(folder: Path) -> bool:
-    return git.project_name(git.pyproject_of(folder)) == OWN_PROJECT
+        raise UsageError(
+            "the declared dependencies differ, so head's environment may not run the base as it ran: "
+            f"{'; '.join(changes)}. {todo}"
+        )

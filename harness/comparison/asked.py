@@ -4,9 +4,10 @@ First step of a comparison, before anything is checked out or started: whatever 
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from harness.comparison.arms import Side, read_side, with_defaults
+from harness.comparison.design import Design, plan_design
 from harness.comparison.lens import LENSES, Lens, override
 from harness.comparison.load import CAPACITY, ComparisonLoad
 from harness.comparison.schedule import Arm
@@ -71,6 +72,30 @@ def chosen_lenses(
         if lens.name in unseen and lens.gates
     )
     return tuple(lens for lens in lenses if lens.name not in unseen), notes
+
+
+def chosen_design(
+    settings: GateSettings, lenses: Sequence[Lens], scenarios: int, looks: Sequence[int] | None
+) -> Design:
+    """Return when it is looked at the blocks.
+
+    Args:
+        settings: options, with the blocks that are allowed.
+        lenses: of the comparison.
+        scenarios: over how many the error that is allowed is split.
+        looks: good blocks at each look; None for the usual, which fewer blocks than the first has cannot reach.
+
+    Raises:
+        UsageError: no lens gates, or the allowed blocks end before the first look.
+    """
+    design = plan_design(lenses, scenarios=scenarios, blocks=looks)
+    first = design.looks[0].blocks
+    if looks is None and settings.blocks is not None and settings.blocks < first:
+        raise UsageError(
+            f"--perf-blocks: {settings.blocks} blocks end before the first look, which needs {first} good ones, so that "
+            f"nothing could come of them but INCONCLUSIVE; allow {first} or more, some of which may be void"
+        )
+    return design
 
 
 def side_settings(

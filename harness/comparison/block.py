@@ -19,23 +19,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import faults as checks
+from harness.comparison.arm_block import arm_block
 from harness.comparison.arms import ArmTarget
 from harness.comparison.disturbance import Disturbance, disturbance_of
-from harness.comparison.interleave import can_interleave, plan_of_arm, windows_in
-from harness.comparison.load import CAPACITY
-from harness.comparison.observation import STAGES, ArmBlock, Block
+from harness.comparison.interleave import GAP_S, can_interleave, plan_of_arm, room_ns, windows_in
+from harness.comparison.observation import Block
 from harness.comparison.schedule import Arm, BlockPlan
 from harness.comparison.together import Meeting, run_together
 from harness.errors import LoadError, MeasurementError, TargetError
 from harness.faults import Cause, Fault
 from harness.load import Generator, LoadSettings
 from harness.plan import Plan
-from harness.samples import Samples
 from harness.scenario import Scenario
 from harness.scrape import MetricNames
 from harness.slot import SETTLE_S, Course, Slot, SlotRecord, died
 from harness.target import RunningTarget
-from harness.window import Window, failed, latencies_s, throughput_per_s
+from harness.window import Window
 
 T = TypeVar("T")
 
@@ -73,6 +72,11 @@ class BlockRecord:
     faults: tuple[Fault, ...]
     disturbance: Disturbance
 
+    @property
+    def late(self) -> Mapping[str, bool]:
+        """Whether the generator was late, by name of the arm."""
+        return dict(zip((arm.value for arm in self.slots), self.disturbance.late, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class Bench:
@@ -86,6 +90,7 @@ class Bench:
         names: what the targets call their metrics.
         directory: of the comparison's raw records.
         run: name of the run.
+        gap_s: between two windows.
     """
 
     arms: Mapping[Arm, ArmTarget]
@@ -95,6 +100,7 @@ class Bench:
     names: MetricNames
     directory: Path
     run: str
+    gap_s: float = GAP_S
 
 
 def measure_block(plan: BlockPlan, bench: Bench) -> BlockRecord:
@@ -122,7 +128,10 @@ def measure_block(plan: BlockPlan, bench: Bench) -> BlockRecord:
     for arm, record in slots.items():
         trouble += _broken(arm, record, bench.names)
     disturbance = disturbance_of(slots.values())
-    arms = {arm: arm_block(arm, record, start_up_s[arm]) for arm, record in slots.items()}
+    arms = {
+        arm: arm_block(arm, record, start_up_s[arm], _rooms_ns(arm, turns, requests, bench))
+        for arm, record in slots.items()
+    }
     block = Block(
         index=plan.index,
         base=arms[Arm.BASE],
@@ -146,6 +155,20 @@ def turns_of(plan: BlockPlan, scenario: Scenario, requests: Plan) -> Mapping[int
             pair, windows_in(requests.phases[index]) if can_interleave(scenario.phases[index]) else 1
         )
         for pair, index in enumerate(measured)
+    }
+
+
+def _windowed(turns: Mapping[int, tuple[Arm, ...]], bench: Bench) -> Mapping[int, tuple[Arm, ...]]:
+    """Return the turns of the phases that are cut into windows."""
+    return {index: first for index, first in turns.items() if can_interleave(bench.scenario.phases[index])}
+
+
+def _rooms_ns(
+    arm: Arm, turns: Mapping[int, tuple[Arm, ...]], requests: Plan, bench: Bench
+) -> Mapping[int, NDArray[np.int64]]:
+    return {
+        index: room_ns(requests.phases[index], first, arm, bench.gap_s)
+        for index, first in _windowed(turns, bench).items()
     }
 
 
@@ -180,15 +203,13 @@ def _started(
     plan: BlockPlan, requests: Plan, turns: Mapping[int, tuple[Arm, ...]], bench: Bench
 ) -> Iterator[Mapping[Arm, Running]]:
     """Start both arms at once, each with its generator; stop both at once."""
-    windowed = {
-        index: first for index, first in turns.items() if can_interleave(bench.scenario.phases[index])
-    }
+    windowed = _windowed(turns, bench)
 
     def start(arm: Arm, stack: contextlib.ExitStack) -> Running:
         slot = Slot(bench.scenario, arm.value, plan.index, plan.index + 1, plan.seed)
         directory = bench.directory / f"{bench.scenario.name}-{arm.value}-{plan.index}"
-        own = plan_of_arm(requests, windowed, arm)
-        return _start(bench.arms[arm], slot, own, bench.connect, directory, stack)
+        own = plan_of_arm(requests, windowed, arm, bench.gap_s)
+        return start_arm(bench.arms[arm], slot, own, bench.connect, directory, stack)
 
     with contextlib.ExitStack() as both:
         stacks = {arm: contextlib.ExitStack() for arm in plan.launches}
@@ -216,7 +237,7 @@ def _at_once(steps: Mapping[Arm, Callable[[], T]]) -> Mapping[Arm, T]:
     return results
 
 
-def _start(
+def start_arm(
     arm: ArmTarget,
     slot: Slot,
     requests: Plan,
@@ -224,6 +245,12 @@ def _start(
     directory: Path,
     stack: contextlib.ExitStack,
 ) -> Running:
+    """Start an arm and its generator; the stack ends both.
+
+    Raises:
+        TargetError: it did not become ready.
+        LoadError: the generator did not start.
+    """
     began_s = time.monotonic()
     target = stack.enter_context(arm.target.start(directory))
     start_up_s = time.monotonic() - began_s
@@ -248,48 +275,3 @@ def _broken(arm: Arm, record: SlotRecord, names: MetricNames) -> list[Fault]:
         *checks.check_counts(everything),
     ]
     return [Fault(fault.cause, f"{arm.value}, {fault.text}") for fault in found]
-
-
-def arm_block(arm: Arm, record: SlotRecord, start_up_s: float | None) -> ArmBlock:
-    """Return what an arm showed in the measured slots of a block."""
-    pairs = [
-        (phase, used)
-        for phase, used in zip(record.phases, record.machines, strict=True)
-        if phase.phase.measured
-    ]
-    cpu_s = [used.process_cpu_s for _, used in pairs]
-    peaks = [phase.resources.peak_rss_bytes for phase, _ in pairs if phase.resources is not None]
-    known = [peak for peak in peaks if peak is not None]
-    samples = Window(tuple(phase for phase, _ in pairs)).samples
-    probe = next((phase.samples for phase in record.phases if phase.phase.name == CAPACITY), None)
-    seconds = latencies_s(samples)
-    return ArmBlock(
-        arm=arm.value,
-        requests=len(samples),
-        failed=int(failed(samples).sum()),
-        latencies_s=seconds,
-        cpu_s=None if None in cpu_s or not cpu_s else sum(used for used in cpu_s if used is not None),
-        stages_s=stages_s(samples),
-        peak_rss_bytes=max(known) if known else None,
-        start_up_s=start_up_s,
-        capacity_per_s=None if probe is None else throughput_per_s(probe),
-        slots=len(pairs),
-        steal_share=disturbance_of((record,)).steal_share,
-    )
-
-
-def stages_s(samples: Samples) -> Mapping[str, NDArray[np.float64]]:
-    """Return each request's seconds by stage, shape (requests,), NaN where not told; empty where nobody told any.
-
-    ``transport`` is what of the latency no other stage took: the network, the kernel, the client's own lag.
-    """
-    told = ~np.isnan(samples["server_s"]) & ~failed(samples)
-    if not told.any():
-        return {}
-    inside = {
-        stage: np.where(told, samples[f"{stage}_s"].astype(np.float64), np.nan)
-        for stage in STAGES
-        if stage != "transport"
-    }
-    spent = np.sum([np.nan_to_num(seconds) for seconds in inside.values()], axis=0)
-    return {**inside, "transport": np.where(told, latencies_s(samples) - spent, np.nan)}

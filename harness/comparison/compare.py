@@ -6,7 +6,6 @@ this machine, then block after block, and the result. Each step stands in a modu
 
 import dataclasses
 import functools
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,20 @@ from pathlib import Path
 from harness import faults as checks
 from harness.budgets import Budgets
 from harness.comparison import revision as git
-from harness.comparison.arms import WORKING_TREE, ArmTarget, Side, checked_out
-from harness.comparison.asked import chosen_lenses, find_sides, payload_source, side_settings
+from harness.comparison.answer import arm_result, comparison_result, scenario_result
+from harness.comparison.arms import ArmTarget, Side, checked_out
+from harness.comparison.asked import chosen_design, chosen_lenses, find_sides, payload_source, side_settings
 from harness.comparison.block import Bench, BlockRecord, measure_block
-from harness.comparison.design import Design, plan_design
+from harness.comparison.design import Design
+from harness.comparison.disturbance import one_arm_late
+from harness.comparison.gap import find_gap_s, spill_note
+from harness.comparison.lens import Lens
 from harness.comparison.load import CAPACITY, PAIRS, block_scenario, comparable_phase
+from harness.comparison.observation import read_rows
 from harness.comparison.rehearsal import Rehearsed, rehearse
-from harness.comparison.run import Limits, Outcome, plan_blocks, run_blocks
+from harness.comparison.run import Limits, Outcome, come_to, plan_blocks, run_blocks
 from harness.comparison.schedule import Arm, BlockPlan
+from harness.errors import UsageError
 from harness.faults import Cause, Fault
 from harness.load import LoadSettings
 from harness.measures import Measure
@@ -29,16 +34,17 @@ from harness.options import GateSettings
 from harness.plan import draw_plan
 from harness.plugins import Plugins
 from harness.resolving import resolve_scenario
-from harness.results import ArmResult, ComparisonResult, ScenarioResult, SlotResult
+from harness.results import ArmResult, ScenarioResult, SlotResult
 from harness.scenario import Scenario
 from harness.slot import SlotRecord
 from harness.slot_result import slot_result
 from harness.target import RunningTarget, TargetSettings
-from harness.verdict import Verdict
 from harness.window import PhaseRecord, Window
 
 ROWS = "blocks-{}.jsonl"
 WORKTREES = "worktrees"
+# Begins why a comparison was stopped whose blocks are sound, and which can be judged by them.
+CUT_SHORT = "before its end: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class Ground:
         connect: how the generator reaches a server.
         tell: takes a line about what is being done now.
         looks: good blocks at each look, where that is not the design's usual; a calibration never looks.
+        keep: takes what a comparison came to that an exception ends after some blocks, before it is raised.
     """
 
     settings: GateSettings
@@ -74,6 +81,16 @@ class Ground:
     connect: Callable[[RunningTarget], LoadSettings]
     tell: Callable[[str], None]
     looks: tuple[int, ...] | None = None
+    keep: Callable[["Compared"], None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How the blocks are looked at: lenses, when, and what is to be said of them."""
+
+    lenses: tuple[Lens, ...]
+    design: Design
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +107,20 @@ class Compared:
     slots: tuple[SlotResult, ...]
     arms: tuple[ArmResult, ...]
 
+    def cut_short(self, unmeasured: ScenarioResult) -> ScenarioResult:
+        """Return the answer of a comparison that an exception ended: INVALID, with the blocks that there are.
+
+        Args:
+            unmeasured: what the exception alone came to; its fault says which it was.
+        """
+        assert self.scenario.comparison is not None
+        stopped = CUT_SHORT + unmeasured.faults[0].text
+        return dataclasses.replace(
+            unmeasured,
+            faults=(*unmeasured.faults, *self.scenario.faults),
+            comparison=dataclasses.replace(self.scenario.comparison, stopped=stopped),
+        )
+
 
 def compare(
     scenario: Scenario, ground: Ground, target: TargetSettings, yardstick_s: float, again: str
@@ -104,18 +135,27 @@ def compare(
         again: command line that runs it again.
 
     Raises:
-        UsageError: a side is nothing that can be started, or the scenario cannot be compared.
+        UsageError: a side is nothing that can be started, the scenario cannot be compared, or it is one more than the error
+            that the run allows was split over.
         TargetError: a side did not become ready, or runs another code than its revision's.
     """
+    if ground.number > ground.scenarios:
+        raise UsageError(
+            f"{scenario.name!r} is comparison {ground.number} of this run, and the error that it allows was split over "
+            f"{ground.scenarios}: one for each collected test that asks for perf_gate. Give each comparison a test of its own"
+        )
     comparable_phase(scenario)
     sides = find_sides(ground.settings, ground.head, ground.plugins)
+    lenses, notes = chosen_lenses(ground.settings, sides)
+    design = chosen_design(ground.settings, lenses, ground.scenarios, ground.looks)
     settings = {arm: side_settings(side, scenario, ground.settings, target) for arm, side in sides.items()}
     root, folder = ground.settings.root, ground.directory / WORKTREES
     _remove_stale_worktrees(sides, ground)
     with checked_out(sides, root, folder, settings, ground.plugins.target) as arms:
         ground.tell(f"{scenario.name}: starting both sides once, to see what they are")
-        rehearsed = rehearse(arms, ground.directory)
-        return _measured(scenario, ground, arms, rehearsed, yardstick_s, again)
+        rehearsed = rehearse(arms, ground.directory, root)
+        looked = Looked(lenses, design, notes)
+        return _measured(scenario, ground, arms, rehearsed, looked, yardstick_s, again)
 
 
 def _remove_stale_worktrees(sides: Mapping[Arm, Side], ground: Ground) -> None:
@@ -129,11 +169,11 @@ def _measured(
     ground: Ground,
     arms: Mapping[Arm, ArmTarget],
     rehearsed: Mapping[Arm, Rehearsed],
+    looked: Looked,
     yardstick_s: float,
     again: str,
 ) -> Compared:
-    settings, sides = ground.settings, {arm: one.side for arm, one in arms.items()}
-    lenses, notes = chosen_lenses(settings, sides)
+    settings, lenses, design = ground.settings, looked.lenses, looked.design
     # Without criteria: a comparison has no absolute limits, so no budget of theirs is asked for.
     bare = dataclasses.replace(scenario, criteria=())
     resolved = resolve_scenario(
@@ -150,6 +190,8 @@ def _measured(
         directory=ground.directory,
         run=ground.run_id,
     )
+    ground.tell(f"{scenario.name}: loading base once, to see how long a gap its answers need")
+    bench = dataclasses.replace(bench, gap_s=find_gap_s(bench, ground.seed))
     kept: list[BlockRecord] = []
 
     def measure(plan: BlockPlan) -> BlockRecord:
@@ -157,72 +199,35 @@ def _measured(
         return kept[-1]
 
     rows_file = ground.directory / ROWS.format(scenario.name)
-    design = plan_design(lenses, scenarios=ground.scenarios, blocks=ground.looks)
-    outcome = run_blocks(
-        measure,
-        plan_blocks(ground.seed, PAIRS),
-        design,
-        lenses,
-        Limits(settings.time_limit * 60, settings.blocks),
-        kept=rows_file,
-        tell=lambda line: ground.tell(f"{scenario.name}: {line}"),
-    )
-    faults = (*outcome.faults, *_contradictions(kept, bench))
-    notes += tuple(note for one in rehearsed.values() for note in one.notes) + _split_notes(ground)
-    comparison = _comparison_result(outcome, design, rows_file.name, notes)
-    return Compared(
-        scenario_result(scenario, ground.seed, outcome, faults, comparison, again),
-        tuple(slot for record in kept for slot in _slot_results(record, faults, bench)),
-        tuple(_arm_result(arms[arm], rehearsed[arm], settings.root) for arm in (Arm.HEAD, Arm.BASE)),
-    )
+    notes = (*looked.notes, *(note for one in rehearsed.values() for note in one.notes))
 
+    def compared(outcome: Outcome) -> Compared:
+        faults = (*outcome.faults, *_contradictions(kept, bench))
+        seen = tuple(
+            filter(
+                None, [one_arm_late(record.late for record in kept), spill_note(outcome.rows, bench.gap_s)]
+            )
+        )
+        comparison = comparison_result(outcome, design, rows_file.name, notes + seen)
+        return Compared(
+            scenario_result(scenario, ground.seed, outcome, faults, comparison, again),
+            tuple(slot for record in kept for slot in _slot_results(record, faults, bench)),
+            tuple(arm_result(arms[arm], rehearsed[arm], settings.root) for arm in (Arm.HEAD, Arm.BASE)),
+        )
 
-def _split_notes(ground: Ground) -> tuple[str, ...]:
-    """Return the note that more scenarios are compared than alpha was split over."""
-    if ground.number <= ground.scenarios:
-        return ()
-    return (
-        f"the error that a run allows was split over {ground.scenarios}, and this is scenario {ground.number}",
-    )
+    limits = Limits(settings.time_limit * 60, settings.blocks)
+    plan = plan_blocks(ground.seed, PAIRS)
 
+    def tell(line: str) -> None:
+        ground.tell(f"{scenario.name}: {line}")
 
-def _comparison_result(
-    outcome: Outcome, design: Design, rows: str, notes: tuple[str, ...]
-) -> ComparisonResult:
-    """Return how the answer came about, as the results keep it."""
-    return ComparisonResult(
-        decision=outcome.decision,
-        design=design,
-        attributions=outcome.attributions,
-        rows=rows,
-        order=tuple(row.order for row in outcome.rows),
-        voids=tuple(f"block {row.index + 1}: {row.void}" for row in outcome.rows if row.void),
-        steal_share=_median([row.steal_share for row in outcome.rows]),
-        cpu_pressure_share=_median([row.cpu_pressure_share for row in outcome.rows]),
-        stopped=outcome.stopped,
-        notes=notes,
-    )
-
-
-def scenario_result(
-    scenario: Scenario,
-    seed: int,
-    outcome: Outcome,
-    faults: tuple[Fault, ...],
-    comparison: ComparisonResult,
-    again: str,
-) -> ScenarioResult:
-    """Return the scenario's answer: the decision's, or INVALID where the record cannot carry one."""
-    return ScenarioResult(
-        name=scenario.name,
-        description=scenario.description,
-        seed=seed,
-        verdict=Verdict.INVALID if faults else outcome.decision.verdict,
-        criteria=(),
-        faults=faults,
-        reproduce=again,
-        comparison=comparison,
-    )
+    try:
+        return compared(run_blocks(measure, plan, design, lenses, limits, kept=rows_file, tell=tell))
+    except BaseException:
+        # What was measured can be judged, whatever ended it: an hour of blocks is not to be lost by a key.
+        if rows_file.is_file():
+            ground.keep(compared(come_to(read_rows(rows_file), design, lenses)))
+        raise
 
 
 def _contradictions(kept: Sequence[BlockRecord], bench: Bench) -> list[Fault]:
@@ -246,17 +251,3 @@ def _measured_phases(record: SlotRecord) -> list[PhaseRecord]:
 def _slot_results(record: BlockRecord, faults: tuple[Fault, ...], bench: Bench) -> list[SlotResult]:
     own = record.faults if faults else ()
     return [slot_result(slot, own, bench.names, bench.directory) for slot in record.slots.values()]
-
-
-def _arm_result(arm: ArmTarget, rehearsed: Rehearsed, root: Path) -> ArmResult:
-    facts = dict(rehearsed.facts)
-    if arm.side.revision is not None:
-        facts = {"revision": str(arm.side.revision), **facts}
-    elif arm.side.given == WORKING_TREE or arm.side.is_service:
-        facts = {**git.state_of(root), **facts}
-    return ArmResult(arm.side.arm.value, arm.side.spec, facts)
-
-
-def _median(values: Sequence[float | None]) -> float | None:
-    seen = [value for value in values if value is not None]
-    return statistics.median(seen) if seen else None

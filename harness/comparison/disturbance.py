@@ -1,13 +1,14 @@
 """Was a block disturbed? Told by signals that do not know which arm was slow, so that a void never favours one.
 
 What may void a block: processor time that the hypervisor stole, that other programs used, and the generator's own
-lateness. What may not: anything that grows when the server gets slower, such as latency, the server's own processor time,
+lateness in both arms. An arm that uses more processor time than the other makes its generator late, too: where only one arm's
+is, that may be the outcome, and voids nothing. What may not either: anything that grows when the server gets slower, such as latency, the server's own processor time,
 or pressure, in which the server's own threads have their part; pressure is told and voids nothing. A block is void as a
 whole, both arms together.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,8 @@ from harness.window import PhaseRecord
 # exact test are for; beyond these the block was another machine's.
 STEAL_MAX = 0.10
 FOREIGN_MAX = 0.50
-# p99 of the generator's lag. It is in both arms' latencies; beyond it the load was not the one that was planned.
+# p99 of the generator's lag, of the less late arm. It is in both arms' latencies; beyond it the load was not the one that was
+# planned.
 LAG_MAX_S = 0.010
 
 
@@ -35,7 +37,7 @@ class Disturbance:
         steal_share: of all processors' time, stolen by the hypervisor; None if unseen.
         foreign_share: of it, used by what is neither server nor generator; None if unseen.
         cpu_pressure_share: of the time some work waited for a processor; None if unseen.
-        lag_p99_s: of the generator's lag; None without a request.
+        lags_p99_s: of the generator's lag, in the order of the arms that were given; None without a request.
         void: why the block must not count; None for a good one.
     """
 
@@ -43,17 +45,23 @@ class Disturbance:
     steal_share: float | None
     foreign_share: float | None
     cpu_pressure_share: float | None
-    lag_p99_s: float | None
+    lags_p99_s: tuple[float | None, ...]
     void: str | None
+
+    @property
+    def late(self) -> tuple[bool, ...]:
+        """Of each arm, whether its generator was late."""
+        return tuple(lag_s is not None and lag_s > LAG_MAX_S for lag_s in self.lags_p99_s)
 
 
 def disturbance_of(slots: Iterable[SlotRecord], processors: int | None = None) -> Disturbance:
     """Return what the machine said.
 
     Args:
-        slots: of both arms.
+        slots: one of each arm.
         processors: that /proc/stat counts; None for this machine's.
     """
+    slots = tuple(slots)
     measured = [
         _Stretch(phase, report, used)
         for slot in slots
@@ -68,15 +76,35 @@ def disturbance_of(slots: Iterable[SlotRecord], processors: int | None = None) -
         (None if one.used.stalled_share is None else one.used.stalled_share.get("cpu"), one.used.seconds)
         for one in measured
     )
-    lag_s = _lag_p99_s([one.phase for one in measured])
+    lags_s = tuple(_lag_p99_s([phase for phase in slot.phases if phase.phase.measured]) for slot in slots)
+    known_s = [lag_s for lag_s in lags_s if lag_s is not None]
     return Disturbance(
         load_s=sum(_end_ns(group) - group[0].report.start_ns for group in together) / 1e9,
         steal_share=steal,
         foreign_share=foreign,
         cpu_pressure_share=pressure,
-        lag_p99_s=lag_s,
-        void=_void(steal, foreign, lag_s),
+        lags_p99_s=lags_s,
+        void=_void(steal, foreign, min(known_s, default=None)),
     )
+
+
+def one_arm_late(blocks: Iterable[Mapping[str, bool]]) -> str:
+    """Return the note that one arm's generator alone was late in most of the blocks in which any was; empty if not.
+
+    Args:
+        blocks: whether the generator was late, by name of the arm.
+    """
+    late = [[arm for arm, was in block.items() if was] for block in blocks]
+    late = [arms for arms in late if arms]
+    for arm in dict.fromkeys(arms[0] for arms in late):
+        alone = late.count([arm])
+        if 2 * alone > len(late):
+            return (
+                f"the generator was late for {arm} alone (p99 beyond {LAG_MAX_S * 1e3:.0f} ms) in {alone} of the "
+                f"{len(late)} blocks in which it was late at all: its server leaves the generator too little of the processors, "
+                "which is in its latencies and voids nothing"
+            )
+    return ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +142,10 @@ def _void(steal: float | None, foreign: float | None, lag_s: float | None) -> st
     if foreign is not None and foreign > FOREIGN_MAX:
         return f"other programs used {foreign:.0%} of the processors' time, allowed are {FOREIGN_MAX:.0%}"
     if lag_s is not None and lag_s > LAG_MAX_S:
-        return f"the generator was late: p99 of its lag is {lag_s * 1e3:.1f} ms, allowed are {LAG_MAX_S * 1e3:.0f} ms"
+        return (
+            f"the generator was late in both arms: p99 of its lag is {lag_s * 1e3:.1f} ms or more, allowed are "
+            f"{LAG_MAX_S * 1e3:.0f} ms"
+        )
     return None
 
 

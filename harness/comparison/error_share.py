@@ -36,6 +36,8 @@ class ShareChange:
         high: upper bound.
         p: of the sign-flip test for more failures than the margin allows.
         n: blocks in which both arms sent something.
+        worse: of them, those in which head failed more than the margin allows.
+        better: those in which it failed less.
     """
 
     difference: float
@@ -43,6 +45,8 @@ class ShareChange:
     high: float
     p: float
     n: int
+    worse: int
+    better: int
 
 
 def compare_shares(
@@ -62,12 +66,15 @@ def compare_shares(
     base, head = [row.base for row in rows], [row.head for row in rows]
     # One arm may have been spared the bursts that the other had: both are thinned by the larger effect.
     effect = max(design_effect(base), design_effect(head))
+    excess = _excess(rows, margin)
     return ShareChange(
         difference=_share(head) - _share(base),
         low=_lower(head, effect, low_level / 2) - _upper(base, effect, low_level / 2),
         high=_upper(head, effect, high_level / 2) - _lower(base, effect, high_level / 2),
         p=p_more_failures(rows, margin),
         n=len(rows),
+        worse=int((excess > 0).sum()),
+        better=int((excess < 0).sum()),
     )
 
 
@@ -79,10 +86,7 @@ def p_more_failures(rows: Sequence[BlockRow], margin: float = 0.0) -> float:
         margin: a difference of shares that is allowed; the test is exact for 0, and for others as far as the blocks'
             differences spread about it symmetrically.
     """
-    # Rounded against rejection, so that the sums are whole numbers.
-    excess = np.array(
-        [row.head.failed - row.base.failed - math.ceil(margin * row.head.requests - 1e-9) for row in rows]
-    )
+    excess = _excess(rows, margin)
     sizes = np.abs(excess[excess != 0])
     if not len(sizes):
         return 1.0
@@ -94,6 +98,15 @@ def p_more_failures(rows: Sequence[BlockRow], margin: float = 0.0) -> float:
         law[:size] /= 2
     seen = int(excess[excess > 0].sum())
     return min(1.0, float(law[seen:].sum()))
+
+
+def _excess(rows: Sequence[BlockRow], margin: float) -> NDArray[np.int64]:
+    """Return by how many requests head failed more than allowed, shape (blocks,)."""
+    # Rounded against rejection, so that the sums are whole numbers.
+    return np.array(
+        [row.head.failed - row.base.failed - math.ceil(margin * row.head.requests - 1e-9) for row in rows],
+        dtype=np.int64,
+    )
 
 
 def _share(arms: Sequence[ArmRow]) -> float:

@@ -24,8 +24,12 @@ from harness.scenario import Phase
 # which are few because they are slow.
 WINDOW_S = 0.5
 WINDOW_REQUESTS = 25
-# Between two windows nothing is sent, so that the last answers of one arm are not computed beside the other's first.
+# Between two windows nothing is sent, so that the last answers of one arm are not computed beside the other's first: as long as
+# an answer takes (harness.comparison.gap), at least so long, and at most such a part of a window.
 GAP_S = 0.03
+MAX_GAP_SHARE = 0.5
+# Where no window of the other arm follows.
+NEVER_NS = np.iinfo(np.int64).max
 
 
 def can_interleave(phase: Phase) -> bool:
@@ -46,32 +50,64 @@ def windows_in(planned: PlannedPhase) -> int:
     return max(1, min(round(planned.length_s / WINDOW_S), planned.offsets_ns.size // WINDOW_REQUESTS))
 
 
-def interleave(planned: PlannedPhase, first: Sequence[Arm], arm: Arm) -> PlannedPhase:
+def window_s(planned: PlannedPhase) -> float:
+    """Return how long each window of a phase is."""
+    return _window_ns(planned, windows_in(planned)) / 1e9
+
+
+def interleave(planned: PlannedPhase, first: Sequence[Arm], arm: Arm, gap_s: float = GAP_S) -> PlannedPhase:
     """Return a phase as one arm sends it, its offsets counted from the common start.
 
     Args:
         planned: drawn in the arm's own time, which passes only in its windows.
         first: by pair of windows, the arm that goes first; as many as :func:`windows_in` says.
         arm: whose offsets are wanted.
+        gap_s: between two windows.
     """
-    window_ns = -(-(int(planned.offsets_ns[-1]) + 1) // len(first))
-    turn_ns = window_ns + round(GAP_S * 1e9)
+    window_ns = _window_ns(planned, len(first))
     window = planned.offsets_ns // window_ns
+    turn_ns = _turns(first, arm)[window] * (window_ns + round(gap_s * 1e9))
+    return dataclasses.replace(planned, offsets_ns=planned.offsets_ns - window * window_ns + turn_ns)
+
+
+def room_ns(planned: PlannedPhase, first: Sequence[Arm], arm: Arm, gap_s: float = GAP_S) -> NDArray[np.int64]:
+    """Return for each request the time from its intended moment to the other arm's next window, shape (requests,).
+
+    An answer that takes longer shares the server's processors with the other arm. :data:`NEVER_NS` where no window follows.
+    Arguments are those of :func:`interleave`.
+    """
+    window_ns = _window_ns(planned, len(first))
+    own, other = _turns(first, arm), _turns(first, arm.other)
+    # The other's turn of the same pair, or where that was before, of the next.
+    following = np.where(other > own, other, np.append(other[1:], -1))
+    window = planned.offsets_ns // window_ns
+    within_ns = planned.offsets_ns - window * window_ns
+    turns = (following - own)[window]
+    room = turns * (window_ns + round(gap_s * 1e9)) - within_ns
+    return np.where(following[window] < 0, NEVER_NS, room)
+
+
+def _window_ns(planned: PlannedPhase, windows: int) -> int:
+    return -(-(int(planned.offsets_ns[-1]) + 1) // windows)
+
+
+def _turns(first: Sequence[Arm], arm: Arm) -> NDArray[np.int64]:
+    """Return an arm's turn by pair of windows: even ones come first."""
     second: NDArray[np.int64] = np.array([one is not arm for one in first], dtype=np.int64)
-    turn = 2 * window + second[window]
-    return dataclasses.replace(planned, offsets_ns=planned.offsets_ns - window * window_ns + turn * turn_ns)
+    return 2 * np.arange(len(first)) + second
 
 
-def plan_of_arm(plan: Plan, first: Mapping[int, Sequence[Arm]], arm: Arm) -> Plan:
+def plan_of_arm(plan: Plan, first: Mapping[int, Sequence[Arm]], arm: Arm, gap_s: float = GAP_S) -> Plan:
     """Return what one arm sends: the common plan, with some phases interleaved.
 
     Args:
         plan: of both arms.
         first: by index of an interleaved phase, and pair of windows, the arm that goes first.
         arm: which.
+        gap_s: between two windows.
     """
     phases = tuple(
-        interleave(phase, first[index], arm) if index in first else phase
+        interleave(phase, first[index], arm, gap_s) if index in first else phase
         for index, phase in enumerate(plan.phases)
     )
     return dataclasses.replace(plan, phases=phases)

@@ -3,8 +3,10 @@
 Between the tests (:mod:`harness.comparison.signed_rank`, :mod:`harness.comparison.error_share`) and the decision
 over all looks and lenses. Pure. The rule::
 
-    FAIL           the lower bound, at the look's level for FAIL, is above the margin: surely worse, however little
-    PASS           the upper bound, at its level for PASS, is below the tolerance, and it is no FAIL
+    FAIL           the lower bound, at the look's level for FAIL, is above the margin: surely worse, however little;
+                   of shares of failed requests the exact test says so, which is no bound
+    PASS           the upper bound, at its level for PASS, is below the tolerance, and it is no FAIL; of a latency,
+                   unless so many answers spilled into the other arm's window that a change would look smaller
     INCONCLUSIVE   neither
     INVALID        the lens saw nothing in too many blocks
 
@@ -22,11 +24,13 @@ from harness.comparison import power, signed_rank, wording
 from harness.comparison.design import Look
 from harness.comparison.error_share import compare_shares
 from harness.comparison.lens import Lens, Scale
-from harness.comparison.observation import BlockRow, arm_value, ln_ratio
+from harness.comparison.observation import BlockRow, arm_value, ln_ratio, spilled_share
 from harness.verdict import Better, Verdict
 
 # A lens that saw nothing in more of the good blocks than this says nothing.
 MAX_MISSING_SHARE = 0.25
+# Of all answers, those that ended in the other arm's window. So few can hardly shrink what a quantile shows.
+MAX_SPILLED_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,9 @@ class _Worse:
     Attributes:
         margin: above which it FAILs, on the same scale.
         tolerance: below which it PASSes.
-        fails: the lower bound is above the margin.
+        fails: the test for more than the margin rejects.
         error: standard error; None if unknown.
+        why_failed: what a FAIL says, where that is not the lower bound.
     """
 
     estimate: float
@@ -90,6 +95,7 @@ class _Worse:
     tolerance: float
     fails: bool
     error: float | None
+    why_failed: str | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -115,13 +121,20 @@ def judge_lens(lens: Lens, rows: Sequence[BlockRow], look: Look, *, number: int 
     if lens.better is Better.HIGHER:
         low, high, low_level, high_level = high, low, high_level, low_level
     mde = _mde(lens, worse, look)
+    verdict, spilled = worse.verdict, spilled_share(rows)
+    blurred = lens.quantile is not None and spilled is not None and spilled > MAX_SPILLED_SHARE
+    if blurred and verdict is Verdict.PASS:
+        verdict = Verdict.INCONCLUSIVE
     near, far = (
         lens.share_worse(end) if lens.scale is Scale.RATIO else end for end in (worse.low, worse.high)
     )
+    reason = worse.why_failed or wording.explain(lens, worse.verdict, near, far, mde)
+    if verdict is not worse.verdict and spilled is not None:
+        reason = wording.spilled(lens, spilled, MAX_SPILLED_SHARE, reason)
     return LensResult(
         lens=lens,
-        verdict=worse.verdict,
-        reason=wording.explain(lens, worse.verdict, near, far, mde),
+        verdict=verdict,
+        reason=reason,
         change=change,
         low=low if low_level else None,
         high=high if high_level else None,
@@ -178,17 +191,21 @@ def _shares(lens: Lens, rows: Sequence[BlockRow], look: Look) -> _Worse | None:
     found = compare_shares(rows, lens.margin, look.fail_level, look.pass_level)
     if found is None or found.n < (1 - MAX_MISSING_SHARE) * len(rows):
         return None
+    fails = found.p <= look.fail_level
+    # The test is what decides, and is sharper or blunter than the bound: the end that is shown must not contradict it.
+    low = max(found.low, min(lens.margin, found.difference)) if fails else min(found.low, lens.margin)
     return _Worse(
         estimate=found.difference,
-        low=found.low,
+        low=low,
         high=found.high,
         low_level=look.fail_level,
         high_level=look.pass_level,
         n=found.n,
         margin=lens.margin,
         tolerance=lens.tolerance,
-        fails=found.p <= look.fail_level,
+        fails=fails,
         error=None,
+        why_failed=wording.more_failures(lens, found) if fails else None,
     )
 
 

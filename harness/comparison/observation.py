@@ -52,6 +52,7 @@ class ArmBlock:
         capacity_per_s: requests a second at the knee; None if not probed.
         slots: how many slots were pooled, taken as equally long; 0 where unknown.
         steal_share: of this arm's measured time, stolen by the hypervisor; None if unseen.
+        spilled: requests that ended after the other arm's next window had begun; None where nothing was cut into windows.
     """
 
     arm: str
@@ -65,6 +66,7 @@ class ArmBlock:
     capacity_per_s: float | None = None
     slots: int = 0
     steal_share: float | None = None
+    spilled: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class ArmRow:
         steal_share: of this arm's measured time; None if unseen. Recorded, and used by no lens.
         stages_s: mean seconds by stage, of all answered requests (``mean``) and of those about a quantile (``p50``,
             ``p95``, ``p99``); empty where no stages were told.
+        spilled: requests that ended in the other arm's window; None where there were none.
     """
 
     requests: int
@@ -130,6 +133,7 @@ class ArmRow:
     capacity_per_s: float | None = None
     steal_share: float | None = None
     stages_s: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    spilled: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,7 @@ def observe_arm(arm: ArmBlock) -> ArmRow:
         capacity_per_s=arm.capacity_per_s,
         steal_share=arm.steal_share,
         stages_s=reduction.stage_means(arm.latencies_s, arm.stages_s),
+        spilled=arm.spilled,
         **quantiles,
     )
 
@@ -220,6 +225,13 @@ def arm_value(lens: Lens, arm: ArmRow) -> float | None:  # noqa: PLR0911 - a tab
         case "capacity":
             return arm.capacity_per_s
     raise AssertionError(f"no value for the lens {lens.name}")
+
+
+def spilled_share(rows: Iterable[BlockRow]) -> float | None:
+    """Return the share of all requests that ended in the other arm's window; None where nothing was cut into windows."""
+    arms = [arm for row in rows for arm in (row.base, row.head) if arm.spilled is not None and arm.requests]
+    requests = sum(arm.requests for arm in arms)
+    return sum(arm.spilled or 0 for arm in arms) / requests if requests else None
 
 
 def ln_ratio(lens: Lens, row: BlockRow) -> float | None:

@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.comparison.arms import ArmTarget, ignored_settings, require_own_code
+from harness.comparison.arms import ArmTarget, check_own_code, ignored_settings
+from harness.comparison.own_code import runs_python
 from harness.comparison.schedule import Arm
 from harness.errors import MeasurementError, TargetError
 from harness.scrape import MetricNames
@@ -32,8 +33,13 @@ class Rehearsed:
     notes: tuple[str, ...] = ()
 
 
-def rehearse(arms: Mapping[Arm, ArmTarget], directory: Path) -> Mapping[Arm, Rehearsed]:
+def rehearse(arms: Mapping[Arm, ArmTarget], directory: Path, root: Path) -> Mapping[Arm, Rehearsed]:
     """Start both sides at once, ask them, and stop them.
+
+    Args:
+        arms: both.
+        directory: of the run; their logs go there.
+        root: folder of the project.
 
     Raises:
         TargetError: a side did not become ready, or runs another code than its revision's.
@@ -41,20 +47,21 @@ def rehearse(arms: Mapping[Arm, ArmTarget], directory: Path) -> Mapping[Arm, Reh
     """
     with ThreadPoolExecutor(len(arms)) as pool:
         futures: dict[Arm, Future[Rehearsed]] = {
-            arm: pool.submit(_rehearse, one, directory / f"rehearsal-{arm.value}")
+            arm: pool.submit(_rehearse, one, directory / f"rehearsal-{arm.value}", root)
             for arm, one in arms.items()
         }
         wait(futures.values())
     return {arm: future.result() for arm, future in futures.items()}
 
 
-def _rehearse(arm: ArmTarget, directory: Path) -> Rehearsed:
+def _rehearse(arm: ArmTarget, directory: Path, root: Path) -> Rehearsed:
     name = arm.side.arm.value
     try:
         with arm.target.start(directory) as running:
             facts = running.facts() if running.metrics_url is not None else {"metrics": NO_METRICS}
             ignored = ignored_settings(running)
-            elsewhere = running.pids is None
+            pids = running.pids
+            python = pids is not None and runs_python(pids)
             names = running.settings.metric_names
     except TargetError as error:
         raise TargetError(f"{name} ({arm.side.given}): {error}") from error
@@ -62,9 +69,10 @@ def _rehearse(arm: ArmTarget, directory: Path) -> Rehearsed:
         raise MeasurementError(
             f"{name}: {error}; a target without metrics is measured with --perf-metrics-path= (empty)"
         ) from error
-    require_own_code(arm)
-    notes = [f"{name} does not know the setting {variable}, and ignored it" for variable in ignored]
-    if elsewhere:
+    doubt = check_own_code(arm, root, python=python)
+    notes = [doubt] if doubt else []
+    notes += [f"{name} does not know the setting {variable}, and ignored it" for variable in ignored]
+    if pids is None:
         notes.append(
             f"{name} runs elsewhere and is never restarted: how its one start settled cannot be told from its code"
         )

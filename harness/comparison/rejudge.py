@@ -1,16 +1,20 @@
 """A comparison judged again, from the rows that it kept: the same verdict for the same lenses, on any machine.
 
-Other tolerances may be asked for; the looks stay where they were, and the error that each may spend follows from how many
-lenses gate now. Choosing tolerances after having seen the result proves nothing: the next run is what they are for.
+Other tolerances may be asked for; the looks stay where they were, and the error that each may spend, too, unless more lenses
+gate now. Choosing tolerances after having seen the result proves nothing: the next run is what they are for, and the
+report says so. A run that was cut short is judged by the blocks that it has.
 """
 
 import dataclasses
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness import judging
+from harness.comparison.compare import CUT_SHORT
 from harness.comparison.decision import judge
-from harness.comparison.design import plan_design
-from harness.comparison.lens import override
+from harness.comparison.design import Design, plan_design
+from harness.comparison.lens import Lens, override
 from harness.comparison.observation import read_rows
 from harness.comparison.run import attributions_of
 from harness.errors import MeasurementError
@@ -35,7 +39,7 @@ def rejudged(result: RunResult, directory: Path, settings: tuple[str, ...] = ())
         raise MeasurementError(
             f"run {result.run_id} compared nothing: a run that checks budgets is reported again by tailgate report"
         )
-    again = {one.name: _again(one, directory, settings, len(compared)) for one in compared}
+    again = {one.name: _again(one, directory, settings) for one in compared}
     scenarios = tuple(again.get(one.name, one) for one in result.scenarios)
     return dataclasses.replace(
         result,
@@ -45,19 +49,46 @@ def rejudged(result: RunResult, directory: Path, settings: tuple[str, ...] = ())
     )
 
 
-def _again(
-    scenario: ScenarioResult, directory: Path, settings: tuple[str, ...], scenarios: int
-) -> ScenarioResult:
+def _again(scenario: ScenarioResult, directory: Path, settings: tuple[str, ...]) -> ScenarioResult:
     kept = scenario.comparison
     assert kept is not None
     rows = read_rows(directory / kept.rows)
-    lenses = override([result.lens for result in kept.decision.results], settings)
-    design = kept.design
-    if settings:
-        design = plan_design(lenses, scenarios=scenarios, blocks=[look.blocks for look in design.looks])
+    before = [result.lens for result in kept.decision.results]
+    lenses = override(before, settings)
+    design = _design(kept.design, before, lenses)
     decision = judge(rows, design, lenses)
+    # Whatever ended the run early says nothing against the blocks before.
+    faults = tuple(fault for fault in scenario.faults if CUT_SHORT + fault.text != kept.stopped)
     comparison = dataclasses.replace(
-        kept, decision=decision, design=design, attributions=attributions_of(decision, rows)
+        kept,
+        decision=decision,
+        design=design,
+        attributions=attributions_of(decision, rows),
+        notes=(*kept.notes, *_after_the_fact(settings)),
     )
-    verdict = Verdict.INVALID if scenario.faults else decision.verdict
-    return dataclasses.replace(scenario, verdict=verdict, comparison=comparison)
+    verdict = Verdict.INVALID if faults else decision.verdict
+    reproduce = " ".join(
+        [scenario.reproduce, *(shlex.quote(f"--perf-lens={setting}") for setting in settings)]
+    )
+    return dataclasses.replace(
+        scenario, verdict=verdict, comparison=comparison, faults=faults, reproduce=reproduce
+    )
+
+
+def _design(kept: Design, before: Sequence[Lens], lenses: Sequence[Lens]) -> Design:
+    """Return the design for other lenses: the kept one, unless more of them gate than its error was split over.
+
+    A gate that is let go gives nothing back: it was looked at already.
+    """
+    scenarios = max(1, kept.gates // max(1, sum(lens.gates for lens in before)))
+    if 0 < sum(lens.gates for lens in lenses) * scenarios <= kept.gates:
+        return kept
+    blocks = [look.blocks for look in kept.looks]
+    return plan_design(lenses, scenarios=scenarios, blocks=blocks, alpha=kept.alpha, beta=kept.beta)
+
+
+def _after_the_fact(settings: tuple[str, ...]) -> tuple[str, ...]:
+    note = (
+        f"judged again with {', '.join(settings)}, chosen after the fact, which proves nothing about this run"
+    )
+    return (note,) if settings else ()

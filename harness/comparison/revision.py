@@ -1,4 +1,4 @@
-"""A revision of a git repository: which commit, a worktree of it, and whether the environment at hand can run it.
+"""A revision of a git repository: which commit, and a worktree of it.
 
 Used by :mod:`harness.comparison.arms`. Runs the program ``git`` and reads ``pyproject.toml``; starts nothing else.
 """
@@ -15,8 +15,6 @@ from typing import Any
 from harness.errors import TargetError, UsageError
 
 PYPROJECT = "pyproject.toml"
-# The extra whose packages a service needs; other extras have no say in how it runs.
-EXTRA = "service"
 GIT_TIMEOUT_S = 120.0
 GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
@@ -62,6 +60,23 @@ def state_of(root: Path) -> Mapping[str, str]:
     return {"revision": commit.stdout.strip()[:10] + (" with changes" if changed else "")}
 
 
+def place_in_repository(folder: Path) -> Path:
+    """Return where a folder lies in its repository, as seen from the repository's top; ``.`` outside of any."""
+    prefix = _git(folder, "rev-parse", "--show-prefix") if shutil.which("git") else None
+    return Path(prefix.stdout.removesuffix("\n") if prefix is not None and prefix.returncode == 0 else "")
+
+
+def top_of(folder: Path) -> Path:
+    """Return the top of the repository that a folder lies in; itself outside of any."""
+    folder, place = folder.resolve(), place_in_repository(folder)
+    return folder.parents[len(place.parts) - 1] if place.parts else folder
+
+
+def is_ignored(root: Path, path: Path) -> bool:
+    """Tell whether the repository's ignore rules leave a path out of every revision."""
+    return _git(root, "check-ignore", "--quiet", str(path)).returncode == 0
+
+
 def add_worktree(root: Path, revision: Revision, folder: Path) -> None:
     """Check a revision out into a new folder; the index, the branches and the working tree stay as they are.
 
@@ -99,25 +114,6 @@ def remove_stale_worktrees(root: Path, beneath: Path) -> tuple[Path, ...]:
     return stale
 
 
-def dependency_changes(base: str | None, head: str | None) -> tuple[str, ...]:
-    """Return what two texts of ``pyproject.toml`` declare differently, a phrase each; empty where they agree.
-
-    Compared are the project's dependencies and those of the extra ``service``.
-
-    Args:
-        base: None where there is no such file; such a project declares nothing.
-        head: likewise.
-
-    Raises:
-        UsageError: a text is not TOML.
-    """
-    before, after = _declared(base, "base"), _declared(head, "head")
-    return (
-        *(f"base declares {line!r}, head does not" for line in sorted(before - after)),
-        *(f"head declares {line!r}, base does not" for line in sorted(after - before)),
-    )
-
-
 def project_name(text: str | None) -> str | None:
     """Return the name of the project that a text of ``pyproject.toml`` declares; None where it declares none."""
     if text is None:
@@ -130,14 +126,6 @@ def pyproject_of(folder: Path) -> str | None:
     """Return the text of a folder's ``pyproject.toml``; None where there is none."""
     path = folder / PYPROJECT
     return path.read_text(encoding="utf-8") if path.is_file() else None
-
-
-def _declared(text: str | None, whose: str) -> set[str]:
-    if text is None:
-        return set()
-    project = _project(text, f"{whose}'s {PYPROJECT}")
-    lines = [*project.get("dependencies", ()), *project.get("optional-dependencies", {}).get(EXTRA, ())]
-    return {" ".join(str(line).split()) for line in lines}
 
 
 def _project(text: str, what: str) -> Mapping[str, Any]:

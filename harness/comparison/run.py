@@ -100,6 +100,12 @@ def run_blocks(  # noqa: PLR0913 - what is measured, what is judged and when to 
     return Outcome(tuple(rows), decision, attributions_of(decision, rows), faults, stopped)
 
 
+def come_to(rows: Sequence[BlockRow], design: Design, lenses: Sequence[Lens]) -> Outcome:
+    """Return what blocks come to that an exception was the end of."""
+    decision = judge(rows, design, lenses)
+    return Outcome(tuple(rows), decision, attributions_of(decision, rows))
+
+
 def attributions_of(decision: Decision, rows: Sequence[BlockRow]) -> tuple[Attribution, ...]:
     """Return where the change went, for each lens that moved."""
     good = [row for row in rows if row.void is None]

@@ -1,26 +1,25 @@
 """Sight: which change one lens sees on a machine of this noise, how soon, and which tolerance it can keep.
 
 Between :mod:`harness.comparison.noise` and :mod:`harness.comparison.calibration`; pure. Chances are those of
-:mod:`harness.comparison.power`, and designs of any length have the looks of the usual one in proportion.
+:mod:`harness.comparison.power`, at the looks of the design that a comparison has, and at no others: after its last look a
+comparison sees nothing more, however long it may take.
 """
 
 import bisect
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.comparison.design import LOOKS, Design, plan_design
+from harness.comparison.design import Design, plan_design
 from harness.comparison.lens import Lens
 from harness.comparison.noise import Noise
 from harness.comparison.power import prospect, smallest_change
-from harness.errors import UsageError
 
 MINUTES = (5.0, 10.0, 20.0)
 CHANGES = (0.02, 0.05, 0.10)
 POWER = 0.95
-# Where a search ends: half a day of blocks, and a tolerance that tolerates anything.
-MOST_BLOCKS = 2000
+# Where a search ends: a tolerance that tolerates anything.
 TOLERANCE_STEP, TOLERANCE_STEPS = 0.005, 200
 
 
@@ -30,10 +29,11 @@ class Sight:
 
     Attributes:
         noise: of one block.
-        smallest: by minutes of wall time, the smallest change for the worse that FAILs with probability 0.95, as a
-            share of base; None where so few blocks cannot FAIL, or no change does.
-        minutes: by change for the worse, wall time until it FAILs with probability 0.95; None beyond 2,000 blocks.
-        passes: probability that unchanged code passes this lens by the last look of the usual design.
+        smallest: by minutes of wall time, the smallest change for the worse that FAILs with probability 0.95 at the looks
+            within them, as a share of base; None before the first look, or where no change does.
+        minutes: by change for the worse, wall time until the look by which it FAILs with probability 0.95; None where it does
+            at none.
+        passes: probability that unchanged code passes this lens by the last look.
         tolerance: the least, in steps of half a per cent, with which that probability is 0.95 even if the noise lies
             at the upper end of its interval; None beyond 100 %.
     """
@@ -60,15 +60,11 @@ def sight_of(
     Raises:
         UsageError: no lens gates.
     """
-
-    def design(blocks: int) -> Design | None:
-        return design_of(blocks, lenses, alpha, beta)
-
-    usual = plan_design(lenses, alpha=alpha, beta=beta)
+    design = plan_design(lenses, alpha=alpha, beta=beta)
     return Sight(
         noise=noise,
         smallest={
-            f"{minutes:g}": _smallest(noise, design(int(minutes * 60 / block_wall_s))) for minutes in MINUTES
+            f"{minutes:g}": _smallest(noise, design, int(minutes * 60 / block_wall_s)) for minutes in MINUTES
         },
         minutes={
             f"{change:g}": None
@@ -76,52 +72,35 @@ def sight_of(
             else blocks * block_wall_s / 60
             for change in CHANGES
         },
-        passes=prospect(usual, noise.lens, noise.sigma, 0.0).passes[-1],
-        tolerance=_tolerance(noise, usual),
+        passes=prospect(design, noise.lens, noise.sigma, 0.0).passes[-1],
+        tolerance=_tolerance(noise, design),
     )
 
 
-def _smallest(noise: Noise, design: Design | None) -> float | None:
-    found = math.inf if design is None else smallest_change(design, noise.lens, noise.sigma, POWER)
+def _smallest(noise: Noise, design: Design, blocks: int) -> float | None:
+    looks = tuple(look for look in design.looks if look.blocks <= blocks)
+    if not looks:
+        return None
+    found = smallest_change(dataclasses.replace(design, looks=looks), noise.lens, noise.sigma, POWER)
     return found if math.isfinite(found) else None
 
 
-def _blocks(noise: Noise, change: float, design: Callable[[int], Design | None]) -> int | None:
-    """Return the least number of blocks at the end of which such a change has failed with the wanted probability."""
-
-    def seen(blocks: int) -> bool:
-        found = design(blocks)
-        return found is not None and prospect(found, noise.lens, noise.sigma, change).fails[-1] >= POWER
-
-    # Not by bisection: with more looks a change within the tolerance may pass before it fails, so that power can fall.
-    return next(filter(seen, _lengths()), None) if change > noise.lens.margin else None
-
-
-def _lengths() -> Iterator[int]:
-    """Yield numbers of blocks: each one at first, then in steps of a twentieth."""
-    blocks = 1
-    while blocks <= MOST_BLOCKS:
-        yield blocks
-        blocks += max(1, blocks // 20)
+def _blocks(noise: Noise, change: float, design: Design) -> int | None:
+    """Return the blocks of the look by which such a change has failed with the wanted probability."""
+    if change <= noise.lens.margin:
+        return None
+    fails = prospect(design, noise.lens, noise.sigma, change).fails
+    return next(
+        (look.blocks for look, failed in zip(design.looks, fails, strict=True) if failed >= POWER), None
+    )
 
 
-def _tolerance(noise: Noise, usual: Design) -> float | None:
+def _tolerance(noise: Noise, design: Design) -> float | None:
     def passed(step: int) -> bool:
         lens = dataclasses.replace(noise.lens, tolerance=step * TOLERANCE_STEP)
-        return prospect(usual, lens, noise.high, 0.0).passes[-1] >= POWER
+        return prospect(design, lens, noise.high, 0.0).passes[-1] >= POWER
 
     least = math.floor(noise.lens.margin / TOLERANCE_STEP) + 1
     steps = range(least, TOLERANCE_STEPS)
     found = bisect.bisect_left(steps, True, key=passed)
     return None if found == len(steps) else steps[found] * TOLERANCE_STEP
-
-
-def design_of(blocks: int, lenses: Sequence[Lens], alpha: float, beta: float) -> Design | None:
-    """Return the design that ends with this many blocks; None where so few can never FAIL."""
-    looks = sorted({round(look * blocks / LOOKS[-1]) for look in LOOKS} - {0})
-    for first in range(len(looks)):
-        try:
-            return plan_design(lenses, blocks=looks[first:], alpha=alpha, beta=beta)
-        except UsageError:  # the first look comes before the exact test can reject
-            continue
-    return None

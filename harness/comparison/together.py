@@ -62,7 +62,7 @@ def run_together(steps: Iterable[Callable[[Meeting], object]], stop: Callable[[]
         stop: ends what a step may be waiting for; called from any thread when one has failed, or at an interruption.
 
     Raises:
-        BaseException: that of the step that failed first.
+        BaseException: that of the step that failed first; not that of one which was only let go by it.
     """
     steps = tuple(steps)
     meeting = Meeting(len(steps))
@@ -86,4 +86,7 @@ def run_together(steps: Iterable[Callable[[Meeting], object]], stop: Callable[[]
             end_all()
             raise
     if failures:
-        raise failures[0]
+        # Whoever waits may be let go, and be recorded, before the failure that let it go is.
+        raise next(
+            (one for one in failures if not isinstance(one, threading.BrokenBarrierError)), failures[0]
+        )

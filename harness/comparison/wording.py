@@ -11,6 +11,7 @@ A reason begins with one word for programs and a colon, as in :mod:`harness.judg
 
 import math
 
+from harness.comparison.error_share import ShareChange
 from harness.comparison.lens import Lens, Scale
 from harness.comparison.observation import least_requests
 from harness.verdict import Better, Verdict
@@ -42,6 +43,30 @@ def explain(lens: Lens, verdict: Verdict, near: float, far: float, mde: float | 
                 f"undecided: {lens.title} changed by something between {signed(lens, near)} and {signed(lens, far)}, "
                 f"and {tolerated} {more} is tolerated{seen}"
             )
+
+
+def more_failures(lens: Lens, found: ShareChange) -> str:
+    """Return the reason of a FAIL by the test for more failures, which goes by blocks and not by a bound."""
+    beyond = f" by more than the margin of {amount(lens, lens.margin)}" if lens.margin else ""
+    return (
+        f"beyond: head failed more requests than base{beyond} in {found.worse} of {found.n} blocks, and fewer in "
+        f"{found.better}, p = {found.p:.2g}; over all of them {amount(lens, found.difference)} more"
+    )
+
+
+def spilled(lens: Lens, share: float, allowed: float, seen: str) -> str:
+    """Return the reason of a latency that would pass, had not so many answers ended in the other arm's window.
+
+    Args:
+        lens: which.
+        share: of all answers.
+        allowed: of them.
+        seen: what it would say else.
+    """
+    return (
+        f"undecided: {share:.1%} of the answers ended in the other arm's window, {allowed:.0%} may, so that a change of "
+        f"{lens.title} looks smaller than it is (seen was: {seen.partition(': ')[2]}); choose a lower rate, or a quicker target"
+    )
 
 
 def amount(lens: Lens, change: float) -> str:

@@ -59,13 +59,15 @@ def title(scenario: ScenarioResult) -> str:
 
 
 def remarks(comparison: ComparisonResult) -> Iterator[str]:
-    """Yield sentences after the table: what is not PASS, which stage moved, what the machine did, what to know."""
+    """Yield sentences after the table: what is not PASS, which stage moved, what the ends of intervals are worth, what the machine did."""
     for result in comparison.decision.results:
         # Before the first look the headline says all that there is to say.
         if result.lens.gates and result.verdict is not Verdict.PASS and result.look is not None:
             yield f"{result.lens.name}: {result.reason}"
     for attribution in comparison.attributions:
         yield stages(attribution, comparison)
+    if said := levels(comparison):
+        yield said
     if seen := visible(comparison):
         yield f"the smallest change that 95 runs of 100 would have called FAIL: {', '.join(seen)}"
     machine = (("steal", comparison.steal_share), ("CPU pressure", comparison.cpu_pressure_share))
@@ -76,6 +78,19 @@ def remarks(comparison: ComparisonResult) -> Iterator[str]:
     for void in comparison.voids:
         yield f"void: {void}"
     yield from comparison.notes
+
+
+def levels(comparison: ComparisonResult) -> str:
+    """Return how often the ends of the intervals err, of all lenses at their looks; empty before the first look."""
+    numbers = {result.look for result in comparison.decision.results if result.look is not None}
+    looks = [comparison.design.looks[number - 1] for number in numbers]
+    if not looks:
+        return ""
+    fail, passed = max(look.fail_level for look in looks), max(look.pass_level for look in looks)
+    return (
+        f"intervals: the end towards no change, which FAIL goes by, errs in at most {percent(fail)} of all runs, the end "
+        f"towards worse, which PASS goes by, in {percent(passed)}"
+    )
 
 
 def visible(comparison: ComparisonResult) -> list[str]:
@@ -113,7 +128,7 @@ def advice(scenario: ScenarioResult) -> Iterator[str]:
     assert comparison is not None
     if scenario.verdict is Verdict.INCONCLUSIVE:
         yield more_time(comparison)
-    for attribution in comparison.attributions[:1]:
+    for attribution in [one for one in comparison.attributions if one.lens.gates][:1]:
         if attribution.moved is not None:
             yield (
                 f"{scenario.name}: look first at what changed in {attribution.moved}; when the queue alone moved, at "

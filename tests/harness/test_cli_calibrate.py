@@ -204,7 +204,9 @@ def test_a_comparison_is_entered_into_the_ledger_of_its_folder(project, monkeypa
     monkeypatch.setattr(compare.checks, "check_witnesses", lambda _: [])
     project.pytester.path.joinpath("tiny.py").write_text(TINY)
     spec = fake_server_spec(1.0)
-    done = CliRunner().invoke(app, ["compare", spec, spec, "--plugin=tiny.py", "--blocks=1", "--seed=1"])
+    done = CliRunner().invoke(
+        app, ["compare", spec, spec, "--plugin=tiny.py", "--time-limit=0.001", "--seed=1"]
+    )
     assert done.exit_code == 1
     (entry,) = ledger.read(project.pytester.path / ".perf" / ledger.LEDGER).entries
     assert (entry.scenario, entry.seed, entry.base, entry.head, entry.case) == ("tiny", 1, spec, spec, "")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.comparison import arms, revision
-from harness.comparison.arms import Side, checked_out, read_side, require_own_code, with_defaults, with_tree
+from harness.comparison.arms import Side, check_own_code, checked_out, read_side, with_defaults, with_tree
 from harness.comparison.revision import Revision
 from harness.comparison.schedule import Arm
 from harness.errors import TargetError, UsageError
@@ -59,8 +59,8 @@ def test_a_revision_cannot_run_in_a_server_that_runs_elsewhere(only_old, tmp_pat
 def test_a_revision_of_the_service_finds_its_own_modules_first(tmp_path, monkeypatch):
     monkeypatch.delenv("PYTHONPATH", raising=False)
     side = Side(Arm.BASE, "old", "service", OLD)
-    made = with_tree(TargetSettings(environment={"PYTHONPATH": "plants"}), side, tmp_path, Path("root"))
-    assert made.environment["PYTHONPATH"] == f"{tmp_path}{os.pathsep}plants"
+    made = with_tree(TargetSettings(environment={"PYTHONPATH": "/plants"}), side, tmp_path, Path("root"))
+    assert made.environment["PYTHONPATH"] == f"{tmp_path}{os.pathsep}/plants"
     assert (made.environment["PYTHONPYCACHEPREFIX"], made.environment["PYTHONDONTWRITEBYTECODE"]) == ("", "")
     assert made.directory is None
     assert with_tree(TargetSettings(), side, tmp_path, Path("root")).environment["PYTHONPATH"] == str(
@@ -132,7 +132,8 @@ def test_a_checked_out_side_is_removed_at_the_end_and_after_an_interruption(side
 def test_other_dependencies_are_refused_unless_the_base_has_an_interpreter(sides):
     sides.base = OWN + 'dependencies = ["numpy<2"]\n'
     with pytest.raises(
-        UsageError, match=r"base declares 'numpy<2', head does not. .*--perf-against-python PATH"
+        UsageError,
+        match=r"pyproject.toml, dependencies: base has 'numpy<2', head has not. .*--perf-against-python PATH",
     ):
         sides.check_out().__enter__()
     assert sides.removed == ["base"]
@@ -140,17 +141,17 @@ def test_other_dependencies_are_refused_unless_the_base_has_an_interpreter(sides
         assert made[Arm.BASE].target.launch.command[0] == "another/python"
 
 
-def test_a_side_that_ran_another_code_is_refused(sides):
+def test_a_side_that_ran_another_code_is_refused(sides, tmp_path):
     with sides.check_out() as made:
         base = made[Arm.BASE]
         with pytest.raises(
             TargetError, match=r"base was started for old .* has not imported the package service"
         ):
-            require_own_code(base)
+            check_own_code(base, tmp_path, python=True)
         (base.worktree / "service" / "__pycache__").mkdir()
         (base.worktree / "service" / "__pycache__" / "server.cpython-311.pyc").touch()
-        require_own_code(base)
-        require_own_code(made[Arm.HEAD])
+        assert check_own_code(base, tmp_path, python=True) == ""
+        assert check_own_code(made[Arm.HEAD], tmp_path, python=True) == ""
 
 
 def test_a_setting_that_a_side_does_not_know_is_read_from_its_log():

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from harness.arrivals import ClosedLoop, Constant, Steps
+from harness.comparison.arm_block import stages_s
 from harness.comparison.arms import ArmTarget, Side
-from harness.comparison.block import Bench, measure_block, stages_s
+from harness.comparison.block import Bench, measure_block
 from harness.comparison.load import CAPACITY
 from harness.comparison.schedule import Arm, plan_block
 from harness.errors import TargetError

@@ -15,7 +15,7 @@ from harness.comparison.lens import LENSES, find_lens, override
 from harness.comparison.noise import Noise
 from harness.comparison.power import prospect
 from harness.comparison.proposal import Subject
-from harness.comparison.sight import POWER, design_of, sight_of
+from harness.comparison.sight import POWER, sight_of
 from harness.errors import MeasurementError, UsageError
 from harness.results_file import from_json, to_json
 
@@ -44,19 +44,38 @@ def test_more_time_and_less_noise_see_smaller_changes():
     smallest = list(calm.smallest.values())
     assert smallest == sorted(smallest, reverse=True)
     assert all(calm.smallest[minutes] < loud.smallest[minutes] for minutes in calm.smallest)
-    assert all(calm.minutes[change] <= loud.minutes[change] for change in calm.minutes)
+    assert all(
+        calm.minutes[change] <= (math.inf if loud.minutes[change] is None else loud.minutes[change])
+        for change in calm.minutes
+    )
     assert calm.tolerance < loud.tolerance
     assert calm.passes > loud.passes
 
 
-def test_the_time_that_is_told_is_enough_and_a_block_less_is_not():
-    sight = sight_of(noise(0.03), LENSES, 60.0)
-    blocks = round(sight.minutes["0.05"])
+@pytest.mark.parametrize("change", [0.02, 0.05, 0.10])
+def test_the_time_that_is_told_is_that_of_a_look_that_a_comparison_has(change):
+    design = plan_design(LENSES)
+    minutes = sight_of(noise(0.02), LENSES, 60.0).minutes[f"{change:g}"]
+    fails = prospect(design, CPU, 0.02, change).fails
+    if minutes is None:
+        assert max(fails) < POWER
+    else:
+        number = [look.blocks for look in design.looks].index(round(minutes))
+        assert fails[number] >= POWER
+        assert number == 0 or fails[number - 1] < POWER
 
-    def power(count):
-        return prospect(design_of(count, LENSES, 0.01, 0.05), CPU, 0.03, 0.05).fails[-1]
 
-    assert power(blocks) >= POWER > power(blocks - 1)
+def test_a_change_that_no_look_sees_is_seen_after_no_time():
+    minutes = sight_of(noise(0.05), LENSES, 1.0).minutes
+    assert (minutes["0.02"], minutes["0.1"] is None) == (None, False)
+
+
+def test_before_the_first_look_nothing_is_seen_and_after_the_last_nothing_more():
+    first, *_, last = (look.blocks for look in plan_design(LENSES).looks)
+    assert sight_of(noise(0.01), LENSES, 300.0 / (first - 1)).smallest["5"] is None
+    assert sight_of(noise(0.01), LENSES, 300.0 / first).smallest["5"] is not None
+    smallest = sight_of(noise(0.01), LENSES, 600.0 / last).smallest
+    assert smallest["10"] == smallest["20"]
 
 
 def test_the_tolerance_that_is_proposed_passes_unchanged_code():
@@ -76,12 +95,6 @@ def test_too_few_blocks_see_nothing_and_too_much_noise_never_does():
     assert sight.smallest["5"] is None
     assert sight.minutes["0.02"] is None
     assert sight.tolerance is None
-
-
-def test_a_design_of_any_length_keeps_the_error_it_is_allowed():
-    assert design_of(3, LENSES, 0.01, 0.05) is None
-    for blocks in (12, 36, 200):
-        assert design_of(blocks, LENSES, 0.01, 0.05).blocks == blocks
 
 
 def test_a_change_within_the_margin_is_never_seen():

@@ -205,3 +205,32 @@ def test_too_many_void_blocks_are_invalid_and_never_pass(worse):
     decision = judge([*void, *rows(FIRST - 1, worse)], DESIGN, GATES)
     assert (decision.verdict, decision.finished) == (Verdict.INVALID, True)
     assert decision.reason.startswith("noise: 13 of 24 blocks are void")
+
+
+@pytest.mark.parametrize(
+    ("spilled", "latency", "cpu"),
+    [
+        (None, Verdict.PASS, Verdict.PASS),
+        (14, Verdict.PASS, Verdict.PASS),
+        (15, Verdict.INCONCLUSIVE, Verdict.PASS),
+    ],
+)
+def test_a_latency_does_not_pass_where_many_answers_ended_in_the_other_arms_window(spilled, latency, cpu):
+    # Of 700 requests of each arm 14 are 2 %.
+    made = rows(FIRST, sigma=0.3)
+    made = [
+        dataclasses.replace(
+            one,
+            base=dataclasses.replace(one.base, spilled=spilled),
+            head=dataclasses.replace(one.head, spilled=spilled),
+        )
+        for one in made
+    ]
+    decision = judge(made, DESIGN, GATES)
+    assert (result(decision, "p50").verdict, result(decision, "cpu").verdict) == (latency, cpu)
+    if latency is Verdict.INCONCLUSIVE:
+        assert result(decision, "p50").reason.startswith(
+            "undecided: 2.1% of the answers ended in the other arm's window, 2% may"
+        )
+        slower = [dataclasses.replace(one, head=dataclasses.replace(one.head, p50_s=1.0)) for one in made]
+        assert result(judge(slower, DESIGN, GATES), "p50").verdict is Verdict.FAIL

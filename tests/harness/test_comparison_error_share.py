@@ -9,9 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from harness.comparison.design import Look
 from harness.comparison.error_share import compare_shares, design_effect, p_more_failures
+from harness.comparison.lens import find_lens
+from harness.comparison.lens_result import judge_lens
 from harness.comparison.observation import ArmRow
 from harness.statistics import share_interval
+from harness.verdict import Verdict
 
 COUNTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8)
 
@@ -89,3 +93,21 @@ def test_the_upper_bound_covers_the_difference(clustered):
             counts = random.binomial(REQUESTS, 0.01, (12, 2))
         misses += compare_shares(blocks(counts.tolist()), 0.0, 0.01, 0.05).high < 0
     assert share_interval(misses, 1000, 0.999).low <= 0.05
+
+
+def test_a_fail_by_few_failures_in_each_block_says_what_it_stands_on_and_contradicts_no_end():
+    lens = find_lens("error_rate")
+    result = judge_lens(lens, blocks([(0, 1)] * 12), Look(12, 0.0009, 0.022))
+    assert result.verdict is Verdict.FAIL
+    assert result.reason == (
+        "beyond: head failed more requests than base in 12 of 12 blocks, and fewer in 0, p = 0.00024; over all of them "
+        "0.14 percentage points more"
+    )
+    assert result.low == 0
+    assert result.low < result.change < result.high
+
+
+def test_a_burst_that_the_test_does_not_believe_leaves_the_lower_end_at_the_margin():
+    result = judge_lens(find_lens("error_rate"), blocks([(0, 100)] * 5), Look(5, 0.01, 0.05))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.low == 0

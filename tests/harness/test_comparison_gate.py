@@ -1,5 +1,6 @@
 """``pytest -m perf --perf-against`` and ``tailgate compare``, whole: two fake servers, and blocks judged by a stub."""
 
+import contextlib
 import math
 import shlex
 import subprocess
@@ -9,9 +10,10 @@ import pytest
 
 from harness import cli, results_file
 from harness.comparison import compare, disturbance, run
-from harness.comparison.decision import Decision
+from harness.comparison.decision import Decision, judge
 from harness.comparison.lens_result import blank
 from harness.comparison.observation import ln_ratio
+from harness.errors import TargetError
 from harness.testing import fake_server_spec
 from harness.verdict import Verdict, worst
 
@@ -95,6 +97,41 @@ def test_a_slower_head_fails_the_test_and_says_against_what(comparison):
     assert (comparison.results() / kept.scenarios[0].comparison.rows).is_file()
 
 
+OWN = """
+import pytest
+from harness.arrivals import Constant
+from harness.comparison.load import ComparisonLoad
+from harness.scenario import Phase
+
+def load(name):
+    return ComparisonLoad(name, "a user's own", (Phase("load", Constant(100.0), requests=20),), (), source="file:body.txt")
+
+@pytest.mark.perf
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+def test_each(perf_gate, name):
+    perf_gate.check(load(name))
+
+@pytest.mark.perf
+def test_two(perf_gate):
+    perf_gate.check(load("d"))
+    perf_gate.check(load("e"))
+"""
+
+
+def test_the_error_of_a_run_is_split_over_the_tests_that_ask_for_the_gate(comparison):
+    comparison.pytester.makepyfile(OWN)
+    spec = fake_server_spec(QUICK_MS)
+    result = comparison.run("-m", "perf", f"--perf-against={spec}", target=spec)
+    # The fifth comparison is one more than the four tests that were collected.
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*'e' is comparison 5 of this run, and the error that it allows was split over 4*"]
+    )
+    kept = results_file.read(comparison.results() / results_file.RESULTS).scenarios
+    gating = sum(one.lens.gates for one in kept[0].comparison.decision.results)
+    assert [one.comparison and one.comparison.design.gates for one in kept] == [4 * gating] * 4 + [None]
+
+
 def test_the_same_head_passes(comparison):
     spec = fake_server_spec(QUICK_MS)
     comparison.gate(f"--perf-against={spec}", target=spec).assert_outcomes(passed=1)
@@ -129,6 +166,27 @@ def test_a_change_that_is_not_committed_is_compared_with_the_last_commit(compari
     assert len(git(folder, "worktree", "list").splitlines()) == 1
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_base_with_a_src_layout_is_not_head_under_another_name(comparison, monkeypatch, installed):
+    folder = comparison.pytester.path
+    git(folder, "init", "--quiet")
+    (folder / "src" / "app").mkdir(parents=True)
+    for name, text in (("__init__.py", ""), ("__main__.py", SERVER.format(ms=QUICK_MS))):
+        (folder / "src" / "app" / name).write_text(text)
+    git(folder, "add", "src")
+    git(folder, "commit", "--quiet", "--message", "quick")
+    (folder / "src" / "app" / "__main__.py").write_text(SERVER.format(ms=SLOW_MS))
+    # As an installation for development does, or as a user says it.
+    source = str(folder / "src") if installed else "src"
+    if installed:
+        monkeypatch.setenv("PYTHONPATH", source)
+    options = () if installed else (f"--perf-env=PYTHONPATH={source}",)
+    target = f"command:{shlex.quote(sys.executable)} -m app --fd {{fd}}"
+    comparison.gate("--perf-against=HEAD", *options, target=target).assert_outcomes(failed=1)
+    (result,) = results_file.read(comparison.results() / results_file.RESULTS).scenarios
+    assert (result.verdict, result.faults) == (Verdict.FAIL, ())
+
+
 def test_a_server_that_dies_makes_the_comparison_invalid(comparison):
     dying = comparison.server(
         "import sys, threading, os\nfrom harness.fake_server import FakeServer, main\n"
@@ -150,6 +208,10 @@ def test_without_a_base_a_scenario_for_comparisons_is_left_out(comparison):
         (["--perf-against=gone"], "*base: 'gone' is no revision of the repository at *"),
         (["--perf-against=.", "--perf-lens=p96=1%"], "*there is no lens 'p96'*"),
         (["--perf-against=.", "--perf-blocks=0"], "*--perf-blocks: expected a whole number from 1 on*"),
+        (
+            ["--perf-against=.", "--perf-blocks=3"],
+            "*--perf-blocks: 3 blocks end before the first look, which needs 12 good ones*",
+        ),
         (
             ["--perf-against=.", "--perf-against-python=x"],
             "*--perf-against-python is for a revision of the service*",
@@ -205,5 +267,63 @@ def test_the_command_compares_without_pytest_and_can_judge_again(comparison, tai
     assert "tiny: block 1, 1 good: so far " in said.err
     # The real judge finds one block too few for any look.
     status, said = tailgate("judge", str(comparison.results()))
-    assert status == 0
+    assert status == 1
     assert said.out.startswith("INCONCLUSIVE: tiny: undecided: 1 good blocks so far")
+
+
+@pytest.mark.parametrize(("option", "status"), [((), 1), (("--inconclusive=pass",), 0)])
+def test_judging_again_ends_as_the_run_would_have(comparison, tailgate, option, status):
+    spec = fake_server_spec(QUICK_MS)
+    tailgate("compare", spec, spec, "--plugin=tiny.py", "--payloads=file:body.txt", *option)
+    assert tailgate("judge", str(comparison.results()))[0] == status
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TargetError("head: it did not become ready")])
+def test_a_comparison_that_is_cut_short_keeps_its_blocks_to_be_judged(
+    comparison, tailgate, monkeypatch, error
+):
+    measure, measured = compare.measure_block, []
+
+    def first_only(plan, bench):
+        if measured:
+            raise error
+        measured.append(measure(plan, bench))
+        return measured[0]
+
+    monkeypatch.setattr(compare, "measure_block", first_only)
+    monkeypatch.setattr(run, "judge", judge)
+    spec = fake_server_spec(QUICK_MS)
+    with contextlib.suppress(KeyboardInterrupt):
+        tailgate("compare", spec, spec, "--plugin=tiny.py", "--payloads=file:body.txt")
+    kept = results_file.read(comparison.results() / results_file.RESULTS)
+    assert (kept.verdict, len(kept.scenarios[0].comparison.order)) == (Verdict.INVALID, 1)
+    assert [slot.arm for slot in kept.slots] in (["base", "head"], ["head", "base"])
+    status, said = tailgate("judge", str(comparison.results()))
+    assert status == 1
+    assert said.out.startswith("INCONCLUSIVE: tiny: undecided: 1 good blocks so far")
+    assert "stopped: before its end: " in said.out
+
+
+TWO = SCENARIO.replace(
+    "    return [ComparisonLoad",
+    """    closed = ComparisonLoad("closed", "cannot be compared", (Phase("load", ClosedLoop(4, 5.0), requests=20),), ())
+    other = ComparisonLoad("other", "wants what nobody has", phases, (), source="nothing")
+    return [closed, other, ComparisonLoad""",
+).replace("import Constant", "import ClosedLoop, Constant")
+
+
+def test_all_scenarios_are_checked_before_any_runs(comparison, tailgate):
+    comparison.pytester.path.joinpath("tiny.py").write_text(TWO)
+    spec = fake_server_spec(QUICK_MS)
+    status, said = tailgate("compare", spec, spec, "--plugin=tiny.py", "--scenario=tiny", "--scenario=closed")
+    assert (status, said.out) == (2, "")
+    assert said.err.startswith("tailgate: scenario 'closed' cannot be compared: ")
+
+
+def test_what_cannot_be_asked_for_later_hides_no_earlier_verdict(comparison, tailgate):
+    comparison.pytester.path.joinpath("tiny.py").write_text(TWO)
+    specs = fake_server_spec(QUICK_MS), fake_server_spec(SLOW_MS)
+    status, said = tailgate("compare", *specs, "--plugin=tiny.py", "--scenario=tiny", "--scenario=other")
+    assert status == 2
+    assert "tiny: FAIL" in said.out
+    assert said.err.splitlines()[-1].startswith("tailgate: ")

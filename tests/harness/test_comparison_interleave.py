@@ -9,11 +9,13 @@ from harness.arrivals import Bursts, ClosedLoop, Constant, Gamma, OnOff, Poisson
 from harness.behaviour import Behaviour, Disturbers
 from harness.comparison.interleave import (
     GAP_S,
+    NEVER_NS,
     WINDOW_REQUESTS,
     WINDOW_S,
     can_interleave,
     interleave,
     plan_of_arm,
+    room_ns,
     windows_in,
 )
 from harness.comparison.schedule import Arm, plan_block
@@ -61,6 +63,27 @@ def test_without_the_others_turns_it_is_the_plan_again(drawn):
     skipped = head.offsets_ns // (2 * (window_ns + GAP_NS)) * (window_ns + 2 * GAP_NS)
     np.testing.assert_array_equal(head.offsets_ns - skipped, drawn)
     assert head.payloads is phase.payloads
+
+
+@given(offsets, st.integers(0, 2**40), st.floats(0.03, 0.25))
+def test_the_room_of_a_request_ends_where_the_other_arms_next_window_begins(drawn, seed, gap_s):
+    phase = planned(drawn)
+    first = plan_block(seed, 0, 1).first(0, windows_in(phase))
+    turn_ns = -(-(drawn[-1] + 1) // len(first)) + round(gap_s * 1e9)
+    owners = [owner for one in first for owner in (one, one.other)]
+    sent = interleave(phase, first, Arm.HEAD, gap_s).offsets_ns
+    expected = [
+        next(
+            (
+                turn * turn_ns - int(at_ns)
+                for turn in range(int(at_ns) // turn_ns + 1, len(owners))
+                if owners[turn] is Arm.BASE
+            ),
+            NEVER_NS,
+        )
+        for at_ns in sent
+    ]
+    assert room_ns(phase, first, Arm.HEAD, gap_s).tolist() == expected
 
 
 @given(st.floats(0, 100), st.integers(1, 5_000))

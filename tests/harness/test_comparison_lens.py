@@ -49,6 +49,8 @@ def test_the_later_of_two_settings_wins():
         ("p95=2000%", "cannot read '2000%'"),
         ("p95=Gate", "memory=gate"),
         ("p95.margin=gate", "cannot read 'gate'"),
+        ("capacity=100%", "tolerates that nothing is left of capacity; expected less than 100%"),
+        ("capacity.margin=150%", "expected less than 100%"),
         ("cpu.margin=3%", "the margin, above which a change fails, must be less"),
     ],
 )

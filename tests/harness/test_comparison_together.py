@@ -82,6 +82,24 @@ def test_who_waits_for_the_end_of_one_that_fails_is_let_go():
         run_together([waiting, failing], lambda: None)
 
 
+def test_the_failure_is_told_though_who_was_let_go_is_recorded_first():
+    recorded = threading.Event()
+
+    def failing(meeting):
+        try:
+            with meeting:
+                raise LoadError("it is gone")
+        finally:
+            recorded.wait()
+
+    def waiting(meeting):
+        with meeting:
+            pass
+
+    with pytest.raises(LoadError, match="it is gone"):
+        run_together([waiting, failing], recorded.set)
+
+
 def test_an_interruption_of_the_one_that_waits_for_both_stops_both(monkeypatch):
     stopped = threading.Event()
 

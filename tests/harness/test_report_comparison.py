@@ -8,6 +8,7 @@ from comparison_rows import arm, rows
 from rich.console import Console
 
 from harness import outcome, results_file
+from harness.comparison.compare import CUT_SHORT
 from harness.comparison.decision import judge
 from harness.comparison.design import plan_design
 from harness.comparison.lens import LENSES, find_lens
@@ -217,10 +218,59 @@ def test_judging_again_can_tolerate_something_else(slower, tmp_path):
     other = rejudged(slower, tmp_path, ("p99=report", "cpu=50%"))
     lenses = {result.lens.name: result for result in other.scenarios[0].comparison.decision.results}
     assert (lenses["p99"].lens.gates, lenses["cpu"].lens.tolerance) == (False, 0.5)
-    assert other.scenarios[0].comparison.design.gates == DESIGN.gates - 1
+    # A gate that is let go gives no error back.
+    assert other.scenarios[0].comparison.design == DESIGN
     assert other.verdict is Verdict.PASS
+    assert "judged again with p99=report, cpu=50%, chosen after the fact" in " ".join(printed(other).split())
+    assert other.scenarios[0].reproduce.endswith(" --perf-lens=p99=report --perf-lens=cpu=50%")
+
+
+def test_judging_again_splits_the_error_over_what_gates_now_and_the_scenarios_that_were_planned(
+    slower, tmp_path
+):
+    # Planned for two scenarios, of which one was compared before the run ended.
+    kept = replace(slower.scenarios[0].comparison, design=plan_design(SEEN, scenarios=2, blocks=(20, 30)))
+    slower = replace(slower, scenarios=(replace(slower.scenarios[0], comparison=kept),))
+    append_rows(tmp_path / ROWS, rows(20, sigma=0.2))
+    again = rejudged(slower, tmp_path, ("memory=gate",)).scenarios[0].comparison
+    assert again.design.gates == kept.design.gates + 2
+    assert [look.blocks for look in again.design.looks] == [20, 30]
+
+
+def test_a_run_that_was_cut_short_is_judged_by_its_blocks(tmp_path):
+    fault = Fault(Cause.INTEGRITY, "cut short by KeyboardInterrupt")
+    cut = compared(rows(5), faults=(fault,), stopped=CUT_SHORT + fault.text)
+    append_rows(tmp_path / ROWS, rows(5))
+    again = rejudged(cut, tmp_path)
+    assert (cut.verdict, again.verdict) == (Verdict.INVALID, Verdict.INCONCLUSIVE)
+    assert "stopped: before its end: cut short by KeyboardInterrupt" in printed(again)
+    other = Fault(Cause.INTEGRITY, "the witnesses contradict each other")
+    broken = compared(rows(5), faults=(fault, other), stopped=CUT_SHORT + fault.text)
+    assert rejudged(broken, tmp_path).verdict is Verdict.INVALID
 
 
 def test_a_run_without_a_comparison_is_not_judged_again(tmp_path):
     with pytest.raises(MeasurementError, match=r"compared nothing: .* tailgate report"):
         rejudged(run_result(), tmp_path)
+
+
+def test_a_reported_lens_that_fails_has_no_say_in_the_headline_of_a_pass(tmp_path):
+    # The stages are told for a lens that is reported only.
+    made = with_stages(rows(12, sigma=0.2), 0.002)
+    made = [replace(one, head=replace(one.head, p99_s=3.0 + one.index / 100)) for one in made]
+    append_rows(tmp_path / ROWS, made)
+    result = rejudged(compared(made), tmp_path, ("p99=report",))
+    (scenario,) = result.scenarios
+    assert (scenario.verdict, scenario.comparison.attributions[0].lens.name) == (Verdict.PASS, "p99")
+    assert "mostly in" not in scenario.comparison.reason
+    assert "look first" not in printed(result)
+
+
+def test_the_levels_of_the_intervals_are_said_once(same):
+    assert (
+        printed(same, width=400).count(
+            "intervals: the end towards no change, which FAIL goes by, errs in at most "
+        )
+        == 1
+    )
+    assert "intervals:" not in printed(compared(rows(5)))
