@@ -93,6 +93,14 @@ class Batcher:
         """Requests in the queue."""
         return len(self._queue)
 
+    @property
+    def lost(self) -> str | None:
+        """Why nothing is taken any more: the thread has ended though it was not told to; None while all is well."""
+        thread = self._thread
+        if thread.is_alive() or thread.ident is None or self._queue.closed:
+            return None
+        return "the executor's thread has ended"
+
     def start(self) -> None:
         """Begin to take batches."""
         self._thread.start()

@@ -213,8 +213,9 @@ class Call:
 
     def fail(self, error: BaseException | None = None) -> None:
         """Answer for a fault of ours: ``error``, or the exception that is being handled."""
-        structlog.get_logger("tailgate.call").error("the service failed on a request", exc_info=error or True)
+        # Answered first: the client must not depend on a line in the log.
         self.refuse(RequestError("the service failed on this request"))
+        structlog.get_logger("tailgate.call").error("the service failed on a request", exc_info=error or True)
 
     def abandon(self) -> None:
         """Note that the client has gone: count it, answer nothing, and compute nothing that is not bound yet."""

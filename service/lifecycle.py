@@ -116,8 +116,10 @@ class Service:
 
     @property
     def hung(self) -> str | None:
-        """Why the service is not live: a batch that does not end; None where it is."""
-        return None if self._watchdog is None else self._watchdog.reason()
+        """Why the service is not live: a batch that does not end, or nobody who would run one; None where it is."""
+        if self._watchdog is None or self._batcher is None:
+            return None
+        return self._watchdog.reason() or self._batcher.lost
 
     @property
     def ready(self) -> bool:

@@ -1,6 +1,7 @@
 """One request's way without a transport: counted once, answered once or not at all."""
 
 import contextlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -213,6 +214,16 @@ def test_an_answer_that_cannot_be_given_does_not_keep_the_others_of_its_batch_wa
         service._end(batch)
     assert called == batch
     assert [entry["event"] for entry in log] == ["an answer could not be given"]
+
+
+def test_a_fault_is_answered_before_it_is_logged(monkeypatch):
+    service, order = StubService(), []
+    call = Call(service, lambda _: order.append("answered"))
+    monkeypatch.setattr(
+        "structlog.get_logger", lambda _: SimpleNamespace(error=lambda *_, **__: order.append("logged"))
+    )
+    call.fail(ValueError())
+    assert order == ["answered", "logged"]
 
 
 @pytest.mark.parametrize(
