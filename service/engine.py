@@ -7,6 +7,7 @@ import copy
 import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import structlog
@@ -143,6 +144,8 @@ def build_engine(settings: Settings) -> Engine:
         selected.executor,
         settings.non_finite_outputs,
         free_memory=torch.cuda.empty_cache if on_cuda else _nothing,
+        # After an error that stays with the process, waiting for the device raises it again.
+        check_device=partial(torch.cuda.synchronize, device) if on_cuda else _nothing,
     )
     return Engine(
         inference=inference,
@@ -187,7 +190,7 @@ def _first_run(model: Model, graph: ServedGraph, inputs: torch.Tensor) -> GraphO
 
 
 def _nothing() -> None:
-    """Free no memory: the host's allocator keeps none that another batch could not have."""
+    """Do nothing: the host's allocator keeps no memory that another batch could not have, and a CPU does not fail alone."""
 
 
 def _gauges(

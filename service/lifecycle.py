@@ -116,10 +116,10 @@ class Service:
 
     @property
     def hung(self) -> str | None:
-        """Why the service is not live: a batch that does not end, or nobody who would run one; None where it is."""
-        if self._watchdog is None or self._batcher is None:
+        """Why the service is not live: a batch that does not end, or nothing that would run one; None where it is."""
+        if self.engine is None or self._watchdog is None or self._batcher is None:
             return None
-        return self._watchdog.reason() or self._batcher.lost
+        return self._watchdog.reason() or self.engine.inference.broken or self._batcher.lost
 
     @property
     def ready(self) -> bool:

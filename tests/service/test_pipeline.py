@@ -206,8 +206,18 @@ def test_each_item_gets_its_own_answer_wherever_its_batch_fails(batches, fails_a
 
 def test_a_batch_that_goes_well_is_run_once():
     executor = Squares()
-    assert answers(Inference(executor).begin([np.array([3.0], np.float32)])()) == [9]
-    assert (executor.begun, executor.runs) == (1, [])
+    inference = Inference(executor)
+    assert answers(inference.begin([np.array([3.0], np.float32)])()) == [9]
+    assert (executor.begun, executor.runs, inference.failed_runs) == (1, [], 0)
+
+
+@pytest.mark.parametrize("fails_at", ["begin", "finish", "rows"])
+def test_a_batch_that_fails_on_its_way_is_counted_and_said_though_it_is_answered_in_the_end(fails_at):
+    inference = Inference(Squares(fails_at))
+    with capture_logs() as log:
+        assert answers(inference.begin([np.array([3.0], np.float32)] * 2)()) == [9, 9]
+    assert inference.failed_runs == 1
+    assert [entry["event"] for entry in log] == ["a batch failed and is run again"]
 
 
 def test_after_too_little_memory_larger_batches_are_run_in_parts_and_nothing_is_begun_for_them():
