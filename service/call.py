@@ -183,7 +183,7 @@ class Call:
         self._reply(answer)
 
     def run(self, head: Head, form: Form, body: bytes | memoryview) -> None:
-        """Decode, queue, compute and answer."""
+        """Decode, queue, compute and answer a request whose body is there; its head was taken while the service was ready."""
         self._timeout_s, self._form = head.timeout_s, form
         service = self._service
         start_s = time.perf_counter()
@@ -191,7 +191,8 @@ class Call:
             self.refuse(BadInput("the body is empty"))
             return
         try:
-            served = self._served = service.require_ready()
+            served = self._served = service.require_ready(admitted=True)
+            service.admit(self._timeout_s, start_s - self._start_s)
             if form is Form.PIXELS:
                 self._submit(protocol.item_from_octets(body, served.item), start_s)
             elif form is Form.IMAGE:

@@ -126,21 +126,29 @@ class Service:
         """Whether requests are taken."""
         return self.phase is Phase.READY and self.hung is None
 
-    def require_ready(self) -> Served:
+    def require_ready(self, *, admitted: bool = False) -> Served:
         """Return what is served.
+
+        Args:
+            admitted: the request was taken at its head, and its body has come since; it is finished in a drain, which
+                waits for it.
 
         Raises:
             Unavailable: not ready yet, or not any more, or a batch does not end.
         """
-        if self.phase is Phase.READY and self.engine is not None:
+        taken = self.phase is Phase.READY or (admitted and self.phase is Phase.DRAINING)
+        if taken and self.engine is not None:
             hung = self.hung
             if hung is None:
                 return self.engine.served
             raise Unavailable(f"{hung}; try another replica")
         raise Unavailable(f"the service is {self.phase.value}; try again later, or another replica")
 
-    def admit(self, timeout_s: float | None) -> None:
-        """Refuse at once, before its body is read, a request for which there is no room or no time.
+    def admit(self, timeout_s: float | None, spent_s: float = 0.0) -> None:
+        """Refuse at once a request for which there is no room or no time.
+
+        Asked before its body is read, so that it is not read for nothing, and again when the body is there: others may have
+        come meanwhile, and whoever is still sending a body is in no queue that the first answer could have counted.
 
         There is no time for one whose deadline would pass if its batch became as large as the one that runs; nor, where there is a latency
         objective, for one that would miss it if its batch became full, unless nobody waits. Whoever finds the executor free
@@ -148,6 +156,7 @@ class Service:
 
         Args:
             timeout_s: the client's own patience, None for no end.
+            spent_s: how much of it has gone.
 
         Raises:
             QueueFull: as many requests as may wait to be decoded or computed already.
@@ -163,8 +172,11 @@ class Service:
             return
         assert self._forecast is not None
         outlook = self._forecast.outlook(waiting, running, time.perf_counter())
-        if timeout_s is not None and outlook.likely_s > timeout_s:
-            text = f"it would take {outlook.likely_s * 1e3:.0f} ms, and X-Request-Timeout-Ms allows {timeout_s * 1e3:g}"
+        likely_s = spent_s + outlook.likely_s
+        if timeout_s is not None and likely_s > timeout_s:
+            text = (
+                f"it would take {likely_s * 1e3:.0f} ms, and X-Request-Timeout-Ms allows {timeout_s * 1e3:g}"
+            )
         elif objective_s is not None and outlook.latest_s > objective_s:
             text = f"it may take {outlook.latest_s * 1e3:.0f} ms, and TAILGATE_LATENCY_OBJECTIVE_MS is {objective_s * 1e3:g}"
         else:
@@ -185,7 +197,11 @@ class Service:
         """
         if self._batcher is None:
             raise Unavailable(f"the service is {self.phase.value}")
-        self._batcher.submit(ticket)
+        try:
+            self._batcher.submit(ticket)
+        except QueueFull as error:
+            error.retry_after_s = self._retry_after_s(self._decoding + self._batcher.waiting)
+            raise
         if ticket.deadline_s is not None and ticket.deadline_s < self._look_s:
             self._look_at(ticket.deadline_s)
 
@@ -216,16 +232,10 @@ class Service:
     ) -> None:
         """Run work of more than some microseconds in the decoding threads, and go on with ``then(start_s, outcome)``.
 
-        ``outcome`` is what ``function`` returned, or the exception that it raised.
-
-        Raises:
-            QueueFull: as many requests as may wait for these threads or in the queue already.
+        ``outcome`` is what ``function`` returned, or the exception that it raised. Who waits for these threads takes a place
+        in the queue.
         """
         assert self._decoders is not None
-        assert self._batcher is not None
-        waiting = self._decoding + self._batcher.waiting
-        if waiting >= self.settings.queue_capacity:
-            raise QueueFull(waiting, self.settings.queue_capacity, self._retry_after_s(waiting))
         self._decoding += 1
         self._decoders.submit(self._offloaded, then, start_s, function, arguments)
 

@@ -141,7 +141,7 @@ class Edge:
             served=served, facts={}, gauges=tuple, times=SimpleNamespace(facts=dict)
         )
         self.service._loop = self.loop
-        self.service.admit = lambda timeout_s: None
+        self.service.admit = lambda *_: None
         self.service.submit = self._submit
         self.service.offload = self._offload
         self.config = uvicorn.Config(app, http=HotPathProtocol, ws="none", lifespan="off", log_config=None)

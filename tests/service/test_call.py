@@ -34,8 +34,12 @@ class StubService:
         self.refusal = refusal
         self.decoding, self.submitted, self.withdrawn = [], [], []
 
-    def require_ready(self):
+    def require_ready(self, *, admitted=False):
         return SERVED
+
+    def admit(self, timeout_s, spent_s=0.0):
+        if self.refusal:
+            raise self.refusal
 
     def submit(self, ticket):
         if self.refusal:
