@@ -165,7 +165,10 @@ def _try(
     try:
         executor = candidate.build()
         parity = precision.compare(executor.run(examples[: len(expected.outputs)]), expected)
-        precision.require(parity, settings.precision_max_error, chosen)
+        limit = settings.precision_max_error
+        if chosen == "fp32" and candidate.name != "eager":
+            limit = min(limit, precision.FP32_MAX_ERROR)
+        precision.require(parity, limit, chosen)
         return _Trial(executor, parity, warm_up(executor, examples, settings.max_batch_size))
     except Exception as error:
         if candidate.name == "eager":
