@@ -237,12 +237,11 @@ def _library(
         require_cpu(device)
     if settings.executor in ("eager", "cuda-graph") or device.type != "cpu":
         return None
-    if not asked and not any(settings.cache_dir.glob("*.so")):
-        log.info(
-            "no compiled model", hint=f"{COMPILE_COMMAND} makes one for these settings, in about a minute"
-        )
-        return None
     try:
+        if not asked and not any(settings.cache_dir.glob("*.so")):
+            hint = f"{COMPILE_COMMAND} makes one for these settings, in about a minute"
+            log.info("no compiled model", hint=hint)
+            return None
         program = export_graph(graph, examples, settings.max_batch_size)
         path = compiled.library_path(settings.cache_dir, compiled.cache_key(program))
         if not path.is_file():
@@ -250,10 +249,14 @@ def _library(
                 f"there is none for this model and these settings in {settings.cache_dir}; make it with: {COMPILE_COMMAND}"
             )
         return compiled.load_library(path)
-    except compiled.CompileError as error:
+    except Exception as error:
+        known = isinstance(error, compiled.CompileError)
+        reason = (
+            str(error) if known else f"looking for it failed: {type(error).__name__}: {_first_line(error)}"
+        )
         if asked:
-            raise ConfigurationError(f"TAILGATE_EXECUTOR: compiled is asked for, but {error}") from None
-        log.warning("no compiled model", reason=str(error))
+            raise ConfigurationError(f"TAILGATE_EXECUTOR: compiled is asked for, but {reason}") from error
+        log.warning("no compiled model", reason=reason)
         return None
 
 

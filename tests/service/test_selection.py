@@ -315,6 +315,42 @@ def test_a_damaged_library_of_this_very_model_is_warned_of(tmp_path, monkeypatch
     assert "0123.so does not load" in entry["reason"]
 
 
+def raises(error):
+    def raising(*_, **__):
+        raise error
+
+    return raising
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("pathlib.Path.glob", PermissionError(13, "not yours")),
+        ("pathlib.Path.is_file", PermissionError(13, "not yours")),
+        ("service.compiled.export", RecursionError("too deep\nand a page of advice")),
+        ("service.compiled.cache_key", NotImplementedError("no bytes of a sparse tensor")),
+        ("service.compiled.load_library", ValueError("whatever")),
+    ],
+)
+def test_whatever_fails_on_the_way_to_a_library_leaves_eager_and_is_refused_where_compiled_is_asked_for(
+    tmp_path, monkeypatch, where, error
+):
+    (tmp_path / "0123.so").touch()
+    if where == "service.compiled.load_library":
+        monkeypatch.setattr(compiled, "cache_key", lambda _: "0123")
+    options = {"cache_dir": tmp_path, "max_batch_size": 4}
+    with monkeypatch.context() as patch:
+        patch.setattr(where, raises(error))
+        found, log = perceptron_selected(**options)
+        if where != "pathlib.Path.glob":  # which is not asked then
+            with pytest.raises(ConfigurationError, match=f"asked for, but .*{type(error).__name__}"):
+                perceptron_selected(**options, executor="compiled")
+    assert found.executor.name == "eager"
+    (entry,) = [entry for entry in log if entry["log_level"] == "warning"]
+    assert str(error).splitlines()[0] in entry["reason"]
+    assert "advice" not in entry["reason"]
+
+
 def test_compiled_that_is_asked_for_and_missing_is_refused_with_the_command(tmp_path):
     with pytest.raises(
         ConfigurationError, match=r"compiled is asked for, but there is none .* make it with: "
