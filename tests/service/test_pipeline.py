@@ -39,11 +39,7 @@ class Device(World):
     def _finish(self, items):
         assert self.under_way[0] == items, "out of order"
         # Nothing that could stand behind this batch waits elsewhere.
-        assert (
-            len(self.under_way) == 2
-            or self.batcher.waiting < self.policy.max_batch_size
-            or self._poison_begin
-        )
+        assert len(self.under_way) == 2 or self.batcher.waiting < self.policy.full or self._poison_begin
         try:
             answers = self._compute(items)
             if self._poison_finish & set(items):
@@ -92,7 +88,7 @@ def test_every_accepted_request_ends_once_and_in_order_whatever_happens_to_eithe
     assert len(bound) == len(set(bound))
     assert all(len(batch) <= policy.max_batch_size for batch in batches)
     # Bound behind another only where it had nothing to gain by waiting.
-    assert all(size == policy.max_batch_size or closed for size, closed in world.behind)
+    assert all(size == policy.full or closed for size, closed in world.behind)
     for ticket in world.delivered:
         if ticket.bound_s is None:
             assert isinstance(ticket.outcome, Expired)
