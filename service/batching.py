@@ -8,13 +8,15 @@ moment. A lone request is never delayed. With a window, the executor waits for c
 request's arrival, and no longer once the batch is full, nobody else may come, or somebody's deadline lies within it.
 
 Where the next batch can be put together while one runs, it is bound before the executor is free only if it is full, or
-nobody else can come: it has nothing to gain by waiting then.
+nobody else can come: it has nothing to gain by waiting then. Nor is it bound if somebody's deadline passes before it could
+start: what is bound is computed.
 """
 
 import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from service.errors import Expired, QueueFull, Unavailable
@@ -153,8 +155,8 @@ class BatchQueue:
             return False
         return True
 
-    def take(self, now_s: float, *, busy: bool = False) -> tuple[list[Ticket], Wait | None]:
-        """Bind the next batch; ``busy``: to stand behind one that runs.
+    def take(self, now_s: float, busy_until_s: float | None = None) -> tuple[list[Ticket], Wait | None]:
+        """Bind the next batch; ``busy_until_s``: to stand behind one that runs, and is expected to do so until then.
 
         Requests whose deadline has passed leave the queue with :class:`Expired` as their outcome and are part of the
         returned list with ``bound_s`` None: they have ended, and are not to be computed.
@@ -172,10 +174,17 @@ class BatchQueue:
             now_s,
             deadline_s=_earliest_s(self._waiting) if windowed else math.inf,
             closed=self.closed,
-            busy=busy,
+            busy=busy_until_s is not None,
         )
         if isinstance(decision, Wait):
             return expired, decision
+        # The bound first: most requests have no deadline, and nobody need be looked at.
+        if (
+            busy_until_s is not None
+            and self._no_deadline_before_s <= busy_until_s
+            and _earliest_s(islice(self._waiting, decision.size)) <= busy_until_s
+        ):
+            return expired, Wait()
         batch = [self._waiting.popleft() for _ in range(decision.size)]
         for ticket in batch:
             ticket.bound_s = now_s

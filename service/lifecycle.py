@@ -100,7 +100,12 @@ class Service:
         self._watchdog = Watchdog(engine.inference.run, self.settings.watchdog_s)
         begin = self._watchdog.watched(engine.inference.begin) if engine.inference.pipelined else None
         self._batcher = Batcher(
-            policy, self._watchdog.run, self._deliver, defer=self._loop.call_soon, begin=begin
+            policy,
+            self._watchdog.run,
+            self._deliver,
+            defer=self._loop.call_soon,
+            begin=begin,
+            expected_s=self._forecast.expected_s,
         )
         self._batcher.start()
         threads = self.settings.decode_threads or min(MAX_DECODE_THREADS, available_processors())
