@@ -86,12 +86,13 @@ def prepare(settings: Settings) -> Prepared:
     precision.set_strict_fp32()
     torch.set_num_threads(settings.model_threads)
     model = load_model(settings)
-    examples = example_items(model.item, max(PARITY_INPUTS, settings.max_batch_size or LARGEST_CHOSEN_BATCH))
+    cap = settings.max_batch_size or LARGEST_CHOSEN_BATCH
+    examples = example_items(model.item, max(PARITY_INPUTS, cap))
     inputs = torch.from_numpy(np.stack(examples[:PARITY_INPUTS]))
     reference = ServedGraph(model, model.module, torch.float32, settings.top_k).eval()
-    expected = _first_run(model, reference, inputs)
+    expected = precision.in_batches(partial(_first_run, model, reference), inputs, min(PARITY_INPUTS, cap))
     with torch.no_grad():
-        folded = fold_batch_norm(model.module, reference.prepare(inputs[:2]))
+        folded = fold_batch_norm(model.module, reference.prepare(inputs[: min(2, cap)]))
     dtype = precision.DTYPES[chosen]
     body = copy.deepcopy(folded).to(dtype) if chosen != "fp32" else folded
     graph = ServedGraph(model, body, dtype, settings.top_k)

@@ -89,7 +89,7 @@ def select(
         item: one input.
         device: where it runs.
         chosen: the precision, for messages.
-        examples: inputs of the largest batch.
+        examples: inputs of the largest batch, and no fewer than ``expected`` has.
         expected: FP32's results of the first of them.
 
     Raises:
@@ -125,7 +125,7 @@ def _candidates(
     examples: Sequence[Item],
 ) -> list[_Candidate]:
     """Return eager, and after it what may be faster and is not ruled out by the settings."""
-    rows = len(examples)
+    rows = settings.max_batch_size or LARGEST_CHOSEN_BATCH
     # Before eager moves it: export wants the graph as it is.
     library = _library(settings, graph, device, examples)
     recorder = _recorder(settings, device)
@@ -164,7 +164,9 @@ def _try(
     """
     try:
         executor = candidate.build()
-        parity = precision.compare(executor.run(examples[: len(expected.outputs)]), expected)
+        inputs = examples[: len(expected.outputs)]
+        size = min(len(inputs), settings.max_batch_size or LARGEST_CHOSEN_BATCH)
+        parity = precision.compare(precision.in_batches(executor.run, inputs, size), expected)
         limit = settings.precision_max_error
         if chosen == "fp32" and candidate.name != "eager":
             limit = min(limit, precision.FP32_MAX_ERROR)

@@ -206,6 +206,16 @@ def test_recorded_graphs_are_measured_like_the_others(clock, monkeypatch, graph_
     assert said == {name: name == taken for name in ("eager", "cuda-graph")}
 
 
+def test_graphs_are_recorded_for_the_sizes_that_are_timed_and_planned_with(clock, monkeypatch):
+    recorder = Recorder(clock, lambda size: (100.0 + size) / 1e3)
+    found, _, _ = selected_with(recorder, clock, monkeypatch, executor="cuda-graph", max_batch_size=6)
+    assert list(found.times.measured_s) == [1, 2, 4, 6]
+    assert sorted(found.executor._recordings) == [1, 2, 4, 6]
+    before_s = clock.now_s
+    assert len(found.executor.run(ITEMS[:5]).outputs) == 5
+    assert clock.now_s - before_s == pytest.approx(0.106)  # padded to the cap
+
+
 @pytest.mark.parametrize(("fixed_ms", "cost_ms"), [(0.0, 12.0), (100.0, 116.0)], ids=["split", "padded"])
 def test_the_measured_times_decide_how_recorded_graphs_are_put_together(
     clock, monkeypatch, fixed_ms, cost_ms
@@ -269,6 +279,13 @@ def test_the_largest_batch_that_fits_bounds_the_chosen_cap(clock):
 def test_a_batch_that_is_asked_for_and_does_not_fit_stops_the_start_with_what_to_set(clock, room, settings):
     with pytest.raises(ConfigurationError, match="TAILGATE_MAX_BATCH_SIZE: the device's memory is too small"):
         selected(clock, room_for(room), executor="eager", **settings)
+
+
+@pytest.mark.parametrize("cap", [1, 3, 7])
+def test_nothing_larger_than_the_cap_is_run_though_answers_are_compared_for_more_inputs(clock, cap):
+    found, _, module = selected(clock, room_for(cap), executor="eager", max_batch_size=cap)
+    assert found.parity.inputs == 8
+    assert max(module.sizes) == cap
 
 
 # Where there is no library.
