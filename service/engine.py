@@ -207,13 +207,16 @@ def _gauges(
     if parity.top1_agreement is not None:
         text = "Share of start-up inputs with FP32's most likely class."
         fixed.append(Gauge("precision_top1_agreement", text, parity.top1_agreement))
-    read_gpu = gpu_gauges(device.index or 0) if device.type == "cuda" else tuple
+    on_cuda = device.type == "cuda"
+    read_gpu = gpu_gauges(str(torch.cuda.get_device_properties(device).uuid)) if on_cuda else tuple
     return lambda: (*fixed, *_failures(inference), *read_gpu())
 
 
 def _failures(inference: Inference) -> Iterable[Counter]:
     yield Counter(
-        "failed_runs", "Runs in which the model raised; each is run again in halves.", inference.failed_runs
+        "failed_runs",
+        "Runs in which the model raised, or returned no output of its batch.",
+        inference.failed_runs,
     )
     yield Counter("out_of_memory", "Runs that did not fit into the device's memory.", inference.out_of_memory)
     yield Counter(
