@@ -19,6 +19,7 @@ from service.images import decode_image
 from service.items import Item, Result
 from service.lifecycle import Service
 from service.protocol import Form, Served
+from service.workers import Work
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -161,6 +162,7 @@ class Call:
         "_start_s",
         "_ticket",
         "_timeout_s",
+        "_work",
     )
 
     def __init__(self, service: Service, reply: Callable[[Answer], None] | None = None) -> None:
@@ -169,6 +171,7 @@ class Call:
         self._reply = reply
         self._ended = False
         self._ticket: Ticket | None = None
+        self._work: Work | None = None
         self._timeout_s: float | None = None
         self._form: Form | None = None
         self._served: Served | None = None
@@ -196,10 +199,9 @@ class Call:
             if form is Form.PIXELS:
                 self._submit(protocol.item_from_octets(body, served.item), start_s)
             elif form is Form.IMAGE:
-                pixels = service.settings.max_image_pixels
-                service.offload(self._decoded, start_s, decode_image, body, served.image, pixels)
+                self._decode(start_s, decode_image, body, served.image, service.settings.max_image_pixels)
             else:
-                service.offload(self._decoded, start_s, protocol.item_from_json, body, served.item)
+                self._decode(start_s, protocol.item_from_json, body, served.item)
         except RequestError as error:
             self.refuse(error)
         except Exception:  # noqa: BLE001 - a fault of ours, logged; the client is answered all the same
@@ -226,8 +228,17 @@ class Call:
             self._service.withdraw(self._ticket)
         self._end(Outcome.CANCELLED, time.perf_counter() - self._start_s)
 
+    def _decode(self, start_s: float, function: Callable[..., object], *arguments: object) -> None:
+        self._work = self._service.offload(
+            self._decoded, start_s, function, *arguments, deadline_s=self._deadline_s()
+        )
+
+    def _deadline_s(self) -> float | None:
+        return None if self._timeout_s is None else self._start_s + self._timeout_s
+
     def _decoded(self, start_s: float, outcome: Any) -> None:
         """Go on after a decoding thread; ``outcome`` is an item, an item and whether it was batched, or an error."""
+        self._work = None
         if self._ended:
             return
         if isinstance(outcome, RequestError):
@@ -249,8 +260,7 @@ class Call:
         now_s = time.perf_counter()
         self._decode_s = now_s - decode_start_s
         self._service.metrics.decode.observe(self._decode_s)
-        timeout_s = self._timeout_s
-        ticket = Ticket(item, now_s, None if timeout_s is None else self._start_s + timeout_s)
+        ticket = Ticket(item, now_s, self._deadline_s())
         ticket.ended = self._computed
         self._ticket = ticket
         self._service.submit(ticket)
@@ -292,6 +302,9 @@ class Call:
         self._ended = True
         # Each knows the other: an idle connection would keep its last body, and every request would be work for gc.
         self._ticket = None
+        if self._work is not None:
+            self._work.drop()
+            self._work = None
         self._service.metrics.count(outcome, total_s)
         self._service.leave()
 

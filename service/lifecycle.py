@@ -10,7 +10,8 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -23,6 +24,7 @@ from service.metrics import Counter, Gauge, Metrics
 from service.protocol import Served
 from service.settings import LARGEST_CHOSEN_BATCH, Settings, available_processors
 from service.watchdog import Watchdog
+from service.workers import Work, Workers
 
 if TYPE_CHECKING:
     from service.engine import Engine
@@ -69,8 +71,7 @@ class Service:
         self._batcher: Batcher | None = None
         self._forecast: Forecast | None = None
         self._watchdog: Watchdog | None = None
-        self._decoders: ThreadPoolExecutor | None = None
-        self._decoding = 0
+        self._workers: Workers | None = None
         # When the earliest deadline is looked at, infinity while nobody has one.
         self._look_s = math.inf
         self._look: asyncio.TimerHandle | None = None
@@ -109,7 +110,7 @@ class Service:
         )
         self._batcher.start()
         threads = self.settings.decode_threads or min(MAX_DECODE_THREADS, available_processors())
-        self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="tailgate-decode")
+        self._workers = Workers(threads, self._loop)
         self.phase = Phase.READY
         self._log.info(
             "ready",
@@ -118,6 +119,11 @@ class Service:
             model_threads=engine.facts["threads"],
             decode_threads=threads,
         )
+
+    @property
+    def _decoding(self) -> int:
+        """Requests that wait to be decoded, or are."""
+        return 0 if self._workers is None else self._workers.waiting
 
     @property
     def hung(self) -> str | None:
@@ -233,35 +239,23 @@ class Service:
             self._batcher.withdraw(ticket)
 
     def offload(
-        self, then: Callable[..., None], start_s: float, function: Callable[..., T], *arguments: object
-    ) -> None:
-        """Run work of more than some microseconds in the decoding threads, and go on with ``then(start_s, outcome)``.
-
-        ``outcome`` is what ``function`` returned, or the exception that it raised. Who waits for these threads takes a place
-        in the queue.
-        """
-        assert self._decoders is not None
-        self._decoding += 1
-        self._decoders.submit(self._offloaded, then, start_s, function, arguments)
-
-    def _offloaded(
         self,
         then: Callable[..., None],
         start_s: float,
-        function: Callable[..., T],
-        arguments: tuple[object, ...],
-    ) -> None:
-        """Do the work; in a decoding thread."""
-        outcome: object
-        try:
-            outcome = function(*arguments)
-        except BaseException as error:  # noqa: BLE001 - handed to the request that it belongs to
-            outcome = error
-        self._on_loop(self._come_back, then, start_s, outcome)
+        function: Callable[..., object],
+        *arguments: object,
+        deadline_s: float | None = None,
+        counted: bool = True,
+    ) -> Work:
+        """Run work of more than some microseconds in the decoding threads, and go on with ``then(start_s, outcome)``.
 
-    def _come_back(self, then: Callable[..., None], start_s: float, outcome: object) -> None:
-        self._decoding -= 1
-        then(start_s, outcome)
+        ``outcome`` is what ``function`` returned, or the exception that it raised; see :meth:`Workers.submit`. What is
+        ``counted`` takes a place in the queue meanwhile.
+        """
+        assert self._workers is not None
+        return self._workers.submit(
+            partial(then, start_s), partial(function, *arguments), deadline_s=deadline_s, counted=counted
+        )
 
     def leave(self) -> None:
         """Note that a request has ended."""
@@ -291,8 +285,8 @@ class Service:
         if self._batcher is not None:
             self._batcher.close()
             self._batcher.join(JOIN_TIMEOUT_S)
-        if self._decoders is not None:
-            self._decoders.shutdown(wait=False, cancel_futures=True)
+        if self._workers is not None:
+            self._workers.stop()
         if self.phase is not Phase.FAILED:
             self.phase = Phase.STOPPED
 

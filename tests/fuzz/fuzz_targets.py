@@ -154,7 +154,7 @@ class Edge:
         ticket.outcome = Result(np.zeros(2, np.float32), [0.5, 0.5], [0, 1])
         self.loop.call_soon(ticket.ended, ticket)
 
-    def _offload(self, then, start_s, function, *arguments):
+    def _offload(self, then, start_s, function, *arguments, **_):
         try:
             outcome = function(*arguments)
         except Exception as error:  # noqa: BLE001 - what the service does with any error of a decoder

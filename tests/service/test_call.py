@@ -49,7 +49,7 @@ class StubService:
     def withdraw(self, ticket):
         self.withdrawn.append(ticket)
 
-    def offload(self, then, start_s, function, *arguments):
+    def offload(self, then, start_s, function, *arguments, **_):
         if self.refusal:
             raise self.refusal
         self.decoding.append(lambda outcome: then(start_s, outcome))
