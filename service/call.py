@@ -196,7 +196,9 @@ class Call:
         try:
             served = self._served = service.require_ready(admitted=True)
             service.admit(self._timeout_s, start_s - self._start_s)
-            if form is Form.PIXELS:
+            if form is Form.PIXELS and protocol.is_long_to_check(len(body), served.item):
+                self._decode(start_s, protocol.item_from_octets, body, served.item)
+            elif form is Form.PIXELS:
                 self._submit(protocol.item_from_octets(body, served.item), start_s)
             elif form is Form.IMAGE:
                 self._decode(start_s, decode_image, body, served.image, service.settings.max_image_pixels)
@@ -274,14 +276,38 @@ class Call:
             return
         start_s = time.perf_counter()
         try:
+            if self._writes_outputs() and protocol.is_large(ticket.outcome):
+                self._work = self._service.offload(
+                    self._written, start_s, self._encoded, ticket.outcome, counted=False
+                )
+                return
             body = self._encoded(ticket.outcome)
         except Exception:  # noqa: BLE001 - as above; one answer's fault must not keep the batch's others waiting
             self.fail()
             return
+        self._answer(start_s, body)
+
+    def _written(self, start_s: float, outcome: Any) -> None:
+        """Go on after a thread that has written a large answer; ``outcome`` is its bytes or an error."""
+        self._work = None
+        if self._ended:
+            return
+        if isinstance(outcome, BaseException):
+            self.fail(outcome)
+        else:
+            self._answer(start_s, outcome)
+
+    def _answer(self, start_s: float, body: bytes) -> None:
+        """Answer with a result whose bytes are there; they were begun at ``start_s``."""
         end_s = time.perf_counter()
         self._encode_s = end_s - start_s
         self._service.metrics.encode.observe(self._encode_s)
         self._finish(Outcome.OK, end_s - self._start_s, 200, body, None)
+
+    def _writes_outputs(self) -> bool:
+        """Tell whether the answer holds all of the model's outputs, and not the most likely labels alone."""
+        assert self._served is not None
+        return self._form is Form.TENSOR or self._served.labels is None
 
     def _encoded(self, result: Result) -> bytes:
         served = self._served

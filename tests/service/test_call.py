@@ -183,6 +183,32 @@ def test_a_request_that_is_abandoned_is_withdrawn_and_its_result_is_dropped():
     assert service.counted() == {Outcome.CANCELLED: 1}
 
 
+LARGE = Result(np.ones(5000, np.float32), [], [])
+
+
+@pytest.mark.parametrize(
+    ("event", "outcome"),
+    [
+        (lambda service, _: service.decoding.pop()(b"{}"), Outcome.OK),
+        (EVENTS["decoder failed"], Outcome.ERROR),
+        (EVENTS["gone"], Outcome.CANCELLED),
+    ],
+)
+def test_a_large_answer_is_written_in_a_thread_and_comes_to_one_end(event, outcome):
+    service, answers = StubService(), []
+    call = Call(service, answers.append)
+    call.run(head(), Form.PIXELS, BODY)
+    end(service, LARGE)
+    assert (answers, len(service.decoding)) == ([], 1)
+    with capture_logs():
+        event(service, call)
+        for late in service.decoding:
+            late(b"{}")
+        call.abandon()
+    assert service.counted() == {outcome: 1}
+    assert [answer.body for answer in answers if answer.status == 200] == [b"{}"] * (outcome is Outcome.OK)
+
+
 def test_a_request_that_is_abandoned_while_it_is_decoded_is_not_queued():
     service = StubService()
     call = Call(service, pytest.fail)

@@ -180,3 +180,7 @@ def at_most_1():
 
 def at_most_3():
     return Model("narrow", Narrow(3), "none", input=FOUR_FLOATS)
+
+
+def wide():
+    return Model("wide", nn.Identity(), "none", input=TensorSpec((1, 300_000), np.dtype(np.float32)))
