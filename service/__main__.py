@@ -1,5 +1,6 @@
 """``python -m service``: read the settings, serve, exit."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -36,7 +37,8 @@ def leave(status: int) -> NoReturn:
     Such a thread can neither be interrupted nor be waited for, and the interpreter's own end under it can crash.
     """
     if any(thread.daemon for thread in threading.enumerate()):
-        sys.stderr.flush()
+        with contextlib.suppress(OSError, ValueError):  # a full disk, a closed pipe: the status matters more
+            sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
 

@@ -7,17 +7,18 @@ import structlog
 from service.metrics import Gauge
 
 
-def gpu_gauges(index: int = 0) -> Callable[[], Iterable[Gauge]]:
+def gpu_gauges(uuid: str) -> Callable[[], Iterable[Gauge]]:
     """Return a function that reads the GPU's gauges; it returns nothing where they cannot be had.
 
     Args:
-        index: which GPU, as the driver counts them.
+        uuid: which GPU, as PyTorch has it: its own numbers are those of CUDA_VISIBLE_DEVICES, of which the driver's
+            management library knows nothing.
     """
     try:
         import pynvml  # noqa: PLC0415 - an extra
 
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
     except Exception as error:  # noqa: BLE001 - no package, no driver, no device: all mean no gauges
         structlog.get_logger("tailgate.accelerator").warning(
             "no GPU gauges: pip install 'tailgate[gpu]' where there is a driver", error=repr(error)

@@ -46,9 +46,11 @@ def fit(measured_s: Mapping[int, float]) -> BatchTimes:
     seconds = np.array([measured_s[int(size)] for size in sizes])
     rows = np.stack([sizes, np.ones_like(sizes)], axis=1) / seconds[:, None]
     (slope, intercept), *_ = np.linalg.lstsq(rows, np.ones_like(sizes), rcond=None)
-    if len(sizes) == 1 or slope < 0 or intercept < 0:
-        # Noise bent the line the wrong way: all of the cost is each request's own.
+    # Noise can bend the line of a model whose cost is all of one kind, so that the other kind comes out below nothing.
+    if len(sizes) == 1 or intercept < 0:
         slope, intercept = float(np.median(seconds / sizes)), 0.0
+    elif slope < 0:  # bound by launches: a batch of any size takes the same
+        slope, intercept = 0.0, float(np.median(seconds))
     return BatchTimes(dict(sorted(measured_s.items())), float(slope), float(intercept))
 
 

@@ -50,7 +50,8 @@ class Batcher:
     """Accepts tickets from the event loop and ends each exactly once through ``deliver``.
 
     ``compute`` runs a batch. Where ``begin`` is given it takes its place: it hands a batch to the device, and what it returns
-    waits for the answers.
+    waits for the answers. ``expected_s`` says how long a batch of some size takes, so that none is bound behind another which
+    would outlast a deadline.
 
     ``deliver`` is called in the batcher's thread, with tickets whose ``outcome`` is set. ``defer`` runs a function a
     moment later in the submitting thread: an event loop's ``call_soon`` lets all requests that came in with one poll of
@@ -68,10 +69,12 @@ class Batcher:
         clock: Callable[[], float] = time.perf_counter,
         defer: Callable[[Callable[[], None]], object] = lambda ring: ring(),
         begin: Begin | None = None,
+        expected_s: Callable[[int], float] = lambda _: 0.0,
     ) -> None:
         self._queue = BatchQueue(policy)
         self._compute = compute
         self._begin = begin
+        self._expected_s = expected_s
         self._deliver = deliver
         self._clock = clock
         self._defer = defer
@@ -92,6 +95,14 @@ class Batcher:
     def waiting(self) -> int:
         """Requests in the queue."""
         return len(self._queue)
+
+    @property
+    def lost(self) -> str | None:
+        """Why nothing is taken any more: the thread has ended though it was not told to; None while all is well."""
+        thread = self._thread
+        if thread.is_alive() or thread.ident is None or self._queue.closed:
+            return None
+        return "the executor's thread has ended"
 
     def start(self) -> None:
         """Begin to take batches."""
@@ -139,7 +150,9 @@ class Batcher:
             begun = self._hand_over(tickets)
             while begun is not None:
                 with self._lock:
-                    tickets, _ = self._queue.take(self._clock(), busy=True)
+                    now_s = self._clock()
+                    ends_s = begun.start_s + self._expected_s(len(begun.batch))
+                    tickets, _ = self._queue.take(now_s, max(now_s, ends_s))
                 following = self._hand_over(tickets, begun)
                 self._finish(begun, following)
                 self._deliver(begun.batch)

@@ -5,15 +5,18 @@ argument, so that tests run it in virtual time. :mod:`service.batcher` puts a lo
 
 The rule is work-conserving and binds late: whenever the executor is free, whatever waits goes, up to the cap, at that
 moment. A lone request is never delayed. With a window, the executor waits for company, counted from the oldest
-request's arrival, and no longer once the batch is full.
+request's arrival, and no longer once the batch is full, nobody else may come, or somebody's deadline lies within it.
 
 Where the next batch can be put together while one runs, it is bound before the executor is free only if it is full, or
-nobody else can come: it has nothing to gain by waiting then.
+nobody else can come: it has nothing to gain by waiting then. Nor is it bound if somebody's deadline passes before it could
+start: what is bound is computed.
 """
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from service.errors import Expired, QueueFull, Unavailable
@@ -32,6 +35,11 @@ class BatchPolicy:
     max_batch_size: int
     queue_capacity: int
     max_wait_s: float = 0.0
+
+    @property
+    def full(self) -> int:
+        """Requests that nobody joins: a whole batch, or as many as may wait."""
+        return min(self.max_batch_size, self.queue_capacity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,7 @@ def next_batch(
     oldest_s: float | None,
     now_s: float,
     *,
+    deadline_s: float = math.inf,
     closed: bool = False,
     busy: bool = False,
 ) -> Take | Wait:
@@ -64,18 +73,20 @@ def next_batch(
         waiting: requests in the queue.
         oldest_s: arrival of the oldest, None when none waits.
         now_s: the present, on the clock of ``oldest_s``.
+        deadline_s: the earliest of those who wait: a window that is still open then would be held open until it is too late.
         closed: nothing more will come, so nothing is worth waiting for.
         busy: a batch runs, and this one would stand behind it.
     """
     if not waiting or oldest_s is None:
         return Wait()
-    if waiting >= policy.max_batch_size or closed:
+    if waiting >= policy.full or closed:
         return Take(min(waiting, policy.max_batch_size))
     if busy:
         return Wait()
-    if now_s >= oldest_s + policy.max_wait_s:
+    end_s = oldest_s + policy.max_wait_s
+    if now_s >= end_s or deadline_s <= end_s:
         return Take(waiting)
-    return Wait(until_s=oldest_s + policy.max_wait_s)
+    return Wait(until_s=end_s)
 
 
 class Ticket:
@@ -144,8 +155,8 @@ class BatchQueue:
             return False
         return True
 
-    def take(self, now_s: float, *, busy: bool = False) -> tuple[list[Ticket], Wait | None]:
-        """Bind the next batch; ``busy``: to stand behind one that runs.
+    def take(self, now_s: float, busy_until_s: float | None = None) -> tuple[list[Ticket], Wait | None]:
+        """Bind the next batch; ``busy_until_s``: to stand behind one that runs, and is expected to do so until then.
 
         Requests whose deadline has passed leave the queue with :class:`Expired` as their outcome and are part of the
         returned list with ``bound_s`` None: they have ended, and are not to be computed.
@@ -153,13 +164,27 @@ class BatchQueue:
         Returns:
             The tickets that leave the queue now, and how long to wait where none is bound to a batch.
         """
-        expired, next_deadline_s = self.expire(now_s)
+        expired, _ = self.expire(now_s)
         oldest_s = self._waiting[0].queued_s if self._waiting else None
-        decision = next_batch(self.policy, len(self._waiting), oldest_s, now_s, closed=self.closed, busy=busy)
+        windowed = self.policy.max_wait_s > 0 and len(self._waiting) < self.policy.full
+        decision = next_batch(
+            self.policy,
+            len(self._waiting),
+            oldest_s,
+            now_s,
+            deadline_s=_earliest_s(self._waiting) if windowed else math.inf,
+            closed=self.closed,
+            busy=busy_until_s is not None,
+        )
         if isinstance(decision, Wait):
-            if decision.until_s is not None:  # a deadline within the window is answered when it passes
-                decision = Wait(min(decision.until_s, next_deadline_s))
             return expired, decision
+        # The bound first: most requests have no deadline, and nobody need be looked at.
+        if (
+            busy_until_s is not None
+            and self._no_deadline_before_s <= busy_until_s
+            and _earliest_s(islice(self._waiting, decision.size)) <= busy_until_s
+        ):
+            return expired, Wait()
         batch = [self._waiting.popleft() for _ in range(decision.size)]
         for ticket in batch:
             ticket.bound_s = now_s
@@ -192,3 +217,8 @@ class BatchQueue:
     def close(self) -> None:
         """Accept nothing more; what waits will still be taken."""
         self.closed = True
+
+
+def _earliest_s(tickets: Iterable[Ticket]) -> float:
+    """Return the earliest deadline, infinity where there is none."""
+    return min((ticket.deadline_s for ticket in tickets if ticket.deadline_s is not None), default=math.inf)

@@ -19,6 +19,7 @@ from service.images import decode_image
 from service.items import Item, Result
 from service.lifecycle import Service
 from service.protocol import Form, Served
+from service.workers import Work
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -163,6 +164,7 @@ class Call:
         "_start_s",
         "_ticket",
         "_timeout_s",
+        "_work",
     )
 
     def __init__(self, service: Service, reply: Callable[[Answer], None] | None = None) -> None:
@@ -173,6 +175,7 @@ class Call:
         self._body: bytes | bytearray = b""
         self._held_bytes = 0
         self._ticket: Ticket | None = None
+        self._work: Work | None = None
         self._timeout_s: float | None = None
         self._form: Form | None = None
         self._served: Served | None = None
@@ -238,7 +241,7 @@ class Call:
         return body
 
     def run(self, head: Head, form: Form, body: bytes | bytearray | memoryview) -> None:
-        """Decode, queue, compute and answer."""
+        """Decode, queue, compute and answer a request whose body is there; its head was taken while the service was ready."""
         self._timeout_s, self._form = head.timeout_s, form
         service = self._service
         start_s = time.perf_counter()
@@ -246,14 +249,16 @@ class Call:
             self.refuse(BadInput("the body is empty"))
             return
         try:
-            served = self._served = service.require_ready()
-            if form is Form.PIXELS:
+            served = self._served = service.require_ready(admitted=True)
+            service.admit(self._timeout_s, start_s - self._start_s)
+            if form is Form.PIXELS and protocol.is_long_to_check(len(body), served.item):
+                self._decode(start_s, protocol.item_from_octets, body, served.item)
+            elif form is Form.PIXELS:
                 self._submit(protocol.item_from_octets(body, served.item), start_s)
             elif form is Form.IMAGE:
-                pixels = service.settings.max_image_pixels
-                service.offload(self._decoded, start_s, decode_image, body, served.image, pixels)
+                self._decode(start_s, decode_image, body, served.image, service.settings.max_image_pixels)
             else:
-                service.offload(self._decoded, start_s, protocol.item_from_json, body, served.item)
+                self._decode(start_s, protocol.item_from_json, body, served.item)
         except RequestError as error:
             self.refuse(error)
         except Exception:  # noqa: BLE001 - a fault of ours, logged; the client is answered all the same
@@ -268,8 +273,9 @@ class Call:
 
     def fail(self, error: BaseException | None = None) -> None:
         """Answer for a fault of ours: ``error``, or the exception that is being handled."""
-        structlog.get_logger("tailgate.call").error("the service failed on a request", exc_info=error or True)
+        # Answered first: the client must not depend on a line in the log.
         self.refuse(RequestError("the service failed on this request"))
+        structlog.get_logger("tailgate.call").error("the service failed on a request", exc_info=error or True)
 
     def abandon(self) -> None:
         """Note that the client has gone: count it, answer nothing, and compute nothing that is not bound yet."""
@@ -279,8 +285,17 @@ class Call:
             self._service.withdraw(self._ticket)
         self._end(Outcome.CANCELLED, time.perf_counter() - self._start_s)
 
+    def _decode(self, start_s: float, function: Callable[..., object], *arguments: object) -> None:
+        self._work = self._service.offload(
+            self._decoded, start_s, function, *arguments, deadline_s=self._deadline_s()
+        )
+
+    def _deadline_s(self) -> float | None:
+        return None if self._timeout_s is None else self._start_s + self._timeout_s
+
     def _decoded(self, start_s: float, outcome: Any) -> None:
         """Go on after a decoding thread; ``outcome`` is an item, an item and whether it was batched, or an error."""
+        self._work = None
         if self._ended:
             return
         if isinstance(outcome, RequestError):
@@ -302,8 +317,7 @@ class Call:
         now_s = time.perf_counter()
         self._decode_s = now_s - decode_start_s
         self._service.metrics.decode.observe(self._decode_s)
-        timeout_s = self._timeout_s
-        ticket = Ticket(item, now_s, None if timeout_s is None else self._start_s + timeout_s)
+        ticket = Ticket(item, now_s, self._deadline_s())
         ticket.ended = self._computed
         self._ticket = ticket
         self._service.submit(ticket)
@@ -317,14 +331,38 @@ class Call:
             return
         start_s = time.perf_counter()
         try:
+            if self._writes_outputs() and protocol.is_large(ticket.outcome):
+                self._work = self._service.offload(
+                    self._written, start_s, self._encoded, ticket.outcome, counted=False
+                )
+                return
             body = self._encoded(ticket.outcome)
         except Exception:  # noqa: BLE001 - as above; one answer's fault must not keep the batch's others waiting
             self.fail()
             return
+        self._answer(start_s, body)
+
+    def _written(self, start_s: float, outcome: Any) -> None:
+        """Go on after a thread that has written a large answer; ``outcome`` is its bytes or an error."""
+        self._work = None
+        if self._ended:
+            return
+        if isinstance(outcome, BaseException):
+            self.fail(outcome)
+        else:
+            self._answer(start_s, outcome)
+
+    def _answer(self, start_s: float, body: bytes) -> None:
+        """Answer with a result whose bytes are there; they were begun at ``start_s``."""
         end_s = time.perf_counter()
         self._encode_s = end_s - start_s
         self._service.metrics.encode.observe(self._encode_s)
         self._finish(Outcome.OK, end_s - self._start_s, 200, body, None)
+
+    def _writes_outputs(self) -> bool:
+        """Tell whether the answer holds all of the model's outputs, and not the most likely labels alone."""
+        assert self._served is not None
+        return self._form is Form.TENSOR or self._served.labels is None
 
     def _encoded(self, result: Result) -> bytes:
         served = self._served
@@ -348,6 +386,9 @@ class Call:
         self._body = b""
         if self._held_bytes:
             self._service.give_back(self._held_bytes)
+        if self._work is not None:
+            self._work.drop()
+            self._work = None
         self._service.metrics.count(outcome, total_s)
         self._service.leave()
 

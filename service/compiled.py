@@ -12,6 +12,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import secrets
 import shutil
 import tempfile
 import zipfile
@@ -24,9 +25,11 @@ from torch import nn
 from service.errors import ConfigurationError
 from service.graph import GraphOutput
 
-CACHE_FORMAT = "1"
+CACHE_FORMAT = "2"
 # A full disk still takes empty files.
 PROBE_BYTES = 2**16
+# The line of /proc/cpuinfo that says what the processor can do: on x86, and on ARM.
+CAPABILITIES = ("flags", "Features")
 # Bytes that compiling takes, in multiples of the weights: objects, library and package in scratch, the library in the
 # cache. And what the code takes besides. MobileNetV3-small: 10 MB of weights, a library of 12 MB.
 SCRATCH_ROOM, CACHE_ROOM, ROOM_BYTES = 5, 2, 16 * 2**20
@@ -82,7 +85,10 @@ def cache_key(program: torch.export.ExportedProgram) -> str:
         f"{threads} threads",
     ):
         digest.update(f"{part}\0".encode())
-    digest.update(str(program.graph).encode())
+    # What is under a torch.cond, a loop or an autocast region is a graph of its own, of which the outer one has the name only.
+    for name, module in program.graph_module.named_modules():
+        if isinstance(module, torch.fx.GraphModule):
+            digest.update(f"{name}\0{module.graph}\0".encode())
     digest.update(str(program.range_constraints).encode())
     inputs, _ = program.example_inputs
     digest.update(str([(value.dtype, value.shape, value.stride()) for value in inputs]).encode())
@@ -101,7 +107,7 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next((line for line in lines if line.startswith("flags")), platform.processor())
+    return next((line for line in lines if line.startswith(CAPABILITIES)), platform.processor())
 
 
 def library_path(directory: Path, key: str) -> Path:
@@ -163,7 +169,9 @@ def require_room(directory: Path, needed: int = 0, variable: str = "TAILGATE_CAC
 
 def _keep(library: Path, target: Path) -> None:
     """Copy a file to its place so that it is there whole or not at all: its bytes reach the disk before its name does."""
-    draft = target.with_suffix(f".{os.getpid()}.draft")
+    # Not by the process's number: containers that share the folder have the same ones. Nor by tempfile, whose files nobody
+    # else may read.
+    draft = target.with_suffix(f".{secrets.token_hex(8)}.draft")
     try:
         with library.open("rb") as source, draft.open("xb") as file:
             shutil.copyfileobj(source, file)

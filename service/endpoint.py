@@ -98,11 +98,12 @@ class PredictEndpoint:
             else:
                 found.set_result(outcome)
 
-        self._service.offload(then, time.perf_counter(), single_file, boundary, body)
+        work = self._service.offload(then, time.perf_counter(), single_file, boundary, body)
         try:
             return await _unless_gone(found, receive)
         finally:
             found.cancel()
+            work.drop()
 
 
 async def _end_unread(send: Send) -> None:

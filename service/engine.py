@@ -7,6 +7,7 @@ import copy
 import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import structlog
@@ -85,12 +86,13 @@ def prepare(settings: Settings) -> Prepared:
     precision.set_strict_fp32()
     torch.set_num_threads(settings.model_threads)
     model = load_model(settings)
-    examples = example_items(model.item, max(PARITY_INPUTS, settings.max_batch_size or LARGEST_CHOSEN_BATCH))
+    cap = settings.max_batch_size or LARGEST_CHOSEN_BATCH
+    examples = example_items(model.item, max(PARITY_INPUTS, cap))
     inputs = torch.from_numpy(np.stack(examples[:PARITY_INPUTS]))
     reference = ServedGraph(model, model.module, torch.float32, settings.top_k).eval()
-    expected = _first_run(model, reference, inputs)
+    expected = precision.in_batches(partial(_first_run, model, reference), inputs, min(PARITY_INPUTS, cap))
     with torch.no_grad():
-        folded = fold_batch_norm(model.module, reference.prepare(inputs[:2]))
+        folded = fold_batch_norm(model.module, reference.prepare(inputs[: min(2, cap)]))
     dtype = precision.DTYPES[chosen]
     body = copy.deepcopy(folded).to(dtype) if chosen != "fp32" else folded
     graph = ServedGraph(model, body, dtype, settings.top_k)
@@ -143,6 +145,8 @@ def build_engine(settings: Settings) -> Engine:
         selected.executor,
         settings.non_finite_outputs,
         free_memory=torch.cuda.empty_cache if on_cuda else _nothing,
+        # After an error that stays with the process, waiting for the device raises it again.
+        check_device=partial(torch.cuda.synchronize, device) if on_cuda else _nothing,
     )
     return Engine(
         inference=inference,
@@ -187,7 +191,7 @@ def _first_run(model: Model, graph: ServedGraph, inputs: torch.Tensor) -> GraphO
 
 
 def _nothing() -> None:
-    """Free no memory: the host's allocator keeps none that another batch could not have."""
+    """Do nothing: the host's allocator keeps no memory that another batch could not have, and a CPU does not fail alone."""
 
 
 def _gauges(
@@ -203,13 +207,16 @@ def _gauges(
     if parity.top1_agreement is not None:
         text = "Share of start-up inputs with FP32's most likely class."
         fixed.append(Gauge("precision_top1_agreement", text, parity.top1_agreement))
-    read_gpu = gpu_gauges(device.index or 0) if device.type == "cuda" else tuple
+    on_cuda = device.type == "cuda"
+    read_gpu = gpu_gauges(str(torch.cuda.get_device_properties(device).uuid)) if on_cuda else tuple
     return lambda: (*fixed, *_failures(inference), *read_gpu())
 
 
 def _failures(inference: Inference) -> Iterable[Counter]:
     yield Counter(
-        "failed_runs", "Runs in which the model raised; each is run again in halves.", inference.failed_runs
+        "failed_runs",
+        "Runs in which the model raised, or returned no output of its batch.",
+        inference.failed_runs,
     )
     yield Counter("out_of_memory", "Runs that did not fit into the device's memory.", inference.out_of_memory)
     yield Counter(

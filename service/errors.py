@@ -22,7 +22,7 @@
         ├── ModelFailure    500   inference             this item made the model fail, or does not fit, or its output is NaN
         ├── Late            503   lifecycle             refused on arrival: it would be late, Retry-After
         ├── Unavailable     503   lifecycle, batching   starting or draining, Retry-After
-        └── Expired         504   batching              its deadline passed before it was computed
+        └── Expired         504   batching, workers     its deadline passed before it was computed
 
 A fault of the service's own is answered as a plain RequestError, 500 (call), and logged with its traceback.
 """

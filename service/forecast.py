@@ -77,21 +77,22 @@ class Forecast:
     def outlook(self, waiting: int, running: Running | None, now_s: float) -> Outlook:
         """Return when a request would be done that comes now, behind ``waiting`` others."""
         batches, before = divmod(waiting, self._cap)
-        ahead_s = (1.0 + self._doubt) * (self._rest_s(running, now_s) + batches * self._slow_s(self._cap))
+        ahead_s = (1.0 + self._doubt) * (self._rest_s(running, now_s) + batches * self.expected_s(self._cap))
         own = min(self._cap, max(before + 1, 0 if running is None else running.size))
-        return Outlook(ahead_s + self._slow_s(own), ahead_s + self._slow_s(self._cap))
+        return Outlook(ahead_s + self.expected_s(own), ahead_s + self.expected_s(self._cap))
 
     def drain_s(self, waiting: int, running: Running | None, now_s: float) -> float:
         """Return the seconds until all who wait now are done."""
         batches, rest = divmod(waiting, self._cap)
-        full_s = self._rest_s(running, now_s) + batches * self._slow_s(self._cap)
-        return full_s + (self._slow_s(rest) if rest else 0.0)
+        full_s = self._rest_s(running, now_s) + batches * self.expected_s(self._cap)
+        return full_s + (self.expected_s(rest) if rest else 0.0)
 
     def _rest_s(self, running: Running | None, now_s: float) -> float:
         if running is None:
             return 0.0
-        rest_s = max(0.0, running.start_s + self._slow_s(running.size) - now_s)
-        return rest_s + (self._slow_s(running.behind) if running.behind else 0.0)
+        rest_s = max(0.0, running.start_s + self.expected_s(running.size) - now_s)
+        return rest_s + (self.expected_s(running.behind) if running.behind else 0.0)
 
-    def _slow_s(self, size: int) -> float:
+    def expected_s(self, size: int) -> float:
+        """Return how long a batch takes, as things are; may be called by any thread."""
         return self.slowdown * self._batch_s(size)

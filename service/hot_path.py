@@ -117,8 +117,7 @@ class HotRequest(Call):
     def begin_known(self, known: KnownHead, data: bytes, service: Service) -> None:
         """Do all of this for a whole request whose head is known."""
         try:
-            service.require_ready()
-            service.admit(known.head.timeout_s)
+            service.require_ready()  # run asks for the rest
             self.hold(len(data) - len(known.raw))
         except RequestError as error:
             self.refuse(error)

@@ -1,11 +1,13 @@
 """Compute a batch so that each item gets its own result or its own error.
 
-Three things go wrong with a batch, and each is answered differently:
+Four things go wrong with a batch, and each is answered differently:
 
 * The model raises: the batch is split in half until the item that makes it fail stands alone, and only that one gets the error:
-  at most 2·log2(n) further runs for one bad item.
+  at most 2·⌈log2(n)⌉ further runs for one bad item.
 * The device's memory is too small for so many: the batch is run again in halves, and batches stay halved for a while.
 * An output is NaN or infinite: the item that it belongs to gets an error, its mates their results.
+* The device itself fails: after an assertion in a kernel, or an access to memory that is not its own, every later call of
+  this process fails as well. Nothing is run any more, and ``broken`` says why.
 
 Where the executor can begin a batch and be asked for it later, so can this; a batch that fails so is run again as a whole,
 and then as any other.
@@ -13,10 +15,10 @@ and then as any other.
 Nothing here knows about requests, threads or queues.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import structlog
@@ -30,6 +32,7 @@ from service.graph import GraphOutput
 from service.items import Item, Result
 from service.settings import NonFinite
 
+T = TypeVar("T")
 Answers = list[Result | ModelFailure]
 
 
@@ -41,8 +44,10 @@ class Inference:
         non_finite: what an output with NaN or infinity is.
         free_memory: gives the device's unused memory back, before a batch is tried again.
         clock: seconds.
+        check_device: raises where the device answers nothing any more; called after a run that failed.
 
     Attributes:
+        broken: why nothing can be run any more, None while it can.
         failed_runs: runs in which the model raised, or returned what is no output of its batch.
         out_of_memory: runs that did not fit into the device's memory.
         non_finite_outputs: items whose output held NaN or infinity.
@@ -54,7 +59,9 @@ class Inference:
         non_finite: NonFinite = "error",
         free_memory: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
+        check_device: Callable[[], None] = lambda: None,
     ) -> None:
+        self.broken: str | None = None
         self.failed_runs = 0
         self.out_of_memory = 0
         self.non_finite_outputs = 0
@@ -63,6 +70,7 @@ class Inference:
         self._non_finite = non_finite
         self._free_memory = free_memory
         self._clock = clock
+        self._check_device = check_device
         self._limit: BatchLimit | None = None
         self._log = structlog.get_logger("tailgate.inference")
 
@@ -70,6 +78,8 @@ class Inference:
         """Return a result or an error for each item, in their order."""
         answers: Answers = []
         while rest := items[len(answers) :]:
+            if self.broken is not None:
+                return answers + _lost(len(rest))
             # Asked anew each time: the last part may have lowered it.
             size = len(rest) if self._limit is None else self._limit.at(self._clock())
             answers += self._run(rest[:size])
@@ -83,15 +93,26 @@ class Inference:
     def begin(self, items: Sequence[Item]) -> Callable[[], Answers]:
         """Hand a batch to the device; what is returned waits for it and returns the answers, as :meth:`run` does."""
         whole = self._limit is None or self._limit.at(self._clock()) >= len(items)
-        if self._pipelined is not None and whole:
-            with contextlib.suppress(BaseException):  # run again below, where its error is dealt with
-                return partial(self._finish, self._pipelined.begin(items), items)
+        if self._pipelined is not None and whole and self.broken is None:
+            pending = self._tried(partial(self._pipelined.begin, items), len(items))
+            if pending is not None:
+                return partial(self._finish, pending, items)
         return partial(self.run, items)
 
     def _finish(self, pending: Pending, items: Sequence[Item]) -> Answers:
-        with contextlib.suppress(BaseException):  # as above
-            return self._results(pending.finish(), len(items))
-        return self.run(items)
+        answers = self._tried(lambda: self._results(pending.finish(), len(items)), len(items))
+        return self.run(items) if answers is None else answers
+
+    def _tried(self, attempt: Callable[[], T], size: int) -> T | None:
+        """Return None for what fails, and count it: it is to be run again, and its error dealt with there."""
+        try:
+            return attempt()
+        except torch.OutOfMemoryError:
+            pass  # counted when it is run again
+        except BaseException as error:  # noqa: BLE001 - as in _run
+            self.failed_runs += 1
+            self._log.warning("a batch failed and is run again", size=size, error=repr(error))
+        return None
 
     def _run(self, items: Sequence[Item]) -> Answers:
         try:
@@ -100,6 +121,8 @@ class Inference:
             pass  # dealt with below: while an exception is handled, its frames keep the batch's tensors alive
         except BaseException as error:  # noqa: BLE001 - a model may raise anything, SystemExit too, and must not take its batch along
             self.failed_runs += 1
+            if not self._device_works():
+                return _lost(len(items))
             if len(items) == 1:
                 self._log.error("the model failed on an item", error=repr(error))
                 return [ModelFailure("the model failed on this input")]
@@ -112,6 +135,16 @@ class Inference:
     def _halves(self, items: Sequence[Item]) -> Answers:
         half = len(items) // 2
         return self.run(items[:half]) + self.run(items[half:])
+
+    def _device_works(self) -> bool:
+        """Ask the device whether the model alone has failed; its first failure is its last, and logged."""
+        try:
+            self._check_device()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, there is no device to run anything
+            first_line = next(iter(str(error).splitlines()), repr(error))
+            self.broken = f"the device has failed ({first_line}), and works again only in a new process"
+            self._log.error("not live", reason=self.broken)
+        return self.broken is None
 
     def _note_out_of_memory(self, size: int) -> None:
         self.out_of_memory += 1
@@ -136,6 +169,10 @@ class Inference:
                 for row in bad:
                     answers[row] = ModelFailure("the model's output for this input holds NaN or infinity")
         return answers
+
+
+def _lost(count: int) -> Answers:
+    return [ModelFailure("the device has failed; try another replica")] * count
 
 
 def non_finite_rows(outputs: NDArray[np.floating]) -> list[int]:

@@ -10,7 +10,8 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -23,6 +24,7 @@ from service.metrics import Counter, Gauge, Metrics
 from service.protocol import Served
 from service.settings import LARGEST_CHOSEN_BATCH, Settings, available_processors
 from service.watchdog import Watchdog
+from service.workers import Work, Workers
 
 if TYPE_CHECKING:
     from service.engine import Engine
@@ -71,8 +73,7 @@ class Service:
         self._batcher: Batcher | None = None
         self._forecast: Forecast | None = None
         self._watchdog: Watchdog | None = None
-        self._decoders: ThreadPoolExecutor | None = None
-        self._decoding = 0
+        self._workers: Workers | None = None
         # When the earliest deadline is looked at, infinity while nobody has one.
         self._look_s = math.inf
         self._look: asyncio.TimerHandle | None = None
@@ -102,11 +103,16 @@ class Service:
         self._watchdog = Watchdog(engine.inference.run, self.settings.watchdog_s)
         begin = self._watchdog.watched(engine.inference.begin) if engine.inference.pipelined else None
         self._batcher = Batcher(
-            policy, self._watchdog.run, self._deliver, defer=self._loop.call_soon, begin=begin
+            policy,
+            self._watchdog.run,
+            self._deliver,
+            defer=self._loop.call_soon,
+            begin=begin,
+            expected_s=self._forecast.expected_s,
         )
         self._batcher.start()
         threads = self.settings.decode_threads or min(MAX_DECODE_THREADS, available_processors())
-        self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="tailgate-decode")
+        self._workers = Workers(threads, self._loop)
         self.phase = Phase.READY
         self._log.info(
             "ready",
@@ -117,30 +123,45 @@ class Service:
         )
 
     @property
+    def _decoding(self) -> int:
+        """Requests that wait to be decoded, or are."""
+        return 0 if self._workers is None else self._workers.waiting
+
+    @property
     def hung(self) -> str | None:
-        """Why the service is not live: a batch that does not end; None where it is."""
-        return None if self._watchdog is None else self._watchdog.reason()
+        """Why the service is not live: a batch that does not end, or nothing that would run one; None where it is."""
+        if self.engine is None or self._watchdog is None or self._batcher is None:
+            return None
+        return self._watchdog.reason() or self.engine.inference.broken or self._batcher.lost
 
     @property
     def ready(self) -> bool:
         """Whether requests are taken."""
         return self.phase is Phase.READY and self.hung is None
 
-    def require_ready(self) -> Served:
+    def require_ready(self, *, admitted: bool = False) -> Served:
         """Return what is served.
+
+        Args:
+            admitted: the request was taken at its head, and its body has come since; it is finished in a drain, which
+                waits for it.
 
         Raises:
             Unavailable: not ready yet, or not any more, or a batch does not end.
         """
-        if self.phase is Phase.READY and self.engine is not None:
+        taken = self.phase is Phase.READY or (admitted and self.phase is Phase.DRAINING)
+        if taken and self.engine is not None:
             hung = self.hung
             if hung is None:
                 return self.engine.served
             raise Unavailable(f"{hung}; try another replica")
         raise Unavailable(f"the service is {self.phase.value}; try again later, or another replica")
 
-    def admit(self, timeout_s: float | None) -> None:
-        """Refuse at once, before its body is read, a request for which there is no room or no time.
+    def admit(self, timeout_s: float | None, spent_s: float = 0.0) -> None:
+        """Refuse at once a request for which there is no room or no time.
+
+        Asked before its body is read, so that it is not read for nothing, and again when the body is there: others may have
+        come meanwhile, and whoever is still sending a body is in no queue that the first answer could have counted.
 
         There is no time for one whose deadline would pass if its batch became as large as the one that runs; nor, where there is a latency
         objective, for one that would miss it if its batch became full, unless nobody waits. Whoever finds the executor free
@@ -148,6 +169,7 @@ class Service:
 
         Args:
             timeout_s: the client's own patience, None for no end.
+            spent_s: how much of it has gone.
 
         Raises:
             QueueFull: as many requests as may wait to be decoded or computed already.
@@ -163,8 +185,11 @@ class Service:
             return
         assert self._forecast is not None
         outlook = self._forecast.outlook(waiting, running, time.perf_counter())
-        if timeout_s is not None and outlook.likely_s > timeout_s:
-            text = f"it would take {outlook.likely_s * 1e3:.0f} ms, and X-Request-Timeout-Ms allows {timeout_s * 1e3:g}"
+        likely_s = spent_s + outlook.likely_s
+        if timeout_s is not None and likely_s > timeout_s:
+            text = (
+                f"it would take {likely_s * 1e3:.0f} ms, and X-Request-Timeout-Ms allows {timeout_s * 1e3:g}"
+            )
         elif objective_s is not None and outlook.latest_s > objective_s:
             text = f"it may take {outlook.latest_s * 1e3:.0f} ms, and TAILGATE_LATENCY_OBJECTIVE_MS is {objective_s * 1e3:g}"
         else:
@@ -209,7 +234,11 @@ class Service:
         """
         if self._batcher is None:
             raise Unavailable(f"the service is {self.phase.value}")
-        self._batcher.submit(ticket)
+        try:
+            self._batcher.submit(ticket)
+        except QueueFull as error:
+            error.retry_after_s = self._retry_after_s(self._decoding + self._batcher.waiting)
+            raise
         if ticket.deadline_s is not None and ticket.deadline_s < self._look_s:
             self._look_at(ticket.deadline_s)
 
@@ -236,41 +265,23 @@ class Service:
             self._batcher.withdraw(ticket)
 
     def offload(
-        self, then: Callable[..., None], start_s: float, function: Callable[..., T], *arguments: object
-    ) -> None:
-        """Run work of more than some microseconds in the decoding threads, and go on with ``then(start_s, outcome)``.
-
-        ``outcome`` is what ``function`` returned, or the exception that it raised.
-
-        Raises:
-            QueueFull: as many requests as may wait for these threads or in the queue already.
-        """
-        assert self._decoders is not None
-        assert self._batcher is not None
-        waiting = self._decoding + self._batcher.waiting
-        if waiting >= self.settings.queue_capacity:
-            raise QueueFull(waiting, self.settings.queue_capacity, self._retry_after_s(waiting))
-        self._decoding += 1
-        self._decoders.submit(self._offloaded, then, start_s, function, arguments)
-
-    def _offloaded(
         self,
         then: Callable[..., None],
         start_s: float,
-        function: Callable[..., T],
-        arguments: tuple[object, ...],
-    ) -> None:
-        """Do the work; in a decoding thread."""
-        outcome: object
-        try:
-            outcome = function(*arguments)
-        except BaseException as error:  # noqa: BLE001 - handed to the request that it belongs to
-            outcome = error
-        self._on_loop(self._come_back, then, start_s, outcome)
+        function: Callable[..., object],
+        *arguments: object,
+        deadline_s: float | None = None,
+        counted: bool = True,
+    ) -> Work:
+        """Run work of more than some microseconds in the decoding threads, and go on with ``then(start_s, outcome)``.
 
-    def _come_back(self, then: Callable[..., None], start_s: float, outcome: object) -> None:
-        self._decoding -= 1
-        then(start_s, outcome)
+        ``outcome`` is what ``function`` returned, or the exception that it raised; see :meth:`Workers.submit`. What is
+        ``counted`` takes a place in the queue meanwhile.
+        """
+        assert self._workers is not None
+        return self._workers.submit(
+            partial(then, start_s), partial(function, *arguments), deadline_s=deadline_s, counted=counted
+        )
 
     def leave(self) -> None:
         """Note that a request has ended."""
@@ -300,8 +311,8 @@ class Service:
         if self._batcher is not None:
             self._batcher.close()
             self._batcher.join(JOIN_TIMEOUT_S)
-        if self._decoders is not None:
-            self._decoders.shutdown(wait=False, cancel_futures=True)
+        if self._workers is not None:
+            self._workers.stop()
         if self.phase is not Phase.FAILED:
             self.phase = Phase.STOPPED
 

@@ -5,14 +5,21 @@ a service that is further off than ``TAILGATE_PRECISION_MAX_ERROR`` does not bec
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
 from service.errors import ConfigurationError
 from service.graph import GraphOutput
+from service.items import Item
 from service.settings import Precision, Settings
 
+# Of what computes in FP32 as the reference does, but by other kernels: rounding moves an output by a millionth, a wrong kernel
+# or a stale library by more than this.
+FP32_MAX_ERROR = 1e-3
+Inputs = TypeVar("Inputs", torch.Tensor, Sequence[Item])
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -85,6 +92,12 @@ def compare(reduced: GraphOutput, reference: GraphOutput) -> Parity:
     return Parity(float(difference / largest), agreement, len(reference.outputs))
 
 
+def in_batches(run: Callable[[Inputs], GraphOutput], inputs: Inputs, size: int) -> GraphOutput:
+    """Return the results of all inputs, run in batches of at most ``size``: none larger than will be asked for."""
+    parts = [run(inputs[first : first + size]) for first in range(0, len(inputs), size)]
+    return GraphOutput(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
 def require(parity: Parity, limit: float, precision: Precision) -> None:
     """Refuse a precision that is too far off; NaN is.
 
@@ -99,5 +112,5 @@ def require(parity: Parity, limit: float, precision: Precision) -> None:
     if parity.largest_error > limit:
         raise ConfigurationError(
             f"TAILGATE_PRECISION: {precision} differs from fp32 by {parity.largest_error:.3g} of the largest output, "
-            f"and at most {limit:.3g} is allowed (TAILGATE_PRECISION_MAX_ERROR)"
+            f"and at most {limit:.3g} is allowed (TAILGATE_PRECISION_MAX_ERROR, and {FP32_MAX_ERROR:g} for fp32 by another executor than eager)"
         )

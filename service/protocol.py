@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from service import nested
 from service.errors import BadInput, RequestError, TooLarge, Unsupported, WrongShape
@@ -25,6 +26,11 @@ from service.models.spec import ImageInput, TensorSpec
 OCTETS, JSON, MULTIPART = "application/octet-stream", "application/json", "multipart/form-data"
 # A number has 24 characters at most; the others are for spaces. Parsed, JSON of the worst kind is 25 times as large.
 JSON_BYTES_A_NUMBER, JSON_BYTES = 64, 64 * 1024
+
+# Numbers that are written in one go: some tens of microseconds, for which the interpreter lock is held.
+NUMBERS_AT_ONCE = 4096
+# Bytes of numbers that are looked through on the event loop; NumPy does a million in some hundred microseconds.
+CHECKED_AT_ONCE = 2**20
 
 
 class Form(enum.Enum):
@@ -99,6 +105,11 @@ def item_from_octets(body: bytes | bytearray | memoryview, spec: TensorSpec) -> 
     return item
 
 
+def is_long_to_check(size: int, spec: TensorSpec) -> bool:
+    """Tell whether looking through so many bytes takes so long that the event loop should not."""
+    return size > CHECKED_AT_ONCE and spec.dtype.kind == "f"
+
+
 def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, bool]:
     """Return the model's input, and whether it came with a batch dimension of 1.
 
@@ -143,7 +154,24 @@ def answer_labels(result: Result, served: Served) -> bytes:
 def answer_outputs(result: Result, served: Served, *, batched: bool) -> bytes:
     """Return the JSON answer to tensors, with a batch dimension where the request had one."""
     outputs = np.ascontiguousarray(result.outputs[None] if batched else result.outputs)
-    return orjson.dumps({"model": served.name, "outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return b'{"model":%b,"outputs":%b}' % (orjson.dumps(served.name), _written(outputs))
+
+
+def is_large(result: Result) -> bool:
+    """Tell whether writing the outputs takes so long that the event loop should not."""
+    return result.outputs.size > NUMBERS_AT_ONCE
+
+
+def _written(array: NDArray[np.floating]) -> bytes:
+    """Return numbers as nested JSON, written in pieces: orjson keeps the interpreter lock for as long as it writes."""
+    if array.size <= NUMBERS_AT_ONCE:
+        return orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
+    rows = NUMBERS_AT_ONCE // (array.size // len(array))
+    if rows == 0:
+        pieces = [_written(row) for row in array]
+    else:
+        pieces = [_written(array[first : first + rows])[1:-1] for first in range(0, len(array), rows)]
+    return b"[%b]" % b",".join(pieces)
 
 
 def answer_error(error: RequestError) -> bytes:

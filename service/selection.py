@@ -89,7 +89,7 @@ def select(
         item: one input.
         device: where it runs.
         chosen: the precision, for messages.
-        examples: inputs of the largest batch.
+        examples: inputs of the largest batch, and no fewer than ``expected`` has.
         expected: FP32's results of the first of them.
 
     Raises:
@@ -125,7 +125,7 @@ def _candidates(
     examples: Sequence[Item],
 ) -> list[_Candidate]:
     """Return eager, and after it what may be faster and is not ruled out by the settings."""
-    rows = len(examples)
+    rows = settings.max_batch_size or LARGEST_CHOSEN_BATCH
     # Before eager moves it: export wants the graph as it is.
     library = _library(settings, graph, device, examples)
     recorder = _recorder(settings, device)
@@ -164,8 +164,13 @@ def _try(
     """
     try:
         executor = candidate.build()
-        parity = precision.compare(executor.run(examples[: len(expected.outputs)]), expected)
-        precision.require(parity, settings.precision_max_error, chosen)
+        inputs = examples[: len(expected.outputs)]
+        size = min(len(inputs), settings.max_batch_size or LARGEST_CHOSEN_BATCH)
+        parity = precision.compare(precision.in_batches(executor.run, inputs, size), expected)
+        limit = settings.precision_max_error
+        if chosen == "fp32" and candidate.name != "eager":
+            limit = min(limit, precision.FP32_MAX_ERROR)
+        precision.require(parity, limit, chosen)
         return _Trial(executor, parity, warm_up(executor, examples, settings.max_batch_size))
     except Exception as error:
         if candidate.name == "eager":
@@ -234,12 +239,11 @@ def _library(
         require_cpu(device)
     if settings.executor in ("eager", "cuda-graph") or device.type != "cpu":
         return None
-    if not asked and not any(settings.cache_dir.glob("*.so")):
-        log.info(
-            "no compiled model", hint=f"{COMPILE_COMMAND} makes one for these settings, in about a minute"
-        )
-        return None
     try:
+        if not asked and not any(settings.cache_dir.glob("*.so")):
+            hint = f"{COMPILE_COMMAND} makes one for these settings, in about a minute"
+            log.info("no compiled model", hint=hint)
+            return None
         program = export_graph(graph, examples, settings.max_batch_size)
         path = compiled.library_path(settings.cache_dir, compiled.cache_key(program))
         if not path.is_file():
@@ -247,10 +251,14 @@ def _library(
                 f"there is none for this model and these settings in {settings.cache_dir}; make it with: {COMPILE_COMMAND}"
             )
         return compiled.load_library(path)
-    except compiled.CompileError as error:
+    except Exception as error:
+        known = isinstance(error, compiled.CompileError)
+        reason = (
+            str(error) if known else f"looking for it failed: {type(error).__name__}: {_first_line(error)}"
+        )
         if asked:
-            raise ConfigurationError(f"TAILGATE_EXECUTOR: compiled is asked for, but {error}") from None
-        log.warning("no compiled model", reason=str(error))
+            raise ConfigurationError(f"TAILGATE_EXECUTOR: compiled is asked for, but {reason}") from error
+        log.warning("no compiled model", reason=reason)
         return None
 
 

@@ -141,7 +141,7 @@ class Edge:
             served=served, facts={}, gauges=tuple, times=SimpleNamespace(facts=dict)
         )
         self.service._loop = self.loop
-        self.service.admit = lambda timeout_s: None
+        self.service.admit = lambda *_: None
         self.service.submit = self._submit
         self.service.offload = self._offload
         self.config = uvicorn.Config(app, http=HotPathProtocol, ws="none", lifespan="off", log_config=None)
@@ -154,7 +154,7 @@ class Edge:
         ticket.outcome = Result(np.zeros(2, np.float32), [0.5, 0.5], [0, 1])
         self.loop.call_soon(ticket.ended, ticket)
 
-    def _offload(self, then, start_s, function, *arguments):
+    def _offload(self, then, start_s, function, *arguments, **_):
         try:
             outcome = function(*arguments)
         except Exception as error:  # noqa: BLE001 - what the service does with any error of a decoder

@@ -161,7 +161,7 @@ events = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3000, deadline=None)
 @given(policies, events)
 def test_every_accepted_request_ends_exactly_once_whatever_takes_its_turn_when(policy, happening):
     world = World(policy)
@@ -191,6 +191,7 @@ def test_every_accepted_request_ends_exactly_once_whatever_takes_its_turn_when(p
             assert ticket.item not in computed
         else:
             assert ticket.outcome == ticket.item * 2
+            assert ticket.deadline_s is None or ticket.deadline_s > ticket.bound_s
 
 
 def test_requests_of_one_turn_of_the_loop_go_as_one_batch_and_wake_the_thread_once():

@@ -39,6 +39,26 @@ def test_who_goes_now(policy, waiting, oldest_s, now_s, closed, decision):
 
 
 @pytest.mark.parametrize(
+    ("deadline_s", "decision"),
+    [
+        (8.0, Wait(until_s=7.0)),  # it can be kept after the window
+        (7.0, Take(2)),  # the window would be held open until it is too late
+        (5.5, Take(2)),
+    ],
+)
+def test_a_window_is_not_held_open_for_longer_than_somebody_can_wait(deadline_s, decision):
+    assert next_batch(WINDOW, 2, 5.0, 5.0, deadline_s=deadline_s) == decision
+
+
+@pytest.mark.parametrize(("waiting", "decision"), [(1, Wait(until_s=7.0)), (2, Take(2))])
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_queue_that_takes_nobody_else_is_as_good_as_a_full_batch(waiting, decision, busy):
+    policy = BatchPolicy(max_batch_size=4, queue_capacity=2, max_wait_s=2.0)
+    expected = Wait() if busy and isinstance(decision, Wait) else decision
+    assert next_batch(policy, waiting, 5.0, 5.0, busy=busy) == expected
+
+
+@pytest.mark.parametrize(
     ("policy", "waiting", "closed", "decision"),
     [
         (AT_ONCE, 0, False, Wait()),
@@ -73,14 +93,29 @@ def test_a_closed_queue_refuses_and_still_gives_what_it_holds():
     assert [ticket.item for ticket in tickets] == ["a"]
 
 
-def test_a_deadline_inside_the_window_is_looked_at_when_it_passes():
+def test_a_deadline_inside_the_window_ends_it_for_all_who_wait():
     queue = BatchQueue(WINDOW)
-    queue.put(Ticket("a", 0.0, deadline_s=0.5))
-    assert queue.take(0.0) == ([], Wait(until_s=0.5))
-    (ticket,), wait = queue.take(0.5)
-    assert isinstance(ticket.outcome, Expired)
-    assert ticket.bound_s is None
-    assert wait == Wait()
+    patient, hurried = Ticket("a", 0.0), Ticket("b", 0.5, deadline_s=1.5)
+    queue.put(patient)
+    assert queue.take(0.0) == ([], Wait(until_s=2.0))
+    queue.put(hurried)
+    assert queue.take(0.5) == ([patient, hurried], None)
+
+
+def test_a_deadline_that_has_gone_with_its_request_ends_no_window():
+    queue = BatchQueue(WINDOW)
+    queue.put(gone := Ticket("a", 0.0, deadline_s=0.5))
+    queue.put(Ticket("b", 0.0))
+    queue.withdraw(gone)
+    assert queue.take(0.0) == ([], Wait(until_s=2.0))
+
+
+def test_a_deadline_that_has_passed_is_answered_before_anything_is_bound():
+    queue = BatchQueue(WINDOW)
+    queue.put(late := Ticket("a", 0.0, deadline_s=0.5))
+    assert queue.take(0.5) == ([late], Wait())
+    assert isinstance(late.outcome, Expired)
+    assert late.bound_s is None
 
 
 def test_a_ticket_that_is_withdrawn_twice_or_bound_already_is_not_there():
@@ -155,13 +190,15 @@ class World:
         assert waiting <= self.policy.queue_capacity
         if waiting and not self.busy:  # only a window that is open keeps a free executor from working
             assert not self.queue.closed
-            assert waiting < self.policy.max_batch_size
-            assert self.oldest().queued_s + self.policy.max_wait_s > now_s
+            assert waiting < min(self.policy.max_batch_size, self.policy.queue_capacity)
+            end_s = self.waiting()[0].queued_s + self.policy.max_wait_s
+            assert end_s > now_s
+            assert all(ticket.deadline_s is None or ticket.deadline_s > end_s for ticket in self.waiting())
 
-    def oldest(self):
+    def waiting(self):
         gone = {id(ticket) for ticket, _ in self.ends}
         bound = {id(ticket) for _, _, batch in self.batches for ticket in batch}
-        return next(ticket for ticket in self.accepted if id(ticket) not in gone | bound)
+        return [ticket for ticket in self.accepted if id(ticket) not in gone | bound]
 
     def nothing(self, now_s):
         pass

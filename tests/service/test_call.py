@@ -1,6 +1,7 @@
 """One request's way without a transport: counted once, answered once or not at all."""
 
 import contextlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,8 +34,12 @@ class StubService:
         self.refusal = refusal
         self.decoding, self.submitted, self.withdrawn = [], [], []
 
-    def require_ready(self):
+    def require_ready(self, *, admitted=False):
         return SERVED
+
+    def admit(self, timeout_s, spent_s=0.0):
+        if self.refusal:
+            raise self.refusal
 
     def submit(self, ticket):
         if self.refusal:
@@ -44,7 +49,7 @@ class StubService:
     def withdraw(self, ticket):
         self.withdrawn.append(ticket)
 
-    def offload(self, then, start_s, function, *arguments):
+    def offload(self, then, start_s, function, *arguments, **_):
         if self.refusal:
             raise self.refusal
         self.decoding.append(lambda outcome: then(start_s, outcome))
@@ -178,6 +183,32 @@ def test_a_request_that_is_abandoned_is_withdrawn_and_its_result_is_dropped():
     assert service.counted() == {Outcome.CANCELLED: 1}
 
 
+LARGE = Result(np.ones(5000, np.float32), [], [])
+
+
+@pytest.mark.parametrize(
+    ("event", "outcome"),
+    [
+        (lambda service, _: service.decoding.pop()(b"{}"), Outcome.OK),
+        (EVENTS["decoder failed"], Outcome.ERROR),
+        (EVENTS["gone"], Outcome.CANCELLED),
+    ],
+)
+def test_a_large_answer_is_written_in_a_thread_and_comes_to_one_end(event, outcome):
+    service, answers = StubService(), []
+    call = Call(service, answers.append)
+    call.run(head(), Form.PIXELS, BODY)
+    end(service, LARGE)
+    assert (answers, len(service.decoding)) == ([], 1)
+    with capture_logs():
+        event(service, call)
+        for late in service.decoding:
+            late(b"{}")
+        call.abandon()
+    assert service.counted() == {outcome: 1}
+    assert [answer.body for answer in answers if answer.status == 200] == [b"{}"] * (outcome is Outcome.OK)
+
+
 def test_a_request_that_is_abandoned_while_it_is_decoded_is_not_queued():
     service = StubService()
     call = Call(service, pytest.fail)
@@ -213,6 +244,16 @@ def test_an_answer_that_cannot_be_given_does_not_keep_the_others_of_its_batch_wa
         service._end(batch)
     assert called == batch
     assert [entry["event"] for entry in log] == ["an answer could not be given"]
+
+
+def test_a_fault_is_answered_before_it_is_logged(monkeypatch):
+    service, order = StubService(), []
+    call = Call(service, lambda _: order.append("answered"))
+    monkeypatch.setattr(
+        "structlog.get_logger", lambda _: SimpleNamespace(error=lambda *_, **__: order.append("logged"))
+    )
+    call.fail(ValueError())
+    assert order == ["answered", "logged"]
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,23 @@ def test_a_library_is_put_in_its_place_whole_and_replaces_an_older_one(monkeypat
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_two_processes_of_the_same_number_do_not_meet_in_the_folder_that_they_share(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr("torch._inductor.aoti_compile_and_package", packaged)
+    target = tmp_path / "model.so"
+    drafts = []
+
+    def stopped(self, _):
+        """Stand where another process begins while this one writes; the first draft is still there."""
+        drafts.append(self.name)
+        if len(drafts) == 1:
+            compiled.compile_program(WITHOUT_WEIGHTS, target)
+
+    monkeypatch.setattr(Path, "replace", stopped)
+    compiled.compile_program(WITHOUT_WEIGHTS, target)
+    assert len(set(drafts)) == 2
+
+
 # The key.
 
 
@@ -307,6 +324,31 @@ def test_the_same_model_has_the_same_key(usual):
 )
 def test_whatever_changes_the_library_changes_the_key(usual, other):
     assert other() != usual
+
+
+class Branches(nn.Module):
+    """Graphs within the graph: one for each branch."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, batch):
+        return torch.cond(batch.sum() > 0, lambda rows: rows * self.factor, lambda rows: rows - 1.0, (batch,))
+
+
+def test_an_operator_within_a_branch_is_part_of_the_key():
+    def branching(factor):
+        return key(tiny_models.Model("branches", Branches(factor), "none", input=tiny_models.FOUR_FLOATS))
+
+    assert branching(2.0) == branching(2.0)
+    assert branching(2.0) != branching(3.0)
+
+
+@pytest.mark.parametrize("line", ["flags\t\t: fpu avx2", "Features\t: fp asimd"])
+def test_what_the_processor_can_do_is_read_on_x86_and_on_arm(monkeypatch, line):
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"processor\t: 0\n{line}\nother\t: 1\n")
+    assert compiled._processor() == line
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from PIL import Image
 from serving import running, until
 from tiny_models import POISON
 
+from service import protocol
 from service.endpoint import CLIENT_GONE
 
 pytestmark = pytest.mark.asyncio
@@ -347,6 +348,33 @@ async def test_requests_that_wait_to_be_decoded_count_as_waiting(monkeypatch):
     assert refused.status_code == 429
     assert [answer.status_code for answer in answers] == [200] * 3
     assert later.status_code == 200
+
+
+async def test_many_numbers_are_looked_through_and_written_in_threads(monkeypatch):
+    threads = []
+
+    def noted(name):
+        function = getattr(protocol, name)
+
+        def note(*arguments, **options):
+            threads.append((name, threading.current_thread().name.rpartition("_")[0]))
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(protocol, name, note)
+
+    noted("item_from_octets")
+    noted("answer_outputs")
+    numbers = np.arange(300_000, dtype=np.float32)
+    async with running("tiny_models:wide", max_batch_size=1) as server:
+        headers = {"content-type": "application/octet-stream"}
+        answer = await server.client.post("/predict", content=numbers.tobytes(), headers=headers)
+        damaged = await server.client.post("/predict", content=b"\xff" * numbers.nbytes, headers=headers)
+        assert server.service._decoding == 0
+    assert answer.json()["outputs"] == [numbers.tolist()]
+    assert damaged.status_code == 422
+    assert threads == [
+        (name, "tailgate-decode") for name in ("item_from_octets", "answer_outputs", "item_from_octets")
+    ]
 
 
 async def test_a_request_whose_deadline_passes_while_it_waits_is_not_computed(gate):

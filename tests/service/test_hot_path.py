@@ -811,7 +811,7 @@ def test_a_known_head_is_refused_while_the_service_drains_and_when_the_queue_is_
             connection.send(PIXELS)
             statuses.append(connection.answer()[0])
         with monkeypatch.context() as patch:
-            patch.setattr(edges.service, "_decoding", QUEUE_CAPACITY)
+            patch.setattr(edges.service._workers, "waiting", QUEUE_CAPACITY)
             connection.send(PIXELS)
             statuses.append(connection.answer()[0])
         connection.send(PIXELS)

@@ -2,12 +2,14 @@
 
 import math
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from serving import running
 from structlog.testing import capture_logs
 
 from service.errors import ModelFailure
@@ -65,7 +67,7 @@ def test_the_number_of_runs_is_bounded_by_the_number_of_bad_items(numbers):
     results = Inference(executor).run(items(numbers))
     assert answers(results) == [ModelFailure if number == POISON else number**2 for number in numbers]
     bad = numbers.count(POISON)
-    assert len(executor.runs) <= 1 + bad * 2 * math.ceil(math.log2(len(numbers) + 1))
+    assert len(executor.runs) <= 1 + bad * 2 * math.ceil(math.log2(len(numbers)))
     assert len(executor.runs) <= 2 * len(numbers) - 1
 
 
@@ -204,6 +206,78 @@ def test_what_the_failed_batch_held_is_given_up_before_memory_is_freed():
 
 class Ballast:
     """Something that can be watched."""
+
+
+# A device that fails for good.
+
+
+class Asserting(Squares):
+    """Fails on a negative item as CUDA does on an assertion in a kernel; ``sticky``: and on everything after it."""
+
+    name = "asserting"
+
+    def __init__(self, *, sticky):
+        super().__init__()
+        self.sticky, self.failed = sticky, False
+
+    def plan(self, measured_s):
+        """Nothing to plan."""
+
+    def run(self, items):
+        self.check()
+        try:
+            return super().run(items)
+        except RuntimeError:
+            self.failed = self.sticky
+            raise torch.AcceleratorError("CUDA error: device-side assert triggered\nand advice") from None
+
+    def begin(self, items):
+        return SimpleNamespace(finish=lambda: self.run(items))
+
+    def check(self):
+        if self.failed:
+            raise torch.AcceleratorError("CUDA error: device-side assert triggered\nand advice")
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_a_device_that_has_failed_is_told_once_and_asked_for_nothing_more(pipelined):
+    executor = Asserting(sticky=True)
+    inference = Inference(executor, check_device=executor.check)
+
+    def run(numbers):
+        return inference.begin(items(numbers))() if pipelined else inference.run(items(numbers))
+
+    with capture_logs() as log:
+        assert answers(run([1, 2])) == [1, 4]
+        assert inference.broken is None
+        for numbers in ([1, POISON, 3, 4], [5], [6, 7]):
+            assert answers(run(numbers)) == [ModelFailure] * len(numbers)
+    assert executor.runs == [2, 4]  # nothing is halved
+    assert inference.broken.startswith(
+        "the device has failed (CUDA error: device-side assert triggered), and"
+    )
+    assert [entry["event"] for entry in log if entry["log_level"] == "error"] == ["not live"]
+
+
+def test_a_device_that_works_on_after_an_error_has_its_batch_halved_as_any():
+    executor = Asserting(sticky=False)
+    inference = Inference(executor, check_device=executor.check)
+    assert answers(inference.run(items([1, POISON]))) == [1, ModelFailure]
+    assert inference.broken is None
+
+
+@pytest.mark.asyncio
+async def test_a_service_whose_device_has_failed_is_neither_live_nor_ready():
+    async with running() as server:
+        executor = Asserting(sticky=True)
+        server.service.engine.inference._executor = executor
+        server.service.engine.inference._check_device = executor.check
+        answered = await server.predict([POISON, 2, 3, 4])
+        live, ready = [await server.client.get(f"/health/{name}") for name in ("live", "ready")]
+        refused = await server.predict([1, 2, 3, 4])
+    statuses = [each.status_code for each in (answered, live, ready, refused)]
+    assert statuses == [500, 503, 503, 503]
+    assert "the device has failed" in live.json()["reason"]
 
 
 # Outputs that are no numbers.

@@ -21,12 +21,16 @@ from service.watchdog import Watchdog
 class Device(World):
     """Begins batches at once and ends them, in order, when the test says so; items in ``poison`` fail on it."""
 
-    def __init__(self, policy, poison_begin=(), poison_finish=()):
+    def __init__(self, policy, poison_begin=(), poison_finish=(), expected_s=0.0):
         self.under_way, self.behind, self.refused = [], [], []
         self._poison_begin, self._poison_finish = set(poison_begin), set(poison_finish)
-        super().__init__(policy, begin=self._begin)
+        self.expected_s, self.expected_end_s = expected_s, {}
+        super().__init__(policy, begin=self._begin, expected_s=lambda _: expected_s)
 
     def _begin(self, items):
+        if self.under_way:
+            end_s = self.batcher.running.start_s + self.expected_s
+            self.expected_end_s |= dict.fromkeys(items, max(self.now_s, end_s))
         if self._poison_begin & set(items):
             self.refused.append(list(items))
             raise RuntimeError("refused")
@@ -36,13 +40,20 @@ class Device(World):
         assert len(self.under_way) <= 2
         return lambda: self._finish(list(items))
 
+    def hurried(self):
+        """Tell whether somebody in the next batch may not be able to wait for the one that runs."""
+        end_s = max(self.now_s, self.batcher.running.start_s + self.expected_s)
+        following = list(self.batcher._queue._waiting)[: self.policy.max_batch_size]
+        return any(ticket.deadline_s is not None and ticket.deadline_s <= end_s for ticket in following)
+
     def _finish(self, items):
         assert self.under_way[0] == items, "out of order"
         # Nothing that could stand behind this batch waits elsewhere.
         assert (
             len(self.under_way) == 2
-            or self.batcher.waiting < self.policy.max_batch_size
+            or self.batcher.waiting < self.policy.full
             or self._poison_begin
+            or self.hurried()
         )
         try:
             answers = self._compute(items)
@@ -68,13 +79,13 @@ def drain(world):
 numbers = st.sets(st.integers(0, 30), max_size=4)
 
 
-@settings(max_examples=300, deadline=None)
-@given(policies, events, numbers, numbers)
+@settings(max_examples=3000, deadline=None)
+@given(policies, events, numbers, numbers, st.sampled_from([0.0, 1.0, 3.0]))
 def test_every_accepted_request_ends_once_and_in_order_whatever_happens_to_either_batch(
-    policy, happening, poison_begin, poison_finish
+    policy, happening, poison_begin, poison_finish, expected_s
 ):
     with capture_logs():
-        world = Device(policy, poison_begin, poison_finish)
+        world = Device(policy, poison_begin, poison_finish, expected_s)
         for what, number in happening:
             EVENTS[what](world, number)
             # An idle device leaves nobody waiting but for the window.
@@ -92,7 +103,7 @@ def test_every_accepted_request_ends_once_and_in_order_whatever_happens_to_eithe
     assert len(bound) == len(set(bound))
     assert all(len(batch) <= policy.max_batch_size for batch in batches)
     # Bound behind another only where it had nothing to gain by waiting.
-    assert all(size == policy.max_batch_size or closed for size, closed in world.behind)
+    assert all(size == policy.full or closed for size, closed in world.behind)
     for ticket in world.delivered:
         if ticket.bound_s is None:
             assert isinstance(ticket.outcome, Expired)
@@ -102,6 +113,11 @@ def test_every_accepted_request_ends_once_and_in_order_whatever_happens_to_eithe
             assert (poison_begin | poison_finish) & set(batch)
         else:
             assert ticket.outcome == ticket.item * 2
+    # Nothing is computed whose deadline has passed when it begins, unless the batch before it took longer than expected.
+    for ticket in world.delivered:
+        if ticket.bound_s is not None and ticket.deadline_s is not None:
+            expected_end_s = world.expected_end_s.get(ticket.item, ticket.bound_s)
+            assert ticket.deadline_s > expected_end_s
     # Each batch's time is its own: the executor is never counted twice.
     ended = [ticket for ticket in world.delivered if ticket.bound_s is not None]
     times = sorted({(ticket.bound_s, ticket.bound_s + ticket.computed_s) for ticket in ended})
@@ -134,6 +150,24 @@ def test_a_full_batch_is_begun_behind_one_that_runs_and_a_smaller_one_waits_for_
     assert [ticket.bound_s for ticket in world.accepted[8:10]] == [7.0, 7.0]
     drain(world)
     assert [ticket.outcome for ticket in world.delivered] == [2 * number for number in range(11)]
+
+
+@pytest.mark.parametrize(("deadline_s", "computed"), [(3.0, False), (3.5, True)])
+def test_a_batch_is_not_begun_behind_one_that_is_expected_to_outlast_a_deadline_in_it(deadline_s, computed):
+    world = Device(BatchPolicy(2, 8), expected_s=3.0)
+    submit(world, 2)
+    world.loop_turn()
+    submit(world, 3)
+    hurried = Ticket(5, world.now_s, deadline_s)
+    world.accepted.append(hurried)
+    world.batcher.submit(hurried)
+    world.finish()
+    assert world.under_way == ([[2, 3], [4, 5]] if computed else [[2, 3]])
+    world.now_s += 3  # as long as expected
+    world.finish()
+    assert world.under_way[:1] == ([[4, 5]] if computed else [[4]])
+    assert isinstance(hurried.outcome, Expired) is not computed
+    drain(world)
 
 
 def submit(world, count):
@@ -206,8 +240,18 @@ def test_each_item_gets_its_own_answer_wherever_its_batch_fails(batches, fails_a
 
 def test_a_batch_that_goes_well_is_run_once():
     executor = Squares()
-    assert answers(Inference(executor).begin([np.array([3.0], np.float32)])()) == [9]
-    assert (executor.begun, executor.runs) == (1, [])
+    inference = Inference(executor)
+    assert answers(inference.begin([np.array([3.0], np.float32)])()) == [9]
+    assert (executor.begun, executor.runs, inference.failed_runs) == (1, [], 0)
+
+
+@pytest.mark.parametrize("fails_at", ["begin", "finish", "rows"])
+def test_a_batch_that_fails_on_its_way_is_counted_and_said_though_it_is_answered_in_the_end(fails_at):
+    inference = Inference(Squares(fails_at))
+    with capture_logs() as log:
+        assert answers(inference.begin([np.array([3.0], np.float32)] * 2)()) == [9, 9]
+    assert inference.failed_runs == 1
+    assert [entry["event"] for entry in log] == ["a batch failed and is run again"]
 
 
 def test_after_too_little_memory_larger_batches_are_run_in_parts_and_nothing_is_begun_for_them():

@@ -127,6 +127,16 @@ def test_a_bound_that_is_broken_stops_the_start():
 # What else the engine says and refuses.
 
 
+@pytest.mark.parametrize("cap", [1, 3])
+def test_a_model_that_takes_no_larger_batch_than_the_cap_starts(cap):
+    engine = build_engine(
+        load_settings({}, model=f"tiny_models:at_most_{cap}", max_batch_size=cap, executor="eager", threads=1)
+    )
+    assert engine.facts["max_batch_size"] == str(cap)
+    items = example_items(engine.served.item, cap)
+    assert [answer.outputs.shape for answer in engine.inference.run(items)] == [(4,)] * cap
+
+
 def test_random_weights_are_said_loudly():
     with capture_logs() as log:
         engine = build_engine(

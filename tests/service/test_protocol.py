@@ -230,3 +230,24 @@ def test_outputs_have_a_batch_dimension_where_the_request_had_one(batched, outpu
 
 def test_a_model_without_labels_answers_an_image_with_its_outputs():
     assert orjson.loads(protocol.answer_labels(RESULT, TENSORS)) == {"model": "m", "outputs": [0.25, 2.0]}
+
+
+@given(
+    npst.arrays(np.float32, npst.array_shapes(max_dims=4, max_side=5), elements=st.floats(-9, 9, width=32)),
+    st.integers(1, 12),
+    st.booleans(),
+)
+def test_outputs_that_are_written_in_pieces_are_the_same_bytes(outputs, at_once, batched):
+    document = {"model": "m", "outputs": outputs[None] if batched else outputs}
+    whole = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "NUMBERS_AT_ONCE", at_once)
+        assert protocol.answer_outputs(Result(outputs, [], []), TENSORS, batched=batched) == whole
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size", "long"),
+    [(np.float32, 2**20, False), (np.float32, 2**20 + 4, True), (np.uint8, 2**24, False)],
+)
+def test_only_many_numbers_that_may_be_none_are_long_to_check(dtype, size, long):
+    assert protocol.is_long_to_check(size, TensorSpec((1,), np.dtype(dtype))) is long

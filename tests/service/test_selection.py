@@ -122,6 +122,7 @@ def test_faster_means_over_all_sizes_and_not_at_the_largest_alone(clock, monkeyp
             lambda clock: library(clock, lambda _: 1e-6, factor=3.0),
             "differs from fp32 by 0.5 of the largest output",
         ),
+        (lambda clock: library(clock, lambda _: 1e-6, factor=2.01), "at most 0.001 is allowed"),
         (
             lambda clock: library(clock, lambda _: 1e-6, factor=np.nan),
             "returns NaN or infinity where fp32 does not",
@@ -130,7 +131,7 @@ def test_faster_means_over_all_sizes_and_not_at_the_largest_alone(clock, monkeyp
         (lambda clock: broken_at(32, clock), "the compiled model failed: at this size"),
         (lambda clock: lambda batch: GraphOutput(batch[:, :3], batch, batch), "must match"),
     ],
-    ids=["wrong", "NaN", "fails at once", "fails at the largest batch", "another shape"],
+    ids=["wrong", "a little off", "NaN", "fails at once", "fails at the largest batch", "another shape"],
 )
 def test_a_compiled_model_that_cannot_be_used_is_left_out_and_refused_where_it_is_asked_for(
     clock, monkeypatch, make, reason
@@ -205,6 +206,16 @@ def test_recorded_graphs_are_measured_like_the_others(clock, monkeypatch, graph_
     assert said == {name: name == taken for name in ("eager", "cuda-graph")}
 
 
+def test_graphs_are_recorded_for_the_sizes_that_are_timed_and_planned_with(clock, monkeypatch):
+    recorder = Recorder(clock, lambda size: (100.0 + size) / 1e3)
+    found, _, _ = selected_with(recorder, clock, monkeypatch, executor="cuda-graph", max_batch_size=6)
+    assert list(found.times.measured_s) == [1, 2, 4, 6]
+    assert sorted(found.executor._recordings) == [1, 2, 4, 6]
+    before_s = clock.now_s
+    assert len(found.executor.run(ITEMS[:5]).outputs) == 5
+    assert clock.now_s - before_s == pytest.approx(0.106)  # padded to the cap
+
+
 @pytest.mark.parametrize(("fixed_ms", "cost_ms"), [(0.0, 12.0), (100.0, 116.0)], ids=["split", "padded"])
 def test_the_measured_times_decide_how_recorded_graphs_are_put_together(
     clock, monkeypatch, fixed_ms, cost_ms
@@ -270,6 +281,13 @@ def test_a_batch_that_is_asked_for_and_does_not_fit_stops_the_start_with_what_to
         selected(clock, room_for(room), executor="eager", **settings)
 
 
+@pytest.mark.parametrize("cap", [1, 3, 7])
+def test_nothing_larger_than_the_cap_is_run_though_answers_are_compared_for_more_inputs(clock, cap):
+    found, _, module = selected(clock, room_for(cap), executor="eager", max_batch_size=cap)
+    assert found.parity.inputs == 8
+    assert max(module.sizes) == cap
+
+
 # Where there is no library.
 
 
@@ -312,6 +330,42 @@ def test_a_damaged_library_of_this_very_model_is_warned_of(tmp_path, monkeypatch
     assert found.executor.name == "eager"
     (entry,) = [entry for entry in log if entry["log_level"] == "warning"]
     assert "0123.so does not load" in entry["reason"]
+
+
+def raises(error):
+    def raising(*_, **__):
+        raise error
+
+    return raising
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("pathlib.Path.glob", PermissionError(13, "not yours")),
+        ("pathlib.Path.is_file", PermissionError(13, "not yours")),
+        ("service.compiled.export", RecursionError("too deep\nand a page of advice")),
+        ("service.compiled.cache_key", NotImplementedError("no bytes of a sparse tensor")),
+        ("service.compiled.load_library", ValueError("whatever")),
+    ],
+)
+def test_whatever_fails_on_the_way_to_a_library_leaves_eager_and_is_refused_where_compiled_is_asked_for(
+    tmp_path, monkeypatch, where, error
+):
+    (tmp_path / "0123.so").touch()
+    if where == "service.compiled.load_library":
+        monkeypatch.setattr(compiled, "cache_key", lambda _: "0123")
+    options = {"cache_dir": tmp_path, "max_batch_size": 4}
+    with monkeypatch.context() as patch:
+        patch.setattr(where, raises(error))
+        found, log = perceptron_selected(**options)
+        if where != "pathlib.Path.glob":  # which is not asked then
+            with pytest.raises(ConfigurationError, match=f"asked for, but .*{type(error).__name__}"):
+                perceptron_selected(**options, executor="compiled")
+    assert found.executor.name == "eager"
+    (entry,) = [entry for entry in log if entry["log_level"] == "warning"]
+    assert str(error).splitlines()[0] in entry["reason"]
+    assert "advice" not in entry["reason"]
 
 
 def test_compiled_that_is_asked_for_and_missing_is_refused_with_the_command(tmp_path):

@@ -91,3 +91,16 @@ async def test_a_service_with_a_batch_that_hangs_is_neither_live_nor_ready_until
     assert refused.headers["retry-after"] == "1"
     assert samples[("tailgate_ready", ())] == 0
     assert held.result().status_code == 200
+
+
+@pytest.mark.asyncio
+async def test_a_service_whose_executor_thread_has_ended_is_neither_live_nor_ready():
+    async with running() as server:
+        batcher = server.service._batcher
+        batcher._next = lambda: None  # as after a fault in the thread's own loop
+        assert (await server.predict([1, 2, 3, 4])).status_code == 200
+        assert await asyncio.to_thread(batcher.join, 30)
+        live, ready = [await server.client.get(f"/health/{name}") for name in ("live", "ready")]
+        refused = await server.predict([1, 2, 3, 4])
+    assert (live.status_code, ready.status_code, refused.status_code) == (503, 503, 503)
+    assert live.json()["reason"] == "the executor's thread has ended"

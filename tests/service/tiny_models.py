@@ -159,3 +159,28 @@ def held_in_build():
     os.write(int(os.environ["TINY_SAY_FD"]), b".")
     os.read(int(os.environ["TINY_HOLD_FD"]), 1)
     return doubler()
+
+
+class Narrow(nn.Module):
+    """A batch norm, for batches that are not too large."""
+
+    def __init__(self, room):
+        super().__init__()
+        self.room, self.norm = room, nn.BatchNorm1d(4)
+
+    def forward(self, batch):
+        if len(batch) > self.room:
+            raise RuntimeError(f"a batch of {len(batch)}, and there is room for {self.room}")
+        return self.norm(batch)
+
+
+def at_most_1():
+    return Model("narrow", Narrow(1), "none", input=FOUR_FLOATS)
+
+
+def at_most_3():
+    return Model("narrow", Narrow(3), "none", input=FOUR_FLOATS)
+
+
+def wide():
+    return Model("wide", nn.Identity(), "none", input=TensorSpec((1, 300_000), np.dtype(np.float32)))

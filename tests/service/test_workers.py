@@ -1,0 +1,135 @@
+"""Work in threads: taken back, late, or done; each piece comes to one end and gives its place back once."""
+
+import asyncio
+import threading
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+from serving import running, until
+
+from service.errors import Expired
+from service.workers import Workers
+
+pytestmark = pytest.mark.asyncio
+
+
+@asynccontextmanager
+async def one_busy_thread():
+    """Yield workers whose only thread is held by work that is dropped, and what lets it go."""
+    workers, go_on = Workers(1, asyncio.get_running_loop()), threading.Event()
+    begun = threading.Semaphore(0)
+
+    def hold():
+        begun.release()
+        assert go_on.wait(30)
+
+    held = workers.submit(pytest.fail, hold)
+    try:
+        assert await asyncio.to_thread(begun.acquire, timeout=30)
+        yield workers, held, go_on
+        held.drop()
+    finally:
+        go_on.set()
+        workers.stop()
+    await until(lambda: workers.waiting == 0)
+
+
+@pytest.mark.parametrize("error", [None, ValueError("no"), SystemExit(3)])
+async def test_what_the_work_returned_or_raised_comes_back(error):
+    def work():
+        if error is not None:
+            raise error
+        return "done"
+
+    workers, ends = Workers(1, asyncio.get_running_loop()), []
+    workers.submit(ends.append, work, deadline_s=float(2**31))
+    await until(lambda: ends)
+    workers.stop()
+    assert ends == ["done" if error is None else error]
+    assert workers.waiting == 0
+
+
+async def test_work_that_is_dropped_before_a_thread_has_it_is_never_done_and_gives_its_place_back_at_once():
+    async with one_busy_thread() as (workers, _, go_on):
+        work = workers.submit(pytest.fail, pytest.fail, deadline_s=float(2**31))
+        assert workers.waiting == 2
+        work.drop()
+        work.drop()
+        assert workers.waiting == 1
+        go_on.set()
+
+
+async def test_work_that_is_dropped_while_a_thread_has_it_keeps_its_place_until_that_has_ended():
+    async with one_busy_thread() as (workers, held, _):
+        held.drop()
+        assert workers.waiting == 1
+
+
+async def test_a_deadline_that_passes_before_a_thread_has_the_work_is_told_then():
+    ends = []
+    async with one_busy_thread() as (workers, _, _):
+        workers.submit(ends.append, pytest.fail, deadline_s=0.0)
+        await until(lambda: ends)
+        assert workers.waiting == 1
+    assert [type(end) for end in ends] == [Expired]
+
+
+async def test_a_deadline_that_passes_while_a_thread_has_the_work_is_told_then_and_once():
+    go_on, ends = threading.Event(), []
+    workers = Workers(1, asyncio.get_running_loop())
+    workers.submit(ends.append, lambda: go_on.wait(30), deadline_s=0.0)
+    await until(lambda: ends)
+    go_on.set()
+    await until(lambda: workers.waiting == 0)
+    workers.stop()
+    assert [type(end) for end in ends] == [Expired]
+
+
+async def test_what_is_not_counted_takes_no_place():
+    async with one_busy_thread() as (workers, _, go_on):
+        workers.submit(pytest.fail, pytest.fail, counted=False).drop()
+        ends = []
+        workers.submit(ends.append, list, counted=False)
+        assert workers.waiting == 1
+        go_on.set()
+        await until(lambda: ends)
+        assert workers.waiting == 0
+
+
+async def test_images_of_late_clients_and_of_those_who_left_are_not_decoded_and_leave_room_for_others(
+    monkeypatch,
+):
+    begun, go_on, decoded = threading.Semaphore(0), threading.Event(), []
+
+    def slow(body, *_):
+        decoded.append(bytes(body))
+        begun.release()
+        assert go_on.wait(30)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("service.call.decode_image", slow)
+    async with running("tiny_models:colours", queue_capacity=3, decode_threads=1) as server:
+
+        def send(body, **headers):
+            headers["content-type"] = "image/png"
+            return asyncio.create_task(server.client.post("/predict", content=body, headers=headers))
+
+        held = send(b"held")
+        assert await asyncio.to_thread(begun.acquire, timeout=30)
+        gone = send(b"gone")
+        await until(lambda: server.service._decoding == 2)
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                "service.workers.time", SimpleNamespace(perf_counter=lambda: 1e12)
+            )  # long after its deadline
+            assert (await send(b"late", **{"x-request-timeout-ms": "600000"})).status_code == 504
+        assert server.service._decoding == 2
+        gone.cancel()
+        await until(lambda: server.service._decoding == 1)
+        last = send(b"last")
+        await until(lambda: server.service._decoding == 2)
+        go_on.set()
+        assert [(await each).status_code for each in (held, last)] == [500, 500]
+        assert server.service.in_flight == 0
+    assert decoded == [b"held", b"last"]
