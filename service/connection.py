@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MAX_HEAD_BYTES = 32 * 2**10
 MAX_HEADERS = 100
 MAX_URL_BYTES = 8 * 2**10
+# Of chunks' sizes, their extensions and a trailer, with no byte of a body between: no client needs any of the latter two.
+MAX_FRAME_BYTES = 32 * 2**10
 # Of a request that is begun again without its wish for another protocol (RFC 9110, section 7.8; RFC 7540, section 3.2.1).
 UPGRADE_HEADERS = (b"upgrade", b"http2-settings")
 # Names of this module, since looking up a member of an enum costs several times as much, for each part of each request.
@@ -41,8 +43,8 @@ class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, guarded.
 
     A subclass overrides :meth:`begin_request`, :meth:`head_complete` and :meth:`request_complete` in place of
-    ``on_message_begin``, ``on_headers_complete`` and ``on_message_complete``, which belong to the guard, and calls
-    ``super()``'s for a request that it does not take itself; ``on_body`` is its own. Where it overrides ``connection_made``
+    ``on_message_begin``, ``on_headers_complete`` and ``on_message_complete``, and :meth:`body_received` in place of
+    ``on_body``: these belong to the guard. It calls ``super()``'s for a request that it does not take itself. Where it overrides ``connection_made``
     or ``connection_lost`` it calls ``super()``'s, always. Before it takes a request it asks :meth:`knows_client`, and its
     answers end the connection unless :meth:`keeps_alive`. A ``cycle`` of its own has ``response_complete``, and
     ``keep_alive``, which may be set to False until it is answered.
@@ -76,6 +78,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unsent_since_s: float | None = None
         self._head_bytes = 0
         self._head_may_be_large = False
+        self._frame_bytes = 0
         self._tokens: Tokens | None = application.state.tokens
         self._known: bytes | None = None
         self._running: RequestResponseCycle | None = None
@@ -89,6 +92,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def head_complete(self) -> None:
         """The request's line and headers are there, and are fit to be looked at."""
         super().on_headers_complete()
+
+    def body_received(self, body: bytes) -> None:
+        """A piece of the request's body has come."""
+        super().on_body(body)
 
     def request_complete(self) -> None:
         """The request's last byte has come."""
@@ -146,10 +153,14 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.part is HEAD or len(data) > MAX_HEAD_BYTES:
             self._head_may_be_large = True
         requests = self.requests
+        if self.part is BODY:
+            self._frame_bytes += len(data)
         try:
             self.parser.feed_data(data)
             if self.part is HEAD:
                 self._count_head(len(data), goes_on=self.requests == requests)
+            elif self._frame_bytes > MAX_FRAME_BYTES and self.part is BODY:
+                raise HeadTooLarge(_FRAME_TOO_LARGE)
         except httptools.HttpParserUpgrade as upgrade:
             self._begin_again_without_upgrade(data[upgrade.args[0] :])
         except (httptools.HttpParserError, RequestError) as error:
@@ -160,6 +171,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self.part = HEAD
         self.requests += 1
         self.begin_request()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header of a head. Those behind a body mean nothing: they come after it has been judged."""
+        if self.part is HEAD:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Refuse a head that is too large or names no host; ignore the wish for another protocol."""
@@ -175,9 +191,15 @@ class GuardedProtocol(HttpToolsProtocol):
             self.part = SET_ASIDE
             return
         self.part = BODY
+        self._frame_bytes = 0
         self.head_complete()
         if self.guard.closing:
             self._say_goodbye()
+
+    def on_body(self, body: bytes) -> None:
+        """Note that a body goes on."""
+        self._frame_bytes = 0
+        self.body_received(body)
 
     def on_message_complete(self) -> None:
         """Note that the next byte begins a head."""
@@ -345,4 +367,5 @@ class GuardedProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
 
+_FRAME_TOO_LARGE = f"chunk extensions or a trailer have more than {MAX_FRAME_BYTES} bytes"
 _HEAD_TOO_LARGE = f"the head has more than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers"

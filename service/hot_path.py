@@ -205,14 +205,14 @@ class HotPathProtocol(GuardedProtocol):
         self._reading = request
         request.begin(self.headers, self._service)
 
-    def on_body(self, body: bytes) -> None:
+    def body_received(self, body: bytes) -> None:
         """Pass on a piece of the body; what comes after its answer is dropped, and too much of that is cut off."""
         if self.cycle.response_complete:
             self._dropped += len(body)
             if self._dropped > DISCARD_BYTES:
                 self.transport.close()
         elif self._reading is None:
-            super().on_body(body)
+            super().body_received(body)
         else:
             self._reading.receive(body, self._service.settings.max_body_bytes)
 

@@ -9,7 +9,7 @@ from edges import GET_LIVE, HOST, PIXELS, Connection, chunked, pixels, post, two
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.connection import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URL_BYTES, GuardedProtocol
+from service.connection import MAX_FRAME_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, MAX_URL_BYTES, GuardedProtocol
 from service.guard import Limits, Part
 
 OCTETS = b"application/octet-stream"
@@ -354,6 +354,49 @@ def test_a_large_head_within_the_limits_is_served_in_any_pieces(server, request_
         for _ in range(2):
             feed(server, connection, request_, piece_bytes)
             assert connection.answer()[0] == 200
+    assert server.cut() == {}
+
+
+TRAILERS = chunked(pixels())[:-2]
+
+
+@pytest.mark.parametrize("endless", [b"aa:bb\r\n", b"a" * 50 + b":b\r\n"], ids=["short", "long"])
+def test_a_trailer_without_an_end_is_refused_and_kept_nowhere(server, endless):
+    with server.connect() as connection:
+        protocol = server.protocol(connection)
+        feed(server, connection, TRAILERS + endless * (2 * MAX_FRAME_BYTES // len(endless)), 1000)
+        status, headers, _ = connection.answer()
+        assert len(protocol.headers) <= 5
+    assert (status, headers[-1]) == (431, b"connection: close")
+    assert server.cut() == {"malformed": 1}
+
+
+def test_a_chunk_extension_without_an_end_is_refused(server):
+    with server.connect() as connection:
+        feed(server, connection, chunked(b"x")[:-11] + b"1;" + b"a" * 10 * MAX_FRAME_BYTES, 1000)
+        assert connection.answer()[0] == 431
+    assert server.cut() == {"malformed": 1}
+
+
+def test_the_trailer_of_a_request_that_has_been_refused_is_bounded_too(server):
+    with server.connect() as connection:
+        refused = chunked(pixels(), headers=[b"Content-Encoding: gzip"])[:-2]
+        feed(server, connection, refused, 1 << 20)
+        assert connection.answer()[0] == 400
+        feed(server, connection, b"aa:bb\r\n" * 10_000, 1000)
+        assert connection.is_closed()
+    assert server.cut() == {"malformed": 1}
+    assert server.ended() == {"bad_input": 1}
+
+
+@pytest.mark.parametrize("piece_bytes", [1 << 20, 7], ids=["at once", "pieces"])
+@pytest.mark.parametrize(
+    "header", [b"X-Request-Timeout-Ms: soon", b"Content-Type: text/plain", b"Expect: 100-continue"]
+)
+def test_what_a_trailer_says_counts_for_nothing(server, header, piece_bytes):
+    with server.connect() as connection:
+        feed(server, connection, chunked(pixels(), trailer=header + b"\r\n") + PIXELS, piece_bytes)
+        assert [answer[0] for answer in connection.answers(2)] == [200, 200]
     assert server.cut() == {}
 
 

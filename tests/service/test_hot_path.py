@@ -110,6 +110,16 @@ REQUESTS = {
     "chunks": (chunked(pixels()[:1], pixels()[1:100], pixels()[100:]), 200, True),
     "chunks of one byte": (chunked(*(bytes([byte]) for byte in pixels())), 200, True),
     "chunks and a trailer": (chunked(pixels(), trailer=b"X-Sum: 1\r\n"), 200, True),
+    "a trailer that looks like a header": (
+        chunked(pixels(), trailer=b"X-Request-Timeout-Ms: soon\r\n"),
+        200,
+        True,
+    ),
+    "a trailer in a form": (
+        chunked(pixels(), kind=b"multipart/form-data", trailer=b"Content-Type: text/plain\r\n"),
+        400,
+        False,
+    ),
     "no chunk": (chunked(), 400, True),
     "no body": (post(b""), 400, True),
     "no length": (b"POST /predict HTTP/1.1\r\n" + HOST + b"\r\n", 415, True),

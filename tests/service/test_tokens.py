@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from edges import GET_LIVE, HOST, PIXELS, Connection, pixels, post, two_edges
+from edges import GET_LIVE, HOST, PIXELS, Connection, chunked, pixels, post, two_edges
 from serving import metric_samples, running
 
 from service.connection import GuardedProtocol
@@ -186,6 +186,10 @@ CONVERSATIONS = {
         (with_token(KNOWN), 200),
     ],
     "two headers": [(with_token(KNOWN, with_token(KNOWN)), 401)],
+    "one in a trailer": [
+        (chunked(pixels(), trailer=b"Authorization: " + KNOWN + b"\r\n"), 401),
+        (with_token(KNOWN), 200),
+    ],
     "health": [(GET_LIVE, 200), (PIXELS, 401)],
     "a large body": [(post(bytes(100_000)), 401), (with_token(KNOWN), 200)],
     "one that is refused": [(with_token(KNOWN, post(pixels(), b"text/plain")), 415)],
