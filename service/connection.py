@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from service import protocol
 from service.errors import BadInput, Cut, HeadTooLarge, RequestError, TooSlow, Unavailable, UrlTooLong
 from service.guard import Guard, Part, overdue
+from service.pipelining import MAX_PIPELINED, Flow
 from service.tokens import Tokens, authorization
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ UPGRADE_HEADERS = (b"upgrade", b"http2-settings")
 HEAD, BODY, NOTHING, SET_ASIDE = Part.HEAD, Part.BODY, Part.NOTHING, Part.SET_ASIDE
 
 
+class _NothingMore(Exception):
+    """What the parser has come to is nobody's: raised into it, so that it stops there."""
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, guarded.
 
@@ -56,6 +61,8 @@ class GuardedProtocol(HttpToolsProtocol):
         guard: of all connections.
         part: what of a request is being received; a new connection is to send a head.
         requests: begun on this connection.
+        ending: the last request has come, and none is taken behind it.
+        deaf: what comes is dropped without a look at it.
         since_s: when the guard first saw it wait as it does now, on the event loop's clock.
     """
 
@@ -73,6 +80,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.url, self.headers = b"", []
         self.part = HEAD
         self.requests = 0
+        self.ending = self.deaf = False
         self.since_s = self.loop.time()
         self._seen = (0, HEAD, False)
         self._unsent_since_s: float | None = None
@@ -128,6 +136,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: "asyncio.Transport") -> None:  # type: ignore[override]
         """Take the connection, or refuse it where there are too many."""
         super().connection_made(transport)
+        self.flow: Flow = Flow(transport, self.pipeline)
         if not self.guard.enter(self, self.loop):
             self.guard.metrics.cuts[Cut.REFUSED] += 1
             self.refuse(Unavailable("as many connections are open as may be; try again later"))
@@ -150,6 +159,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
         self._unset_keepalive_if_required()
+        if self.deaf:
+            return
         if self.part is HEAD or len(data) > MAX_HEAD_BYTES:
             self._head_may_be_large = True
         requests = self.requests
@@ -167,7 +178,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse_bytes(error)
 
     def on_message_begin(self) -> None:
-        """Note that a head has begun."""
+        """Note that a head has begun; none is taken behind the last request (RFC 9112, section 9.6)."""
+        if self.ending or self.transport.is_closing():
+            raise _NothingMore
         self.part = HEAD
         self.requests += 1
         self.begin_request()
@@ -195,6 +208,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self.head_complete()
         if self.guard.closing:
             self._say_goodbye()
+        elif len(self.pipeline) >= MAX_PIPELINED:
+            self.cycle.keep_alive = False
+        self.ending = not self.cycle.keep_alive
 
     def on_body(self, body: bytes) -> None:
         """Note that a body goes on."""
@@ -206,6 +222,12 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.part is BODY:
             self.part = NOTHING
             self.request_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the requests that wait; with the last of them in hand, read on."""
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     # The head.
 
@@ -338,6 +360,10 @@ class GuardedProtocol(HttpToolsProtocol):
         cause: BaseException = error
         if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
             cause = error.__context__  # what one of our own methods raised
+        self.deaf = True
+        if isinstance(cause, _NothingMore):
+            self.flow.stop_reading()
+            return
         if isinstance(cause, RequestError):
             refusal = cause
         elif isinstance(cause, httptools.HttpParserError):

@@ -149,8 +149,8 @@ class HotPathProtocol(GuardedProtocol):
     """A guarded connection with a shorter way for the model's requests.
 
     Its own state: ``_reading`` is the request whose message is being read, None when that goes the usual way; ``_last`` is
-    the last one taken here, which may still wait for its answer; ``_dropped`` counts the bytes of a body that came after
-    its answer. ``_known_head`` is what may be repeated: it is there only while the parser stands behind the very message
+    the last one taken here, which may still wait for its answer; ``_room`` is what a body that is handed on may still
+    bring, and ``_dropped`` counts the bytes beyond it, or that came after the answer. ``_known_head`` is what may be repeated: it is there only while the parser stands behind the very message
     that it is of. ``_whole`` is what came with the last read, as long as no message has ended in it, and ``_opening``
     that in which the present message began: where both are the same at its end, no part of the message was elsewhere.
     """
@@ -170,7 +170,7 @@ class HotPathProtocol(GuardedProtocol):
         self._plain = all(cast("object", each.cls) is RequireToken for each in application.user_middleware)
         self._reading: HotRequest | None = None
         self._last: HotRequest | None = None
-        self._dropped = 0
+        self._dropped = self._room = 0
         self._known_head: KnownHead | None = None
         self._whole = self._opening = b""
         self._own_headers: list[tuple[bytes, bytes]] | None = None
@@ -191,6 +191,8 @@ class HotPathProtocol(GuardedProtocol):
         self._known_head = None
         self._opening = self._whole
         self._dropped = 0
+        # One byte more than is taken, by which whoever reads the body sees that it is too large.
+        self._room = self._service.settings.max_body_bytes + 1
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -208,13 +210,19 @@ class HotPathProtocol(GuardedProtocol):
     def body_received(self, body: bytes) -> None:
         """Pass on a piece of the body; what comes after its answer is dropped, and too much of that is cut off."""
         if self.cycle.response_complete:
-            self._dropped += len(body)
-            if self._dropped > DISCARD_BYTES:
-                self.transport.close()
+            self._drop(len(body))
         elif self._reading is None:
-            super().body_received(body)
+            kept = body[: self._room]
+            self._room -= len(kept)
+            self._drop(len(body) - len(kept))
+            super().body_received(kept)
         else:
             self._reading.receive(body, self._service.settings.max_body_bytes)
+
+    def _drop(self, size: int) -> None:
+        self._dropped += size
+        if self._dropped > DISCARD_BYTES:
+            self.transport.close()
 
     def request_complete(self) -> None:
         """Run the request; where it has been answered, that is all."""
@@ -288,7 +296,12 @@ class HotPathProtocol(GuardedProtocol):
 
     def _is_free(self) -> bool:
         """Tell whether the next request can be taken without looking at more than its own bytes."""
-        return self.cycle.response_complete and not self.flow.write_paused and not self.guard.closing
+        return (
+            self.cycle.response_complete
+            and not self.flow.write_paused
+            and not self.guard.closing
+            and not self.deaf
+        )
 
     def _takes(self) -> bool:
         """Tell whether the request whose headers are there goes the short way."""

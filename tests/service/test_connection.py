@@ -1,5 +1,6 @@
 """Slow, endless and broken clients at a guarded connection; time passes only where a test lets it."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from service.connection import MAX_FRAME_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, MAX_URL_BYTES, GuardedProtocol
 from service.guard import Limits, Part
+from service.pipelining import MAX_PIPELINED
 
 OCTETS = b"application/octet-stream"
 MAX_BODY_BYTES = 20_000
@@ -295,6 +297,77 @@ def test_an_idle_connection_makes_room_for_a_probe(server):
         assert probe.answer()[0] == 200
         assert idle_is_closed
     assert server.cut() == {"shed": 1}
+
+
+# Requests that wait behind another.
+
+
+def turns(server, count=5):
+    """Let the server's loop turn a few times."""
+
+    async def turn():
+        for _ in range(count):
+            await asyncio.sleep(0)
+
+    server.edges.run(turn())
+
+
+def test_nothing_is_read_while_a_request_waits_behind_another(server):
+    with server.edges.hold(getattr(server.edges, server.way)) as held:
+        protocol = server.protocol(held)
+        feed(server, held, GET_LIVE, 1 << 20)
+        turns(server)
+        assert protocol.flow.read_paused
+        held.send(GET_LIVE * 3)
+        server.edges.model.opened.set()
+        assert [answer[0] for answer in held.answers(5)] == [200] * 5
+        turns(server)
+        assert not protocol.flow.read_paused
+    assert server.cut() == {}
+
+
+def test_more_requests_than_may_wait_are_not_taken_and_end_the_connection(server):
+    with server.edges.hold(getattr(server.edges, server.way)) as held:
+        protocol = server.protocol(held)
+        feed(server, held, GET_LIVE * 1000, 1 << 20)
+        feed(server, held, PIXELS * 10, 1 << 20)
+        assert len(protocol.pipeline) == MAX_PIPELINED
+        server.edges.model.opened.set()
+        answers = held.answers(1 + MAX_PIPELINED)
+        assert held.is_closed()
+    assert {answer[0] for answer in answers} == {200}
+    assert [b"connection: close" in answer[1] for answer in answers] == [False] * MAX_PIPELINED + [True]
+    assert server.ended() == {"ok": 1}
+
+
+def test_as_many_requests_as_may_wait_are_answered_and_the_connection_goes_on(server):
+    with server.connect() as connection:
+        for _ in range(3):
+            feed(server, connection, PIXELS + GET_LIVE * (MAX_PIPELINED - 1), 1 << 20)
+            assert {answer[0] for answer in connection.answers(MAX_PIPELINED)} == {200}
+
+
+def test_a_body_behind_another_request_is_kept_no_further_than_it_may_go(server):
+    endless = chunked(*[bytes(1000)] * (10 * MAX_BODY_BYTES // 1000))
+    with server.edges.hold(server.edges.hot) as held:
+        protocol = server.protocol(held)
+        feed(server, held, endless + GET_LIVE, 5000)
+        assert len(protocol.cycle.body) == 0
+        assert len(protocol.pipeline[1][0].body) == MAX_BODY_BYTES + 1
+        server.edges.model.opened.set()
+        assert [answer[0] for answer in held.answers(3)] == [200, 413, 200]
+
+
+@pytest.mark.parametrize("first", [PIXELS, GET_LIVE], ids=["the model", "a probe"])
+def test_what_comes_behind_a_wish_to_close_is_not_taken(server, first):
+    closing = first.replace(HOST, HOST + b"Connection: close\r\n")
+    with server.connect() as connection:
+        feed(server, connection, closing + PIXELS + b"nonsense\r\n\r\n", 1 << 20)
+        status, headers, _ = connection.answer()
+        assert connection.is_closed()
+    assert (status, headers[-1]) == (200, b"connection: close")
+    assert server.cut() == {}
+    assert server.ended() == ({"ok": 1} if first is PIXELS else {})
 
 
 # Heads.
