@@ -20,6 +20,8 @@ from service.items import Item, Result
 from service.lifecycle import Service
 from service.protocol import Form, Served
 
+# In the state of a request's scope: how it ends where the server answers for the application (service.connection).
+OUTCOME_KEY = "tailgate.outcome"
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -216,13 +218,13 @@ class Call:
         structlog.get_logger("tailgate.call").error("the service failed on a request", exc_info=error or True)
         self.refuse(RequestError("the service failed on this request"))
 
-    def abandon(self) -> None:
-        """Note that the client has gone: count it, answer nothing, and compute nothing that is not bound yet."""
+    def abandon(self, outcome: Outcome = Outcome.CANCELLED) -> None:
+        """Note that the client has gone, or is answered by others: count it, and compute nothing that is not bound yet."""
         if self._ended:
             return
         if self._ticket is not None:
             self._service.withdraw(self._ticket)
-        self._end(Outcome.CANCELLED, time.perf_counter() - self._start_s)
+        self._end(outcome, time.perf_counter() - self._start_s)
 
     def _decoded(self, start_s: float, outcome: Any) -> None:
         """Go on after a decoding thread; ``outcome`` is an item, an item and whether it was batched, or an error."""

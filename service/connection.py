@@ -16,7 +16,17 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from service import protocol
-from service.errors import BadInput, Cut, HeadTooLarge, RequestError, TooSlow, Unavailable, UrlTooLong
+from service.call import OUTCOME_KEY
+from service.errors import (
+    BadInput,
+    Cut,
+    HeadTooLarge,
+    Outcome,
+    RequestError,
+    TooSlow,
+    Unavailable,
+    UrlTooLong,
+)
 from service.guard import Guard, Part, overdue
 from service.pipelining import MAX_PIPELINED, Flow
 from service.tokens import Tokens, authorization
@@ -89,7 +99,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._frame_bytes = 0
         self._tokens: Tokens | None = application.state.tokens
         self._known: bytes | None = None
+        # What came with the last read, as long as no message has ended in it, and nothing where that is not as it came.
+        self._whole = b""
         self._running: RequestResponseCycle | None = None
+        self._refusal: RequestError | None = None
 
     # What a subclass may take over.
 
@@ -108,6 +121,15 @@ class GuardedProtocol(HttpToolsProtocol):
     def request_complete(self) -> None:
         """The request's last byte has come."""
         super().on_message_complete()
+
+    def end_request(self, outcome: Outcome) -> None:
+        """End the request whose turn it is, for which the connection answers: it is counted as told."""
+        running = self._running
+        if running is not None and not running.response_complete:
+            running.scope["state"][OUTCOME_KEY] = outcome
+            running.waiting_for_100_continue = False
+            running.disconnected = True
+            running.message_event.set()
 
     # What a subclass may ask.
 
@@ -159,10 +181,14 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
         self._unset_keepalive_if_required()
-        if self.deaf:
-            return
-        if self.part is HEAD or len(data) > MAX_HEAD_BYTES:
-            self._head_may_be_large = True
+        self._whole = data
+        pieces: list[bytes | memoryview] = [data]
+        while pieces and not self.deaf:
+            pieces += self._parse(pieces.pop())
+
+    def _parse(self, data: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
+        """Parse bytes up to a wish for another protocol; return what is to be parsed then, the last first."""
+        self._head_may_be_large = self.part is HEAD or len(data) > MAX_HEAD_BYTES
         requests = self.requests
         if self.part is BODY:
             self._frame_bytes += len(data)
@@ -173,9 +199,12 @@ class GuardedProtocol(HttpToolsProtocol):
             elif self._frame_bytes > MAX_FRAME_BYTES and self.part is BODY:
                 raise HeadTooLarge(_FRAME_TOO_LARGE)
         except httptools.HttpParserUpgrade as upgrade:
-            self._begin_again_without_upgrade(data[upgrade.args[0] :])
+            rest = memoryview(data)[upgrade.args[0] :]
+            head = self._begin_again_without_upgrade()
+            return (rest, head) if rest else (head,)
         except (httptools.HttpParserError, RequestError) as error:
             self._refuse_bytes(error)
+        return ()
 
     def on_message_begin(self) -> None:
         """Note that a head has begun; none is taken behind the last request (RFC 9112, section 9.6)."""
@@ -192,7 +221,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Refuse a head that is too large or names no host; ignore the wish for another protocol."""
-        if self._head_may_be_large or len(self.headers) > MAX_HEADERS:
+        if self._head_may_be_large or len(self.headers) > MAX_HEADERS or len(self.url) > MAX_URL_BYTES:
             self._check_head()
         hosts = len([name for name, _ in self.headers if name == b"host"])
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
@@ -203,9 +232,9 @@ class GuardedProtocol(HttpToolsProtocol):
                 raise BadInput("CONNECT is not served")
             self.part = SET_ASIDE
             return
-        self.part = BODY
         self._frame_bytes = 0
         self.head_complete()
+        self.part = BODY  # and from here on the request is ``cycle``
         if self.guard.closing:
             self._say_goodbye()
         elif len(self.pipeline) >= MAX_PIPELINED:
@@ -220,20 +249,22 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Note that the next byte begins a head."""
         if self.part is BODY:
-            self.part = NOTHING
             self.request_complete()
+            self.part = NOTHING
 
     def on_response_complete(self) -> None:
-        """Go on with the requests that wait; with the last of them in hand, read on."""
+        """Go on with what waits: requests, and behind them a refusal; with the last request in hand, read on."""
         super().on_response_complete()
-        if not self.transport.is_closing():
-            self.flow.resume_reading()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self._refusal is not None and not self._is_busy():
+            self.refuse(self._refusal)
 
     # The head.
 
     def _count_head(self, size: int, *, goes_on: bool) -> None:
         """Bound a head that has not ended: the parser itself would hold any number of bytes."""
-        self._head_may_be_large = True
         self._head_bytes = self._head_bytes + size if goes_on else 0
         if self._head_bytes > MAX_HEAD_BYTES:
             self._check_head()
@@ -245,7 +276,6 @@ class GuardedProtocol(HttpToolsProtocol):
         Raises:
             UrlTooLong, HeadTooLarge: as their names say.
         """
-        self._head_may_be_large = False
         self._head_bytes = 0
         url_bytes = len(self.url)
         if url_bytes > MAX_URL_BYTES:
@@ -254,8 +284,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
             raise HeadTooLarge(_HEAD_TOO_LARGE)
 
-    def _begin_again_without_upgrade(self, rest: bytes) -> None:
-        """Parse a request anew, as if it had not wished for another protocol.
+    def _begin_again_without_upgrade(self) -> bytes:
+        """Make ready to parse a request anew, as if it had not wished for another protocol; return its head.
 
         RFC 9110, section 7.8: "A server MAY ignore a received Upgrade header field". The parser takes a body to belong to
         that protocol, so that only a new one will read it.
@@ -274,7 +304,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         self.part = NOTHING
-        self.data_received(b"".join((*lines, b"\r\n", rest)))
+        self._whole = b""
+        return b"".join((*lines, b"\r\n"))
 
     # The end.
 
@@ -307,7 +338,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cut(reason)
 
     def cut(self, reason: Cut) -> None:
-        """End the connection, with an answer where one is owed and can be given; a request in it counts as cancelled."""
+        """End the connection, with an answer where one is owed and can be given."""
         self.guard.metrics.cuts[reason] += 1
         error = self._answer_to(reason)
         if reason is Cut.SLOW_READER:
@@ -324,7 +355,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.guard.metrics.count(TooSlow.outcome)
             text = f"the request's head was not there within {limits.head_s:g} s (TAILGATE_HEADER_TIMEOUT_S)"
             return TooSlow(text)
-        if not self._is_busy() or getattr(self.cycle, "response_started", False):
+        if not self._is_busy() or self._is_answering():
             return None
         if reason is Cut.SLOW_BODY:
             return TooSlow(
@@ -337,7 +368,10 @@ class GuardedProtocol(HttpToolsProtocol):
         return None
 
     def refuse(self, error: RequestError) -> None:
-        """Answer for the connection, and end it. A request that an edge has taken counts itself, as cancelled."""
+        """Answer for the connection now, and end it; the request whose turn it is ends as this does."""
+        if self._is_busy():
+            self.end_request(error.outcome)
+        self.pipeline.clear()
         body = protocol.answer_error(error)
         headers = [
             *self.server_state.default_headers,
@@ -363,24 +397,36 @@ class GuardedProtocol(HttpToolsProtocol):
         self.deaf = True
         if isinstance(cause, _NothingMore):
             self.flow.stop_reading()
-            return
-        if isinstance(cause, RequestError):
-            refusal = cause
-        elif isinstance(cause, httptools.HttpParserError):
-            refusal = BadInput("this is not HTTP/1.1 as RFC 9112 has it")
+        elif not self.transport.is_closing():
+            self.guard.metrics.cuts[Cut.MALFORMED] += 1
+            self._refuse_in_turn(_refusal_of(cause))
+
+    def _refuse_in_turn(self, refusal: RequestError) -> None:
+        """Answer to the request that is being received, when those before it have been answered."""
+        if self.part is BODY:
+            if not self._is_busy():
+                self.transport.close()  # the rest of a request that has been answered, and is answered and counted once
+                return
+            if not self.pipeline:
+                self._refuse_running(refusal)
+                return
+            self.pipeline.popleft()
+            assert self._running is not None
+            self.cycle = self.pipeline[0][0] if self.pipeline else self._running
+        self.guard.metrics.count(refusal.outcome)
+        if self._is_busy():
+            self._refusal = refusal
+            self.flow.stop_reading()
         else:
-            log = structlog.get_logger("tailgate.connection")
-            log.error("the service failed on a request", exc_info=cause)
-            refusal = RequestError("the service failed on this request")
-        if self.transport.is_closing():
-            return
-        self.guard.metrics.cuts[Cut.MALFORMED] += 1
-        if self.part is BODY and cause is error and not self._is_busy():
-            self.transport.close()  # the rest of a request that has been answered, and is answered and counted once
-            return
-        if not self._is_busy():
-            self.guard.metrics.count(refusal.outcome)
-        self.refuse(refusal)
+            self.refuse(refusal)
+
+    def _refuse_running(self, refusal: RequestError) -> None:
+        """Answer to the request whose turn it is, unless its own answer is on its way: then that is the last."""
+        if self._is_answering():
+            self.cycle.keep_alive = False
+            self.flow.stop_reading()
+        else:
+            self.refuse(refusal)
 
     def _say_goodbye(self) -> None:
         """Have the request that has begun be the last one."""
@@ -391,6 +437,27 @@ class GuardedProtocol(HttpToolsProtocol):
     def _is_busy(self) -> bool:
         """Tell whether a request is in the service's hands."""
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _is_answering(self) -> bool:
+        """Tell whether a part of an answer has been written."""
+        running = self._running
+        # The hot path writes its answers as a whole.
+        return (
+            running is not None
+            and not running.response_complete
+            and getattr(running, "response_started", False)
+        )
+
+
+def _refusal_of(cause: BaseException) -> RequestError:
+    """Return what is answered to a request at which the parser, or a method that it called, has failed."""
+    if isinstance(cause, RequestError):
+        return cause
+    if isinstance(cause, httptools.HttpParserError):
+        return BadInput("this is not HTTP/1.1 as RFC 9112 has it")
+    log = structlog.get_logger("tailgate.connection")
+    log.error("the service failed on a request", exc_info=cause)
+    return RequestError("the service failed on this request")
 
 
 _FRAME_TOO_LARGE = f"chunk extensions or a trailer have more than {MAX_FRAME_BYTES} bytes"

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from service import protocol
-from service.call import Answer, Call, Head, require_size
-from service.errors import RequestError
+from service.call import OUTCOME_KEY, Answer, Call, Head, require_size
+from service.errors import Outcome, RequestError
 from service.lifecycle import Service
 from service.multipart import single_file
 from service.protocol import Form, Served
@@ -55,7 +55,8 @@ class PredictEndpoint:
         except ClientGone:
             answer = None
         finally:
-            call.abandon()  # whatever cut it short: nothing where it has been answered
+            # Whatever cut it short; nothing where it has been answered.
+            call.abandon(scope.get("state", {}).get(OUTCOME_KEY, Outcome.CANCELLED))
         if answer is None:
             await _end_unread(send)
             return

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from service import protocol
 from service.call import Answer, Call, Head, require_size
 from service.connection import GuardedProtocol
-from service.errors import RequestError
+from service.errors import Outcome, RequestError
 from service.lifecycle import Service
 from service.protocol import Form
 from service.tokens import RequireToken
@@ -148,8 +148,7 @@ class HotRequest(Call):
 class HotPathProtocol(GuardedProtocol):
     """A guarded connection with a shorter way for the model's requests.
 
-    Its own state: ``_reading`` is the request whose message is being read, None when that goes the usual way; ``_last`` is
-    the last one taken here, which may still wait for its answer; ``_room`` is what a body that is handed on may still
+    Its own state: ``_reading`` is the request whose message is being read, None when that goes the usual way; ``_room`` is what a body that is handed on may still
     bring, and ``_dropped`` counts the bytes beyond it, or that came after the answer. ``_known_head`` is what may be repeated: it is there only while the parser stands behind the very message
     that it is of. ``_whole`` is what came with the last read, as long as no message has ended in it, and ``_opening``
     that in which the present message began: where both are the same at its end, no part of the message was elsewhere.
@@ -169,10 +168,9 @@ class HotPathProtocol(GuardedProtocol):
         # Tokens are looked at here as well; what other middleware does is not known.
         self._plain = all(cast("object", each.cls) is RequireToken for each in application.user_middleware)
         self._reading: HotRequest | None = None
-        self._last: HotRequest | None = None
         self._dropped = self._room = 0
         self._known_head: KnownHead | None = None
-        self._whole = self._opening = b""
+        self._opening = b""
         self._own_headers: list[tuple[bytes, bytes]] | None = None
         self._beginnings: dict[int, bytes] = {}
 
@@ -183,7 +181,6 @@ class HotPathProtocol(GuardedProtocol):
             self.requests += 1
             self._run_known(known, data)
         else:
-            self._whole = data
             super().data_received(data)
 
     def begin_request(self) -> None:
@@ -238,10 +235,19 @@ class HotPathProtocol(GuardedProtocol):
         else:
             request.complete()
 
+    def end_request(self, outcome: Outcome) -> None:
+        """End the request whose turn it is, for which the connection answers."""
+        running = cast("object", self._running)
+        if isinstance(running, HotRequest):
+            running.abandon(outcome)
+        else:
+            super().end_request(outcome)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that nobody waits any more."""
-        if self._last is not None and not self._last.response_complete:
-            self._last.leave()
+        running = cast("object", self._running)
+        if isinstance(running, HotRequest):
+            running.leave()
         super().connection_lost(exc)
 
     def write_answer(self, answer: Answer, *, keep_alive: bool) -> None:
@@ -257,7 +263,7 @@ class HotPathProtocol(GuardedProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the requests that wait behind this one; the guard, not a timer, ends an idle connection."""
-        if self.pipeline:
+        if self.pipeline or self.deaf:
             super().on_response_complete()
             return
         self.server_state.total_requests += 1
@@ -269,9 +275,8 @@ class HotPathProtocol(GuardedProtocol):
 
     def _new_request(self, *, keep_alive: bool) -> HotRequest:
         request = HotRequest(self, self._service, keep_alive=keep_alive)
-        self._last = request
         # It has all that uvicorn asks of a cycle: whether it is over, and what to tell it when the connection is.
-        self.cycle = cast("RequestResponseCycle", request)
+        self.cycle = self._running = cast("RequestResponseCycle", request)
         return request
 
     def _learn(self, whole: bytes, head: Head, form: Form) -> None:

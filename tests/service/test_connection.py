@@ -533,7 +533,7 @@ def test_a_body_that_is_no_http_ends_its_request_once(server):
         connection.send(chunked(pixels())[:-10] + b"nonsense")
         assert connection.answer()[0] == 400
     server.edges.rest()
-    assert server.ended() == {"cancelled": 1}
+    assert server.ended() == {"bad_input": 1}
 
 
 def test_a_refused_request_whose_rest_is_no_http_is_answered_and_counted_once(server):
@@ -544,6 +544,73 @@ def test_a_refused_request_whose_rest_is_no_http_is_answered_and_counted_once(se
         assert connection.is_closed()
     assert server.cut() == {"malformed": 1}
     assert server.ended() == {"bad_input": 1}
+
+
+REFUSED_HEADS = {
+    "words": (b"nonsense\r\n\r\n", 400),
+    "two hosts": (PIXELS.replace(HOST, HOST + HOST), 400),
+    "a head too large": LARGE_HEADS["a value"],
+    "a URL too long": LARGE_HEADS["a URL"],
+    "a tunnel": (b"CONNECT x:443 HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "a broken body": (chunked(pixels()).replace(b"c0\r\n", b"zz\r\n"), 400),
+    "a broken end of a body": (chunked(pixels())[:-5] + b"nonsense", 400),
+}
+
+
+@pytest.mark.parametrize(
+    "before", [PIXELS, GET_LIVE, PIXELS + GET_LIVE + PIXELS], ids=["one", "a probe", "3"]
+)
+@pytest.mark.parametrize(("garbage", "status"), REFUSED_HEADS.values(), ids=REFUSED_HEADS)
+def test_a_refusal_waits_for_the_answers_to_the_requests_before_it(server, garbage, status, before):
+    models, count = before.count(b"/predict"), before.count(b"HTTP/1.1")
+    with server.edges.hold(getattr(server.edges, server.way)) as held:
+        feed(server, held, before + garbage + PIXELS, 1 << 20)
+        turns(server)
+        server.edges.model.opened.set()
+        answers = held.answers(1 + count + 1)
+        assert held.is_closed()
+    assert [answer[0] for answer in answers] == [200] * (1 + count) + [status]
+    assert answers[-1][1][-1] == b"connection: close"
+    assert server.cut() == {"malformed": 1}
+    assert server.ended() == {"ok": 1 + models, "bad_input": 1}
+
+
+@pytest.mark.parametrize("garbage", [b"nonsense\r\n\r\n", chunked(pixels())[:-5] + b"nonsense"])
+def test_a_refusal_whose_client_leaves_before_its_turn_is_counted_once(server, garbage):
+    with server.edges.hold(getattr(server.edges, server.way)) as held:
+        feed(server, held, garbage, 1 << 20)
+        turns(server)
+        held.close(reset=True)
+        server.edges.model.opened.set()
+        server.edges.rest()
+    assert server.cut() == {"malformed": 1}
+    assert server.ended()["bad_input"] == 1
+    assert sum(server.ended().values()) == 2
+
+
+@pytest.mark.parametrize("behind", [b"", GET_LIVE, b"nonsense\r\n\r\n"], ids=["alone", "another", "garbage"])
+def test_no_refusal_lands_in_an_answer_that_has_begun(server, behind):
+    begun = asyncio.Event()
+
+    async def half(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        begun.set()
+        await receive()
+
+    with server.connect() as connection:
+        protocol = server.protocol(connection)
+
+        async def give_up():
+            protocol.app = half
+            protocol.data_received(GET_LIVE + behind)
+            await begun.wait()
+            server.guard.give_up()
+
+        server.edges.run(give_up())
+        answer = connection._file.read()
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert server.cut()["drain"] == 1
 
 
 def test_a_fault_of_ours_in_the_connection_is_a_500_that_tells_nothing(server, monkeypatch):
@@ -577,6 +644,24 @@ def test_a_wish_for_another_protocol_is_ignored_and_its_request_answered(server,
         feed(server, connection, request_ + GET_LIVE + request_ + PIXELS, piece_bytes)
         assert [answer[0] for answer in connection.answers(4)] == [200] * 4
     assert server.cut() == {}
+
+
+@pytest.mark.parametrize("request_", [GET_LIVE, post(b"x", b"text/plain")], ids=["a probe", "refused"])
+def test_any_number_of_wishes_in_one_read_is_ignored(server, request_):
+    wish = request_.replace(HOST, HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n")
+    with server.connect() as connection:
+        feed(server, connection, wish * 1000, 1 << 20)
+        status = connection.answer()[0]
+    assert status == (200 if request_ is GET_LIVE else 415)
+    assert set(server.ended()) <= {"bad_input"}
+    assert server.cut() == {}
+
+
+def test_what_is_wrong_with_a_request_is_told_although_it_wishes_for_another_protocol(server):
+    with server.connect() as connection:
+        connection.send(with_headers(b"Connection: Upgrade", b"Upgrade: h2c") * 2 + b"nonsense\r\n\r\n")
+        assert [answer[0] for answer in connection.answers(3)] == [200, 200, 400]
+    assert server.ended() == {"ok": 2, "bad_input": 1}
 
 
 def test_a_wish_to_close_is_kept_beside_one_for_another_protocol(server):
@@ -654,4 +739,4 @@ def test_a_request_that_has_not_ended_in_the_drain_time_is_told_so_and_counted_o
             assert connection.is_closed()
         server.edges.until(lambda: server.edges.service.in_flight == 0)
     assert server.cut() == {"drain": 2}
-    assert server.ended() == {"cancelled": 2}
+    assert server.ended() == {"unavailable": 2}

@@ -390,6 +390,20 @@ def test_garbage_is_refused_alike_and_closes_the_connection(edges, garbage, firs
     assert same(edges, converse)[0] == 400
 
 
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("before", [PIXELS, PIXELS + GET_LIVE], ids=["one", "two"])
+def test_garbage_in_the_write_of_good_requests_is_refused_alike_after_their_answers(edges, garbage, before):
+    def converse(connection):
+        connection.send(before + garbage)
+        answers = connection.answers(before.count(HOST) + 1)
+        assert connection.is_closed()
+        return answers
+
+    answers = same(edges, converse)
+    assert [answer[0] for answer in answers] == [200] * before.count(HOST) + [400]
+    assert [b"connection: close" in answer[1] for answer in answers] == [False] * before.count(HOST) + [True]
+
+
 # Any number of requests in any pieces.
 
 
