@@ -174,9 +174,11 @@ class GuardedProtocol(HttpToolsProtocol):
             self._running.message_event.set()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
-        """Keep hold of the request that the application has in hand."""
+        """Keep hold of the request that the application has in hand, and of whether its body is asked for."""
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(
+            cycle, _closing_unless_asked(cycle, app) if cycle.waiting_for_100_continue else app
+        )
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
@@ -217,7 +219,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header of a head. Those behind a body mean nothing: they come after it has been judged."""
         if self.part is HEAD:
-            super().on_header(name, value)
+            super().on_header(name, value.strip(b" \t"))  # the parser leaves what stands behind a value
 
     def on_headers_complete(self) -> None:
         """Refuse a head that is too large or names no host; ignore the wish for another protocol."""
@@ -227,11 +229,15 @@ class GuardedProtocol(HttpToolsProtocol):
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             # RFC 9112, section 3.2: "A server MUST respond with a 400". Two readers could take two hosts differently.
             raise BadInput(f"expected one Host header, got {hosts}")
+        if self.expect_100_continue and self.parser.get_http_version() != "1.1":
+            self.expect_100_continue = False  # RFC 9110, section 10.1.1
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise BadInput("CONNECT is not served")
             self.part = SET_ASIDE
             return
+        if not self.url.startswith(b"/"):
+            self._add_path()
         self._frame_bytes = 0
         self.head_complete()
         self.part = BODY  # and from here on the request is ``cycle``
@@ -283,6 +289,12 @@ class GuardedProtocol(HttpToolsProtocol):
         size = url_bytes + sum(len(name) + len(value) for name, value in self.headers)
         if size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
             raise HeadTooLarge(_HEAD_TOO_LARGE)
+
+    def _add_path(self) -> None:
+        """Have a URL without a path mean ``/`` (RFC 9110, section 4.2.3); uvicorn takes it that there is one."""
+        url = httptools.parse_url(self.url)
+        if not url.path:
+            self.url = b"/?" + url.query if url.query else b"/"
 
     def _begin_again_without_upgrade(self) -> bytes:
         """Make ready to parse a request anew, as if it had not wished for another protocol; return its head.
@@ -447,6 +459,23 @@ class GuardedProtocol(HttpToolsProtocol):
             and not running.response_complete
             and getattr(running, "response_started", False)
         )
+
+
+def _closing_unless_asked(cycle: RequestResponseCycle, app: "ASGI3Application") -> "ASGI3Application":
+    """Have an answer to a client that waits to be asked for its body end the connection, unless it has been asked.
+
+    It may leave the body out then (RFC 9110, section 10.1.1), and its next request would be taken for it.
+    """
+
+    async def asked(scope: Any, receive: Any, send: Any) -> None:
+        async def send_or_close(message: Any) -> None:
+            if cycle.waiting_for_100_continue and cycle.more_body:
+                cycle.keep_alive = False
+            await send(message)
+
+        await app(scope, receive, send_or_close)
+
+    return asked
 
 
 def _refusal_of(cause: BaseException) -> RequestError:

@@ -613,6 +613,26 @@ def test_no_refusal_lands_in_an_answer_that_has_begun(server, behind):
     assert server.cut()["drain"] == 1
 
 
+def test_the_url_of_every_request_is_measured(server):
+    with server.connect() as connection:
+        connection.send(PIXELS)
+        assert connection.answer()[0] == 200
+        connection.send(LARGE_HEADS["a URL"][0])
+        assert connection.answer()[0] == 414
+    assert server.cut() == {"malformed": 1}
+
+
+@pytest.mark.parametrize("target", [b"http://x", b"http://x:1?a=b", b"http://x/"])
+@pytest.mark.parametrize(
+    "headers", [(), (b"Connection: Upgrade\r\n", b"Upgrade: h2c\r\n")], ids=["", "upgrade"]
+)
+def test_a_target_without_a_path_is_the_root(server, target, headers):
+    with server.connect() as connection:
+        connection.send(b"".join((b"GET %b HTTP/1.1\r\n" % target, HOST, *headers, b"\r\n")))
+        status, _, body = connection.answer()
+    assert (status, b"moody" in body) == (200, True)
+
+
 def test_a_fault_of_ours_in_the_connection_is_a_500_that_tells_nothing(server, monkeypatch):
     def broken(_):
         raise ZeroDivisionError("/secret/path")
@@ -705,6 +725,42 @@ def test_whatever_comes_each_request_ends_once_and_no_fault_is_ours(server, frag
     server.edges.until(lambda: not server.guard._open)
     server.edges.rest()
     assert "error" not in server.ended()
+
+
+# Clients that wait to be asked for a body.
+
+EXPECT = b"Expect: 100-continue"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (post(bytes(MAX_BODY_BYTES + 1), OCTETS, EXPECT), 413),
+        (post(pixels(), b"text/plain", EXPECT), 415),
+        (post(pixels(), OCTETS, EXPECT, path=b"/nowhere"), 404),
+    ],
+)
+def test_an_answer_to_a_client_that_was_not_asked_for_its_body_ends_the_connection(server, request_, status):
+    """It need not send the body any more, and what it sends would be taken for it."""
+    with server.connect() as connection:
+        connection.send(request_.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+        answer = connection.answer()
+        assert connection.is_closed()
+    assert (answer[0], answer[1][-1]) == (status, b"connection: close")
+
+
+def test_a_client_that_does_not_wait_to_be_asked_keeps_its_connection(server):
+    with server.connect() as connection:
+        for _ in range(2):
+            connection.send(post(pixels(), b"text/plain", EXPECT))
+            status, headers, _ = connection.answer()
+            assert (status, b"connection: close" in headers) == (415, False)
+
+
+def test_a_client_of_http_1_0_is_never_asked(server):
+    with server.connect() as connection:
+        connection.send(post(pixels(), OCTETS, EXPECT, version=b"1.0"))
+        assert connection.answer()[0] == 200
 
 
 # The end.

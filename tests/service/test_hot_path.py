@@ -95,6 +95,8 @@ REQUESTS = {
     "header names in capitals": (PIXELS.replace(b"Content-Type", b"CONTENT-TYPE"), 200, True),
     "a type in capitals": (PIXELS.replace(OCTETS, OCTETS.upper()), 200, True),
     "spaces around values": (PIXELS.replace(OCTETS, b" \t" + OCTETS + b" \t"), 200, True),
+    "space behind a length": (PIXELS.replace(b"192\r\n", b"192 \t\r\n"), 200, True),
+    "space behind a coding": (chunked(pixels()).replace(b"chunked\r\n", b"chunked \r\n"), 200, True),
     "the last of two types counts": (post(pixels(), b"text/plain", b"Content-Type: " + OCTETS), 200, True),
     "the last of two types, a form": (post(b"x", PNG, b"Content-Type: multipart/form-data"), 400, False),
     "the last of two types, no form": (
@@ -317,8 +319,9 @@ def test_a_connection_that_is_to_be_closed_is_closed_after_the_answer(edges, req
     assert edges.ways == [hot]
 
 
-def test_a_body_is_asked_for_where_the_client_waits_to_be_asked(edges):
-    request_ = post(pixels(), OCTETS, b"Expect: 100-continue")
+@pytest.mark.parametrize("space", [b"", b" "])
+def test_a_body_is_asked_for_where_the_client_waits_to_be_asked(edges, space):
+    request_ = post(pixels(), OCTETS, b"Expect: 100-continue" + space)
 
     def converse(connection):
         connection.send(request_[: -len(pixels())])
@@ -335,9 +338,12 @@ def test_a_body_that_is_refused_is_not_asked_for(edges):
         connection.send(
             post(bytes(MAX_BODY_BYTES + 1), OCTETS, b"Expect: 100-continue")[: -MAX_BODY_BYTES - 1]
         )
-        return connection.answer()
+        answer = connection.answer()
+        assert connection.is_closed()
+        return answer
 
-    assert same(edges, converse)[0] == 413
+    status, headers, _ = same(edges, converse)
+    assert (status, headers[-1]) == (413, b"connection: close")
 
 
 def test_a_head_has_no_body(edges):

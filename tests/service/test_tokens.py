@@ -209,6 +209,15 @@ def test_both_edges_let_the_same_requests_in(edges, conversation):
     assert [status for status, _, _ in answers[0]] == [status for _, status in conversation]
 
 
+def test_a_stranger_that_waits_to_be_asked_for_its_body_is_refused_for_good(edges):
+    for address in edges.both():
+        with Connection(address) as connection:
+            connection.send(post(pixels(), b"image/png", b"Expect: 100-continue")[: -len(pixels())])
+            status, headers, _ = connection.answer()
+            assert (status, headers[-1]) == (401, b"connection: close")
+            assert connection.is_closed()
+
+
 def test_a_wrong_token_is_told_from_none_as_the_standard_has_it(edges):
     with Connection(edges.plain) as connection:
         connection.send(PIXELS + with_token(b"Bearer x"))
