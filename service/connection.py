@@ -27,7 +27,7 @@ from service.errors import (
     Unavailable,
     UrlTooLong,
 )
-from service.guard import Guard, Part, overdue
+from service.guard import LINGER_BYTES, LINGER_S, Guard, Part, overdue
 from service.pipelining import MAX_PIPELINED, Flow
 from service.tokens import Tokens, authorization
 
@@ -48,6 +48,7 @@ MAX_FRAME_BYTES = 32 * 2**10
 UPGRADE_HEADERS = (b"upgrade", b"http2-settings")
 # Names of this module, since looking up a member of an enum costs several times as much, for each part of each request.
 HEAD, BODY, NOTHING, SET_ASIDE = Part.HEAD, Part.BODY, Part.NOTHING, Part.SET_ASIDE
+LEFT_OVER = Part.LEFT_OVER
 
 
 class _NothingMore(Exception):
@@ -96,7 +97,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unsent_since_s: float | None = None
         self._head_bytes = 0
         self._head_may_be_large = False
-        self._frame_bytes = 0
+        self._frame_bytes = self._left_over_bytes = 0
         self._tokens: Tokens | None = application.state.tokens
         self._known: bytes | None = None
         # What came with the last read, as long as no message has ended in it, and nothing where that is not as it came.
@@ -183,6 +184,11 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
         self._unset_keepalive_if_required()
+        if self.part is LEFT_OVER:
+            self._left_over_bytes += len(data)
+            if self._left_over_bytes > LINGER_BYTES:
+                self.transport.close()
+            return
         self._whole = data
         pieces: list[bytes | memoryview] = [data]
         while pieces and not self.deaf:
@@ -348,6 +354,8 @@ class GuardedProtocol(HttpToolsProtocol):
         reason = overdue(self.guard.limits, part, for_s, unsent_s, busy=busy, fresh=requests == 0)
         if reason is Cut.SLOW_READER or (reason is not None and not self.transport.is_closing()):
             self.cut(reason)
+        elif part is LEFT_OVER and for_s > LINGER_S:
+            self.transport.close()
 
     def cut(self, reason: Cut) -> None:
         """End the connection, with an answer where one is owed and can be given."""
@@ -394,7 +402,31 @@ class GuardedProtocol(HttpToolsProtocol):
         ]
         lines = (b"%b: %b\r\n" % header for header in headers)
         self.transport.write(b"".join((STATUS_LINE[error.status], *lines, b"\r\n", body)))
-        self.transport.close()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Say that nothing more is said, and drop what still comes until the client hangs up (RFC 9112, section 9.6).
+
+        To close with bytes unread, or with more on their way, would reset the connection, and its client may lose the
+        answer. TLS cannot be closed by halves: there the client closes because the answer told it to, or we do.
+        """
+        self._unset_keepalive_if_required()
+        self.deaf = True
+        self.part = LEFT_OVER
+        if not self.guard.linger(self, self.loop):
+            self.transport.close()
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.stopped = False
+        self.flow.resume_reading()
+
+    def shutdown(self) -> None:
+        """End the connection with its next answer, or now where none is owed."""
+        if self.part is LEFT_OVER:
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
         """Uvicorn's timer of an idle connection has rung."""
@@ -417,7 +449,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Answer to the request that is being received, when those before it have been answered."""
         if self.part is BODY:
             if not self._is_busy():
-                self.transport.close()  # the rest of a request that has been answered, and is answered and counted once
+                self._linger()  # the rest of a request that has been answered, and is answered and counted once
                 return
             if not self.pipeline:
                 self._refuse_running(refusal)

@@ -101,14 +101,21 @@ class Wire(asyncio.Transport):
     def __init__(self):
         super().__init__()
         self.written = bytearray()
-        self.closing = False
+        self.closing = self.ended = False
 
     def get_extra_info(self, name, default=None):
         return {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)}.get(name, default)
 
     def write(self, data):
+        assert not self.ended, "written after the end"
         if not self.closing:
             self.written += data
+
+    def can_write_eof(self):
+        return True
+
+    def write_eof(self):
+        self.ended = True
 
     def get_write_buffer_size(self):
         return 0

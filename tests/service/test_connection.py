@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.connection import MAX_FRAME_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, MAX_URL_BYTES, GuardedProtocol
-from service.guard import Limits, Part
+from service.guard import LINGER_S, Limits, Part
 from service.pipelining import MAX_PIPELINED
 
 OCTETS = b"application/octet-stream"
@@ -92,7 +92,7 @@ def server(request, _edges):
     yield Guarded(edges, guard, request.param)
     edges.model.opened.set()
     edges.rest()
-    edges.until(lambda: not guard._open)
+    edges.until(lambda: not guard._open and not guard._lingering)
     assert edges.ended() - ended == edges.begun - begun
 
 
@@ -690,6 +690,105 @@ def test_a_wish_to_close_is_kept_beside_one_for_another_protocol(server):
         status, headers, _ = connection.answer()
         assert (status, headers[-1]) == (200, b"connection: close")
         assert connection.is_closed()
+
+
+# Clients that are still sending when they are refused.
+
+
+def refused(server, connection):
+    """Have a connection refused whose client does not hang up; return the server's side of it."""
+    protocol = server.protocol(connection)
+    connection.send(LARGE_HEADS["a value"][0] + bytes(1_000_000))
+    assert connection.answer()[0] == 431
+    assert connection.is_closed()
+    assert protocol in server.guard._lingering
+    assert not protocol.transport.is_closing()
+    return protocol
+
+
+def test_a_client_that_is_refused_may_say_the_rest_and_hangs_up_itself(server):
+    with server.connect() as connection:
+        protocol = refused(server, connection)
+        connection.send(bytes(1_000_000), PIXELS)
+        server.edges.until(lambda: protocol._left_over_bytes > 1_000_000)
+    server.edges.until(lambda: not server.guard._lingering)
+    assert server.cut() == {"malformed": 1}
+    assert server.ended() == {"bad_input": 1}
+
+
+def test_a_client_that_does_not_hang_up_is_left_after_a_moment(server):
+    with server.connect() as connection:
+        refused(server, connection)
+        server.pass_time(LINGER_S)
+        assert len(server.guard._lingering) == 1
+        server.pass_time(LINGER_S + 1)
+        server.edges.until(lambda: not server.guard._lingering)
+    assert server.cut() == {"malformed": 1}
+
+
+def test_a_client_that_does_not_stop_sending_is_left_after_so_many_bytes(server, monkeypatch):
+    monkeypatch.setattr("service.connection.LINGER_BYTES", 2_000_000)
+    with server.connect() as connection:
+        refused(server, connection)
+        with pytest.raises(OSError, match=r"(reset|pipe)"):
+            connection.send(*[bytes(1_000_000)] * 100)
+    assert server.cut() == {"malformed": 1}
+
+
+def test_a_stop_of_the_server_waits_for_no_client_that_has_been_refused(server):
+    with server.connect() as connection:
+        protocol = refused(server, connection)
+        server.edges.loop.call_soon_threadsafe(protocol.shutdown)
+        server.edges.until(lambda: not server.guard._lingering)
+
+
+def test_where_many_linger_one_more_is_closed_at_once(server, monkeypatch):
+    monkeypatch.setattr("service.guard.MAX_LINGERING", 0)
+    with server.connect() as connection:
+        connection.send(b"nonsense\r\n\r\n")
+        assert connection.answer()[0] == 400
+        server.edges.until(lambda: not server.guard._open)
+
+
+class Tls:
+    """A transport that cannot be closed by halves, as one of TLS."""
+
+    def __init__(self, transport):
+        self._transport = transport
+
+    def __getattr__(self, name):
+        return getattr(self._transport, name)
+
+    def can_write_eof(self):
+        return False
+
+    def write_eof(self):
+        raise NotImplementedError
+
+
+def test_a_client_over_tls_is_told_to_hang_up_by_the_answer_alone(server):
+    with server.connect() as connection:
+        protocol = server.protocol(connection)
+        protocol.transport = Tls(protocol.transport)
+        connection.send(b"nonsense\r\n\r\n")
+        status, headers, _ = connection.answer()
+        assert (status, headers[-1]) == (400, b"connection: close")
+        assert not protocol.transport.is_closing()
+        server.pass_time(LINGER_S + 1)
+        assert connection.is_closed()
+
+
+@pytest.mark.parametrize("request_", [PIXELS, GET_LIVE, b"nonsense\r\n\r\n"])
+def test_nothing_is_answered_after_a_refusal(server, request_):
+    """Neither a known head nor one that is parsed, and nothing is written to a closed half."""
+    with server.connect() as connection:
+        feed(server, connection, PIXELS, 1 << 20)
+        assert connection.answer()[0] == 200
+        feed(server, connection, b"nonsense\r\n\r\n", 1 << 20)
+        assert connection.answer()[0] == 400
+        feed(server, connection, request_, 1 << 20)
+        assert connection.is_closed()
+    assert server.ended() == {"ok": 1, "bad_input": 1}
 
 
 # Anything at all.
