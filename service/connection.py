@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import httptools
 import structlog
 from starlette.applications import Starlette
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service import protocol
+from service import http1
 from service.call import OUTCOME_KEY
 from service.errors import (
     BadInput,
@@ -44,8 +44,6 @@ MAX_HEADERS = 100
 MAX_URL_BYTES = 8 * 2**10
 # Of chunks' sizes, their extensions and a trailer, with no byte of a body between: no client needs any of the latter two.
 MAX_FRAME_BYTES = 32 * 2**10
-# Of a request that is begun again without its wish for another protocol (RFC 9110, section 7.8; RFC 7540, section 3.2.1).
-UPGRADE_HEADERS = (b"upgrade", b"http2-settings")
 # Names of this module, since looking up a member of an enum costs several times as much, for each part of each request.
 HEAD, BODY, NOTHING, SET_ASIDE = Part.HEAD, Part.BODY, Part.NOTHING, Part.SET_ASIDE
 LEFT_OVER = Part.LEFT_OVER
@@ -60,10 +58,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
     A subclass overrides :meth:`begin_request`, :meth:`head_complete` and :meth:`request_complete` in place of
     ``on_message_begin``, ``on_headers_complete`` and ``on_message_complete``, and :meth:`body_received` in place of
-    ``on_body``: these belong to the guard. It calls ``super()``'s for a request that it does not take itself. Where it overrides ``connection_made``
-    or ``connection_lost`` it calls ``super()``'s, always. Before it takes a request it asks :meth:`knows_client`, and its
-    answers end the connection unless :meth:`keeps_alive`. A ``cycle`` of its own has ``response_complete``, and
-    ``keep_alive``, which may be set to False until it is answered.
+    ``on_body``: these belong to the guard. It calls ``super()``'s for a request that it does not take itself. Where it
+    overrides ``connection_made`` or ``connection_lost`` it calls ``super()``'s, always, and ``on_response_complete``'s where
+    requests wait or the connection is ``deaf``. Before it takes a request it asks :meth:`knows_client`, and its answers end
+    the connection unless :meth:`keeps_alive`. A ``cycle`` of its own is ``_running`` too, has ``response_complete``, and
+    ``keep_alive``, which may be set to False until it is answered; :meth:`end_request` ends it.
 
     ``data_received`` may be overridden for bytes that are a whole request, between two others: for such a one ``requests``
     grows by one, and everything else stays as it is. A timer of idle connections is not needed: the guard ends them.
@@ -178,7 +177,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Keep hold of the request that the application has in hand, and of whether its body is asked for."""
         self._running = cycle
         super()._start_asgi_task(
-            cycle, _closing_unless_asked(cycle, app) if cycle.waiting_for_100_continue else app
+            cycle, http1.closing_unless_asked(cycle, app) if cycle.waiting_for_100_continue else app
         )
 
     def data_received(self, data: bytes) -> None:
@@ -243,7 +242,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.part = SET_ASIDE
             return
         if not self.url.startswith(b"/"):
-            self._add_path()
+            self.url = http1.with_path(self.url)
         self._frame_bytes = 0
         self.head_complete()
         self.part = BODY  # and from here on the request is ``cycle``
@@ -296,34 +295,20 @@ class GuardedProtocol(HttpToolsProtocol):
         if size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
             raise HeadTooLarge(_HEAD_TOO_LARGE)
 
-    def _add_path(self) -> None:
-        """Have a URL without a path mean ``/`` (RFC 9110, section 4.2.3); uvicorn takes it that there is one."""
-        url = httptools.parse_url(self.url)
-        if not url.path:
-            self.url = b"/?" + url.query if url.query else b"/"
-
     def _begin_again_without_upgrade(self) -> bytes:
         """Make ready to parse a request anew, as if it had not wished for another protocol; return its head.
 
         RFC 9110, section 7.8: "A server MAY ignore a received Upgrade header field". The parser takes a body to belong to
         that protocol, so that only a new one will read it.
         """
-        lines = [
-            b"%b %b HTTP/%b\r\n"
-            % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
-        ]
-        for name, value in self.headers:
-            if name == b"connection":
-                options = (option.strip() for option in value.split(b","))
-                kept = b", ".join(option for option in options if option.lower() not in UPGRADE_HEADERS)
-                lines += [b"connection: %b\r\n" % kept] if kept else []
-            elif name not in UPGRADE_HEADERS:
-                lines.append(b"%b: %b\r\n" % (name, value))
+        parser = self.parser
+        version = parser.get_http_version()
+        head = http1.head_without_upgrade(parser.get_method(), self.url, version, self.headers)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         self.part = NOTHING
         self._whole = b""
-        return b"".join((*lines, b"\r\n"))
+        return head
 
     # The end.
 
@@ -392,16 +377,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._is_busy():
             self.end_request(error.outcome)
         self.pipeline.clear()
-        body = protocol.answer_error(error)
-        headers = [
-            *self.server_state.default_headers,
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            *([] if error.retry_after_s is None else [(b"retry-after", b"%d" % error.retry_after_s)]),
-            (b"connection", b"close"),
-        ]
-        lines = (b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(b"".join((STATUS_LINE[error.status], *lines, b"\r\n", body)))
+        self.transport.write(http1.refusal(error, self.server_state.default_headers))
         self._linger()
 
     def _linger(self) -> None:
@@ -491,23 +467,6 @@ class GuardedProtocol(HttpToolsProtocol):
             and not running.response_complete
             and getattr(running, "response_started", False)
         )
-
-
-def _closing_unless_asked(cycle: RequestResponseCycle, app: "ASGI3Application") -> "ASGI3Application":
-    """Have an answer to a client that waits to be asked for its body end the connection, unless it has been asked.
-
-    It may leave the body out then (RFC 9110, section 10.1.1), and its next request would be taken for it.
-    """
-
-    async def asked(scope: Any, receive: Any, send: Any) -> None:
-        async def send_or_close(message: Any) -> None:
-            if cycle.waiting_for_100_continue and cycle.more_body:
-                cycle.keep_alive = False
-            await send(message)
-
-        await app(scope, receive, send_or_close)
-
-    return asked
 
 
 def _refusal_of(cause: BaseException) -> RequestError:

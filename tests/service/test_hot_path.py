@@ -88,6 +88,7 @@ REQUESTS = {
     "a query": (post(pixels(), OCTETS, path=b"/predict?a=b&c"), 200, True),
     "an empty query": (post(pixels(), OCTETS, path=b"/predict?"), 200, True),
     "a whole URL": (post(pixels(), OCTETS, path=b"http://x/predict"), 200, False),
+    "a whole URL without a path": (b"GET http://x HTTP/1.1\r\n" + HOST + b"\r\n", 200, False),
     "an escaped path": (post(pixels(), OCTETS, path=b"/%70redict"), 200, False),
     "a longer path": (post(pixels(), OCTETS, path=b"/predicted"), 404, False),
     "a path with a slash": (post(pixels(), OCTETS, path=b"/predict/"), 307, False),
