@@ -21,6 +21,8 @@ from service.lifecycle import Service
 from service.protocol import Form, Served
 from service.workers import Work
 
+# In the state of a request's scope: how it ends where the server answers for the application (service.connection).
+OUTCOME_KEY = "tailgate.outcome"
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -277,13 +279,13 @@ class Call:
         self.refuse(RequestError("the service failed on this request"))
         structlog.get_logger("tailgate.call").error("the service failed on a request", exc_info=error or True)
 
-    def abandon(self) -> None:
-        """Note that the client has gone: count it, answer nothing, and compute nothing that is not bound yet."""
+    def abandon(self, outcome: Outcome = Outcome.CANCELLED) -> None:
+        """Note that the client has gone, or is answered by others: count it, and compute nothing that is not bound yet."""
         if self._ended:
             return
         if self._ticket is not None:
             self._service.withdraw(self._ticket)
-        self._end(Outcome.CANCELLED, time.perf_counter() - self._start_s)
+        self._end(outcome, time.perf_counter() - self._start_s)
 
     def _decode(self, start_s: float, function: Callable[..., object], *arguments: object) -> None:
         self._work = self._service.offload(

@@ -13,11 +13,22 @@ from typing import TYPE_CHECKING, Any
 import httptools
 import structlog
 from starlette.applications import Starlette
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service import protocol
-from service.errors import BadInput, Cut, HeadTooLarge, RequestError, TooSlow, Unavailable, UrlTooLong
-from service.guard import Guard, Part, overdue
+from service import http1
+from service.call import OUTCOME_KEY
+from service.errors import (
+    BadInput,
+    Cut,
+    HeadTooLarge,
+    Outcome,
+    RequestError,
+    TooSlow,
+    Unavailable,
+    UrlTooLong,
+)
+from service.guard import LINGER_BYTES, LINGER_S, Guard, Part, overdue
+from service.pipelining import MAX_PIPELINED, Flow
 from service.tokens import Tokens, authorization
 
 if TYPE_CHECKING:
@@ -31,21 +42,27 @@ if TYPE_CHECKING:
 MAX_HEAD_BYTES = 32 * 2**10
 MAX_HEADERS = 100
 MAX_URL_BYTES = 8 * 2**10
-# Of a request that is begun again without its wish for another protocol (RFC 9110, section 7.8; RFC 7540, section 3.2.1).
-UPGRADE_HEADERS = (b"upgrade", b"http2-settings")
+# Of chunks' sizes, their extensions and a trailer, with no byte of a body between: no client needs any of the latter two.
+MAX_FRAME_BYTES = 32 * 2**10
 # Names of this module, since looking up a member of an enum costs several times as much, for each part of each request.
 HEAD, BODY, NOTHING, SET_ASIDE = Part.HEAD, Part.BODY, Part.NOTHING, Part.SET_ASIDE
+LEFT_OVER = Part.LEFT_OVER
+
+
+class _NothingMore(Exception):
+    """What the parser has come to is nobody's: raised into it, so that it stops there."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, guarded.
 
     A subclass overrides :meth:`begin_request`, :meth:`head_complete` and :meth:`request_complete` in place of
-    ``on_message_begin``, ``on_headers_complete`` and ``on_message_complete``, which belong to the guard, and calls
-    ``super()``'s for a request that it does not take itself; ``on_body`` is its own. Where it overrides ``connection_made``
-    or ``connection_lost`` it calls ``super()``'s, always. Before it takes a request it asks :meth:`knows_client`, and its
-    answers end the connection unless :meth:`keeps_alive`. A ``cycle`` of its own has ``response_complete``, and
-    ``keep_alive``, which may be set until it is answered.
+    ``on_message_begin``, ``on_headers_complete`` and ``on_message_complete``, and :meth:`body_received` in place of
+    ``on_body``: these belong to the guard. It calls ``super()``'s for a request that it does not take itself. Where it
+    overrides ``connection_made`` or ``connection_lost`` it calls ``super()``'s, always, and ``on_response_complete``'s where
+    requests wait or the connection is ``deaf``. Before it takes a request it asks :meth:`knows_client`, and its answers end
+    the connection unless :meth:`keeps_alive`. A ``cycle`` of its own is ``_running`` too, has ``response_complete``, and
+    ``keep_alive``, which may be set until it is answered; :meth:`end_request` ends it.
 
     ``data_received`` may be overridden for bytes that are a whole request, between two others: for such a one ``requests``
     grows by one, and everything else stays as it is. A timer of idle connections is not needed: the guard ends them.
@@ -54,6 +71,8 @@ class GuardedProtocol(HttpToolsProtocol):
         guard: of all connections.
         part: what of a request is being received; a new connection is to send a head.
         requests: begun on this connection.
+        ending: the last request has come, and none is taken behind it.
+        deaf: what comes is dropped without a look at it.
         since_s: when the guard first saw it wait as it does now, on the event loop's clock.
     """
 
@@ -71,14 +90,19 @@ class GuardedProtocol(HttpToolsProtocol):
         self.url, self.headers = b"", []
         self.part = HEAD
         self.requests = 0
+        self.ending = self.deaf = False
         self.since_s = self.loop.time()
         self._seen = (0, HEAD, False)
         self._unsent_since_s: float | None = None
         self._head_bytes = 0
         self._head_may_be_large = False
+        self._frame_bytes = self._left_over_bytes = 0
         self._tokens: Tokens | None = application.state.tokens
         self._known: bytes | None = None
+        # What came with the last read, as long as no message has ended in it, and nothing where that is not as it came.
+        self._whole = b""
         self._running: RequestResponseCycle | None = None
+        self._refusal: RequestError | None = None
 
     # What a subclass may take over.
 
@@ -90,9 +114,22 @@ class GuardedProtocol(HttpToolsProtocol):
         """The request's line and headers are there, and are fit to be looked at."""
         super().on_headers_complete()
 
+    def body_received(self, body: bytes) -> None:
+        """A piece of the request's body has come."""
+        super().on_body(body)
+
     def request_complete(self) -> None:
         """The request's last byte has come."""
         super().on_message_complete()
+
+    def end_request(self, outcome: Outcome) -> None:
+        """End the request whose turn it is, for which the connection answers: it is counted as told."""
+        running = self._running
+        if running is not None and not running.response_complete:
+            running.scope["state"][OUTCOME_KEY] = outcome
+            running.waiting_for_100_continue = False
+            running.disconnected = True
+            running.message_event.set()
 
     # What a subclass may ask.
 
@@ -121,6 +158,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: "asyncio.Transport") -> None:  # type: ignore[override]
         """Take the connection, or refuse it where there are too many."""
         super().connection_made(transport)
+        self.flow: Flow = Flow(transport, self.pipeline)
         if not self.guard.enter(self, self.loop):
             self.guard.metrics.cuts[Cut.REFUSED] += 1
             self.refuse(Unavailable("as many connections are open as may be; try again later"))
@@ -136,62 +174,110 @@ class GuardedProtocol(HttpToolsProtocol):
             self._running.message_event.set()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
-        """Keep hold of the request that the application has in hand."""
+        """Keep hold of the request that the application has in hand, and of whether its body is asked for."""
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(
+            cycle, http1.closing_unless_asked(cycle, app) if cycle.waiting_for_100_continue else app
+        )
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
         self._unset_keepalive_if_required()
-        if self.part is HEAD or len(data) > MAX_HEAD_BYTES:
-            self._head_may_be_large = True
+        if self.part is LEFT_OVER:
+            self._left_over_bytes += len(data)
+            if self._left_over_bytes > LINGER_BYTES:
+                self.transport.close()
+            return
+        self._whole = data
+        pieces: list[bytes | memoryview] = [data]
+        while pieces and not self.deaf:
+            pieces += self._parse(pieces.pop())
+
+    def _parse(self, data: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
+        """Parse bytes up to a wish for another protocol; return what is to be parsed then, the last first."""
+        self._head_may_be_large = self.part is HEAD or len(data) > MAX_HEAD_BYTES
         requests = self.requests
+        if self.part is BODY:
+            self._frame_bytes += len(data)
         try:
             self.parser.feed_data(data)
             if self.part is HEAD:
                 self._count_head(len(data), goes_on=self.requests == requests)
+            elif self._frame_bytes > MAX_FRAME_BYTES and self.part is BODY:
+                raise HeadTooLarge(_FRAME_TOO_LARGE)
         except httptools.HttpParserUpgrade as upgrade:
-            self._begin_again_without_upgrade(data[upgrade.args[0] :])
+            rest = memoryview(data)[upgrade.args[0] :]
+            head = self._begin_again_without_upgrade()
+            return (rest, head) if rest else (head,)
         except (httptools.HttpParserError, RequestError) as error:
             self._refuse_bytes(error)
+        return ()
 
     def on_message_begin(self) -> None:
-        """Note that a head has begun."""
+        """Note that a head has begun; none is taken behind the last request (RFC 9112, section 9.6)."""
+        if self.ending or self.transport.is_closing():
+            raise _NothingMore
         self.part = HEAD
         self.requests += 1
         if self.guard.closing and self._is_busy():
             self.cycle.keep_alive = True  # the last answer is this one's then
         self.begin_request()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header of a head. Those behind a body mean nothing: they come after it has been judged."""
+        if self.part is HEAD:
+            super().on_header(name, value.strip(b" \t"))  # the parser leaves what stands behind a value
+
     def on_headers_complete(self) -> None:
         """Refuse a head that is too large or names no host; ignore the wish for another protocol."""
-        if self._head_may_be_large or len(self.headers) > MAX_HEADERS:
+        if self._head_may_be_large or len(self.headers) > MAX_HEADERS or len(self.url) > MAX_URL_BYTES:
             self._check_head()
         hosts = len([name for name, _ in self.headers if name == b"host"])
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             # RFC 9112, section 3.2: "A server MUST respond with a 400". Two readers could take two hosts differently.
             raise BadInput(f"expected one Host header, got {hosts}")
+        if self.expect_100_continue and self.parser.get_http_version() != "1.1":
+            self.expect_100_continue = False  # RFC 9110, section 10.1.1
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise BadInput("CONNECT is not served")
             self.part = SET_ASIDE
             return
-        self.part = BODY
+        if not self.url.startswith(b"/"):
+            self.url = http1.with_path(self.url)
+        self._frame_bytes = 0
         self.head_complete()
+        self.part = BODY  # and from here on the request is ``cycle``
         if self.guard.closing:
             self._say_goodbye()
+        elif len(self.pipeline) >= MAX_PIPELINED:
+            self.cycle.keep_alive = False
+        self.ending = not self.cycle.keep_alive
+
+    def on_body(self, body: bytes) -> None:
+        """Note that a body goes on."""
+        self._frame_bytes = 0
+        self.body_received(body)
 
     def on_message_complete(self) -> None:
         """Note that the next byte begins a head."""
         if self.part is BODY:
-            self.part = NOTHING
             self.request_complete()
+            self.part = NOTHING
+
+    def on_response_complete(self) -> None:
+        """Go on with what waits: requests, and behind them a refusal; with the last request in hand, read on."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self._refusal is not None and not self._is_busy():
+            self.refuse(self._refusal)
 
     # The head.
 
     def _count_head(self, size: int, *, goes_on: bool) -> None:
         """Bound a head that has not ended: the parser itself would hold any number of bytes."""
-        self._head_may_be_large = True
         self._head_bytes = self._head_bytes + size if goes_on else 0
         if self._head_bytes > MAX_HEAD_BYTES:
             self._check_head()
@@ -203,7 +289,6 @@ class GuardedProtocol(HttpToolsProtocol):
         Raises:
             UrlTooLong, HeadTooLarge: as their names say.
         """
-        self._head_may_be_large = False
         self._head_bytes = 0
         url_bytes = len(self.url)
         if url_bytes > MAX_URL_BYTES:
@@ -212,27 +297,20 @@ class GuardedProtocol(HttpToolsProtocol):
         if size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
             raise HeadTooLarge(_HEAD_TOO_LARGE)
 
-    def _begin_again_without_upgrade(self, rest: bytes) -> None:
-        """Parse a request anew, as if it had not wished for another protocol.
+    def _begin_again_without_upgrade(self) -> bytes:
+        """Make ready to parse a request anew, as if it had not wished for another protocol; return its head.
 
         RFC 9110, section 7.8: "A server MAY ignore a received Upgrade header field". The parser takes a body to belong to
         that protocol, so that only a new one will read it.
         """
-        lines = [
-            b"%b %b HTTP/%b\r\n"
-            % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
-        ]
-        for name, value in self.headers:
-            if name == b"connection":
-                options = (option.strip() for option in value.split(b","))
-                kept = b", ".join(option for option in options if option.lower() not in UPGRADE_HEADERS)
-                lines += [b"connection: %b\r\n" % kept] if kept else []
-            elif name not in UPGRADE_HEADERS:
-                lines.append(b"%b: %b\r\n" % (name, value))
+        parser = self.parser
+        version = parser.get_http_version()
+        head = http1.head_without_upgrade(parser.get_method(), self.url, version, self.headers)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         self.part = NOTHING
-        self.data_received(b"".join((*lines, b"\r\n", rest)))
+        self._whole = b""
+        return head
 
     # The end.
 
@@ -263,9 +341,11 @@ class GuardedProtocol(HttpToolsProtocol):
         reason = overdue(self.guard.limits, part, for_s, unsent_s, busy=busy, fresh=requests == 0)
         if reason is Cut.SLOW_READER or (reason is not None and not self.transport.is_closing()):
             self.cut(reason)
+        elif part is LEFT_OVER and for_s > LINGER_S:
+            self.transport.close()
 
     def cut(self, reason: Cut) -> None:
-        """End the connection, with an answer where one is owed and can be given; a request in it counts as cancelled."""
+        """End the connection, with an answer where one is owed and can be given."""
         self.guard.metrics.cuts[reason] += 1
         error = self._answer_to(reason)
         if reason is Cut.SLOW_READER:
@@ -282,7 +362,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.guard.metrics.count(TooSlow.outcome)
             text = f"the request's head was not there within {limits.head_s:g} s (TAILGATE_HEADER_TIMEOUT_S)"
             return TooSlow(text)
-        if not self._is_busy() or getattr(self.cycle, "response_started", False):
+        if not self._is_busy() or self._is_answering():
             return None
         if reason is Cut.SLOW_BODY:
             return TooSlow(
@@ -295,18 +375,36 @@ class GuardedProtocol(HttpToolsProtocol):
         return None
 
     def refuse(self, error: RequestError) -> None:
-        """Answer for the connection, and end it. A request that an edge has taken counts itself, as cancelled."""
-        body = protocol.answer_error(error)
-        headers = [
-            *self.server_state.default_headers,
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            *([] if error.retry_after_s is None else [(b"retry-after", b"%d" % error.retry_after_s)]),
-            (b"connection", b"close"),
-        ]
-        lines = (b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(b"".join((STATUS_LINE[error.status], *lines, b"\r\n", body)))
-        self.transport.close()
+        """Answer for the connection now, and end it; the request whose turn it is ends as this does."""
+        if self._is_busy():
+            self.end_request(error.outcome)
+        self.pipeline.clear()
+        self.transport.write(http1.refusal(error, self.server_state.default_headers))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Say that nothing more is said, and drop what still comes until the client hangs up (RFC 9112, section 9.6).
+
+        To close with bytes unread, or with more on their way, would reset the connection, and its client may lose the
+        answer. TLS cannot be closed by halves: there the client closes because the answer told it to, or we do.
+        """
+        self._unset_keepalive_if_required()
+        self.deaf = True
+        self.part = LEFT_OVER
+        if not self.guard.linger(self, self.loop):
+            self.transport.close()
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.stopped = False
+        self.flow.resume_reading()
+
+    def shutdown(self) -> None:
+        """End the connection with its next answer, or now where none is owed."""
+        if self.part is LEFT_OVER:
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
         """Uvicorn's timer of an idle connection has rung."""
@@ -318,23 +416,39 @@ class GuardedProtocol(HttpToolsProtocol):
         cause: BaseException = error
         if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
             cause = error.__context__  # what one of our own methods raised
-        if isinstance(cause, RequestError):
-            refusal = cause
-        elif isinstance(cause, httptools.HttpParserError):
-            refusal = BadInput("this is not HTTP/1.1 as RFC 9112 has it")
+        self.deaf = True
+        if isinstance(cause, _NothingMore):
+            self.flow.stop_reading()
+        elif not self.transport.is_closing():
+            self.guard.metrics.cuts[Cut.MALFORMED] += 1
+            self._refuse_in_turn(_refusal_of(cause))
+
+    def _refuse_in_turn(self, refusal: RequestError) -> None:
+        """Answer to the request that is being received, when those before it have been answered."""
+        if self.part is BODY:
+            if not self._is_busy():
+                self._linger()  # the rest of a request that has been answered, and is answered and counted once
+                return
+            if not self.pipeline:
+                self._refuse_running(refusal)
+                return
+            self.pipeline.popleft()
+            assert self._running is not None
+            self.cycle = self.pipeline[0][0] if self.pipeline else self._running
+        self.guard.metrics.count(refusal.outcome)
+        if self._is_busy():
+            self._refusal = refusal
+            self.flow.stop_reading()
         else:
-            log = structlog.get_logger("tailgate.connection")
-            log.error("the service failed on a request", exc_info=cause)
-            refusal = RequestError("the service failed on this request")
-        if self.transport.is_closing():
-            return
-        self.guard.metrics.cuts[Cut.MALFORMED] += 1
-        if self.part is BODY and cause is error and not self._is_busy():
-            self.transport.close()  # the rest of a request that has been answered, and is answered and counted once
-            return
-        if not self._is_busy():
-            self.guard.metrics.count(refusal.outcome)
-        self.refuse(refusal)
+            self.refuse(refusal)
+
+    def _refuse_running(self, refusal: RequestError) -> None:
+        """Answer to the request whose turn it is, unless its own answer is on its way: then that is the last."""
+        if self._is_answering():
+            self.cycle.keep_alive = False
+            self.flow.stop_reading()
+        else:
+            self.refuse(refusal)
 
     def say_goodbye(self) -> None:
         """Have the answer that is awaited be the last one, unless another request has begun behind it."""
@@ -351,5 +465,27 @@ class GuardedProtocol(HttpToolsProtocol):
         """Tell whether a request is in the service's hands."""
         return self.cycle is not None and not self.cycle.response_complete
 
+    def _is_answering(self) -> bool:
+        """Tell whether a part of an answer has been written."""
+        running = self._running
+        # The hot path writes its answers as a whole.
+        return (
+            running is not None
+            and not running.response_complete
+            and getattr(running, "response_started", False)
+        )
 
+
+def _refusal_of(cause: BaseException) -> RequestError:
+    """Return what is answered to a request at which the parser, or a method that it called, has failed."""
+    if isinstance(cause, RequestError):
+        return cause
+    if isinstance(cause, httptools.HttpParserError):
+        return BadInput("this is not HTTP/1.1 as RFC 9112 has it")
+    log = structlog.get_logger("tailgate.connection")
+    log.error("the service failed on a request", exc_info=cause)
+    return RequestError("the service failed on this request")
+
+
+_FRAME_TOO_LARGE = f"chunk extensions or a trailer have more than {MAX_FRAME_BYTES} bytes"
 _HEAD_TOO_LARGE = f"the head has more than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers"

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeVar
 
 from service import protocol
-from service.call import Answer, Call, Head
-from service.errors import RequestError
+from service.call import OUTCOME_KEY, Answer, Call, Head
+from service.errors import Outcome, RequestError
 from service.lifecycle import Service
 from service.multipart import boundary_of, single_file
 from service.protocol import Form, Served
@@ -57,7 +57,8 @@ class PredictEndpoint:
         except ClientGone:
             answer = None
         finally:
-            call.abandon()  # whatever cut it short: nothing where it has been answered
+            # Whatever cut it short; nothing where it has been answered.
+            call.abandon(scope.get("state", {}).get(OUTCOME_KEY, Outcome.CANCELLED))
         if answer is None:
             await _end_unread(send)
             return

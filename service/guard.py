@@ -5,7 +5,8 @@ ends: for a request's head, for its body, for the next request, and for the clie
 connections a second stands for a timer a request; a limit is therefore kept to within two seconds.
 
 When there are as many connections as there may be, the longest idle are closed to make room: a probe or a new client gets
-in however many others hold a connection without using it. What a connection then is answered, and what it waits for,
+in however many others hold a connection without using it. A connection that has been refused counts no longer: it may
+linger for a moment beside the others, so that its client gets the answer, as long as few do. What a connection then is answered, and what it waits for,
 :class:`service.connection.GuardedProtocol` knows.
 """
 
@@ -21,6 +22,11 @@ from service.settings import Settings
 SWEEP_S = 1.0
 # Connections looked at in one go, which takes about half a millisecond: requests are served between two of these.
 SLICE = 256
+# After a refusal, what comes is dropped for so long and up to so many bytes, on so many connections beside the cap, for
+# which the server keeps descriptors (service.server.OTHER_FILES).
+LINGER_S = 2.0
+LINGER_BYTES = 16 * 2**20
+MAX_LINGERING = 64
 # Of the cap, closed at once: finding the longest idle costs a look over all, which this many new connections then share.
 SHED_SHARE = 1 / 16
 
@@ -32,6 +38,7 @@ class Part(enum.Enum):
     BODY = "body"
     NOTHING = "nothing"
     SET_ASIDE = "set aside"  # a request to change the protocol, which is begun again without that wish
+    LEFT_OVER = "left over"  # nothing that is looked at: the last answer has been given
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,7 @@ class Guard:
         self.metrics = metrics
         self.closing = False
         self._open: set[Guarded] = set()
+        self._lingering: set[Guarded] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def enter(self, connection: Guarded, loop: asyncio.AbstractEventLoop) -> bool:
@@ -124,18 +132,27 @@ class Guard:
                 return False
         self._open.add(connection)
         self.metrics.connections = len(self._open)
-        if self._timer is None:
-            self._timer = loop.call_later(SWEEP_S, self._look, loop, ())
+        self._wind(loop)
+        return True
+
+    def linger(self, connection: Guarded, loop: asyncio.AbstractEventLoop) -> bool:
+        """Note that a connection, entered or not, has given its last answer; False where it is to be closed at once."""
+        if len(self._lingering) >= MAX_LINGERING:
+            return False
+        self.leave(connection)
+        self._lingering.add(connection)
+        self._wind(loop)
         return True
 
     def leave(self, connection: Guarded) -> None:
         """Note that a connection has ended."""
         self._open.discard(connection)
+        self._lingering.discard(connection)
         self.metrics.connections = len(self._open)
 
     def sweep(self, now_s: float) -> None:
         """Look at each connection."""
-        self._review(tuple(self._open), now_s)
+        self._review(self._all(), now_s)
 
     def close(self) -> None:
         """Have each connection end with its next answer: the server stops, and its clients are to know by that answer."""
@@ -152,16 +169,24 @@ class Guard:
     def _look(self, loop: asyncio.AbstractEventLoop, rest: tuple[Guarded, ...]) -> None:
         """Look at some connections, of ``rest`` or else of all, and see to it that the others follow."""
         self._timer = None
-        rest = rest or tuple(self._open)
+        rest = rest or self._all()
         self._review(rest[:SLICE], loop.time())
         if rest[SLICE:]:
             self._timer = loop.call_later(0, self._look, loop, rest[SLICE:])
-        elif self._open:
+        elif self._open or self._lingering:
+            self._wind(loop)
+
+    def _wind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """See to it that connections are looked at within a second."""
+        if self._timer is None:
             self._timer = loop.call_later(SWEEP_S, self._look, loop, ())
+
+    def _all(self) -> tuple[Guarded, ...]:
+        return (*self._open, *self._lingering)
 
     def _review(self, connections: tuple[Guarded, ...], now_s: float) -> None:
         for connection in connections:
-            if connection in self._open:
+            if connection in self._open or connection in self._lingering:
                 connection.review(now_s)
 
     def _make_room(self) -> None:

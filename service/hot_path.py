@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from service import protocol
 from service.call import Answer, Call, Head
 from service.connection import GuardedProtocol
-from service.errors import RequestError
+from service.errors import Outcome, RequestError
 from service.lifecycle import Service
 from service.protocol import Form
 from service.tokens import RequireToken
@@ -140,9 +140,8 @@ class HotRequest(Call):
 class HotPathProtocol(GuardedProtocol):
     """A guarded connection with a shorter way for the model's requests.
 
-    Its own state: ``_reading`` is the request whose message is being read, None when that goes the usual way; ``_last`` is
-    the last one taken here, which may still wait for its answer; ``_dropped`` counts the bytes of a body that came after
-    its answer. ``_known_head`` is what may be repeated: it is there only while the parser stands behind the very message
+    Its own state: ``_reading`` is the request whose message is being read, None when that goes the usual way; ``_room`` is what a body that is handed on may still
+    bring, and ``_dropped`` counts the bytes beyond it, or that came after the answer. ``_known_head`` is what may be repeated: it is there only while the parser stands behind the very message
     that it is of. ``_whole`` is what came with the last read, as long as no message has ended in it, and ``_opening``
     that in which the present message began: where both are the same at its end, no part of the message was elsewhere.
     """
@@ -161,10 +160,9 @@ class HotPathProtocol(GuardedProtocol):
         # Tokens are looked at here as well; what other middleware does is not known.
         self._plain = all(cast("object", each.cls) is RequireToken for each in application.user_middleware)
         self._reading: HotRequest | None = None
-        self._last: HotRequest | None = None
-        self._dropped = 0
+        self._dropped = self._room = 0
         self._known_head: KnownHead | None = None
-        self._whole = self._opening = b""
+        self._opening = b""
         self._own_headers: list[tuple[bytes, bytes]] | None = None
         self._beginnings: dict[int, bytes] = {}
 
@@ -175,7 +173,6 @@ class HotPathProtocol(GuardedProtocol):
             self.requests += 1
             self._run_known(known, data)
         else:
-            self._whole = data
             super().data_received(data)
 
     def begin_request(self) -> None:
@@ -183,6 +180,8 @@ class HotPathProtocol(GuardedProtocol):
         self._known_head = None
         self._opening = self._whole
         self._dropped = 0
+        # One byte more than is taken, by which whoever reads the body sees that it is too large.
+        self._room = self._service.settings.max_body_bytes + 1
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -197,16 +196,22 @@ class HotPathProtocol(GuardedProtocol):
         self._reading = request
         request.begin(self.headers, self._service)
 
-    def on_body(self, body: bytes) -> None:
+    def body_received(self, body: bytes) -> None:
         """Pass on a piece of the body; what comes after its answer is dropped, and too much of that is cut off."""
         if self.cycle.response_complete:
-            self._dropped += len(body)
-            if self._dropped > DISCARD_BYTES:
-                self.transport.close()
+            self._drop(len(body))
         elif self._reading is None:
-            super().on_body(body)
+            kept = body[: self._room]
+            self._room -= len(kept)
+            self._drop(len(body) - len(kept))
+            super().body_received(kept)
         else:
             self._reading.receive(body)
+
+    def _drop(self, size: int) -> None:
+        self._dropped += size
+        if self._dropped > DISCARD_BYTES:
+            self.transport.close()
 
     def request_complete(self) -> None:
         """Run the request; where it has been answered, that is all."""
@@ -222,10 +227,19 @@ class HotPathProtocol(GuardedProtocol):
         else:
             request.complete()
 
+    def end_request(self, outcome: Outcome) -> None:
+        """End the request whose turn it is, for which the connection answers."""
+        running = cast("object", self._running)
+        if isinstance(running, HotRequest):
+            running.abandon(outcome)
+        else:
+            super().end_request(outcome)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that nobody waits any more."""
-        if self._last is not None and not self._last.response_complete:
-            self._last.leave()
+        running = cast("object", self._running)
+        if isinstance(running, HotRequest):
+            running.leave()
         super().connection_lost(exc)
 
     def write_answer(self, answer: Answer, *, keep_alive: bool) -> None:
@@ -241,7 +255,7 @@ class HotPathProtocol(GuardedProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the requests that wait behind this one; the guard, not a timer, ends an idle connection."""
-        if self.pipeline:
+        if self.pipeline or self.deaf:
             super().on_response_complete()
             return
         self.server_state.total_requests += 1
@@ -253,9 +267,8 @@ class HotPathProtocol(GuardedProtocol):
 
     def _new_request(self, *, keep_alive: bool) -> HotRequest:
         request = HotRequest(self, self._service, keep_alive=keep_alive)
-        self._last = request
         # It has all that uvicorn asks of a cycle: whether it is over, and what to tell it when the connection is.
-        self.cycle = cast("RequestResponseCycle", request)
+        self.cycle = self._running = cast("RequestResponseCycle", request)
         return request
 
     def _learn(self, whole: bytes, head: Head, form: Form) -> None:
@@ -280,7 +293,12 @@ class HotPathProtocol(GuardedProtocol):
 
     def _is_free(self) -> bool:
         """Tell whether the next request can be taken without looking at more than its own bytes."""
-        return self.cycle.response_complete and not self.flow.write_paused and not self.guard.closing
+        return (
+            self.cycle.response_complete
+            and not self.flow.write_paused
+            and not self.guard.closing
+            and not self.deaf
+        )
 
     def _takes(self) -> bool:
         """Tell whether the request whose headers are there goes the short way."""

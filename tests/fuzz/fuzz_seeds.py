@@ -59,6 +59,26 @@ REQUESTS = [
     get(b"/health/ready") + get(b"/nowhere") + get(b"/predict"),
     post(PIXELS, OCTETS).replace(b"HTTP/1.1", b"HTTP/1.0"),
 ]
+CHUNKS = in_chunks(PIXELS, OCTETS)
+# What once was answered out of turn, never, twice, or by a fault of ours; or kept without a bound.
+REQUESTS += [
+    CHUNKS[:-2] + b"X-Request-Timeout-Ms: soon\r\nAuthorization: Bearer x\r\n" + b"aa:bb\r\n" * 20 + b"\r\n",
+    CHUNKS.replace(b"c0\r\n", b"c0;a=b;" + b"c" * 50 + b"\r\n"),
+    get(b"/") * 70,
+    post(PIXELS, OCTETS) + get(b"/") + CHUNKS * 2,
+    post(PIXELS, OCTETS) + b"nonsense\r\n\r\n" + post(PIXELS, OCTETS),
+    post(PIXELS, OCTETS) + post(PIXELS, OCTETS, b"Host: y"),
+    post(PIXELS, OCTETS) + get(b"x:443", b"CONNECT"),
+    post(PIXELS, OCTETS) + CHUNKS.replace(b"c0\r\n", b"zz\r\n"),
+    get(b"/health/live") + CHUNKS[:-5] + b"nonsense",
+    post(bytes(5001), OCTETS, b"Expect: 100-continue"),
+    post(b"x", b"text/plain", b"Expect: 100-continue ").replace(b"HTTP/1.1", b"HTTP/1.0"),
+    get(b"/", b"GET", b"Connection: Upgrade", b"Upgrade: h2c") * 30,
+    get(b"http://x") + get(b"http://x?a=b"),
+    post(PIXELS, OCTETS, b"Connection: close") + post(PIXELS, OCTETS) + b"nonsense",
+    get(b"/") + get(b"/?" + b"a" * 9000),
+    post(PIXELS, OCTETS).replace(b"192", b"192 \t") + CHUNKS.replace(b"chunked", b"chunked "),
+]
 SEEDS = {
     "json": [
         pixels_json(),

@@ -26,6 +26,7 @@ from service.models import ImageInput, TensorSpec
 from service.multipart import boundary_of, single_file
 from service.protocol import Served
 from service.settings import load_settings
+from service.workers import Work
 
 IMAGE = ImageInput(8, crop=1.0)
 SPECS = (IMAGE.spec, TensorSpec((3,), np.dtype(np.float32)), TensorSpec((2, 2), np.dtype(np.int64)))
@@ -101,14 +102,21 @@ class Wire(asyncio.Transport):
     def __init__(self):
         super().__init__()
         self.written = bytearray()
-        self.closing = False
+        self.closing = self.ended = False
 
     def get_extra_info(self, name, default=None):
         return {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)}.get(name, default)
 
     def write(self, data):
+        assert not self.ended, "written after the end"
         if not self.closing:
             self.written += data
+
+    def can_write_eof(self):
+        return True
+
+    def write_eof(self):
+        self.ended = True
 
     def get_write_buffer_size(self):
         return 0
@@ -160,6 +168,7 @@ class Edge:
         except Exception as error:  # noqa: BLE001 - what the service does with any error of a decoder
             outcome = error
         self.loop.call_soon(then, start_s, outcome)
+        return Work(lambda _: None, lambda: None)
 
     def converse(self, pieces):
         """Give the server's side the pieces, and then the end; return the answers."""

@@ -1,5 +1,6 @@
 """Slow, endless and broken clients at a guarded connection; time passes only where a test lets it."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -11,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving import PATIENCE_S
 
-from service.connection import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URL_BYTES, GuardedProtocol
-from service.guard import Limits, Part
+from service.connection import MAX_FRAME_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, MAX_URL_BYTES, GuardedProtocol
+from service.guard import LINGER_S, Limits, Part
 from service.lifecycle import Phase
+from service.pipelining import MAX_PIPELINED
 
 OCTETS = b"application/octet-stream"
 MAX_BODY_BYTES = 20_000
@@ -94,7 +96,7 @@ def server(request, _edges):
     yield Guarded(edges, guard, request.param)
     edges.model.opened.set()
     edges.rest()
-    edges.until(lambda: not guard._open)
+    edges.until(lambda: not guard._open and not guard._lingering)
     assert edges.ended() - ended == edges.begun - begun
 
 
@@ -345,6 +347,77 @@ def test_what_health_does_not_take_is_told_with_all_that_it_takes(server):
     assert set(allowed.removeprefix(b"allow: ").split(b", ")) == {b"GET", b"HEAD"}
 
 
+# Requests that wait behind another.
+
+
+def turns(server, count=5):
+    """Let the server's loop turn a few times."""
+
+    async def turn():
+        for _ in range(count):
+            await asyncio.sleep(0)
+
+    server.edges.run(turn())
+
+
+def test_nothing_is_read_while_a_request_waits_behind_another(server):
+    with server.edges.hold(getattr(server.edges, server.way)) as held:
+        protocol = server.protocol(held)
+        feed(server, held, GET_LIVE, 1 << 20)
+        turns(server)
+        assert protocol.flow.read_paused
+        held.send(GET_LIVE * 3)
+        server.edges.model.opened.set()
+        assert [answer[0] for answer in held.answers(5)] == [200] * 5
+        turns(server)
+        assert not protocol.flow.read_paused
+    assert server.cut() == {}
+
+
+def test_more_requests_than_may_wait_are_not_taken_and_end_the_connection(server):
+    with server.edges.hold(getattr(server.edges, server.way)) as held:
+        protocol = server.protocol(held)
+        feed(server, held, GET_LIVE * 1000, 1 << 20)
+        feed(server, held, PIXELS * 10, 1 << 20)
+        assert len(protocol.pipeline) == MAX_PIPELINED
+        server.edges.model.opened.set()
+        answers = held.answers(1 + MAX_PIPELINED)
+        assert held.is_closed()
+    assert {answer[0] for answer in answers} == {200}
+    assert [b"connection: close" in answer[1] for answer in answers] == [False] * MAX_PIPELINED + [True]
+    assert server.ended() == {"ok": 1}
+
+
+def test_as_many_requests_as_may_wait_are_answered_and_the_connection_goes_on(server):
+    with server.connect() as connection:
+        for _ in range(3):
+            feed(server, connection, PIXELS + GET_LIVE * (MAX_PIPELINED - 1), 1 << 20)
+            assert {answer[0] for answer in connection.answers(MAX_PIPELINED)} == {200}
+
+
+def test_a_body_behind_another_request_is_kept_no_further_than_it_may_go(server):
+    endless = chunked(*[bytes(1000)] * (10 * MAX_BODY_BYTES // 1000))
+    with server.edges.hold(server.edges.hot) as held:
+        protocol = server.protocol(held)
+        feed(server, held, endless + GET_LIVE, 5000)
+        assert len(protocol.cycle.body) == 0
+        assert len(protocol.pipeline[1][0].body) == MAX_BODY_BYTES + 1
+        server.edges.model.opened.set()
+        assert [answer[0] for answer in held.answers(3)] == [200, 413, 200]
+
+
+@pytest.mark.parametrize("first", [PIXELS, GET_LIVE], ids=["the model", "a probe"])
+def test_what_comes_behind_a_wish_to_close_is_not_taken(server, first):
+    closing = first.replace(HOST, HOST + b"Connection: close\r\n")
+    with server.connect() as connection:
+        feed(server, connection, closing + PIXELS + b"nonsense\r\n\r\n", 1 << 20)
+        status, headers, _ = connection.answer()
+        assert connection.is_closed()
+    assert (status, headers[-1]) == (200, b"connection: close")
+    assert server.cut() == {}
+    assert server.ended() == ({"ok": 1} if first is PIXELS else {})
+
+
 # Heads.
 
 LINE = b"POST /predict HTTP/1.1\r\n" + HOST
@@ -402,6 +475,49 @@ def test_a_large_head_within_the_limits_is_served_in_any_pieces(server, request_
         for _ in range(2):
             feed(server, connection, request_, piece_bytes)
             assert connection.answer()[0] == 200
+    assert server.cut() == {}
+
+
+TRAILERS = chunked(pixels())[:-2]
+
+
+@pytest.mark.parametrize("endless", [b"aa:bb\r\n", b"a" * 50 + b":b\r\n"], ids=["short", "long"])
+def test_a_trailer_without_an_end_is_refused_and_kept_nowhere(server, endless):
+    with server.connect() as connection:
+        protocol = server.protocol(connection)
+        feed(server, connection, TRAILERS + endless * (2 * MAX_FRAME_BYTES // len(endless)), 1000)
+        status, headers, _ = connection.answer()
+        assert len(protocol.headers) <= 5
+    assert (status, headers[-1]) == (431, b"connection: close")
+    assert server.cut() == {"malformed": 1}
+
+
+def test_a_chunk_extension_without_an_end_is_refused(server):
+    with server.connect() as connection:
+        feed(server, connection, chunked(b"x")[:-11] + b"1;" + b"a" * 10 * MAX_FRAME_BYTES, 1000)
+        assert connection.answer()[0] == 431
+    assert server.cut() == {"malformed": 1}
+
+
+def test_the_trailer_of_a_request_that_has_been_refused_is_bounded_too(server):
+    with server.connect() as connection:
+        refused = chunked(pixels(), headers=[b"Content-Encoding: gzip"])[:-2]
+        feed(server, connection, refused, 1 << 20)
+        assert connection.answer()[0] == 400
+        feed(server, connection, b"aa:bb\r\n" * 10_000, 1000)
+        assert connection.is_closed()
+    assert server.cut() == {"malformed": 1}
+    assert server.ended() == {"bad_input": 1}
+
+
+@pytest.mark.parametrize("piece_bytes", [1 << 20, 7], ids=["at once", "pieces"])
+@pytest.mark.parametrize(
+    "header", [b"X-Request-Timeout-Ms: soon", b"Content-Type: text/plain", b"Expect: 100-continue"]
+)
+def test_what_a_trailer_says_counts_for_nothing(server, header, piece_bytes):
+    with server.connect() as connection:
+        feed(server, connection, chunked(pixels(), trailer=header + b"\r\n") + PIXELS, piece_bytes)
+        assert [answer[0] for answer in connection.answers(2)] == [200, 200]
     assert server.cut() == {}
 
 
@@ -465,7 +581,7 @@ def test_a_body_that_is_no_http_ends_its_request_once(server):
         connection.send(chunked(pixels())[:-10] + b"nonsense")
         assert connection.answer()[0] == 400
     server.edges.rest()
-    assert server.ended() == {"cancelled": 1}
+    assert server.ended() == {"bad_input": 1}
 
 
 def test_a_refused_request_whose_rest_is_no_http_is_answered_and_counted_once(server):
@@ -476,6 +592,93 @@ def test_a_refused_request_whose_rest_is_no_http_is_answered_and_counted_once(se
         assert connection.is_closed()
     assert server.cut() == {"malformed": 1}
     assert server.ended() == {"bad_input": 1}
+
+
+REFUSED_HEADS = {
+    "words": (b"nonsense\r\n\r\n", 400),
+    "two hosts": (PIXELS.replace(HOST, HOST + HOST), 400),
+    "a head too large": LARGE_HEADS["a value"],
+    "a URL too long": LARGE_HEADS["a URL"],
+    "a tunnel": (b"CONNECT x:443 HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "a broken body": (chunked(pixels()).replace(b"c0\r\n", b"zz\r\n"), 400),
+    "a broken end of a body": (chunked(pixels())[:-5] + b"nonsense", 400),
+}
+
+
+@pytest.mark.parametrize(
+    "before", [PIXELS, GET_LIVE, PIXELS + GET_LIVE + PIXELS], ids=["one", "a probe", "3"]
+)
+@pytest.mark.parametrize(("garbage", "status"), REFUSED_HEADS.values(), ids=REFUSED_HEADS)
+def test_a_refusal_waits_for_the_answers_to_the_requests_before_it(server, garbage, status, before):
+    models, count = before.count(b"/predict"), before.count(b"HTTP/1.1")
+    with server.edges.hold(getattr(server.edges, server.way)) as held:
+        feed(server, held, before + garbage + PIXELS, 1 << 20)
+        turns(server)
+        server.edges.model.opened.set()
+        answers = held.answers(1 + count + 1)
+        assert held.is_closed()
+    assert [answer[0] for answer in answers] == [200] * (1 + count) + [status]
+    assert answers[-1][1][-1] == b"connection: close"
+    assert server.cut() == {"malformed": 1}
+    assert server.ended() == {"ok": 1 + models, "bad_input": 1}
+
+
+@pytest.mark.parametrize("garbage", [b"nonsense\r\n\r\n", chunked(pixels())[:-5] + b"nonsense"])
+def test_a_refusal_whose_client_leaves_before_its_turn_is_counted_once(server, garbage):
+    with server.edges.hold(getattr(server.edges, server.way)) as held:
+        feed(server, held, garbage, 1 << 20)
+        turns(server)
+        held.close(reset=True)
+        server.edges.model.opened.set()
+        server.edges.rest()
+    assert server.cut() == {"malformed": 1}
+    assert server.ended()["bad_input"] == 1
+    assert sum(server.ended().values()) == 2
+
+
+@pytest.mark.parametrize("behind", [b"", GET_LIVE, b"nonsense\r\n\r\n"], ids=["alone", "another", "garbage"])
+def test_no_refusal_lands_in_an_answer_that_has_begun(server, behind):
+    begun = asyncio.Event()
+
+    async def half(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        begun.set()
+        await receive()
+
+    with server.connect() as connection:
+        protocol = server.protocol(connection)
+
+        async def give_up():
+            protocol.app = half
+            protocol.data_received(GET_LIVE + behind)
+            await begun.wait()
+            server.guard.give_up()
+
+        server.edges.run(give_up())
+        answer = connection._file.read()
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert server.cut()["drain"] == 1
+
+
+def test_the_url_of_every_request_is_measured(server):
+    with server.connect() as connection:
+        connection.send(PIXELS)
+        assert connection.answer()[0] == 200
+        connection.send(LARGE_HEADS["a URL"][0])
+        assert connection.answer()[0] == 414
+    assert server.cut() == {"malformed": 1}
+
+
+@pytest.mark.parametrize("target", [b"http://x", b"http://x:1?a=b", b"http://x/"])
+@pytest.mark.parametrize(
+    "headers", [(), (b"Connection: Upgrade\r\n", b"Upgrade: h2c\r\n")], ids=["", "upgrade"]
+)
+def test_a_target_without_a_path_is_the_root(server, target, headers):
+    with server.connect() as connection:
+        connection.send(b"".join((b"GET %b HTTP/1.1\r\n" % target, HOST, *headers, b"\r\n")))
+        status, _, body = connection.answer()
+    assert (status, b"moody" in body) == (200, True)
 
 
 def test_a_fault_of_ours_in_the_connection_is_a_500_that_tells_nothing(server, monkeypatch):
@@ -511,12 +714,129 @@ def test_a_wish_for_another_protocol_is_ignored_and_its_request_answered(server,
     assert server.cut() == {}
 
 
+@pytest.mark.parametrize("request_", [GET_LIVE, post(b"x", b"text/plain")], ids=["a probe", "refused"])
+def test_any_number_of_wishes_in_one_read_is_ignored(server, request_):
+    wish = request_.replace(HOST, HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n")
+    with server.connect() as connection:
+        feed(server, connection, wish * 1000, 1 << 20)
+        status = connection.answer()[0]
+    assert status == (200 if request_ is GET_LIVE else 415)
+    assert set(server.ended()) <= {"bad_input"}
+    assert server.cut() == {}
+
+
+def test_what_is_wrong_with_a_request_is_told_although_it_wishes_for_another_protocol(server):
+    with server.connect() as connection:
+        connection.send(with_headers(b"Connection: Upgrade", b"Upgrade: h2c") * 2 + b"nonsense\r\n\r\n")
+        assert [answer[0] for answer in connection.answers(3)] == [200, 200, 400]
+    assert server.ended() == {"ok": 2, "bad_input": 1}
+
+
 def test_a_wish_to_close_is_kept_beside_one_for_another_protocol(server):
     with server.connect() as connection:
         connection.send(post(pixels(), OCTETS, b"Connection: close, Upgrade", b"Upgrade: h2c"))
         status, headers, _ = connection.answer()
         assert (status, headers[-1]) == (200, b"connection: close")
         assert connection.is_closed()
+
+
+# Clients that are still sending when they are refused.
+
+
+def refused(server, connection):
+    """Have a connection refused whose client does not hang up; return the server's side of it."""
+    protocol = server.protocol(connection)
+    connection.send(LARGE_HEADS["a value"][0] + bytes(1_000_000))
+    assert connection.answer()[0] == 431
+    assert connection.is_closed()
+    assert protocol in server.guard._lingering
+    assert not protocol.transport.is_closing()
+    return protocol
+
+
+def test_a_client_that_is_refused_may_say_the_rest_and_hangs_up_itself(server):
+    with server.connect() as connection:
+        protocol = refused(server, connection)
+        connection.send(bytes(1_000_000), PIXELS)
+        server.edges.until(lambda: protocol._left_over_bytes > 1_000_000)
+    server.edges.until(lambda: not server.guard._lingering)
+    assert server.cut() == {"malformed": 1}
+    assert server.ended() == {"bad_input": 1}
+
+
+def test_a_client_that_does_not_hang_up_is_left_after_a_moment(server):
+    with server.connect() as connection:
+        refused(server, connection)
+        server.pass_time(LINGER_S)
+        assert len(server.guard._lingering) == 1
+        server.pass_time(LINGER_S + 1)
+        server.edges.until(lambda: not server.guard._lingering)
+    assert server.cut() == {"malformed": 1}
+
+
+def test_a_client_that_does_not_stop_sending_is_left_after_so_many_bytes(server, monkeypatch):
+    monkeypatch.setattr("service.connection.LINGER_BYTES", 2_000_000)
+    with server.connect() as connection:
+        refused(server, connection)
+        with pytest.raises(OSError, match=r"(reset|pipe)"):
+            connection.send(*[bytes(1_000_000)] * 100)
+    assert server.cut() == {"malformed": 1}
+
+
+def test_a_stop_of_the_server_waits_for_no_client_that_has_been_refused(server):
+    with server.connect() as connection:
+        protocol = refused(server, connection)
+        server.edges.loop.call_soon_threadsafe(protocol.shutdown)
+        server.edges.until(lambda: not server.guard._lingering)
+
+
+def test_where_many_linger_one_more_is_closed_at_once(server, monkeypatch):
+    monkeypatch.setattr("service.guard.MAX_LINGERING", 0)
+    with server.connect() as connection:
+        connection.send(b"nonsense\r\n\r\n")
+        assert connection.answer()[0] == 400
+        server.edges.until(lambda: not server.guard._open)
+
+
+class Tls:
+    """A transport that cannot be closed by halves, as one of TLS."""
+
+    def __init__(self, transport):
+        self._transport = transport
+
+    def __getattr__(self, name):
+        return getattr(self._transport, name)
+
+    def can_write_eof(self):
+        return False
+
+    def write_eof(self):
+        raise NotImplementedError
+
+
+def test_a_client_over_tls_is_told_to_hang_up_by_the_answer_alone(server):
+    with server.connect() as connection:
+        protocol = server.protocol(connection)
+        protocol.transport = Tls(protocol.transport)
+        connection.send(b"nonsense\r\n\r\n")
+        status, headers, _ = connection.answer()
+        assert (status, headers[-1]) == (400, b"connection: close")
+        assert not protocol.transport.is_closing()
+        server.pass_time(LINGER_S + 1)
+        assert connection.is_closed()
+
+
+@pytest.mark.parametrize("request_", [PIXELS, GET_LIVE, b"nonsense\r\n\r\n"])
+def test_nothing_is_answered_after_a_refusal(server, request_):
+    """Neither a known head nor one that is parsed, and nothing is written to a closed half."""
+    with server.connect() as connection:
+        feed(server, connection, PIXELS, 1 << 20)
+        assert connection.answer()[0] == 200
+        feed(server, connection, b"nonsense\r\n\r\n", 1 << 20)
+        assert connection.answer()[0] == 400
+        feed(server, connection, request_, 1 << 20)
+        assert connection.is_closed()
+    assert server.ended() == {"ok": 1, "bad_input": 1}
 
 
 # Anything at all.
@@ -554,6 +874,42 @@ def test_whatever_comes_each_request_ends_once_and_no_fault_is_ours(server, frag
     assert "error" not in server.ended()
 
 
+# Clients that wait to be asked for a body.
+
+EXPECT = b"Expect: 100-continue"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (post(bytes(MAX_BODY_BYTES + 1), OCTETS, EXPECT), 413),
+        (post(pixels(), b"text/plain", EXPECT), 415),
+        (post(pixels(), OCTETS, EXPECT, path=b"/nowhere"), 404),
+    ],
+)
+def test_an_answer_to_a_client_that_was_not_asked_for_its_body_ends_the_connection(server, request_, status):
+    """It need not send the body any more, and what it sends would be taken for it."""
+    with server.connect() as connection:
+        connection.send(request_.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+        answer = connection.answer()
+        assert connection.is_closed()
+    assert (answer[0], answer[1][-1]) == (status, b"connection: close")
+
+
+def test_a_client_that_does_not_wait_to_be_asked_keeps_its_connection(server):
+    with server.connect() as connection:
+        for _ in range(2):
+            connection.send(post(pixels(), b"text/plain", EXPECT))
+            status, headers, _ = connection.answer()
+            assert (status, b"connection: close" in headers) == (415, False)
+
+
+def test_a_client_of_http_1_0_is_never_asked(server):
+    with server.connect() as connection:
+        connection.send(post(pixels(), OCTETS, EXPECT, version=b"1.0"))
+        assert connection.answer()[0] == 200
+
+
 # The end.
 
 
@@ -586,4 +942,4 @@ def test_a_request_that_has_not_ended_in_the_drain_time_is_told_so_and_counted_o
             assert connection.is_closed()
         server.edges.until(lambda: server.edges.service.in_flight == 0)
     assert server.cut() == {"drain": 2}
-    assert server.ended() == {"cancelled": 2}
+    assert server.ended() == {"unavailable": 2}

@@ -4,7 +4,7 @@ import pytest
 from serving import metric_samples
 
 from service.errors import Cut
-from service.guard import Guard, Limits, Part, overdue
+from service.guard import MAX_LINGERING, Guard, Limits, Part, overdue
 from service.metrics import Metrics
 from service.settings import load_settings
 
@@ -35,6 +35,8 @@ def wait(part, for_s, *, busy=False, fresh=False, unsent_s=None):
         (wait(NOTHING, 0, unsent_s=20.1), Cut.SLOW_READER),
         (wait(NOTHING, 1e6, busy=True, unsent_s=20.1), Cut.SLOW_READER),
         (wait(Part.SET_ASIDE, 1e6), None),
+        (wait(Part.LEFT_OVER, 1e6, busy=True), None),
+        (wait(Part.LEFT_OVER, 1e6, busy=True, unsent_s=20.1), Cut.SLOW_READER),
     ],
 )
 def test_a_connection_ends_when_its_client_takes_longer_than_it_may(what, reason):
@@ -177,6 +179,29 @@ def test_a_connection_that_ends_between_two_slices_is_not_looked_at(loop, monkey
     loop.ring()
     assert sum(len(each.reviewed) for each in connections) == 1
     assert loop.timers == []
+
+
+def test_one_that_lingers_takes_no_place_and_is_looked_at_until_it_has_ended(loop):
+    all_ = guard(connections=1)
+    old, new = FakeConnection(0, idle=False), FakeConnection(0)
+    assert all_.enter(old, loop)
+    assert all_.linger(old, loop)
+    assert all_.enter(new, loop)
+    assert all_.metrics.connections == 1
+    all_.leave(new)
+    loop.ring()
+    assert old.reviewed == [1]
+    all_.leave(old)
+    loop.ring()
+    assert loop.timers == []
+
+
+def test_only_so_many_may_linger(loop):
+    all_ = guard(connections=1)
+    many = [FakeConnection(0) for _ in range(MAX_LINGERING + 1)]
+    assert [all_.linger(each, loop) for each in many] == [True] * MAX_LINGERING + [False]
+    all_.leave(many[0])
+    assert all_.linger(many[-1], loop)
 
 
 def test_at_the_end_of_the_drain_time_those_that_are_not_idle_are_ended(loop):

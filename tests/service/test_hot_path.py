@@ -89,6 +89,7 @@ REQUESTS = {
     "a query": (post(pixels(), OCTETS, path=b"/predict?a=b&c"), 200, True),
     "an empty query": (post(pixels(), OCTETS, path=b"/predict?"), 200, True),
     "a whole URL": (post(pixels(), OCTETS, path=b"http://x/predict"), 200, False),
+    "a whole URL without a path": (b"GET http://x HTTP/1.1\r\n" + HOST + b"\r\n", 200, False),
     "an escaped path": (post(pixels(), OCTETS, path=b"/%70redict"), 200, False),
     "a longer path": (post(pixels(), OCTETS, path=b"/predicted"), 404, False),
     "a path with a slash": (post(pixels(), OCTETS, path=b"/predict/"), 307, False),
@@ -96,6 +97,8 @@ REQUESTS = {
     "header names in capitals": (PIXELS.replace(b"Content-Type", b"CONTENT-TYPE"), 200, True),
     "a type in capitals": (PIXELS.replace(OCTETS, OCTETS.upper()), 200, True),
     "spaces around values": (PIXELS.replace(OCTETS, b" \t" + OCTETS + b" \t"), 200, True),
+    "space behind a length": (PIXELS.replace(b"192\r\n", b"192 \t\r\n"), 200, True),
+    "space behind a coding": (chunked(pixels()).replace(b"chunked\r\n", b"chunked \r\n"), 200, True),
     "the last of two types counts": (post(pixels(), b"text/plain", b"Content-Type: " + OCTETS), 200, True),
     "the last of two types, a form": (post(b"x", PNG, b"Content-Type: multipart/form-data"), 400, False),
     "the last of two types, no form": (
@@ -111,6 +114,16 @@ REQUESTS = {
     "chunks": (chunked(pixels()[:1], pixels()[1:100], pixels()[100:]), 200, True),
     "chunks of one byte": (chunked(*(bytes([byte]) for byte in pixels())), 200, True),
     "chunks and a trailer": (chunked(pixels(), trailer=b"X-Sum: 1\r\n"), 200, True),
+    "a trailer that looks like a header": (
+        chunked(pixels(), trailer=b"X-Request-Timeout-Ms: soon\r\n"),
+        200,
+        True,
+    ),
+    "a trailer in a form": (
+        chunked(pixels(), kind=b"multipart/form-data", trailer=b"Content-Type: text/plain\r\n"),
+        400,
+        False,
+    ),
     "no chunk": (chunked(), 400, True),
     "no body": (post(b""), 400, True),
     "no length": (b"POST /predict HTTP/1.1\r\n" + HOST + b"\r\n", 415, True),
@@ -308,8 +321,9 @@ def test_a_connection_that_is_to_be_closed_is_closed_after_the_answer(edges, req
     assert edges.ways == [hot]
 
 
-def test_a_body_is_asked_for_where_the_client_waits_to_be_asked(edges):
-    request_ = post(pixels(), OCTETS, b"Expect: 100-continue")
+@pytest.mark.parametrize("space", [b"", b" "])
+def test_a_body_is_asked_for_where_the_client_waits_to_be_asked(edges, space):
+    request_ = post(pixels(), OCTETS, b"Expect: 100-continue" + space)
 
     def converse(connection):
         connection.send(request_[: -len(pixels())])
@@ -326,9 +340,12 @@ def test_a_body_that_is_refused_is_not_asked_for(edges):
         connection.send(
             post(bytes(MAX_BODY_BYTES + 1), OCTETS, b"Expect: 100-continue")[: -MAX_BODY_BYTES - 1]
         )
-        return connection.answer()
+        answer = connection.answer()
+        assert connection.is_closed()
+        return answer
 
-    assert same(edges, converse)[0] == 413
+    status, headers, _ = same(edges, converse)
+    assert (status, headers[-1]) == (413, b"connection: close")
 
 
 def test_a_head_has_no_body(edges):
@@ -379,6 +396,20 @@ def test_garbage_is_refused_alike_and_closes_the_connection(edges, garbage, firs
         return answer
 
     assert same(edges, converse)[0] == 400
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("before", [PIXELS, PIXELS + GET_LIVE], ids=["one", "two"])
+def test_garbage_in_the_write_of_good_requests_is_refused_alike_after_their_answers(edges, garbage, before):
+    def converse(connection):
+        connection.send(before + garbage)
+        answers = connection.answers(before.count(HOST) + 1)
+        assert connection.is_closed()
+        return answers
+
+    answers = same(edges, converse)
+    assert [answer[0] for answer in answers] == [200] * before.count(HOST) + [400]
+    assert [b"connection: close" in answer[1] for answer in answers] == [False] * before.count(HOST) + [True]
 
 
 # Any number of requests in any pieces.

@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from edges import GET_LIVE, HOST, PIXELS, Connection, pixels, post, two_edges
+from edges import GET_LIVE, HOST, PIXELS, Connection, chunked, pixels, post, two_edges
 from serving import metric_samples, running
 
 from service.connection import GuardedProtocol
@@ -186,6 +186,10 @@ CONVERSATIONS = {
         (with_token(KNOWN), 200),
     ],
     "two headers": [(with_token(KNOWN, with_token(KNOWN)), 401)],
+    "one in a trailer": [
+        (chunked(pixels(), trailer=b"Authorization: " + KNOWN + b"\r\n"), 401),
+        (with_token(KNOWN), 200),
+    ],
     "health": [(GET_LIVE, 200), (PIXELS, 401)],
     "a large body": [(post(bytes(100_000)), 401), (with_token(KNOWN), 200)],
     "one that is refused": [(with_token(KNOWN, post(pixels(), b"text/plain")), 415)],
@@ -203,6 +207,15 @@ def test_both_edges_let_the_same_requests_in(edges, conversation):
                 answers[-1].append(connection.answer())
     assert answers[0] == answers[1]
     assert [status for status, _, _ in answers[0]] == [status for _, status in conversation]
+
+
+def test_a_stranger_that_waits_to_be_asked_for_its_body_is_refused_for_good(edges):
+    for address in edges.both():
+        with Connection(address) as connection:
+            connection.send(post(pixels(), b"image/png", b"Expect: 100-continue")[: -len(pixels())])
+            status, headers, _ = connection.answer()
+            assert (status, headers[-1]) == (401, b"connection: close")
+            assert connection.is_closed()
 
 
 def test_a_wrong_token_is_told_from_none_as_the_standard_has_it(edges):
