@@ -15,11 +15,17 @@ from service.server import run
 from service.settings import load_settings, unknown_variables
 
 USAGE_ERROR = 2
+# The event loop, the executor and the decoders take turns with the interpreter lock. Whoever wants it waits so long before the
+# holder is asked to let go, and by Python's own 5 ms the executor stood still after batches while the loop read the next
+# requests: on two processors 0.1 ms serves 7 % more of MobileNetV3 at 64 pixels, and costs nothing with a model that does
+# nothing.
+SWITCH_INTERVAL_S = 0.0001
 
 
 def main() -> int:
     """Return the exit status: 0 after a stop, 1 after a failed start, 2 for wrong settings."""
     keep_freed_memory()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         settings = load_settings(os.environ, sys.argv[1:])
         configure_logging(settings.log_format)

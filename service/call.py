@@ -242,8 +242,17 @@ class Call:
         body, self._body = self._body, b""
         return body
 
-    def run(self, head: Head, form: Form, body: bytes | bytearray | memoryview) -> None:
-        """Decode, queue, compute and answer a request whose body is there; its head was taken while the service was ready."""
+    def run(
+        self, head: Head, form: Form, body: bytes | bytearray | memoryview, *, admitted: bool = True
+    ) -> None:
+        """Decode, queue, compute and answer a request whose body is there.
+
+        Args:
+            head: of this request.
+            form: what the body is.
+            body: all of it.
+            admitted: its head was taken while the service was ready, and its body has come since.
+        """
         self._timeout_s, self._form = head.timeout_s, form
         service = self._service
         start_s = time.perf_counter()
@@ -251,7 +260,7 @@ class Call:
             self.refuse(BadInput("the body is empty"))
             return
         try:
-            served = self._served = service.require_ready(admitted=True)
+            served = self._served = service.require_ready(admitted=admitted)
             service.admit(self._timeout_s, start_s - self._start_s)
             if form is Form.PIXELS and protocol.is_long_to_check(len(body), served.item):
                 self._decode(start_s, protocol.item_from_octets, body, served.item)

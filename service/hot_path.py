@@ -114,17 +114,16 @@ class HotRequest(Call):
         assert self.meaning is not None
         self.run(*self.meaning, self.whole())
 
-    def begin_known(self, known: KnownHead, data: bytes, service: Service) -> None:
+    def begin_known(self, known: KnownHead, data: bytes) -> None:
         """Do all of this for a whole request whose head is known."""
         try:
-            service.require_ready()  # run asks for the rest
             self.hold(len(data) - len(known.raw))
         except RequestError as error:
             self.refuse(error)
         else:
             # Pixels are copied once only, into the batch; what is decoded may be asked for as bytes.
             whole = memoryview(data) if known.form is PIXELS else data
-            self.run(known.head, known.form, whole[len(known.raw) :])
+            self.run(known.head, known.form, whole[len(known.raw) :], admitted=False)
 
     def leave(self) -> None:
         """The client has gone."""
@@ -263,7 +262,7 @@ class HotPathProtocol(GuardedProtocol):
             self.flow.resume_reading()
 
     def _run_known(self, known: KnownHead, data: bytes) -> None:
-        self._new_request(keep_alive=True).begin_known(known, data, self._service)
+        self._new_request(keep_alive=True).begin_known(known, data)
 
     def _new_request(self, *, keep_alive: bool) -> HotRequest:
         request = HotRequest(self, self._service, keep_alive=keep_alive)
