@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeVar
 
 from service import protocol
-from service.call import OUTCOME_KEY, Answer, Call, Head
+from service.call import Call
 from service.errors import Outcome, RequestError
 from service.lifecycle import Service
+from service.message import OUTCOME_KEY, Answer, Head
 from service.multipart import boundary_of, single_file
 from service.protocol import Form, Served
 

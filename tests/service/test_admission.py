@@ -10,9 +10,10 @@ import pytest
 from serving import running, until
 
 from service.batching import Ticket
-from service.call import Call, Head
+from service.call import Call
 from service.errors import QueueFull
 from service.forecast import Forecast
+from service.message import Head
 from service.protocol import Form
 
 pytestmark = pytest.mark.asyncio
