@@ -13,7 +13,7 @@ import structlog
 
 from service import protocol
 from service.batching import Ticket
-from service.errors import BadInput, Outcome, RequestError
+from service.errors import BadInput, Expired, Outcome, RequestError
 from service.images import decode_image
 from service.items import Item, Result
 from service.lifecycle import Service
@@ -139,6 +139,7 @@ class Call:
             return
         try:
             served = self._served = service.require_ready(admitted=admitted)
+            self._require_time(start_s)
             service.admit(self._timeout_s, start_s - self._start_s)
             if form is Form.PIXELS and protocol.is_long_to_check(len(body), served.item):
                 self._decode(start_s, protocol.item_from_octets, body, served.item)
@@ -176,11 +177,21 @@ class Call:
 
     def _decode(self, start_s: float, function: Callable[..., object], *arguments: object) -> None:
         self._work = self._service.offload(
-            self._decoded, start_s, function, *arguments, deadline_s=self._deadline_s()
+            self._decoded, start_s, function, *arguments, deadline_s=self.deadline_s(self._timeout_s)
         )
 
-    def _deadline_s(self) -> float | None:
-        return None if self._timeout_s is None else self._start_s + self._timeout_s
+    def spent_s(self) -> float:
+        """Return the seconds since its first byte."""
+        return time.perf_counter() - self._start_s
+
+    def deadline_s(self, timeout_s: float | None) -> float | None:
+        """Return when the client's patience ends, on the clock of ``time.perf_counter``; None for never."""
+        return None if timeout_s is None else self._start_s + timeout_s
+
+    def _require_time(self, now_s: float) -> None:
+        deadline_s = self.deadline_s(self._timeout_s)
+        if deadline_s is not None and now_s >= deadline_s:
+            raise Expired("the request's deadline passed before its body was there")
 
     def _decoded(self, start_s: float, outcome: Any) -> None:
         """Go on after a decoding thread; ``outcome`` is an item, an item and whether it was batched, or an error."""
@@ -206,7 +217,7 @@ class Call:
         now_s = time.perf_counter()
         self._decode_s = now_s - decode_start_s
         self._service.metrics.decode.observe(self._decode_s)
-        ticket = Ticket(item, now_s, self._deadline_s())
+        ticket = Ticket(item, now_s, self.deadline_s(self._timeout_s))
         ticket.ended = self._computed
         self._ticket = ticket
         self._service.submit(ticket)
@@ -221,9 +232,7 @@ class Call:
         start_s = time.perf_counter()
         try:
             if self._writes_outputs() and protocol.is_large(ticket.outcome):
-                self._work = self._service.offload(
-                    self._written, start_s, self._encoded, ticket.outcome, counted=False
-                )
+                self._work = self._service.write_out(self._written, start_s, self._encoded, ticket.outcome)
                 return
             body = self._encoded(ticket.outcome)
         except Exception:  # noqa: BLE001 - as above; one answer's fault must not keep the batch's others waiting

@@ -146,10 +146,8 @@ class GuardedProtocol(EndingProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
         self._unset_keepalive_if_required()
-        if self.part is LEFT_OVER:
-            self._left_over_bytes += len(data)
-            if self._left_over_bytes > LINGER_BYTES:
-                self.transport.close()
+        if self.deaf:
+            self._hear_nothing(len(data))
             return
         self._whole = data
         pieces: list[bytes | memoryview] = [data]
@@ -183,6 +181,8 @@ class GuardedProtocol(EndingProtocol):
         self.part = HEAD
         self.requests += 1
         if self.guard.closing and self._is_busy():
+            if self.cycle is self._running and self._is_answering():
+                raise NothingMore  # its answer has said already that it is the last
             self.cycle.keep_alive = True  # the last answer is this one's then
         self.begin_request()
 
@@ -236,6 +236,16 @@ class GuardedProtocol(EndingProtocol):
         self.flow.resume_reading()
         if self._refusal is not None and not self._is_busy():
             self.refuse(self._refusal)
+
+    def _hear_nothing(self, size: int) -> None:
+        """Bound what is read for nobody; with an answer owed it stays unread from there on."""
+        self._left_over_bytes += size
+        if self._left_over_bytes <= LINGER_BYTES:
+            return
+        if self.part is LEFT_OVER:
+            self.transport.close()
+        else:
+            self.flow.stop_reading()
 
     # The head.
 

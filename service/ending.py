@@ -163,7 +163,7 @@ class EndingProtocol(HttpToolsProtocol):
         """End the connection with its next answer, or now where none is owed."""
         if self.part is LEFT_OVER:
             self.transport.close()
-        else:
+        elif self._refusal is None:  # it ends the connection in its turn
             super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -177,9 +177,8 @@ class EndingProtocol(HttpToolsProtocol):
         if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
             cause = error.__context__  # what one of our own methods raised
         self.deaf = True
-        if isinstance(cause, NothingMore):
-            self.flow.stop_reading()
-        elif not self.transport.is_closing():
+        # What comes behind the last request is read and dropped: bytes unread at the end would reset the connection.
+        if not isinstance(cause, NothingMore) and not self.transport.is_closing():
             self.guard.metrics.cuts[Cut.MALFORMED] += 1
             self._refuse_in_turn(_refusal_of(cause))
 
@@ -212,7 +211,7 @@ class EndingProtocol(HttpToolsProtocol):
 
     def say_goodbye(self) -> None:
         """Have the answer that is awaited be the last one, unless another request has begun behind it."""
-        if self._is_busy() and self.part is not HEAD:
+        if self._is_busy() and self.part is not HEAD and self._refusal is None:
             self.cycle.keep_alive = False
 
     def _say_goodbye(self) -> None:

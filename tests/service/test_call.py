@@ -55,6 +55,9 @@ class StubService:
             raise self.refusal
         self.decoding.append(lambda outcome: then(start_s, outcome))
 
+    def write_out(self, then, start_s, function, *arguments):
+        self.decoding.append(lambda outcome: then(start_s, outcome))
+
     def leave(self):
         self.in_flight -= 1
         assert self.in_flight == 0
