@@ -101,15 +101,15 @@ async def test_a_deadline_that_passes_while_a_thread_has_the_work_is_told_then_a
     assert [type(end) for end in ends] == [Expired]
 
 
-async def test_what_is_not_counted_takes_no_place():
-    async with one_busy_thread() as (workers, _, go_on):
-        workers.submit(pytest.fail, pytest.fail, counted=False).drop()
-        ends = []
-        workers.submit(ends.append, list, counted=False)
-        assert workers.waiting == 1
-        go_on.set()
+async def test_an_answer_is_written_though_all_decoding_threads_are_busy():
+    go_on, ends = threading.Event(), []
+    async with running(decode_threads=1) as server:
+        held = server.service.offload(pytest.fail, 0.0, go_on.wait, 30)
+        server.service.write_out(lambda *end: ends.append(end), 1.5, list)
         await until(lambda: ends)
-        assert workers.waiting == 0
+        go_on.set()
+        held.drop()
+    assert ends == [(1.5, [])]
 
 
 async def test_images_of_late_clients_and_of_those_who_left_are_not_decoded_and_leave_room_for_others(
