@@ -7,141 +7,19 @@ happens, the request is counted once and answered once, or counted as cancelled 
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 
 from service import protocol
 from service.batching import Ticket
-from service.errors import BadInput, Outcome, RequestError, TooLarge, UnknownCoding
+from service.errors import BadInput, Expired, Outcome, RequestError
 from service.images import decode_image
 from service.items import Item, Result
 from service.lifecycle import Service
+from service.message import Answer, Head, require_size
 from service.protocol import Form, Served
 from service.workers import Work
-
-# In the state of a request's scope: how it ends where the server answers for the application (service.connection).
-OUTCOME_KEY = "tailgate.outcome"
-Headers = list[tuple[bytes, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What the headers of a request say.
-
-    Attributes:
-        content_type: as sent.
-        length: announced bytes of the body, None when chunked.
-        timeout_s: the client's own patience, None for no end.
-    """
-
-    content_type: str
-    length: int | None
-    timeout_s: float | None
-
-    @classmethod
-    def read(cls, headers: Headers) -> "Head":
-        """Pick the headers that matter.
-
-        Raises:
-            BadInput: a header that cannot mean anything.
-            UnknownCoding: a body coded otherwise than in chunks.
-        """
-        content_type, length, timeout_s = "", None, None
-        codings: list[bytes] = []
-        for name, value in headers:
-            if name == b"content-type":
-                content_type = value.decode("latin-1")
-            elif name == b"content-length":
-                length = _bytes(value)
-            elif name == b"content-encoding" and value.lower() != b"identity":
-                raise BadInput(
-                    f"Content-Encoding: {value.decode('latin-1')!r} is not decoded; send the body as it is"
-                )
-            elif name == b"transfer-encoding":
-                codings.append(value)
-            elif name == b"x-request-timeout-ms":
-                timeout_s = _milliseconds(value)
-        if codings:
-            _require_chunks(b", ".join(codings))
-        return cls(content_type, length, timeout_s)
-
-
-def _bytes(value: bytes) -> int:
-    if not value.isdigit():
-        raise BadInput(f"Content-Length: expected a number, got {value.decode('latin-1')!r}")
-    return int(value)
-
-
-def _require_chunks(codings: bytes) -> None:
-    """Refuse what stands beneath the chunks (RFC 9112, section 6.1).
-
-    Where ``chunked`` is not the last, the body has no end (section 6.3), and the server itself has answered 400.
-    """
-    if codings.lower() != b"chunked" and codings.rpartition(b",")[2].strip().lower() == b"chunked":
-        raise UnknownCoding(
-            f"Transfer-Encoding: {codings.decode('latin-1')!r} is not decoded, only 'chunked' is; send the body as it is"
-        )
-
-
-def _milliseconds(value: bytes) -> float:
-    try:
-        seconds = float(value) / 1000
-    except ValueError:
-        seconds = float("nan")
-    if not 0 < seconds < float("inf"):
-        raise BadInput(f"X-Request-Timeout-Ms: expected a positive number, got {value.decode('latin-1')!r}")
-    return seconds
-
-
-def require_size(size: int | None, limit: int) -> None:
-    """Refuse a body by the bytes that are announced, or have come so far; None is not known yet.
-
-    Raises:
-        TooLarge: more than ``limit``.
-    """
-    if size is not None and size > limit:
-        raise TooLarge(
-            f"the body has {size} bytes or more, and at most {limit} are taken (TAILGATE_MAX_BODY_BYTES)"
-        )
-
-
-class Answer(NamedTuple):
-    """What goes back: a status, a JSON body, and the headers that differ from answer to answer.
-
-    A tuple, since one is made for every request and a frozen dataclass takes 3 times as long.
-
-    Attributes:
-        status: HTTP status.
-        body: JSON.
-        timing: value of Server-Timing.
-        retry_after_s: seconds after which trying again makes sense, None where it never does.
-    """
-
-    status: int
-    body: bytes
-    timing: bytes
-    retry_after_s: int | None = None
-
-    def headers(self) -> Headers:
-        """Return its headers, names in lower case."""
-        found = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(self.body)),
-            (b"server-timing", self.timing),
-        ]
-        if self.retry_after_s is not None:
-            found.append((b"retry-after", b"%d" % self.retry_after_s))
-        return found
-
-    def header_lines(self) -> bytes:
-        """Return the same headers as they are sent."""
-        lines = b"content-type: application/json\r\ncontent-length: %d\r\nserver-timing: %b\r\n" % (
-            len(self.body),
-            self.timing,
-        )
-        return lines if self.retry_after_s is None else b"%bretry-after: %d\r\n" % (lines, self.retry_after_s)
 
 
 class Call:
@@ -261,6 +139,7 @@ class Call:
             return
         try:
             served = self._served = service.require_ready(admitted=admitted)
+            self._require_time(start_s)
             service.admit(self._timeout_s, start_s - self._start_s)
             if form is Form.PIXELS and protocol.is_long_to_check(len(body), served.item):
                 self._decode(start_s, protocol.item_from_octets, body, served.item)
@@ -298,11 +177,21 @@ class Call:
 
     def _decode(self, start_s: float, function: Callable[..., object], *arguments: object) -> None:
         self._work = self._service.offload(
-            self._decoded, start_s, function, *arguments, deadline_s=self._deadline_s()
+            self._decoded, start_s, function, *arguments, deadline_s=self.deadline_s(self._timeout_s)
         )
 
-    def _deadline_s(self) -> float | None:
-        return None if self._timeout_s is None else self._start_s + self._timeout_s
+    def spent_s(self) -> float:
+        """Return the seconds since its first byte."""
+        return time.perf_counter() - self._start_s
+
+    def deadline_s(self, timeout_s: float | None) -> float | None:
+        """Return when the client's patience ends, on the clock of ``time.perf_counter``; None for never."""
+        return None if timeout_s is None else self._start_s + timeout_s
+
+    def _require_time(self, now_s: float) -> None:
+        deadline_s = self.deadline_s(self._timeout_s)
+        if deadline_s is not None and now_s >= deadline_s:
+            raise Expired("the request's deadline passed before its body was there")
 
     def _decoded(self, start_s: float, outcome: Any) -> None:
         """Go on after a decoding thread; ``outcome`` is an item, an item and whether it was batched, or an error."""
@@ -328,7 +217,7 @@ class Call:
         now_s = time.perf_counter()
         self._decode_s = now_s - decode_start_s
         self._service.metrics.decode.observe(self._decode_s)
-        ticket = Ticket(item, now_s, self._deadline_s())
+        ticket = Ticket(item, now_s, self.deadline_s(self._timeout_s))
         ticket.ended = self._computed
         self._ticket = ticket
         self._service.submit(ticket)
@@ -343,9 +232,7 @@ class Call:
         start_s = time.perf_counter()
         try:
             if self._writes_outputs() and protocol.is_large(ticket.outcome):
-                self._work = self._service.offload(
-                    self._written, start_s, self._encoded, ticket.outcome, counted=False
-                )
+                self._work = self._service.write_out(self._written, start_s, self._encoded, ticket.outcome)
                 return
             body = self._encoded(ticket.outcome)
         except Exception:  # noqa: BLE001 - as above; one answer's fault must not keep the batch's others waiting

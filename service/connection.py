@@ -1,7 +1,7 @@
 """One connection, guarded: uvicorn's protocol with what it lacks against slow, endless and broken clients.
 
 It stands between the socket and both edges: the hot path is a subclass, and what the hot path does not take goes on to the
-application from here. It sees to it that a head is small, that head, body and answer pass in a bounded time (by the
+application from here. What it refuses, and how it ends, is in :mod:`service.ending`. It sees to it that a head is small, that head, body and answer pass in a bounded time (by the
 :class:`service.guard.Guard` of all connections), that a wish for another protocol is ignored as RFC 9110 has it,
 and that every refusal is the service's own: JSON, counted, and followed by the end of the connection.
 
@@ -11,23 +11,13 @@ It reads no request's meaning and holds no timer: a request costs it a few assig
 from typing import TYPE_CHECKING, Any
 
 import httptools
-import structlog
 from starlette.applications import Starlette
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service import http1
-from service.call import OUTCOME_KEY
-from service.errors import (
-    BadInput,
-    Cut,
-    HeadTooLarge,
-    Outcome,
-    RequestError,
-    TooSlow,
-    Unavailable,
-    UrlTooLong,
-)
-from service.guard import LINGER_BYTES, LINGER_S, Guard, Part, overdue
+from service.ending import BODY, HEAD, LEFT_OVER, EndingProtocol, NothingMore
+from service.errors import BadInput, Cut, HeadTooLarge, RequestError, Unavailable, UrlTooLong
+from service.guard import LINGER_BYTES, Part
 from service.pipelining import MAX_PIPELINED, Flow
 from service.tokens import Tokens, authorization
 
@@ -44,16 +34,11 @@ MAX_HEADERS = 100
 MAX_URL_BYTES = 8 * 2**10
 # Of chunks' sizes, their extensions and a trailer, with no byte of a body between: no client needs any of the latter two.
 MAX_FRAME_BYTES = 32 * 2**10
-# Names of this module, since looking up a member of an enum costs several times as much, for each part of each request.
-HEAD, BODY, NOTHING, SET_ASIDE = Part.HEAD, Part.BODY, Part.NOTHING, Part.SET_ASIDE
-LEFT_OVER = Part.LEFT_OVER
+# Names of this module, as in service.ending.
+NOTHING, SET_ASIDE = Part.NOTHING, Part.SET_ASIDE
 
 
-class _NothingMore(Exception):
-    """What the parser has come to is nobody's: raised into it, so that it stops there."""
-
-
-class GuardedProtocol(HttpToolsProtocol):
+class GuardedProtocol(EndingProtocol):
     """uvicorn's protocol, guarded.
 
     A subclass overrides :meth:`begin_request`, :meth:`head_complete` and :meth:`request_complete` in place of
@@ -68,12 +53,7 @@ class GuardedProtocol(HttpToolsProtocol):
     grows by one, and everything else stays as it is. A timer of idle connections is not needed: the guard ends them.
 
     Attributes:
-        guard: of all connections.
-        part: what of a request is being received; a new connection is to send a head.
-        requests: begun on this connection.
         ending: the last request has come, and none is taken behind it.
-        deaf: what comes is dropped without a look at it.
-        since_s: when the guard first saw it wait as it does now, on the event loop's clock.
     """
 
     def __init__(
@@ -86,14 +66,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         application = config.app
         assert isinstance(application, Starlette)
-        self.guard: Guard = application.state.guard
         self.url, self.headers = b"", []
-        self.part = HEAD
-        self.requests = 0
-        self.ending = self.deaf = False
-        self.since_s = self.loop.time()
-        self._seen = (0, HEAD, False)
-        self._unsent_since_s: float | None = None
+        self.ending = False
         self._head_bytes = 0
         self._head_may_be_large = False
         self._frame_bytes = self._left_over_bytes = 0
@@ -101,8 +75,6 @@ class GuardedProtocol(HttpToolsProtocol):
         self._known: bytes | None = None
         # What came with the last read, as long as no message has ended in it, and nothing where that is not as it came.
         self._whole = b""
-        self._running: RequestResponseCycle | None = None
-        self._refusal: RequestError | None = None
 
     # What a subclass may take over.
 
@@ -121,15 +93,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def request_complete(self) -> None:
         """The request's last byte has come."""
         super().on_message_complete()
-
-    def end_request(self, outcome: Outcome) -> None:
-        """End the request whose turn it is, for which the connection answers: it is counted as told."""
-        running = self._running
-        if running is not None and not running.response_complete:
-            running.scope["state"][OUTCOME_KEY] = outcome
-            running.waiting_for_100_continue = False
-            running.disconnected = True
-            running.message_event.set()
 
     # What a subclass may ask.
 
@@ -158,7 +121,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: "asyncio.Transport") -> None:  # type: ignore[override]
         """Take the connection, or refuse it where there are too many."""
         super().connection_made(transport)
-        self.flow: Flow = Flow(transport, self.pipeline)
+        self.flow = Flow(transport, self.pipeline)
         if not self.guard.enter(self, self.loop):
             self.guard.metrics.cuts[Cut.REFUSED] += 1
             self.refuse(Unavailable("as many connections are open as may be; try again later"))
@@ -183,10 +146,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
         self._unset_keepalive_if_required()
-        if self.part is LEFT_OVER:
-            self._left_over_bytes += len(data)
-            if self._left_over_bytes > LINGER_BYTES:
-                self.transport.close()
+        if self.deaf:
+            self._hear_nothing(len(data))
             return
         self._whole = data
         pieces: list[bytes | memoryview] = [data]
@@ -216,10 +177,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note that a head has begun; none is taken behind the last request (RFC 9112, section 9.6)."""
         if self.ending or self.transport.is_closing():
-            raise _NothingMore
+            raise NothingMore
         self.part = HEAD
         self.requests += 1
         if self.guard.closing and self._is_busy():
+            if self.cycle is self._running and self._is_answering():
+                raise NothingMore  # its answer has said already that it is the last
             self.cycle.keep_alive = True  # the last answer is this one's then
         self.begin_request()
 
@@ -274,6 +237,16 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refusal is not None and not self._is_busy():
             self.refuse(self._refusal)
 
+    def _hear_nothing(self, size: int) -> None:
+        """Bound what is read for nobody; with an answer owed it stays unread from there on."""
+        self._left_over_bytes += size
+        if self._left_over_bytes <= LINGER_BYTES:
+            return
+        if self.part is LEFT_OVER:
+            self.transport.close()
+        else:
+            self.flow.stop_reading()
+
     # The head.
 
     def _count_head(self, size: int, *, goes_on: bool) -> None:
@@ -311,180 +284,6 @@ class GuardedProtocol(HttpToolsProtocol):
         self.part = NOTHING
         self._whole = b""
         return head
-
-    # The end.
-
-    def is_idle(self) -> bool:
-        """Tell whether closing the connection costs nobody an answer."""
-        return (
-            self.part is not BODY
-            and not self._is_busy()
-            and not self.transport.is_closing()
-            and self.transport.get_write_buffer_size() == 0
-        )
-
-    def review(self, now_s: float) -> None:
-        """End the connection if it has taken too long; called by the guard, about once a second."""
-        seen = (self.requests, self.part, self._is_busy())
-        if seen != self._seen or self.flow.read_paused:
-            # While we do not read, its client cannot be slow.
-            self._seen, self.since_s = seen, now_s
-        unsent_s: float | None = None
-        if self.transport.get_write_buffer_size() == 0:
-            self._unsent_since_s = None
-        elif self._unsent_since_s is None:
-            self._unsent_since_s = now_s
-        else:
-            unsent_s = now_s - self._unsent_since_s
-        requests, part, busy = seen
-        for_s = now_s - self.since_s
-        reason = overdue(self.guard.limits, part, for_s, unsent_s, busy=busy, fresh=requests == 0)
-        if reason is Cut.SLOW_READER or (reason is not None and not self.transport.is_closing()):
-            self.cut(reason)
-        elif part is LEFT_OVER and for_s > LINGER_S:
-            self.transport.close()
-
-    def cut(self, reason: Cut) -> None:
-        """End the connection, with an answer where one is owed and can be given."""
-        self.guard.metrics.cuts[reason] += 1
-        error = self._answer_to(reason)
-        if reason is Cut.SLOW_READER:
-            self.transport.abort()
-        elif error is None:
-            self.transport.close()
-        else:
-            self.refuse(error)
-
-    def _answer_to(self, reason: Cut) -> RequestError | None:
-        """Return what the client is told, None where it has been answered or has asked nothing."""
-        limits = self.guard.limits
-        if reason is Cut.SLOW_HEAD:
-            self.guard.metrics.count(TooSlow.outcome)
-            text = f"the request's head was not there within {limits.head_s:g} s (TAILGATE_HEADER_TIMEOUT_S)"
-            return TooSlow(text)
-        if not self._is_busy() or self._is_answering():
-            return None
-        if reason is Cut.SLOW_BODY:
-            return TooSlow(
-                f"the request's body was not there within {limits.body_s:g} s (TAILGATE_BODY_TIMEOUT_S)"
-            )
-        if reason is Cut.DRAIN:
-            return Unavailable(
-                "the service stops, and could not end this request in time; try another replica"
-            )
-        return None
-
-    def refuse(self, error: RequestError) -> None:
-        """Answer for the connection now, and end it; the request whose turn it is ends as this does."""
-        if self._is_busy():
-            self.end_request(error.outcome)
-        self.pipeline.clear()
-        self.transport.write(http1.refusal(error, self.server_state.default_headers))
-        self._linger()
-
-    def _linger(self) -> None:
-        """Say that nothing more is said, and drop what still comes until the client hangs up (RFC 9112, section 9.6).
-
-        To close with bytes unread, or with more on their way, would reset the connection, and its client may lose the
-        answer. TLS cannot be closed by halves: there the client closes because the answer told it to, or we do.
-        """
-        self._unset_keepalive_if_required()
-        self.deaf = True
-        self.part = LEFT_OVER
-        if not self.guard.linger(self, self.loop):
-            self.transport.close()
-            return
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.flow.stopped = False
-        self.flow.resume_reading()
-
-    def shutdown(self) -> None:
-        """End the connection with its next answer, or now where none is owed."""
-        if self.part is LEFT_OVER:
-            self.transport.close()
-        else:
-            super().shutdown()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Uvicorn's timer of an idle connection has rung."""
-        if not self.transport.is_closing():
-            self.cut(Cut.IDLE)
-
-    def _refuse_bytes(self, error: Exception) -> None:
-        """Answer to bytes that are no request."""
-        cause: BaseException = error
-        if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
-            cause = error.__context__  # what one of our own methods raised
-        self.deaf = True
-        if isinstance(cause, _NothingMore):
-            self.flow.stop_reading()
-        elif not self.transport.is_closing():
-            self.guard.metrics.cuts[Cut.MALFORMED] += 1
-            self._refuse_in_turn(_refusal_of(cause))
-
-    def _refuse_in_turn(self, refusal: RequestError) -> None:
-        """Answer to the request that is being received, when those before it have been answered."""
-        if self.part is BODY:
-            if not self._is_busy():
-                self._linger()  # the rest of a request that has been answered, and is answered and counted once
-                return
-            if not self.pipeline:
-                self._refuse_running(refusal)
-                return
-            self.pipeline.popleft()
-            assert self._running is not None
-            self.cycle = self.pipeline[0][0] if self.pipeline else self._running
-        self.guard.metrics.count(refusal.outcome)
-        if self._is_busy():
-            self._refusal = refusal
-            self.flow.stop_reading()
-        else:
-            self.refuse(refusal)
-
-    def _refuse_running(self, refusal: RequestError) -> None:
-        """Answer to the request whose turn it is, unless its own answer is on its way: then that is the last."""
-        if self._is_answering():
-            self.cycle.keep_alive = False
-            self.flow.stop_reading()
-        else:
-            self.refuse(refusal)
-
-    def say_goodbye(self) -> None:
-        """Have the answer that is awaited be the last one, unless another request has begun behind it."""
-        if self._is_busy() and self.part is not HEAD:
-            self.cycle.keep_alive = False
-
-    def _say_goodbye(self) -> None:
-        """Have the request that has begun be the last one."""
-        self.cycle.keep_alive = False
-        if self.cycle.response_complete:
-            self.transport.close()
-
-    def _is_busy(self) -> bool:
-        """Tell whether a request is in the service's hands."""
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _is_answering(self) -> bool:
-        """Tell whether a part of an answer has been written."""
-        running = self._running
-        # The hot path writes its answers as a whole.
-        return (
-            running is not None
-            and not running.response_complete
-            and getattr(running, "response_started", False)
-        )
-
-
-def _refusal_of(cause: BaseException) -> RequestError:
-    """Return what is answered to a request at which the parser, or a method that it called, has failed."""
-    if isinstance(cause, RequestError):
-        return cause
-    if isinstance(cause, httptools.HttpParserError):
-        return BadInput("this is not HTTP/1.1 as RFC 9112 has it")
-    log = structlog.get_logger("tailgate.connection")
-    log.error("the service failed on a request", exc_info=cause)
-    return RequestError("the service failed on this request")
 
 
 _FRAME_TOO_LARGE = f"chunk extensions or a trailer have more than {MAX_FRAME_BYTES} bytes"

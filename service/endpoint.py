@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeVar
 
 from service import protocol
-from service.call import OUTCOME_KEY, Answer, Call, Head
+from service.call import Call
 from service.errors import Outcome, RequestError
 from service.lifecycle import Service
+from service.message import OUTCOME_KEY, Answer, Head
 from service.multipart import boundary_of, single_file
 from service.protocol import Form, Served
 
@@ -74,19 +75,23 @@ class PredictEndpoint:
             boundary = boundary_of(head.content_type)
             self._service.admit(head.timeout_s)
             form_body = await _body(receive, call)
-            self._service.admit(head.timeout_s)  # others may have come meanwhile
-            content_type, file = await self._file_in(boundary, form_body, receive)
+            self._service.admit(head.timeout_s, call.spent_s())  # others may have come meanwhile
+            deadline_s = call.deadline_s(head.timeout_s)
+            content_type, file = await self._file_in(boundary, form_body, receive, deadline_s)
             return protocol.form_of(content_type, served), file
         form = protocol.form_of(head.content_type, served)
         call.expect(head, form, served)
         self._service.admit(head.timeout_s)
         return form, await _body(receive, call)
 
-    async def _file_in(self, boundary: str, body: bytes | bytearray, receive: Receive) -> tuple[str, bytes]:
+    async def _file_in(
+        self, boundary: str, body: bytes | bytearray, receive: Receive, deadline_s: float | None
+    ) -> tuple[str, bytes]:
         """Return the content type and the bytes of a form's file, which a decoding thread looks for.
 
         Raises:
             BadInput: not a form, or none or several files in it.
+            Expired: the deadline has passed.
             ClientGone: the client has left.
         """
         found: asyncio.Future[tuple[str, bytes]] = asyncio.get_running_loop().create_future()
@@ -99,7 +104,9 @@ class PredictEndpoint:
             else:
                 found.set_result(outcome)
 
-        work = self._service.offload(then, time.perf_counter(), single_file, boundary, body)
+        work = self._service.offload(
+            then, time.perf_counter(), single_file, boundary, body, deadline_s=deadline_s
+        )
         try:
             return await _unless_gone(found, receive)
         finally:

@@ -21,10 +21,11 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from service import protocol
-from service.call import Answer, Call, Head
+from service.call import Call
 from service.connection import GuardedProtocol
 from service.errors import Outcome, RequestError
 from service.lifecycle import Service
+from service.message import Answer, Head
 from service.protocol import Form
 from service.tokens import RequireToken
 

@@ -74,6 +74,7 @@ class Service:
         self._forecast: Forecast | None = None
         self._watchdog: Watchdog | None = None
         self._workers: Workers | None = None
+        self._writers: Workers | None = None
         # When the earliest deadline is looked at, infinity while nobody has one.
         self._look_s = math.inf
         self._look: asyncio.TimerHandle | None = None
@@ -112,7 +113,9 @@ class Service:
         )
         self._batcher.start()
         threads = self.settings.decode_threads or min(MAX_DECODE_THREADS, available_processors())
-        self._workers = Workers(threads, self._loop)
+        self._workers = Workers("tailgate-decode", threads, self._loop)
+        # A computed answer must not stand behind pictures that have yet to be decoded.
+        self._writers = Workers("tailgate-write", 1, self._loop)
         self.phase = Phase.READY
         self._log.info(
             "ready",
@@ -271,17 +274,23 @@ class Service:
         function: Callable[..., object],
         *arguments: object,
         deadline_s: float | None = None,
-        counted: bool = True,
     ) -> Work:
         """Run work of more than some microseconds in the decoding threads, and go on with ``then(start_s, outcome)``.
 
-        ``outcome`` is what ``function`` returned, or the exception that it raised; see :meth:`Workers.submit`. What is
-        ``counted`` takes a place in the queue meanwhile.
+        ``outcome`` is what ``function`` returned, or the exception that it raised; see :meth:`Workers.submit`. It takes a place
+        in the queue meanwhile.
         """
         assert self._workers is not None
         return self._workers.submit(
-            partial(then, start_s), partial(function, *arguments), deadline_s=deadline_s, counted=counted
+            partial(then, start_s), partial(function, *arguments), deadline_s=deadline_s
         )
+
+    def write_out(
+        self, then: Callable[..., None], start_s: float, function: Callable[..., object], *arguments: object
+    ) -> Work:
+        """Have a large answer written in a thread of its own, and go on as after :meth:`offload`."""
+        assert self._writers is not None
+        return self._writers.submit(partial(then, start_s), partial(function, *arguments))
 
     def leave(self) -> None:
         """Note that a request has ended."""
@@ -311,8 +320,9 @@ class Service:
         if self._batcher is not None:
             self._batcher.close()
             self._batcher.join(JOIN_TIMEOUT_S)
-        if self._workers is not None:
-            self._workers.stop()
+        for workers in (self._workers, self._writers):
+            if workers is not None:
+                workers.stop()
         if self.phase is not Phase.FAILED:
             self.phase = Phase.STOPPED
 

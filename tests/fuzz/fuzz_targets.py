@@ -168,7 +168,7 @@ class Edge:
         except Exception as error:  # noqa: BLE001 - what the service does with any error of a decoder
             outcome = error
         self.loop.call_soon(then, start_s, outcome)
-        return Work(lambda _: None, lambda: None)
+        return Work(lambda: None, lambda _: None, lambda: None)
 
     def converse(self, pieces):
         """Give the server's side the pieces, and then the end; return the answers."""

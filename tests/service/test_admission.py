@@ -10,9 +10,10 @@ import pytest
 from serving import running, until
 
 from service.batching import Ticket
-from service.call import Call, Head
+from service.call import Call
 from service.errors import QueueFull
 from service.forecast import Forecast
+from service.message import Head
 from service.protocol import Form
 
 pytestmark = pytest.mark.asyncio
@@ -83,6 +84,18 @@ async def test_what_the_body_took_is_taken_from_the_clients_patience(gate):
     assert answer.status == 503
     said = re.search(rb"it would take (\d+) ms, and X-Request-Timeout-Ms allows 2.5e\+06", answer.body)
     assert float(said[1]) == about(3e3 * BATCH_S)
+
+
+async def test_a_request_whose_patience_has_ended_before_its_body_is_there_has_expired_whoever_waits(gate):
+    async with busy_for_long(gate) as service:
+        busy, idle = begin(service, 2.5 * BATCH_S), Begun(service)
+        busy._start_s -= 3 * BATCH_S
+        send_body(busy, 2.5 * BATCH_S)
+        gate.opened.set()
+        await until(lambda: service._batcher.running is None)
+        idle._start_s -= 3 * BATCH_S
+        send_body(idle, 2.5 * BATCH_S)
+    assert [call.answers[0].status for call in (busy, idle)] == [504, 504]
 
 
 async def test_a_queue_that_is_full_when_an_item_is_decoded_says_when_to_come_back(gate):

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from service.batching import Ticket
-from service.call import Answer, Call, Head
+from service.call import Call
 from service.errors import BadInput, Expired, ModelFailure, Outcome, QueueFull, Unavailable, UnknownCoding
 from service.items import Result
 from service.lifecycle import Service
+from service.message import Answer, Head
 from service.metrics import Metrics
 from service.models import TensorSpec
 from service.protocol import Form, Served
@@ -52,6 +53,9 @@ class StubService:
     def offload(self, then, start_s, function, *arguments, **_):
         if self.refusal:
             raise self.refusal
+        self.decoding.append(lambda outcome: then(start_s, outcome))
+
+    def write_out(self, then, start_s, function, *arguments):
         self.decoding.append(lambda outcome: then(start_s, outcome))
 
     def leave(self):

@@ -275,7 +275,7 @@ def test_a_latency_objective_bounds_the_queue_and_lets_the_first_in(edges, monke
         ("service.lifecycle.Service.submit", post(picture(), PNG)),
         ("service.call.protocol.answer_labels", PIXELS),
         ("service.call.protocol.answer_outputs", post(TENSOR, JSON)),
-        ("service.call.Head.read", PIXELS),
+        ("service.message.Head.read", PIXELS),
         ("service.endpoint.single_file", form(picture())),
     ],
 )

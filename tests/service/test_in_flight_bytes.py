@@ -8,10 +8,11 @@ from edges import PIXELS, POISON_PIXEL, Connection, chunked, form, picture, pixe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.call import Call, Head
+from service.call import Call
 from service.connection import GuardedProtocol
 from service.errors import BadInput, BytesFull, Cut, TooLarge
 from service.lifecycle import Service
+from service.message import Head
 from service.settings import load_settings
 
 MAX_BODY_BYTES, MAX_IN_FLIGHT_BYTES = 20_000, 30_000

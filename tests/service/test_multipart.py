@@ -1,12 +1,13 @@
 """Forms: which boundaries are taken, what of the Content-Type the parser sees, and where it runs."""
 
+import asyncio
 import threading
 
 import pytest
 import starlette.formparsers
 from hypothesis import given
 from hypothesis import strategies as st
-from serving import running
+from serving import running, until
 
 from service import endpoint
 from service.errors import BadInput
@@ -94,3 +95,22 @@ async def test_a_form_is_parsed_in_a_decoding_thread(monkeypatch):
     assert answer.status_code == 200
     assert len(threads) == 1
     assert threads[0].startswith("tailgate-decode")
+
+
+@pytest.mark.asyncio
+async def test_a_form_whose_deadline_passes_before_a_thread_has_it_is_told_so_then(monkeypatch):
+    go_on = threading.Event()
+
+    def held(*arguments):
+        assert go_on.wait(30)
+        return single_file(*arguments)
+
+    monkeypatch.setattr(endpoint, "single_file", held)
+    form = {"file": ("a.bin", bytes(192))}
+    async with running("tiny_models:colours", decode_threads=1) as server:
+        first = asyncio.create_task(server.client.post("/predict", files=form))
+        await until(lambda: server.service._workers.waiting == 1)
+        late = await server.client.post("/predict", files=form, headers={"X-Request-Timeout-Ms": "50"})
+        go_on.set()
+        assert (await first).status_code == 200
+    assert late.status_code == 504

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+import weakref
 from contextlib import asynccontextmanager
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.asyncio
 @asynccontextmanager
 async def one_busy_thread():
     """Yield workers whose only thread is held by work that is dropped, and what lets it go."""
-    workers, go_on = Workers(1, asyncio.get_running_loop()), threading.Event()
+    workers, go_on = Workers("w", 1, asyncio.get_running_loop()), threading.Event()
     begun = threading.Semaphore(0)
 
     def hold():
@@ -42,7 +44,7 @@ async def test_what_the_work_returned_or_raised_comes_back(error):
             raise error
         return "done"
 
-    workers, ends = Workers(1, asyncio.get_running_loop()), []
+    workers, ends = Workers("w", 1, asyncio.get_running_loop()), []
     workers.submit(ends.append, work, deadline_s=float(2**31))
     await until(lambda: ends)
     workers.stop()
@@ -58,6 +60,19 @@ async def test_work_that_is_dropped_before_a_thread_has_it_is_never_done_and_giv
         work.drop()
         assert workers.waiting == 1
         go_on.set()
+
+
+async def test_work_that_is_dropped_before_a_thread_has_it_keeps_nothing_of_what_it_was_for():
+    class Body:
+        pass
+
+    async with one_busy_thread() as (workers, _, _):
+        body = Body()
+        seen = weakref.ref(body)
+        work = workers.submit(pytest.fail, partial(pytest.fail, body))
+        work.drop()
+        del body
+        assert seen() is None
 
 
 async def test_work_that_is_dropped_while_a_thread_has_it_keeps_its_place_until_that_has_ended():
@@ -77,7 +92,7 @@ async def test_a_deadline_that_passes_before_a_thread_has_the_work_is_told_then(
 
 async def test_a_deadline_that_passes_while_a_thread_has_the_work_is_told_then_and_once():
     go_on, ends = threading.Event(), []
-    workers = Workers(1, asyncio.get_running_loop())
+    workers = Workers("w", 1, asyncio.get_running_loop())
     workers.submit(ends.append, lambda: go_on.wait(30), deadline_s=0.0)
     await until(lambda: ends)
     go_on.set()
@@ -86,15 +101,15 @@ async def test_a_deadline_that_passes_while_a_thread_has_the_work_is_told_then_a
     assert [type(end) for end in ends] == [Expired]
 
 
-async def test_what_is_not_counted_takes_no_place():
-    async with one_busy_thread() as (workers, _, go_on):
-        workers.submit(pytest.fail, pytest.fail, counted=False).drop()
-        ends = []
-        workers.submit(ends.append, list, counted=False)
-        assert workers.waiting == 1
-        go_on.set()
+async def test_an_answer_is_written_though_all_decoding_threads_are_busy():
+    go_on, ends = threading.Event(), []
+    async with running(decode_threads=1) as server:
+        held = server.service.offload(pytest.fail, 0.0, go_on.wait, 30)
+        server.service.write_out(lambda *end: ends.append(end), 1.5, list)
         await until(lambda: ends)
-        assert workers.waiting == 0
+        go_on.set()
+        held.drop()
+    assert ends == [(1.5, [])]
 
 
 async def test_images_of_late_clients_and_of_those_who_left_are_not_decoded_and_leave_room_for_others(
