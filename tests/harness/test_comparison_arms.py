@@ -145,7 +145,7 @@ def test_other_dependencies_are_refused_unless_the_base_has_an_interpreter(sides
     ("spec", "words"),
     [
         ("service", r"Swap the sides, .*; or check head out"),
-        ("command:x {port}", "give its command line as head"),
+        ("command:x {port}", "Check head out .* give its command line as head"),
     ],
 )
 def test_advice_on_dependencies_of_a_head_that_alone_is_a_revision_can_be_followed(

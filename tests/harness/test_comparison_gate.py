@@ -287,7 +287,7 @@ def test_judging_again_ends_as_the_run_would_have(comparison, tailgate, option, 
     ],
 )
 def test_a_comparison_that_is_cut_short_keeps_its_blocks_to_be_judged(
-    comparison, tailgate, monkeypatch, error, says
+    comparison, tailgate, monkeypatch, capsys, error, says
 ):
     measure, measured = compare.measure_block, []
 
@@ -302,6 +302,8 @@ def test_a_comparison_that_is_cut_short_keeps_its_blocks_to_be_judged(
     spec = fake_server_spec(QUICK_MS)
     with contextlib.suppress(KeyboardInterrupt, ZeroDivisionError):
         tailgate("compare", spec, spec, "--plugin=tiny.py", "--payloads=file:body.txt")
+    # An exception that is passed on leaves what was printed before it.
+    capsys.readouterr()
     kept = results_file.read(comparison.results() / results_file.RESULTS)
     assert (kept.verdict, len(kept.scenarios[0].comparison.order)) == (Verdict.INVALID, 1)
     assert [slot.arm for slot in kept.slots] in (["base", "head"], ["head", "base"])

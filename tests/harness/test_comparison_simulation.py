@@ -189,7 +189,7 @@ def test_the_table_sets_the_rules_beside_the_gate():
 
 
 def test_a_folder_that_was_named_and_holds_no_samples_is_refused(tmp_path):
-    results_file.write(run_result(), tmp_path / results_file.RESULTS)
+    results_file.write(run_result(slots=()), tmp_path / results_file.RESULTS)
     with pytest.raises(UsageError, match="holds no samples of both arms"):
         naive._samples([f"a={tmp_path}"], rows(2))
     assert naive._samples([], rows(2)) == {}
