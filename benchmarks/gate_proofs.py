@@ -6,7 +6,8 @@
 
 Each run is ``tailgate compare`` as a program, as anybody runs it; nothing is repeated because of what it came to. The next
 case is that with the fewest lines so far for its weight, whatever they say, so that a stopped script goes on where the ledger
-ends. No run begins that would not end in time, and none is cut off: the longest would be, which are no random ones. A run is one line of
+ends. No run begins that is not likely to end in time, by a guess: all blocks of the design on a slow machine, or the longest run so far.
+None is cut off: the longest would be, which are no random ones. A run is one line of
 ``results/gate-ledger.jsonl``; its blocks, without their stages, are lines of ``results/gate-blocks.jsonl`` for unchanged code and
 of ``gate-blocks-planted.jsonl``. Such a run ends at its own verdict: the replay wants ``gate_recording.py`` instead.
 """
@@ -29,7 +30,7 @@ import typer
 from benchmarks.environments import ROOT
 from benchmarks.gate_cases import CASES, COMMITTED, Case
 from benchmarks.gate_effects import GATES
-from benchmarks.gate_rows import small
+from benchmarks.gate_rows import refusing, small
 from benchmarks.gate_tables import tables
 from benchmarks.record import RESULTS
 from harness import results_file
@@ -44,7 +45,7 @@ PLANTS = ROOT / "tests" / "plants"
 SAID = "results: "
 # A machine that cannot run a comparison three times in a row will not the fourth time.
 MOST_FAILURES = 3
-# Before anything is known of a machine: a block (docs/comparison.md), and what comes before and after the blocks.
+# A block on a slow machine (docs/comparison.md), and what comes before and after the blocks.
 BLOCK_S, AROUND_S = 20.0, 60.0
 
 Runner = Callable[[Case, Sequence[str]], Path]
@@ -64,11 +65,13 @@ def next_case(done: Mapping[str, int], cases: Sequence[Case], seed: int) -> Case
 
 
 def longest_s(entries: Sequence[ledger.Entry], case: Case) -> float:
-    """Return how long a run of this case may take: as long as any did so far, or else all blocks of the design."""
-    seen = [entry.wall_s for entry in entries if entry.case == case.name] or [
-        entry.wall_s for entry in entries
-    ]
-    return max(seen, default=plan_design(GATES).blocks * BLOCK_S) + AROUND_S
+    """Return how long a run of this case may take: all blocks of the design, or as long as any did if that is more.
+
+    The runs so far say nothing of how long one can become: most end at an early look. One that measured no block says nothing.
+    """
+    own = [entry.wall_s for entry in entries if entry.case == case.name and entry.wall_s > 0]
+    seen = own or [entry.wall_s for entry in entries]
+    return max([plan_design(GATES).blocks * BLOCK_S, *seen]) + AROUND_S
 
 
 def unfit(case: Case) -> str | None:
@@ -238,7 +241,8 @@ def main(
         if minutes is None and runs is None:
             raise typer.BadParameter("say when to end: --minutes or --runs")
         chosen = [one for one in CASES if not case or one.name in case]
-        grow(lambda: able(chosen, unfit), into, _budget(minutes, runs), options or (), seed=seed)
+        with refusing():
+            grow(lambda: able(chosen, unfit), into, _budget(minutes, runs), options or (), seed=seed)
     typer.echo(tables(_read(into, typer.echo).entries))
 
 

@@ -5,8 +5,8 @@
 
 Each session is one ``tailgate calibrate``, which nothing that is seen ends early, and is appended to
 ``results/gate-recording.jsonl`` under its label: ``run`` of its rows, which no window of the replay goes across. A session
-has to be as long as the longest run of the gate, some 12 minutes; several of an hour, at different times of the
-day, say more than one long one.
+has to be as long as the longest run of the gate: give it 15 minutes or more; several of an hour, at different times of
+the day, say more than one long one.
 """
 
 import dataclasses
@@ -30,6 +30,8 @@ from harness.errors import HarnessError, UsageError
 
 ROWS = "calibration-blocks.jsonl"
 KEPT = ROOT / ".perf" / "gate-recording"
+# No machine takes less for a block, which holds about that much load; nearly every one takes less than the second.
+LEAST_BLOCK_S, MOST_BLOCK_S = 10.0, 20.0
 
 
 def append(rows: Path, session: str, into: Path) -> int:
@@ -44,7 +46,9 @@ def append(rows: Path, session: str, into: Path) -> int:
     design = plan_design(GATES)
     if not complete(design)(found):
         raise UsageError(
-            f"{rows} has {len(found)} blocks, and the replay needs {design.blocks} good ones in a row: record for longer"
+            f"{rows} has {len(found)} blocks, and the replay needs {design.blocks} good ones in a row: record a session that "
+            "is longer, since two are not joined (where nothing that was seen ended them, and no pause lies between, the "
+            "replay takes a file of both with --join)"
         )
     if len({row.run for row in found}) > 1:
         raise UsageError(f"{rows} is of several runs; append each as a session of its own")
@@ -62,6 +66,24 @@ def refuse_taken(session: str, into: Path) -> None:
     """
     if into.exists() and session in {row.run for row in read_rows(into)}:
         raise UsageError(f"session {session!r} is in {into} already; give this one another label")
+
+
+def refuse_too_short(minutes: float) -> str:
+    """Refuse a session that cannot become as long as a run of the gate; return a warning where it may not.
+
+    Raises:
+        UsageError: no machine would measure enough blocks in that time.
+    """
+    needed = plan_design(GATES).blocks
+    least, safe = (needed * block_s / 60 for block_s in (LEAST_BLOCK_S, MOST_BLOCK_S))
+    if minutes < least:
+        raise UsageError(
+            f"--minutes {minutes:g}: the replay needs {needed} good blocks in a row, which take {least:g} minutes at the least; "
+            f"{safe:g} are safe"
+        )
+    if minutes >= safe:
+        return ""
+    return f"the replay needs {needed} good blocks in a row: on a slow machine {minutes:g} minutes hold fewer; {safe:g} are safe"
 
 
 def record(minutes: float, session: str, options: list[str]) -> Path:
@@ -96,6 +118,8 @@ def main(
     with refusing():
         # An hour later would be too late.
         refuse_taken(session, into)
+        if from_ is None and (warning := refuse_too_short(minutes)):
+            typer.echo(warning, err=True)
         folder = from_ or record(minutes, session, options or [])
         typer.echo(f"{append(folder / ROWS, session, into)} blocks of {session} appended to {into}")
 

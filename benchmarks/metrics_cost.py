@@ -8,8 +8,10 @@ processor at 10,000 requests a second.
 
 import time
 from collections.abc import Callable
+from typing import Annotated
 
 import prometheus_client
+import typer
 
 from benchmarks.spread import Spread, spread
 from service.errors import Outcome
@@ -86,8 +88,15 @@ def share(cost: Spread) -> Spread:
     return spread([seconds * RATE_PER_S for seconds in cost.values])
 
 
-if __name__ == "__main__":
-    for name, cost in zip(("tailgate", "prometheus_client"), measure(), strict=True):
+def main(
+    rounds: Annotated[int, typer.Option(min=1, help="interleaved rounds, ours and the library's")] = 5,
+) -> None:
+    """Print what a request's metrics cost, ours and prometheus_client's."""
+    for name, cost in zip(("tailgate", "prometheus_client"), measure(rounds), strict=True):
         print(
             f"{name}: {cost.median * 1e6:.2f} µs a request, {share(cost)} of a processor at {RATE_PER_S:,}/s"
         )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -261,9 +261,12 @@ def _samples(given: Sequence[str], rows: Sequence[BlockRow]) -> Samples:
         session, separator, folder = one.partition("=")
         if not separator:
             raise UsageError(f"--samples: expected SESSION=FOLDER, got {one!r}")
-        found.update(samples_of(Path(folder), session))
+        kept = samples_of(Path(folder), session)
+        if not kept:
+            raise UsageError(f"--samples: {folder} holds no samples of both arms of any block")
+        found.update(kept)
     missing = {row.run for row in rows if (row.run, row.index) not in found}
-    if found and missing:
+    if given and missing:
         raise UsageError(f"--samples: none of some blocks of {', '.join(sorted(missing))}")
     return found
 

@@ -21,6 +21,8 @@ from harness.verdict import Better, Judgement, Unit, Verdict
 from harness.yardstick import Yardstick
 
 SCHEMA_VERSION = "1.1"
+# Begins why a comparison was stopped whose blocks are sound, and which can be judged by them.
+CUT_SHORT = "before its end: "
 
 Scalar = str | int | float | bool | None
 
@@ -249,7 +251,8 @@ class ComparisonResult:
         voids: why blocks do not count.
         steal_share: of processor time, the median over the blocks; None if unseen.
         cpu_pressure_share: of the time some work waited for a processor, likewise.
-        stopped: why no further block was measured; empty where the decision itself was the end.
+        stopped: why no further block was measured; empty where the decision itself was the end. Begins with
+            :data:`CUT_SHORT` where something ended the run that says nothing against its blocks.
         notes: what a reader must know to take the numbers right.
     """
 

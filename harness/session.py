@@ -92,7 +92,7 @@ class Session:
         self._arms: tuple[ArmResult, ...] = ()
         self._slots: list[SlotResult] = []
         self._scenarios: list[ScenarioResult] = []
-        # What a comparison came to that an exception ended: at most one.
+        # What a comparison came to, for an exception that ends it or what follows it: at most one.
         self._cut_short: list[Compared] = []
 
     def __enter__(self) -> Self:
@@ -167,7 +167,7 @@ class Session:
             unmeasured = judging.unmeasured(scenario, self.seed, error, again)
             for compared in self._cut_short:
                 self._arms = compared.arms
-                self._keep(compared.cut_short(unmeasured), *compared.slots)
+                self._keep(compared.cut_short(unmeasured, error), *compared.slots)
             if not self._cut_short:
                 self._keep(unmeasured)
             raise
@@ -244,6 +244,8 @@ class Session:
             keep=self._cut_short.append,
         )
         compared = compare(scenario, ground, self._target_settings, self._last.seconds, again)
+        # What comes after the last block takes seconds, too, in which a key may be pressed.
+        self._cut_short.append(compared)
         self._arms, self._last = compared.arms, yardstick.measure()
         recalled = ledger.recall(compared.scenario, compared.arms, self.settings.output / ledger.LEDGER)
         return recalled, compared.slots

@@ -128,34 +128,42 @@ def checked_out(
                 stack.callback(git.remove_worktree, root, trees[arm])
                 git.add_worktree(root, side.revision, trees[arm])
         if trees and settings[Arm.BASE].python == settings[Arm.HEAD].python:
-            _refuse_other_dependencies(trees, root, sides[Arm.BASE])
+            _refuse_other_dependencies(trees, root, sides)
         yield {
             arm: ArmTarget(
                 side,
-                make_target(side.spec, with_tree(settings[arm], side, trees.get(arm), root)),
+                make_target(
+                    side.spec,
+                    with_tree(settings[arm], side, trees.get(arm), root, beside_revision=bool(trees)),
+                ),
                 trees.get(arm),
             )
             for arm, side in sides.items()
         }
 
 
-def with_tree(settings: TargetSettings, side: Side, worktree: Path | None, root: Path) -> TargetSettings:
+def with_tree(
+    settings: TargetSettings, side: Side, worktree: Path | None, root: Path, *, beside_revision: bool = False
+) -> TargetSettings:
     """Return the settings with which a side runs the code of its own tree, and is ended at once.
 
-    Python takes packages of the tree before any other, by ``PYTHONPATH``; so does a side of the working tree, that both find
-    their modules in the same way. A command runs in its project's folder of the tree.
+    Python takes packages of the tree before any other, by ``PYTHONPATH``. So does the working tree, both where it is compared
+    with a revision, that both sides find their modules in the same way, and where it is this project's own service. A
+    command that belongs to a tree runs in the project's folder of that tree.
 
     Args:
         settings: of the target.
         side: whose.
         worktree: where its revision is checked out, the repository's top; None without a revision.
         root: folder of the project, in the repository.
+        beside_revision: one of the two sides is a revision.
 
     Raises:
         TargetError: the revision has no such project.
     """
     project = None if worktree is None else project_in(worktree, root)
-    if project is None and side.is_service and is_own(root):
+    of_working_tree = beside_revision and side.given == WORKING_TREE and not side.is_address
+    if project is None and (of_working_tree or (side.is_service and is_own(root))):
         project = root
     if side.is_service:
         # Nothing of an end is measured, and the service leaves nothing behind: its interpreter need not be taken down
@@ -232,7 +240,7 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _refuse_other_dependencies(trees: Mapping[Arm, Path], root: Path, side: Side) -> None:
+def _refuse_other_dependencies(trees: Mapping[Arm, Path], root: Path, sides: Mapping[Arm, Side]) -> None:
     place, top = git.place_in_repository(root), git.top_of(root)
     changes: list[str] = []
     # A lock file of several projects lies at the top.
@@ -241,13 +249,24 @@ def _refuse_other_dependencies(trees: Mapping[Arm, Path], root: Path, side: Side
         where = f"in {folder}, " if folder.parts else ""
         changes += [where + change for change in dependency_changes(base, head)]
     if changes:
-        todo = (
-            "Make an environment for the base, and give its interpreter: --perf-against-python PATH"
-            if side.is_service
-            else "Check the base out beside this project, make an environment for it there, and compare with its command line: "
-            "command:LINE"
-        )
         raise UsageError(
-            "the declared dependencies differ, so head's environment may not run the base as it ran: "
-            f"{'; '.join(changes)}. {todo}"
+            "the declared dependencies differ, so one environment may not run both sides as they ran: "
+            f"{'; '.join(changes)}. {_other_environment(trees, sides)}"
         )
+
+
+def _other_environment(trees: Mapping[Arm, Path], sides: Mapping[Arm, Side]) -> str:
+    """Say how the side that is a revision gets an environment of its own."""
+    arm = Arm.BASE if Arm.BASE in trees else Arm.HEAD
+    if not sides[arm].is_service:
+        return (
+            f"Check {arm.value} out beside this project, make an environment for it there, and give its command line as "
+            f"{arm.value}: command:LINE"
+        )
+    if arm is Arm.BASE:
+        return "Make an environment for the base, and give its interpreter: --perf-against-python PATH"
+    # Only a base that is a revision can be given an interpreter.
+    return (
+        "Swap the sides, so that the revision is the base, and give it an interpreter with --perf-against-python PATH; or "
+        "check head out, make an environment for it, and run the comparison there"
+    )

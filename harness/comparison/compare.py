@@ -26,7 +26,7 @@ from harness.comparison.observation import read_rows
 from harness.comparison.rehearsal import Rehearsed, rehearse
 from harness.comparison.run import Limits, Outcome, come_to, plan_blocks, run_blocks
 from harness.comparison.schedule import Arm, BlockPlan
-from harness.errors import UsageError
+from harness.errors import LoadError, MeasurementError, TargetError, UsageError
 from harness.faults import Cause, Fault
 from harness.load import LoadSettings
 from harness.measures import Measure
@@ -34,7 +34,7 @@ from harness.options import GateSettings
 from harness.plan import draw_plan
 from harness.plugins import Plugins
 from harness.resolving import resolve_scenario
-from harness.results import ArmResult, ScenarioResult, SlotResult
+from harness.results import CUT_SHORT, ArmResult, ScenarioResult, SlotResult
 from harness.scenario import Scenario
 from harness.slot import SlotRecord
 from harness.slot_result import slot_result
@@ -43,8 +43,8 @@ from harness.window import PhaseRecord, Window
 
 ROWS = "blocks-{}.jsonl"
 WORKTREES = "worktrees"
-# Begins why a comparison was stopped whose blocks are sound, and which can be judged by them.
-CUT_SHORT = "before its end: "
+# What these say may be of the service itself, and stands against it whatever the blocks show.
+OF_THE_SERVICE = (TargetError, LoadError, MeasurementError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +107,16 @@ class Compared:
     slots: tuple[SlotResult, ...]
     arms: tuple[ArmResult, ...]
 
-    def cut_short(self, unmeasured: ScenarioResult) -> ScenarioResult:
+    def cut_short(self, unmeasured: ScenarioResult, error: BaseException) -> ScenarioResult:
         """Return the answer of a comparison that an exception ended: INVALID, with the blocks that there are.
 
         Args:
             unmeasured: what the exception alone came to; its fault says which it was.
+            error: the exception. Blocks before an interruption or an error of the harness are sound, and can be judged.
         """
         assert self.scenario.comparison is not None
-        stopped = CUT_SHORT + unmeasured.faults[0].text
+        text = unmeasured.faults[0].text
+        stopped = text if isinstance(error, OF_THE_SERVICE) else CUT_SHORT + text
         return dataclasses.replace(
             unmeasured,
             faults=(*unmeasured.faults, *self.scenario.faults),

@@ -1,10 +1,12 @@
 """What two trees declare and pin differently, so that one environment may not run both.
 
-Used by :mod:`harness.comparison.arms`, which knows whether the base has an interpreter of its own. Pure but for reading files.
-Compared is what is said and not how: comments, order and spacing have no say. Whatever of a file cannot be understood is
-compared as text, since a needless question costs less than a base that ran on head's packages.
+Used by :mod:`harness.comparison.arms`, which knows whether the base has an interpreter of its own. Reads files, and asks
+git which of them it tracks: what it does not, no revision can have. Compared is what is said and not how: comments, order and
+spacing have no say. Whatever of a file cannot be understood is compared as text, and what is no text by its bytes, since a
+needless question costs less than a base that ran on head's packages.
 """
 
+import hashlib
 import json
 import re
 import tomllib
@@ -12,12 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.comparison.revision import PYPROJECT
+from harness.comparison.revision import PYPROJECT, tracked
 from harness.errors import UsageError
 
 # Beside pyproject.toml: what pip is told, and what uv, poetry and pdm have resolved.
 PINS = ("requirements*.txt", "requirements/*.txt", "constraints*.txt")
 LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")
+# Where a lock file takes the repository's own projects from: what these are is compared itself.
+OWN_SOURCES = frozenset({"editable", "virtual", "directory"})
 # A lock file that was made anew differs in a hundred places.
 MOST_PHRASES = 8
 
@@ -57,14 +61,26 @@ def _said(folder: Path, whose: str) -> dict[str, set[str]]:
     """Return by place what is said there."""
     document = _pyproject(folder, whose)
     said = {f"{PYPROJECT}, {table}": set(map(_line, lines)) for table, lines in _declared(document).items()}
-    for pattern in PINS:
-        for path in folder.glob(pattern):
-            said[str(path.relative_to(folder))] = set(_pins(path.read_text(encoding="utf-8")))
-    for name in LOCKS:
-        if (folder / name).is_file():
-            own = document.get("project", {}).get("name", "")
-            said[name] = set(_locked((folder / name).read_text(encoding="utf-8"), str(own)))
+    own = _project_name(document)
+    for path in _files(folder):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+            lines = {f"content that is no UTF-8, with the digest {digest}"}
+        else:
+            lines = set(_locked(text, own) if path.name in LOCKS else _pins(text))
+        said[str(path.relative_to(folder))] = lines
     return said
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield what pins there, without what git does not track: it belongs to one checkout, and to no revision."""
+    known = tracked(folder, (*PINS, *LOCKS))
+    for pattern in (*PINS, *LOCKS):
+        for path in folder.glob(pattern):
+            if path.is_file() and (known is None or path.relative_to(folder).as_posix() in known):
+                yield path
 
 
 def _pyproject(folder: Path, whose: str) -> Mapping[str, Any]:
@@ -73,7 +89,7 @@ def _pyproject(folder: Path, whose: str) -> Mapping[str, Any]:
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{whose}'s {PYPROJECT} is not TOML: {error}") from error
 
 
@@ -83,7 +99,35 @@ def _declared(document: Mapping[str, Any]) -> Mapping[str, Iterable[Any]]:
         "dependencies": project.get("dependencies", ()),
         **{f"extra {name}": lines for name, lines in project.get("optional-dependencies", {}).items()},
         **{f"group {name}": lines for name, lines in document.get("dependency-groups", {}).items()},
+        **_poetry(document.get("tool", {}).get("poetry", {})),
     }
+
+
+def _poetry(said: Mapping[str, Any]) -> Mapping[str, Iterable[Any]]:
+    """Return what Poetry's own tables declare, each package as a table of one."""
+    tables = {
+        "poetry dependencies": said.get("dependencies", {}),
+        "poetry dev-dependencies": said.get("dev-dependencies", {}),
+        **{
+            f"poetry group {name}": group.get("dependencies", {})
+            for name, group in said.get("group", {}).items()
+        },
+    }
+    return {
+        name: [{package: wanted} for package, wanted in table.items()]
+        for name, table in tables.items()
+        if table
+    }
+
+
+def _project_name(document: Mapping[str, Any]) -> str:
+    poetry = document.get("tool", {}).get("poetry", {})
+    return _normal(str(document.get("project", {}).get("name") or poetry.get("name", "")))
+
+
+def _normal(name: str) -> str:
+    """Return a project's name as indexes and lock files compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _line(declared: Any) -> str:
@@ -99,13 +143,13 @@ def _pins(text: str) -> Iterator[str]:
 
 
 def _locked(text: str, own: str) -> Iterator[str]:
-    """Yield name, version and source of each package; the project itself is none, whose version changes by itself."""
+    """Yield name, version and source of each package but the repository's own, whose version changes by itself."""
     try:
         packages = tomllib.loads(text)["package"]
         for package in packages:
-            if package["name"] == own:
-                continue
             source = package.get("source", {})
+            if _normal(package["name"]) == own or OWN_SOURCES & {*source, source.get("type")}:
+                continue
             where = f" from {json.dumps(source, sort_keys=True)}" if source else ""
             yield f"{package['name']} {package.get('version', '')}{where}"
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError):

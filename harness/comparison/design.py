@@ -24,8 +24,8 @@ from harness.comparison.signed_rank import least_n
 from harness.comparison.spending import nominal_levels
 from harness.errors import UsageError
 
-# Good blocks at the looks of a single scenario, chosen by simulation (docs/gate.md): a block is about 11 s of load and 7 s
-# of starts and warm-up, so the first look comes after 4 minutes and the last after 11.
+# Good blocks at the looks of a single scenario, chosen by simulation (docs/error-rates.md). With the blocks of a slower
+# machine (docs/comparison.md, "Cost") the first look comes after 4 minutes and the last after 11 to 12.
 LOOKS = (12, 18, 26, 36)
 
 

@@ -194,7 +194,8 @@ def _lenses(found: ComparisonResult) -> dict[str, LensEntry]:
 def recall(scenario: ScenarioResult, arms: Iterable[ArmResult], path: Path) -> ScenarioResult:
     """Return a comparison with a note where the same base and head were compared before, under the same load, and FAILed.
 
-    Only where both are committed code: a working tree with changes may have had others then.
+    Only where both are committed code: a working tree with changes may have had others then. The load is the same where the
+    scenario has that name; the environment and the lenses' settings of then are not kept.
 
     Args:
         scenario: compared just now, and not in the ledger yet.
@@ -213,7 +214,10 @@ def recall(scenario: ScenarioResult, arms: Iterable[ArmResult], path: Path) -> S
         failed = dict.fromkeys(entry.date[:10] for entry in same if entry.verdict is Verdict.FAIL)
         if not failed:
             return scenario
-        note = f"compared before: FAIL on {', '.join(failed)}; a gate is not repeated until it passes"
+        note = (
+            f"compared before: FAIL on {', '.join(failed)}, with the same load (other settings and tolerances are not told "
+            "apart); a gate is not repeated until it passes"
+        )
     comparison = dataclasses.replace(scenario.comparison, notes=(note, *scenario.comparison.notes))
     return dataclasses.replace(scenario, comparison=comparison)
 

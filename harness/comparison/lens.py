@@ -3,7 +3,7 @@
 First in the flow: the run, the decision and the reports all go by these. A lens knows no measurement and no test.
 
 Cost and median see a slowdown of everything long before p95 does; only p95 and p99 see a slowdown of the tail. So
-a gate looks through several lenses. Tolerances differ because the noise does (docs/gate.md has the measurements).
+a gate looks through several lenses. Tolerances differ because the noise does (docs/calibration.md says how it is measured).
 """
 
 import dataclasses

@@ -13,9 +13,8 @@ from harness.errors import UsageError
 from harness.scenario import Loop, Phase, Ref, Scenario
 
 # About 2.5 s at the rate of the scenario ``compare``; two pairs are above the 500 requests an arm and block that the ratio of a
-# p99 needs (harness.comparison.observation.least_requests). No more of them: of unchanged code here one pair spread by 7.2 %
-# and two starts by 3.5 %, a start costs as long as a pair, and the variance for a given time is least at sqrt(5.8 s / 5.3 s) x
-# 7.2 / 3.5 = 2.2 pairs to a start.
+# p99 needs (harness.comparison.observation.least_requests). No more of them: the variance for a given time is least at about two
+# pairs to a start (docs/error-rates.md, "Two pairs to a start").
 SLOT_REQUESTS = 260
 PAIRS = 2
 # A probe of capacity, for those who ask for it: enough at once that batches fill, and so many that it takes a second or

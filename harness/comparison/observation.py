@@ -77,7 +77,7 @@ class Block:
         index: from 0, in order of time within its run.
         base: one arm.
         head: the other.
-        void: why the block must not count, by signals that don't know the outcome (steal, pressure, the
+        void: why the block must not count, by signals that don't know the outcome (steal, other programs, the
             generator's lateness); None for a good block.
         load_s: seconds of measured load, of both arms' turns.
         wall_s: seconds of everything: starts, warm-up, load, stops.

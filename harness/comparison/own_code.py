@@ -94,8 +94,9 @@ def ran_own_code(worktree: Path, project: Path, command: tuple[str, ...], *, ser
     """Tell whether an interpreter that was started has run code of a worktree, by what it left behind.
 
     A fresh worktree holds no bytecode. An interpreter that imports a module from there writes some beside its source; one that
-    took the module from elsewhere does not. The script that it is started with leaves none, which is enough of a proof
-    only where there is no package that it could have taken from elsewhere.
+    took the module from elsewhere does not. Packages are what an environment may have another copy of, so where there are
+    any, one of theirs is asked for: a script or a configuration beside them is found in the folder that it is started in
+    and says nothing of them. A script leaves no bytecode of its own, which is enough where there is no package.
 
     Args:
         worktree: its top.
@@ -105,9 +106,9 @@ def ran_own_code(worktree: Path, project: Path, command: tuple[str, ...], *, ser
     """
     if service and is_own(project):
         return any((project / "service").glob("__pycache__/*.pyc"))
-    if any(worktree.rglob("__pycache__/*.pyc")):
-        return True
-    return _script_in(project, command) and not _has_packages(worktree)
+    if packages := _packages(worktree):
+        return any(any(package.glob("__pycache__/*.pyc")) for package in packages)
+    return any(worktree.rglob("__pycache__/*.pyc")) or _script_in(project, command)
 
 
 def _script_in(project: Path, command: tuple[str, ...]) -> bool:
@@ -117,6 +118,7 @@ def _script_in(project: Path, command: tuple[str, ...]) -> bool:
     return any(path.is_file() and path.resolve().is_relative_to(project.resolve()) for path in found)
 
 
-def _has_packages(worktree: Path) -> bool:
-    places = (path.relative_to(worktree) for path in worktree.rglob("__init__.py"))
-    return any(not _NO_SERVER & set(place.parts) for place in places)
+def _packages(worktree: Path) -> list[Path]:
+    """Return the folders of packages that a server may be made of."""
+    folders = (path.parent for path in worktree.rglob("__init__.py"))
+    return [folder for folder in folders if not _NO_SERVER & set(folder.relative_to(worktree).parts)]

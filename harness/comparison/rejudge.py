@@ -2,7 +2,7 @@
 
 Other tolerances may be asked for; the looks stay where they were, and the error that each may spend, too, unless more lenses
 gate now. Choosing tolerances after having seen the result proves nothing: the next run is what they are for, and the
-report says so. A run that was cut short is judged by the blocks that it has.
+report says so. A run that was interrupted is judged by the blocks that it has; one that a server ended stays INVALID.
 """
 
 import dataclasses
@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import judging
-from harness.comparison.compare import CUT_SHORT
 from harness.comparison.decision import judge
 from harness.comparison.design import Design, plan_design
 from harness.comparison.lens import Lens, override
 from harness.comparison.observation import read_rows
 from harness.comparison.run import attributions_of
 from harness.errors import MeasurementError
-from harness.results import RunResult, ScenarioResult
+from harness.results import CUT_SHORT, RunResult, ScenarioResult
 from harness.verdict import Verdict, worst
 
 
@@ -57,7 +56,7 @@ def _again(scenario: ScenarioResult, directory: Path, settings: tuple[str, ...])
     lenses = override(before, settings)
     design = _design(kept.design, before, lenses)
     decision = judge(rows, design, lenses)
-    # Whatever ended the run early says nothing against the blocks before.
+    # An interruption says nothing against the blocks before; a server that did not start does, and is not marked so.
     faults = tuple(fault for fault in scenario.faults if CUT_SHORT + fault.text != kept.stopped)
     comparison = dataclasses.replace(
         kept,

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,9 @@ class Revision:
 
     def __str__(self) -> str:
         """Return it as reports show it."""
+        # Always as many digits: with fewer one could not tell later that two were the same commit.
         short = self.commit[:10]
-        return self.name if self.commit.startswith(self.name) else f"{self.name} ({short})"
+        return short if self.commit.startswith(self.name) else f"{self.name} ({short})"
 
 
 def find_revision(root: Path, name: str) -> Revision | None:
@@ -77,8 +78,18 @@ def is_ignored(root: Path, path: Path) -> bool:
     return _git(root, "check-ignore", "--quiet", str(path)).returncode == 0
 
 
+def tracked(folder: Path, patterns: Iterable[str]) -> frozenset[str] | None:
+    """Return what git tracks in a folder of files like these, as seen from there; None outside of any repository."""
+    if shutil.which("git") is None:
+        return None
+    listed = _git(folder, "ls-files", "-z", "--", *patterns)
+    return frozenset(filter(None, listed.stdout.split("\0"))) if listed.returncode == 0 else None
+
+
 def add_worktree(root: Path, revision: Revision, folder: Path) -> None:
     """Check a revision out into a new folder; the index, the branches and the working tree stay as they are.
+
+    It holds no bytecode, neither what was committed nor what a hook made: what is found later was imported from there.
 
     Raises:
         TargetError: git refuses; with its words.
@@ -87,6 +98,8 @@ def add_worktree(root: Path, revision: Revision, folder: Path) -> None:
     made = _git(root, "worktree", "add", "--detach", "--force", str(folder), revision.commit)
     if made.returncode != 0:
         raise TargetError(f"cannot check out {revision} into {folder}: {made.stderr.strip()}")
+    for bytecode in list(folder.rglob("__pycache__")):
+        shutil.rmtree(bytecode, ignore_errors=True)
 
 
 def remove_worktree(root: Path, folder: Path) -> None:

@@ -5,6 +5,7 @@ A reason begins with one word for programs and a colon, as in :mod:`harness.judg
     within      surely changed by less than the tolerance      PASS
     beyond      surely worse by more than the margin           FAIL
     undecided   neither is sure                                INCONCLUSIVE
+    spilled     within, had fewer answers overlapped           INCONCLUSIVE
     integrity   nothing was seen to judge by                   INVALID
     noise       too many blocks were disturbed                 INVALID
 """
@@ -15,6 +16,9 @@ from harness.comparison.error_share import ShareChange
 from harness.comparison.lens import Lens, Scale
 from harness.comparison.observation import least_requests
 from harness.verdict import Better, Verdict
+
+SPILLED = "spilled: "
+LESS_SPILL = "choose a lower rate, or a quicker target"
 
 
 def explain(lens: Lens, verdict: Verdict, near: float, far: float, mde: float | None) -> str:
@@ -64,8 +68,8 @@ def spilled(lens: Lens, share: float, allowed: float, seen: str) -> str:
         seen: what it would say else.
     """
     return (
-        f"undecided: {share:.1%} of the answers ended in the other arm's window, {allowed:.0%} may, so that a change of "
-        f"{lens.title} looks smaller than it is (seen was: {seen.partition(': ')[2]}); choose a lower rate, or a quicker target"
+        f"{SPILLED}{share:.1%} of the answers ended in the other arm's window, {allowed:.0%} may, so that a change of "
+        f"{lens.title} looks smaller than it is (seen was: {seen.partition(': ')[2]}); {LESS_SPILL}"
     )
 
 

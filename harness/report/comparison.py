@@ -5,11 +5,12 @@ Beside :mod:`harness.report.summary`, which does the same for budgets; how a lin
 
 from collections.abc import Iterator
 
+from harness.comparison import wording
 from harness.comparison.attribution import Attribution, StageChange
 from harness.comparison.lens import Lens, Scale
 from harness.comparison.lens_result import LensResult
 from harness.report.units import MISSING, percent, quantity, significant
-from harness.results import ComparisonResult, ScenarioResult
+from harness.results import CUT_SHORT, ComparisonResult, ScenarioResult
 from harness.verdict import Unit, Verdict
 
 COLUMNS = ("lens", "base", "head", "change", "interval", "limit", "verdict")
@@ -73,7 +74,8 @@ def remarks(comparison: ComparisonResult) -> Iterator[str]:
     machine = (("steal", comparison.steal_share), ("CPU pressure", comparison.cpu_pressure_share))
     if told := [f"{name} {percent(share)}" for name, share in machine if share is not None]:
         yield f"median over the blocks: {', '.join(told)}"
-    if comparison.stopped and not comparison.decision.finished:
+    # A decision that is finished needs no word on why it ended, unless it was made of what an interruption left.
+    if comparison.stopped and (not comparison.decision.finished or comparison.stopped.startswith(CUT_SHORT)):
         yield f"stopped: {comparison.stopped}"
     for void in comparison.voids:
         yield f"void: {void}"
@@ -144,6 +146,11 @@ def more_time(comparison: ComparisonResult) -> str:
     each_s = decision.wall_s / len(comparison.order) if comparison.order else None
     if 2 * decision.voided > len(comparison.order):
         return "INCONCLUSIVE: most blocks are void: end other work on this machine, or use a calmer one."
+    if any(one.reason.startswith(wording.SPILLED) for one in undecided):
+        return (
+            "INCONCLUSIVE: more time would not tell, since too many answers end in the other arm's window: "
+            f"{wording.LESS_SPILL}."
+        )
     if decision.next_look_blocks is not None and None in blocks:
         missing = max(1, decision.next_look_blocks - (len(comparison.order) - decision.voided))
         return f"INCONCLUSIVE: the next look is {_time(missing, each_s)} away: raise --perf-time-limit or --perf-blocks."

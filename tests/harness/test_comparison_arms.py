@@ -141,6 +141,32 @@ def test_other_dependencies_are_refused_unless_the_base_has_an_interpreter(sides
         assert made[Arm.BASE].target.launch.command[0] == "another/python"
 
 
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("service", r"Swap the sides, .*; or check head out"),
+        ("command:x {port}", "Check head out .* give its command line as head"),
+    ],
+)
+def test_advice_on_dependencies_of_a_head_that_alone_is_a_revision_can_be_followed(
+    sides, tmp_path, spec, words
+):
+    sides.base = OWN + 'dependencies = ["numpy<2"]\n'
+    pair = {Arm.BASE: Side(Arm.BASE, ".", spec), Arm.HEAD: Side(Arm.HEAD, "old", spec, OLD)}
+    settings = dict.fromkeys(Arm, TargetSettings())
+    with pytest.raises(UsageError, match=rf"head has 'numpy<2', base has not. {words}"):
+        checked_out(pair, tmp_path, tmp_path / "worktrees", settings, parse_target).__enter__()
+
+
+def test_a_working_tree_beside_a_revision_runs_in_the_projects_folder(sides, tmp_path):
+    spec = "command:python app.py --port {port}"
+    pair = {Arm.BASE: Side(Arm.BASE, "old", spec, OLD), Arm.HEAD: Side(Arm.HEAD, ".", spec)}
+    settings = dict.fromkeys(Arm, TargetSettings())
+    with checked_out(pair, tmp_path, tmp_path / "worktrees", settings, parse_target) as made:
+        base, head = (made[arm].target.launch for arm in (Arm.BASE, Arm.HEAD))
+        assert (base.directory, head.directory) == (made[Arm.BASE].worktree, tmp_path)
+
+
 def test_a_side_that_ran_another_code_is_refused(sides, tmp_path):
     with sides.check_out() as made:
         base = made[Arm.BASE]

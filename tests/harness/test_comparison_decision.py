@@ -230,7 +230,7 @@ def test_a_latency_does_not_pass_where_many_answers_ended_in_the_other_arms_wind
     assert (result(decision, "p50").verdict, result(decision, "cpu").verdict) == (latency, cpu)
     if latency is Verdict.INCONCLUSIVE:
         assert result(decision, "p50").reason.startswith(
-            "undecided: 2.1% of the answers ended in the other arm's window, 2% may"
+            "spilled: 2.1% of the answers ended in the other arm's window, 2% may"
         )
         slower = [dataclasses.replace(one, head=dataclasses.replace(one.head, p50_s=1.0)) for one in made]
         assert result(judge(slower, DESIGN, GATES), "p50").verdict is Verdict.FAIL

@@ -1,5 +1,7 @@
 """Dependencies that differ between two trees, wherever they are declared, and what is no difference."""
 
+import subprocess
+
 import pytest
 
 from harness.comparison import dependencies
@@ -34,6 +36,37 @@ name = "numpy"
 version = "2.0"
 [metadata]
 content-hash = "a"
+"""
+
+
+OWN_BY_OTHER_NAME = """
+[[package]]
+name = "DEMO"
+version = "1.0"
+source = {registry = "an index"}
+"""
+MEMBER = """
+[[package]]
+name = "another-member"
+version = "1.0"
+source = {virtual = "packages/another"}
+"""
+POETRY_MEMBER = """
+[[package]]
+name = "another"
+version = "1.0"
+[package.source]
+type = "directory"
+url = "packages/another"
+"""
+POETRY_PROJECT = """
+[tool.poetry]
+name = "demo"
+[tool.poetry.dependencies]
+numpy = "^2"
+torch = {version = "^2.11", extras = ["x"]}
+[tool.poetry.group.dev.dependencies]
+ruff = "*"
 """
 
 
@@ -97,6 +130,10 @@ def write(folder, files):
                 'uv.lock: head has \'torch 2.12 from {"registry": "an index"}\', base has not',
             ],
         ),
+        # Names are compared as indexes do, and what lies in the repository is no package of an environment.
+        ("uv.lock", OWN_BY_OTHER_NAME, OWN_BY_OTHER_NAME.replace('"1.0"', '"1.1"'), []),
+        ("uv.lock", MEMBER, MEMBER.replace('"1.0"', '"1.1"'), []),
+        ("poetry.lock", POETRY_MEMBER, POETRY_MEMBER.replace('"1.0"', '"1.1"'), []),
         ("poetry.lock", POETRY, POETRY.replace('"a"', '"b"'), []),
         ("poetry.lock", POETRY, POETRY.replace('"2.0"', '"2.1"'), 2),
         ("pdm.lock", "not = toml = at all\n", "not = toml = at all, and other\n", 2),
@@ -109,6 +146,40 @@ def test_what_is_declared_or_pinned_differently_is_named(tmp_path, name, base, h
         write(folder, {"pyproject.toml": PROJECT} | ({} if text is None else {name: text}))
     found = dependency_changes(tmp_path / "base", tmp_path / "head")
     assert len(found) == changes if isinstance(changes, int) else list(found) == changes
+
+
+def test_what_poetry_declares_in_its_own_tables_is_compared(tmp_path):
+    head = POETRY_PROJECT.replace('"^2"', '"^1"').replace('"*"', '">=1"')
+    write(tmp_path, {"base/pyproject.toml": POETRY_PROJECT, "head/pyproject.toml": head})
+    assert dependency_changes(tmp_path / "base", tmp_path / "base") == ()
+    assert dependency_changes(tmp_path / "base", tmp_path / "head") == (
+        """pyproject.toml, poetry dependencies: base has '{"numpy": "^2"}', head has not""",
+        """pyproject.toml, poetry dependencies: head has '{"numpy": "^1"}', base has not""",
+        """pyproject.toml, poetry group dev: base has '{"ruff": "*"}', head has not""",
+        """pyproject.toml, poetry group dev: head has '{"ruff": ">=1"}', base has not""",
+    )
+
+
+def test_files_that_git_does_not_track_have_no_say(tmp_path):
+    write(tmp_path, {"base/requirements.txt": "a==1\n", "head/requirements.txt": "a==1\n"})
+    subprocess.run(["git", "init", "--quiet", tmp_path / "head"], check=True)
+    subprocess.run(["git", "-C", tmp_path / "head", "add", "."], check=True)
+    write(tmp_path, {"head/requirements-mine.txt": "b==1\n", "head/uv.lock": UV})
+    assert dependency_changes(tmp_path / "base", tmp_path / "head") == ()
+    # A change that is not committed yet is head's all the same.
+    write(tmp_path, {"head/requirements.txt": "a==2\n"})
+    assert len(dependency_changes(tmp_path / "base", tmp_path / "head")) == 2
+
+
+def test_a_file_that_is_no_text_is_compared_by_its_bytes(tmp_path):
+    for folder, content in (("base", b"caf\xe9"), ("same", b"caf\xe9"), ("head", b"caf\xe8")):
+        write(tmp_path, {f"{folder}/requirements.txt": ""})
+        (tmp_path / folder / "requirements.txt").write_bytes(content)
+    assert dependency_changes(tmp_path / "base", tmp_path / "same") == ()
+    assert len(dependency_changes(tmp_path / "base", tmp_path / "head")) == 2
+    (tmp_path / "head" / "pyproject.toml").write_bytes(b'name = "caf\xe9"')
+    with pytest.raises(UsageError, match=r"head's pyproject.toml is not TOML"):
+        dependency_changes(tmp_path / "base", tmp_path / "head")
 
 
 def test_many_differences_are_cut_short(tmp_path):

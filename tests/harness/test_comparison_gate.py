@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness import cli, results_file
+from harness import cli, results_file, session
 from harness.comparison import compare, disturbance, run
 from harness.comparison.decision import Decision, judge
 from harness.comparison.lens_result import blank
@@ -278,9 +278,16 @@ def test_judging_again_ends_as_the_run_would_have(comparison, tailgate, option, 
     assert tailgate("judge", str(comparison.results()))[0] == status
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, TargetError("head: it did not become ready")])
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (KeyboardInterrupt, "INCONCLUSIVE: tiny: undecided: 1 good blocks so far"),
+        (ZeroDivisionError("a defect"), "INCONCLUSIVE: tiny: undecided: 1 good blocks so far"),
+        (TargetError("head: it did not become ready"), "INVALID: tiny: "),
+    ],
+)
 def test_a_comparison_that_is_cut_short_keeps_its_blocks_to_be_judged(
-    comparison, tailgate, monkeypatch, error
+    comparison, tailgate, monkeypatch, capsys, error, says
 ):
     measure, measured = compare.measure_block, []
 
@@ -293,15 +300,30 @@ def test_a_comparison_that_is_cut_short_keeps_its_blocks_to_be_judged(
     monkeypatch.setattr(compare, "measure_block", first_only)
     monkeypatch.setattr(run, "judge", judge)
     spec = fake_server_spec(QUICK_MS)
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt, ZeroDivisionError):
         tailgate("compare", spec, spec, "--plugin=tiny.py", "--payloads=file:body.txt")
+    # An exception that is passed on leaves what was printed before it.
+    capsys.readouterr()
     kept = results_file.read(comparison.results() / results_file.RESULTS)
     assert (kept.verdict, len(kept.scenarios[0].comparison.order)) == (Verdict.INVALID, 1)
     assert [slot.arm for slot in kept.slots] in (["base", "head"], ["head", "base"])
     status, said = tailgate("judge", str(comparison.results()))
     assert status == 1
-    assert said.out.startswith("INCONCLUSIVE: tiny: undecided: 1 good blocks so far")
-    assert "stopped: before its end: " in said.out
+    assert said.out.startswith(says)
+    assert ("stopped: before its end: " in said.out) is says.startswith("INCONCLUSIVE")
+
+
+def test_a_key_pressed_after_the_last_block_loses_no_comparison(comparison, tailgate, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session.ledger, "recall", interrupted)
+    spec = fake_server_spec(QUICK_MS)
+    with contextlib.suppress(KeyboardInterrupt):
+        tailgate("compare", spec, spec, "--plugin=tiny.py", "--payloads=file:body.txt")
+    kept = results_file.read(comparison.results() / results_file.RESULTS)
+    assert kept.verdict is Verdict.INVALID
+    assert len(kept.scenarios[0].comparison.order) == 1
 
 
 TWO = SCENARIO.replace(

@@ -243,7 +243,9 @@ def test_the_same_code_that_failed_before_is_told_with_its_dates(tmp_path):
     for one in (before(), before(verdict=Verdict.PASS), before(date="2026-11-23T10:00:00Z"), before()):
         append(one, path)
     (note,) = noted(path)
-    assert note.startswith("compared before: FAIL on 2026-11-22, 2026-11-23;")
+    assert note.startswith(
+        "compared before: FAIL on 2026-11-22, 2026-11-23, with the same load (other settings"
+    )
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,22 @@ def test_a_project_in_a_subfolder_with_a_src_layout_finds_its_own_packages_first
     assert directory == worktree / "backend"
 
 
+def test_the_working_tree_beside_a_revision_finds_its_own_packages_in_the_same_way(repository):
+    top, _ = repository
+    root = top / "backend"
+
+    def made(given, spec=COMMAND, *, beside_revision=True):
+        side = Side(Arm.HEAD, given, spec)
+        return with_tree(TargetSettings(), side, None, root, beside_revision=beside_revision)
+
+    beside = made(".")
+    assert beside.environment["PYTHONPATH"].split(os.pathsep) == [str(root / "src"), str(root)]
+    assert beside.directory == root
+    # A target that was named by itself is nobody's tree, and two working trees need no telling apart.
+    unchanged = (made(COMMAND), made(".", "http://h"), made(".", beside_revision=False))
+    assert unchanged == (TargetSettings(),) * 3
+
+
 def test_an_entry_in_the_repository_is_that_of_the_sides_own_tree(repository):
     top, worktree = repository
     entries = ["plants", str(top / "shared"), "gone", "generated", "/elsewhere"]
@@ -79,6 +95,15 @@ def files(folder, *names):
     ("names", "command", "ran"),
     [
         (["app/__init__.py", "app/__pycache__/__init__.cpython-311.pyc"], ["uvicorn", "app:app"], True),
+        # A configuration beside the packages was imported, and they were not, or by their tests alone.
+        (["app/__init__.py", "__pycache__/gunicorn_conf.cpython-311.pyc"], ["gunicorn", "app:app"], False),
+        (
+            ["app/__init__.py", "tests/__init__.py", "tests/__pycache__/__init__.cpython-311.pyc"],
+            ["gunicorn", "app:app"],
+            False,
+        ),
+        # Without packages there is nothing that it could have taken from elsewhere.
+        (["app.py", "__pycache__/app.cpython-311.pyc"], ["gunicorn", "app:app"], True),
         # Nothing was imported from there, though it could have been.
         (["app/__init__.py"], ["python", "-m", "app"], False),
         (["run.py", "lib/app/__init__.py"], ["python", "run.py"], False),

@@ -46,7 +46,8 @@ def test_a_folder_outside_of_any_repository_has_no_revision(tmp_path):
 
 def test_a_revision_says_its_name_and_its_commit_once():
     assert str(Revision("main", "0123456789abcdef")) == "main (0123456789)"
-    assert str(Revision("01234567", "0123456789abcdef")) == "01234567"
+    assert str(Revision("0123", "0123456789abcdef")) == "0123456789"
+    assert str(Revision("0123456789abcdef", "0123456789abcdef")) == "0123456789"
 
 
 def test_a_worktree_holds_the_revision_and_leaves_no_trace(repository, tmp_path):
@@ -59,6 +60,26 @@ def test_a_worktree_holds_the_revision_and_leaves_no_trace(repository, tmp_path)
     assert not folder.exists()
     assert len(run(repository, "worktree", "list").splitlines()) == 1
     git.remove_worktree(repository, folder)
+
+
+def test_a_worktree_holds_no_bytecode_though_some_was_committed(repository, tmp_path):
+    (repository / "app" / "__pycache__").mkdir(parents=True)
+    (repository / "app" / "__pycache__" / "app.cpython-311.pyc").write_text("x")
+    run(repository, "add", "--force", ".")
+    run(repository, "commit", "--quiet", "--message", "bytecode")
+    git.add_worktree(repository, git.find_revision(repository, "main"), tmp_path / "base")
+    assert list((tmp_path / "base").rglob("*.pyc")) == []
+    assert (tmp_path / "base" / "file.txt").exists()
+
+
+def test_what_git_tracks_is_seen_from_a_folder(repository, tmp_path):
+    (repository / "part").mkdir()
+    for name in ("part/a.txt", "part/ä b.txt", "part/c.lock"):
+        (repository / name).write_text("x")
+    run(repository, "add", ".")
+    (repository / "part" / "untracked.txt").write_text("x")
+    assert git.tracked(repository / "part", ["*.txt"]) == {"a.txt", "ä b.txt"}
+    assert git.tracked(tmp_path, ["*.txt"]) is None
 
 
 def test_a_worktree_with_files_of_its_own_is_removed_all_the_same(repository, tmp_path):

@@ -188,6 +188,13 @@ def test_the_table_sets_the_rules_beside_the_gate():
     assert len(naive.beside_the_gate(shown, 6, raw).splitlines()) == 4 + len(naive.RULES)
 
 
+def test_a_folder_that_was_named_and_holds_no_samples_is_refused(tmp_path):
+    results_file.write(run_result(slots=()), tmp_path / results_file.RESULTS)
+    with pytest.raises(UsageError, match="holds no samples of both arms"):
+        naive._samples([f"a={tmp_path}"], rows(2))
+    assert naive._samples([], rows(2)) == {}
+
+
 def test_a_median_is_not_taken_for_a_mean():
     with pytest.raises(UsageError, match="no mean latency"):
         naive.of_arms([arm()])

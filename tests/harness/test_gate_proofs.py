@@ -6,7 +6,9 @@ import subprocess
 
 import planted
 import pytest
+import typer
 from calibration_rows import quiet_blocks
+from typer.testing import CliRunner
 
 from benchmarks import gate_proofs
 from benchmarks.gate_cases import CASES, PLANT, SERVICE, Case, failing
@@ -118,16 +120,18 @@ def test_a_case_that_ran_more_often_by_itself_waits_for_the_others():
     assert sorted(names) == sorted([cases[1].name, cases[2].name] * 2)
 
 
-def test_a_run_may_take_as_long_as_any_of_its_case_did():
+def test_a_run_may_take_all_blocks_of_the_design_or_as_long_as_any_of_its_case_did():
     entries = [
         dataclasses.replace(entry(name, "PASS"), wall_s=wall_s)
-        for name, wall_s in (("stall", 300.0), ("stall", 200.0), ("leak", 700.0))
+        for name, wall_s in (("stall", 800.0), ("stall", 200.0), ("leak", 900.0), ("work-5", 0.0))
     ]
     around_s = gate_proofs.AROUND_S
-    assert longest_s(entries, BY_NAME["stall"]) == 300 + around_s
-    assert longest_s(entries, BY_NAME["window"]) == 700 + around_s
-    # Nothing is known yet: all blocks of the design.
-    assert longest_s([], BY_NAME["window"]) == 36 * gate_proofs.BLOCK_S + around_s
+    assert longest_s(entries, BY_NAME["stall"]) == 800 + around_s
+    assert longest_s(entries, BY_NAME["window"]) == 900 + around_s
+    # A run without a block is no example of its case.
+    assert longest_s(entries, BY_NAME["work-5"]) == 900 + around_s
+    whole_s = 36 * gate_proofs.BLOCK_S + around_s
+    assert longest_s([], BY_NAME["window"]) == longest_s(entries[1:2], BY_NAME["stall"]) == whole_s
 
 
 def test_no_run_begins_that_may_not_end_in_time(tmp_path):
@@ -139,7 +143,7 @@ def test_no_run_begins_that_may_not_end_in_time(tmp_path):
 
     assert grow(lambda: CASES[:1], tmp_path, more, runner=fake_runner(tmp_path), say=lambda line: None) == 1
     assert [kept for kept, _ in asked] == [0, 1]
-    assert asked[1][1] == 12 * 22.0 + gate_proofs.AROUND_S
+    assert asked[1][1] == 36 * gate_proofs.BLOCK_S + gate_proofs.AROUND_S
 
 
 def test_a_case_that_cannot_be_run_is_left_out_and_told():
@@ -234,6 +238,17 @@ def test_a_comparison_that_comes_to_nothing_is_told_and_three_in_a_row_end_it(tm
             runner=fake_runner(tmp_path, {0, 1, 2}),
             say=said.append,
         )
+
+
+def test_comparisons_that_come_to_nothing_end_the_program_with_a_message(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise HarnessError("tailgate compare ended with status 2 and no results")
+
+    monkeypatch.setattr(gate_proofs, "grow", broken)
+    app = typer.Typer()
+    app.command()(gate_proofs.main)
+    done = CliRunner().invoke(app, ["--runs=1", f"--into={tmp_path}", "--", "--blocks", "2"])
+    assert (done.exit_code, done.stderr) == (2, "tailgate compare ended with status 2 and no results\n")
 
 
 def test_a_broken_line_of_the_ledger_is_told(tmp_path):

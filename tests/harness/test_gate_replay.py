@@ -204,9 +204,19 @@ def test_sessions_are_appended_under_their_labels(tmp_path):
     assert len(recordings(kept, ENOUGH, "36")) == 2
 
 
+@pytest.mark.parametrize(("minutes", "warned"), [(6, True), (11.9, True), (12, False)])
+def test_a_session_that_may_become_too_short_is_told_so_before_it_is_recorded(minutes, warned):
+    assert bool(gate_recording.refuse_too_short(minutes)) is warned
+
+
+def test_a_session_that_must_become_too_short_is_refused_before_it_is_recorded():
+    with pytest.raises(UsageError, match=r"--minutes 5.9: the replay needs 36 good blocks .* 6 minutes"):
+        gate_recording.refuse_too_short(5.9)
+
+
 def test_a_session_that_is_short_mixed_or_there_already_is_refused(tmp_path):
     into = tmp_path / "recording.jsonl"
-    with pytest.raises(UsageError, match="has 20 blocks, and the replay needs 36"):
+    with pytest.raises(UsageError, match=r"has 20 blocks, and the replay needs 36 .* --join"):
         gate_recording.append(written(tmp_path, recorded(20)), "a", into)
     mixed = [*recorded(40), *(dataclasses.replace(one, run="other") for one in recorded(2))]
     with pytest.raises(UsageError, match="several runs"):

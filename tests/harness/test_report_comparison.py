@@ -8,19 +8,19 @@ from comparison_rows import arm, rows
 from rich.console import Console
 
 from harness import outcome, results_file
-from harness.comparison.compare import CUT_SHORT
+from harness.comparison.compare import Compared
 from harness.comparison.decision import judge
 from harness.comparison.design import plan_design
 from harness.comparison.lens import LENSES, find_lens
 from harness.comparison.observation import append_rows
 from harness.comparison.rejudge import rejudged
 from harness.comparison.run import attributions_of
-from harness.errors import MeasurementError
+from harness.errors import MeasurementError, TargetError
 from harness.faults import Cause, Fault
 from harness.options import parse_options
 from harness.report import comparison as words
 from harness.report import junit, markdown, terminal
-from harness.results import ArmResult, ComparisonResult
+from harness.results import CUT_SHORT, ArmResult, ComparisonResult
 from harness.testing import run_result
 from harness.verdict import Verdict
 
@@ -247,6 +247,32 @@ def test_a_run_that_was_cut_short_is_judged_by_its_blocks(tmp_path):
     other = Fault(Cause.INTEGRITY, "the witnesses contradict each other")
     broken = compared(rows(5), faults=(fault, other), stopped=CUT_SHORT + fault.text)
     assert rejudged(broken, tmp_path).verdict is Verdict.INVALID
+
+
+def test_a_run_that_a_server_ended_stays_invalid_when_it_is_judged_again(tmp_path):
+    fault = Fault(Cause.INTEGRITY, "head: it did not become ready")
+    made = rows(12, sigma=0.2)
+    append_rows(tmp_path / ROWS, made)
+    sound = compared(made)
+    unmeasured = replace(sound.scenarios[0], verdict=Verdict.INVALID, faults=(fault,), comparison=None)
+    of = Compared(sound.scenarios[0], (), ())
+    for error, verdict in ((TargetError(fault.text), Verdict.INVALID), (KeyboardInterrupt(), Verdict.PASS)):
+        kept = of.cut_short(unmeasured, error)
+        again = rejudged(replace(sound, scenarios=(kept,)), tmp_path)
+        assert again.verdict is verdict
+        # Of a verdict that stands on a part of the run this is said though the decision is finished.
+        assert ("stopped: before its end: " in printed(again)) is (verdict is Verdict.PASS)
+
+
+def test_a_latency_that_spill_holds_back_is_not_told_to_take_more_time(tmp_path):
+    made = [
+        replace(one, base=replace(one.base, spilled=15), head=replace(one.head, spilled=15))
+        for one in rows(12, sigma=0.2)
+    ]
+    text = printed(compared(made), width=400)
+    assert "→ INCONCLUSIVE: more time would not tell" in text
+    assert "choose a lower rate, or a quicker target." in text
+    assert "--perf-time-limit" not in text
 
 
 def test_a_run_without_a_comparison_is_not_judged_again(tmp_path):
