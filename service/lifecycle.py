@@ -18,6 +18,7 @@ import structlog
 
 from service.batcher import Batcher
 from service.batching import BatchPolicy, Ticket
+from service.crowd import Crowd
 from service.errors import BytesFull, ConfigurationError, Late, QueueFull, Unavailable
 from service.forecast import Forecast
 from service.metrics import Counter, Gauge, Metrics
@@ -75,6 +76,7 @@ class Service:
         self._watchdog: Watchdog | None = None
         self._workers: Workers | None = None
         self._writers: Workers | None = None
+        self._crowd: Crowd | None = None
         # When the earliest deadline is looked at, infinity while nobody has one.
         self._look_s = math.inf
         self._look: asyncio.TimerHandle | None = None
@@ -116,6 +118,7 @@ class Service:
         self._workers = Workers("tailgate-decode", threads, self._loop)
         # A computed answer must not stand behind pictures that have yet to be decoded.
         self._writers = Workers("tailgate-write", 1, self._loop)
+        self._crowd = Crowd(self._loop)
         self.phase = Phase.READY
         self._log.info(
             "ready",
@@ -181,7 +184,7 @@ class Service:
         assert self._batcher is not None
         waiting = self._decoding + self._batcher.waiting
         if waiting >= self.settings.queue_capacity:
-            raise QueueFull(waiting, self.settings.queue_capacity, self._retry_after_s(waiting))
+            raise QueueFull(waiting, self.settings.queue_capacity, self._turn_away(waiting))
         objective_s = self._objective_s if waiting else None
         running = self._batcher.running
         if (timeout_s is None and objective_s is None) or not (waiting or running):
@@ -197,13 +200,23 @@ class Service:
             text = f"it may take {outlook.latest_s * 1e3:.0f} ms, and TAILGATE_LATENCY_OBJECTIVE_MS is {objective_s * 1e3:g}"
         else:
             return
-        raise Late(f"{waiting} requests wait already: {text}; try again later", self._retry_after_s(waiting))
+        raise Late(f"{waiting} requests wait already: {text}; try again later", self._turn_away(waiting))
+
+    def _turn_away(self, waiting: int) -> int:
+        """Return when to come back, for one who is refused because of the others; of a crowd the sockets are read seldom."""
+        drain_s = self._drain_s(waiting)
+        if self._crowd is not None:
+            self._crowd.rest(drain_s)
+        return _whole_seconds(drain_s)
 
     def _retry_after_s(self, waiting: int) -> int:
-        """Return the whole seconds after which the requests that wait now will be done, 1 at least."""
+        return _whole_seconds(self._drain_s(waiting))
+
+    def _drain_s(self, waiting: int) -> float:
+        """Return the seconds after which the requests that wait now will be done."""
         if self._forecast is None or self._batcher is None:
-            return 1
-        return max(1, math.ceil(self._forecast.drain_s(waiting, self._batcher.running, time.perf_counter())))
+            return 0.0
+        return self._forecast.drain_s(waiting, self._batcher.running, time.perf_counter())
 
     def require_room(self, size: int) -> None:
         """Refuse a body, or a piece of it, for which there is no room beside those in flight.
@@ -362,6 +375,11 @@ class Service:
         yield Gauge("in_flight_bytes", "Bytes of the bodies of these requests.", self.in_flight_bytes)
         if self.engine is not None:
             yield from self.engine.gauges()
+
+
+def _whole_seconds(seconds: float) -> int:
+    """Return what Retry-After can say: whole seconds, 1 at least."""
+    return max(1, math.ceil(seconds))
 
 
 async def _in_thread(function: Callable[[Settings], T], settings: Settings) -> T:
