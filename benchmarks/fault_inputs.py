@@ -58,7 +58,7 @@ def bad_inputs() -> dict[str, bytes]:
     text_bomb = chunk(b"zTXt", b"k\0\0" + zlib.compress(b"\0" * 200_000_000))
     row = b"[" + b",".join([b"[1,2,3]"] * 8) + b"]"
     long_text = b'{"inputs":[' + b",".join([row] * 7) + b"," + row[:-2] + b',"' + b"x" * 1_000_000 + b'"]]]}'
-    jpeg = picture("JPEG")
+    jpeg, real = picture("JPEG"), picture("PNG")
     return {
         "a truncated JPEG": post(jpeg[: len(jpeg) // 3], b"image/jpeg"),
         "a truncated PNG": post(picture("PNG")[:50], b"image/png"),
@@ -80,6 +80,14 @@ def bad_inputs() -> dict[str, bytes]:
         "1e999999": post(b'{"inputs":[1e999999]}', JSON),
         "wrong UTF-8": post(b'{"inputs":"\xff"}', JSON),
         "300,000 form fields": post(FIELD * 300_000 + b"--x--\r\n", FORM),
+        "1 MB of form fields in punycode": post(
+            FIELD.replace(b"1\r", b"b" * 500_000 + b"-" + b"a" * 500_000 + b"\r") + b"--x--\r\n",
+            FORM + b"; charset=punycode",
+        ),
+        "a PNG with 1 MB of EXIF": post(
+            real[:33] + chunk(b"eXIf", bytes(1_000_000)) + real[33:], b"image/png"
+        ),
+        "a trailer of 1 MB": in_chunks(0)[:-2] + b"a: b\r\n" * 166_000 + b"\r\n",
         "a form without its end": post(PART + picture("PNG"), FORM),
         "two lengths": with_header(b"Content-Length: 5"),
         "a length and chunks": with_header(b"Transfer-Encoding: chunked"),
