@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from service.admission import whole_seconds, why_late
 from service.batcher import Batcher
 from service.batching import BatchPolicy, Ticket
 from service.crowd import Crowd
@@ -169,9 +170,8 @@ class Service:
         Asked before its body is read, so that it is not read for nothing, and again when the body is there: others may have
         come meanwhile, and whoever is still sending a body is in no queue that the first answer could have counted.
 
-        There is no time for one whose deadline would pass if its batch became as large as the one that runs; nor, where there is a latency
-        objective, for one that would miss it if its batch became full, unless nobody waits. Whoever finds the executor free
-        is taken: trying costs nobody anything, and shows how long batches take now.
+        Whoever finds the executor free is taken: trying costs nobody anything, and shows how long batches take now. Where nobody
+        waits the latency objective refuses nobody.
 
         Args:
             timeout_s: the client's own patience, None for no end.
@@ -191,26 +191,20 @@ class Service:
             return
         assert self._forecast is not None
         outlook = self._forecast.outlook(waiting, running, time.perf_counter())
-        likely_s = spent_s + outlook.likely_s
-        if timeout_s is not None and likely_s > timeout_s:
-            text = (
-                f"it would take {likely_s * 1e3:.0f} ms, and X-Request-Timeout-Ms allows {timeout_s * 1e3:g}"
-            )
-        elif objective_s is not None and outlook.latest_s > objective_s:
-            text = f"it may take {outlook.latest_s * 1e3:.0f} ms, and TAILGATE_LATENCY_OBJECTIVE_MS is {objective_s * 1e3:g}"
-        else:
-            return
-        raise Late(f"{waiting} requests wait already: {text}; try again later", self._turn_away(waiting))
+        reason = why_late(outlook, timeout_s, spent_s, objective_s)
+        if reason is not None:
+            text = f"{waiting} requests wait already: {reason}; try again later"
+            raise Late(text, self._turn_away(waiting))
 
     def _turn_away(self, waiting: int) -> int:
         """Return when to come back, for one who is refused because of the others; of a crowd the sockets are read seldom."""
         drain_s = self._drain_s(waiting)
         if self._crowd is not None:
             self._crowd.rest(drain_s)
-        return _whole_seconds(drain_s)
+        return whole_seconds(drain_s)
 
     def _retry_after_s(self, waiting: int) -> int:
-        return _whole_seconds(self._drain_s(waiting))
+        return whole_seconds(self._drain_s(waiting))
 
     def _drain_s(self, waiting: int) -> float:
         """Return the seconds after which the requests that wait now will be done."""
@@ -375,11 +369,6 @@ class Service:
         yield Gauge("in_flight_bytes", "Bytes of the bodies of these requests.", self.in_flight_bytes)
         if self.engine is not None:
             yield from self.engine.gauges()
-
-
-def _whole_seconds(seconds: float) -> int:
-    """Return what Retry-After can say: whole seconds, 1 at least."""
-    return max(1, math.ceil(seconds))
 
 
 async def _in_thread(function: Callable[[Settings], T], settings: Settings) -> T:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from serving import running, until
 
+from service.admission import why_late
 from service.batching import Ticket
 from service.call import Call
 from service.errors import QueueFull
-from service.forecast import Forecast
+from service.forecast import Forecast, Outlook
 from service.message import Head
 from service.protocol import Form
 
@@ -35,6 +36,23 @@ async def busy_for_long(gate, **settings):
         yield server.service
         gate.opened.set()
         await until(lambda: held.answers)
+
+
+@pytest.mark.parametrize(
+    ("likely_s", "latest_s", "timeout_s", "spent_s", "objective_s", "told"),
+    [
+        (1.0, 9.0, None, 0.0, None, None),
+        (1.0, 9.0, 1.0, 0.0, None, None),
+        (1.0, 9.0, 1.0, 0.1, None, "it would take 1100 ms, and X-Request-Timeout-Ms allows 1000"),
+        (1.0, 2.0, None, 5.0, 2.0, None),
+        (1.0, 2.0, None, 0.0, 1.5, "it may take 2000 ms, and TAILGATE_LATENCY_OBJECTIVE_MS is 1500"),
+        (1.0, 2.0, 0.5, 0.0, 1.5, "it would take 1000 ms, and X-Request-Timeout-Ms allows 500"),
+    ],
+)
+async def test_who_would_be_late_is_told_by_how_much(
+    likely_s, latest_s, timeout_s, spent_s, objective_s, told
+):
+    assert why_late(Outlook(likely_s, latest_s), timeout_s, spent_s, objective_s) == told
 
 
 class Begun(Call):
