@@ -56,7 +56,7 @@ unit: $(READY) ## the tests, without load
 
 # The environment's own uv where there is one; nothing else of it is needed.
 audit: ## known vulnerabilities in the versions of constraints.txt; PyTorch, which is left free, is not among them
-	$(or $(wildcard $(BIN)/uv),uv) tool run pip-audit@2.10.1 --requirement constraints.txt --no-deps --disable-pip --vulnerability-service pypi
+	$(or $(wildcard $(BIN)/uv),uv) tool run pip-audit@2.10.1 --strict --requirement constraints.txt --no-deps --disable-pip --vulnerability-service pypi
 
 bench: $(READY) ## tailgate beside its peers and its limits: 25 minutes; benchmarks/README.md has the others
 	$(BIN)/python -m benchmarks.serving $(BENCH_ARGS)
