@@ -155,6 +155,12 @@ OPTIONS: tuple[Option, ...] = (
         parse=Pin,
     ),
     Option(
+        "processors",
+        None,
+        "processors that both servers of a comparison share, 0 for all; default: what the load says, which is one for compare",
+        parse=int,
+    ),
+    Option(
         "require-device",
         False,
         "fail, instead of skipping, where TAILGATE_DEVICE=cuda and there is no CUDA",
@@ -205,6 +211,7 @@ class GateSettings:
     enforce: Enforce
     confidence: float
     pin: Pin
+    processors: int | None
     require_device: bool
     readiness_path: str
     metrics_path: str
@@ -227,6 +234,8 @@ class GateSettings:
                 )
         if self.blocks is not None and self.blocks < 1:
             raise UsageError(f"--perf-blocks: expected a whole number from 1 on, got {self.blocks}")
+        if self.processors is not None and self.processors < 0:
+            raise UsageError(f"--perf-processors: expected a whole number from 0 on, got {self.processors}")
         if self.seed is not None and self.seed < 0:
             raise UsageError(f"--perf-seed: expected a whole number from 0 on, got {self.seed}")
         for name in ("env", "metric"):

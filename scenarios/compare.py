@@ -6,6 +6,8 @@ from harness.scenario import Phase, Profile, Ref, When
 
 SIDE_PIXELS = 64
 WARM_UP_REQUESTS = 60
+# One thread computes, and the others rest meanwhile, most of the time.
+PROCESSORS = 1
 # A small model from raw pixels: little to decode, so that what is compared is the service. Executor and largest batch are
 # fixed: left open they are chosen at start by measuring, and two starts of the same code may choose differently.
 SERVICE = (
@@ -32,4 +34,5 @@ def scenario(_: Profile) -> ComparisonLoad:
         when=When.NAMED,
         environment=SERVICE,
         source=f"pixels:{SIDE_PIXELS}",
+        processors=PROCESSORS,
     )

@@ -15,26 +15,35 @@ DISTURBERS = (
 )
 # Caches and allocators fill in the beginning, which is no leak.
 WARM_UP = 0.1
+# Of the rate: so light a load that hardly anybody queues, before and after.
+LIGHT = 0.2
+LIGHT_REQUESTS = 300
+BEFORE, SOAK, AFTER = "before", "soak", "after"
 
 
 def scenario(profile: Profile) -> Scenario:
     """Build it; budget keys ``length``, ``rate`` (about 70 % of what the service can do), ``p95``, ``p99``, ``error_rate``, ``drift``.
 
-    Further, what may grow: ``rss_growth`` (share an hour), ``fd_growth`` and ``thread_growth`` (a number an hour). The drift
-    is the median's, from the first third to the last. Only the client's quantiles are judged: the server's histogram
-    holds the slow requests of the disturbers as well.
+    ``rise`` is the growth of the median under a light load, from before the soak to after it; ``drift`` that in the soak
+    itself, from the first third to the last, which a queue makes larger than the service's own. Further, what may
+    grow: ``rss_growth`` (share an hour), ``fd_growth`` and ``thread_growth`` (a number an hour). Only the client's quantiles
+    are judged: the server's histogram holds the slow requests of the disturbers as well.
     """
-    rate, length, soak = Ref("rate"), Ref("length"), ("soak",)
+    rate, length, soak = Ref("rate"), Ref("length"), (SOAK,)
+    light = Poisson(rate * LIGHT)
     names = [quantile_name(share) for share in profile.quantiles]
     return Scenario(
         name="soak",
         description="the everyday load for a long time, among clients that misbehave",
         phases=(
             Phase("warm-up", Poisson(rate), duration_s=length * WARM_UP, measured=False),
-            Phase("soak", Poisson(rate), duration_s=length, disturbers=DISTURBERS),
+            Phase(BEFORE, light, requests=LIGHT_REQUESTS),
+            Phase(SOAK, Poisson(rate), duration_s=length, disturbers=DISTURBERS),
+            Phase(AFTER, light, requests=LIGHT_REQUESTS),
         ),
         criteria=(
             *(Criterion(name, Ref(name), soak) for name in names),
+            Criterion("p50_rise", Ref("rise"), (BEFORE, AFTER)),
             Criterion("drift_p50", Ref("drift"), soak),
             Criterion("error_rate", Ref("error_rate"), soak),
             Criterion("misanswered", 0.0, soak),

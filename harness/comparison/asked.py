@@ -109,6 +109,14 @@ def side_settings(
     return made
 
 
+def wanted_processors(scenario: Scenario, settings: GateSettings, sides: Mapping[Arm, Side]) -> int | None:
+    """Return how many processors the servers shall share: what the user says, else what the load says of a service."""
+    if settings.processors is not None:
+        return settings.processors
+    of_load = scenario.processors if isinstance(scenario, ComparisonLoad) else None
+    return of_load if all(side.is_service for side in sides.values()) else None
+
+
 def payload_source(scenario: Scenario, settings: GateSettings) -> str:
     """Return where payloads come from: what the user says, else what the scenario says."""
     default = next(option.default for option in OPTIONS if option.name == "payloads")

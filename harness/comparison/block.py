@@ -9,7 +9,7 @@ is a slot whose phases are its pairs. Nothing is judged here.
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from harness.comparison.arms import ArmTarget
 from harness.comparison.disturbance import Disturbance, disturbance_of
 from harness.comparison.interleave import GAP_S, can_interleave, plan_of_arm, room_ns, windows_in
 from harness.comparison.observation import Block
+from harness.comparison.processors import Sharing, kept_to
 from harness.comparison.schedule import Arm, BlockPlan
 from harness.comparison.together import Meeting, run_together
 from harness.errors import LoadError, MeasurementError, TargetError
@@ -91,6 +92,7 @@ class Bench:
         directory: of the comparison's raw records.
         run: name of the run.
         gap_s: between two windows.
+        sharing: of the processors; None where everybody runs anywhere.
     """
 
     arms: Mapping[Arm, ArmTarget]
@@ -101,13 +103,14 @@ class Bench:
     directory: Path
     run: str
     gap_s: float = GAP_S
+    sharing: Sharing | None = None
 
 
 def measure_block(plan: BlockPlan, bench: Bench) -> BlockRecord:
     """Measure a block. A failure in the middle ends it, keeps what there is, and is its fault.
 
     Raises:
-        TargetError: an arm did not become ready.
+        TargetError: an arm did not become ready, or cannot be kept to its processors.
         LoadError: the generator did not start, or cannot reach an arm.
         UsageError: a payload cannot be sent as an HTTP request.
     """
@@ -115,7 +118,7 @@ def measure_block(plan: BlockPlan, bench: Bench) -> BlockRecord:
     requests = bench.draw(plan.seed)
     turns = turns_of(plan, bench.scenario, requests)
     trouble: list[Fault] = []
-    with _started(plan, requests, turns, bench) as running:
+    with _started(plan, requests, turns, bench) as running, settled(bench, plan.index, running.values()):
         try:
             _run_phases(plan, bench.scenario, turns, running)
         except (LoadError, MeasurementError, TargetError) as error:
@@ -258,6 +261,23 @@ def start_arm(
     course = Course(slot, requests, target, directory)
     stack.enter_context(course.client)
     return Running(target, generator, course, start_up_s)
+
+
+def settled(
+    bench: Bench, index: int, running: Collection[Running]
+) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which everybody runs on the processors that are theirs in the block of this number.
+
+    A generator that has a processor of its own stays there.
+
+    Raises:
+        TargetError: on entering: a server's process is not ours to move.
+    """
+    if bench.sharing is None:
+        return contextlib.nullcontext()
+    servers = [pid for one in running for pid in one.target.pids or ()]
+    generators = [] if bench.sharing.generator is not None else [one.generator.pid for one in running]
+    return kept_to(bench.sharing.split(index), servers, generators)
 
 
 def _death(arm: Arm, target: RunningTarget) -> Fault:

@@ -15,7 +15,14 @@ from harness.budgets import Budgets
 from harness.comparison import revision as git
 from harness.comparison.answer import arm_result, comparison_result, scenario_result
 from harness.comparison.arms import ArmTarget, Side, checked_out
-from harness.comparison.asked import chosen_design, chosen_lenses, find_sides, payload_source, side_settings
+from harness.comparison.asked import (
+    chosen_design,
+    chosen_lenses,
+    find_sides,
+    payload_source,
+    side_settings,
+    wanted_processors,
+)
 from harness.comparison.block import Bench, BlockRecord, measure_block
 from harness.comparison.design import Design
 from harness.comparison.disturbance import one_arm_late
@@ -23,12 +30,14 @@ from harness.comparison.gap import find_gap_s, spill_note
 from harness.comparison.lens import Lens
 from harness.comparison.load import CAPACITY, PAIRS, block_scenario, comparable_phase
 from harness.comparison.observation import read_rows
+from harness.comparison.processors import choose_sharing
 from harness.comparison.rehearsal import Rehearsed, rehearse
 from harness.comparison.run import Limits, Outcome, come_to, plan_blocks, run_blocks
 from harness.comparison.schedule import Arm, BlockPlan
 from harness.errors import LoadError, MeasurementError, TargetError, UsageError
 from harness.faults import Cause, Fault
 from harness.load import LoadSettings
+from harness.load_settings import generator_processor
 from harness.measures import Measure
 from harness.options import GateSettings
 from harness.plan import draw_plan
@@ -183,6 +192,12 @@ def _measured(
     )
     slots = block_scenario(resolved, PAIRS, capacity=any(lens.name == CAPACITY for lens in lenses))
     payloads = ground.plugins.payloads(payload_source(scenario, settings))
+    sharing, shared = choose_sharing(
+        wanted_processors(scenario, settings, {arm: one.side for arm, one in arms.items()}),
+        [one.facts for one in rehearsed.values()],
+        generator_processor(settings.pin),
+        asked=settings.processors is not None,
+    )
     bench = Bench(
         arms=arms,
         scenario=slots,
@@ -191,6 +206,7 @@ def _measured(
         names=rehearsed[Arm.BASE].names,
         directory=ground.directory,
         run=ground.run_id,
+        sharing=sharing,
     )
     ground.tell(f"{scenario.name}: loading base once, to see how long a gap its answers need")
     bench = dataclasses.replace(bench, gap_s=find_gap_s(bench, ground.seed))
@@ -201,7 +217,8 @@ def _measured(
         return kept[-1]
 
     rows_file = ground.directory / ROWS.format(scenario.name)
-    notes = (*looked.notes, *(note for one in rehearsed.values() for note in one.notes))
+    of_sides = (note for one in rehearsed.values() for note in one.notes)
+    notes = (*looked.notes, *of_sides, *([shared] if shared else []))
 
     def compared(outcome: Outcome) -> Compared:
         faults = (*outcome.faults, *_contradictions(kept, bench))

@@ -31,10 +31,12 @@ class ComparisonLoad(Scenario):
     Attributes:
         environment: variables of a target that is launched, as (name, value); one that the user sets is left alone.
         source: payloads, where the user names none.
+        processors: how many a service of ours gets, where it computes on no more of them; None for all.
     """
 
     environment: tuple[tuple[str, str], ...] = ()
     source: str | None = None
+    processors: int | None = None
 
 
 def block_scenario(scenario: Scenario, pairs: int = PAIRS, *, capacity: bool = False) -> Scenario:

@@ -110,6 +110,15 @@ class Generator:
         limit_s = wait_s + phase.length_s * stretch + self._settings.timeout_s + self._settings.grace_s
         return decode_report(self._expect("done", limit_s + _MARGIN_S))
 
+    @property
+    def pid(self) -> int:
+        """Its process.
+
+        Raises:
+            LoadError: it is not running.
+        """
+        return self._running().pid
+
     def samples(self) -> Samples:
         """Return the samples recorded so far, ordered by phase and request.
 

@@ -10,7 +10,7 @@ that an estimate can be infinite, and a budget cannot be met by refusing the slo
 
 from harness.measures.built_in import built_in_measures
 from harness.measures.knee import Knee
-from harness.measures.latency import Accepted, Drift, Quantile
+from harness.measures.latency import Accepted, Drift, LatencyRise, Quantile
 from harness.measures.ledger import Unaccounted
 from harness.measures.measure import Measure
 from harness.measures.probes import ProbeLatency
@@ -27,6 +27,7 @@ __all__ = [
     "GoodputShare",
     "Growth",
     "Knee",
+    "LatencyRise",
     "LostRate",
     "Measure",
     "MemoryRise",

@@ -1,7 +1,7 @@
 """The measures that come with the harness."""
 
 from harness.measures.knee import Knee
-from harness.measures.latency import Accepted, Drift, Quantile
+from harness.measures.latency import Accepted, Drift, LatencyRise, Quantile
 from harness.measures.ledger import Unaccounted
 from harness.measures.measure import Measure
 from harness.measures.probes import ProbeLatency
@@ -18,6 +18,7 @@ def built_in_measures() -> tuple[Measure, ...]:
         *(Quantile(share) for share in (0.5, 0.9, 0.95, 0.99, 0.999)),
         *(Accepted(share) for share in (0.5, 0.95, 0.99)),
         *(Drift(share) for share in (0.5, 0.95)),
+        *(LatencyRise(share) for share in (0.5, 0.95)),
         ErrorRate(),
         LostRate(),
         Misanswered(),

@@ -1,17 +1,17 @@
-"""Latency quantiles, and whether they drift."""
+"""Latency quantiles, and whether they grow."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness import statistics
-from harness.errors import MeasurementError
+from harness.errors import MeasurementError, UsageError
 from harness.histogram import Histogram
 from harness.measures.measure import refuse_server
 from harness.samples import Outcome, Samples
 from harness.scenario import Criterion, Witness, quantile_name
 from harness.verdict import Better, Estimate, Unit
-from harness.window import Window, failed, latencies_s
+from harness.window import Seconds, Window, failed, latencies_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +132,59 @@ class Drift:
             raise MeasurementError(f"{self.name}: {len(samples)} requests have no thirds")
         ordered = samples[np.argsort(samples["intended_ns"], kind="stable")]
         first, last = latencies_s(ordered[:third]), latencies_s(ordered[-third:])
-        before, after = (statistics.quantile(part, self.share) for part in (first, last))
-        if not 0 < before < np.inf:
+        made = _growth(first, last, self.share, window.confidence)
+        if made is None:
+            was = statistics.quantile(first, self.share)
+            raise MeasurementError(f"{self.name}: the first third's {quantile_name(self.share)} is {was} s")
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyRise:
+    """How much a latency quantile grew from the first of some phases to the last, as a share.
+
+    For a light load before a heavy one, and the same light load after it: has the service become slower for good? Under
+    the heavy load itself the queue multiplies whatever the machine's own speed does (:class:`Drift` at 70 % of capacity
+    shows a quarter more where the machine is some 5 % slower), under a light one it does not. Value and interval are those
+    of :class:`Drift`, with phases in place of thirds.
+    """
+
+    share: float
+    unit: Unit = Unit.SHARE
+    better: Better = Better.LOWER
+
+    @property
+    def name(self) -> str:
+        """Such as ``p50_rise``."""
+        return f"{quantile_name(self.share)}_rise"
+
+    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
+        """Estimate the share; n is the number of requests in both phases.
+
+        Raises:
+            UsageError: there is no phase to compare with.
+            MeasurementError: the first phase has no requests, or none with an answer.
+        """
+        refuse_server(self, criterion)
+        if len(window.phases) < 2:
+            raise UsageError(f"{self.name} needs a phase to compare with first, and one that came later")
+        first, last = (latencies_s(window.phases[place].samples) for place in (0, -1))
+        made = _growth(first, last, self.share, window.confidence) if len(first) and len(last) else None
+        if made is None:
             raise MeasurementError(
-                f"{self.name}: the first third's {quantile_name(self.share)} is {before} s"
+                f"{self.name}: nothing can be compared with {quantile_name(self.share)} of {len(first)} requests of phase "
+                f"{window.phases[0].phase.name!r}"
             )
-        strict = 1 - (1 - window.confidence) / 2
-        was, has_become = (statistics.quantile_interval(part, self.share, strict) for part in (first, last))
-        low = has_become.low / was.high - 1 if has_become.low is not None and was.high else None
-        high = has_become.high / was.low - 1 if has_become.high is not None and was.low else None
-        return Estimate(after / before - 1, low, high, 2 * third, window.confidence)
+        return made
+
+
+def _growth(first: Seconds, last: Seconds, share: float, confidence: float) -> Estimate | None:
+    """Return by what share a quantile grew from some requests to later ones; None where there is nothing to divide by."""
+    before, after = (statistics.quantile(part, share) for part in (first, last))
+    if not 0 < before < np.inf:
+        return None
+    strict = 1 - (1 - confidence) / 2
+    was, has_become = (statistics.quantile_interval(part, share, strict) for part in (first, last))
+    low = has_become.low / was.high - 1 if has_become.low is not None and was.high else None
+    high = has_become.high / was.low - 1 if has_become.high is not None and was.low else None
+    return Estimate(after / before - 1, low, high, len(first) + len(last), confidence)

@@ -1,12 +1,19 @@
 """What a user may ask to be compared, and what is refused before anything starts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.arrivals import Poisson
 from harness.comparison.arms import Side
-from harness.comparison.asked import chosen_lenses, find_sides, payload_source, side_settings
+from harness.comparison.asked import (
+    chosen_lenses,
+    find_sides,
+    payload_source,
+    side_settings,
+    wanted_processors,
+)
 from harness.comparison.load import ComparisonLoad
 from harness.comparison.schedule import Arm
 from harness.errors import UsageError
@@ -95,3 +102,28 @@ def test_only_the_base_gets_its_own_interpreter_and_only_a_load_asks_for_a_model
     assert base.environment == head.environment == {"TAILGATE_MODEL": "small"}
     plain = side_settings(HERE[Arm.HEAD], Scenario("s", "d", PHASES, ()), made, TargetSettings())
     assert plain.environment == {}
+
+
+COMMAND = HERE | {Arm.HEAD: Side(Arm.HEAD, "command:x {port}", "command:x {port}")}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "sides", "asked", "wanted"),
+    [
+        (replace(LOAD, processors=2), HERE, None, 2),
+        (replace(LOAD, processors=2), HERE, "0", 0),
+        (replace(LOAD, processors=2), HERE, "3", 3),
+        # How many another program needs, nobody knows but the user.
+        (replace(LOAD, processors=2), COMMAND, None, None),
+        (replace(LOAD, processors=2), COMMAND, "1", 1),
+        (LOAD, HERE, None, None),
+        (Scenario("s", "d", PHASES, ()), HERE, None, None),
+    ],
+)
+def test_processors_are_what_the_user_says_or_else_the_load(scenario, sides, asked, wanted):
+    assert wanted_processors(scenario, settings(processors=asked), sides) == wanted
+
+
+def test_fewer_processors_than_none_are_refused():
+    with pytest.raises(UsageError, match="--perf-processors: expected a whole number from 0 on, got -1"):
+        settings(processors="-1")

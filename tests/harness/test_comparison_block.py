@@ -14,6 +14,7 @@ from harness.comparison.arm_block import stages_s
 from harness.comparison.arms import ArmTarget, Side
 from harness.comparison.block import Bench, measure_block
 from harness.comparison.load import CAPACITY
+from harness.comparison.processors import Sharing
 from harness.comparison.schedule import Arm, plan_block
 from harness.errors import TargetError
 from harness.faults import Cause
@@ -79,6 +80,28 @@ def test_a_block_loads_fresh_arms_in_turn_with_the_same_requests(bench, tmp_path
     assert 0 < block.load_s < block.wall_s
     offsets = [slot.phases[1].samples["request"].tolist() for slot in record.slots.values()]
     assert offsets[0] == offsets[1]
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor cannot be shared out")
+def test_both_arms_are_loaded_on_the_same_processor_and_their_generators_on_others(bench, monkeypatch):
+    here = tuple(sorted(os.sched_getaffinity(0)))
+    seen = []
+    run_phase = Course.run_phase
+
+    def watch(course, index, generator, *rest):
+        where = [os.sched_getaffinity(pid) for pid in (*course._running.pids, generator.pid)]
+        seen.append((*where, os.sched_getaffinity(0)))
+        return run_phase(course, index, generator, *rest)
+
+    monkeypatch.setattr(Course, "run_phase", watch)
+    ground = replace(bench(), sharing=Sharing(here, 1))
+    for index in range(2):
+        record = measure_block(plan_block(3, index, PAIRS), ground)
+        assert record.faults == ()
+        split = ground.sharing.split(index)
+        assert seen == [(split.servers, split.others, split.others)] * 6
+        seen.clear()
+    assert tuple(sorted(os.sched_getaffinity(0))) == here
 
 
 def letters(record):

@@ -32,7 +32,8 @@ def estimate(measure, made, **criterion):
 def test_the_built_in_measures_have_the_names_that_scenarios_use():
     assert [measure.name for measure in built_in_measures()] == [
         *("p50", "p90", "p95", "p99", "p99.9", "accepted_p50", "accepted_p95", "accepted_p99"),
-        *("drift_p50", "drift_p95", "error_rate", "lost_rate", "misanswered", "throughput", "goodput"),
+        *("drift_p50", "drift_p95", "p50_rise", "p95_rise"),
+        *("error_rate", "lost_rate", "misanswered", "throughput", "goodput"),
         *("goodput_share", "refusal_p50", "unhinted_refusals", "knee", "recover", "settle"),
         *("health_p50", "health_p90", "metrics_p50", "metrics_p90"),
         *("rss_growth_per_hour", "rss_growth_per_1000", "rss_growth_share_per_hour"),

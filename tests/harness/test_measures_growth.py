@@ -8,7 +8,7 @@ from sample_records import samples, window
 
 from harness.arrivals import Poisson
 from harness.errors import MeasurementError, UsageError
-from harness.measures import Drift, Growth, MemoryRise, Per, Resource
+from harness.measures import Drift, Growth, LatencyRise, MemoryRise, Per, Resource
 from harness.measures.resources import MOST_STRETCHES, stretches
 from harness.resources import ResourceSeries
 from harness.samples import Outcome
@@ -141,3 +141,29 @@ def test_a_last_third_of_failures_is_an_endless_drift():
     records["outcome"][200:] = Outcome.TIMEOUT
     made = Drift(0.5).estimate(window(records), Criterion("drift_p50", 0.25, ("load",)))
     assert made.value == made.low == np.inf
+
+
+def light(latencies_s, name):
+    return PhaseRecord(Phase(name, Poisson(1.0), requests=1), samples(latencies_s))
+
+
+def test_a_rise_is_that_of_the_last_phase_over_the_first_whatever_lay_between():
+    rng = np.random.default_rng(2)
+    before, heavy, after = (rng.gamma(100, 0.001, 300) * factor for factor in (1.0, 9.0, 1.5))
+    made = estimate(LatencyRise(0.5), light(before, "before"), light(heavy, "heavy"), light(after, "after"))
+    assert made.value == pytest.approx(0.5, abs=0.05)
+    assert 0.25 < made.low < made.value < made.high
+    assert made.n == 600
+    assert decide(made, 0.25, Better.LOWER) is Verdict.FAIL
+
+
+def test_failures_after_the_load_are_an_endless_rise_and_before_it_nothing_to_compare_with():
+    well, lost = light([0.1] * 300, "well"), light([0.1] * 300, "lost")
+    lost.samples["outcome"][:] = Outcome.TIMEOUT
+    assert estimate(LatencyRise(0.5), well, lost).value == np.inf
+    with pytest.raises(MeasurementError, match="compared with p50 of 300 requests of phase 'lost'"):
+        estimate(LatencyRise(0.5), lost, well)
+    with pytest.raises(MeasurementError, match="compared with p50 of 0 requests"):
+        estimate(LatencyRise(0.5), light([], "none"), well)
+    with pytest.raises(UsageError, match="a phase to compare with first"):
+        estimate(LatencyRise(0.5), well)

@@ -176,8 +176,10 @@ def test_an_overload_is_over_within_a_minute_on_a_slow_machine(profile):
 @profiles
 def test_a_soak_lasts_as_long_as_its_budget_says_and_has_every_kind_of_disturber(profile):
     scenario = resolved(soak, profile)
-    load = scenario.phases[-1]
+    _, before, load, after = scenario.phases
     assert load.duration_s == 20 * 60
+    assert before.arrivals == after.arrivals
+    assert before.arrivals.rate_per_s < load.arrivals.rate_per_s / 2
     assert {one.behaviour for one in load.disturbers} == set(Behaviour) - {Behaviour.WAITS}
     assert all(
         item.measure not in {"p95", "p99"} or item.witness is Witness.CLIENT for item in scenario.criteria

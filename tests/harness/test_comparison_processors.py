@@ -1,0 +1,155 @@
+"""Both servers of a block get the same few processors, and everybody else the others."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.comparison.processors import Sharing, Split, choose_sharing, kept_to
+from harness.errors import TargetError
+
+COMPUTES = {"device": "cpu", "threads": "1"}
+
+
+@given(
+    allowed=st.sets(st.integers(0, 63), min_size=2, max_size=16),
+    servers=st.integers(1, 15),
+    own=st.booleans(),
+    index=st.integers(0, 100),
+)
+def test_whoever_is_no_server_has_processors_that_no_server_has(allowed, servers, own, index):
+    sharing = Sharing(tuple(sorted(allowed)), servers, max(allowed) if own else None)
+    if not sharing.possible:
+        assert servers >= len(allowed)
+        return
+    split = sharing.split(index)
+    assert len(split.servers) == servers
+    assert split.others
+    assert split.servers | split.others == allowed
+    assert not split.servers & split.others
+    assert sharing.generator is None or sharing.generator in split.others
+
+
+@pytest.mark.parametrize(("own", "turns"), [(None, {0, 2, 5, 7}), (7, {0, 2, 5})])
+def test_each_processor_has_its_turn_but_the_generators_own(own, turns):
+    sharing = Sharing((0, 2, 5, 7), 1, own)
+    assert {next(iter(sharing.split(index).servers)) for index in range(8)} == turns
+
+
+@pytest.mark.parametrize(
+    ("wanted", "facts", "asked", "servers", "note"),
+    [
+        (None, COMPUTES, False, None, ""),
+        (0, COMPUTES, True, None, ""),
+        (1, COMPUTES, False, 1, "both servers run on the same one processor of 4, another in each block"),
+        (2, COMPUTES, True, 2, "both servers run on the same 2 processors of 4, another in each block"),
+        (4, COMPUTES, True, None, "of 4 that this process may use, 4 leave none to the load generator"),
+        (1, {"device": "cuda", "threads": "1"}, False, None, "a side computes on cuda"),
+        (1, {}, False, None, "a side computes on a device that it does not tell"),
+        (1, {"device": "cpu"}, False, None, "a side computes with untold threads"),
+        (
+            1,
+            {"device": "cpu", "threads": "4"},
+            False,
+            None,
+            "a side computes with 4 threads; --perf-processors",
+        ),
+        # Who says so knows what they do.
+        (1, {"device": "cpu", "threads": "4"}, True, 1, "both servers run on the same one processor of 4"),
+    ],
+)
+def test_a_service_that_computes_on_few_processors_is_kept_to_them(
+    monkeypatch, wanted, facts, asked, servers, note
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    sharing, said = choose_sharing(wanted, [COMPUTES, facts], None, asked=asked)
+    assert (None if sharing is None else sharing.servers) == servers
+    assert note in said
+    assert bool(note) == bool(said)
+
+
+def test_one_processor_cannot_be_shared_out(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+    sharing, said = choose_sharing(1, [COMPUTES], None, asked=False)
+    assert sharing is None
+    assert "of 1 that this process may use, 1 leave none to the load generator" in said
+
+
+class Moves:
+    """Takes the place of the kernel's call, and remembers."""
+
+    def __init__(self):
+        self.made = []
+
+    def __call__(self, thread, processors):
+        self.made.append((thread, set(processors)))
+
+
+def test_all_threads_of_a_server_are_moved_and_this_one_gets_its_own_back():
+    moves, here = Moves(), os.sched_getaffinity(0)
+    stop = threading.Event()
+    other = threading.Thread(target=stop.wait)
+    other.start()
+    try:
+        with kept_to(Split(frozenset({0}), frozenset({1, 2})), [os.getpid()], [], moves):
+            assert {thread for thread, processors in moves.made if processors == {0}} >= {
+                threading.get_native_id(),
+                other.native_id,
+            }
+            assert moves.made[-1] == (0, {1, 2})
+    finally:
+        stop.set()
+        other.join()
+    assert moves.made[-1] == (0, here)
+
+
+@pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="there is one processor, which nobody can be kept off"
+)
+def test_processes_run_where_they_are_kept():
+    first, *others = sorted(os.sched_getaffinity(0))
+    split = Split(frozenset({first}), frozenset(others))
+    here = os.sched_getaffinity(0)
+    idle = [sys.executable, "-c", "input()"]
+    with (
+        subprocess.Popen(idle, stdin=subprocess.PIPE) as server,
+        subprocess.Popen(idle, stdin=subprocess.PIPE) as generator,
+    ):
+        with kept_to(split, [server.pid], [generator.pid]):
+            assert os.sched_getaffinity(server.pid) == split.servers
+            assert os.sched_getaffinity(generator.pid) == split.others
+            assert os.sched_getaffinity(0) == split.others
+        assert os.sched_getaffinity(0) == here
+
+
+def test_a_server_of_another_user_is_refused_and_one_that_has_ended_is_not():
+    def refuse(thread, processors):
+        raise PermissionError(1, "Operation not permitted")
+
+    split = Split(frozenset({0}), frozenset({1}))
+    with (
+        pytest.raises(TargetError, match=r"--perf-processors=0 leaves the servers all processors"),
+        kept_to(split, [os.getpid()], [], refuse),
+    ):
+        pass
+
+    def gone(thread, processors):
+        if thread:
+            raise ProcessLookupError
+
+    with kept_to(split, [os.getpid()], [], gone):
+        pass
+
+
+def test_the_processors_come_back_when_what_they_were_kept_for_fails():
+    moves, here = Moves(), os.sched_getaffinity(0)
+    with (
+        pytest.raises(ValueError, match="load"),
+        kept_to(Split(frozenset({0}), frozenset({1})), [], [], moves),
+    ):
+        raise ValueError("load")
+    assert moves.made == [(0, {1}), (0, here)]
