@@ -6,8 +6,7 @@ process can be moved.
 **Why.** A program stays on the processor that it last ran on, and two processors of one machine, above all of a virtual one, are
 not equally fast for seconds on end: what else the core and its caches serve is not ours to see. With each arm on a processor
 of its own that is a difference between the arms which no taking of turns cancels. On the *same* processor it is common to
-both, and does. On a machine with two, a block of unchanged code spread like this (docs/error-rates.md): CPU time 4.2 to 1.5 %,
-median 4.7 to 1.7 %, p95 9.2 to 3.8 %, levels as before.
+both, and does. Measured on a machine with two it halves the spread of a block of unchanged code or better (docs/error-rates.md).
 
 Which processor it is goes by the block's number: what is wrong with one of them shall not be in all blocks. Servers are started on
 all processors, as they would be anywhere, and moved before their first request; so a service that counts its
