@@ -6,7 +6,7 @@ from harness.scenario import Phase, Profile, Ref, When
 
 SIDE_PIXELS = 64
 WARM_UP_REQUESTS = 60
-# One thread computes, and the others rest meanwhile, most of the time.
+# One thread computes; of raw pixels the others have little to do.
 PROCESSORS = 1
 # A small model from raw pixels: little to decode, so that what is compared is the service. Executor and largest batch are
 # fixed: left open they are chosen at start by measuring, and two starts of the same code may choose differently.

@@ -54,6 +54,11 @@ def calibrate(context: typer.Context, minutes: Minutes = 10.0, from_: From = Non
         assert scenario.comparison is not None
         rows += read_rows(folder / scenario.comparison.rows)
         pairs += pairs_of(result, scenario.name)
+    if len({row.processors for row in rows}) > 1:
+        raise UsageError(
+            "--from: in some blocks both servers shared processors and in others not, or not as many; their noise is "
+            "not the same: calibrate each by itself"
+        )
     last = scenarios[-1].comparison
     assert last is not None
     lenses = [result.lens for result in last.decision.results]

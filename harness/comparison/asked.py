@@ -110,11 +110,22 @@ def side_settings(
 
 
 def wanted_processors(scenario: Scenario, settings: GateSettings, sides: Mapping[Arm, Side]) -> int | None:
-    """Return how many processors the servers shall share: what the user says, else what the load says of a service."""
+    """Return how many processors the servers shall share: what the user says, else what the load says of a service.
+
+    Raises:
+        UsageError: the user says so of a server that runs elsewhere: only the other side would be kept to them.
+    """
     if settings.processors is not None:
+        elsewhere = " and ".join(arm.value for arm, side in sides.items() if side.is_address)
+        if settings.processors and elsewhere:
+            raise UsageError(
+                f"--perf-processors: {elsewhere} runs elsewhere, where its processes cannot be moved; leave it out, or give 0"
+            )
         return settings.processors
-    of_load = scenario.processors if isinstance(scenario, ComparisonLoad) else None
-    return of_load if all(side.is_service for side in sides.values()) else None
+    if not isinstance(scenario, ComparisonLoad) or payload_source(scenario, settings) != scenario.source:
+        # Other payloads may be dear to decode, which a service does beside computing.
+        return None
+    return scenario.processors if all(side.is_service for side in sides.values()) else None
 
 
 def payload_source(scenario: Scenario, settings: GateSettings) -> str:

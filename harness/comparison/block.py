@@ -118,7 +118,10 @@ def measure_block(plan: BlockPlan, bench: Bench) -> BlockRecord:
     requests = bench.draw(plan.seed)
     turns = turns_of(plan, bench.scenario, requests)
     trouble: list[Fault] = []
-    with _started(plan, requests, turns, bench) as running, settled(bench, plan.index, running.values()):
+    with (
+        _started(plan, requests, turns, bench) as running,
+        on_their_processors(bench, plan.index, running.values()),
+    ):
         try:
             _run_phases(plan, bench.scenario, turns, running)
         except (LoadError, MeasurementError, TargetError) as error:
@@ -146,6 +149,7 @@ def measure_block(plan: BlockPlan, bench: Bench) -> BlockRecord:
         cpu_pressure_share=disturbance.cpu_pressure_share,
         order=plan.order([len(first) for first in turns.values()]),
         run=bench.run,
+        processors=None if bench.sharing is None else bench.sharing.servers,
     )
     return BlockRecord(block, slots, tuple(trouble), disturbance)
 
@@ -263,7 +267,7 @@ def start_arm(
     return Running(target, generator, course, start_up_s)
 
 
-def settled(
+def on_their_processors(
     bench: Bench, index: int, running: Collection[Running]
 ) -> contextlib.AbstractContextManager[None]:
     """Return a context in which everybody runs on the processors that are theirs in the block of this number.
@@ -271,7 +275,7 @@ def settled(
     A generator that has a processor of its own stays there.
 
     Raises:
-        TargetError: on entering: a server's process is not ours to move.
+        TargetError: on entering: a process cannot be moved.
     """
     if bench.sharing is None:
         return contextlib.nullcontext()

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Sequence
 
 from harness import statistics
-from harness.comparison.block import Bench, settled, start_arm
+from harness.comparison.block import Bench, on_their_processors, start_arm
 from harness.comparison.interleave import GAP_S, MAX_GAP_SHARE, can_interleave, window_s
 from harness.comparison.observation import BlockRow, spilled_share
 from harness.comparison.schedule import Arm
@@ -53,7 +53,7 @@ def _latency_s(bench: Bench, requests: Plan, measured: int, seed: int) -> float:
     directory = bench.directory / f"{bench.scenario.name}-{FOLDER}"
     with contextlib.ExitStack() as stack:
         running = start_arm(bench.arms[Arm.BASE], slot, requests, bench.connect, directory, stack)
-        stack.enter_context(settled(bench, 0, [running]))
+        stack.enter_context(on_their_processors(bench, 0, [running]))
         for index in range(measured + 1):
             running.course.run_phase(index, running.generator, 1.0)
         record = running.course.record()

@@ -31,7 +31,7 @@ class ComparisonLoad(Scenario):
     Attributes:
         environment: variables of a target that is launched, as (name, value); one that the user sets is left alone.
         source: payloads, where the user names none.
-        processors: how many a service of ours gets, where it computes on no more of them; None for all.
+        processors: how many this project's service gets with these payloads, where it computes on no more; None for all.
     """
 
     environment: tuple[tuple[str, str], ...] = ()

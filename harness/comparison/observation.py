@@ -5,7 +5,7 @@ one number an arm and lens. A row is what is kept as a line of JSON and judged a
 
 **Why a block is the unit.** Two starts of one program settle at different levels, so slots of one start share a
 level and are no independent observations. Within a block the arms are exchangeable if they are the same program:
-which is called base has been settled by coins (order of the turns, ports, processors). Swapping the arms turns
+which is called base has been settled by coins (order of the turns, of the launches and so of the ports). Swapping the arms turns
 ln(head/base) into its negative, so under the hypothesis of no change it is symmetric about 0 *whatever* its
 distribution; that is all that the signed-rank test assumes. Leaving out a block keeps this as long as the reason
 treats both arms alike: an outcome-blind signal of the machine, or a value that is missing in either arm.
@@ -86,6 +86,7 @@ class Block:
         order: one letter a window (or whole slot) in order of time, ``b`` or ``h``, as the coins fell; a space between
             pairs.
         run: which recording this block belongs to; blocks of one run follow each other in time.
+        processors: how many both servers shared; None where they had all.
     """
 
     index: int
@@ -98,6 +99,7 @@ class Block:
     cpu_pressure_share: float | None = None
     order: str = ""
     run: str = ""
+    processors: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ class BlockRow:
     cpu_pressure_share: float | None = None
     order: str = ""
     run: str = ""
+    processors: int | None = None
 
 
 def observe(block: Block) -> BlockRow:
@@ -169,6 +172,7 @@ def observe(block: Block) -> BlockRow:
         cpu_pressure_share=block.cpu_pressure_share,
         order=block.order,
         run=block.run,
+        processors=block.processors,
     )
 
 

@@ -6,11 +6,11 @@ process can be moved.
 **Why.** A program stays on the processor that it last ran on, and two processors of one machine, above all of a virtual one, are
 not equally fast for seconds on end: what else the core and its caches serve is not ours to see. With each arm on a processor
 of its own that is a difference between the arms which no taking of turns cancels. On the *same* processor it is common to
-both, and does. Measured on a machine with two it halves the spread of a block of unchanged code or better (docs/error-rates.md).
+both, and does (docs/error-rates.md has the figures).
 
 Which processor it is goes by the block's number: what is wrong with one of them shall not be in all blocks. Servers are started on
-all processors, as they would be anywhere, and moved before their first request; so a service that counts its
-processors at its start still sees them all.
+all processors, as they would be anywhere, and moved before the warm-up; so a service that counts its processors at its
+start still sees them all.
 """
 
 import contextlib
@@ -19,11 +19,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import TargetError
+from harness.errors import TargetError, UsageError
 
 PROC = Path("/proc")
 # What a service says of itself, and what of it makes it need more than a few processors.
 DEVICE, CPU, THREADS = "device", "cpu", "threads"
+# Two blocks in a row, which differ in who is launched first, have the same processors.
+BLOCKS_IN_PLACE = 2
 
 Move = Callable[[int, Collection[int]], None]
 
@@ -34,11 +36,11 @@ class Split:
 
     Attributes:
         servers: processors of both servers.
-        others: those of the harness and its generators: all that are left.
+        harness: those of the harness, and of generators that have none for themselves.
     """
 
     servers: frozenset[int]
-    others: frozenset[int]
+    harness: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +59,19 @@ class Sharing:
 
     @property
     def possible(self) -> bool:
-        """Whether the servers can get so many, and somebody else has one left."""
-        return 0 < self.servers <= len(self._free) and self.servers < len(self.allowed)
+        """Whether the servers can get so many, and the harness has one left."""
+        return 0 < self.servers < len(self.free)
+
+    @property
+    def free(self) -> tuple[int, ...]:
+        """Those that are no generator's own."""
+        return tuple(processor for processor in self.allowed if processor != self.generator)
 
     def split(self, index: int) -> Split:
         """Return who runs where in the block of this number."""
-        free = self._free
-        servers = frozenset(free[(index + step) % len(free)] for step in range(self.servers))
-        return Split(servers, frozenset(self.allowed) - servers)
-
-    @property
-    def _free(self) -> tuple[int, ...]:
-        return tuple(processor for processor in self.allowed if processor != self.generator)
+        free, first = self.free, index // BLOCKS_IN_PLACE
+        servers = frozenset(free[(first + step) % len(free)] for step in range(self.servers))
+        return Split(servers, frozenset(free) - servers)
 
 
 def choose_sharing(
@@ -84,21 +87,44 @@ def choose_sharing(
 
     Returns:
         None, and why, where both sides keep all processors; the reason is empty where that is what was wanted.
+
+    Raises:
+        UsageError: the user asked for what cannot be.
     """
     if not wanted:
         return None, ""
-    allowed = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
-    sharing = Sharing(allowed, wanted, generator)
-    reason = ""
-    if not sharing.possible:
-        reason = f"of {len(allowed)} that this process may use, {wanted} leave none to the load generator"
-    elif not asked:
+    sharing = Sharing(_allowed(), wanted, generator)
+    reason = _refusal(sharing)
+    if reason and asked:
+        raise UsageError(f"--perf-processors={wanted}: {reason}")
+    if not reason and not asked:
         reason = next(filter(None, (_needs_more(told, wanted) for told in facts)), "")
     if reason:
         return None, f"each server runs on any processor, which adds noise: {reason}"
-    free = len(allowed) - (generator is not None)
     which = "one processor" if wanted == 1 else f"{wanted} processors"
-    return sharing, f"both servers run on the same {which} of {free}, another in each block"
+    return (
+        sharing,
+        f"both servers ran on the same {which} of {len(sharing.free)}, which changed from block to block",
+    )
+
+
+def _allowed() -> tuple[int, ...]:
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
+
+
+def _refusal(sharing: Sharing) -> str:
+    """Return why this cannot be on this machine; empty where it can."""
+    if not sharing.allowed:
+        return "this system does not let a program choose its processors"
+    if not sharing.possible:
+        own = "" if sharing.generator is None else " beside the load generator's own"
+        return f"there are {len(sharing.free)}{own}, and the harness needs one that no server runs on"
+    try:
+        os.sched_setaffinity(0, sharing.allowed)
+    except OSError as error:
+        # A container's rule, which would refuse the servers' processes as well.
+        return f"this system refuses to move a process: {error.strerror}"
+    return ""
 
 
 def _needs_more(facts: Mapping[str, str], processors: int) -> str:
@@ -124,41 +150,43 @@ def kept_to(
         move: keeps one thread to processors; None for the kernel's call.
 
     Raises:
-        TargetError: a server's process is not ours to move.
+        TargetError: a process cannot be moved.
     """
     move = move or os.sched_setaffinity
-    for pid in servers:
-        try:
-            _move_threads(pid, split.servers, move)
-        except PermissionError as error:
-            raise TargetError(
-                f"cannot keep the server's process {pid} to processors {sorted(split.servers)}: {error.strerror}. Does it "
-                "run as another user? --perf-processors=0 leaves the servers all processors"
-            ) from error
-    for pid in generators:
-        _move_threads(pid, split.others, move)
     before = os.sched_getaffinity(0)
-    # Threads and processes that this one starts begin where it is.
-    move(0, split.others)
     try:
+        for pids, processors in ((servers, split.servers), (generators, split.harness)):
+            for pid in pids:
+                _move_process(pid, processors, move)
+        # Threads and processes that this one starts begin where it is.
+        move(0, split.harness)
         yield
     finally:
         move(0, before)
 
 
-def _move_threads(pid: int, processors: Collection[int], move: Move) -> None:
-    """Move all threads of a process; those that a thread starts before it is moved are seen on the next reading."""
+def _move_process(pid: int, processors: Collection[int], move: Move) -> None:
+    """Move all threads of a process; those that a thread starts before it is moved are seen on the next reading.
+
+    Raises:
+        TargetError: the system refuses.
+    """
     moved: set[int] = set()
-    while new := _threads(pid) - moved:
-        for thread in new:
-            # It may have ended meanwhile.
-            with contextlib.suppress(ProcessLookupError):
-                move(thread, processors)
-        moved |= new
+    try:
+        while new := _threads(pid) - moved:
+            for thread in new:
+                # It may have ended meanwhile.
+                with contextlib.suppress(ProcessLookupError):
+                    move(thread, processors)
+            moved |= new
+    except OSError as error:
+        raise TargetError(
+            f"cannot keep process {pid} to the processors {sorted(processors)}: {error.strerror}; --perf-processors=0 "
+            "leaves all processors to everybody"
+        ) from error
 
 
 def _threads(pid: int) -> set[int]:
-    try:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return {int(entry.name) for entry in (PROC / str(pid) / "task").iterdir()}
-    except OSError:
-        return set()
+    return set()

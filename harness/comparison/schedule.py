@@ -7,7 +7,8 @@ First step of a comparison; :mod:`harness.comparison.block` executes it. What it
   cut into windows is one pair of windows, whose slots are whole.
 * The arms of a pair send the same requests at the same offsets within their windows, different pairs different ones.
 * Which arm is launched first, and so gets the first port that the kernel gives, is a coin for the first block and
-  alternates from there. The processor of the generator is the same for both.
+  alternates from there. The processors are the same for both arms (:mod:`harness.comparison.processors`), and stay for two blocks,
+  so that each has seen either order.
 """
 
 import enum

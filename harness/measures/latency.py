@@ -132,11 +132,7 @@ class Drift:
             raise MeasurementError(f"{self.name}: {len(samples)} requests have no thirds")
         ordered = samples[np.argsort(samples["intended_ns"], kind="stable")]
         first, last = latencies_s(ordered[:third]), latencies_s(ordered[-third:])
-        made = _growth(first, last, self.share, window.confidence)
-        if made is None:
-            was = statistics.quantile(first, self.share)
-            raise MeasurementError(f"{self.name}: the first third's {quantile_name(self.share)} is {was} s")
-        return made
+        return _growth(self.name, "the first third", first, last, self.share, window.confidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +140,9 @@ class LatencyRise:
     """How much a latency quantile grew from the first of some phases to the last, as a share.
 
     For a light load before a heavy one, and the same light load after it: has the service become slower for good? Under
-    the heavy load itself the queue multiplies whatever the machine's own speed does (:class:`Drift` at 70 % of capacity
-    shows a quarter more where the machine is some 5 % slower), under a light one it does not. Value and interval are those
-    of :class:`Drift`, with phases in place of thirds.
+    the heavy load itself the queue multiplies whatever the machine's own speed does (docs/gate.md, "Soak"), under a light one
+    it does not. Value and interval are those of :class:`Drift`, with phases in place of thirds; a machine that
+    became slower is taken for the service here, too.
     """
 
     share: float
@@ -162,29 +158,38 @@ class LatencyRise:
         """Estimate the share; n is the number of requests in both phases.
 
         Raises:
-            UsageError: there is no phase to compare with.
-            MeasurementError: the first phase has no requests, or none with an answer.
+            UsageError: the criterion names no phase to compare with.
+            MeasurementError: a phase was not measured or is empty, or so many of the first one's requests failed.
         """
         refuse_server(self, criterion)
-        if len(window.phases) < 2:
+        if len(criterion.phases) < 2:
             raise UsageError(f"{self.name} needs a phase to compare with first, and one that came later")
-        first, last = (latencies_s(window.phases[place].samples) for place in (0, -1))
-        made = _growth(first, last, self.share, window.confidence) if len(first) and len(last) else None
-        if made is None:
-            raise MeasurementError(
-                f"{self.name}: nothing can be compared with {quantile_name(self.share)} of {len(first)} requests of phase "
-                f"{window.phases[0].phase.name!r}"
-            )
-        return made
+        if len(window.phases) < len(criterion.phases):
+            raise MeasurementError(f"{self.name}: not all of {', '.join(criterion.phases)} were measured")
+        first, last = (window.phases[place] for place in (0, -1))
+        for record in (first, last):
+            if not len(record.samples):
+                raise MeasurementError(f"{self.name}: there are no requests of {record.phase.name!r}")
+        before, after = latencies_s(first.samples), latencies_s(last.samples)
+        return _growth(self.name, f"{first.phase.name!r}", before, after, self.share, window.confidence)
 
 
-def _growth(first: Seconds, last: Seconds, share: float, confidence: float) -> Estimate | None:
-    """Return by what share a quantile grew from some requests to later ones; None where there is nothing to divide by."""
+def _growth(
+    measure: str, which: str, first: Seconds, last: Seconds, share: float, confidence: float
+) -> Estimate:
+    """Return by what share a quantile grew from some requests, of which ``which`` speaks, to later ones.
+
+    Raises:
+        MeasurementError: there is nothing to divide by.
+    """
     before, after = (statistics.quantile(part, share) for part in (first, last))
     if not 0 < before < np.inf:
-        return None
+        raise MeasurementError(f"{measure}: {quantile_name(share)} of {which} is {before} s")
     strict = 1 - (1 - confidence) / 2
     was, has_become = (statistics.quantile_interval(part, share, strict) for part in (first, last))
-    low = has_become.low / was.high - 1 if has_become.low is not None and was.high else None
+    low = None
+    if has_become.low is not None and was.high:
+        # Of infinity by infinity nothing is known but that neither is below 0.
+        low = -1.0 if np.isinf(was.high) else has_become.low / was.high - 1
     high = has_become.high / was.low - 1 if has_become.high is not None and was.low else None
     return Estimate(after / before - 1, low, high, len(first) + len(last), confidence)

@@ -58,9 +58,10 @@ def course(arm, block, rows):
     return SlotResult(scenario="compare", arm=arm, block=block, start=1, seed=1, phases=(warm_up, *phases))
 
 
-def kept_run(folder, *, run="r1", arms=SIDES, faults=(), comparisons=1):
+def kept_run(folder, *, run="r1", arms=SIDES, faults=(), comparisons=1, processors=None):
     """Write the results of a comparison of code with itself; return its rows and pairs."""
     rows, pairs = quiet_blocks(12, run=run)
+    rows = [dataclasses.replace(row, processors=processors) for row in rows]
     slots = [
         course(arm, row.index, [getattr(pair, arm) for pair in pairs if pair.index == row.index])
         for row in rows
@@ -153,6 +154,13 @@ def test_a_run_that_tells_nothing_of_noise_is_refused(tmp_path, changes, error, 
     kept_run(tmp_path / "run", **changes)
     with pytest.raises(error, match=said):
         calibrate("--from", tmp_path / "run")
+
+
+def test_runs_that_shared_processors_and_others_are_not_pooled(tmp_path):
+    for name, processors in (("one", None), ("two", 1)):
+        kept_run(tmp_path / name, run=name, processors=processors)
+    with pytest.raises(UsageError, match="in some blocks both servers shared processors and in others not"):
+        calibrate("--from", tmp_path / "one", "--from", tmp_path / "two")
 
 
 def test_options_of_a_measurement_have_no_meaning_beside_a_kept_run(tmp_path):

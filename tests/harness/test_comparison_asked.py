@@ -117,11 +117,22 @@ COMMAND = HERE | {Arm.HEAD: Side(Arm.HEAD, "command:x {port}", "command:x {port}
         (replace(LOAD, processors=2), COMMAND, None, None),
         (replace(LOAD, processors=2), COMMAND, "1", 1),
         (LOAD, HERE, None, None),
+        (replace(LOAD, processors=2), ELSEWHERE, "0", 0),
+        (replace(LOAD, processors=2), ELSEWHERE, None, None),
         (Scenario("s", "d", PHASES, ()), HERE, None, None),
     ],
 )
 def test_processors_are_what_the_user_says_or_else_the_load(scenario, sides, asked, wanted):
     assert wanted_processors(scenario, settings(processors=asked), sides) == wanted
+
+
+def test_a_load_with_other_payloads_than_its_own_gets_all_processors():
+    assert wanted_processors(replace(LOAD, processors=1), settings(payloads="dir:x"), HERE) is None
+
+
+def test_a_server_that_runs_elsewhere_is_not_kept_to_processors_while_the_other_side_is():
+    with pytest.raises(UsageError, match="--perf-processors: base runs elsewhere"):
+        wanted_processors(LOAD, settings(processors="1"), ELSEWHERE)
 
 
 def test_fewer_processors_than_none_are_refused():

@@ -14,6 +14,7 @@ from harness.comparison.arm_block import stages_s
 from harness.comparison.arms import ArmTarget, Side
 from harness.comparison.block import Bench, measure_block
 from harness.comparison.load import CAPACITY
+from harness.comparison.observation import observe
 from harness.comparison.processors import Sharing
 from harness.comparison.schedule import Arm, plan_block
 from harness.errors import TargetError
@@ -29,6 +30,7 @@ from harness.target import TargetSettings
 from harness.target_spec import parse_target
 from harness.testing import fake_server_spec, samples
 
+HERE = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
 PAIRS = 2
 SLOTS = tuple(Phase(f"slot {pair}", Constant(500.0), requests=20) for pair in range(PAIRS))
 SCENARIO = Scenario(
@@ -82,9 +84,8 @@ def test_a_block_loads_fresh_arms_in_turn_with_the_same_requests(bench, tmp_path
     assert offsets[0] == offsets[1]
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor cannot be shared out")
+@pytest.mark.skipif(len(HERE) < 2, reason="one processor cannot be shared out")
 def test_both_arms_are_loaded_on_the_same_processor_and_their_generators_on_others(bench, monkeypatch):
-    here = tuple(sorted(os.sched_getaffinity(0)))
     seen = []
     run_phase = Course.run_phase
 
@@ -94,14 +95,15 @@ def test_both_arms_are_loaded_on_the_same_processor_and_their_generators_on_othe
         return run_phase(course, index, generator, *rest)
 
     monkeypatch.setattr(Course, "run_phase", watch)
-    ground = replace(bench(), sharing=Sharing(here, 1))
-    for index in range(2):
+    ground = replace(bench(), sharing=Sharing(HERE, 1))
+    for index in (0, 2):
         record = measure_block(plan_block(3, index, PAIRS), ground)
         assert record.faults == ()
         split = ground.sharing.split(index)
-        assert seen == [(split.servers, split.others, split.others)] * 6
+        assert seen == [(split.servers, split.harness, split.harness)] * 6
+        assert observe(record.block).processors == 1
         seen.clear()
-    assert tuple(sorted(os.sched_getaffinity(0))) == here
+    assert tuple(sorted(os.sched_getaffinity(0))) == HERE
 
 
 def letters(record):

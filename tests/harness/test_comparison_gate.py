@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import shlex
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from harness import cli, results_file, session
 from harness.comparison import compare, disturbance, run
 from harness.comparison.decision import Decision, judge
 from harness.comparison.lens_result import blank
-from harness.comparison.observation import ln_ratio
+from harness.comparison.observation import ln_ratio, read_rows
 from harness.errors import TargetError
 from harness.testing import fake_server_spec
 from harness.verdict import Verdict, worst
@@ -95,6 +96,24 @@ def test_a_slower_head_fails_the_test_and_says_against_what(comparison):
     )
     assert {slot.seed for slot in kept.slots} == {kept.slots[0].seed}
     assert (comparison.results() / kept.scenarios[0].comparison.rows).is_file()
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="one processor cannot be shared out",
+)
+def test_processors_that_are_asked_for_are_shared_and_told_of(comparison):
+    before = os.sched_getaffinity(0)
+    base = fake_server_spec(QUICK_MS)
+    result = comparison.gate(
+        f"--perf-against={base}", "--perf-processors=1", target=fake_server_spec(QUICK_MS)
+    )
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*both servers ran on the same one processor of *"])
+    folder = comparison.results()
+    kept = results_file.read(folder / results_file.RESULTS)
+    assert [row.processors for row in read_rows(folder / kept.scenarios[0].comparison.rows)] == [1]
+    assert os.sched_getaffinity(0) == before
 
 
 OWN = """
@@ -208,6 +227,7 @@ def test_without_a_base_a_scenario_for_comparisons_is_left_out(comparison):
         (["--perf-against=gone"], "*base: 'gone' is no revision of the repository at *"),
         (["--perf-against=.", "--perf-lens=p96=1%"], "*there is no lens 'p96'*"),
         (["--perf-against=.", "--perf-blocks=0"], "*--perf-blocks: expected a whole number from 1 on*"),
+        (["--perf-against=.", "--perf-processors=99999"], "*--perf-processors=99999: there are *"),
         (
             ["--perf-against=.", "--perf-blocks=3"],
             "*--perf-blocks: 3 blocks end before the first look, which needs 12 good ones*",

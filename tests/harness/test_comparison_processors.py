@@ -4,14 +4,17 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.comparison.processors import Sharing, Split, choose_sharing, kept_to
-from harness.errors import TargetError
+from harness.comparison.schedule import plan_block
+from harness.errors import TargetError, UsageError
 
+HERE = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
 COMPUTES = {"device": "cpu", "threads": "1"}
 
 
@@ -24,14 +27,13 @@ COMPUTES = {"device": "cpu", "threads": "1"}
 def test_whoever_is_no_server_has_processors_that_no_server_has(allowed, servers, own, index):
     sharing = Sharing(tuple(sorted(allowed)), servers, max(allowed) if own else None)
     if not sharing.possible:
-        assert servers >= len(allowed)
+        assert servers >= len(allowed) - own
         return
     split = sharing.split(index)
     assert len(split.servers) == servers
-    assert split.others
-    assert split.servers | split.others == allowed
-    assert not split.servers & split.others
-    assert sharing.generator is None or sharing.generator in split.others
+    assert split.harness
+    assert split.servers | split.harness == allowed - {sharing.generator}
+    assert not split.servers & split.harness
 
 
 @pytest.mark.parametrize(("own", "turns"), [(None, {0, 2, 5, 7}), (7, {0, 2, 5})])
@@ -40,14 +42,35 @@ def test_each_processor_has_its_turn_but_the_generators_own(own, turns):
     assert {next(iter(sharing.split(index).servers)) for index in range(8)} == turns
 
 
+def test_on_each_processor_each_arm_is_launched_first_equally_often():
+    sharing = Sharing((0, 1, 2), 1)
+    seen = Counter()
+    for index in range(12):
+        seen[plan_block(5, index, 2).launched_first, sharing.split(index).servers] += 1
+    assert set(seen.values()) == {2}
+    assert len(seen) == 6
+
+
 @pytest.mark.parametrize(
     ("wanted", "facts", "asked", "servers", "note"),
     [
         (None, COMPUTES, False, None, ""),
         (0, COMPUTES, True, None, ""),
-        (1, COMPUTES, False, 1, "both servers run on the same one processor of 4, another in each block"),
-        (2, COMPUTES, True, 2, "both servers run on the same 2 processors of 4, another in each block"),
-        (4, COMPUTES, True, None, "of 4 that this process may use, 4 leave none to the load generator"),
+        (
+            1,
+            COMPUTES,
+            False,
+            1,
+            "both servers ran on the same one processor of 4, which changed from block to block",
+        ),
+        (
+            2,
+            COMPUTES,
+            True,
+            2,
+            "both servers ran on the same 2 processors of 4, which changed from block to block",
+        ),
+        (4, COMPUTES, False, None, "there are 4, and the harness needs one that no server runs on"),
         (1, {"device": "cuda", "threads": "1"}, False, None, "a side computes on cuda"),
         (1, {}, False, None, "a side computes on a device that it does not tell"),
         (1, {"device": "cpu"}, False, None, "a side computes with untold threads"),
@@ -59,24 +82,50 @@ def test_each_processor_has_its_turn_but_the_generators_own(own, turns):
             "a side computes with 4 threads; --perf-processors",
         ),
         # Who says so knows what they do.
-        (1, {"device": "cpu", "threads": "4"}, True, 1, "both servers run on the same one processor of 4"),
+        (1, {"device": "cpu", "threads": "4"}, True, 1, "both servers ran on the same one processor of 4"),
     ],
 )
 def test_a_service_that_computes_on_few_processors_is_kept_to_them(
     monkeypatch, wanted, facts, asked, servers, note
 ):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, processors: None)
     sharing, said = choose_sharing(wanted, [COMPUTES, facts], None, asked=asked)
     assert (None if sharing is None else sharing.servers) == servers
     assert note in said
     assert bool(note) == bool(said)
 
 
-def test_one_processor_cannot_be_shared_out(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
-    sharing, said = choose_sharing(1, [COMPUTES], None, asked=False)
+def refuse(thread, processors):
+    raise PermissionError(1, "Operation not permitted")
+
+
+def allow(thread, processors):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("allowed", "generator", "move", "reason"),
+    [
+        ({3}, None, allow, "there are 1, and the harness needs one that no server runs on"),
+        ({0, 1}, 1, allow, "there are 1 beside the load generator's own, and the harness needs one"),
+        ({0, 1}, None, refuse, "this system refuses to move a process: Operation not permitted"),
+        (None, None, allow, "this system does not let a program choose its processors"),
+    ],
+)
+def test_what_cannot_be_is_noted_and_refused_to_whom_asks_for_it(
+    monkeypatch, allowed, generator, move, reason
+):
+    monkeypatch.setattr(os, "sched_setaffinity", move)
+    if allowed is None:
+        monkeypatch.delattr(os, "sched_getaffinity")
+    else:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: allowed)
+    sharing, said = choose_sharing(1, [COMPUTES], generator, asked=False)
     assert sharing is None
-    assert "of 1 that this process may use, 1 leave none to the load generator" in said
+    assert reason in said
+    with pytest.raises(UsageError, match=f"--perf-processors=1: {reason}"):
+        choose_sharing(1, [COMPUTES], generator, asked=True)
 
 
 class Moves:
@@ -107,13 +156,10 @@ def test_all_threads_of_a_server_are_moved_and_this_one_gets_its_own_back():
     assert moves.made[-1] == (0, here)
 
 
-@pytest.mark.skipif(
-    len(os.sched_getaffinity(0)) < 2, reason="there is one processor, which nobody can be kept off"
-)
+@pytest.mark.skipif(len(HERE) < 2, reason="there is one processor, which nobody can be kept off")
 def test_processes_run_where_they_are_kept():
-    first, *others = sorted(os.sched_getaffinity(0))
+    first, *others = sorted(HERE)
     split = Split(frozenset({first}), frozenset(others))
-    here = os.sched_getaffinity(0)
     idle = [sys.executable, "-c", "input()"]
     with (
         subprocess.Popen(idle, stdin=subprocess.PIPE) as server,
@@ -121,21 +167,27 @@ def test_processes_run_where_they_are_kept():
     ):
         with kept_to(split, [server.pid], [generator.pid]):
             assert os.sched_getaffinity(server.pid) == split.servers
-            assert os.sched_getaffinity(generator.pid) == split.others
-            assert os.sched_getaffinity(0) == split.others
-        assert os.sched_getaffinity(0) == here
+            assert os.sched_getaffinity(generator.pid) == split.harness
+            assert os.sched_getaffinity(0) == split.harness
+        assert os.sched_getaffinity(0) == HERE
 
 
-def test_a_server_of_another_user_is_refused_and_one_that_has_ended_is_not():
-    def refuse(thread, processors):
-        raise PermissionError(1, "Operation not permitted")
+def test_a_server_that_cannot_be_moved_is_an_error_and_one_that_has_ended_is_none():
+    split, moves = Split(frozenset({0}), frozenset({1})), Moves()
 
-    split = Split(frozenset({0}), frozenset({1}))
+    def refuse_servers(thread, processors):
+        if processors == split.servers:
+            refuse(thread, processors)
+        moves(thread, processors)
+
     with (
-        pytest.raises(TargetError, match=r"--perf-processors=0 leaves the servers all processors"),
-        kept_to(split, [os.getpid()], [], refuse),
+        pytest.raises(
+            TargetError, match=r"processors \[0\]: Operation not permitted; --perf-processors=0 leaves"
+        ),
+        kept_to(split, [os.getpid()], [], refuse_servers),
     ):
         pass
+    assert moves.made == [(0, set(HERE))]
 
     def gone(thread, processors):
         if thread:

@@ -130,7 +130,7 @@ def test_latency_that_rises_drifts_by_that():
 def test_what_comes_after_failures_that_fill_a_third_has_no_drift():
     records = samples([0.1] * 30)
     records["outcome"][:10] = Outcome.TIMEOUT
-    with pytest.raises(MeasurementError, match="the first third's p50 is inf s"):
+    with pytest.raises(MeasurementError, match="p50 of the first third is inf s"):
         Drift(0.5).estimate(window(records), Criterion("drift_p50", 0.25, ("load",)))
     with pytest.raises(MeasurementError, match="2 requests have no thirds"):
         drift([0.1, 0.1])
@@ -161,9 +161,26 @@ def test_failures_after_the_load_are_an_endless_rise_and_before_it_nothing_to_co
     well, lost = light([0.1] * 300, "well"), light([0.1] * 300, "lost")
     lost.samples["outcome"][:] = Outcome.TIMEOUT
     assert estimate(LatencyRise(0.5), well, lost).value == np.inf
-    with pytest.raises(MeasurementError, match="compared with p50 of 300 requests of phase 'lost'"):
+    with pytest.raises(MeasurementError, match="p50_rise: p50 of 'lost' is inf s"):
         estimate(LatencyRise(0.5), lost, well)
-    with pytest.raises(MeasurementError, match="compared with p50 of 0 requests"):
+    with pytest.raises(MeasurementError, match="there are no requests of 'none'"):
         estimate(LatencyRise(0.5), light([], "none"), well)
+    with pytest.raises(MeasurementError, match="there are no requests of 'none'"):
+        estimate(LatencyRise(0.5), well, light([], "none"))
     with pytest.raises(UsageError, match="a phase to compare with first"):
         estimate(LatencyRise(0.5), well)
+
+
+def test_a_rise_to_a_phase_that_was_not_reached_is_not_measured():
+    asked = Criterion("p50_rise", 0.25, ("well", "after"))
+    with pytest.raises(MeasurementError, match="not all of well, after were measured"):
+        LatencyRise(0.5).estimate(window(light([0.1] * 300, "well")), asked)
+
+
+def test_a_rise_from_where_half_nearly_failed_has_no_lower_end_to_speak_of():
+    shaky, worse = light([0.1] * 300, "shaky"), light([0.1] * 300, "worse")
+    shaky.samples["outcome"][:149] = Outcome.TIMEOUT
+    worse.samples["outcome"][:200] = Outcome.TIMEOUT
+    made = estimate(LatencyRise(0.5), shaky, worse)
+    assert (made.low, made.high) == (-1.0, np.inf)
+    assert decide(made, 0.25, Better.LOWER) is Verdict.INCONCLUSIVE

@@ -164,6 +164,7 @@ INI = {
     "enforce": "measurement",
     "confidence": "0.9",
     "pin": "off",
+    "processors": "1",
     "require-device": "true",
     "readiness-path": "/ready",
     "metrics-path": "",
