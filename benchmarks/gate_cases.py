@@ -84,9 +84,9 @@ CASES: tuple[Case, ...] = (
     Case("history", "HEAD against the working tree, which is the same", WORKING_TREE, _PASS, base=COMMITTED),
     Case("control", "a factory that plants nothing", PLANT.format("unchanged"), _PASS),
     # Less than is tolerated, and yet a real change: both answers are right.
-    Case("work-2", "+2 % of model work", PLANT.format("work_2"), _PASS | _FAIL, _COST, _COMPUTE),
-    Case("work-5", "+5 % of model work", PLANT.format("work_5"), _FAIL, _COST, _COMPUTE),
-    Case("work-10", "+10 % of model work", PLANT.format("work_10"), _FAIL, _COST, _COMPUTE),
+    Case("more-2", "+2 % of model work", PLANT.format("more_2"), _PASS | _FAIL, _COST, _COMPUTE),
+    Case("more-5", "+5 % of model work", PLANT.format("more_5"), _FAIL, _COST, _COMPUTE),
+    Case("more-10", "+10 % of model work", PLANT.format("more_10"), _FAIL, _COST, _COMPUTE),
     Case(
         "stall",
         "1 request in 50: +50 ms of work",
@@ -127,4 +127,12 @@ CASES: tuple[Case, ...] = (
         frozenset({"start_up"}),
         options=("--lens=start_up=gate",),
     ),
+)
+
+# Lines of the ledger that no run is added to any more: layers that ran twice, chosen on another processor such that their sum
+# was 2, 5 and 10 % of the model. On the one that most of these lines are from it was less (docs/error-rates.md).
+RETIRED: tuple[Case, ...] = (
+    Case("work-2", "layers twice, meant as +2 %", PLANT.format("work_2"), _PASS | _FAIL, _COST, _COMPUTE),
+    Case("work-5", "layers twice, meant as +5 %", PLANT.format("work_5"), _FAIL, _COST, _COMPUTE),
+    Case("work-10", "layers twice, meant as +10 %", PLANT.format("work_10"), _FAIL, _COST, _COMPUTE),
 )

@@ -29,7 +29,7 @@ from service.models.load import load_model
 from service.settings import load_settings
 
 SIDE = 64
-PLANTS = {"work_2": 0.02, "work_5": 0.05, "work_10": 0.10}
+PLANTS = {"more_2": 0.02, "more_5": 0.05, "more_10": 0.10}
 BATCHES = (1, 4, 16, 32)
 CONFIDENCE = 0.99
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.gate_cases import CASES, Case
+from benchmarks.gate_cases import CASES, RETIRED, Case
 from harness.comparison.ledger import Entry
 from harness.comparison.ledger_summary import Rate, rate, summarise
 from harness.report.units import percent, significant
@@ -32,7 +32,7 @@ HEADINGS = (
 )
 
 
-def tables(entries: Sequence[Entry], cases: Sequence[Case] = CASES) -> str:
+def tables(entries: Sequence[Entry], cases: Sequence[Case] = (*CASES, *RETIRED)) -> str:
     """Return the table by case, and below it what unchanged code came to."""
     lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS))]
     for case in cases:

@@ -22,12 +22,12 @@ BEFORE, SOAK, AFTER = "before", "soak", "after"
 
 
 def scenario(profile: Profile) -> Scenario:
-    """Build it; budget keys ``length``, ``rate`` (about 70 % of what the service can do), ``p95``, ``p99``, ``error_rate``, ``drift``.
+    """Build it; budget keys ``length``, ``rate`` (about 70 % of what the service can do), ``p95``, ``p99``, ``error_rate``, ``rise``.
 
-    ``rise`` is the growth of the median under a light load, from before the soak to after it; ``drift`` that in the soak
-    itself, from the first third to the last, which a queue makes larger than the service's own. Further, what may
-    grow: ``rss_growth`` (share an hour), ``fd_growth`` and ``thread_growth`` (a number an hour). Only the client's quantiles
-    are judged: the server's histogram holds the slow requests of the disturbers as well.
+    ``rise`` is the growth of the median under a light load, from before the soak to after it; how latency went on within
+    the soak is the machine's to say as much as the service's (docs/gate.md), so there the limits of p95 and p99
+    stand. Further, what may grow: ``rss_growth`` (share an hour), ``fd_growth`` and ``thread_growth`` (a number an hour). Only the
+    client's quantiles are judged: the server's histogram holds the slow requests of the disturbers as well.
     """
     rate, length, soak, everywhere = Ref("rate"), Ref("length"), (SOAK,), (BEFORE, SOAK, AFTER)
     light = Poisson(rate * LIGHT)
@@ -44,7 +44,6 @@ def scenario(profile: Profile) -> Scenario:
         criteria=(
             *(Criterion(name, Ref(name), soak) for name in names),
             Criterion("p50_rise", Ref("rise"), (BEFORE, AFTER)),
-            Criterion("drift_p50", Ref("drift"), soak),
             Criterion("error_rate", Ref("error_rate"), everywhere),
             Criterion("misanswered", 0.0, soak),
             Criterion("unaccounted", 0.0, everywhere, Witness.SERVER),

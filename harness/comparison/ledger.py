@@ -67,7 +67,7 @@ class Entry:
         base: what head was compared with: target, and revision where it has one.
         head: likewise.
         scenario: under which load.
-        case: which known case this is, such as ``unchanged`` or ``work-5``; "" where nobody knows.
+        case: which known case this is, such as ``unchanged`` or ``more-5``; "" where nobody knows.
         seed: of the run.
         verdict: of the scenario.
         reason: why, in one sentence.

@@ -24,7 +24,7 @@ from harness.testing import run_result
 from harness.verdict import Verdict
 
 
-def entry(verdict=Verdict.FAIL, case="work-5", lenses=None, load_s=60.0, wall_s=100.0):
+def entry(verdict=Verdict.FAIL, case="more-5", lenses=None, load_s=60.0, wall_s=100.0):
     found = {"cpu": LensEntry(verdict, True, 1.05, 1.02, 1.08)} if lenses is None else lenses
     return Entry(
         run="r1",
@@ -76,8 +76,8 @@ def compared(change, faults=()):
 
 
 def test_a_comparison_becomes_one_entry_with_its_lenses_and_the_stage_that_moved():
-    (made,) = entries_of(compared(0.1), "work-10")
-    assert (made.scenario, made.case, made.seed, made.verdict) == ("compare", "work-10", 7, Verdict.FAIL)
+    (made,) = entries_of(compared(0.1), "more-10")
+    assert (made.scenario, made.case, made.seed, made.verdict) == ("compare", "more-10", 7, Verdict.FAIL)
     assert (made.base, made.head) == ("service at main (c3d703d)", "service")
     assert (made.blocks, made.voided, made.load_s, made.wall_s) == (12, 1, 13 * 16.0, 13 * 22.0)
     assert (made.steal_share, made.cpu_pressure_share) == (0.02, None)

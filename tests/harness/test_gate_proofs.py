@@ -123,13 +123,13 @@ def test_a_case_that_ran_more_often_by_itself_waits_for_the_others():
 def test_a_run_may_take_all_blocks_of_the_design_or_as_long_as_any_of_its_case_did():
     entries = [
         dataclasses.replace(entry(name, "PASS"), wall_s=wall_s)
-        for name, wall_s in (("stall", 800.0), ("stall", 200.0), ("leak", 900.0), ("work-5", 0.0))
+        for name, wall_s in (("stall", 800.0), ("stall", 200.0), ("leak", 900.0), ("more-5", 0.0))
     ]
     around_s = gate_proofs.AROUND_S
     assert longest_s(entries, BY_NAME["stall"]) == 800 + around_s
     assert longest_s(entries, BY_NAME["window"]) == 900 + around_s
     # A run without a block is no example of its case.
-    assert longest_s(entries, BY_NAME["work-5"]) == 900 + around_s
+    assert longest_s(entries, BY_NAME["more-5"]) == 900 + around_s
     whole_s = 36 * gate_proofs.BLOCK_S + around_s
     assert longest_s([], BY_NAME["window"]) == longest_s(entries[1:2], BY_NAME["stall"]) == whole_s
 
@@ -161,12 +161,12 @@ def test_a_case_that_cannot_be_run_is_left_out_and_told():
 
 
 def test_a_run_becomes_a_line_and_its_blocks_rows_without_stages(tmp_path):
-    made = keep(BY_NAME["work-10"], measured(tmp_path / "run", change=0.12), tmp_path)
+    made = keep(BY_NAME["more-10"], measured(tmp_path / "run", change=0.12), tmp_path)
     assert ledger.read(tmp_path / LEDGER).entries == (made,)
-    assert (made.case, made.verdict, made.lenses["cpu"].stage) == ("work-10", Verdict.FAIL, "compute")
+    assert (made.case, made.verdict, made.lenses["cpu"].stage) == ("more-10", Verdict.FAIL, "compute")
     rows = read_rows(tmp_path / PLANTED)
     assert len(rows) == 12
-    assert {row.run for row in rows} == {"work-10 r1"}
+    assert {row.run for row in rows} == {"more-10 r1"}
     assert rows[0].base.stages_s == {}
     assert all(len(f"{row.head.p95_s:.15g}") <= 9 for row in rows)
     assert not (tmp_path / BLOCKS).exists()
@@ -333,14 +333,14 @@ def test_the_table_counts_by_case_and_bounds_what_nobody_wants():
         *[entry("unchanged", "PASS", cpu=("PASS", None))] * 20,
         entry("unchanged", "FAIL", cpu=("FAIL", None)),
         entry("unchanged", "INVALID"),
-        *[entry("work-5", "FAIL", cpu=("FAIL", "compute"))] * 2,
-        entry("work-5", "FAIL", cpu=("PASS", None), p99=("FAIL", "queue")),
-        entry("work-5", "PASS", cpu=("PASS", None)),
+        *[entry("more-5", "FAIL", cpu=("FAIL", "compute"))] * 2,
+        entry("more-5", "FAIL", cpu=("PASS", None), p99=("FAIL", "queue")),
+        entry("more-5", "PASS", cpu=("PASS", None)),
     ]
     text = tables(entries)
     unchanged = next(line for line in text.splitlines() if "`unchanged`" in line)
     assert [cell.strip() for cell in unchanged.split("|")[2:8]] == ["22", "20", "1", "0", "1", "20 of 21"]
-    work = next(line for line in text.splitlines() if "`work-5`" in line)
+    work = next(line for line in text.splitlines() if "`more-5`" in line)
     assert [cell.strip() for cell in work.split("|")[7:-1]] == [
         "3 of 4",
         "24.9 %",

@@ -1,4 +1,4 @@
-"""What the plants are made of: layers that run twice, a stall now and then, memory that is kept, a slow start.
+"""What the plants are made of: a share of work more, a stall now and then, memory that is kept, a slow start.
 
 Everything here burns processor time and never sleeps, since a sleep would not move the processor seconds of a request.
 Answers stay the same to the last bit: what is done on top is thrown away. An ahead-of-time compiler notices that and
@@ -7,10 +7,9 @@ leaves it out, so plants are for the eager executor.
 
 import threading
 import time
-from collections.abc import Collection
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 
 class Again(nn.Module):
@@ -26,6 +25,35 @@ class Again(nn.Module):
         for _ in range(self.times - 1):
             self.module(batch)
         answer: Tensor = self.module(batch)
+        return answer
+
+
+class More(nn.Module):
+    """A module that works on for a share of the processor time that it took, whatever the batch and the machine.
+
+    Some of its layers run twice would be work of its own kind, but no known share of it: what a layer costs depends on the
+    batch and on the processor. Only the calling thread's time counts, so it is for a model that computes in one.
+
+    Args:
+        module: does the work.
+        share: how much more, such as 0.05.
+    """
+
+    def __init__(self, module: nn.Module, share: float) -> None:
+        super().__init__()
+        self.module = module
+        self.share = share
+        self.owed_s = 0.0
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return what the module returns."""
+        began_s = time.thread_time()
+        answer: Tensor = self.module(batch)
+        done_s = time.thread_time()
+        self.owed_s += (done_s - began_s) * self.share
+        burn(self.owed_s)
+        # It ends a little late each time, which comes off the next.
+        self.owed_s -= time.thread_time() - done_s
         return answer
 
 
@@ -76,23 +104,6 @@ class Leaking(nn.Module):
         self.kept.append(bytearray(b"\1") * (self.bytes_per_input * len(batch)))
         answer: Tensor = self.module(batch)
         return answer
-
-
-def repeat_layers(module: fx.GraphModule, layers: Collection[str]) -> fx.GraphModule:
-    """Have each call of these layers done twice, on the same input, right after each other.
-
-    Raises:
-        ValueError: the module calls no layer of such a name.
-    """
-    missing = set(layers)
-    for node in [node for node in module.graph.nodes if node.op == "call_module" and node.target in missing]:
-        with module.graph.inserting_before(node):
-            module.graph.call_module(node.target, node.args)
-        missing.discard(node.target)
-    if missing:
-        raise ValueError(f"the model calls no layer {', '.join(sorted(missing))}")
-    module.recompile()
-    return module
 
 
 def burn(seconds: float) -> None:

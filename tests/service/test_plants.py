@@ -6,15 +6,15 @@ import time
 import planted
 import pytest
 import torch
-from extra_work import Again, Leaking, StallEvery, burn, repeat_layers
-from torch import fx, nn
+from extra_work import Again, Leaking, More, StallEvery, burn
+from torch import nn
 
 from service.models.folding import fold_batch_norm
 from service.models.load import load_model
 from service.settings import load_settings
 
 SIDE = 64
-NAMES = ("unchanged", "work_2", "work_5", "work_10", "stall", "leak", "slow_start")
+NAMES = ("unchanged", "more_2", "more_5", "more_10", "stall", "leak", "slow_start")
 
 
 def settings(model):
@@ -26,19 +26,6 @@ def mobilenet():
     """Return MobileNetV3-small as the service folds it."""
     module = load_model(settings(planted.MOBILENET)).module
     return fold_batch_norm(module, torch.zeros(2, 3, SIDE, SIDE))
-
-
-def calls(module, batch):
-    """Count how often each layer runs for a batch."""
-    counts = {}
-
-    class Counting(fx.Interpreter):
-        def call_module(self, target, args, kwargs):
-            counts[target] = counts.get(target, 0) + 1
-            return super().call_module(target, args, kwargs)
-
-    Counting(module).run(batch)
-    return counts
 
 
 def in_another_thread(module, batches):
@@ -70,14 +57,30 @@ def test_a_plant_is_folded_as_the_service_folds_the_model_without_it(name, monke
     assert not any(isinstance(module, nn.BatchNorm2d) for module in modules)
 
 
-@pytest.mark.parametrize(
-    ("name", "layers"),
-    [("work_2", planted.LAYERS_2), ("work_5", planted.LAYERS_5), ("work_10", planted.LAYERS_10)],
-)
-def test_the_layers_that_are_named_run_twice_and_the_others_once(mobilenet, name, layers):
-    batch = torch.zeros(1, 3, SIDE, SIDE)
-    before, after = calls(mobilenet, batch), calls(load_model(settings(f"planted:{name}")).module, batch)
-    assert after == {layer: count + (layer in layers) for layer, count in before.items()}
+@pytest.mark.parametrize(("name", "share"), [("more_2", 0.02), ("more_5", 0.05), ("more_10", 0.10)])
+def test_the_share_of_work_is_what_the_name_says(name, share):
+    assert load_model(settings(f"planted:{name}")).module.share == share
+
+
+def test_more_work_is_a_share_of_the_work_and_what_was_too_much_comes_off_the_next(monkeypatch):
+    now_s, asked = [0.0], []
+
+    class Working(nn.Module):
+        def forward(self, batch):
+            now_s[0] += 1.0
+            return batch
+
+    def burn_late(seconds):
+        asked.append(seconds)
+        now_s[0] += max(0.0, seconds) + 0.03
+
+    monkeypatch.setattr("extra_work.burn", burn_late)
+    monkeypatch.setattr(time, "thread_time", lambda: now_s[0])
+    module = More(Working(), 0.05)
+    for _ in range(100):
+        module(torch.zeros(1))
+    assert asked[:3] == pytest.approx([0.05, 0.02, 0.02])
+    assert now_s[0] == pytest.approx(105.0, abs=0.04)
 
 
 def test_three_times_the_work_gives_the_same_answers():
@@ -94,12 +97,6 @@ def test_the_work_is_done_as_often_as_it_says():
     again.module.register_forward_hook(lambda *_: seen.append(1))
     again(torch.zeros(1))
     assert len(seen) == 3
-
-
-def test_a_layer_that_is_not_called_is_refused():
-    module = fx.symbolic_trace(nn.Sequential(nn.Identity()))
-    with pytest.raises(ValueError, match=r"calls no layer missing\.0"):
-        repeat_layers(module, ["0", "missing.0"])
 
 
 def test_one_input_in_fifty_stalls_whatever_the_batches(monkeypatch):
