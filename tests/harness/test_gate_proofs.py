@@ -265,7 +265,7 @@ def test_a_broken_line_of_the_ledger_is_told(tmp_path):
 def test_every_plant_of_a_case_is_one_that_there_is():
     prefix, suffix = PLANT.split("{}")
     heads = [case.head for case in CASES if case.head.startswith(prefix)]
-    assert len(heads) == 7
+    assert len(heads) == 9
     assert all(callable(getattr(planted, head.removeprefix(prefix).removesuffix(suffix))) for head in heads)
 
 
@@ -333,14 +333,14 @@ def test_the_table_counts_by_case_and_bounds_what_nobody_wants():
         *[entry("unchanged", "PASS", cpu=("PASS", None))] * 20,
         entry("unchanged", "FAIL", cpu=("FAIL", None)),
         entry("unchanged", "INVALID"),
-        *[entry("more-5", "FAIL", cpu=("FAIL", "compute"))] * 2,
-        entry("more-5", "FAIL", cpu=("PASS", None), p99=("FAIL", "queue")),
-        entry("more-5", "PASS", cpu=("PASS", None)),
+        *[entry("all-5", "FAIL", cpu=("FAIL", "compute"))] * 2,
+        entry("all-5", "FAIL", cpu=("PASS", None), p99=("FAIL", "queue")),
+        entry("all-5", "PASS", cpu=("PASS", None)),
     ]
     text = tables(entries)
     unchanged = next(line for line in text.splitlines() if "`unchanged`" in line)
     assert [cell.strip() for cell in unchanged.split("|")[2:8]] == ["22", "20", "1", "0", "1", "20 of 21"]
-    work = next(line for line in text.splitlines() if "`more-5`" in line)
+    work = next(line for line in text.splitlines() if "`all-5`" in line)
     assert [cell.strip() for cell in work.split("|")[7:-1]] == [
         "3 of 4",
         "24.9 %",

@@ -57,6 +57,39 @@ class More(nn.Module):
         return answer
 
 
+class MoreOfAll(nn.Module):
+    """A module that works on for a share of what the whole process has worked since it last did.
+
+    So all that a request costs grows by that share, what it costs outside of the model included.
+
+    Args:
+        module: does the work.
+        share: how much more, such as 0.05.
+    """
+
+    def __init__(self, module: nn.Module, share: float) -> None:
+        super().__init__()
+        self.module = module
+        self.share = share
+        self.owed_s = 0.0
+        # Processor time of the process, of which the share has been reckoned; None before the first batch.
+        self.reckoned_s: float | None = None
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return what the module returns."""
+        answer: Tensor = self.module(batch)
+        now_s = time.process_time()
+        if self.reckoned_s is not None:
+            self.owed_s += (now_s - self.reckoned_s) * self.share
+        began_s = time.thread_time()
+        burn(self.owed_s)
+        burnt_s = time.thread_time() - began_s
+        self.owed_s -= burnt_s
+        # Other threads may have worked meanwhile, and that counts.
+        self.reckoned_s = now_s + burnt_s
+        return answer
+
+
 class StallEvery(nn.Module):
     """A module that works longer for one input in so many, and for those that share its batch.
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from extra_work import Again, Leaking, More, StallEvery, burn
+from extra_work import Again, Leaking, More, MoreOfAll, StallEvery, burn
 from torch import nn
 
 from service.models import Model
@@ -51,6 +51,16 @@ def more_5(settings: Settings) -> Model:
 def more_10(settings: Settings) -> Model:
     """Return MobileNetV3-small with 10 % more of its work."""
     return _planted(MOBILENET, settings, lambda module: More(module, 0.10))
+
+
+def all_5(settings: Settings) -> Model:
+    """Return MobileNetV3-small that makes all work of the process 5 % more."""
+    return _planted(MOBILENET, settings, lambda module: MoreOfAll(module, 0.05))
+
+
+def all_10(settings: Settings) -> Model:
+    """Return MobileNetV3-small that makes all work of the process 10 % more."""
+    return _planted(MOBILENET, settings, lambda module: MoreOfAll(module, 0.10))
 
 
 def stall(settings: Settings) -> Model:

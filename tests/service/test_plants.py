@@ -6,7 +6,7 @@ import time
 import planted
 import pytest
 import torch
-from extra_work import Again, Leaking, More, StallEvery, burn
+from extra_work import Again, Leaking, More, MoreOfAll, StallEvery, burn
 from torch import nn
 
 from service.models.folding import fold_batch_norm
@@ -14,7 +14,7 @@ from service.models.load import load_model
 from service.settings import load_settings
 
 SIDE = 64
-NAMES = ("unchanged", "more_2", "more_5", "more_10", "stall", "leak", "slow_start")
+NAMES = ("unchanged", "more_2", "more_5", "more_10", "all_5", "all_10", "stall", "leak", "slow_start")
 
 
 def settings(model):
@@ -57,7 +57,10 @@ def test_a_plant_is_folded_as_the_service_folds_the_model_without_it(name, monke
     assert not any(isinstance(module, nn.BatchNorm2d) for module in modules)
 
 
-@pytest.mark.parametrize(("name", "share"), [("more_2", 0.02), ("more_5", 0.05), ("more_10", 0.10)])
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [("more_2", 0.02), ("more_5", 0.05), ("more_10", 0.10), ("all_5", 0.05), ("all_10", 0.10)],
+)
 def test_the_share_of_work_is_what_the_name_says(name, share):
     assert load_model(settings(f"planted:{name}")).module.share == share
 
@@ -81,6 +84,32 @@ def test_more_work_is_a_share_of_the_work_and_what_was_too_much_comes_off_the_ne
         module(torch.zeros(1))
     assert asked[:3] == pytest.approx([0.05, 0.02, 0.02])
     assert now_s[0] == pytest.approx(105.0, abs=0.04)
+
+
+def test_more_of_all_work_is_a_share_of_what_other_threads_did_too(monkeypatch):
+    # Processor time of this thread, and of the others.
+    own_s, others_s = [0.0], [7.0]
+
+    class Working(nn.Module):
+        def forward(self, batch):
+            own_s[0] += 1.0
+            return batch
+
+    def burn_late(seconds):
+        own_s[0] += max(0.0, seconds) + 0.03
+        others_s[0] += 0.5
+
+    monkeypatch.setattr("extra_work.burn", burn_late)
+    monkeypatch.setattr(time, "thread_time", lambda: own_s[0])
+    monkeypatch.setattr(time, "process_time", lambda: own_s[0] + others_s[0])
+    module = MoreOfAll(Working(), 0.10)
+    module(torch.zeros(1))
+    begun_s = own_s[0] + others_s[0]
+    for _ in range(100):
+        others_s[0] += 0.5
+        module(torch.zeros(1))
+    # A batch costs 2 s, of which the model is half; the last burning is not reckoned yet.
+    assert own_s[0] + others_s[0] - begun_s == pytest.approx(100 * 2 * 1.10, rel=0.002)
 
 
 def test_three_times_the_work_gives_the_same_answers():
