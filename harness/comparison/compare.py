@@ -185,31 +185,7 @@ def _measured(
     again: str,
 ) -> Compared:
     settings, lenses, design = ground.settings, looked.lenses, looked.design
-    # Without criteria: a comparison has no absolute limits, so no budget of theirs is asked for.
-    bare = dataclasses.replace(scenario, criteria=())
-    resolved = resolve_scenario(
-        bare, ground.budgets, rehearsed[Arm.BASE].facts, yardstick_s, ground.measures, settings.root
-    )
-    slots = block_scenario(resolved, PAIRS, capacity=any(lens.name == CAPACITY for lens in lenses))
-    payloads = ground.plugins.payloads(payload_source(scenario, settings))
-    sharing, shared = choose_sharing(
-        wanted_processors(scenario, settings, {arm: one.side for arm, one in arms.items()}),
-        [one.facts for one in rehearsed.values()],
-        generator_processor(settings.pin),
-        asked=settings.processors is not None,
-    )
-    bench = Bench(
-        arms=arms,
-        scenario=slots,
-        draw=functools.partial(draw_plan, slots, payloads),
-        connect=ground.connect,
-        names=rehearsed[Arm.BASE].names,
-        directory=ground.directory,
-        run=ground.run_id,
-        sharing=sharing,
-    )
-    ground.tell(f"{scenario.name}: loading base once, to see how long a gap its answers need")
-    bench = dataclasses.replace(bench, gap_s=find_gap_s(bench, ground.seed))
+    bench, shared = _bench(scenario, ground, arms, rehearsed, lenses, yardstick_s)
     kept: list[BlockRecord] = []
 
     def measure(plan: BlockPlan) -> BlockRecord:
@@ -247,6 +223,43 @@ def _measured(
         if rows_file.is_file():
             ground.keep(compared(come_to(read_rows(rows_file), design, lenses)))
         raise
+
+
+def _bench(
+    scenario: Scenario,
+    ground: Ground,
+    arms: Mapping[Arm, ArmTarget],
+    rehearsed: Mapping[Arm, Rehearsed],
+    lenses: Sequence[Lens],
+    yardstick_s: float,
+) -> tuple[Bench, str]:
+    """Return what all blocks have in common, and what is to be said of the processors; base is loaded once for it."""
+    settings = ground.settings
+    # Without criteria: a comparison has no absolute limits, so no budget of theirs is asked for.
+    bare = dataclasses.replace(scenario, criteria=())
+    resolved = resolve_scenario(
+        bare, ground.budgets, rehearsed[Arm.BASE].facts, yardstick_s, ground.measures, settings.root
+    )
+    slots = block_scenario(resolved, PAIRS, capacity=any(lens.name == CAPACITY for lens in lenses))
+    payloads = ground.plugins.payloads(payload_source(scenario, settings))
+    sharing, shared = choose_sharing(
+        wanted_processors(scenario, settings, {arm: one.side for arm, one in arms.items()}),
+        [one.facts for one in rehearsed.values()],
+        generator_processor(settings.pin),
+        asked=settings.processors is not None,
+    )
+    bench = Bench(
+        arms=arms,
+        scenario=slots,
+        draw=functools.partial(draw_plan, slots, payloads),
+        connect=ground.connect,
+        names=rehearsed[Arm.BASE].names,
+        directory=ground.directory,
+        run=ground.run_id,
+        sharing=sharing,
+    )
+    ground.tell(f"{scenario.name}: loading base once, to see how long a gap its answers need")
+    return dataclasses.replace(bench, gap_s=find_gap_s(bench, ground.seed)), shared
 
 
 def _contradictions(kept: Sequence[BlockRecord], bench: Bench) -> list[Fault]:
