@@ -28,6 +28,22 @@ class Again(nn.Module):
         return answer
 
 
+class Debt:
+    """Work that is owed, and burnt when it is asked for: what ends a little late comes off the next time."""
+
+    def __init__(self) -> None:
+        self.owed_s = 0.0
+
+    def pay(self, more_s: float) -> float:
+        """Owe so much more and burn all that is owed; return the processor time that this took, s."""
+        self.owed_s += more_s
+        began_s = time.thread_time()
+        burn(self.owed_s)
+        burnt_s = time.thread_time() - began_s
+        self.owed_s -= burnt_s
+        return burnt_s
+
+
 class More(nn.Module):
     """A module that works on for a share of the processor time that it took, whatever the batch and the machine.
 
@@ -43,17 +59,13 @@ class More(nn.Module):
         super().__init__()
         self.module = module
         self.share = share
-        self.owed_s = 0.0
+        self.debt = Debt()
 
     def forward(self, batch: Tensor) -> Tensor:
         """Return what the module returns."""
         began_s = time.thread_time()
         answer: Tensor = self.module(batch)
-        done_s = time.thread_time()
-        self.owed_s += (done_s - began_s) * self.share
-        burn(self.owed_s)
-        # It ends a little late each time, which comes off the next.
-        self.owed_s -= time.thread_time() - done_s
+        self.debt.pay((time.thread_time() - began_s) * self.share)
         return answer
 
 
@@ -71,7 +83,7 @@ class MoreOfAll(nn.Module):
         super().__init__()
         self.module = module
         self.share = share
-        self.owed_s = 0.0
+        self.debt = Debt()
         # Processor time of the process, of which the share has been reckoned; None before the first batch.
         self.reckoned_s: float | None = None
 
@@ -79,14 +91,9 @@ class MoreOfAll(nn.Module):
         """Return what the module returns."""
         answer: Tensor = self.module(batch)
         now_s = time.process_time()
-        if self.reckoned_s is not None:
-            self.owed_s += (now_s - self.reckoned_s) * self.share
-        began_s = time.thread_time()
-        burn(self.owed_s)
-        burnt_s = time.thread_time() - began_s
-        self.owed_s -= burnt_s
-        # Other threads may have worked meanwhile, and that counts.
-        self.reckoned_s = now_s + burnt_s
+        worked_s = 0.0 if self.reckoned_s is None else now_s - self.reckoned_s
+        # Other threads may work meanwhile, and that counts.
+        self.reckoned_s = now_s + self.debt.pay(worked_s * self.share)
         return answer
 
 
