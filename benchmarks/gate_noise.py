@@ -4,7 +4,7 @@ An arm shows, through each lens, its usual value times e to the sum of its own i
 lenses, and of what disturbs it (:mod:`benchmarks.gate_disturbance`). A block's value is the geometric mean over its
 pairs, which stands for pooling them.
 
-Constants come from a calibration of the machine that is meant, or else from :data:`QUIET`, which says its origin.
+Its size comes from what ``tailgate calibrate`` wrote of a real machine.
 """
 
 from collections.abc import Mapping
@@ -37,34 +37,25 @@ class Machine:
 
     Attributes:
         noise: deviation of ln(head/base) of one block, for each of :data:`~benchmarks.gate_effects.FIELDS`.
-        disturbance: beyond that.
+        origin: where these figures are from.
         pairs: in a block.
         windows: of each arm in a pair.
         requests: of each arm in a block.
         load_s: of a block.
         wall_s: of a block.
+        disturbance: beyond that.
         common: share of the noise's variance that all lenses have in common.
-        origin: where these figures are from.
     """
 
     noise: tuple[float, float, float, float]
     origin: str
+    pairs: int
+    windows: int
+    requests: int
+    load_s: float
+    wall_s: float
     disturbance: Disturbance = NOTHING
-    pairs: int = 2
-    windows: int = 5
-    requests: int = 520
-    load_s: float = 11.6
-    wall_s: float = 19.2
     common: float = 0.5
-
-
-QUIET = Machine(
-    noise=(0.035, 0.052, 0.071, 0.147),
-    origin=(
-        "results/gate-blocks-planted.jsonl as of 22 November 2026: deviation of ln(head/base) about its mean in the 24 "
-        "good blocks of two comparisons, two processors of a shared virtual machine; load and wall time of the first"
-    ),
-)
 
 
 def calibrated(path: Path) -> Machine:

@@ -9,9 +9,10 @@ the recording holds. What is kept so is what could break the gate's level: seria
 **Naming.** The arms are called as they were recorded, or one coin names them for a *whole* window. The coin turns an arm that
 is favoured throughout into as many windows against as for head; what is as recorded shows it as it is.
 
-**What the bounds say.** Windows that share no block are few, and are counted one by one: of these an exact bound speaks of the
-machine, as far as such windows are independent. All others overlap; their bounds speak of the draws (place, coin,
-disturbance) *given these recorded blocks*, and do not turn one night on one machine into all nights.
+**What the bounds say.** Comparisons *one after another*, each begun where the one before came to its verdict, share no block. They
+are few, and are counted one by one: of these an exact bound speaks of the machine, as far as they are independent. All other
+windows overlap; their bounds speak of the draws (place, coin, disturbance) *given these recorded blocks*, and do not turn one
+night on one machine into all nights.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ from harness.comparison.design import Design
 from harness.comparison.lens import Lens
 from harness.comparison.observation import ArmRow, BlockRow, swapped
 from harness.errors import UsageError
+from harness.verdict import Verdict
 
 # Of blocks whose rows note no turns.
 USUAL_PAIRS, USUAL_WINDOWS = 2, 5
@@ -81,15 +83,48 @@ def places(runs: Sequence[Rows], length: int, enough: Callable[[Rows], bool]) ->
     return [window for window in found if enough(window)]
 
 
+def beginning(run: Rows, enough: Callable[[Rows], bool]) -> Rows:
+    """Return the first rows of a recording, as few as are enough; none where all are not."""
+    return next((run[:end] for end in range(1, len(run) + 1) if enough(run[:end])), ())
+
+
 def apart(runs: Sequence[Rows], enough: Callable[[Rows], bool]) -> list[Rows]:
     """Return windows that share no block, each as short as is enough, from the beginning of each recording."""
     found: list[Rows] = []
     for run in runs:
-        start = 0
-        for end in range(1, len(run) + 1):
-            if enough(run[start:end]):
-                found.append(run[start:end])
-                start = end
+        rest = run
+        while window := beginning(rest, enough):
+            found.append(window)
+            rest = rest[len(window) :]
+    return found
+
+
+def in_turn(
+    runs: Sequence[Rows],
+    design: Design,
+    lenses: Sequence[Lens],
+    named: Callable[[Rows], Rows] = lambda window: window,
+) -> list[Rows]:
+    """Return what comparisons begun one after another would have been made of; they share no block.
+
+    Each begins where the one before came to its verdict, and only where a whole run is left: none is missing for
+    having become long.
+
+    Args:
+        runs: recordings.
+        design: of a comparison.
+        lenses: of a comparison.
+        named: names the arms of a comparison before it begins.
+    """
+    enough, found = complete(design), []
+    for run in runs:
+        rest = run
+        while window := named(beginning(rest, enough)):
+            decision = judge(window, design, lenses)
+            if decision.verdict is not Verdict.INVALID:
+                window = window[: decision.blocks + decision.voided]
+            found.append(window)
+            rest = rest[len(window) :]
     return found
 
 
@@ -184,27 +219,31 @@ def replay(
     """
     enough = complete(design)
     recorded = recordings(rows, enough, f"{design.blocks} good blocks")
-    alone = apart(recorded, enough)
     every = places(recorded, design.blocks + design.max_void_blocks, enough)
     either = [naming for window in every for naming in (window, named_anew(window))]
+    coins = np.random.default_rng(seed)
 
+    def by_coin(window: Rows) -> Rows:
+        return named_anew(window) if coins.random() < 0.5 else window
+
+    turns = partial(in_turn, design=design, lenses=lenses)
     judged = partial(judge_all, design=design, lenses=lenses)
-    coins = np.random.default_rng(seed).random(len(alone)) < 0.5
-    coined = [named_anew(window) if heads else window for window, heads in zip(alone, coins, strict=True)]
+    alone = turns(recorded)
+
+    def everywhere(name: str, effect: Effect) -> Tally:
+        planted = [[plant(row, effect) for row in run] for run in recorded]
+        windows = ([plant(row, effect) for row in window] for window in either)
+        return judged(name, windows, independent=len(turns(planted)))
+
     return {
         "unchanged": [
-            judged("windows apart, as recorded", alone),
-            judged("windows apart, one coin a window", coined),
+            judged("one after another, as recorded", alone),
+            judged("one after another, one coin each", turns(recorded, named=by_coin)),
             judged("every place, as recorded", every, independent=len(alone)),
             judged("every place, either naming", either, independent=len(alone)),
         ],
         "unchanged, with what disturbs": [
             judged(name, drawn_disturbed(every, what, runs, seed)) for name, what in disturbances.items()
         ],
-        "planted slowdowns": [
-            judged(
-                name, ([plant(row, effect) for row in window] for window in either), independent=len(alone)
-            )
-            for name, effect in effects.items()
-        ],
+        "planted slowdowns": [everywhere(name, effect) for name, effect in effects.items()],
     }

@@ -22,7 +22,7 @@ import typer
 
 from benchmarks.gate_disturbance import Array
 from benchmarks.gate_effects import EFFECTS, GATES, Effect, measured, plant
-from benchmarks.gate_noise import QUIET, Machine, block_rows, calibrated, disturbed, pair_rows, shown_by_pairs
+from benchmarks.gate_noise import Machine, block_rows, calibrated, disturbed, pair_rows, shown_by_pairs
 from benchmarks.gate_replay import replay as replay_rows
 from benchmarks.gate_rows import refusing
 from benchmarks.gate_tally import Tally, markdown, worst
@@ -34,6 +34,8 @@ from harness.comparison.observation import BlockRow, read_rows
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 RECORDING, PLANTED = RESULTS / "gate-recording.jsonl", RESULTS / "gate-blocks-planted.jsonl"
+# What the first session of the recording came to.
+CALIBRATION = RESULTS / "gate-calibration.json"
 # With 20,000 runs a rate of 0.5 % is known to 0.1 %, so that 1 % can be told from it.
 RUNS, QUICK_RUNS = 20_000, 400
 # The work of a tail: 1 request in 50 takes 50 ms more (benchmarks/gate_cases.py).
@@ -102,8 +104,8 @@ def conditions(machine: Machine, runs: int, design: Design) -> dict[str, list[Co
 def synthetic(
     runs: Runs = RUNS,
     calibration: Annotated[
-        Path | None, typer.Option(help="calibration.json of tailgate calibrate, for the machine's noise")
-    ] = None,
+        Path, typer.Option(help="calibration.json of tailgate calibrate, for the machine's noise")
+    ] = CALIBRATION,
     jobs: Annotated[int, typer.Option(min=1, help="processes")] = 1,
     *,
     quick: Quick = False,
@@ -111,7 +113,7 @@ def synthetic(
 ) -> None:
     """Judge comparisons on made-up machines; 20,000 runs take some 6 minutes of processor time."""
     with refusing():
-        machine = QUIET if calibration is None else calibrated(calibration)
+        machine = calibrated(calibration)
     design = plan_design(GATES)
     print(f"Noise of a block: {machine.noise} in cpu, p50, p95, p99, from {machine.origin}.")
     parts: dict[str, list[Tally]] = {}

@@ -3,7 +3,7 @@
 After the decision, from the same rows. A quantile moves as the requests about it do, and the mean (for CPU time) as
 all do; each block gives one difference, head less base, of the mean seconds in a stage, and the differences are
 bounded as the ratios are (:mod:`harness.comparison.signed_rank`). Stages sum to the latency, so that their changes
-sum to about its change. A stage is named only where its interval excludes no change; the stages share the error of 5
+sum to about its change. Of CPU time the queue is no part, since who waits costs nothing. A stage is named only where its interval excludes no change; the stages share the error of 5
 % equally.
 
 Where the time of a request went says where a slowdown showed, and not always what caused it: with dearer compute at
@@ -20,6 +20,8 @@ from harness.comparison.observation import STAGES, BlockRow
 
 _ERROR = 0.05
 _PLACES = {"cpu": "mean", "p50": "p50", "p95": "p95", "p99": "p99"}
+# The stage in which a request costs no processor time.
+_WAITING = "queue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,9 @@ class Attribution:
 
     Attributes:
         lens: of which lens.
-        stages: all that were told, in the order of a request's way.
-        moved: the stage whose interval excludes 0 with the largest part, in the direction of the sum; None where none does.
+        stages: all that were told and can have a part in it, in the order of a request's way.
+        moved: the stage whose interval excludes 0 with the largest part, in the direction of the sum, of CPU time the one
+            that grew most; None where none does.
     """
 
     lens: Lens
@@ -57,7 +60,7 @@ class Attribution:
 
 
 def attribute(lens: Lens, rows: Sequence[BlockRow]) -> Attribution | None:
-    """Return which stage moved; None where the lens has no stages or none were told.
+    """Return which stage moved, for a lens that became worse; None where it has no stages or none were told.
 
     Args:
         lens: cpu and p50, p95, p99 have stages.
@@ -66,7 +69,9 @@ def attribute(lens: Lens, rows: Sequence[BlockRow]) -> Attribution | None:
     place = _PLACES.get(lens.name)
     if place is None:
         return None
-    by_stage = {stage: _differences_s(rows, place, stage) for stage in STAGES}
+    costs = lens.quantile is None
+    concerned = [stage for stage in STAGES if not (costs and stage == _WAITING)]
+    by_stage = {stage: _differences_s(rows, place, stage) for stage in concerned}
     told = {stage: seconds for stage, seconds in by_stage.items() if seconds}
     if not told:
         return None
@@ -83,11 +88,9 @@ def attribute(lens: Lens, rows: Sequence[BlockRow]) -> Attribution | None:
         )
         for stage, centre in centres.items()
     )
-    sure = [
-        stage
-        for stage, centre in centres.items()
-        if (centre.low > 0 and total_s > 0) or (centre.high < 0 and total_s < 0)
-    ]
+    # The stages of a mean latency do not sum to CPU time: a smaller batch is shorter and costs more for each request.
+    grew = costs or total_s > 0
+    sure = [stage for stage, centre in centres.items() if (centre.low > 0 if grew else centre.high < 0)]
     moved = max(sure, key=lambda stage: abs(centres[stage].estimate), default=None)
     return Attribution(lens, stages, moved)
 

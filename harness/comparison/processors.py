@@ -104,7 +104,7 @@ def choose_sharing(
     which = "one processor" if wanted == 1 else f"{wanted} processors"
     return (
         sharing,
-        f"both servers ran on the same {which} of {len(sharing.free)}, which changed from block to block",
+        f"both servers ran on the same {which} of {len(sharing.free)}, and moved on after every two blocks",
     )
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from benchmarks import gate_estimators, gate_simulation, naive
 from benchmarks.gate_effects import EFFECTS, GATES, UNCHANGED, measured, plant
-from benchmarks.gate_noise import QUIET, block_rows, calibrated, disturbed, pair_rows, shown_by_pairs
+from benchmarks.gate_noise import block_rows, calibrated, disturbed, pair_rows, shown_by_pairs
 from benchmarks.gate_simulation import Condition, conditions, simulate
 from harness import results_file
 from harness.comparison.calibration import calibrate
@@ -25,8 +25,7 @@ from harness.testing import run_result
 from harness.verdict import Verdict
 
 DESIGN = plan_design(GATES)
-
-
+QUIET = calibrated(gate_simulation.CALIBRATION)
 MACHINES = disturbed(QUIET)
 
 

@@ -9,8 +9,19 @@ from comparison_rows import arm, row, rows
 from benchmarks import gate_recording
 from benchmarks.gate_disturbance import DISTURBANCES, NOTHING, Disturbance, block_levels, drawn_order
 from benchmarks.gate_effects import GATES
-from benchmarks.gate_replay import apart, complete, disturb, drawn, named_anew, places, recordings, replay
+from benchmarks.gate_replay import (
+    apart,
+    complete,
+    disturb,
+    drawn,
+    in_turn,
+    named_anew,
+    places,
+    recordings,
+    replay,
+)
 from benchmarks.gate_tally import Tally, markdown, worst
+from harness.comparison.decision import judge
 from harness.comparison.design import plan_design
 from harness.comparison.observation import append_rows, read_rows, swapped
 from harness.errors import UsageError
@@ -75,6 +86,29 @@ def test_windows_apart_share_no_block():
     ]
 
 
+def test_comparisons_one_after_another_begin_where_the_one_before_ended():
+    sessions = {"a": recorded(100), "b": recorded(60, run="b", seed=1)}
+    found = in_turn(list(sessions.values()), DESIGN, GATES)
+    assert len({len(window) for window in found}) > 1
+    for run, session in sessions.items():
+        mine = [window for window in found if window[0].run == run]
+        begun = np.cumsum([0, *map(len, mine)])
+        assert [window[0].index for window in mine] == list(begun[:-1])
+        # None begins where fewer are left than a run may take, and none that could is missing.
+        assert all(len(session) - start >= DESIGN.blocks for start in begun[:-1])
+        assert len(session) - begun[-1] < DESIGN.blocks
+        for window in mine:
+            decision = judge(session[window[0].index :], DESIGN, GATES)
+            assert (decision.blocks, decision.verdict) == (len(window), Verdict.PASS)
+
+
+def test_a_comparison_that_void_blocks_end_takes_its_blocks_with_it():
+    void = [dataclasses.replace(one, void="steal") for one in recorded(DESIGN.max_void_blocks + 1)]
+    found = in_turn([[*void, *recorded(40)]], DESIGN, GATES)
+    assert [len(window) for window in found] == [DESIGN.max_void_blocks + 1, DESIGN.looks[0].blocks]
+    assert judge(found[0], DESIGN, GATES).verdict is Verdict.INVALID
+
+
 # What a coin a block would have hidden
 
 
@@ -84,7 +118,7 @@ def tallies(shown, **options):
 
 def test_an_arm_that_is_favoured_throughout_is_seen_as_it_was_recorded():
     found = tallies(recorded(80, worse=1.1), runs=2, effects={})
-    assert found["windows apart, as recorded"].share(Verdict.FAIL)[0] == 1
+    assert found["one after another, as recorded"].share(Verdict.FAIL)[0] == 1
     assert found["every place, as recorded"].share(Verdict.FAIL)[0] == 1
     # Every window once against either arm: half of them FAIL, whoever is favoured.
     assert found["every place, either naming"].share(Verdict.FAIL)[0] == 0.5
