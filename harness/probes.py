@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import httpx
 
-PERIOD_S = 0.2
+LONGEST_PERIOD_S = 0.2
 # Far beyond any limit that is asked: what takes longer was not answered.
 TIMEOUT_S = 2.0
 
@@ -41,6 +41,11 @@ class ProbeRecord:
     time_ns: int
     seconds: float
     status: int | None
+
+
+def probing_period_s(probes: int, length_s: float) -> float:
+    """Return the time between two questions: so short that a phase of this length has so many of them at the least."""
+    return min(LONGEST_PERIOD_S, length_s / probes)
 
 
 def probing_client() -> httpx.Client:

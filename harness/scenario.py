@@ -79,7 +79,8 @@ class Phase:
             the good answers a second that were measured there, a time of 10 is ten times the mean between two of them.
         deadline_s: told to the service with each request, in the header ``X-Request-Timeout-Ms``; None for none.
         disturbers: clients among the others that do not simply wait for their answers.
-        probed: the target's readiness and metrics paths are asked meanwhile, five times a second each.
+        probes: how often the target's readiness and metrics paths are asked meanwhile, each, at the least, however short the
+            phase turns out to be; five times a second where that is more often. 0 for not at all.
     """
 
     name: str
@@ -90,7 +91,7 @@ class Phase:
     relative_to: str | None = None
     deadline_s: Number | None = None
     disturbers: tuple[Disturbers, ...] = ()
-    probed: bool = False
+    probes: int = 0
 
     @property
     def loop(self) -> Loop:
@@ -109,6 +110,8 @@ class Phase:
             raise UsageError(
                 f"phase {self.name!r}: relative to a throughput that nobody knows yet, its extent must be requests"
             )
+        if self.probes < 0:
+            raise UsageError(f"phase {self.name!r}: probes is a number from 0 on, got {self.probes}")
         if sum(one.share for one in self.disturbers) >= 1 or (self.disturbers and self.loop is Loop.CLOSED):
             raise UsageError(
                 f"phase {self.name!r}: disturbers need an open loop and must leave clients that wait for answers"

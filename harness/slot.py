@@ -25,7 +25,7 @@ from harness.load.files import SAMPLES
 from harness.machine import MachineDelta
 from harness.periodic import Periodic
 from harness.plan import Plan, PlannedPhase
-from harness.probes import PERIOD_S, Asked, Prober, ProbeRecord, probing_client
+from harness.probes import Asked, Prober, ProbeRecord, probing_client, probing_period_s
 from harness.resources import ResourceReading, ResourceSeries, ResourceWitness, period_s, series
 from harness.samples import Samples
 from harness.scenario import Scenario
@@ -200,9 +200,10 @@ class Course:
         """Watch the server's processes beside the load, and ask what a probed phase wants asked."""
         running, phase = self._running, self._slot.scenario.phases[index]
         resources = ResourceWitness(lambda: running.pids, partial(self._keep, RESOURCES, index))
+        length_s = self._plan.phases[index].length_s * stretch
         probers = []
         with contextlib.ExitStack() as stack:
-            if phase.probed:
+            if phase.probes:
                 urls = {
                     Asked.HEALTH: running.base_url + running.settings.readiness_path,
                     Asked.METRICS: running.metrics_url,
@@ -211,8 +212,7 @@ class Course:
                 keep = partial(self._keep, PROBES, index)
                 probers = [Prober(asked, url, client, keep) for asked, url in urls.items() if url is not None]
             for prober in probers:
-                stack.enter_context(Periodic(prober, PERIOD_S))
-            length_s = self._plan.phases[index].length_s * stretch
+                stack.enter_context(Periodic(prober, probing_period_s(phase.probes, length_s)))
             stack.enter_context(Periodic(resources, period_s(length_s)))
             yield
         self._resources.append(series(resources.readings))

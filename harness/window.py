@@ -31,7 +31,7 @@ class PhaseRecord:
         server: differenced scrapes around the phase; None where the target has no metrics.
         disturbers: the same of the clients that do not simply wait (:mod:`harness.behaviour`).
         resources: what the server's processes held; None where they cannot be seen.
-        probes: questions that were asked beside the load; none where the phase is not probed.
+        probes: questions that were asked beside the load; none where the phase asks for no probes.
     """
 
     phase: Phase

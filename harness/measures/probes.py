@@ -43,7 +43,7 @@ class ProbeLatency:
         probes = [probe for record in window.phases for probe in record.probes if probe.asked is self.asked]
         if not probes:
             raise MeasurementError(
-                f"{self.name}: no probe was sent; is the phase probed, and has the target such a path?"
+                f"{self.name}: no probe was sent; does the phase ask for probes, and has the target such a path?"
             )
         seconds = np.array([probe.seconds for probe in probes])
         low, high = statistics.quantile_interval(seconds, self.share, window.confidence)

@@ -10,11 +10,12 @@ from scripted_server import OK, ScriptedServer
 
 from harness.arrivals import ClosedLoop, Constant
 from harness.behaviour import Behaviour, Disturbers
+from harness.errors import UsageError
 from harness.faults import Cause
 from harness.load import LoadSettings
 from harness.payload import Payload
 from harness.plan import draw_plan
-from harness.probes import Asked
+from harness.probes import Asked, probing_period_s
 from harness.samples import Outcome
 from harness.scenario import Criterion, Phase, Scenario
 from harness.scrape import MetricNames
@@ -95,11 +96,21 @@ def test_a_server_elsewhere_has_no_resources(tmp_path):
 
 def test_a_probed_phase_asks_for_readiness_and_metrics_meanwhile(tmp_path):
     with Metered({"/a": [OK]}, exposition(0)) as server:
-        record = course(tmp_path, server, Phase("load", Constant(50.0), requests=30, probed=True))
+        record = course(tmp_path, server, Phase("load", Constant(50.0), requests=30, probes=12))
     probes = record.phases[0].probes
     assert {probe.asked for probe in probes} == set(Asked)
     assert {probe.status for probe in probes} == {200}
     assert len(lines(tmp_path / PROBES)) == len(probes)
+
+
+@pytest.mark.parametrize(("length_s", "expected_s"), [(60.0, 0.2), (13.2, 0.2), (3.3, 0.05)])
+def test_a_phase_that_is_short_is_asked_in_more_often(length_s, expected_s):
+    assert probing_period_s(66, length_s) == pytest.approx(expected_s)
+
+
+def test_a_phase_cannot_be_asked_in_less_often_than_never():
+    with pytest.raises(UsageError, match="probes is a number from 0 on, got -1"):
+        Phase("load", Constant(50.0), requests=30, probes=-1)
 
 
 def test_a_relative_phase_is_sent_at_a_multiple_of_what_was_measured(tmp_path):

@@ -1,6 +1,7 @@
 """The built-in scenarios are data: what they ask is looked at, and nothing is sent."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from harness.measures import built_in_measures
 from harness.payload import Payload
 from harness.plan import draw_plan
 from harness.scenario import PROFILES, Loop, Scenario, When, Witness, quantile_name, refs, resolve
+from harness.statistics import quantile_interval
 from scenarios import burst, compare, overload, ramp, soak, steady
 
 ROOT = Path(__file__).parents[2]
 YARDSTICK_S = 0.013
+CONFIDENCE = 0.99  # the default of --perf-confidence
 PAYLOADS = [Payload("any", b"", "text/plain")]
 
 ALL = [steady, burst, ramp, overload, soak, compare]
@@ -163,6 +166,19 @@ def test_an_overload_counts_in_a_capacity_that_has_a_budget_of_its_own(profile):
 def test_the_latency_of_accepted_requests_is_never_judged_without_the_goodput(profile):
     asked = {item.measure.partition("_p")[0] for item in overload.scenario(profile).criteria}
     assert {"accepted", "goodput_share"} <= asked
+
+
+@profiles
+def test_an_overload_asks_often_enough_that_one_late_answer_decides_nothing(profile):
+    scenario = resolved(overload, profile)
+    (phase,) = [phase for phase in scenario.phases if phase.probes]
+    (share,) = {
+        float(item.measure.partition("_p")[2]) / 100
+        for item in scenario.criteria
+        if item.measure.startswith(("health_", "metrics_"))
+    }
+    seconds = np.array([0.01] * (phase.probes - 1) + [math.inf])
+    assert quantile_interval(seconds, share, CONFIDENCE)[1] == 0.01
 
 
 @profiles
