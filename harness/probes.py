@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import httpx
 
-LONGEST_PERIOD_S = 0.2
+SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.02, 0.2
 # Far beyond any limit that is asked: what takes longer was not answered.
 TIMEOUT_S = 2.0
 
@@ -44,8 +44,15 @@ class ProbeRecord:
 
 
 def probing_period_s(probes: int, length_s: float) -> float:
-    """Return the time between two questions: so short that a phase of this length has so many of them at the least."""
-    return min(LONGEST_PERIOD_S, length_s / probes)
+    """Return the time between two questions, such that a phase of this length has so many of them if it can.
+
+    Args:
+        probes: wanted, at least 1.
+        length_s: of the phase's intended times; 0 for a closed loop, which has none.
+    """
+    if length_s == 0:
+        return LONGEST_PERIOD_S
+    return min(max(length_s / probes, SHORTEST_PERIOD_S), LONGEST_PERIOD_S)
 
 
 def probing_client() -> httpx.Client:

@@ -79,8 +79,8 @@ class Phase:
             the good answers a second that were measured there, a time of 10 is ten times the mean between two of them.
         deadline_s: told to the service with each request, in the header ``X-Request-Timeout-Ms``; None for none.
         disturbers: clients among the others that do not simply wait for their answers.
-        probes: how often the target's readiness and metrics paths are asked meanwhile, each, at the least, however short the
-            phase turns out to be; five times a second where that is more often. 0 for not at all.
+        probes: how often the target's readiness and metrics paths are to be asked meanwhile, each, however short the phase
+            turns out to be: five times a second, and up to fifty times where that is too seldom. 0 for not at all.
     """
 
     name: str

@@ -3,8 +3,8 @@
 After the decision, from the same rows. A quantile moves as the requests about it do, and the mean (for CPU time) as
 all do; each block gives one difference, head less base, of the mean seconds in a stage, and the differences are
 bounded as the ratios are (:mod:`harness.comparison.signed_rank`). Stages sum to the latency, so that their changes
-sum to about its change. Of CPU time the queue is no part, since who waits costs nothing. A stage is named only where its interval excludes no change; the stages share the error of 5
-% equally.
+sum to about its change. Of CPU time the queue is no part, since who waits costs nothing. A stage is named only where its
+interval excludes no change; the stages share the error of 5 % equally.
 
 Where the time of a request went says where a slowdown showed, and not always what caused it: with dearer compute at
 the same rate the queue grows, too, often by more.

@@ -103,8 +103,10 @@ def test_a_probed_phase_asks_for_readiness_and_metrics_meanwhile(tmp_path):
     assert len(lines(tmp_path / PROBES)) == len(probes)
 
 
-@pytest.mark.parametrize(("length_s", "expected_s"), [(60.0, 0.2), (13.2, 0.2), (3.3, 0.05)])
-def test_a_phase_that_is_short_is_asked_in_more_often(length_s, expected_s):
+@pytest.mark.parametrize(
+    ("length_s", "expected_s"), [(60.0, 0.2), (13.2, 0.2), (3.3, 0.05), (0.1, 0.02), (0.0, 0.2)]
+)
+def test_a_short_phase_is_asked_in_more_often_within_reason_and_a_closed_loop_as_usual(length_s, expected_s):
     assert probing_period_s(66, length_s) == pytest.approx(expected_s)
 
 
