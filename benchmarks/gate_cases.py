@@ -83,8 +83,8 @@ CASES: tuple[Case, ...] = (
     Case("unchanged", "the same code on both sides", SERVICE, _PASS, weight=2),
     Case("history", "HEAD against the working tree, which is the same", WORKING_TREE, _PASS, base=COMMITTED),
     Case("control", "a factory that plants nothing", PLANT.format("unchanged"), _PASS),
-    # Less than is tolerated, and yet a real change: both answers are right. A share of the model's work is about half that share of
-    # a request's.
+    # Less than is tolerated, and yet a real change: both answers are right. A share of the model's work is half to
+    # three quarters of that share of a request's.
     Case("more-2", "+2 % of model work", PLANT.format("more_2"), _PASS | _FAIL, _COST, _COMPUTE),
     Case("more-5", "+5 % of model work", PLANT.format("more_5"), _PASS | _FAIL, _COST, _COMPUTE),
     Case("more-10", "+10 % of model work", PLANT.format("more_10"), _FAIL, _COST, _COMPUTE),

@@ -34,18 +34,11 @@ from harness.scenario import Criterion, Phase, Scenario
 from harness.slot import Slot, SlotRecord, measure_slot
 from harness.target import CommandTarget, RunningTarget, TargetSettings
 from harness.window import Window
+from scenarios.overload import CONNECTIONS, DEADLINE, LEAST_SATURATED, PROBES, TIMES_CAPACITY_AFTERWARDS
 
-CONNECTIONS = 64
 PILOT_REQUESTS = 200
-# The first request of each connection leaves at once: a rate needs many more.
-LEAST_SATURATED = 4 * CONNECTIONS
-# What bounds p90 at confidence 0.99 though one answer is late.
-PROBES = 66
 SEED = 1
 TIMEOUT_S = 10.0
-# Of the objective: what a service is told that listens to it.
-DEADLINE = 0.8
-AFTERWARDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +99,12 @@ def _phases(case: Case, requests: float) -> tuple[Phase, ...]:
         deadline_s=deadline_s,
         probes=PROBES,
     )
-    after = Phase("afterwards", Poisson(AFTERWARDS), requests=round(requests / 4), relative_to="saturated")
+    after = Phase(
+        "afterwards",
+        Poisson(TIMES_CAPACITY_AFTERWARDS),
+        requests=round(requests / 4),
+        relative_to="saturated",
+    )
     return (_saturated(max(round(requests), LEAST_SATURATED)), overload, after)
 
 

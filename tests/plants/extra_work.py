@@ -69,7 +69,7 @@ class More(nn.Module):
         return answer
 
 
-class MoreOfAll(nn.Module):
+class MoreOfAll(More):
     """A module that works on for a share of what the whole process has worked since it last did.
 
     So all that a request costs grows by that share, what it costs outside of the model included.
@@ -79,13 +79,8 @@ class MoreOfAll(nn.Module):
         share: how much more, such as 0.05.
     """
 
-    def __init__(self, module: nn.Module, share: float) -> None:
-        super().__init__()
-        self.module = module
-        self.share = share
-        self.debt = Debt()
-        # Processor time of the process, of which the share has been reckoned; None before the first batch.
-        self.reckoned_s: float | None = None
+    # Processor time of the process, of which the share has been reckoned; None before the first batch.
+    reckoned_s: float | None = None
 
     def forward(self, batch: Tensor) -> Tensor:
         """Return what the module returns."""
