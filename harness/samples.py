@@ -52,7 +52,7 @@ SAMPLE = np.dtype(
 class Outcome(enum.IntEnum):
     """How a request ended."""
 
-    OK = 0  # 2xx or 3xx
+    OK = 0  # 2xx
     CLIENT_ERROR = 1  # 4xx but 429
     SERVER_ERROR = 2  # 5xx but 503
     SHED = 3  # 429 or 503: refused under load
@@ -61,6 +61,7 @@ class Outcome(enum.IntEnum):
     TIMEOUT = 6  # no complete answer in time
     MALFORMED = 7  # the answer was not HTTP
     LEFT = 8  # the client left before the answer, as planned
+    REDIRECT = 9  # 3xx: the answer is elsewhere, and the generator does not follow
 
 
 Samples = NDArray[np.void]

@@ -97,7 +97,13 @@ def samples(
     return made
 
 
-_STATUS = {Outcome.OK: 200, Outcome.CLIENT_ERROR: 400, Outcome.SERVER_ERROR: 500, Outcome.SHED: 503}
+_STATUS = {
+    Outcome.OK: 200,
+    Outcome.REDIRECT: 307,
+    Outcome.CLIENT_ERROR: 400,
+    Outcome.SERVER_ERROR: 500,
+    Outcome.SHED: 503,
+}
 
 
 def fake_server_spec(service_time_ms: float = 1.0, queue_capacity: int | None = None) -> str:

@@ -24,12 +24,17 @@ OnEnd = Callable[[Flight, Outcome, int], None]
 
 
 def outcome_of(status: int) -> Outcome:
-    """Return what an answer's status says."""
-    if status < 400:
+    """Return what an answer's status says.
+
+    A status outside of 100 to 599 counts as 5xx (RFC 9110, section 15).
+    """
+    if 200 <= status < 300:
         return Outcome.OK
     if status in {429, 503}:
         return Outcome.SHED
-    return Outcome.CLIENT_ERROR if status < 500 else Outcome.SERVER_ERROR
+    if 300 <= status < 400:
+        return Outcome.REDIRECT
+    return Outcome.CLIENT_ERROR if 400 <= status < 500 else Outcome.SERVER_ERROR
 
 
 class Pool:

@@ -13,6 +13,7 @@ from harness.arrivals import Bursts, ClosedLoop, Constant, Trace
 from harness.errors import LoadError
 from harness.load import LoadSettings, TimerMode
 from harness.load.connection import Connection
+from harness.load.pool import outcome_of
 from harness.load.recorder import Recorder
 from harness.load.sender import Sender
 from harness.payload import Payload
@@ -111,11 +112,21 @@ def test_answers_framed_by(tmp_path, script):
     assert server.connections == (20 if "close" in script else 1)
 
 
+def test_only_2xx_is_a_good_answer_and_each_class_of_statuses_has_an_outcome_of_its_own():
+    classes = {2: Outcome.OK, 3: Outcome.REDIRECT, 4: Outcome.CLIENT_ERROR}
+    refusals = {429: Outcome.SHED, 503: Outcome.SHED}
+    for code in range(1000):
+        expected = refusals.get(code) or classes.get(code // 100, Outcome.SERVER_ERROR)
+        assert outcome_of(code) is expected, code
+
+
 @pytest.mark.parametrize(
     ("script", "outcome", "code"),
     [
         ([status(201)], Outcome.OK, 201),
-        ([status(302)], Outcome.OK, 302),
+        ([status(204)], Outcome.OK, 204),
+        ([status(302)], Outcome.REDIRECT, 302),
+        ([status(304)], Outcome.REDIRECT, 304),
         ([status(404)], Outcome.CLIENT_ERROR, 404),
         ([status(429)], Outcome.SHED, 429),
         ([status(500)], Outcome.SERVER_ERROR, 500),
