@@ -15,6 +15,7 @@ def load_settings(running: RunningTarget, settings: GateSettings) -> LoadSetting
     return LoadSettings(
         host=running.host,
         port=running.port,
+        prefix=running.prefix,
         tls=running.tls,
         timeout_s=settings.request_timeout,
         grace_s=settings.request_timeout,

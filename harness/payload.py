@@ -11,7 +11,7 @@ class Payload:
         name: unique in its source; samples refer to it.
         body: sent as it is.
         content_type: value of the Content-Type header.
-        path: request target on the service.
+        path: request target on the service, from its base address on; begins with "/".
         method: HTTP method.
         headers: further headers; Host, Content-Length and Content-Type are added by the generator.
         weight: relative share of requests that carry it.

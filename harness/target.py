@@ -125,6 +125,11 @@ class RunningTarget(abc.ABC):
         return parts.port or DEFAULT_PORTS[parts.scheme]
 
     @property
+    def prefix(self) -> str:
+        """Path of the base address as it is sent, without a slash at its end; empty for none."""
+        return httpx.URL(self.base_url).raw_path.decode("ascii").rstrip("/")
+
+    @property
     def metrics_url(self) -> str | None:
         """Where its metrics are; None for a target without any."""
         path = self.settings.metrics_path

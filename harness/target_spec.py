@@ -6,6 +6,7 @@ They come through the hook ``tailgate_target``; the three kinds of this module u
     service:MODEL=demo,MAX_BATCH_SIZE=1   the same with TAILGATE_MODEL and TAILGATE_MAX_BATCH_SIZE set
     command:python app.py --port {port}   any program that listens where it is told
     http://host:port                      a server that runs already: never started, never stopped
+    http://host:port/api/v1               the same, where every path begins with /api/v1
 
 The service is started as a program and never imported.
 """
@@ -14,6 +15,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
+
+import httpx
 
 from harness.errors import UsageError
 from harness.launch import Launch
@@ -56,13 +59,21 @@ def url_target(spec: str, settings: TargetSettings) -> Target | None:
     """Take an address that starts with ``http://`` or ``https://``."""
     if not spec.startswith(("http://", "https://")):
         return None
+    if mark := next((mark for mark in "?#" if mark in spec), None):
+        raise UsageError(
+            f"the target {spec!r} holds {mark!r}; expected an address without query and fragment, such as "
+            "http://host:port/api, since the paths of requests are put behind it"
+        )
     try:
         parts = urlsplit(spec)
-        usable = bool(parts.hostname) and parts.port != 0 and not (parts.query or parts.fragment)
-    except ValueError:  # a port that is no number, a bracket that does not close
+        # What httpx cannot make an address of would fail at the first readiness probe.
+        usable = bool(parts.hostname) and parts.port != 0 and bool(httpx.URL(spec).host)
+    except (ValueError, httpx.InvalidURL):  # a port that is no number, a bracket that does not close
         usable = False
     if not usable:
-        raise UsageError(f"the target {spec!r} is no address; expected http://host:port or https://host:port")
+        raise UsageError(
+            f"the target {spec!r} is no address; expected http://host:port or https://host:port, with a path or without"
+        )
     return UrlTarget(spec, settings)
 
 

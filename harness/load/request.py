@@ -9,7 +9,7 @@ from harness.payload import Payload
 # RFC 9110, section 5.6.2: token; a field value holds no control characters (section 5.5).
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-_TARGET = re.compile(r"[\x21-\x7e]+")
+_TARGET = re.compile(r"/[\x21-\x7e]*")
 
 # The parser takes an answer's framing from its own headers; these methods would need to be known to it.
 _UNSUPPORTED_METHODS = frozenset({"HEAD", "CONNECT"})
@@ -26,10 +26,11 @@ def encode_request(payload: Payload, settings: LoadSettings) -> bytes:
         raise UsageError(f"payload {payload.name!r}: method {payload.method!r} cannot be sent")
     if not _TARGET.fullmatch(payload.path):
         raise UsageError(
-            f"payload {payload.name!r}: path {payload.path!r} must be printable ASCII without spaces; "
-            "percent-encode the rest"
+            f"payload {payload.name!r}: path {payload.path!r} must begin with '/' and be printable ASCII without "
+            "spaces; percent-encode the rest"
         )
-    lines = [f"{payload.method} {payload.path} HTTP/1.1", f"host: {host_header(settings)}"]
+    target = settings.prefix + payload.path
+    lines = [f"{payload.method} {target} HTTP/1.1", f"host: {host_header(settings)}"]
     if payload.body or payload.method not in {"GET", "DELETE", "OPTIONS"}:
         lines.append(f"content-length: {len(payload.body)}")
     if payload.body and payload.content_type:

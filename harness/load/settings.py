@@ -32,6 +32,7 @@ class LoadSettings:
     Attributes:
         host: name or address of the server.
         port: its TCP port.
+        prefix: path of the base address, without a slash at its end; it stands before each payload's path.
         tls: speak TLS.
         ca_file: certificates to trust in place of the system's; None for the system's.
         connections_max: most connections open at once; requests beyond wait, and the wait is their latency.
@@ -47,6 +48,7 @@ class LoadSettings:
 
     host: str
     port: int
+    prefix: str = ""
     tls: bool = False
     ca_file: str | None = None
     connections_max: int = 1024

@@ -131,7 +131,10 @@ def test_an_address_is_a_target_of_its_own_kind():
         ("http://", "is no address"),
         ("http://host:port", "is no address"),
         ("http://host:99999", "is no address"),
-        ("http://host/?a=b", "is no address"),
+        ("http://host/?a=b", r"holds '\?'; expected an address without query"),
+        ("http://host/api?", r"holds '\?'"),
+        ("http://host/api#part", "holds '#'"),
+        ("http://[::1/api", "is no address"),
     ],
 )
 def test_a_specification_that_means_nothing_is_refused(spec, words):
