@@ -140,7 +140,8 @@ def _limit(criterion: Criterion) -> float:
 def _reason(
     criterion: Criterion, limit: float, measure: Measure, estimate: Estimate, verdict: Verdict
 ) -> str:
-    low, high = (show(end, measure.unit) for end in (estimate.low, estimate.high))
+    ends = [None if end is None or math.isinf(end) else end for end in (estimate.low, estimate.high)]
+    low, high = (show(end, measure.unit) for end in ends)
     # The end of the interval on the good side, and the one on the bad side.
     most, least = ("at most", "at least") if measure.better is Better.LOWER else ("at least", "at most")
     far, near = (high, low) if measure.better is Better.LOWER else (low, high)
@@ -149,6 +150,8 @@ def _reason(
     match verdict:
         case Verdict.PASS:
             text = f"within: {criterion.name} is {most} {far} and {stated} ({behind})"
+        case Verdict.FAIL if (measure.better is Better.LOWER) and estimate.low == math.inf:
+            return f"beyond: {estimate.note or f'{criterion.name} has no finite value'}"
         case Verdict.FAIL:
             text = f"beyond: {criterion.name} is {least} {near} and {stated} ({behind})"
         case _:
@@ -157,6 +160,6 @@ def _reason(
                 (True, False): f"is at least {low}, with no upper end",
                 (False, True): f"is at most {high}, with no lower end",
                 (False, False): "is not bounded",
-            }[estimate.low is not None, estimate.high is not None]
+            }[ends[0] is not None, ends[1] is not None]
             text = f"undecided: {criterion.name} {where} and {stated} ({behind}); more requests may tell"
     return f"{text}; {estimate.note}" if estimate.note else text

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from harness import faults as checks
 from harness import judge
 from harness.errors import HarnessError
+from harness.failures import Failure, pooled
 from harness.faults import VOID, Cause, Fault
 from harness.measures import Measure
 from harness.results import ScenarioResult, criterion_result
@@ -58,7 +59,16 @@ def judge_slot(
         criteria=tuple(judged),
         faults=tuple(found),
         reproduce=reproduce,
+        failures={record.slot.arm: failures_of([record])},
     )
+
+
+def failures_of(records: Iterable[SlotRecord]) -> tuple[Failure, ...]:
+    """Return what failed in the measured phases by kind; in the others where no phase was measured."""
+    reports = [pair for record in records for pair in zip(record.phases, record.reports, strict=False)]
+    measured = [report for phase, report in reports if phase.phase.measured]
+    chosen = measured or [report for _, report in reports]
+    return pooled(failure for report in chosen for failure in report.failures)
 
 
 def unmeasured(scenario: Scenario, seed: int, error: BaseException, reproduce: str) -> ScenarioResult:
@@ -128,4 +138,5 @@ def reasons(scenarios: Iterable[ScenarioResult]) -> tuple[str, ...]:
             for item in scenario.criteria
             if item.verdict is scenario.verdict
         ]
-    return tuple(lines)
+    # Criteria that fell for one reason say it once.
+    return tuple(dict.fromkeys(lines))

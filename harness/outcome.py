@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from harness.faults import Cause
 from harness.options import Enforce, GateSettings, OnInconclusive
 from harness.report.comparison import stages
+from harness.report.summary import failures
 from harness.results import ComparisonResult, ScenarioResult
 from harness.verdict import Verdict
 
@@ -68,7 +69,9 @@ def explain(result: ScenarioResult) -> str:
     else:
         bad = [item for item in result.criteria if item.verdict is not Verdict.PASS]
         named = [item.name for item in bad if item.verdict is result.verdict]
-        lines = [f"  {item.verdict.value}  {item.reason}" for item in bad]
+        # Criteria that fell for one reason say it once.
+        lines = list(dict.fromkeys(f"  {item.verdict.value}  {item.reason}" for item in bad))
+    lines += [f"  {line}" for line in failures(result)]
     headline = f"{result.verdict.value}: {result.name}" + (f": {', '.join(named)}" if named else "")
     return "\n".join([headline, *lines, f"  reproduce: {result.reproduce}"])
 

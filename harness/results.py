@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from harness.comparison.attribution import Attribution
 from harness.comparison.decision import Decision
 from harness.comparison.design import Design
+from harness.failures import Failure
 from harness.faults import Fault
 from harness.scenario import Loop, Profile, Ref, Witness
 from harness.verdict import Better, Judgement, Unit, Verdict
 from harness.yardstick import Yardstick
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 # Begins why a comparison was stopped whose blocks are sound, and which can be judged by them.
 CUT_SHORT = "before its end: "
 
@@ -289,6 +290,7 @@ class ScenarioResult:
         reproduce: command line that runs it again, with the same seed.
         description: one sentence.
         comparison: with the base; None where budgets were checked. It has the verdict then, and there are no criteria.
+        failures: by arm, requests of the measured phases without a good answer, by kind, the most frequent first.
     """
 
     name: str
@@ -299,6 +301,7 @@ class ScenarioResult:
     faults: tuple[Fault, ...] = ()
     description: str = ""
     comparison: ComparisonResult | None = None
+    failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,9 +366,9 @@ def criterion_result(judgement: Judgement) -> CriterionResult:
     if isinstance(criterion.limit, Ref):
         raise TypeError(f"{criterion.name} was judged against the unresolved limit {criterion.limit}")
     value = None if estimate is None else _finite(estimate.value)
-    notes = [] if estimate is None or not estimate.note else [estimate.note]
+    note = "" if estimate is None else estimate.note
     if estimate is not None and estimate.value == math.inf:
-        notes.append("the value is infinite: it lies among requests without an answer")
+        note = note or "the value is infinite"
     return CriterionResult(
         name=criterion.name,
         measure=criterion.measure,
@@ -382,7 +385,7 @@ def criterion_result(judgement: Judgement) -> CriterionResult:
         margin=None if value is None else margin(value, criterion.limit, judgement.better),
         verdict=judgement.verdict,
         reason=judgement.reason,
-        note="; ".join(notes),
+        note=note,
     )
 
 

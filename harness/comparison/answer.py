@@ -4,7 +4,7 @@ Last step of :mod:`harness.comparison.compare`.
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.comparison import revision as git
@@ -12,6 +12,7 @@ from harness.comparison.arms import WORKING_TREE, ArmTarget
 from harness.comparison.design import Design
 from harness.comparison.rehearsal import Rehearsed
 from harness.comparison.run import Outcome
+from harness.failures import Failure
 from harness.faults import Fault
 from harness.results import ArmResult, ComparisonResult, ScenarioResult
 from harness.scenario import Scenario
@@ -43,6 +44,7 @@ def scenario_result(
     faults: tuple[Fault, ...],
     comparison: ComparisonResult,
     again: str,
+    failures: Mapping[str, tuple[Failure, ...]],
 ) -> ScenarioResult:
     """Return the scenario's answer: the decision's, or INVALID where the record cannot carry one."""
     return ScenarioResult(
@@ -54,6 +56,7 @@ def scenario_result(
         faults=faults,
         reproduce=again,
         comparison=comparison,
+        failures=failures,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import faults as checks
+from harness import judging
 from harness.budgets import Budgets
 from harness.comparison import revision as git
 from harness.comparison.answer import arm_result, comparison_result, scenario_result
@@ -130,6 +131,7 @@ class Compared:
             unmeasured,
             faults=(*unmeasured.faults, *self.scenario.faults),
             comparison=dataclasses.replace(self.scenario.comparison, stopped=stopped),
+            failures=self.scenario.failures,
         )
 
 
@@ -204,8 +206,12 @@ def _measured(
             )
         )
         comparison = comparison_result(outcome, design, rows_file.name, notes + seen)
+        failures = {
+            arm.value: judging.failures_of(record.slots[arm] for record in kept)
+            for arm in (Arm.HEAD, Arm.BASE)
+        }
         return Compared(
-            scenario_result(scenario, ground.seed, outcome, faults, comparison, again),
+            scenario_result(scenario, ground.seed, outcome, faults, comparison, again, failures),
             tuple(slot for record in kept for slot in _slot_results(record, faults, bench)),
             tuple(arm_result(arms[arm], rehearsed[arm], settings.root) for arm in (Arm.HEAD, Arm.BASE)),
         )

@@ -38,6 +38,8 @@ def explain(lens: Lens, verdict: Verdict, near: float, far: float, mde: float | 
             return f"within: {lens.title} improved: head has at least {amount(lens, -far)} {less} than base"
         case Verdict.PASS:
             return f"within: {lens.title} of head is at most {amount(lens, far)} {more} than base's; {tolerated} is tolerated"
+        case Verdict.FAIL if math.isinf(near):
+            return f"beyond: {lens.title} of head has no finite value, since so many of its requests failed"
         case Verdict.FAIL:
             beyond = f", and the margin is {margin}" if lens.margin else ""
             return f"beyond: {lens.title} of head is at least {amount(lens, near)} {more} than base's{beyond}"

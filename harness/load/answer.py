@@ -10,6 +10,8 @@ from harness.load.server_timing import UNTOLD, Stages, parse_server_timing
 
 # More would be no waiting time: int() of a hostile length would take long.
 _MOST_DIGITS = 9
+# Of an answer that failed: an ordinary head, and more of the body than any report shows.
+_KEPT_BYTES = 8192
 
 
 class MalformedAnswerError(Exception):
@@ -30,7 +32,8 @@ def parse_retry_after(value: bytes) -> float:
 class Answer:
     """Parses answers in pieces; ``begin`` makes it ready for the next one.
 
-    Interim answers (1xx) are passed over. Bodies are not kept: their length is known from what was received.
+    Interim answers (1xx) are passed over. Bodies of good answers are not kept: their length is known from what was
+    received. ``kept`` has the first bytes of any other answer, head included, as they came.
     """
 
     __slots__ = (
@@ -40,6 +43,7 @@ class Answer:
         "_server_timing",
         "complete",
         "keep_alive",
+        "kept",
         "retry_after_s",
         "stages",
         "status",
@@ -56,6 +60,7 @@ class Answer:
         self._framed = False
         self.complete = False
         self.keep_alive = False
+        self.kept = b""
         self.status = 0
         self.retry_after_s = math.nan
         self.stages: Stages = UNTOLD
@@ -69,7 +74,10 @@ class Answer:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self.kept = self.kept or bytes(data[:_KEPT_BYTES])
             raise MalformedAnswerError(str(error)) from error
+        if self.status >= 300 and len(self.kept) < _KEPT_BYTES:
+            self.kept += data[: _KEPT_BYTES - len(self.kept)]
 
     def end(self) -> bool:
         """Say whether the end of the connection completes the answer.

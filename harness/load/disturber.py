@@ -14,7 +14,7 @@ from harness.behaviour import DRIPS_PAUSE_S, DRIPS_PIECES, Behaviour, patience_s
 from harness.load.answer import MalformedAnswerError
 from harness.load.connection import Connection, Endpoint
 from harness.load.flight import Flight
-from harness.load.pool import OnEnd, outcome_of
+from harness.load.pool import CLOSED, OnEnd, outcome_of, reason_of
 from harness.samples import Outcome
 
 _RECEIVE_BYTES = 64 * 1024
@@ -86,8 +86,8 @@ class DisturberPool:
         self._epoll.register(connection.descriptor, _WRITE)
         try:
             connection.connect()
-        except OSError:
-            self._end(disturbance, Outcome.REFUSED)
+        except OSError as error:
+            self._end(disturbance, Outcome.REFUSED, reason_of(error))
 
     def owns(self, descriptor: int) -> bool:
         """Tell whether a descriptor is one of these connections."""
@@ -106,8 +106,9 @@ class DisturberPool:
                 self._sent(disturbance)
             if events & ~_WRITE:
                 self._receive(disturbance)
-        except OSError:
-            self._end(disturbance, Outcome.RESET if disturbance.flight.sent_ns else Outcome.REFUSED)
+        except OSError as error:
+            outcome = Outcome.RESET if disturbance.flight.sent_ns else Outcome.REFUSED
+            self._end(disturbance, outcome, reason_of(error))
 
     def proceed(self, now_ns: int) -> int:
         """Send the pieces and let go the clients that are due; return when the next one will be."""
@@ -118,8 +119,8 @@ class DisturberPool:
                 continue
             try:
                 self._send(disturbance)
-            except OSError:
-                self._end(disturbance, Outcome.RESET)
+            except OSError as error:
+                self._end(disturbance, Outcome.RESET, reason_of(error))
         return min((one.due_ns for one in self._under_way.values()), default=NEVER_NS)
 
     def cancel(self, flight: Flight) -> None:
@@ -169,8 +170,10 @@ class DisturberPool:
         if received is None:
             return
         if not received:
-            whole = flight.sent_ns and connection.answer.end()
-            self._end(disturbance, outcome_of(connection.answer.status) if whole else Outcome.RESET)
+            if flight.sent_ns and connection.answer.end():
+                self._end(disturbance, outcome_of(connection.answer.status))
+            else:
+                self._end(disturbance, Outcome.RESET, CLOSED)
             return
         flight.first_byte_ns = flight.first_byte_ns or time.monotonic_ns()
         flight.bytes_received += received
@@ -184,9 +187,11 @@ class DisturberPool:
         elif connection.has_more():
             self._receive(disturbance)
 
-    def _end(self, disturbance: Disturbance, outcome: Outcome) -> None:
+    def _end(self, disturbance: Disturbance, outcome: Outcome, why: str = "") -> None:
         flight, answer = disturbance.flight, disturbance.connection.answer
         flight.status = answer.status
+        flight.kept = answer.kept
+        flight.why = why
         flight.retry_after_s = answer.retry_after_s
         self._close(disturbance)
         self._on_end(flight, outcome, time.monotonic_ns())

@@ -21,6 +21,7 @@ class Flight:
         "ended",
         "first_byte_ns",
         "intended_ns",
+        "kept",
         "payload",
         "request",
         "retry_after_s",
@@ -28,6 +29,7 @@ class Flight:
         "stages",
         "stale_retries",
         "status",
+        "why",
     )
 
     def __init__(
@@ -44,6 +46,8 @@ class Flight:
         self.connection = 0
         self.carrier: Connection | None = None  # while it is on one
         self.status = 0
+        self.kept = b""  # the first bytes of an answer that is no good one
+        self.why = ""  # why there was no answer
         self.stale_retries = 0
         self.retry_after_s = math.nan
         self.stages: Stages = UNTOLD

@@ -7,6 +7,7 @@ if, nothing of it was sent. When requests leave, and when they are given up, is 
 """
 
 import select
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from harness.samples import Outcome
 
 _RECEIVE_BYTES = 256 * 1024
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
+
+CLOSED = "the server closed the connection"
 
 OnEnd = Callable[[Flight, Outcome, int], None]
 
@@ -35,6 +38,13 @@ def outcome_of(status: int) -> Outcome:
     if 300 <= status < 400:
         return Outcome.REDIRECT
     return Outcome.CLIENT_ERROR if 400 <= status < 500 else Outcome.SERVER_ERROR
+
+
+def reason_of(error: OSError) -> str:
+    """Return in words why a connection failed, alike for all failures of one kind."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message}"
+    return (isinstance(error, ssl.SSLError) and error.reason) or error.strerror or type(error).__name__
 
 
 class Pool:
@@ -141,7 +151,9 @@ class Pool:
         self.connecting -= 1
         self._drop(connection)
         if self._waiting:
-            self._on_end(self._waiting.popleft(), Outcome.REFUSED, time.monotonic_ns())
+            flight = self._waiting.popleft()
+            flight.why = reason_of(error)
+            self._on_end(flight, Outcome.REFUSED, time.monotonic_ns())
 
     def _hand_on(self, connection: Connection) -> None:
         """Give a free connection to the first request that waits, or keep it."""
@@ -183,15 +195,18 @@ class Pool:
     def _receive(self, connection: Connection) -> None:
         try:
             received = connection.receive(self._buffer)
-        except OSError:
-            self._lose(connection, Outcome.RESET)
+        except OSError as error:
+            self._lose(connection, Outcome.RESET, reason_of(error))
             return
         if received is None:
             return
         flight = connection.flight
         if not received or flight is None:
             whole = flight is not None and connection.answer.end()
-            self._lose(connection, outcome_of(connection.answer.status) if whole else Outcome.RESET)
+            if whole:
+                self._lose(connection, outcome_of(connection.answer.status))
+            else:
+                self._lose(connection, Outcome.RESET, CLOSED)
             return
         now_ns = time.monotonic_ns()
         if not flight.first_byte_ns:
@@ -216,7 +231,7 @@ class Pool:
             self._open_wanted()
         self._on_end(flight, outcome_of(flight.status), now_ns)
 
-    def _lose(self, connection: Connection, outcome: Outcome) -> None:
+    def _lose(self, connection: Connection, outcome: Outcome, why: str = "") -> None:
         """The connection ended or is of no more use; so did its request, if it carries one."""
         flight = connection.flight
         if flight is None:
@@ -224,6 +239,7 @@ class Pool:
             self._drop(connection)
             return
         self._note_answer(connection, flight)
+        flight.why = why
         self._drop(connection)
         self._on_end(flight, outcome, time.monotonic_ns())
         self._open_wanted()
@@ -232,6 +248,7 @@ class Pool:
         flight.status = connection.answer.status
         flight.stages = connection.answer.stages
         flight.retry_after_s = connection.answer.retry_after_s
+        flight.kept = connection.answer.kept
         flight.carrier = None
         connection.flight = None
 

@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from harness.failures import Failure
 from harness.load.settings import Scheduling, TimerMode
 from harness.samples import Outcome
 from harness.scenario import Loop
@@ -34,6 +35,7 @@ class PhaseReport:
         phase: its index.
         name: its name.
         outcomes: requests by outcome; all outcomes are there.
+        failures: those without a good answer by kind, the most frequent first, but for those that were planned to fail.
         start_ns: CLOCK_MONOTONIC at the phase's time 0.
         end_ns: when nothing was in flight any more.
         lag: of all its requests.
@@ -54,6 +56,7 @@ class PhaseReport:
     phase: int
     name: str
     outcomes: Mapping[Outcome, int]
+    failures: tuple[Failure, ...]
     start_ns: int
     end_ns: int
     lag: Lag
@@ -114,6 +117,7 @@ def decode_report(values: Mapping[str, Any]) -> PhaseReport:
     """Return the report that :func:`encode_report` encoded."""
     fields = dict(values)
     fields["outcomes"] = {Outcome[name]: count for name, count in fields["outcomes"].items()}
+    fields["failures"] = tuple(Failure(**failure) for failure in fields["failures"])
     fields["lag"] = Lag(**fields["lag"])
     fields["timer"] = TimerMode(fields["timer"])
     fields["scheduling"] = Scheduling(fields["scheduling"])

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from harness.errors import LoadError
 from harness.load.connection import resolve_endpoint
 from harness.load.disturber import DisturberPool
+from harness.load.failures import Failures
 from harness.load.flight import Flight
 from harness.load.pacer import Pacer
 from harness.load.pool import Pool
@@ -81,6 +82,7 @@ class Sender:
         self._flights: deque[Flight] = deque()
         self._in_flight = 0
         self._outcomes: Counter[Outcome] = Counter()
+        self._failures = Failures()
         self._stale_retries = 0
 
     def warm_up(self) -> None:
@@ -110,6 +112,7 @@ class Sender:
         phase = self._plan.phases[index]
         self._phase = index
         self._outcomes.clear()
+        self._failures = Failures()
         self._stale_retries = 0
         opened, lost, waited = self._pool.opened, self._pool.lost_idle, self._pool.waited
         # What the last phase left behind goes now, so that no collection falls into this one.
@@ -132,6 +135,7 @@ class Sender:
             phase=index,
             name=phase.name,
             outcomes={outcome: self._outcomes[outcome] for outcome in Outcome},
+            failures=self._failures.by_kind(),
             start_ns=start_ns,
             end_ns=end_ns,
             lag=lag_of(lags_ns),
@@ -213,7 +217,9 @@ class Sender:
     def _abandon(self, requests: range, payloads: memoryview, now_ns: int) -> None:
         for request in requests:
             self._in_flight += 1
-            self._record(Flight(request, payloads[request], now_ns, 0), Outcome.TIMEOUT, now_ns)
+            flight = Flight(request, payloads[request], now_ns, 0)
+            flight.why = "the phase was over before it was sent"
+            self._record(flight, Outcome.TIMEOUT, now_ns)
 
     def _expire(self, now_ns: int, timeout_ns: int, stop_ns: int) -> int:
         """Give up what is overdue, and return when the next request will be.
@@ -226,6 +232,7 @@ class Sender:
             if not flight.ended:
                 if deadline_ns > now_ns:
                     return deadline_ns
+                flight.why = _waited_for(flight)
                 self._record(flight, Outcome.TIMEOUT, now_ns)
                 (self._disturbers if flight.behaviour else self._pool).cancel(flight)
             self._flights.popleft()
@@ -246,7 +253,16 @@ class Sender:
         self._in_flight -= 1
         self._outcomes[outcome] += 1
         self._stale_retries += flight.stale_retries
+        if outcome is not Outcome.OK:
+            self._failures.note(flight, outcome)
         self._recorder.append(self._phase, flight, outcome, done_ns)
+
+
+def _waited_for(flight: Flight) -> str:
+    """Return what a request waited for when its time was over."""
+    if not flight.sent_ns:
+        return "no connection was free"
+    return "the answer did not end" if flight.first_byte_ns else "no answer began"
 
 
 def _scheduling() -> Scheduling:

@@ -1,11 +1,13 @@
 """Latency quantiles, and whether they grow."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness import statistics
 from harness.errors import MeasurementError, UsageError
+from harness.failures import kinds
 from harness.histogram import Histogram
 from harness.measures.measure import refuse_server
 from harness.samples import Outcome, Samples
@@ -41,11 +43,11 @@ class Quantile:
     def of_samples(self, samples: Samples, confidence: float) -> Estimate:
         """Estimate from raw records; the value is None below n(1 - share) = 10."""
         seconds = latencies_s(samples)
-        n, failures = len(seconds), int(failed(samples).sum())
+        n = len(seconds)
         low, high = statistics.quantile_interval(seconds, self.share, confidence)
-        notes = [f"{failures} of {n} requests failed and count as infinitely late"] if failures else []
+        notes = [note] if (note := self._among_failures(samples, low, high)) else []
         if n < statistics.least_samples(self.share):
-            return Estimate(None, low, high, n, confidence, "; ".join([*notes, self._too_few(n)]))
+            return Estimate(None, low, high, n, confidence, "; ".join(notes or [self._too_few(n)]))
         value = statistics.quantile(seconds, self.share)
         in_time = seconds[np.argsort(samples["intended_ns"], kind="stable")]
         worth = statistics.effective_samples(in_time > value)
@@ -54,6 +56,16 @@ class Quantile:
                 f"slow requests come in runs: these say as much as about {worth:.0f} independent ones"
             )
         return Estimate(value, low, high, n, confidence, "; ".join(notes))
+
+    def _among_failures(self, samples: Samples, low: float | None, high: float | None) -> str:
+        """Say which end of the interval lies among the requests that failed; nothing for neither."""
+        bad = samples[failed(samples)]
+        if low == math.inf and len(bad) == len(samples):
+            return f"all {len(bad):,} requests failed ({kinds(bad)}), so there is no latency to judge"
+        told = f"{len(bad):,} of {len(samples):,} requests failed ({kinds(bad)})"
+        if low == math.inf:
+            return f"{told}, and {self.name} lies among them"
+        return f"{told}, and {self.name} may lie among them" if high == math.inf else ""
 
     def _of_histogram(self, buckets: Histogram, confidence: float) -> Estimate:
         low, high = buckets.quantile_interval(self.share, confidence)
@@ -184,7 +196,8 @@ def _growth(
     """
     before, after = (statistics.quantile(part, share) for part in (first, last))
     if not 0 < before < np.inf:
-        raise MeasurementError(f"{measure}: {quantile_name(share)} of {which} is {before} s")
+        told = "is 0 s" if before == 0 else "is not finite, since so many of its requests failed"
+        raise MeasurementError(f"{measure}: {quantile_name(share)} of {which} {told}")
     strict = 1 - (1 - confidence) / 2
     was, has_become = (statistics.quantile_interval(part, share, strict) for part in (first, last))
     low = None

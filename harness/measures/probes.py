@@ -48,6 +48,6 @@ class ProbeLatency:
         seconds = np.array([probe.seconds for probe in probes])
         low, high = statistics.quantile_interval(seconds, self.share, window.confidence)
         unanswered = int(np.isinf(seconds).sum())
-        note = f"{unanswered} of {len(probes)} had no good answer" if unanswered else ""
+        note = f"{unanswered} of {len(probes)} probes had no good answer" if unanswered else ""
         value = statistics.quantile(seconds, self.share)
         return Estimate(value, low, high, len(probes), window.confidence, note)

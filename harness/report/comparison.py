@@ -3,6 +3,7 @@
 Beside :mod:`harness.report.summary`, which does the same for budgets; how a line looks is the reporter's.
 """
 
+import math
 from collections.abc import Iterator
 
 from harness.comparison import wording
@@ -34,11 +35,12 @@ def row(result: LensResult) -> tuple[str, ...]:
 
 def change(lens: Lens, value: float | None) -> str:
     """Return a ratio or a difference as a signed percentage of base, or of all requests."""
-    return MISSING if value is None else f"{_signed(lens, value)} %"
+    return MISSING if value is None or math.isinf(value) else f"{_signed(lens, value)} %"
 
 
 def interval(lens: Lens, low: float | None, high: float | None) -> str:
     """Return ``[+1.2, +3.4] %``, or one bound where the other is open."""
+    low, high = (None if end is None or math.isinf(end) else end for end in (low, high))
     if low is None and high is None:
         return MISSING
     if low is None or high is None:

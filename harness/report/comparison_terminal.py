@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.report import comparison
+from harness.report import comparison, summary
 from harness.results import ScenarioResult
 from harness.verdict import Verdict
 
@@ -37,5 +37,4 @@ def render(
         style = styles[result.verdict] if result.lens.gates else "dim"
         table.add_row(*map(Text, cells), Text(verdict, style=style))
     console.print(Padding(table, (0, 0, 0, indent), expand=False))
-    faults = [f"{fault.cause.value}: {fault.text}" for fault in scenario.faults]
-    return [*faults, *comparison.remarks(scenario.comparison)]
+    return [*summary.remarks(scenario), *comparison.remarks(scenario.comparison)]

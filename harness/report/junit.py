@@ -5,6 +5,7 @@ Numbers keep full precision and SI units here, since programs read them.
 
 from collections.abc import Iterator
 
+from harness.report.summary import failures
 from harness.results import ComparisonResult, RunResult, ScenarioResult
 
 
@@ -30,6 +31,8 @@ def _properties(result: RunResult, scenario: ScenarioResult) -> Iterator[tuple[s
     yield "perf.reproduce", scenario.reproduce
     for number, fault in enumerate(scenario.faults, start=1):
         yield f"perf.fault.{number}", f"{fault.cause.value}: {fault.text}"
+    for number, failed in enumerate(failures(scenario), start=1):
+        yield f"perf.failed.{number}", failed.removeprefix("failed: ")
     for criterion in scenario.criteria:
         name = f"perf.{criterion.name}"
         yield f"{name}.verdict", criterion.verdict.value

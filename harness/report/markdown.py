@@ -40,7 +40,6 @@ def render(result: RunResult) -> str:
 
 def _lines(result: RunResult) -> Iterator[str]:
     yield f"# {_text(summary.headline(result))}"
-    yield from _bullets(result.reasons[1:])
     for scenario in result.scenarios:
         yield from _scenario(result, scenario)
     yield from _section("What to do next", _bullets(advice(result)))
@@ -68,11 +67,7 @@ def _scenario(result: RunResult, scenario: ScenarioResult) -> Iterator[str]:
         return
     if scenario.criteria:
         yield from _table(summary.COLUMNS, [summary.row(criterion) for criterion in scenario.criteria])
-    remarks = [
-        f"{criterion.name}: {text}" for criterion in scenario.criteria if (text := summary.remarks(criterion))
-    ]
-    faults = [f"{fault.cause.value}: {fault.text}" for fault in scenario.faults]
-    yield from _bullets((*faults, *remarks, *_loads(scenario, summary.load(phases))))
+    yield from _bullets((*summary.remarks(scenario), *_loads(scenario, summary.load(phases))))
     if shares := summary.batch_shares(phases):
         cells = [percent(share) for share in shares.values()]
         yield from ("", *_table(("batch size", *shares), [("share of batches", *cells)]))
@@ -84,8 +79,9 @@ def _scenario(result: RunResult, scenario: ScenarioResult) -> Iterator[str]:
 
 def _comparison(scenario: ScenarioResult, compared: ComparisonResult) -> Iterator[str]:
     yield from _table(comparison.COLUMNS, [comparison.row(result) for result in compared.decision.results])
-    faults = [f"{fault.cause.value}: {fault.text}" for fault in scenario.faults]
-    yield from _bullets((comparison.title(scenario), *faults, *comparison.remarks(compared)))
+    yield from _bullets(
+        (comparison.title(scenario), *summary.remarks(scenario), *comparison.remarks(compared))
+    )
     yield from _reproduce(scenario)
 
 

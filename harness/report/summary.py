@@ -6,9 +6,18 @@ Pure functions between :mod:`harness.results` and the reporters; how a line look
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from harness.failures import sentences
 from harness.faults import VOID
 from harness.report.units import interval, percent, quantity
-from harness.results import CriterionResult, MachineUse, PhaseResult, RunResult, Scalar, StageMeans
+from harness.results import (
+    CriterionResult,
+    MachineUse,
+    PhaseResult,
+    RunResult,
+    Scalar,
+    ScenarioResult,
+    StageMeans,
+)
 from harness.verdict import Unit, Verdict
 
 COLUMNS = ("criterion", "measured", "interval", "limit", "margin", "verdict")
@@ -44,15 +53,19 @@ def _why(result: RunResult) -> str:
         return "; ".join(f"{name}: {comparison.reason}" for name, comparison in compared)
     if result.verdict is Verdict.PASS:
         return f"{len(pairs)} of {len(pairs)} criteria hold; scenarios: {', '.join(one.name for one in result.scenarios)}"
-    if result.reasons:
-        return result.reasons[0]
     told = [
         f"{scenario.name} {criterion.name}"
         for scenario, criterion in pairs
-        if criterion.verdict is result.verdict
+        if criterion.verdict is result.verdict and not scenario.faults
     ]
-    told += [f"{scenario.name}: {fault.text}" for scenario in result.scenarios for fault in scenario.faults]
-    return "; ".join(told) or "nothing was judged"
+    # The faults stand in full below: a headline has room for one line.
+    told += [
+        f"{scenario.name}: {scenario.faults[0].text.splitlines()[0]}"
+        for scenario in result.scenarios
+        if scenario.faults
+    ]
+    told += [f"{name}: {one.reason}" for name, one in compared if one.decision.verdict is result.verdict]
+    return "; ".join(dict.fromkeys(told)) or "nothing was judged"
 
 
 def row(criterion: CriterionResult) -> tuple[str, ...]:
@@ -67,16 +80,31 @@ def row(criterion: CriterionResult) -> tuple[str, ...]:
     )
 
 
-def remarks(criterion: CriterionResult) -> str:
-    """Return what a reader must know of a criterion beyond its row.
+def remarks(scenario: ScenarioResult) -> tuple[str, ...]:
+    """Return what a reader must know of a scenario beyond its table: faults, what failed, why criteria do not hold.
 
-    Empty for one that holds, whose note stays in the file, and for one that is void with the whole scenario, whose
-    fault is said once.
+    Each is said once: criteria that fell for one reason share a line, and of one that is void with the whole scenario
+    the fault says enough. Of one that holds, the note stays in the file.
     """
-    if criterion.verdict is Verdict.PASS or criterion.reason.partition(": ")[2].startswith(VOID):
-        return ""
-    note = "" if criterion.note in criterion.reason else criterion.note
-    return "; ".join(filter(None, (criterion.reason, note)))
+    faults = [f"{fault.cause.value}: {fault.text}" for fault in scenario.faults]
+    names: dict[str, list[str]] = {}
+    for criterion in scenario.criteria:
+        if criterion.verdict is not Verdict.PASS and VOID not in criterion.reason:
+            note = "" if criterion.note in criterion.reason else criterion.note
+            text = "; ".join(filter(None, (criterion.reason, note)))
+            names.setdefault(text, []).append(criterion.name)
+    why = [f"{', '.join(named)}: {text}" for text, named in names.items()]
+    return (*faults, *failures(scenario), *why)
+
+
+def failures(scenario: ScenarioResult) -> tuple[str, ...]:
+    """Return what failed, a line for each kind; with the arm's name where there are several."""
+    several = len(scenario.failures) > 1
+    return tuple(
+        f"{arm}, {line}" if several else line
+        for arm, found in scenario.failures.items()
+        for line in sentences(found)
+    )
 
 
 def measured_phases(result: RunResult, scenario: str) -> tuple[PhaseResult, ...]:

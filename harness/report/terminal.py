@@ -28,8 +28,6 @@ INDENT = 2
 def render(result: RunResult, console: Console) -> None:
     """Print a result."""
     console.print(Text(summary.headline(result), style=STYLES[result.verdict]))
-    for reason in result.reasons[1:]:
-        _line(console, reason)
     for arm in result.arms:
         _line(console, f"{arm.name}: {arm.target} {summary.facts_line(arm.facts)}".rstrip())
     for scenario in result.scenarios:
@@ -66,11 +64,8 @@ def _scenario(result: RunResult, scenario: ScenarioResult, console: Console) -> 
     console.print(title)
     if scenario.criteria:
         console.print(Padding(_table(scenario), (0, 0, 0, INDENT), expand=False))
-    for fault in scenario.faults:
-        _line(console, f"{fault.cause.value}: {fault.text}")
-    for criterion in scenario.criteria:
-        if text := summary.remarks(criterion):
-            _line(console, f"{criterion.name}: {text}")
+    for remark in summary.remarks(scenario):
+        _line(console, remark)
     shares = summary.batch_shares(phases)
     _list(console, "batch sizes", [f"{size}: {percent(share)}" for size, share in shares.items()])
     means = summary.stage_means(phases)

@@ -28,7 +28,8 @@ def significant(number: float) -> str:
 
 def quantity(value: float | None, unit: Unit) -> str:
     """Return ``12.3 ms`` for 0.0123 s."""
-    if value is None:
+    # Infinite: so many requests failed, which is told beside it.
+    if value is None or math.isinf(value):
         return MISSING
     factor, symbol = _scale(value, unit)
     return significant(value * factor) + symbol
@@ -36,6 +37,7 @@ def quantity(value: float | None, unit: Unit) -> str:
 
 def interval(low: float | None, high: float | None, unit: Unit) -> str:
     """Return ``[11.2, 13.4] ms``, or one bound where the other is open."""
+    low, high = (None if end is None or math.isinf(end) else end for end in (low, high))
     if low is None and high is None:
         return MISSING
     if low is None:

@@ -1,9 +1,12 @@
 """From a criterion and its records to a judgement, its reason and its cause."""
 
 import math
+import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sample_records import delta, record, samples, window
 
 from harness.arrivals import ClosedLoop, Poisson
@@ -11,6 +14,8 @@ from harness.errors import UsageError
 from harness.faults import Cause, Fault
 from harness.judge import cause_of, find_measure, judge, judged_latencies_s, void
 from harness.measures import built_in_measures
+from harness.report import summary
+from harness.results import criterion_result
 from harness.samples import Outcome
 from harness.scenario import Criterion, Ref, Witness
 from harness.verdict import Verdict
@@ -83,10 +88,28 @@ def test_where_more_is_better_the_ends_change_places():
 
 def test_what_a_reader_must_know_is_in_the_reason():
     records = samples(SPREAD)
-    records["outcome"][:100] = Outcome.SHED
+    records["outcome"][:60], records["status"][:60] = Outcome.SHED, 503
     got = judge(asked(), window(records), MEASURES)
     assert got.verdict is Verdict.FAIL
-    assert got.reason.endswith("; 100 of 1000 requests failed and count as infinitely late")
+    assert got.reason.endswith(
+        "; 60 of 1,000 requests failed (503 Service Unavailable), and p95 may lie among them"
+    )
+
+
+@pytest.mark.parametrize("measure", ["p50", "p95", "accepted_p95", "drift_p50", "error_rate", "throughput"])
+@given(count=st.integers(100, 400), share=st.sampled_from([0.0, 0.01, 0.04, 0.06, 0.3, 0.6, 1.0]))
+def test_no_reason_and_no_report_says_that_a_latency_is_infinite(measure, count, share):
+    records = samples(np.full(count, 0.1))
+    bad = round(count * share)
+    records["outcome"][count - bad :], records["status"][count - bad :] = Outcome.SERVER_ERROR, 500
+    got = judge(asked(measure, 0.05), window(records), MEASURES)
+    assert not re.search(r"\binf", got.reason)
+    if measure == "p95" and share == 1.0:
+        assert got.verdict is Verdict.FAIL
+        assert got.reason == (
+            f"beyond: all {count} requests failed (500 Internal Server Error), so there is no latency to judge"
+        )
+    assert not any(re.search(r"\binf", cell) for cell in summary.row(criterion_result(got)))
 
 
 def test_both_witnesses_are_judged_by_their_own_record():

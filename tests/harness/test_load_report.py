@@ -1,5 +1,6 @@
 import numpy as np
 
+from harness.failures import Failure
 from harness.load import PhaseReport, TimerMode
 from harness.load.flight import Flight
 from harness.load.recorder import _RECORD, Recorder
@@ -12,6 +13,7 @@ REPORT = PhaseReport(
     phase=1,
     name="steady",
     outcomes={outcome: int(outcome) for outcome in Outcome},
+    failures=(Failure("client_error", 404, 2, "{}"), Failure("timeout", None, 1, "no answer began")),
     start_ns=2**62,
     end_ns=2**62 + 1,
     lag=Lag(1e-5, 2e-5, 3e-5),

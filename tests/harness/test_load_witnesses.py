@@ -144,6 +144,7 @@ SOUND = PhaseReport(
     phase=0,
     name="steady",
     outcomes={outcome: 300 if outcome is Outcome.OK else 0 for outcome in Outcome},
+    failures=(),
     start_ns=1,
     end_ns=2,
     lag=Lag(0.0, 0.0, 0.0),

@@ -70,11 +70,41 @@ def test_a_value_is_spoken_of_from_ten_samples_beyond_it_on(n, spoken):
 
 def test_failed_requests_stand_at_the_slow_end():
     records = samples(np.full(1_000, 0.1))
-    records["outcome"][:60] = Outcome.SHED
+    records["outcome"][:60], records["status"][:60] = Outcome.SHED, 503
     got = estimate(Quantile(0.95), window(records))
     assert got.value == math.inf
-    assert got.note == "60 of 1000 requests failed and count as infinitely late"
+    assert got.note == ("60 of 1,000 requests failed (503 Service Unavailable), and p95 may lie among them")
     assert estimate(Quantile(0.5), window(records)).value == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("failures", "note"),
+    [
+        ({}, ""),
+        ({(Outcome.TIMEOUT, 0): 2}, ""),  # p95 leaves them out
+        ({(Outcome.TIMEOUT, 0): 500}, "500 of 1,000 requests failed (timeout), and p95 lies among them"),
+        (
+            {(Outcome.CLIENT_ERROR, 404): 1000},
+            "all 1,000 requests failed (404 Not Found), so there is no latency to judge",
+        ),
+        (
+            {(Outcome.REDIRECT, 307): 600, (Outcome.TIMEOUT, 0): 400},
+            "all 1,000 requests failed (307 Temporary Redirect, timeout), so there is no latency to judge",
+        ),
+        (
+            {(Outcome.SERVER_ERROR, code): 250 for code in (500, 502, 599, 504)},
+            "all 1,000 requests failed (500 Internal Server Error, 502 Bad Gateway, 599, …), so there is no latency to judge",
+        ),
+    ],
+)
+def test_where_a_quantile_lies_among_failed_requests_the_note_says_what_failed(failures, note):
+    records = samples(np.full(1_000, 0.1))
+    first = 0
+    for (outcome, status), count in failures.items():
+        part = slice(first, first + count)
+        records["outcome"][part], records["status"][part] = outcome, status
+        first += count
+    assert estimate(Quantile(0.95), window(records)).note == note
 
 
 @given(st.integers(0, 100))

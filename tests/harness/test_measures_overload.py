@@ -209,7 +209,7 @@ def probed(*seconds, asked=Asked.HEALTH):
 
 def test_probes_without_a_good_answer_are_infinitely_late():
     made = estimate(ProbeLatency(Asked.HEALTH, 0.9), window(probed(*[0.01] * 40, *[math.inf] * 10)))
-    assert (made.value, made.n, made.note) == (math.inf, 50, "10 of 50 had no good answer")
+    assert (made.value, made.n, made.note) == (math.inf, 50, "10 of 50 probes had no good answer")
     assert estimate(ProbeLatency(Asked.HEALTH, 0.5), window(probed(*[0.01] * 7))).high == 0.01
 
 

@@ -1,10 +1,15 @@
 import dataclasses
+import io
 
 import pytest
+from rich.console import Console
 
+from harness.failures import Failure, pooled
 from harness.faults import VOID, Cause, Fault
-from harness.report import summary
+from harness.outcome import explain
+from harness.report import junit, markdown, summary, terminal
 from harness.report.advice import advice
+from harness.report.json_file import JsonReporter
 from harness.results import ArmResult, MachineUse, StageMeans
 from harness.scenario import PROFILES
 from harness.testing import criterion_result, run_result
@@ -25,12 +30,12 @@ def failing(name):
         (run_result(), "PASS: 1 of 1 criteria hold; scenarios: steady"),
         (run_result([criterion_result(), failing("p99")]), "FAIL: steady p99 (client)"),
         (run_result([failing("p95"), failing("p99")]), "FAIL: steady p95 (client); steady p99 (client)"),
-        (run_result([failing("p95")], reasons=("first", "second")), "FAIL: first"),
+        (run_result([failing("p95")], reasons=("first", "second")), "FAIL: steady p95 (client)"),
         (run_result(faults=[FAULT]), f"INVALID: steady: {FAULT.text}"),
         (run_result([]), "INVALID: nothing was judged"),
         (run_result([], scenarios=()), "INVALID: nothing was judged"),
     ],
-    ids=["pass", "one fails", "two fail", "reasons", "fault", "no criterion", "no scenario"],
+    ids=["pass", "one fails", "two fail", "reasons stand below", "fault", "no criterion", "no scenario"],
 )
 def test_the_headline_says_the_verdict_and_why(result, text):
     assert summary.headline(result) == text
@@ -75,12 +80,87 @@ def test_what_the_machine_said_is_told_in_phrases_and_silence_is_silence():
     assert summary.machine_parts(run_result(slots=(), yardstick_before=None, yardstick_after=None)) == ()
 
 
+def remarks(*criteria, **changes):
+    (scenario,) = run_result(criteria).scenarios
+    return summary.remarks(dataclasses.replace(scenario, **changes))
+
+
 def test_a_criterion_that_holds_or_is_void_with_its_scenario_needs_no_remark():
-    assert summary.remarks(criterion_result()) == ""
-    assert summary.remarks(criterion_result(note="few")) == ""
-    void = criterion_result(verdict=Verdict.INVALID, reason=f"noise: {VOID}", note="few")
-    assert summary.remarks(void) == ""
-    assert summary.remarks(criterion_result(verdict=Verdict.FAIL, reason="slow", note="few")) == "slow; few"
+    assert remarks(criterion_result()) == ()
+    assert remarks(criterion_result(note="few")) == ()
+    assert remarks(criterion_result(verdict=Verdict.INVALID, reason=f"noise: {VOID}", note="few")) == ()
+    (remark,) = remarks(criterion_result(verdict=Verdict.FAIL, reason="slow", note="few"))
+    assert remark == "p95 (client): slow; few"
+
+
+def test_criteria_that_fell_for_one_reason_say_it_once():
+    both = [criterion_result(name, verdict=Verdict.FAIL, reason="all failed") for name in ("p95", "p99")]
+    assert remarks(*both) == ("p95 (client), p99 (client): all failed",)
+
+
+def failure(count, status=404, said=""):
+    return Failure("client_error", status, count, said)
+
+
+@pytest.mark.parametrize(
+    ("failures", "lines"),
+    [
+        ({"head": ()}, ()),
+        ({"head": (failure(1_000, said='{"no":\n  1}'),)}, ('failed: 1,000 × 404 Not Found: {"no": 1}',)),
+        ({"head": (Failure("redirect", 307, 200, "/predict/"),)}, ("failed: 200 × 307 to /predict/",)),
+        ({"head": (Failure("redirect", 304, 200),)}, ("failed: 200 × 304 Not Modified",)),
+        (
+            {"head": (Failure("timeout", None, 2, "no answer began"),)},
+            ("failed: 2 × timeout: no answer began",),
+        ),
+        ({"head": (Failure("server_error", 999, 1),)}, ("failed: 1 × 999",)),
+        ({"head": (Failure("of a later version", None, 1),)}, ("failed: 1 × of a later version",)),
+        (
+            {"head": (failure(3),), "base": (failure(2, 401),)},
+            ("head, failed: 3 × 404 Not Found", "base, failed: 2 × 401 Unauthorized"),
+        ),
+        (
+            {"head": tuple(failure(1, status) for status in (400, 401, 403, 404, 405, 406, 408))},
+            (
+                "failed: 1 × 400 Bad Request",
+                "failed: 1 × 401 Unauthorized",
+                "failed: 1 × 403 Forbidden",
+                "failed: 1 × 404 Not Found",
+                "failed: 1 × 405 Method Not Allowed",
+                "failed: 2 in 2 further ways, which are in the file of the results",
+            ),
+        ),
+    ],
+)
+def test_what_failed_is_said_a_line_for_each_kind(failures, lines):
+    assert remarks(criterion_result(), failures=failures) == lines
+
+
+def test_failures_of_several_phases_are_added_by_kind():
+    first = (failure(3, said="first"), Failure("timeout", None, 1, "no answer began"))
+    second = (Failure("timeout", None, 9, "no answer began"), failure(1, said="another"))
+    assert pooled([*first, *second]) == (
+        Failure("timeout", None, 10, "no answer began"),
+        failure(4, said="first"),
+    )
+
+
+def test_every_report_says_what_failed_and_once(tmp_path):
+    made = run_result([criterion_result(verdict=Verdict.FAIL, reason="beyond: it")])
+    scenario = dataclasses.replace(made.scenarios[0], failures={"head": (failure(7, said="no such path"),)})
+    result = dataclasses.replace(made, scenarios=(scenario,))
+    shown = io.StringIO()
+    terminal.render(result, Console(file=shown, width=200))
+    JsonReporter().write(result, tmp_path)
+    reports = {
+        "terminal": shown.getvalue(),
+        "markdown": markdown.render(result),
+        "junit": "\n".join(value for _, value in junit.properties(result, "steady")),
+        "a failed test": explain(scenario),
+        "json": (tmp_path / "results.json").read_text(),
+    }
+    assert {name: text.count("no such path") for name, text in reports.items()} == dict.fromkeys(reports, 1)
+    assert "7 × 404 Not Found" in reports["terminal"]
 
 
 def with_phase(result, **changes):

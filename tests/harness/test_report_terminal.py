@@ -84,10 +84,6 @@ def test_what_looks_like_markup_is_printed_as_it_is():
     assert "  noise: a [bold]fault[/bold] of [/nothing]" in text
 
 
-def test_further_reasons_follow_the_headline():
-    assert lines(run_result(reasons=("one", "two"), verdict=Verdict.FAIL))[:2] == ["FAIL: one", "  two"]
-
-
 def test_a_run_that_measured_nothing_still_has_a_report():
     result = run_result([], slots=(), arms=(), yardstick_before=None, yardstick_after=None)
     assert lines(result)[0] == "INVALID: nothing was judged"

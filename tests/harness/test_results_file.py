@@ -84,8 +84,8 @@ def test_a_number_that_must_be_there_and_is_not_is_refused_by_its_path(tmp_path)
         (None, "cannot read the results .*: No such file"),
         ("", "are not JSON"),
         ("[]", "schema version None"),
-        ('{"schema_version": "2.0"}', "schema version '2.0', and this tailgate reads '1.1'"),
-        ('{"schema_version": "1.1"}', r"at \$: 'tailgate_version' is a required property"),
+        ('{"schema_version": "2.0"}', "schema version '2.0', and this tailgate reads '1.2'"),
+        ('{"schema_version": "1.2"}', r"at \$: 'tailgate_version' is a required property"),
     ],
 )
 def test_a_file_that_is_no_result_is_refused(text, words, tmp_path):
