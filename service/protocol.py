@@ -12,6 +12,8 @@ What a request may be, by its Content-Type:
 import enum
 import math
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
 
 import numpy as np
 import orjson
@@ -26,6 +28,10 @@ from service.models.spec import ImageInput, TensorSpec
 OCTETS, JSON, MULTIPART = "application/octet-stream", "application/json", "multipart/form-data"
 # A number has 24 characters at most; the others are for spaces. Parsed, JSON of the worst kind is 25 times as large.
 JSON_BYTES_A_NUMBER, JSON_BYTES = 64, 64 * 1024
+# Lists, commas, objects and colons that JSON may have beside those of the inputs: for other keys, and for text.
+MORE_MARKS = 16_384
+# Bytes of JSON whose marks are counted in one go: 3 ms of the interpreter lock at worst.
+COUNTED_AT_ONCE = 2**18
 
 # Numbers that are written in one go: some tens of microseconds, for which the interpreter lock is held.
 NUMBERS_AT_ONCE = 4096
@@ -119,6 +125,7 @@ def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, boo
         WrongShape: other than the model's shape, or numbers that its type does not hold.
     """
     require_length(Form.TENSOR, len(body), spec)
+    _require_few_values(body, spec)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -133,6 +140,32 @@ def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, boo
             f"inputs: expected {list(spec.shape)} or {[1, *spec.shape]}, got {list(shape)}; one request is one item"
         )
     return nested.array_of(inputs, shape, spec), batched
+
+
+def _require_few_values(body: bytes | bytearray, spec: TensorSpec) -> None:
+    """Refuse JSON of far more values than the input has, before anything is made of it.
+
+    orjson keeps the interpreter lock for the whole body: 10 MB of empty lists stop the event loop and the model for
+    seconds. Each value stands behind a bracket, a comma or a colon, and to count these takes 2 ms for the numbers of a
+    photograph. They are counted in texts as well. Small bodies are short work, whatever they hold.
+
+    Raises:
+        WrongShape: more of one of them than the model's input and ``MORE_MARKS`` others need.
+    """
+    if len(body) <= JSON_BYTES:
+        return
+    # Of shape (2, 3, 4): one list, two in it, six in these; one more around them where the request has a batch dimension.
+    lists = 1 + sum(accumulate(spec.shape[:-1], mul, initial=1))
+    marks = {b"[": lists, b",": math.prod(spec.shape), b"{": 1, b":": 1}
+    found = dict.fromkeys(marks, 0)
+    for start in range(0, len(body), COUNTED_AT_ONCE):
+        for mark, needed in marks.items():
+            found[mark] += body.count(mark, start, start + COUNTED_AT_ONCE)
+            if found[mark] > needed + MORE_MARKS:
+                raise WrongShape(
+                    f"inputs: expected {list(spec.shape)} or {[1, *spec.shape]}, got JSON with more than "
+                    f"{needed + MORE_MARKS} characters {mark.decode()!r}; one request is one item, and other keys must be short"
+                )
 
 
 def answer_labels(result: Result, served: Served) -> bytes:

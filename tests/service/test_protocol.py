@@ -1,5 +1,7 @@
 """Bytes to inputs and results to bytes, without a server."""
 
+import json
+import re
 import tracemalloc
 
 import numpy as np
@@ -178,6 +180,86 @@ def test_whole_numbers_come_through_unchanged_however_they_are_written():
         3,
         1000,
     ]
+
+
+# Many values: bounded before anything is made of them, and never where a client needs them.
+
+PHOTO = TensorSpec((40, 50, 30), np.dtype(np.uint8))
+NUMBERS = np.arange(60_000).reshape(PHOTO.shape) % 256
+LISTS = 1 + 40 + 40 * 50 + 1
+
+
+def with_marks(mark, count):
+    """A body in which the inputs are right, and a text has so many of a mark."""
+    return orjson.dumps({"inputs": [[[0]]], "comment": mark * count})
+
+
+@pytest.mark.parametrize(
+    ("mark", "needed"),
+    [("[", LISTS), (",", 60_000), ("{", 1), (":", 1), ('"', None), ("]", None), (" ", None)],
+)
+def test_json_of_more_values_than_the_input_and_some_others_have_is_not_parsed(monkeypatch, mark, needed):
+    parsed = []
+    monkeypatch.setattr(protocol.orjson, "loads", lambda body: parsed.append(body) or {"inputs": None})
+    monkeypatch.setattr(protocol, "COUNTED_AT_ONCE", 1000)
+    bodies = [with_marks(mark, count) for count in (100_000, 60_000 + 2 * LISTS + protocol.MORE_MARKS)]
+    refusals = []
+    for body in bodies:
+        assert len(body) > protocol.JSON_BYTES
+        with pytest.raises(WrongShape) as refusal:
+            protocol.item_from_json(body, PHOTO)
+        refusals.append(str(refusal.value))
+    if needed is None:
+        assert parsed == bodies
+    else:
+        assert not parsed
+        expected = f"more than {needed + protocol.MORE_MARKS} characters {mark!r}; one request is one item"
+        assert all(expected in refusal for refusal in refusals)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize(
+    "write",
+    {
+        "compact": lambda inputs: orjson.dumps({"inputs": inputs}),
+        "indented": lambda inputs: json.dumps({"inputs": inputs}, indent=4).encode(),
+        "long numbers": lambda inputs: re.sub(
+            rb"(\d+)", rb"\1.000000000000000000000000e0", json.dumps({"inputs": inputs}).encode()
+        ),
+        "spaces": lambda inputs: re.sub(
+            rb"([\[\],])", rb"\t\r\n \1 \n", json.dumps({"inputs": inputs}).encode()
+        ),
+        "among other keys": lambda inputs: orjson.dumps(
+            {
+                "id": "[{:,}]" * 500,
+                "parameters": {"": [{"a": 1, "b": [1, 2]}] * 2000},
+                "inputs": inputs,
+                "more": list(range(3000)),
+            }
+        ),
+    }.values(),
+)
+def test_the_input_is_taken_however_it_is_formatted_and_whatever_else_stands_beside_it(write, batched):
+    inputs = NUMBERS[None] if batched else NUMBERS
+    item, came_batched = protocol.item_from_json(write(inputs.tolist()), PHOTO)
+    assert came_batched is batched
+    assert (item == NUMBERS).all()
+
+
+@given(npst.array_shapes(min_dims=0, max_dims=6, max_side=6), st.booleans())
+def test_the_input_has_no_more_marks_than_are_counted_for_it(shape, batched):
+    spec = TensorSpec(shape, np.dtype(np.uint8))
+    zeros = np.zeros((1, *shape) if batched else shape, np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "JSON_BYTES", 0)
+        patch.setattr(protocol, "MORE_MARKS", 0)
+        protocol._require_few_values(orjson.dumps({"inputs": zeros.tolist()}), spec)
+
+
+def test_a_small_body_may_hold_any_number_of_values():
+    body = orjson.dumps({"inputs": [1.0, 2.0, 3.0], "more": [[]] * 21_000})
+    assert len(body) < protocol.JSON_BYTES
+    assert protocol.item_from_json(body, FLOATS)[0].tolist() == [1, 2, 3]
 
 
 def test_of_two_inputs_of_the_same_name_the_last_counts():
