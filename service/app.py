@@ -19,6 +19,7 @@ from service.errors import ConfigurationError, Outcome
 from service.guard import Guard, Limits
 from service.headers import SECURITY_HEADERS, AddHeaders
 from service.lifecycle import Service
+from service.memory import spare_collector
 from service.openapi import add_tokens, predict_path
 from service.settings import Settings, load_settings
 from service.tokens import RequireToken, load_tokens
@@ -49,7 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        starting = asyncio.create_task(service.start())
+        starting = asyncio.create_task(service.start(spare_collector))
         yield
         starting.cancel()
         await asyncio.to_thread(service.stop)

@@ -85,8 +85,12 @@ class Service:
         self._nothing_in_flight = asyncio.Event()
         self._log = structlog.get_logger("tailgate.lifecycle")
 
-    async def start(self) -> None:
-        """Load and warm up in a thread, then become ready; a failure is kept in ``failure``."""
+    async def start(self, before_ready: Callable[[], None] = lambda: None) -> None:
+        """Load and warm up in a thread, then become ready; a failure is kept in ``failure``.
+
+        Args:
+            before_ready: called when all that lasts is there.
+        """
         self._loop = asyncio.get_running_loop()
         try:
             engine = await _in_thread(_build, self.settings)
@@ -120,6 +124,7 @@ class Service:
         # A computed answer must not stand behind pictures that have yet to be decoded.
         self._writers = Workers("tailgate-write", 1, self._loop)
         self._crowd = Crowd(self._loop)
+        before_ready()
         self.phase = Phase.READY
         self._log.info(
             "ready",
