@@ -12,34 +12,25 @@ Either makes the verdict INVALID, never a pass and never a failure of the servic
 
 import enum
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness import statistics, yardstick
 from harness.errors import MeasurementError
-from harness.samples import Outcome, Samples
-from harness.scenario import quantile_name
-from harness.scrape import MetricNames
-from harness.window import PhaseRecord, Seconds, Window, failed
+from harness.scrape import SEVERAL_PROCESSES, MetricNames
+from harness.window import PhaseRecord, Window, failed
 from harness.yardstick import Yardstick
 
 # What a criterion says that is INVALID for no reason of its own.
 VOID = "void, as the whole scenario is"
-# Clocks of both witnesses tick alike, but their readings are taken a few instructions apart from the events.
-ROUNDING_S = 0.001
 # The generator's own lag may be this much of the smallest latency judged, and a millisecond is never a fault.
 LAG_SHARE = 0.05
 LAG_FLOOR_S = 0.001
-# Kernel, loopback or network, and the client's reading: allowed between the witnesses.
-TRANSPORT_S = 0.020
-TRANSPORT_SHARE = 0.10
 # Above this share of its core the generator may itself be what the latencies show.
 BUSY_SHARE = 0.90
-
-_AFTER_SENDING = (Outcome.RESET, Outcome.TIMEOUT, Outcome.MALFORMED, Outcome.LEFT)
 
 
 class Cause(enum.Enum):
@@ -80,80 +71,62 @@ def check_records(window: Window, planned: Sequence[int]) -> list[Fault]:
     return [Fault(Cause.INTEGRITY, text) for text in faults]
 
 
-def check_counts(window: Window) -> list[Fault]:
-    """Check that the server counted the requests that the client sent.
+def check_counts(window: Window, processes: int | None = None) -> list[Fault]:
+    """Check that the server counted the requests that the client sent, by its counter and by its histogram.
 
     Phase by phase, with the phases in the order in which they ran::
 
-        answered ≤ counted by the server ≤ answered + failed after sending, not yet counted
+        good answers ≤ counted - the harness's own ≤ answered + failed after sending, not yet counted
 
     A request that the client gave up on (timeout, reset, not HTTP, left as planned) may be counted in its own phase, in a
-    later one, or never. Everything that was answered was counted before its last byte left. Nothing is checked for a
-    target without metrics; metrics that are there for some phases only, or lack the counter, are a fault.
+    later one, or never. Which of the harness's own requests may be among them, :mod:`harness.counts` says. Nothing is
+    checked for a target without metrics; metrics that are there for some phases only, or lack the counter, are a fault.
+
+    Args:
+        window: all phases of the run, warm-up included.
+        processes: of the server; None where they cannot be seen.
     """
     if all(record.server is None for record in window.phases):
         return []
     faults: list[Fault] = []
-    pending = 0
+    pending: Counter[str] = Counter()
     for record in window.phases:
-        name, samples = record.phase.name, record.every_sample
+        sent = record.sent
         try:
-            counted = counted_requests(record, window.names)
+            counts = counted_requests(record, window.names)
         except MeasurementError as error:
             return [*faults, Fault(Cause.INTEGRITY, str(error))]
-        lost = gave_up(samples)
-        answered = int(np.sum((samples["status"] > 0) & ~lost))
-        pending += int(lost.sum())
-        if not answered <= counted <= answered + pending:
-            expected = f"{answered}" if pending == 0 else f"{answered} to {answered + pending}"
-            faults.append(
-                Fault(
-                    Cause.INTEGRITY,
-                    f"phase {name!r}: the server counted {counted:g} requests, expected {expected}: the client got "
-                    f"{answered} answers and lost {pending} requests after sending them",
-                )
-            )
-        pending = max(0, pending - max(0, round(counted) - answered))
+        told: list[str] = []
+        for metric, counted in counts.items():
+            pending[metric] += sent.lost
+            own = record.own_counted(counted, sent.good, sent.answered + pending[metric])
+            if own is None:
+                told.append(_miscounted(record, counts, metric, pending[metric], processes))
+            pending[metric] -= min(pending[metric], max(0, round(counted) - (own or 0) - sent.answered))
+        # What one metric is wrong by, the other one often is, too.
+        faults += [Fault(Cause.INTEGRITY, text) for text in told[:1]]
     return faults
 
 
-def check_witnesses(window: Window, shares: Sequence[float] = (0.95, 0.99)) -> list[Fault]:
-    """Check that the client's tail lies above the server's by no more than transport explains.
-
-    Both look at the time on the wire: from the first byte sent to the last byte received, so that the client's own lag
-    and its wait for a connection are left out exactly. Ranks count from the slowest, where the two sets agree even if
-    one holds a few requests more. For each share whose n(1 - share) is at least 10, with server bucket (a, b]::
-
-        a - 1 ms  ≤  client                                no answer comes before the server has it
-        client    ≤  b + max(20 ms, 10 % of b)             the rest is kernel, network and reading
-
-    The first holds for each single request, hence for each order statistic; for it a request that failed after sending
-    counts as infinite. The second is asked of good answers only. Beyond it, the server's histogram hides a wait (a
-    backlog before its clock starts), or the client reads late: neither witness can be believed alone.
-    """
-    if window.names.request_seconds is None or any(record.server is None for record in window.phases):
-        return []
-    try:
-        buckets = window.request_histogram()
-    except MeasurementError as error:
-        return [Fault(Cause.INTEGRITY, str(error))]
-    # Those of disturbers too: the server's histogram knows no difference.
-    samples = np.concatenate([record.every_sample for record in window.phases])
-    wire = (samples["done_ns"] - samples["sent_ns"]) / 1e9
-    good = np.sort(wire[~failed(samples)])
-    lost = (samples["status"] == 0) | (samples["done_ns"] == 0)
-    seen = np.sort(np.where(lost, np.inf, wire)[samples["sent_ns"] > 0])
-    faults = []
-    for share in shares:
-        n = len(good)
-        beyond = n - statistics.point_rank(n, share) + 1 if n else 0
-        if n < statistics.least_samples(share) or not beyond <= buckets.n:
-            continue
-        low, high = buckets.bucket(buckets.n - beyond + 1)
-        if text := _contradiction(seen, good, beyond, statistics.Interval(low, high)):
-            where = ", ".join(repr(record.phase.name) for record in window.phases)
-            faults.append(Fault(Cause.NOISE, f"phase {where}, {quantile_name(share)}: {text}"))
-    return faults
+def _miscounted(
+    record: PhaseRecord, counts: Mapping[str, float], wrong: str, pending: int, processes: int | None
+) -> str:
+    """Say what one metric counted, what the client knows, what other metrics say, and what may have come about."""
+    sent, counted = record.sent, counts[wrong]
+    most = sent.answered + pending
+    text = (
+        f"phase {record.phase.name!r}: the server counted {counted:g} requests, expected "
+        f"{most if most == sent.good else f'{sent.good} to {most}'} ({wrong}): the client got {sent.answered} answers "
+        f"and lost {pending} requests after sending them"
+    )
+    if own := record.own_scrapes + len(record.probes):
+        text += f"; the harness itself asked {own} times, and that does not explain it"
+    text += "".join(f"; {metric} says {count:g}" for metric, count in counts.items() if metric != wrong)
+    if counted < sent.good:
+        several = "several processes serve" if processes is None else f"{processes} processes serve"
+        hint = f"if {several}, each with metrics of its own: {SEVERAL_PROCESSES}"
+        return f"{text}; {hint}" if processes is None or processes > 1 else text
+    return f"{text}; does it count a request more than once, or does somebody else use this server?"
 
 
 def check_send_lag(window: Window, limits_s: Sequence[float]) -> list[Fault]:
@@ -225,45 +198,23 @@ def _allowed_lag_s(limits_s: Sequence[float]) -> float:
     return max(LAG_FLOOR_S, LAG_SHARE * min(limits_s))
 
 
-def gave_up(samples: Samples) -> NDArray[np.bool_]:
-    """Return for each request whether it was sent and ended without a whole answer."""
-    lost: NDArray[np.bool_] = np.isin(samples["outcome"], _AFTER_SENDING) & (samples["sent_ns"] > 0)
-    return lost
+def counted_requests(record: PhaseRecord, names: MetricNames) -> Mapping[str, float]:
+    """Return how many requests of a phase the server counted, by each metric of it that counts them, a counter first.
 
-
-def counted_requests(record: PhaseRecord, names: MetricNames) -> float:
-    """Return how many requests of a phase the server counted.
+    None where the user says that the target has no such histogram, and it has no counter of requests either.
 
     Raises:
         MeasurementError: it has no metrics, or none that counts requests.
     """
     if record.server is None:
         raise MeasurementError(f"phase {record.phase.name!r} has no metrics of the server; other phases have")
-    for counter in (names.requests_total, names.request_seconds and f"{names.request_seconds}_count"):
-        if counter is not None and (total := record.server.total(counter)) is not None:
-            return total
-    if not len(record.every_sample):
-        return 0.0
-    raise MeasurementError(
-        f"phase {record.phase.name!r}: the metrics hold neither {names.requests_total!r} nor "
-        f"{names.request_seconds!r}; does the target's mapping of names fit?"
-    )
-
-
-def _contradiction(seen: Seconds, good: Seconds, beyond: int, bucket: statistics.Interval) -> str:
-    """Return how the witnesses contradict each other at the ``beyond``-th slowest request, or nothing."""
-    if bucket.low is not None and len(seen) >= beyond and seen[-beyond] < bucket.low - ROUNDING_S:
-        return (
-            f"the client had the answer after {seen[-beyond] * 1e3:.4g} ms, the server by its own record not before "
-            f"{bucket.low * 1e3:.4g} ms; is that histogram in seconds, and of these requests?"
+    histogram = names.request_seconds and f"{names.request_seconds}_count"
+    totals = {name: record.server.total(name) for name in (names.requests_total, histogram) if name}
+    found = {name: total for name, total in totals.items() if total is not None}
+    if not found and len(record.every_sample) and names.request_seconds is not None:
+        raise MeasurementError(
+            f"phase {record.phase.name!r}: the metrics hold neither {names.requests_total!r} nor "
+            f"{names.request_seconds!r}; say what this target calls its histogram of request seconds, "
+            "--perf-metric=request_seconds=NAME, or leave its metrics out, --perf-metrics-path="
         )
-    if bucket.high is None:
-        return ""
-    allowed_s = bucket.high + max(TRANSPORT_S, TRANSPORT_SHARE * bucket.high)
-    if good[-beyond] > allowed_s:
-        return (
-            f"the client waited {good[-beyond] * 1e3:.4g} ms after sending, the server's record says at most "
-            f"{bucket.high * 1e3:.4g} ms, and transport explains up to {allowed_s * 1e3:.4g} ms; a backlog before the "
-            "server's clock starts, or a client that reads late"
-        )
-    return ""
+    return found

@@ -27,12 +27,13 @@ class Histogram:
     Attributes:
         edges: ascending upper edges, each inside its bucket; the last is +inf.
         cumulative: values at or below each edge; the last is the total.
-        total_s: the values' sum; None where the server does not give it.
+        own: how many of the values are of requests that the harness itself sent, wherever they lie. The others have
+            ranks from 1 to n; a value's place among all is its rank at least, and at most ``own`` places further.
     """
 
     edges: tuple[float, ...]
     cumulative: tuple[int, ...]
-    total_s: float | None = None
+    own: int = 0
 
     def __post_init__(self) -> None:
         """Refuse buckets that contradict each other."""
@@ -42,22 +43,30 @@ class Histogram:
             raise MeasurementError(f"a histogram needs one count for each ascending edge, got {self.edges}")
         if list(self.cumulative) != sorted(self.cumulative) or self.cumulative[0] < 0:
             raise MeasurementError(f"a histogram's cumulative counts must not fall, got {self.cumulative}")
+        if not 0 <= self.own <= self.cumulative[-1]:
+            raise MeasurementError(
+                f"a histogram of {self.cumulative[-1]} values cannot hold {self.own} of the harness"
+            )
 
     @property
     def n(self) -> int:
-        """Return the number of values: the +Inf bucket, which is read in one with the others, unlike ``_count``."""
-        return self.cumulative[-1]
+        """Return the number of values that are not the harness's own.
+
+        It goes by the +Inf bucket, which is read in one with the others, unlike ``_count``.
+        """
+        return self.cumulative[-1] - self.own
 
     def bucket(self, rank: int) -> statistics.Interval:
-        """Return the ends of the bucket that holds the ``rank``-th smallest value, counted from 1.
+        """Return the ends of the buckets that may hold the ``rank``-th smallest value, counted from 1.
 
-        The lower end is the least value that the bucket can hold; an upper end of None is the +Inf bucket's.
+        It is one bucket, unless values of the harness are among them. The lower end is the least value that the bucket
+        can hold; an upper end of None is the +Inf bucket's.
         """
         if not 1 <= rank <= self.n:
             raise MeasurementError(f"a histogram of {self.n} values has no value of rank {rank}")
-        index = bisect.bisect_left(self.cumulative, rank)
-        low = 0.0 if index == 0 else math.nextafter(self.edges[index - 1], math.inf)
-        high = self.edges[index]
+        first, last = (bisect.bisect_left(self.cumulative, place) for place in (rank, rank + self.own))
+        low = 0.0 if first == 0 else math.nextafter(self.edges[first - 1], math.inf)
+        high = self.edges[last]
         return statistics.Interval(low, None if high == math.inf else high)
 
     def quantile_bucket(self, share: float) -> statistics.Interval:
@@ -69,17 +78,18 @@ class Histogram:
     def quantile_point(self, share: float) -> float | None:
         """Interpolate the sample quantile linearly within its bucket, as Prometheus does, for display only.
 
-        None when the histogram is empty or the quantile lies above the last finite edge.
+        Values of the harness are taken for the smallest. None when the histogram is empty or the quantile lies above the
+        last finite edge.
         """
         if self.n == 0:
             return None
-        rank = statistics.point_rank(self.n, share)
-        low, high = self.bucket(rank)
-        if low is None or high is None:
+        place = statistics.point_rank(self.n, share) + self.own
+        index = bisect.bisect_left(self.cumulative, place)
+        low, high = (self.edges[index - 1] if index else 0.0), self.edges[index]
+        if high == math.inf:
             return None
-        index = self.edges.index(high)
         below = self.cumulative[index - 1] if index else 0
-        return low + (high - low) * (rank - below) / (self.cumulative[index] - below)
+        return low + (high - low) * (place - below) / (self.cumulative[index] - below)
 
     def quantile_interval(self, share: float, confidence: float) -> statistics.Interval:
         """Return an interval that holds the order-statistic interval of the quantile, each end on a bucket's."""
@@ -91,22 +101,23 @@ class Histogram:
 
 
 def from_delta(delta: ServerDelta, name: str) -> Histogram:
-    """Take one histogram out of a differenced scrape, summed over its labels.
+    """Take one histogram out of two scrapes, summed over its labels.
 
     Raises:
-        MeasurementError: it is not there, or its label sets have different edges.
+        MeasurementError: it is not there, its label sets have different edges, or a bucket fell or vanished.
     """
     counts: dict[tuple[tuple[str, str], ...], dict[float, float]] = {}
-    for series, increase in delta.increases.items():
-        if series.name == f"{name}_bucket":
-            labels = dict(series.labels)
-            try:
-                edge = float(labels.pop("le"))
-            except (KeyError, ValueError) as error:
-                raise MeasurementError(f"{series} is a bucket whose label le is not an edge") from error
-            counts.setdefault(tuple(labels.items()), {})[edge] = increase
+    for series, increase in delta.increases(f"{name}_bucket").items():
+        labels = dict(series.labels)
+        try:
+            edge = float(labels.pop("le"))
+        except (KeyError, ValueError) as error:
+            raise MeasurementError(f"{series} is a bucket whose label le is not an edge") from error
+        counts.setdefault(tuple(labels.items()), {})[edge] = increase
     if not counts:
-        raise MeasurementError(f"the metrics hold no histogram {name!r}")
+        kind = delta.after.kinds.get(name)
+        told = f"; {name} is a {kind}, which has no buckets" if kind else ""
+        raise MeasurementError(f"the metrics hold no histogram {name!r}{told}")
     edges = {tuple(sorted(buckets)) for buckets in counts.values()}
     if len(edges) > 1:
         raise MeasurementError(
@@ -114,7 +125,7 @@ def from_delta(delta: ServerDelta, name: str) -> Histogram:
         )
     common = edges.pop()
     cumulative = tuple(round(sum(buckets[edge] for buckets in counts.values())) for edge in common)
-    return Histogram(common, cumulative, delta.total(f"{name}_sum"))
+    return Histogram(common, cumulative)
 
 
 def merge(histograms: Sequence[Histogram]) -> Histogram:
@@ -127,11 +138,10 @@ def merge(histograms: Sequence[Histogram]) -> Histogram:
         raise MeasurementError(
             f"histograms can be added when they have the same edges; got {len(histograms)} of differing ones"
         )
-    sums = [histogram.total_s for histogram in histograms]
     return Histogram(
         histograms[0].edges,
         tuple(
             sum(column) for column in zip(*(histogram.cumulative for histogram in histograms), strict=True)
         ),
-        None if None in sums else math.fsum(value for value in sums if value is not None),
+        sum(histogram.own for histogram in histograms),
     )

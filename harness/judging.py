@@ -11,12 +11,14 @@ from harness.errors import HarnessError
 from harness.failures import Failure, pooled
 from harness.faults import VOID, Cause, Fault
 from harness.measures import Measure
+from harness.notes import notes
 from harness.results import ScenarioResult, criterion_result
 from harness.scenario import Scenario
 from harness.scrape import MetricNames
 from harness.slot import SlotRecord
 from harness.verdict import SEVERITY, Verdict, worst
 from harness.window import Window
+from harness.witnesses import check_witnesses
 from harness.yardstick import Yardstick
 
 
@@ -60,6 +62,7 @@ def judge_slot(
         faults=tuple(found),
         reproduce=reproduce,
         failures={record.slot.arm: failures_of([record])},
+        notes=tuple(notes(_measured(record, confidence, names))),
     )
 
 
@@ -103,12 +106,12 @@ def find_faults(
     """Return what keeps the slot from carrying a verdict; none for a sound one."""
     scenario = record.slot.scenario
     everything = Window(record.phases, confidence, names)
-    measured = Window(tuple(item for item in record.phases if item.phase.measured), confidence, names)
+    measured = _measured(record, confidence, names)
     found = list(record.faults)
     found += checks.check_records(everything, record.planned[: len(record.phases)])
-    found += checks.check_counts(everything)
+    found += checks.check_counts(everything, record.processes)
     for phase in measured.phases:
-        found += checks.check_witnesses(Window((phase,), confidence, names))
+        found += check_witnesses(Window((phase,), confidence, names))
     latencies_s = judge.judged_latencies_s(scenario.criteria, measures)
     found += checks.check_send_lag(measured, latencies_s)
     for item, report in zip(record.phases, record.reports, strict=False):
@@ -116,6 +119,10 @@ def find_faults(
             found += checks.check_generator(report.utilisation, report.run_delay_per_request_s, latencies_s)
     found += checks.check_yardstick(*yardsticks)
     return found
+
+
+def _measured(record: SlotRecord, confidence: float, names: MetricNames) -> Window:
+    return Window(tuple(item for item in record.phases if item.phase.measured), confidence, names)
 
 
 def reasons(scenarios: Iterable[ScenarioResult]) -> tuple[str, ...]:

@@ -291,6 +291,7 @@ class ScenarioResult:
         description: one sentence.
         comparison: with the base; None where budgets were checked. It has the verdict then, and there are no criteria.
         failures: by arm, requests of the measured phases without a good answer, by kind, the most frequent first.
+        notes: what a reader must know to take the numbers right.
     """
 
     name: str
@@ -302,6 +303,7 @@ class ScenarioResult:
     description: str = ""
     comparison: ComparisonResult | None = None
     failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

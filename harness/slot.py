@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import httpx
 import orjson
 
 from harness import machine
@@ -23,26 +22,22 @@ from harness.faults import Cause, Fault
 from harness.load import Generator, LoadSettings, PhaseReport
 from harness.load.files import SAMPLES
 from harness.machine import MachineDelta
+from harness.metrics import SCRAPES, Metrics, scraping_client
 from harness.periodic import Periodic
 from harness.plan import Plan, PlannedPhase
 from harness.probes import Asked, Prober, ProbeRecord, probing_client, probing_period_s
 from harness.resources import ResourceReading, ResourceSeries, ResourceWitness, period_s, series
 from harness.samples import Samples
 from harness.scenario import Scenario
-from harness.scrape import Scrape, ServerDelta, difference, get, parse
+from harness.scrape import ServerDelta
 from harness.target import RunningTarget
 from harness.window import PhaseRecord, throughput_per_s
 
-SCRAPES = "scrapes.jsonl"
 RESOURCES = "resources.jsonl"
 PROBES = "probes.jsonl"
-SCRAPE_TIMEOUT_S = 30.0
 # From a connection that breaks to the exit of a process that dumps its core or is reaped late.
 SETTLE_S = 1.0
 SETTLE_POLL_S = 0.02
-# From the last client's going to the end of the batch that has its request.
-DRAIN_S = 10.0
-DRAIN_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +71,7 @@ class SlotRecord:
         machines: what the machine says, for each of ``phases``.
         samples: the raw records' file.
         faults: what kept the slot from being whole.
+        processes: of the server; None where they cannot be seen.
     """
 
     slot: Slot
@@ -85,6 +81,7 @@ class SlotRecord:
     machines: tuple[MachineDelta, ...]
     samples: Path
     faults: tuple[Fault, ...]
+    processes: int | None = None
 
 
 def measure_slot(
@@ -151,13 +148,16 @@ class Course:
         self._plan = plan
         self._running = running
         self._directory = directory
-        self.client = httpx.Client(timeout=SCRAPE_TIMEOUT_S, trust_env=False)
+        self.client = scraping_client()
+        self._metrics = Metrics(running, self.client, partial(self._append, SCRAPES))
         self.faults: list[Fault] = []
         self._deltas: list[ServerDelta | None] = []
         self._reports: list[PhaseReport] = []
         self._machines: list[MachineDelta] = []
         self._resources: list[ResourceSeries | None] = []
         self._probes: list[tuple[ProbeRecord, ...]] = []
+        self._scrapes: list[int] = []
+        self._processes: int | None = None
         self._samples: Samples | None = None
 
     def stretch(self, phase: PlannedPhase) -> float:
@@ -168,8 +168,7 @@ class Course:
         """
         if phase.relative_to is None:
             return 1.0
-        assert self._samples is not None
-        return 1 / throughput_per_s(self._samples[self._samples["phase"] == phase.relative_to])
+        return 1 / throughput_per_s(self._of_phase(phase.relative_to))
 
     def run_phase(
         self,
@@ -186,14 +185,21 @@ class Course:
             stretch: of the phase's offsets.
             together: entered for the load alone; gives CLOCK_MONOTONIC (ns) at the phase's time 0. None to begin at once.
         """
-        before, machine_before = self._scrape(index), machine.read(self._running.pids or ())
+        pids = self._running.pids
+        self._processes = None if pids is None else len(pids)
+        before, machine_before = self._metrics.read(index), machine.read(pids or ())
         with self._witnesses(index, stretch), together or contextlib.nullcontext() as at_ns:
             report = generator.run_phase(index, stretch, at_ns)
         self._samples = generator.samples()
-        machine_after, after = machine.read(self._running.pids or ()), self._drained(index)
-        self._deltas.append(None if before is None or after is None else difference(before, after))
+        machine_after = machine.read(self._running.pids or ())
+        phase = self._slot.scenario.phases[index]
+        delta, scrapes = self._metrics.settled(index, phase, before, self._of_phase(index))
+        self._deltas.append(delta)
+        self._scrapes.append(scrapes)
         self._reports.append(report)
         self._machines.append(machine.difference(machine_before, machine_after))
+        if delta is not None and report.ok:
+            delta.refuse_missing(self._running.settings.metric_names)
 
     @contextlib.contextmanager
     def _witnesses(self, index: int, stretch: float) -> Iterator[None]:
@@ -246,11 +252,11 @@ class Course:
             machines=tuple(self._machines),
             samples=self._directory / SAMPLES,
             faults=tuple(self.faults),
+            processes=self._processes,
         )
 
     def _phase_record(self, index: int) -> PhaseRecord:
-        assert self._samples is not None
-        samples = self._samples[self._samples["phase"] == index]
+        samples = self._of_phase(index)
         waits = samples["behaviour"] == Behaviour.WAITS
         return PhaseRecord(
             self._slot.scenario.phases[index],
@@ -259,32 +265,10 @@ class Course:
             samples[~waits],
             self._resources[index],
             self._probes[index],
+            self._scrapes[index],
         )
 
-    def _drained(self, index: int) -> Scrape | None:
-        """Read the metrics; after clients that left, once the server holds none of their requests any more."""
-        scrape = self._scrape(index)
-        gauge = self._running.settings.metric_names.in_flight
-        if not self._slot.scenario.phases[index].disturbers or gauge is None:
-            return scrape
-        deadline_s = time.monotonic() + DRAIN_S
-        while scrape is not None and (held := scrape.gauge(gauge)):
-            if time.monotonic() >= deadline_s:
-                phase = self._slot.scenario.phases[index].name
-                raise MeasurementError(
-                    f"phase {phase!r}: {DRAIN_S:g} s after its last client had gone, the server still held {held:g} "
-                    f"requests, by its {gauge}"
-                )
-            time.sleep(DRAIN_POLL_S)
-            scrape = self._scrape(index)
-        return scrape
-
-    def _scrape(self, index: int) -> Scrape | None:
-        """Read the metrics, keep them word for word, and parse them."""
-        url = self._running.metrics_url
-        if url is None:
-            return None
-        text = get(self.client, url)
-        time_ns = time.monotonic_ns()
-        self._append(SCRAPES, {"phase": index, "time_ns": time_ns, "text": text})
-        return parse(text, time_ns)
+    def _of_phase(self, index: int) -> Samples:
+        assert self._samples is not None
+        samples: Samples = self._samples[self._samples["phase"] == index]
+        return samples

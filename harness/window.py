@@ -4,12 +4,13 @@ Stands between the saved samples and scrapes and whatever reads them, the measur
 says what latency, failure and offered rate mean; estimates nothing.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness import histogram
+from harness.counts import Sent, gave_up, own_counted
 from harness.errors import MeasurementError
 from harness.histogram import Histogram
 from harness.probes import ProbeRecord
@@ -32,6 +33,7 @@ class PhaseRecord:
         disturbers: the same of the clients that do not simply wait (:mod:`harness.behaviour`).
         resources: what the server's processes held; None where they cannot be seen.
         probes: questions that were asked beside the load; none where the phase asks for no probes.
+        own_scrapes: how often the harness asked for the metrics between the two readings, the first of them included.
     """
 
     phase: Phase
@@ -40,11 +42,40 @@ class PhaseRecord:
     disturbers: Samples = field(default_factory=lambda: np.zeros(0, SAMPLE))
     resources: ResourceSeries | None = None
     probes: tuple[ProbeRecord, ...] = ()
+    own_scrapes: int = 0
 
     @property
     def every_sample(self) -> Samples:
         """The records of all requests: what the server must have counted."""
         return np.concatenate([self.samples, self.disturbers])
+
+    @property
+    def sent(self) -> Sent:
+        """What the client knows of its requests, by what the server can know of them."""
+        samples = self.every_sample
+        lost = gave_up(samples)
+        answered = int(np.sum((samples["status"] > 0) & ~lost))
+        return Sent(int(np.sum(~failed(samples))), answered, int(lost.sum()))
+
+    def own_counted(self, counted: float, least: int, most: int) -> int | None:
+        """Return how many of the harness's own requests the server counted (:func:`harness.counts.own_counted`)."""
+        return own_counted(counted, least, most, self.own_scrapes, self.probes)
+
+    def request_histogram(self, names: MetricNames) -> Histogram:
+        """Return the server's own latency histogram.
+
+        Raises:
+            MeasurementError: the phase has no metrics, or they hold no such histogram.
+        """
+        if names.request_seconds is None:
+            raise MeasurementError("this target names no histogram of request seconds")
+        if self.server is None:
+            raise MeasurementError(f"phase {self.phase.name!r} has no metrics of the server")
+        found = histogram.from_delta(self.server, names.request_seconds)
+        sent = self.sent
+        own = self.own_counted(found.n, sent.good, sent.answered + sent.lost)
+        # None is a fault of the count, and said by the check of it.
+        return replace(found, own=own or 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,15 +105,7 @@ class Window:
         Raises:
             MeasurementError: a phase has no metrics, or they hold no such histogram.
         """
-        name = self.names.request_seconds
-        if name is None:
-            raise MeasurementError("this target names no histogram of request seconds")
-        parts = []
-        for record in self.phases:
-            if record.server is None:
-                raise MeasurementError(f"phase {record.phase.name!r} has no metrics of the server")
-            parts.append(histogram.from_delta(record.server, name))
-        return histogram.merge(parts)
+        return histogram.merge([record.request_histogram(self.names) for record in self.phases])
 
 
 def failed(samples: Samples) -> NDArray[np.bool_]:

@@ -296,6 +296,6 @@ def _broken(arm: Arm, record: SlotRecord, names: MetricNames) -> list[Fault]:
     found = [
         *record.faults,
         *checks.check_records(everything, record.planned[: len(record.phases)]),
-        *checks.check_counts(everything),
+        *checks.check_counts(everything, record.processes),
     ]
     return [Fault(fault.cause, f"{arm.value}, {fault.text}") for fault in found]

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import faults as checks
-from harness import judging
+from harness import judging, witnesses
 from harness.budgets import Budgets
 from harness.comparison import revision as git
 from harness.comparison.answer import arm_result, comparison_result, scenario_result
@@ -40,6 +39,7 @@ from harness.faults import Cause, Fault
 from harness.load import LoadSettings
 from harness.load_settings import generator_processor
 from harness.measures import Measure
+from harness.notes import notes as notes_on
 from harness.options import GateSettings
 from harness.plan import draw_plan
 from harness.plugins import Plugins
@@ -199,11 +199,12 @@ def _measured(
     notes = (*looked.notes, *of_sides, *([shared] if shared else []))
 
     def compared(outcome: Outcome) -> Compared:
-        faults = (*outcome.faults, *_contradictions(kept, bench))
-        seen = tuple(
-            filter(
-                None, [one_arm_late(record.late for record in kept), spill_note(outcome.rows, bench.gap_s)]
-            )
+        windows = _arms_windows(kept, bench)
+        faults = (*outcome.faults, *_contradictions(windows))
+        told = [one_arm_late(record.late for record in kept), spill_note(outcome.rows, bench.gap_s)]
+        seen = (
+            *filter(None, told),
+            *(f"{arm}: {note}" for arm, window in windows.items() for note in notes_on(window)),
         )
         comparison = comparison_result(outcome, design, rows_file.name, notes + seen)
         failures = {
@@ -268,18 +269,23 @@ def _bench(
     return dataclasses.replace(bench, gap_s=find_gap_s(bench, ground.seed)), shared
 
 
-def _contradictions(kept: Sequence[BlockRecord], bench: Bench) -> list[Fault]:
+def _arms_windows(kept: Sequence[BlockRecord], bench: Bench) -> Mapping[str, Window]:
+    """Return by arm the measured phases of all blocks that count."""
+    sound = [record for record in kept if record.block.void is None and not record.faults]
+    phases = {
+        arm.value: tuple(phase for record in sound for phase in _measured_phases(record.slots[arm]))
+        for arm in Arm
+    }
+    return {arm: Window(measured, names=bench.names) for arm, measured in phases.items() if measured}
+
+
+def _contradictions(windows: Mapping[str, Window]) -> list[Fault]:
     """Hold both witnesses of each arm against each other, over all blocks that count."""
-    found = []
-    for arm in Arm:
-        phases: list[PhaseRecord] = []
-        for record in kept:
-            if record.block.void is None and not record.faults:
-                phases += _measured_phases(record.slots[arm])
-        for fault in checks.check_witnesses(Window(tuple(phases), names=bench.names)) if phases else ():
-            text = fault.text.partition(": ")[2]
-            found.append(Fault(Cause.INTEGRITY, f"{arm.value}, all blocks: {text}"))
-    return found
+    return [
+        Fault(Cause.INTEGRITY, f"{arm}, all blocks: {fault.text.partition(': ')[2]}")
+        for arm, window in windows.items()
+        for fault in witnesses.check_witnesses(window)
+    ]
 
 
 def _measured_phases(record: SlotRecord) -> list[PhaseRecord]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.behaviour import Behaviour
-from harness.errors import UsageError
-from harness.faults import counted_requests, gave_up
+from harness.errors import MeasurementError, UsageError
+from harness.faults import counted_requests
 from harness.samples import Outcome
 from harness.scenario import Criterion, Witness
 from harness.verdict import Better, Estimate, Unit
@@ -46,12 +46,16 @@ class Unaccounted:
 
 
 def _distance(record: PhaseRecord, window: Window) -> float:
-    samples = record.every_sample
-    counted = counted_requests(record, window.names)
-    lost = gave_up(samples)
-    answered = int(np.sum((samples["status"] > 0) & ~lost))
+    samples, sent = record.every_sample, record.sent
+    counts = counted_requests(record, window.names)
+    if not counts:
+        raise MeasurementError(f"{record.phase.name!r}: the server does not count its requests")
+    counted = next(iter(counts.values()))
     left = int(np.sum((samples["outcome"] == Outcome.LEFT) & (samples["behaviour"] == Behaviour.LEAVES)))
-    return max(0.0, answered + left - counted, counted - answered - int(lost.sum()))
+    least, most = sent.answered + left, sent.answered + sent.lost
+    if record.own_counted(counted, least, most) is not None:
+        return 0.0
+    return max(0.0, least - counted, counted - most)
 
 
 def _books(window: Window) -> str:

@@ -94,7 +94,7 @@ def remarks(scenario: ScenarioResult) -> tuple[str, ...]:
             text = "; ".join(filter(None, (criterion.reason, note)))
             names.setdefault(text, []).append(criterion.name)
     why = [f"{', '.join(named)}: {text}" for text, named in names.items()]
-    return (*faults, *failures(scenario), *why)
+    return (*faults, *failures(scenario), *why, *scenario.notes)
 
 
 def failures(scenario: ScenarioResult) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def comparison(project, monkeypatch):
     monkeypatch.setattr(disturbance, "FOREIGN_MAX", 2.0)
     monkeypatch.setattr(disturbance, "STEAL_MAX", 2.0)
     monkeypatch.setattr(disturbance, "LAG_MAX_S", 60.0)
-    monkeypatch.setattr(compare.checks, "check_witnesses", lambda _: [])
+    monkeypatch.setattr(compare.witnesses, "check_witnesses", lambda _: [])
     project.pytester.path.joinpath("tiny.py").write_text(SCENARIO)
     return project
 

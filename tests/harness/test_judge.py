@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_records import delta, record, samples, window
 
@@ -97,6 +97,7 @@ def test_what_a_reader_must_know_is_in_the_reason():
 
 
 @pytest.mark.parametrize("measure", ["p50", "p95", "accepted_p95", "drift_p50", "error_rate", "throughput"])
+@settings(deadline=None)
 @given(count=st.integers(100, 400), share=st.sampled_from([0.0, 0.01, 0.04, 0.06, 0.3, 0.6, 1.0]))
 def test_no_reason_and_no_report_says_that_a_latency_is_infinite(measure, count, share):
     records = samples(np.full(count, 0.1))

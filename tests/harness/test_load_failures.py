@@ -1,7 +1,7 @@
 """What the generator remembers of requests without a good answer: counts by kind, and the first one's words."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_server import OK, ScriptedServer, status
 from test_load_sender import payload, send
@@ -44,6 +44,7 @@ def test_of_an_answer_that_failed_the_first_characters_are_kept(data, said):
     assert words(kept_of(data), Outcome.SERVER_ERROR) == said
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_however_it_is_cut(cuts):
     data, said = cuts.draw(st.sampled_from(list(ANSWERS.values())))
@@ -66,6 +67,7 @@ def test_the_first_bytes_of_what_is_not_http_are_kept():
     assert words(answer.kept, Outcome.MALFORMED) == "SSH-2.0-OpenSSH_9.2\r\n"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.sampled_from([Outcome.SERVER_ERROR, Outcome.MALFORMED]))
 def test_bytes_of_any_kind_have_words_or_none(kept, outcome):
     assert len(words(kept, outcome)) <= MOST_CHARACTERS

@@ -105,12 +105,14 @@ def vanished(number, text):
     return "".join(kept) if number == 3 else text
 
 
-def one_too_many(number, text):
-    return text.replace('{outcome="ok"} 65.0', '{outcome="ok"} 66.0') if number == 3 else text
+# One too many may be the scrape before the phase, which the harness allows for.
+def two_too_many(number, text):
+    return text.replace('{outcome="ok"} 65.0', '{outcome="ok"} 67.0') if number == 3 else text
 
 
+# However often it is asked.
 def one_too_few(number, text):
-    return text.replace('{outcome="ok"} 65.0', '{outcome="ok"} 64.0') if number == 3 else text
+    return text.replace('{outcome="ok"} 65.0', '{outcome="ok"} 64.0') if number >= 3 else text
 
 
 def test_a_true_server_and_the_client_agree_request_for_request(tmp_path):
@@ -124,11 +126,11 @@ def test_a_true_server_and_the_client_agree_request_for_request(tmp_path):
     [
         (
             restarted,
-            "the server restarted during the measurement: process_start_time_seconds was 1700000000.0",
+            "another server answered: process_start_time_seconds was 1700000000.0",
         ),
         (reset, 'tailgate_requests_total{outcome="ok"} fell, from 5 to 3'),
         (vanished, "vanished from the metrics: did the server restart?"),
-        (one_too_many, "phase 'steady': the server counted 61 requests, expected 60"),
+        (two_too_many, "phase 'steady': the server counted 62 requests, expected 60"),
         (one_too_few, "phase 'steady': the server counted 59 requests, expected 60"),
     ],
 )

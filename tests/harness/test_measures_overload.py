@@ -1,6 +1,7 @@
 """The measures of overload: accepted, refused, goodput and what comes after, on records whose truth is known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -266,6 +267,14 @@ def test_every_request_that_was_sent_whole_is_in_the_servers_books_once(counted,
     )
     made = estimate(Unaccounted(), window(phase), witness=Witness.SERVER, limit=0.0)
     assert (made.value, made.n, made.note) == (missing, 14, f"ok {counted}")
+
+
+def test_the_harness_s_own_scrape_is_in_nobody_s_books():
+    made = PhaseRecord(
+        Phase("load", Poisson(1.0), requests=1), samples([0.1] * 3), delta([0.1] * 4), own_scrapes=1
+    )
+    assert estimate(Unaccounted(), window(made), witness=Witness.SERVER, limit=0.0).value == 0
+    assert estimate(Unaccounted(), window(replace(made, own_scrapes=2)), witness=Witness.SERVER).value == 1
 
 
 def test_the_books_are_the_servers():

@@ -79,21 +79,107 @@ def test_a_counter_that_its_server_does_not_call_total_is_found_by_its_own_name(
         (AFTER.replace("} 25", "} 9"), r'outcome="ok"\} fell, from 10 to 9'),
         (AFTER.replace("} 25", "} NaN"), r"fell, from 10 to nan"),
         (AFTER.replace('tailgate_requests_total{outcome="ok"} 25\n', ""), r'outcome="ok"\} vanished'),
-        (AFTER.replace("1.7e+09", "1.8e+09"), r"restarted.*was 1700000000.0, is 1800000000.0"),
-        (AFTER.replace("process_start_time_seconds 1.7e+09\n", ""), r"restarted.*is None"),
-        ("up 1\nprocess_start_time_seconds 1.7e+09\n", r"and 3 more series vanished"),
+        (
+            AFTER.replace("1.7e+09", "1.8e+09"),
+            r"another server.*was 1700000000.0, is 1800000000.0: did the server restart",
+        ),
+        (AFTER.replace("process_start_time_seconds 1.7e+09\n", ""), r"another server.*is None"),
+        (
+            "up 1\nprocess_start_time_seconds 1.7e+09\n",
+            r"and 1 more series vanished.*PROMETHEUS_MULTIPROC_DIR",
+        ),
+        (AFTER + 'tailgate_requests_total{outcome="ok"} 25\n', r'the metrics give .*outcome="ok"\} twice'),
     ],
 )
 def test_numbers_of_a_server_that_is_not_the_same_any_more_are_refused(after, message):
     with pytest.raises(MeasurementError, match=message):
-        scrape.difference(read(BEFORE, 1), read(after, 2))
+        scrape.difference(read(BEFORE, 1), read(after, 2)).total("tailgate_requests_total")
 
 
 def test_one_series_that_falls_is_seen_behind_another_that_rises():
     """The sum rises by 90; summed first, the restart of one worker would pass unseen."""
     text = '# TYPE c_total counter\nc_total{w="1"} %d\nc_total{w="2"} %d\n'
     with pytest.raises(MeasurementError, match=r'c_total\{w="1"\} fell'):
-        scrape.difference(read(text % (10, 10), 1), read(text % (0, 110), 2))
+        scrape.difference(read(text % (10, 10), 1), read(text % (0, 110), 2)).total("c_total")
+
+
+ODDITIES = {
+    "falls": ("# TYPE c counter\nc_total 9\n", "# TYPE c counter\nc_total 8\n"),
+    "vanishes": ('# TYPE c counter\nc_total{k="1"} 1\n', '# TYPE c counter\nc_total{k="2"} 1\n'),
+    "is no number": ("c_total NaN\n", "c_total NaN\n"),
+    "stands there twice": ('c_total{a="1"} 1\n' * 2, 'c_total{a="1"} 1\n' * 2),
+    "is a sum of negative values": ("# TYPE t summary\nt_sum -2\nt_count 2\n", "# TYPE t summary\nt_sum -3\nt_count 3\n"),
+    "was created again": ("c_total 1\nc_created 1.8e9\n", "c_total 1\nc_created 1.7e9\n"),
+    "has a name of any characters": ('{"my.c",a="b"} 9\n', '{"my.c",a="b"} 8\n'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), ODDITIES.values(), ids=ODDITIES)
+def test_a_series_that_nobody_reads_may_be_what_it_likes(before, after):
+    delta = scrape.difference(read(BEFORE + before, 1), read(AFTER + after, 2))
+    assert delta.total("tailgate_requests_total") == 15
+
+
+@pytest.mark.parametrize("start", ["NaN", "+Inf"])
+def test_a_start_time_that_is_no_time_tells_of_no_restart(start):
+    text = f"process_start_time_seconds {start}\nup 1\n"
+    assert scrape.difference(read(text, 1), read(text, 2)).before.start_time_s is None
+
+
+EXPOSITIONS = {
+    "counter without a type": "{0}_total 3\n",
+    "counter by its own name": "# TYPE {0} counter\n{0} 3\n",
+    "counter in OpenMetrics style": "# TYPE {0} counter\n{0}_total 3\n",
+    "counter by its whole name": "# TYPE {0}_total counter\n{0}_total 3\n",
+    "OpenMetrics": '# TYPE {0} counter\n# UNIT {0} jobs\n{0}_total{{a="b"}} 3 # {{trace_id="z # y"}} 1.0 1.7e9\n'
+    '{0}_created{{a="b"}} 1.7e9\n# EOF\n',
+    "an exemplar without time": "# TYPE {0} counter\n{0}_total 3 # {{}} 1\n",
+    "a timestamp": "# TYPE {0} counter\n{0}_total 3 1700000000000\n",
+    "lines that end as on Windows": "# TYPE {0} counter\r\n{0}_total 3\r\n",
+    "labels with marks in them": '# TYPE {0} counter\n{0}_total{{a="\\"# {{ \\n\\\\ }} ,"}} 3 # {{b="}}"}} 1\n',
+    "a gauge of nearly that name": "# TYPE {0} gauge\n{0} 99\n{0}_total 3\n".replace("{0}_total", "# TYPE {0}_total counter\n{0}_total"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", EXPOSITIONS.values(), ids=EXPOSITIONS)
+@pytest.mark.parametrize("name", ["jobs", "jobs_total"])
+def test_a_counter_is_found_however_it_is_written(text, name):
+    before, after = read("up 1\n", 1), read(text.format("jobs"), 2)
+    assert scrape.difference(before, after).total(name) == 3
+
+
+def metric(field, name, text):
+    delta = scrape.difference(read("up 1\n", 1), read(text, 2))
+    delta.refuse_missing(MetricNames(**{field: name}))
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "text", "message"),
+    [
+        ("requests_total", "jobs", "# TYPE jobs gauge\njobs 3\n", "no counter 'jobs', .*; jobs is a gauge"),
+        (
+            "requests_total",
+            "job",
+            "# TYPE jobs counter\njobs_total 3\n",
+            "no counter 'job', .*nearest is jobs",
+        ),
+        ("requests_total", "h", '# TYPE h summary\nh{quantile="1"} 3\nh_count 3\n', "h is a summary"),
+        ("requests_total", "h_count", '# TYPE h summary\nh{quantile="1"} 3\nh_count 3\n', None),
+        ("requests_total", "jobs", "up 1\n", "which --perf-metric=requests_total=jobs names$"),
+        ("request_seconds", "h", '# TYPE h histogram\nh_bucket{le="+Inf"} 3\n', None),
+        ("request_seconds", "h", "# TYPE h summary\nh_count 3\n", "no histogram 'h', .*; h is a summary"),
+        ("in_flight", "g", "up 1\n", "no gauge 'g'"),
+        ("in_flight", "up", "up 1\n", None),
+        ("in_flight", None, "up 1\n", None),
+        ("in_flight", "tailgate_in_flight", "up 1\n", None),  # nobody named it
+    ],
+)
+def test_a_metric_that_the_user_names_and_that_is_not_there_is_refused_by_name(field, name, text, message):
+    if message is None:
+        metric(field, name, text)
+    else:
+        with pytest.raises(MeasurementError, match=message):
+            metric(field, name, text)
 
 
 def test_scrapes_in_the_wrong_order_are_refused():
@@ -108,7 +194,6 @@ def test_scrapes_in_the_wrong_order_are_refused():
         ("# just a comment\n", "no series"),
         ("<html>not metrics</html>", "not a Prometheus text exposition"),
         ('a{b="c} 1', "not a Prometheus text exposition"),
-        ("a 1\na 2\n", "gives? a twice"),
     ],
 )
 def test_what_is_no_exposition_is_refused(text, message):

@@ -11,15 +11,17 @@ from scripted_server import OK, ScriptedServer
 from harness.arrivals import ClosedLoop, Constant
 from harness.behaviour import Behaviour, Disturbers
 from harness.errors import UsageError
-from harness.faults import Cause
+from harness.faults import Cause, check_counts
 from harness.load import LoadSettings
+from harness.metrics import SCRAPES
 from harness.payload import Payload
 from harness.plan import draw_plan
 from harness.probes import Asked, probing_period_s
 from harness.samples import Outcome
 from harness.scenario import Criterion, Phase, Scenario
 from harness.scrape import MetricNames
-from harness.slot import PROBES, RESOURCES, SCRAPES, Slot, measure_slot
+from harness.slot import PROBES, RESOURCES, Slot, measure_slot
+from harness.window import Window
 
 PAYLOAD = Payload("a", b"body", "text/plain", path="/a")
 
@@ -155,8 +157,43 @@ def test_after_clients_that_left_the_books_are_read_when_nothing_is_held_any_mor
     assert len(phase.every_sample) == 20
 
 
+def counting(*counts):
+    """Return the answers of a metrics path, one for each reading, that tell so many requests."""
+    text = "# TYPE tailgate_requests_total counter\ntailgate_requests_total {}\n"
+    bodies = [text.format(count).encode() for count in counts]
+    return [b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body) for body in bodies]
+
+
+def test_a_server_that_counts_when_its_answer_has_left_is_waited_for(tmp_path):
+    with Metered({"/a": [OK]}, counting(0, 18, 19, 20)) as server:
+        record = course(tmp_path, server, Phase("load", Constant(100.0), requests=20))
+    (phase,) = record.phases
+    assert phase.server.total("tailgate_requests_total") == 20
+    assert phase.own_scrapes == len(lines(tmp_path / SCRAPES)) - 1 == 3
+    assert check_counts(Window(record.phases)) == []
+
+
+def test_the_scrapes_of_the_harness_are_counted_phase_by_phase(tmp_path):
+    phases = [Phase(name, Constant(100.0), requests=20) for name in ("one", "two")]
+    with Metered({"/a": [OK]}, counting(0, 21, 22, 43)) as server:
+        record = course(tmp_path, server, *phases)
+    assert [phase.own_scrapes for phase in record.phases] == [1, 1]
+    assert check_counts(Window(record.phases)) == []
+
+
+def test_a_metric_that_the_user_names_and_that_is_not_there_ends_the_slot_at_once(tmp_path):
+    phases = [Phase(name, Constant(100.0), requests=5) for name in ("one", "two")]
+    names = MetricNames(requests_total="answers")
+    settings = SimpleNamespace(readiness_path="/health/ready", metric_names=names)
+    with Metered({"/a": [OK]}, counting(0, 5)) as server:
+        record = course(tmp_path, server, *phases, settings=settings)
+    assert len(record.phases) == 1
+    (fault,) = record.faults
+    assert "no counter 'answers', which --perf-metric=requests_total=answers names" in fault.text
+
+
 def test_a_server_that_keeps_what_its_clients_have_left_is_a_fault(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.slot.DRAIN_S", 0.0)
+    monkeypatch.setattr("harness.metrics.DRAIN_S", 0.0)
     leaving = Phase("load", Constant(100.0), requests=20, disturbers=(Disturbers(Behaviour.LEAVES, 0.5),))
     with Metered({"/a": [OK]}, exposition(0, 3)) as server:
         record = course(tmp_path, server, leaving)
