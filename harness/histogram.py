@@ -56,6 +56,13 @@ class Histogram:
         """
         return self.cumulative[-1] - self.own
 
+    def bucket_around(self, value: float) -> tuple[float, float]:
+        """Return the ends of the bucket in which a value lies; both are the value where an edge stands on it."""
+        index = bisect.bisect_left(self.edges, value)
+        if self.edges[index] == value:
+            return value, value
+        return (self.edges[index - 1] if index else 0.0), self.edges[index]
+
     def bucket(self, rank: int) -> statistics.Interval:
         """Return the ends of the buckets that may hold the ``rank``-th smallest value, counted from 1.
 

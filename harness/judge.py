@@ -9,6 +9,7 @@ A reason begins with one word that a program can read, then a colon, then a sent
     within      the whole interval is on the right side of the limit                    PASS
     beyond      the whole interval is on the wrong side                                 FAIL
     undecided   the limit lies inside the interval, or an end is open                   INCONCLUSIVE
+    coarse      the same, and more requests would not tell                              INCONCLUSIVE
     integrity   the record is broken, or holds nothing to judge                         INVALID
     noise       the machine or the generator disturbed the measurement                  INVALID
 """
@@ -161,5 +162,6 @@ def _reason(
                 (False, True): f"is at most {high}, with no lower end",
                 (False, False): "is not bounded",
             }[ends[0] is not None, ends[1] is not None]
-            text = f"undecided: {criterion.name} {where} and {stated} ({behind}); more requests may tell"
+            word, hope = ("undecided", "; more requests may tell") if estimate.narrows else ("coarse", "")
+            text = f"{word}: {criterion.name} {where} and {stated} ({behind}){hope}"
     return f"{text}; {estimate.note}" if estimate.note else text

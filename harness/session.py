@@ -33,12 +33,12 @@ from harness.plan import draw_plan
 from harness.plugins import Plugins
 from harness.resolving import resolve_scenario
 from harness.results import ArmResult, RunResult, Scalar, ScenarioResult, SlotResult
-from harness.scenario import PROFILES, Scenario, Witness, refs
+from harness.scenario import PROFILES, Criterion, Scenario, Witness, refs
 from harness.slot import Slot, SlotRecord, measure_slot
 from harness.slot_result import slot_result
 from harness.target import RunningTarget, Target
 from harness.target_settings import target_settings
-from harness.verdict import worst
+from harness.verdict import Unit, worst
 from harness.yardstick import Yardstick
 
 HEAD = "head"
@@ -289,8 +289,12 @@ class Session:
         """Return how the target describes itself."""
         if running.metrics_url is None:
             return {"metrics": "none: the server's criteria are left out"}
+        left_out = {"metrics": "no histogram of request seconds: the server's latency is not judged"}
         try:
-            return running.facts()
+            return {
+                **running.facts(),
+                **({} if running.settings.metric_names.request_seconds is not None else left_out),
+            }
         except MeasurementError as error:
             raise MeasurementError(
                 f"{error}; a target without metrics is measured with --perf-metrics-path= (empty)"
@@ -307,10 +311,16 @@ class Session:
             # The judge asks the same once all is measured, which is late to hear of a misspelt measure.
             phases = [phase for phase in resolved.phases if phase.name in criterion.phases]
             judge.refuse_closed_loop(criterion, phases, judge.find_measure(criterion.measure, self._measures))
-        if running.metrics_url is not None:
-            return resolved
-        clients = tuple(item for item in resolved.criteria if item.witness is Witness.CLIENT)
-        return dataclasses.replace(resolved, criteria=clients)
+        left = tuple(item for item in resolved.criteria if self._can_judge(item, running))
+        return dataclasses.replace(resolved, criteria=left)
+
+    def _can_judge(self, criterion: Criterion, running: RunningTarget) -> bool:
+        """Tell whether the target has what its witness goes by: metrics, and for a latency the histogram of it."""
+        if criterion.witness is Witness.CLIENT:
+            return True
+        latency = judge.find_measure(criterion.measure, self._measures).unit is Unit.SECONDS
+        named = running.settings.metric_names.request_seconds is not None
+        return running.metrics_url is not None and (named or not latency)
 
     def _measure(self, scenario: Scenario, running: RunningTarget) -> SlotRecord:
         slot = Slot(scenario, HEAD, block=0, start=self._starts, seed=self.seed)

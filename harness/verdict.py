@@ -51,6 +51,7 @@ class Estimate:
         n: samples behind it.
         confidence: one-sided confidence of each end, such as 0.99.
         note: what a reader must know to take it right, or empty.
+        narrows: more samples would make the interval narrower where the limit lies; if not, the note says why.
     """
 
     value: float | None
@@ -59,6 +60,7 @@ class Estimate:
     n: int
     confidence: float
     note: str = ""
+    narrows: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from harness.errors import MeasurementError, UsageError
 from harness.failures import kinds
 from harness.histogram import Histogram
 from harness.measures.measure import refuse_server
+from harness.quantity import show
 from harness.samples import Outcome, Samples
 from harness.scenario import Criterion, Witness, quantile_name
 from harness.verdict import Better, Estimate, Unit
@@ -37,7 +38,8 @@ class Quantile:
     def estimate(self, window: Window, criterion: Criterion) -> Estimate:
         """Estimate in seconds, from the witness that the criterion names."""
         if criterion.witness is Witness.SERVER:
-            return self._of_histogram(window.request_histogram(), window.confidence)
+            assert isinstance(criterion.limit, (int, float))  # the judge has seen to it
+            return self._of_histogram(window.request_histogram(), window.confidence, criterion.limit)
         return self.of_samples(window.samples, window.confidence)
 
     def of_samples(self, samples: Samples, confidence: float) -> Estimate:
@@ -67,16 +69,39 @@ class Quantile:
             return f"{told}, and {self.name} lies among them"
         return f"{told}, and {self.name} may lie among them" if high == math.inf else ""
 
-    def _of_histogram(self, buckets: Histogram, confidence: float) -> Estimate:
+    def _of_histogram(self, buckets: Histogram, confidence: float, limit: float) -> Estimate:
         low, high = buckets.quantile_interval(self.share, confidence)
         spoken = buckets.n >= statistics.least_samples(self.share)
         value = buckets.quantile_point(self.share) if spoken else None
+        below, above = buckets.bucket_around(limit)
+        # However many more there are, they fall into the same bucket; or there is no other for them to fall into.
+        inside = low is not None and low >= below and (math.inf if high is None else high) <= above
+        alone = (below, above) == (0.0, math.inf)
+        if below < limit < above and (alone or (inside and not self._too_few(buckets.n))):
+            return Estimate(
+                value, low, high, buckets.n, confidence, _no_edge(below, above, limit), narrows=False
+            )
         note = self._too_few(buckets.n) or "value interpolated within its bucket; the ends are buckets' edges"
         return Estimate(value, low, high, buckets.n, confidence, note)
 
     def _too_few(self, n: int) -> str:
         least = statistics.least_samples(self.share)
         return "" if n >= least else f"{self.name} is spoken of from {least} requests on, these are {n}"
+
+
+def _no_edge(below: float, above: float, limit: float) -> str:
+    """Say where a histogram lacks an edge, and what to do."""
+    ends = [show(end, Unit.SECONDS) for end in (below, above)]
+    if below and above < math.inf:
+        where = f"between {ends[0]} and {ends[1]}"
+    elif below:
+        where = f"above {ends[0]}"
+    else:
+        where = f"below {ends[1]}" if above < math.inf else "at all"
+    return (
+        f"the server's histogram has no edge {where}, so that no number of requests can tell: give it one at "
+        f"{show(limit, Unit.SECONDS)}, or leave the server's criterion out with --perf-metric=request_seconds="
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,18 +36,23 @@ def _comparisons(result: RunResult) -> Iterator[str]:
 
 
 def _verdicts(result: RunResult) -> Iterator[str]:
-    verdicts = {criterion.verdict for scenario in result.scenarios for criterion in scenario.criteria}
+    # What more requests cannot decide says itself what can.
+    undecided = any(
+        criterion.verdict is Verdict.INCONCLUSIVE and not criterion.reason.startswith("coarse: ")
+        for scenario in result.scenarios
+        for criterion in scenario.criteria
+    )
     if result.verdict is Verdict.INVALID:
         yield (
             "INVALID says nothing about the service: the measurement could not carry a verdict. "
             "Mend what is named above, then run again."
         )
-    if Verdict.INCONCLUSIVE in verdicts and result.profile.name != "thorough":
+    if undecided and result.profile.name != "thorough":
         yield (
             "INCONCLUSIVE: the limit lies inside the interval. More requests narrow it: --perf-profile "
             f"{'default' if result.profile.name == 'smoke' else 'thorough'}."
         )
-    elif Verdict.INCONCLUSIVE in verdicts:
+    elif undecided:
         yield "INCONCLUSIVE: the limit lies inside the interval, so the service is about as good as its limit."
 
 

@@ -47,25 +47,29 @@ def headline(result: RunResult) -> str:
 
 
 def _why(result: RunResult) -> str:
-    pairs = [(scenario, criterion) for scenario in result.scenarios for criterion in scenario.criteria]
+    criteria = sum(len(scenario.criteria) for scenario in result.scenarios)
     compared = [(scenario.name, scenario.comparison) for scenario in result.scenarios if scenario.comparison]
     if compared and not result.reasons:
         return "; ".join(f"{name}: {comparison.reason}" for name, comparison in compared)
     if result.verdict is Verdict.PASS:
-        return f"{len(pairs)} of {len(pairs)} criteria hold; scenarios: {', '.join(one.name for one in result.scenarios)}"
+        names = ", ".join(one.name for one in result.scenarios)
+        return f"{criteria} of {criteria} criteria hold; scenarios: {names}"
     told = [
-        f"{scenario.name} {criterion.name}"
-        for scenario, criterion in pairs
-        if criterion.verdict is result.verdict and not scenario.faults
-    ]
-    # The faults stand in full below: a headline has room for one line.
-    told += [
-        f"{scenario.name}: {scenario.faults[0].text.splitlines()[0]}"
+        f"{scenario.name}: {why}"
         for scenario in result.scenarios
-        if scenario.faults
+        if scenario.verdict is result.verdict and (why := _why_of(scenario))
     ]
-    told += [f"{name}: {one.reason}" for name, one in compared if one.decision.verdict is result.verdict]
-    return "; ".join(dict.fromkeys(told)) or "nothing was judged"
+    return "; ".join(told) or "nothing was judged"
+
+
+def _why_of(scenario: ScenarioResult) -> str:
+    """Return the first fault, or the comparison's reason, or the criteria that came to the verdict: below stands why."""
+    if scenario.faults:
+        # A server's log may follow on further lines.
+        return scenario.faults[0].text.splitlines()[0]
+    if scenario.comparison is not None:
+        return scenario.comparison.reason
+    return ", ".join(item.name for item in scenario.criteria if item.verdict is scenario.verdict)
 
 
 def row(criterion: CriterionResult) -> tuple[str, ...]:

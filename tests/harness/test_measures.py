@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_records import delta, record, samples, window
 
 from harness import statistics
 from harness.arrivals import Bursts, Constant, Gamma, Poisson, Ramp
 from harness.errors import MeasurementError, UsageError
+from harness.histogram import Histogram
 from harness.measures import ErrorRate, Knee, Quantile, Recover, Throughput, built_in_measures
 from harness.samples import Outcome
 from harness.scenario import Criterion, Witness
@@ -133,6 +134,54 @@ def test_the_servers_quantile_is_the_bucket_and_exact_on_its_edge():
     assert decide(got, 0.1, Better.LOWER) is Verdict.PASS
     assert decide(got, 0.05, Better.LOWER) is Verdict.FAIL
     assert decide(got, 0.07, Better.LOWER) is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("edges", "server_s", "limit", "words"),
+    [
+        (
+            (),
+            0.1,
+            0.15,
+            "no edge at all, so that no number of requests can tell: give it one at 150 ms, or leave",
+        ),
+        ((0.1, 0.5), 0.2, 0.15, "no edge between 100 ms and 500 ms"),
+        ((0.1, 0.5), 0.6, 0.7, "no edge above 500 ms"),
+        ((0.3,), 0.2, 0.297, "no edge below 300 ms"),
+        ((0.1, 0.5), 0.2, 0.5, None),  # an edge stands on the limit
+        ((0.1, 0.5), 0.05, 0.15, None),  # all are surely below
+        ((0.1, 0.5), 0.6, 0.15, None),  # all are surely above
+    ],
+)
+def test_a_histogram_without_an_edge_near_the_limit_says_where_to_put_one(edges, server_s, limit, words):
+    every = (*edges, math.inf)
+    buckets = Histogram(every, tuple(1_000 if server_s <= edge else 0 for edge in every))
+    got = Quantile(0.95)._of_histogram(buckets, 0.99, limit)
+    assert got.narrows == (words is None)
+    assert words is None or words in got.note
+    assert (decide(got, limit, Better.LOWER) is Verdict.INCONCLUSIVE) == (words is not None)
+
+
+def test_a_histogram_with_too_few_requests_may_tell_with_more():
+    server = record(samples(SPREAD[:50]), delta(np.full(50, 0.2), edges=(0.1, 0.5, math.inf)))
+    assert estimate(Quantile(0.95), window(server), witness=Witness.SERVER, limit=0.15).narrows
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 300), min_size=1, max_size=5), st.integers(0, 600), st.sampled_from([10, 1_000])
+)
+def test_where_more_requests_are_said_not_to_tell_they_do_not(counts, limit, more):
+    edges = (*(0.1 * (1 + place) for place in range(len(counts) - 1)), math.inf)
+    limit_s = limit / 1_000 + 1e-6
+
+    def of(times):
+        buckets = Histogram(edges, tuple(int(times * one) for one in np.cumsum(counts)))
+        return Quantile(0.95)._of_histogram(buckets, 0.99, limit_s)
+
+    if sum(counts) and not of(1).narrows:
+        assert decide(of(more), limit_s, Better.LOWER) is Verdict.INCONCLUSIVE
+        assert not of(more).narrows
 
 
 def test_beyond_the_last_edge_nothing_bounds_the_servers_quantile():

@@ -293,7 +293,7 @@ def test_a_server_three_times_as_slow_turns_the_gate_red_and_names_what_moved(pr
     assert failure[1].startswith("  FAIL  beyond: p95 (client) is at least ")
     assert failure[2].startswith("  FAIL  beyond: p95 (server) is at least ")
     assert failure[3].startswith("  reproduce: ")
-    assert lines_after(result, " performance gate ")[0].startswith("FAIL: tiny: beyond: p95 (client) ")
+    assert lines_after(result, " performance gate ")[0] == "FAIL: tiny: p95 (client), p95 (server)"
     run = results_file.read(project.results() / results_file.RESULTS)
     assert {item.name: item.verdict for item in run.scenarios[0].criteria} == {
         "p95 (client)": Verdict.FAIL,
@@ -316,7 +316,7 @@ def test_an_inconclusive_scenario_does_what_the_option_says(project, arguments, 
     result = project.gate(*arguments)
     result.assert_outcomes(**outcome)
     after = lines_after(result, " performance gate ")
-    assert after[0].startswith("INCONCLUSIVE: tiny: undecided: p95 (client) ")
+    assert after[0] == "INCONCLUSIVE: tiny: p95 (client), p95 (server)"
     assert ("WARNING: INCONCLUSIVE: tiny: p95 (client), p95 (server)" in after) == ("passed" in outcome)
 
 
@@ -377,6 +377,17 @@ def test_an_address_without_metrics_leaves_out_the_servers_criteria_and_says_so(
     run = results_file.read(project.results() / results_file.RESULTS)
     assert [item.name for item in run.scenarios[0].criteria] == ["p95 (client)", "error_rate (client)"]
     assert run.arms[0].facts == {"metrics": "none: the server's criteria are left out"}
+
+
+def test_a_histogram_that_is_left_out_leaves_out_the_servers_latency_and_says_so(project):
+    result = project.gate("--perf-metric=request_seconds=")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["PASS: 2 of 2 criteria hold*"])
+    run = results_file.read(project.results() / results_file.RESULTS)
+    assert [item.name for item in run.scenarios[0].criteria] == ["p95 (client)", "error_rate (client)"]
+    assert (
+        run.arms[0].facts["metrics"] == "no histogram of request seconds: the server's latency is not judged"
+    )
 
 
 def test_metrics_that_are_not_where_they_should_be_are_an_error_that_says_what_to_do(project):

@@ -28,9 +28,9 @@ def failing(name):
     ("result", "text"),
     [
         (run_result(), "PASS: 1 of 1 criteria hold; scenarios: steady"),
-        (run_result([criterion_result(), failing("p99")]), "FAIL: steady p99 (client)"),
-        (run_result([failing("p95"), failing("p99")]), "FAIL: steady p95 (client); steady p99 (client)"),
-        (run_result([failing("p95")], reasons=("first", "second")), "FAIL: steady p95 (client)"),
+        (run_result([criterion_result(), failing("p99")]), "FAIL: steady: p99 (client)"),
+        (run_result([failing("p95"), failing("p99")]), "FAIL: steady: p95 (client), p99 (client)"),
+        (run_result([failing("p95")], reasons=("first", "second")), "FAIL: steady: p95 (client)"),
         (run_result(faults=[FAULT]), f"INVALID: steady: {FAULT.text}"),
         (run_result([]), "INVALID: nothing was judged"),
         (run_result([], scenarios=()), "INVALID: nothing was judged"),
@@ -167,6 +167,12 @@ def with_phase(result, **changes):
     slot = result.slots[0]
     phases = (slot.phases[0], dataclasses.replace(slot.phases[1], **changes))
     return dataclasses.replace(result, slots=(dataclasses.replace(slot, phases=phases),))
+
+
+def test_more_requests_are_no_advice_where_they_cannot_tell():
+    coarse = criterion_result(verdict=Verdict.INCONCLUSIVE, reason="coarse: the histogram has no edge there")
+    assert advice(run_result([coarse])) == ()
+    assert len(advice(run_result([coarse, criterion_result("p99", verdict=Verdict.INCONCLUSIVE)]))) == 1
 
 
 FAILED = run_result([failing("p95")])

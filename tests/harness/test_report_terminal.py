@@ -40,7 +40,7 @@ def test_the_first_line_is_the_verdict(verdict):
 def test_the_report_reads_verdict_table_histogram_stages_machine_advice_command():
     text = lines(run_result([criterion_result("p99", 0.131, verdict=Verdict.FAIL, reason="too slow")]))
     expected = [
-        "FAIL: steady p99 (client)",
+        "FAIL: steady: p99 (client)",
         "  head: service model=demo, device=cpu, weights=trained",
         "",
         "steady: FAIL  seed 7, 1,000 requests, 2 failed, offered 50.1/s, achieved 49.9/s",
