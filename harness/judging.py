@@ -62,7 +62,7 @@ def judge_slot(
         faults=tuple(found),
         reproduce=reproduce,
         failures={record.slot.arm: failures_of([record])},
-        notes=tuple(notes(_measured(record, confidence, names))),
+        notes=tuple(notes(_measured(record, confidence, names), record.reports)),
     )
 
 

@@ -1,7 +1,9 @@
 """From the options of a run to how its load generator reaches a target, and where it runs."""
 
+import http.client
 import os
 
+from harness.connections import MOST, answered_at_once, keeps_connections
 from harness.load import LoadSettings
 from harness.options import GateSettings, Pin
 from harness.target import RunningTarget
@@ -11,16 +13,26 @@ PROCESSORS_TO_PIN = 4
 
 
 def load_settings(running: RunningTarget, settings: GateSettings) -> LoadSettings:
-    """Return the generator's settings for a target that takes load."""
+    """Return the generator's settings for a target that takes load; it is asked how it treats connections."""
+    path = running.prefix + running.settings.readiness_path
+    kept = keeps_connections(lambda: _connection(running), path)
     return LoadSettings(
         host=running.host,
         port=running.port,
         prefix=running.prefix,
         tls=running.tls,
+        # Opened ahead, they would hold up a server that has done with a connection after one answer.
+        connections_warm=MOST if kept else 0,
+        at_once=answered_at_once(lambda: _connection(running), path) if kept else None,
         timeout_s=settings.request_timeout,
         grace_s=settings.request_timeout,
         processor=generator_processor(settings.pin),
     )
+
+
+def _connection(running: RunningTarget) -> http.client.HTTPConnection:
+    kind = http.client.HTTPSConnection if running.tls else http.client.HTTPConnection
+    return kind(running.host, running.port)
 
 
 def generator_processor(pin: Pin) -> int | None:

@@ -1,15 +1,27 @@
 """What a reader must know to take a slot's numbers right, though nothing of it is a fault."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from harness import witnesses
 from harness.errors import MeasurementError
 from harness.faults import counted_requests
+from harness.load import PhaseReport
 from harness.window import Window
 
 
-def notes(window: Window) -> Iterator[str]:
-    """Yield sentences on the measured phases of a slot, or of several slots of one arm."""
+def notes(window: Window, reports: Iterable[PhaseReport] = ()) -> Iterator[str]:
+    """Yield sentences on the measured phases of a slot, or of several slots of one arm.
+
+    Args:
+        window: the measured phases.
+        reports: what the generator says of itself.
+    """
+    if at_once := max((report.at_once or 0 for report in reports), default=0):
+        several = "one connection" if at_once == 1 else f"{at_once} connections"
+        yield (
+            f"the server answers on {several} at a time: no more were open, and the wait for one is part of a request's "
+            "latency"
+        )
     if said := _own_requests(window):
         yield said
     if said := witnesses.late_ends(window):

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import judging, witnesses
+from harness import judging
 from harness.budgets import Budgets
+from harness.comparison import arm_windows
 from harness.comparison import revision as git
 from harness.comparison.answer import arm_result, comparison_result, scenario_result
 from harness.comparison.arms import ArmTarget, Side, checked_out
@@ -35,21 +36,18 @@ from harness.comparison.rehearsal import Rehearsed, rehearse
 from harness.comparison.run import Limits, Outcome, come_to, plan_blocks, run_blocks
 from harness.comparison.schedule import Arm, BlockPlan
 from harness.errors import LoadError, MeasurementError, TargetError, UsageError
-from harness.faults import Cause, Fault
+from harness.faults import Fault
 from harness.load import LoadSettings
 from harness.load_settings import generator_processor
 from harness.measures import Measure
-from harness.notes import notes as notes_on
 from harness.options import GateSettings
 from harness.plan import draw_plan
 from harness.plugins import Plugins
 from harness.resolving import resolve_scenario
 from harness.results import CUT_SHORT, ArmResult, ScenarioResult, SlotResult
 from harness.scenario import Scenario
-from harness.slot import SlotRecord
 from harness.slot_result import slot_result
 from harness.target import RunningTarget, TargetSettings
-from harness.window import PhaseRecord, Window
 
 ROWS = "blocks-{}.jsonl"
 WORKTREES = "worktrees"
@@ -199,13 +197,10 @@ def _measured(
     notes = (*looked.notes, *of_sides, *([shared] if shared else []))
 
     def compared(outcome: Outcome) -> Compared:
-        windows = _arms_windows(kept, bench)
-        faults = (*outcome.faults, *_contradictions(windows))
+        windows = arm_windows.of_blocks(kept, bench.names)
+        faults = (*outcome.faults, *arm_windows.contradictions(windows))
         told = [one_arm_late(record.late for record in kept), spill_note(outcome.rows, bench.gap_s)]
-        seen = (
-            *filter(None, told),
-            *(f"{arm}: {note}" for arm, window in windows.items() for note in notes_on(window)),
-        )
+        seen = (*filter(None, told), *arm_windows.notes_of(windows, kept))
         comparison = comparison_result(outcome, design, rows_file.name, notes + seen)
         failures = {
             arm.value: judging.failures_of(record.slots[arm] for record in kept)
@@ -267,29 +262,6 @@ def _bench(
     )
     ground.tell(f"{scenario.name}: loading base once, to see how long a gap its answers need")
     return dataclasses.replace(bench, gap_s=find_gap_s(bench, ground.seed)), shared
-
-
-def _arms_windows(kept: Sequence[BlockRecord], bench: Bench) -> Mapping[str, Window]:
-    """Return by arm the measured phases of all blocks that count."""
-    sound = [record for record in kept if record.block.void is None and not record.faults]
-    phases = {
-        arm.value: tuple(phase for record in sound for phase in _measured_phases(record.slots[arm]))
-        for arm in Arm
-    }
-    return {arm: Window(measured, names=bench.names) for arm, measured in phases.items() if measured}
-
-
-def _contradictions(windows: Mapping[str, Window]) -> list[Fault]:
-    """Hold both witnesses of each arm against each other, over all blocks that count."""
-    return [
-        Fault(Cause.INTEGRITY, f"{arm}, all blocks: {fault.text.partition(': ')[2]}")
-        for arm, window in windows.items()
-        for fault in witnesses.check_witnesses(window)
-    ]
-
-
-def _measured_phases(record: SlotRecord) -> list[PhaseRecord]:
-    return [phase for phase in record.phases if phase.phase.measured]
 
 
 def _slot_results(record: BlockRecord, faults: tuple[Fault, ...], bench: Bench) -> list[SlotResult]:

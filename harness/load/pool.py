@@ -129,7 +129,7 @@ class Pool:
 
     def _open_wanted(self) -> None:
         while (
-            self.connecting < len(self._waiting) and len(self._connections) < self._settings.connections_max
+            self.connecting < len(self._waiting) and len(self._connections) < self._settings.connections_limit
         ):
             self.open()
 
@@ -148,7 +148,6 @@ class Pool:
     def _give_up(self, connection: Connection, error: OSError) -> None:
         """One failed attempt to connect fails one request, the first that waits."""
         self.connect_error = error
-        self.connecting -= 1
         self._drop(connection)
         if self._waiting:
             flight = self._waiting.popleft()
@@ -255,7 +254,9 @@ class Pool:
     def _drop(self, connection: Connection) -> None:
         del self._connections[connection.descriptor]
         self._epoll.unregister(connection.descriptor)
-        if connection.established and connection.flight is None and connection in self._idle:
+        if not connection.established:
+            self.connecting -= 1
+        elif connection.flight is None and connection in self._idle:
             self._idle.remove(connection)
         if connection.flight is not None:
             connection.flight.carrier = None

@@ -47,6 +47,7 @@ class PhaseReport:
         connections_lost_idle: closed by the server while idle.
         stale_retries: requests moved from a dead connection to another before anything was sent.
         waited_requests: requests that found no idle connection.
+        at_once: on how many connections the server answers at a time, and so the most that were open; None for no bound.
         timer: how it waited.
         scheduling: how the kernel let it run, which may be less than it asked for.
         loop: OPEN, or CLOSED for a probe of capacity, which says nothing of latency.
@@ -68,6 +69,7 @@ class PhaseReport:
     connections_lost_idle: int
     stale_retries: int
     waited_requests: int
+    at_once: int | None
     timer: TimerMode
     scheduling: Scheduling
     loop: Loop

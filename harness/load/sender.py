@@ -92,8 +92,9 @@ class Sender:
             LoadError: the server does not take them.
         """
         self._pacer.sharpen()
-        for _ in range(self._settings.connections_warm):
-            self._pool.open()
+        if self._settings.at_once is None:
+            for _ in range(self._settings.connections_warm):
+                self._pool.open()
         give_up_ns = time.monotonic_ns() + _WARM_UP_NS
         while self._pool.connecting and time.monotonic_ns() < give_up_ns:
             self._serve(give_up_ns)
@@ -131,6 +132,8 @@ class Sender:
         cpu_s = time.process_time() - cpu_s
         delay_end_s = _run_delay_s()
         self._recorder.flush()
+        if self._settings.at_once is not None:
+            self._pool.close()
         return PhaseReport(
             phase=index,
             name=phase.name,
@@ -147,6 +150,7 @@ class Sender:
             connections_lost_idle=self._pool.lost_idle - lost,
             stale_retries=self._stale_retries,
             waited_requests=self._pool.waited - waited,
+            at_once=self._settings.at_once,
             timer=self._settings.effective_timer,
             scheduling=_scheduling(),
             loop=Loop.OPEN if phase.closed_loop is None else Loop.CLOSED,

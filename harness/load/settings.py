@@ -37,6 +37,8 @@ class LoadSettings:
         ca_file: certificates to trust in place of the system's; None for the system's.
         connections_max: most connections open at once; requests beyond wait, and the wait is their latency.
         connections_warm: opened before the first phase.
+        at_once: on how many connections the server answers at a time; None for no bound. No more are opened then, none
+            ahead, and none stays open between phases, where it would hold up whoever asks for the metrics.
         timeout_s: a request without a complete answer so long after its intended time is a TIMEOUT.
         grace_s: a phase ends at most so long after its last intended time; what is open then is a TIMEOUT too.
         processor: the one to run on; None for any.
@@ -53,6 +55,7 @@ class LoadSettings:
     ca_file: str | None = None
     connections_max: int = 1024
     connections_warm: int = 8
+    at_once: int | None = None
     timeout_s: float = 10.0
     grace_s: float = 10.0
     processor: int | None = None
@@ -66,13 +69,20 @@ class LoadSettings:
         for name in ("timeout_s", "grace_s"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise UsageError(f"load: {name} must be finite and above 0, got {getattr(self, name)}")
-        if not 1 <= self.connections_warm <= self.connections_max:
+        if not (0 <= self.connections_warm <= self.connections_max and self.connections_max >= 1):
             raise UsageError(
-                f"load: connections_warm must be from 1 to connections_max ({self.connections_max}), "
-                f"got {self.connections_warm}"
+                f"load: connections_warm must be from 0 to connections_max ({self.connections_max}), which must be "
+                f"above 0, got {self.connections_warm}"
             )
+        if self.at_once is not None and self.at_once < 1:
+            raise UsageError(f"load: at_once must be above 0, got {self.at_once}")
         if not 0 < self.port < 65536:
             raise UsageError(f"load: port must be from 1 to 65535, got {self.port}")
+
+    @property
+    def connections_limit(self) -> int:
+        """The most connections that are open at once."""
+        return self.connections_max if self.at_once is None else min(self.connections_max, self.at_once)
 
     @property
     def effective_timer(self) -> TimerMode:

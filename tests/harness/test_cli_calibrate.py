@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from harness import results_file
 from harness.cli import app
 from harness.cli.calibrate import NEVER
-from harness.comparison import compare, disturbance, ledger
+from harness.comparison import arm_windows, disturbance, ledger
 from harness.comparison.decision import judge
 from harness.comparison.design import plan_design
 from harness.comparison.lens import find_lens
@@ -191,7 +191,7 @@ def tailgate_scenarios(profile):
 def test_a_calibration_measures_the_working_tree_against_itself_and_never_looks(project, monkeypatch):
     for name in ("FOREIGN_MAX", "STEAL_MAX", "LAG_MAX_S"):
         monkeypatch.setattr(disturbance, name, 60.0)
-    monkeypatch.setattr(compare.witnesses, "check_witnesses", lambda _: [])
+    monkeypatch.setattr(arm_windows.witnesses, "check_witnesses", lambda _: [])
     project.pytester.path.joinpath("tiny.py").write_text(TINY)
     done = calibrate(
         f"--target={fake_server_spec(1.0)}", "--plugin=tiny.py", "--blocks=2", "--scenario=tiny", "--seed=1"
@@ -209,7 +209,7 @@ def test_a_calibration_measures_the_working_tree_against_itself_and_never_looks(
 
 
 def test_a_comparison_is_entered_into_the_ledger_of_its_folder(project, monkeypatch):
-    monkeypatch.setattr(compare.witnesses, "check_witnesses", lambda _: [])
+    monkeypatch.setattr(arm_windows.witnesses, "check_witnesses", lambda _: [])
     project.pytester.path.joinpath("tiny.py").write_text(TINY)
     spec = fake_server_spec(1.0)
     done = CliRunner().invoke(

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from harness import cli, results_file, session
-from harness.comparison import compare, disturbance, run
+from harness.comparison import arm_windows, compare, disturbance, run
 from harness.comparison.decision import Decision, judge
 from harness.comparison.lens_result import blank
 from harness.comparison.observation import ln_ratio, read_rows
@@ -70,7 +70,7 @@ def comparison(project, monkeypatch):
     monkeypatch.setattr(disturbance, "FOREIGN_MAX", 2.0)
     monkeypatch.setattr(disturbance, "STEAL_MAX", 2.0)
     monkeypatch.setattr(disturbance, "LAG_MAX_S", 60.0)
-    monkeypatch.setattr(compare.witnesses, "check_witnesses", lambda _: [])
+    monkeypatch.setattr(arm_windows.witnesses, "check_witnesses", lambda _: [])
     project.pytester.path.joinpath("tiny.py").write_text(SCENARIO)
     return project
 

@@ -25,6 +25,7 @@ REPORT = PhaseReport(
     connections_lost_idle=1,
     stale_retries=0,
     waited_requests=7,
+    at_once=None,
     timer=TimerMode.SPIN,
     scheduling=Scheduling.FIFO,
     loop=Loop.CLOSED,

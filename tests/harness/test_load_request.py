@@ -73,7 +73,7 @@ def test_what_cannot_be_sent_is_refused_by_name(payload, message):
     [
         ({"timeout_s": 0.0}, "timeout_s must be finite and above 0"),
         ({"grace_s": float("inf")}, "grace_s must be finite and above 0"),
-        ({"connections_warm": 9, "connections_max": 8}, "connections_warm must be from 1 to connections_max"),
+        ({"connections_warm": 9, "connections_max": 8}, "connections_warm must be from 0 to connections_max"),
         ({"port": 0}, "port must be from 1 to 65535, got 0"),
     ],
 )

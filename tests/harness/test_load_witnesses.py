@@ -158,6 +158,7 @@ SOUND = PhaseReport(
     connections_lost_idle=0,
     stale_retries=0,
     waited_requests=0,
+    at_once=None,
     timer=TimerMode.SLEEP,
     scheduling=Scheduling.NORMAL,
     loop=Loop.OPEN,
