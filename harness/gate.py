@@ -134,6 +134,8 @@ class GatePlugin:
                 for name in session.misspelt_budgets()
             ]
             yield Gate(session, self)
+            # First what there is: a key pressed while the reports are written costs reports, not the summary.
+            self._result = session.result()
             self._result = _plainly(session.finish)
 
     def selection(self, scenario: Scenario) -> tuple[str, ...]:
@@ -179,6 +181,14 @@ class GatePlugin:
         result = self._session.result()
         ran = {scenario.name for scenario in result.scenarios}
         return [pair for name in self.checked if name in ran for pair in properties(result, name)]
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, None]:
+        """Go on to the summary when a second key ends the writing of reports or the wait for the target's end."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the verdict first, then the table."""

@@ -7,6 +7,8 @@ Used for servers that the harness launched (:mod:`harness.launch`) and for those
 import time
 from collections.abc import Callable
 
+# httpx loads it with its first request: that would be while a server starts, whose start-up is timed.
+import httpcore  # noqa: F401
 import httpx
 
 from harness.errors import TargetError
