@@ -161,7 +161,7 @@ events = st.lists(
 )
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(policies, events)
 def test_every_accepted_request_ends_exactly_once_whatever_takes_its_turn_when(policy, happening):
     world = World(policy)

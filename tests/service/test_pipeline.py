@@ -79,7 +79,7 @@ def drain(world):
 numbers = st.sets(st.integers(0, 30), max_size=4)
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(policies, events, numbers, numbers, st.sampled_from([0.0, 1.0, 3.0]))
 def test_every_accepted_request_ends_once_and_in_order_whatever_happens_to_either_batch(
     policy, happening, poison_begin, poison_finish, expected_s
