@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 Item = NDArray[Any]
@@ -12,11 +11,11 @@ class Result(NamedTuple):
     """What the model made of one item; a tuple, since one is made for every request and a dataclass takes 3 times as long.
 
     Attributes:
-        outputs: the model's own output, FP32.
+        outputs: the model's own output: an array, or one number of NumPy's where a row is a single number.
         probabilities: of the most likely labels, descending; empty for a model without labels.
         classes: indices of those labels.
     """
 
-    outputs: NDArray[np.float32]
+    outputs: NDArray[Any]
     probabilities: list[float]
     classes: list[int]

@@ -16,7 +16,8 @@ from service.models.spec import TensorSpec
 
 # Far beyond any tensor's rank; orjson itself stops at 1,024.
 MAX_DEPTH = 64
-NUMBERS = {int, float}
+NUMBERS = frozenset({int, float})
+TRUE_AND_FALSE = "true and false, or 1 and 0,"
 # JSON's words for what Python makes of it.
 NAMES = {bool: "true or false", type(None): "null", str: "text", dict: "an object", list: "a list"}
 
@@ -52,10 +53,11 @@ def array_of(inputs: Any, shape: tuple[int, ...], spec: TensorSpec) -> NDArray[A
     level: list[Any] = [inputs]
     for length in shape:
         level = _inside(level, length, shape)
-    kinds = set(map(type, level)) - NUMBERS
+    wanted, taken, convert = _TAKEN.get(spec.dtype.kind, ("numbers", NUMBERS, _integers))
+    kinds = set(map(type, level)) - taken
     if kinds:
-        raise WrongShape(f"inputs: expected numbers for {spec}, got {_names(kinds)} among them")
-    return (_floats if spec.dtype.kind == "f" else _integers)(level, spec).reshape(spec.shape)
+        raise WrongShape(f"inputs: expected {wanted} for {spec}, got {_names(kinds)} among them")
+    return convert(level, spec).reshape(spec.shape)
 
 
 def _inside(level: list[Any], length: int, shape: tuple[int, ...]) -> list[Any]:
@@ -89,6 +91,20 @@ def _integers(numbers: list[int | float], spec: TensorSpec) -> NDArray[Any]:
     if not fits or given.min() < limits.min or given.max() > limits.max:
         raise WrongShape(f"inputs: expected whole numbers from {limits.min} to {limits.max} for {spec}")
     return given.astype(spec.dtype)
+
+
+def _booleans(values: list[int | float], spec: TensorSpec) -> NDArray[Any]:
+    given = np.array(values)
+    if given.dtype.kind != "b" and not np.isin(given, (0, 1)).all():
+        raise WrongShape(f"inputs: expected {TRUE_AND_FALSE} for {spec}, got other numbers among them")
+    return given.astype(spec.dtype)
+
+
+# By NumPy's kind of type: what JSON may bring for it, in words and as Python has it, and what makes an array of that.
+_TAKEN = {
+    "f": ("numbers", NUMBERS, _floats),
+    "b": (TRUE_AND_FALSE, NUMBERS | {bool}, _booleans),
+}
 
 
 def _names(kinds: set[type]) -> str:

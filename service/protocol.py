@@ -9,11 +9,13 @@ What a request may be, by its Content-Type:
 =========================  =============================================  =========================================
 """
 
+import codecs
 import enum
 import math
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import mul
+from typing import Any
 
 import numpy as np
 import orjson
@@ -108,12 +110,14 @@ def item_from_octets(body: bytes | bytearray | memoryview, spec: TensorSpec) -> 
     item = np.frombuffer(body, spec.dtype).reshape(spec.shape)
     if spec.dtype.kind == "f" and not np.isfinite(item).all():
         raise WrongShape(f"expected finite numbers for {spec}, got NaN or infinity among them")
+    if spec.dtype.kind == "b" and (item.view(np.uint8) > 1).any():
+        raise WrongShape(f"expected bytes of 0 and 1 for {spec}, got others among them")
     return item
 
 
 def is_long_to_check(size: int, spec: TensorSpec) -> bool:
     """Tell whether looking through so many bytes takes so long that the event loop should not."""
-    return size > CHECKED_AT_ONCE and spec.dtype.kind == "f"
+    return size > CHECKED_AT_ONCE and spec.dtype.kind in "fb"
 
 
 def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, bool]:
@@ -127,7 +131,7 @@ def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, boo
     require_length(Form.TENSOR, len(body), spec)
     _require_few_values(body, spec)
     try:
-        document = orjson.loads(body)
+        document = orjson.loads(body.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError as error:
         raise BadInput(f"the body is not JSON: {error}") from None
     if not isinstance(document, dict) or "inputs" not in document:
@@ -186,7 +190,8 @@ def answer_labels(result: Result, served: Served) -> bytes:
 
 def answer_outputs(result: Result, served: Served, *, batched: bool) -> bytes:
     """Return the JSON answer to tensors, with a batch dimension where the request had one."""
-    outputs = np.ascontiguousarray(result.outputs[None] if batched else result.outputs)
+    # Not ascontiguousarray, which makes a list of a single number.
+    outputs = np.asarray(result.outputs[None] if batched else result.outputs, order="C")
     return b'{"model":%b,"outputs":%b}' % (orjson.dumps(served.name), _written(outputs))
 
 
@@ -195,10 +200,11 @@ def is_large(result: Result) -> bool:
     return result.outputs.size > NUMBERS_AT_ONCE
 
 
-def _written(array: NDArray[np.floating]) -> bytes:
+def _written(array: NDArray[Any]) -> bytes:
     """Return numbers as nested JSON, written in pieces: orjson keeps the interpreter lock for as long as it writes."""
     if array.size <= NUMBERS_AT_ONCE:
-        return orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
+        # [()] makes an array without dimensions a number, which orjson takes, and leaves others as they are.
+        return orjson.dumps(array[()], option=orjson.OPT_SERIALIZE_NUMPY)
     rows = NUMBERS_AT_ONCE // (array.size // len(array))
     if rows == 0:
         pieces = [_written(row) for row in array]

@@ -20,6 +20,7 @@ from service.protocol import Form, Served
 PIXELS = TensorSpec((2, 2), np.dtype(np.uint8))
 FLOATS = TensorSpec((3,), np.dtype(np.float32))
 LONGS = TensorSpec((3,), np.dtype(np.int64))
+BOOLEANS = TensorSpec((3,), np.dtype(bool))
 LABELS = ("cat", "dog", "rat")
 PHOTOS = Served("m", ImageInput(8).spec, LABELS, ImageInput(8))
 TENSORS = Served("m", FLOATS, None, None)
@@ -130,7 +131,7 @@ def nested(depth):
         (b'{"inputs": [NaN, 2, 3]}', FLOATS, BadInput, "the body is not JSON"),
         (b'{"inputs": [Infinity, 2, 3]}', FLOATS, BadInput, "the body is not JSON"),
         (b'{"inputs": [1, 2, 3]} 4', FLOATS, BadInput, "the body is not JSON"),
-        (b'\xef\xbb\xbf{"inputs": [1, 2, 3]}', FLOATS, BadInput, "byte order mark"),
+        (b'\xef\xbb\xbf\xef\xbb\xbf{"inputs": [1, 2, 3]}', FLOATS, BadInput, "byte order mark"),
         ('{"inputs": [1, 2, 3]}'.encode("utf-16"), FLOATS, BadInput, "not valid UTF-8"),
         (b'{"inputs": [1, 2, 3], "\xff": 1}', FLOATS, BadInput, "not valid UTF-8"),
         (
@@ -262,6 +263,69 @@ def test_a_small_body_may_hold_any_number_of_values():
     assert protocol.item_from_json(body, FLOATS)[0].tolist() == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    "inputs",
+    ["[true, false, true]", "[1, 0, 1]", "[1.0, 0, true]", "[[true, false, true]]", "[1e0, -0, true]"],
+)
+def test_true_and_false_are_taken_as_words_and_as_numbers(inputs):
+    item, _ = protocol.item_from_json(f'{{"inputs": {inputs}}}'.encode(), BOOLEANS)
+    assert (item.tolist(), item.dtype) == ([True, False, True], bool)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        ("[2, 0, 1]", "expected true and false, or 1 and 0, for bool[3]"),
+        ("[0.5, 0, 1]", "expected true and false, or 1 and 0, for bool[3]"),
+        ("[-1, true, 1]", "expected true and false, or 1 and 0, for bool[3]"),
+        ("[9223372036854775808, -1, true]", "expected true and false, or 1 and 0, for bool[3]"),
+        ("[null, false, true]", "got null among them"),
+        ('["true", false, true]', "got text among them"),
+        ("[true, [false], true]", "got a list among them"),
+    ],
+)
+def test_what_is_neither_true_nor_false_is_refused(inputs, told):
+    with pytest.raises(WrongShape) as refusal:
+        protocol.item_from_json(f'{{"inputs": {inputs}}}'.encode(), BOOLEANS)
+    assert told in str(refusal.value)
+
+
+def test_octets_of_true_and_false_are_0_and_1():
+    assert protocol.item_from_octets(b"\x01\x00\x01", BOOLEANS).tolist() == [True, False, True]
+    with pytest.raises(WrongShape, match=r"expected bytes of 0 and 1 for bool\[3\], got others"):
+        protocol.item_from_octets(b"\x01\x00\x02", BOOLEANS)
+
+
+@given(
+    st.sampled_from("?bBhHiIlLefd"),
+    st.one_of(
+        st.lists(
+            st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=3),
+            min_size=3,
+            max_size=3,
+        ),
+        st.lists(st.sampled_from([0, 1, True, False, 0.0, 1.0, 2, 0.5]), min_size=3, max_size=3),
+    ),
+)
+def test_any_values_are_an_input_of_any_type_or_a_refusal(code, values):
+    spec = TensorSpec((3,), np.dtype(code))
+    try:
+        item, _ = protocol.item_from_json(json.dumps({"inputs": values}).encode(), spec)
+    except RequestError:
+        return
+    assert (item.shape, item.dtype) == (spec.shape, spec.dtype)
+    given = np.array(values, object)
+    close = np.isclose(item.astype(float), given.astype(float), rtol=1e-2, atol=1e-7)
+    assert (
+        close.all() if item.dtype.kind == "f" else all(int(a) == b for a, b in zip(item, values, strict=True))
+    )
+
+
+def test_a_byte_order_mark_before_json_is_ignored():
+    item, _ = protocol.item_from_json(b'\xef\xbb\xbf{"inputs": [1, 2, 3]}', FLOATS)
+    assert item.tolist() == [1, 2, 3]
+
+
 def test_of_two_inputs_of_the_same_name_the_last_counts():
     item, _ = protocol.item_from_json(b'{"inputs": [1, 2, 3], "inputs": [4, 5, 6]}', FLOATS)
     assert item.tolist() == [4, 5, 6]
@@ -314,13 +378,39 @@ def test_a_model_without_labels_answers_an_image_with_its_outputs():
     assert orjson.loads(protocol.answer_labels(RESULT, TENSORS)) == {"model": "m", "outputs": [0.25, 2.0]}
 
 
+@pytest.mark.parametrize(
+    ("outputs", "alone", "batched"),
+    [
+        (np.float32(0.1), b"0.1", b"[0.1]"),
+        (np.float64(0.1), b"0.1", b"[0.1]"),
+        (np.float64(1 / 3), b"0.3333333333333333", b"[0.3333333333333333]"),
+        (np.int64(2**60 + 1), b"1152921504606846977", b"[1152921504606846977]"),
+        (np.bool_(True), b"true", b"[true]"),
+        (np.array(0.5, np.float32), b"0.5", b"[0.5]"),
+        (np.array([16777217, -1]), b"[16777217,-1]", b"[[16777217,-1]]"),
+        (np.array([2**64 - 1], np.uint64), b"[18446744073709551615]", b"[[18446744073709551615]]"),
+        (np.array([True, False]), b"[true,false]", b"[[true,false]]"),
+        (np.array([[1, 2], [3, 4]], np.uint8).T, b"[[1,3],[2,4]]", b"[[[1,3],[2,4]]]"),
+        (np.arange(6, dtype=np.int16)[::2], b"[0,2,4]", b"[[0,2,4]]"),
+    ],
+)
+def test_outputs_of_every_type_and_shape_are_written_exactly(outputs, alone, batched):
+    answers = [
+        protocol.answer_outputs(Result(outputs, [], []), TENSORS, batched=each) for each in (False, True)
+    ]
+    assert answers == [b'{"model":"m","outputs":%b}' % each for each in (alone, batched)]
+
+
 @given(
-    npst.arrays(np.float32, npst.array_shapes(max_dims=4, max_side=5), elements=st.floats(-9, 9, width=32)),
+    npst.arrays(
+        st.sampled_from([np.float32, np.float64, np.int64, np.uint8, np.bool_]),
+        npst.array_shapes(min_dims=0, max_dims=4, max_side=5),
+    ).filter(lambda outputs: np.isfinite(outputs).all()),
     st.integers(1, 12),
     st.booleans(),
 )
 def test_outputs_that_are_written_in_pieces_are_the_same_bytes(outputs, at_once, batched):
-    document = {"model": "m", "outputs": outputs[None] if batched else outputs}
+    document = {"model": "m", "outputs": outputs[None] if batched else outputs[()]}
     whole = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(protocol, "NUMBERS_AT_ONCE", at_once)
