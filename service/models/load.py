@@ -2,13 +2,15 @@
 
 import dataclasses
 import difflib
+import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -23,7 +25,7 @@ RANDOM = "random"
 
 
 def load_model(settings: Settings) -> Model:
-    """Return the model in evaluation mode, on the CPU, in FP32.
+    """Return the model in evaluation mode, on the CPU, in FP32, or in FP64 where it came so.
 
     Raises:
         ConfigurationError: there is no such model, or its weights do not fit or cannot be had.
@@ -43,8 +45,45 @@ def load_model(settings: Settings) -> Model:
         raise ConfigurationError(
             f"TAILGATE_MODEL: expected demo, torchvision:NAME or package.module:factory, got {name!r}"
         )
-    model.module.eval().requires_grad_(requires_grad=False)
+    _freeze(model.module)
     return _with_settings(model, settings)
+
+
+def _freeze(module: nn.Module) -> None:
+    """Put a module into evaluation mode, on the CPU, in FP32 or FP64, without gradients.
+
+    One parameter at a time, since TorchScript has no ``requires_grad_``; and one part at a time where an exported graph,
+    whose mode was fixed when it was exported, is among the parts.
+    """
+    for parameter in module.parameters():
+        parameter.requires_grad = False
+    _evaluate(module)
+    module.cpu()
+    kinds = _floating_types(module)
+    if kinds and kinds <= {torch.float16, torch.bfloat16}:
+        module.float()
+
+
+def _evaluate(module: nn.Module) -> None:
+    try:
+        module.eval()
+    except NotImplementedError:
+        module.training = False
+        for child in module.children():
+            _evaluate(child)
+
+
+def _floating_types(module: nn.Module) -> set[torch.dtype]:
+    """Return the floating-point types of a module's parameters and buffers."""
+    tensors = (*module.parameters(), *module.buffers())
+    return {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+
+
+def own_type(model: Model) -> torch.dtype:
+    """Return the type that a model as it came computes in: FP64 where all of it is, else FP32."""
+    types = _floating_types(model.module)
+    wide = types == {torch.float64} or (not types and model.item.dtype == np.float64)
+    return torch.float64 if wide else torch.float32
 
 
 def _with_settings(model: Model, settings: Settings) -> Model:
@@ -77,17 +116,17 @@ def _from_torchvision(name: str, settings: Settings) -> Model:
             + (f"; did you mean {near[0]!r}?" if near else "")
         )
     published = zoo.get_model_weights(name)
-    chosen = published.DEFAULT
     torch.manual_seed(settings.seed)
-    module, source = zoo.get_model(name, weights=None), f"random (seed {settings.seed})"
     wanted = settings.weights or RANDOM
     path = existing_file(wanted)
     if path is not None:
-        apply_state(module, read_state(path, settings.weights_sha256), path.name)
-        source = path.name
+        chosen, module, source = _from_file(name, published, path, settings.weights_sha256)
     elif wanted != RANDOM:
         chosen, module = _published(name, published, wanted)
         source = f"{chosen} of torchvision"
+    else:
+        chosen, source = published.DEFAULT, f"random (seed {settings.seed})"
+        module = zoo.get_model(name, weights=None, **_options(name, chosen, {}))
     recipe = chosen.transforms()
     size, resize = recipe.crop_size[0], recipe.resize_size[0]
     image = ImageInput(
@@ -99,6 +138,40 @@ def _from_torchvision(name: str, settings: Settings) -> Model:
     )
     labels = tuple(chosen.meta["categories"])
     return Model(name=TORCHVISION + name, module=module, weights=source, image=image, labels=labels)
+
+
+def _from_file(name: str, published: Any, path: Path, sha256: str | None) -> tuple[Any, nn.Module, str]:
+    """Build a model for the weights in a file, as torchvision does for weights by name.
+
+    What torchvision published bears the first digits of its SHA-256 in its address. A file with those digits is preprocessed
+    as that version of the weights was; any other file as the default version.
+    """
+    from torchvision import models as zoo  # noqa: PLC0415
+
+    state = read_state(path, sha256)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    known = [weights for weights in published if digest.startswith(_digits(weights.url))]
+    chosen = known[0] if known else published.DEFAULT
+    module = zoo.get_model(name, weights=None, **_options(name, chosen, state))
+    apply_state(module, state, path.name)
+    return chosen, module, f"{path.name} ({known[0]} of torchvision)" if known else path.name
+
+
+def _digits(url: str) -> str:
+    """Return the digest in the address of published weights: ``…/resnet50-0676ba61.pth``."""
+    return Path(url).stem.rpartition("-")[2]
+
+
+def _options(name: str, chosen: Any, state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Return what torchvision's builders set by themselves for published weights, and only for those."""
+    if name in ("googlenet", "inception_v3"):
+        # Trained on inputs in -1..1, which transform_input makes of the usual ones. Auxiliary heads may have been cut off.
+        auxiliary = any(key.startswith(("aux", "AuxLogits")) for key in state)
+        return {"transform_input": True, "aux_logits": auxiliary, "init_weights": False}
+    if name.startswith("vit_"):
+        return {"image_size": chosen.meta["min_size"][0]}
+    return {}
 
 
 def _published(name: str, published: Any, wanted: str) -> tuple[Any, nn.Module]:
@@ -135,13 +208,18 @@ def _from_factory(name: str, settings: Settings) -> Model:
     torch.manual_seed(settings.seed)
     made = _call(factory, settings)
     if isinstance(made, nn.Module):
-        return Model(name=name, module=made, weights="the factory's own", image=ImageInput(224))
-    if not isinstance(made, Model):
+        return Model(name, made, "the factory's own", image=ImageInput(224), assumed=True)
+    if not isinstance(made, Model) or not isinstance(made.module, nn.Module):
+        got = f"a Model of {_type(made.module)}" if isinstance(made, Model) else _type(made)
         raise ConfigurationError(
-            f"TAILGATE_MODEL: {name!r} returned {type(made).__name__}, expected a torch.nn.Module or "
-            "a service.models.Model"
+            f"TAILGATE_MODEL: {name!r} returned {got}, expected a torch.nn.Module or a service.models.Model of one; "
+            "the module of an exported program is its module()"
         )
     return made
+
+
+def _type(value: object) -> str:
+    return type(value).__name__
 
 
 def _call(factory: Callable[..., object], settings: Settings) -> object:

@@ -10,12 +10,36 @@ if TYPE_CHECKING:  # importing PyTorch takes seconds, in which the service is to
     from torch import nn
 
 
+# NumPy's kinds of types that JSON can write and PyTorch can take: floats, integers of both kinds, bool.
+KINDS = "fiub"
+LARGEST_ITEM_BYTES = 8
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """Shape and type of one item, without the batch dimension."""
+    """Shape and type of one item, without the batch dimension.
+
+    Attributes:
+        shape: sides of 1 or more; ``()`` for a single number.
+        dtype: as NumPy takes one: ``np.dtype(np.float32)``, ``np.float32`` or ``"float32"``.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
+
+    def __post_init__(self) -> None:
+        """Take what NumPy takes for a type, and refuse what no request could bring."""
+        dtype = np.dtype(self.dtype)
+        if any(not isinstance(side, int | np.integer) or side < 1 for side in self.shape):
+            raise ValueError(
+                f"TensorSpec: expected a shape of positive whole numbers without the batch dimension, got {self.shape!r}"
+            )
+        if dtype.kind not in KINDS or dtype.itemsize > LARGEST_ITEM_BYTES or not dtype.isnative:
+            raise ValueError(
+                f"TensorSpec: expected a type of floats, whole numbers or bool of at most 64 bits, got {dtype}"
+            )
+        object.__setattr__(self, "shape", tuple(map(int, self.shape)))
+        object.__setattr__(self, "dtype", dtype)
 
     @property
     def nbytes(self) -> int:
@@ -65,6 +89,7 @@ class Model:
         image: how photographs become items; None for a model that takes tensors only.
         input: one item; None with ``image``, whose pixels are the item.
         labels: one for each output of a classifier; None for any other model.
+        assumed: the factory returned a bare module, and the input is a guess.
     """
 
     name: str
@@ -73,6 +98,7 @@ class Model:
     image: ImageInput | None = None
     input: TensorSpec | None = None
     labels: tuple[str, ...] | None = None
+    assumed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a model whose input is not known."""

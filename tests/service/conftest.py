@@ -17,3 +17,14 @@ def gate(monkeypatch):
     monkeypatch.setitem(sys.modules, "gated", types.SimpleNamespace(factory=lambda: model))
     yield module
     module.opened.set()
+
+
+@pytest.fixture
+def named(monkeypatch):
+    """Return a function that gives a model a name for ``TAILGATE_MODEL``."""
+
+    def name(model):
+        monkeypatch.setitem(sys.modules, "made", types.SimpleNamespace(factory=lambda: model))
+        return "made:factory"
+
+    return name

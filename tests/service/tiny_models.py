@@ -147,6 +147,10 @@ def not_a_model():
     return "a string"
 
 
+def lost_module():
+    return Model("lost", lambda batch: batch, "none", input=FOUR_FLOATS)
+
+
 held_by_pipe_model = Model("held", HeldByPipe(), "none", input=FOUR_FLOATS)
 
 
