@@ -1,16 +1,22 @@
-"""How long a batch takes, by its size: measured at warm-up, fitted, and what follows from it.
+"""How long a batch takes, by its size: measured at start, fitted, and how large batches should be because of it.
 
-A batch of n costs about ``t(n) = a·n + b``: b is paid once a batch, a for every request in it. The measured times say
-where a larger batch stops being worth its wait.
+A batch of n costs about ``t(n) = a·n + b``: b is paid once a batch, a for every request in it.
+
+Sizes are measured in rounds, each of which runs every size once. Noise only ever adds time, and a slow minute falls on all
+sizes of its rounds: so sizes are compared within a round, and one counts as dearer only where nearly every round says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-# A larger batch must save at least this share of the cost of a request to be worth its longer wait.
-WORTHWHILE = 0.05
+# What a larger batch may cost more per request, in a round, before the round speaks against it.
+DEARER = 0.1
+# Share of the rounds that must speak against a size. Of five rounds all, of eight all but one.
+NEARLY_ALL = 0.875
+
+Rounds = Mapping[int, Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,19 @@ class BatchTimes:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """The largest batch, and why it is no larger.
+
+    Attributes:
+        size: requests.
+        why: for people; without measured numbers, so that it is the same on every replica that chose the same.
+    """
+
+    size: int
+    why: str
+
+
 def fit(measured_s: Mapping[int, float]) -> BatchTimes:
     """Fit t(n) = a·n + b by least squares of relative errors, so that small batches count as much as large ones."""
     sizes = np.array(sorted(measured_s), dtype=float)
@@ -54,23 +73,45 @@ def fit(measured_s: Mapping[int, float]) -> BatchTimes:
     return BatchTimes(dict(sorted(measured_s.items())), float(slope), float(intercept))
 
 
-def worthwhile_cap(measured_s: Mapping[int, float], objective_s: float | None = None) -> int:
-    """Return the largest batch size that pays.
+def medians(rounds_s: Rounds) -> dict[int, float]:
+    """Return the median seconds of each size."""
+    return {size: float(np.median(seconds)) for size, seconds in rounds_s.items()}
 
-    The smallest measured size within 5 % of the lowest cost a request: beyond it a batch only makes everybody in it wait.
-    With an objective, no larger than a request can bear that arrives just after a full batch has left, and so waits
-    for one batch and is computed in the next: 2·t(cap) ≤ objective.
+
+def worthwhile_cap(
+    rounds_s: Rounds, objective_s: float | None = None, none_larger: str = "the largest that is tried"
+) -> Cap:
+    """Return the largest batch size that is worth it.
+
+    The largest measured one, unless a smaller one is clearly cheaper per request. With an objective, none larger than a
+    request can bear that arrives just after a full batch has left, and so waits for one batch and is computed in the
+    next: 2·t(cap) ≤ objective, with the shortest t of all rounds.
+
+    Where two are close this takes the larger: it costs little throughput, and noise does not move it, so that replicas
+    choose the same.
 
     Args:
-        measured_s: seconds by batch size.
+        rounds_s: seconds by batch size, as many for each size: the first of each are of the first round, and so on.
         objective_s: latency that requests are to keep, None for no such aim.
+        none_larger: why no larger size than these was measured.
     """
-    allowed = [
-        size
-        for size, seconds in sorted(measured_s.items())
-        if objective_s is None or 2 * seconds <= objective_s
-    ]
+    sizes = sorted(rounds_s)
+    allowed = [size for size in sizes if objective_s is None or 2 * min(rounds_s[size]) <= objective_s]
     if not allowed:
-        return min(measured_s)
-    lowest = min(measured_s[size] / size for size in allowed)
-    return next(size for size in allowed if measured_s[size] / size <= lowest * (1 + WORTHWHILE))
+        return Cap(sizes[0], "the latency objective: even the smallest batch takes more than half of it")
+    costs = {size: np.array(rounds_s[size]) / size for size in allowed}
+    cap = next(size for size in reversed(allowed) if not _is_dearer(size, costs))
+    if cap != allowed[-1]:
+        return Cap(cap, "a larger batch costs clearly more per request")
+    if cap != sizes[-1]:
+        return Cap(cap, "the latency objective: a larger batch takes more than half of it")
+    return Cap(cap, none_larger)
+
+
+def _is_dearer(size: int, costs: Mapping[int, "np.ndarray[tuple[int], np.dtype[np.float64]]"]) -> bool:
+    """Tell whether some smaller size was cheaper per request in nearly every round."""
+    return any(
+        np.mean(costs[size] > costs[smaller] * (1 + DEARER)) >= NEARLY_ALL
+        for smaller in costs
+        if smaller < size
+    )

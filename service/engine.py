@@ -5,7 +5,7 @@ Everything that imports PyTorch is reached from here. It runs in a thread while 
 
 import copy
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,17 +16,19 @@ import torch
 from service import __version__, precision
 from service.accelerator import gpu_gauges
 from service.batch_times import BatchTimes
-from service.errors import ConfigurationError
+from service.errors import ConfigurationError, gist
+from service.executor import Executor
 from service.graph import GraphOutput, ServedGraph
 from service.inference import Inference
-from service.items import Item
+from service.items import Item, Result
 from service.memory import keep_freed_memory
 from service.metrics import Counter, Gauge
 from service.models.folding import fold_batch_norm
-from service.models.load import load_model
+from service.models.load import load_model, own_type
 from service.models.spec import Model, TensorSpec
 from service.precision import Parity
-from service.protocol import Served
+from service.protocol import Served, answer_labels, answer_outputs
+from service.reference import reference_answers
 from service.selection import select
 from service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
 
@@ -64,7 +66,7 @@ class Prepared:
         precision: fp32, fp16 or bf16.
         graph: in that precision, on the CPU.
         examples: inputs of the largest batch.
-        expected: results of the first of them, by the model as it came, in FP32.
+        expected: results of the first of them, by the model as it came.
     """
 
     model: Model
@@ -89,11 +91,14 @@ def prepare(settings: Settings) -> Prepared:
     cap = settings.max_batch_size or LARGEST_CHOSEN_BATCH
     examples = example_items(model.item, max(PARITY_INPUTS, cap))
     inputs = torch.from_numpy(np.stack(examples[:PARITY_INPUTS]))
-    reference = ServedGraph(model, model.module, torch.float32, settings.top_k).eval()
-    expected = precision.in_batches(partial(_first_run, model, reference), inputs, min(PARITY_INPUTS, cap))
+    own = own_type(model)
+    reference = ServedGraph(model, model.module, own, settings.top_k)
+    expected = reference_answers(
+        model, reference, inputs, min(PARITY_INPUTS, cap), settings.precision_max_error
+    )
     with torch.no_grad():
         folded = fold_batch_norm(model.module, reference.prepare(inputs[: min(2, cap)]))
-    dtype = precision.DTYPES[chosen]
+    dtype = own if chosen == "fp32" else precision.DTYPES[chosen]
     body = copy.deepcopy(folded).to(dtype) if chosen != "fp32" else folded
     graph = ServedGraph(model, body, dtype, settings.top_k)
     return Prepared(model, device, chosen, graph, examples, expected)
@@ -120,7 +125,8 @@ def build_engine(settings: Settings) -> Engine:
         "device": "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device),
         "precision": ready.precision,
         "executor": selected.executor.name,
-        "max_batch_size": str(selected.max_batch_size),
+        "max_batch_size": str(selected.cap.size),
+        "max_batch_size_reason": selected.cap.why,
         "threads": str(torch.get_num_threads()),
         "input": str(model.item),
         "torch": torch.__version__,
@@ -148,46 +154,47 @@ def build_engine(settings: Settings) -> Engine:
         # After an error that stays with the process, waiting for the device raises it again.
         check_device=partial(torch.cuda.synchronize, device) if on_cuda else _nothing,
     )
+    served = Served(model.name, model.item, model.labels, model.image)
+    rehearse(selected.executor, served, ready.examples[: min(2, selected.cap.size)])
     return Engine(
         inference=inference,
-        served=Served(model.name, model.item, model.labels, model.image),
+        served=served,
         facts=facts,
-        max_batch_size=selected.max_batch_size,
+        max_batch_size=selected.cap.size,
         times=selected.times,
         gauges=_gauges(parity, selected.times, inference, device),
     )
 
 
+def rehearse(executor: Executor, served: Served, items: Sequence[Item]) -> None:
+    """Go with some items all the way to the bytes of their answers, as for requests.
+
+    Raises:
+        ConfigurationError: the outputs are of a kind that no answer can hold.
+    """
+    try:
+        for result in Inference(executor, "ignore").results(executor.run(items), len(items)):
+            assert isinstance(result, Result)
+            answer_labels(result, served)
+            for batched in (False, True):
+                answer_outputs(result, served, batched=batched)
+    except Exception as error:
+        raise ConfigurationError(
+            f"TAILGATE_MODEL: {served.name} runs, but its outputs cannot be written as an answer: {gist(error)}"
+        ) from error
+
+
 def example_items(spec: TensorSpec, count: int) -> list[Item]:
-    """Return seeded inputs of the model's shape: soft patches of colour for bytes, normal noise for floats."""
+    """Return seeded inputs of the model's shape: soft patches of colour for bytes, normal noise for floats, else 0 and 1."""
     rng = np.random.default_rng(0)
-    if spec.dtype.kind == "f":
-        return list(rng.standard_normal((count, *spec.shape)).astype(spec.dtype))
     if spec.dtype == np.uint8 and len(spec.shape) == 3:
         height, width, channels = spec.shape
         coarse = rng.integers(0, 256, (count, 8, 8, channels), dtype=np.uint8)
         soft = coarse[:, np.arange(height) * 8 // height][:, :, np.arange(width) * 8 // width]
         return list(np.ascontiguousarray(soft))
-    return list(rng.integers(0, 2, (count, *spec.shape)).astype(spec.dtype))
-
-
-def _first_run(model: Model, graph: ServedGraph, inputs: torch.Tensor) -> GraphOutput:
-    """Run the model as it came, and hold what it returns against what it says of itself."""
-    try:
-        with torch.inference_mode():
-            result: GraphOutput = graph(inputs.clone())
-    except Exception as error:
-        raise ConfigurationError(
-            f"TAILGATE_MODEL: {model.name} fails on a batch of {len(inputs)} inputs {model.item}: {error!r}"
-        ) from error
-    labels = [len(model.labels)] if model.labels else ["…"]
-    shape = list(result.outputs.shape)
-    if shape[:1] != [len(inputs)] or (model.labels and shape[1:] != labels):
-        raise ConfigurationError(
-            f"TAILGATE_MODEL: {model.name} returned {shape} for a batch of {len(inputs)} inputs, "
-            f"expected {[len(inputs), *labels]}"
-        )
-    return result
+    shape = (count, *spec.shape)
+    numbers = rng.standard_normal(shape) if spec.dtype.kind == "f" else rng.integers(0, 2, shape)
+    return [np.asarray(item) for item in numbers.astype(spec.dtype)]
 
 
 def _nothing() -> None:

@@ -192,3 +192,16 @@ class TooSlow(RequestError):
 
     status = 408
     outcome = Outcome.CANCELLED
+
+
+def gist(error: BaseException) -> str:
+    """Return an error's type and the line that says what it is: TorchScript's last, any other's first."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return repr(error)
+    return f"{type(error).__name__}: {lines[-1 if 'TorchScript' in lines[0] else 0]}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says, without the pages of advice that CUDA's bring along."""
+    return next(iter(str(error).splitlines()), repr(error))

@@ -64,7 +64,7 @@ def allow_read_only_items() -> None:
 
 def eager(graph: ServedGraph, device: torch.device) -> GraphCall:
     """Return the graph as PyTorch runs it: each operator dispatched from Python's thread."""
-    return graph.eval().to(device).to(memory_format=torch.channels_last)
+    return graph.to(device).to(memory_format=torch.channels_last)
 
 
 class BufferedExecutor:

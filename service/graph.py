@@ -4,6 +4,7 @@ Normalisation stands inside, so that one byte a channel travels and is copied in
 of the most likely labels, once for the whole batch instead of once for each request on the event loop.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -11,12 +12,15 @@ from torch import nn
 
 from service.models import ImageInput, Model
 
+# Of a dict in an error's text.
+MOST_NAMES = 8
+
 
 class GraphOutput(NamedTuple):
     """One batch's results.
 
     Attributes:
-        outputs: N×…, FP32: the model's own output.
+        outputs: N×…, the model's own output: whole numbers and bool as they are, floats in FP32 or FP64.
         probabilities: N×k, descending, of a classifier; N×0 of any other model.
         classes: N×k indices into the labels.
     """
@@ -47,8 +51,12 @@ class Normalise(nn.Module):
         return normalised.to(self.dtype)
 
 
+class NotOneTensor(TypeError):
+    """The model returned something else than one dense tensor of numbers."""
+
+
 class Cast(nn.Module):
-    """A batch of tensors in the model's precision; integers stay what they are."""
+    """A batch of tensors in the model's precision; integers and bool stay what they are."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
@@ -60,19 +68,93 @@ class Cast(nn.Module):
 
 
 class ServedGraph(nn.Module):
-    """A model with its input's and its output's conversion."""
+    """A model with its input's and its output's conversion, in evaluation mode; ``body`` is in that mode already."""
 
     def __init__(self, model: Model, body: nn.Module, dtype: torch.dtype, top_k: int) -> None:
         super().__init__()
         self.prepare: nn.Module = Cast(dtype) if model.image is None else Normalise(model.image, dtype)
         self.body = body
         self.top_k = min(top_k, len(model.labels)) if model.labels else 0
+        # Not by eval(), which goes on to the body: an exported graph refuses it.
+        self.training = self.prepare.training = False
 
     def forward(self, batch: torch.Tensor) -> GraphOutput:
         """Run one batch, as it travels."""
-        outputs = self.body(self.prepare(batch)).float()
+        return self.ranked(self.outputs(batch))
+
+    def outputs(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the model's own output.
+
+        Raises:
+            NotOneTensor: it is not one dense tensor of real numbers.
+        """
+        outputs = one_tensor(self.body(self.prepare(batch)))
+        return outputs.float() if outputs.is_floating_point() and outputs.itemsize < 4 else outputs
+
+    def ranked(self, outputs: torch.Tensor) -> GraphOutput:
+        """Return the outputs with a classifier's most likely labels."""
         if not self.top_k:
-            nothing = outputs.new_empty((outputs.shape[0], 0))
+            nothing = torch.empty((outputs.shape[0], 0), device=outputs.device)
             return GraphOutput(outputs, nothing, nothing)
-        best = outputs.softmax(-1).topk(self.top_k)
+        best = outputs.float().softmax(-1).topk(self.top_k)
         return GraphOutput(outputs, best.values, best.indices)
+
+
+def one_tensor(returned: object) -> torch.Tensor:
+    """Return what a model returned.
+
+    Raises:
+        NotOneTensor: it is not one dense tensor of real numbers; the text says what it is, and how to mend the model.
+    """
+    if not isinstance(returned, torch.Tensor):
+        raise NotOneTensor(f"returned {_described(returned)}, expected one tensor; {_remedy(returned)}")
+    for kind, mend in (
+        ("complex", ".abs() or torch.view_as_real(…)" if returned.is_complex() else None),
+        ("quantised", ".dequantize()" if returned.is_quantized else None),
+        ("nested", ".to_padded_tensor(…)" if returned.is_nested else None),
+        ("sparse", ".to_dense()" if returned.layout != torch.strided else None),
+    ):
+        if mend is not None:
+            raise NotOneTensor(
+                f"returned a {kind} tensor, expected a dense one of real numbers; return {mend}"
+            )
+    return returned
+
+
+def _described(value: object) -> str:
+    """Say what a model returned in place of a tensor."""
+    name = type(value).__name__
+    if value is None:
+        return "None"
+    if isinstance(value, Mapping):
+        return f"a {name} with keys {_names(value)}"
+    if names := _names(value):
+        return f"a {name} with fields {names}"
+    if isinstance(value, list | tuple):
+        return f"a {name} of {len(value)} ({', '.join(type(part).__name__ for part in value[:MOST_NAMES])})"
+    return f"a {name}"
+
+
+def _names(value: object) -> list[object]:
+    """Return the keys of a mapping, or the fields of a named tuple or a dataclass, or none."""
+    if isinstance(value, Mapping):
+        return list(value)[:MOST_NAMES]
+    fields = getattr(value, "_fields", ()) or getattr(value, "__dataclass_fields__", ())
+    return list(fields)[:MOST_NAMES]
+
+
+def _remedy(value: object) -> str:
+    """Say how to make one tensor of what a model returned."""
+    if value is None:
+        return "is there a return in forward()?"
+    names = _names(value)
+    name = "logits" if "logits" in names else next(iter(names), None)
+    if isinstance(value, Mapping):
+        part = f"[{name!r}]"
+    elif names:
+        part = f".{name}"
+    elif isinstance(value, list | tuple):
+        part = "[0]"
+    else:
+        return "return a torch.Tensor"
+    return f"wrap the model in a torch.nn.Module whose forward(x) returns model(x){part}"

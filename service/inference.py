@@ -18,7 +18,7 @@ Nothing here knows about requests, threads or queues.
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import structlog
@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from service.batch_limit import BatchLimit, halved
-from service.errors import ModelFailure
+from service.errors import ModelFailure, first_line
 from service.executor import Executor, Pending, PipelinedExecutor
 from service.graph import GraphOutput
 from service.items import Item, Result
@@ -100,7 +100,7 @@ class Inference:
         return partial(self.run, items)
 
     def _finish(self, pending: Pending, items: Sequence[Item]) -> Answers:
-        answers = self._tried(lambda: self._results(pending.finish(), len(items)), len(items))
+        answers = self._tried(lambda: self.results(pending.finish(), len(items)), len(items))
         return self.run(items) if answers is None else answers
 
     def _tried(self, attempt: Callable[[], T], size: int) -> T | None:
@@ -116,7 +116,7 @@ class Inference:
 
     def _run(self, items: Sequence[Item]) -> Answers:
         try:
-            return self._results(self._executor.run(items), len(items))
+            return self.results(self._executor.run(items), len(items))
         except torch.OutOfMemoryError:
             pass  # dealt with below: while an exception is handled, its frames keep the batch's tensors alive
         except BaseException as error:  # noqa: BLE001 - a model may raise anything, SystemExit too, and must not take its batch along
@@ -141,8 +141,9 @@ class Inference:
         try:
             self._check_device()
         except BaseException as error:  # noqa: BLE001 - whatever it is, there is no device to run anything
-            first_line = next(iter(str(error).splitlines()), repr(error))
-            self.broken = f"the device has failed ({first_line}), and works again only in a new process"
+            self.broken = (
+                f"the device has failed ({first_line(error)}), and works again only in a new process"
+            )
             self._log.error("not live", reason=self.broken)
         return self.broken is None
 
@@ -152,7 +153,7 @@ class Inference:
         self._free_memory()
         self._log.warning("out of memory: batches are smaller for a while", size=size, now=self._limit.size)
 
-    def _results(self, output: GraphOutput, count: int) -> Answers:
+    def results(self, output: GraphOutput, count: int) -> Answers:
         """Return the rows of a batch's output, one an item.
 
         Raises:
@@ -175,7 +176,7 @@ def _lost(count: int) -> Answers:
     return [ModelFailure("the device has failed; try another replica")] * count
 
 
-def non_finite_rows(outputs: NDArray[np.floating]) -> list[int]:
+def non_finite_rows(outputs: NDArray[Any]) -> list[int]:
     """Return the rows with NaN or infinity.
 
     One sum over all tells that there is none, which is nearly always so: both survive every addition. It may also overflow

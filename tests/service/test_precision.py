@@ -73,7 +73,7 @@ def test_agreement_counts_the_most_likely_classes():
     [
         (math.nan, "with bf16 the model returns NaN or infinity where fp32 does not"),
         (math.inf, "with bf16 the model returns NaN or infinity where fp32 does not"),
-        (3.0, r"bf16 differs from fp32 by 2 .*TAILGATE_PRECISION_MAX_ERROR"),
+        (3.0, r"bf16 differs from the model as it came by 2 .*TAILGATE_PRECISION_MAX_ERROR"),
     ],
 )
 def test_an_error_beyond_the_limit_is_refused_and_so_is_one_that_is_no_number(value, reason):
@@ -150,9 +150,12 @@ def test_random_weights_are_said_loudly():
 @pytest.mark.parametrize(
     ("factory", "expected"),
     [
-        ("miscounted_labels", "returned [8, 5] for a batch of 8 inputs, expected [8, 3]"),
-        ("collapsing", "returned [1, 4] for a batch of 8 inputs, expected [8, "),
-        ("wrong_input", "fails on a batch of 8 inputs float32[4]"),
+        ("miscounted_labels", "returned [8, 5] for a batch of 8, expected [8, 3]"),
+        (
+            "collapsing",
+            "returned [1, 4] for a batch of 8, expected [8, …]; does it sum or average over the batch",
+        ),
+        ("wrong_input", "fails on a batch of 8, each float32[4]: RuntimeError: "),
     ],
 )
 def test_a_model_that_is_not_what_it_says_is_refused_at_the_start(factory, expected):

@@ -4,51 +4,27 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+from costly import Clock, Costly
 from structlog.testing import capture_logs
-from torch import nn
 
-from service import compiled, selection
+from service import compiled, precision, selection, trial
+from service.batch_times import Cap
 from service.cuda_graphs import Recording
 from service.errors import ConfigurationError
-from service.executor import BufferedExecutor
 from service.graph import GraphOutput, ServedGraph
 from service.models import Model
-from service.selection import select, warm_up
+from service.selection import select
 from service.settings import LARGEST_CHOSEN_BATCH, load_settings
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 ITEMS = [np.full(4, number, np.float32) for number in range(LARGEST_CHOSEN_BATCH)]
 
 
-class Clock:
-    """Time that passes when somebody says so."""
-
-    def __init__(self):
-        self.now_s = 0.0
-
-    def perf_counter(self):
-        return self.now_s
-
-
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(selection, "time", clock)
+    monkeypatch.setattr(trial, "time", clock)
     return clock
-
-
-class Costly(nn.Module):
-    """Twice its input, at a cost."""
-
-    def __init__(self, clock, cost_s):
-        super().__init__()
-        self.clock, self.cost_s = clock, cost_s
-        self.sizes = []
-
-    def forward(self, batch):
-        self.sizes.append(len(batch))
-        self.clock.now_s += self.cost_s(len(batch))
-        return batch * 2
 
 
 def library(clock, cost_s, factor=2.0):
@@ -120,7 +96,7 @@ def test_faster_means_over_all_sizes_and_not_at_the_largest_alone(clock, monkeyp
     [
         (
             lambda clock: library(clock, lambda _: 1e-6, factor=3.0),
-            "differs from fp32 by 0.5 of the largest output",
+            "differs from the model as it came by 0.5 of the largest output",
         ),
         (lambda clock: library(clock, lambda _: 1e-6, factor=2.01), "at most 0.001 is allowed"),
         (
@@ -129,7 +105,10 @@ def test_faster_means_over_all_sizes_and_not_at_the_largest_alone(clock, monkeyp
         ),
         (lambda clock: broken_at(8, clock), "the compiled model failed: at this size"),
         (lambda clock: broken_at(32, clock), "the compiled model failed: at this size"),
-        (lambda clock: lambda batch: GraphOutput(batch[:, :3], batch, batch), "must match"),
+        (
+            lambda clock: lambda batch: GraphOutput(batch[:, :3], batch, batch),
+            "the output for one input is [3] in a batch of 8, expected [4]",
+        ),
     ],
     ids=["wrong", "a little off", "NaN", "fails at once", "fails at the largest batch", "another shape"],
 )
@@ -150,7 +129,7 @@ def test_a_compiled_model_that_cannot_be_used_is_left_out_and_refused_where_it_i
 
 
 def test_a_model_whose_own_answers_are_wrong_is_refused_whatever_is_compiled(clock, monkeypatch):
-    monkeypatch.setattr(selection.precision, "compare", lambda *_: selection.Parity(0.5, None, 8))
+    monkeypatch.setattr(precision, "compare", lambda *_: precision.Parity(0.5, None, 8))
     with pytest.raises(ConfigurationError, match="TAILGATE_PRECISION: fp32 differs"):
         selected(clock, lambda _: 1e-3, library(clock, lambda _: 1e-6), monkeypatch=monkeypatch)
 
@@ -272,7 +251,7 @@ def room_for(size):
 
 def test_the_largest_batch_that_fits_bounds_the_chosen_cap(clock):
     found, _, _ = selected(clock, room_for(20), executor="eager")
-    assert found.max_batch_size == 16
+    assert found.cap == Cap(16, "a larger batch does not fit into the device's memory")
 
 
 @pytest.mark.parametrize(("room", "settings"), [(20, {"max_batch_size": 32}), (4, {})])
@@ -302,7 +281,7 @@ def test_without_a_cache_it_is_eager_and_says_once_how_to_get_more(clock, tmp_pa
 def test_where_eager_is_asked_for_nothing_is_said_of_compiled_models(clock, tmp_path):
     found, log, _ = selected(clock, lambda _: 1e-3, cache_dir=tmp_path, executor="eager")
     assert found.executor.name == "eager"
-    assert [entry["event"] for entry in log] == ["batch times"]
+    assert [entry["event"] for entry in log] == ["batch times", "largest batch"]
 
 
 def perceptron_selected(**settings):
@@ -382,51 +361,11 @@ def test_compiled_is_refused_where_the_device_is_not_the_cpu(tmp_path):
     assert selection._library(load_settings({}, cache_dir=tmp_path), None, CUDA, ITEMS) is None
 
 
-# Warm-up.
-
-
-def executor_of(clock, cost_s, rows=LARGEST_CHOSEN_BATCH):
-    module = Costly(clock, cost_s)
-
-    def call(batch):
-        return GraphOutput(module(batch), batch[:, :0], batch[:, :0])
-
-    return BufferedExecutor("eager", call, CPU, tiny_models.FOUR_FLOATS, rows), module
-
-
-@pytest.mark.parametrize(
-    ("cap", "sizes"),
-    [
-        (None, [1, 2, 4, 8, 16, 32]),
-        (1, [1]),
-        (2, [1, 2]),
-        (12, [1, 2, 4, 8, 12]),
-        (16, [1, 2, 4, 8, 16]),
-    ],
-)
-def test_every_batch_size_of_the_warm_up_is_run_up_to_the_cap_and_the_cap_itself(clock, cap, sizes):
-    executor, module = executor_of(clock, lambda size: size * 1e-3)
-    assert warm_up(executor, ITEMS, cap) == pytest.approx({size: size * 1e-3 for size in sizes})
-    assert sorted(set(module.sizes)) == sizes
-
-
-def test_what_counts_is_the_median_so_that_a_first_slow_run_does_not(clock):
-    costs = iter([9.0, 1e-3, 1e-3, 2e-3, 1e-3])
-    executor, _ = executor_of(clock, lambda _: next(costs))
-    assert warm_up(executor, ITEMS, 1) == pytest.approx({1: 1e-3})
-
-
-def test_a_batch_that_takes_long_has_no_larger_one_after_it_unless_the_cap_is_set(clock):
-    executor, _ = executor_of(clock, lambda size: size * 0.2)
-    assert list(warm_up(executor, ITEMS, None)) == [1, 2, 4]
-    assert list(warm_up(executor, ITEMS, 8)) == [1, 2, 4, 8]
-
-
 def test_a_slow_eager_model_is_compared_over_the_sizes_that_both_have(clock, monkeypatch):
     call = library(clock, lambda size: size * 0.1)
     found, _, _ = selected(clock, lambda size: size * 0.2, call, monkeypatch=monkeypatch)
     assert found.executor.name == "compiled"
-    assert list(found.times.measured_s) == [1, 2, 4, 8]
+    assert list(found.times.measured_s) == [1, 2, 4, 8, 16]
 
 
 @pytest.mark.parametrize(
@@ -442,7 +381,7 @@ def test_the_cap_is_the_one_that_is_set_or_the_largest_that_pays_and_keeps_the_o
     clock, settings, cap
 ):
     found, _, _ = selected(clock, lambda size: 9e-3 + size * 1e-3, executor="eager", **settings)
-    assert found.max_batch_size == cap
+    assert found.cap.size == cap
     assert found.times.predict_s(cap) == pytest.approx(9e-3 + cap * 1e-3)
 
 
