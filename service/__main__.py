@@ -1,6 +1,6 @@
 """``python -m service``: read the settings, serve, exit."""
 
-import contextlib
+import logging
 import os
 import sys
 import threading
@@ -9,10 +9,10 @@ from typing import NoReturn
 import structlog
 
 from service.errors import ConfigurationError
-from service.logs import configure_logging
+from service.logs import configure_logging, refuse
 from service.memory import keep_freed_memory
 from service.server import run
-from service.settings import load_settings, unknown_variables
+from service.settings import load_settings, log_format_of, unknown_variables
 
 USAGE_ERROR = 2
 # The event loop, the executor and the decoders take turns with the interpreter lock. Whoever wants it waits so long before the
@@ -26,25 +26,26 @@ def main() -> int:
     """Return the exit status: 0 after a stop, 1 after a failed start, 2 for wrong settings."""
     keep_freed_memory()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    log_format = log_format_of(os.environ, sys.argv[1:])
+    configure_logging(log_format)
     try:
         settings = load_settings(os.environ, sys.argv[1:])
-        configure_logging(settings.log_format)
         for warning in unknown_variables(os.environ):
             structlog.get_logger("tailgate.settings").warning(warning)
         return run(settings)
     except ConfigurationError as error:
-        print(f"tailgate: {error}", file=sys.stderr)  # noqa: T201 - the log may not be configured yet
+        refuse(str(error), log_format)
         return USAGE_ERROR
 
 
 def leave(status: int) -> NoReturn:
     """End the process, also while a thread is still in PyTorch: loading a model, or in a batch beyond the drain time.
 
-    Such a thread can neither be interrupted nor be waited for, and the interpreter's own end under it can crash.
+    Such a thread can neither be interrupted nor be waited for, and the interpreter's own end under it can crash. The thread
+    that writes the log is another, where nobody reads it.
     """
+    logging.shutdown()
     if any(thread.daemon for thread in threading.enumerate()):
-        with contextlib.suppress(OSError, ValueError):  # a full disk, a closed pipe: the status matters more
-            sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
 

@@ -12,16 +12,17 @@ import structlog
 from service import compiled
 from service.engine import prepare
 from service.errors import ConfigurationError
-from service.logs import configure_logging
+from service.logs import configure_logging, refuse
 from service.selection import export_graph, require_cpu
-from service.settings import load_settings
+from service.settings import load_settings, log_format_of
 
 
 def main() -> int:
     """Return the exit status: 0 when the library is there, 2 when it cannot be made."""
+    log_format = log_format_of(os.environ, sys.argv[1:])
+    configure_logging(log_format)
     try:
         settings = load_settings(os.environ, sys.argv[1:], program="tailgate compile")
-        configure_logging(settings.log_format)
         log = structlog.get_logger("tailgate.compile")
         prepared = prepare(settings)
         require_cpu(prepared.device)
@@ -35,7 +36,7 @@ def main() -> int:
         compiled.compile_program(program, path)
         log.info("compiled", path=str(path), seconds=round(time.perf_counter() - start_s, 1))
     except ConfigurationError as error:
-        print(f"tailgate: {error}", file=sys.stderr)  # noqa: T201 - what a command line says
+        refuse(str(error), log_format)
         return 2
     return 0
 

@@ -22,6 +22,7 @@ from service.batching import BatchPolicy, Ticket
 from service.crowd import Crowd
 from service.errors import BytesFull, ConfigurationError, Late, QueueFull, Unavailable
 from service.forecast import Forecast
+from service.logs import lines_dropped
 from service.metrics import Counter, Gauge, Metrics
 from service.protocol import Served
 from service.settings import LARGEST_CHOSEN_BATCH, Settings, available_processors
@@ -372,6 +373,9 @@ class Service:
         yield Gauge("queue_depth", "Requests that wait for a batch.", waiting)
         yield Gauge("in_flight", "Requests being read, waiting, computed or answered.", self.in_flight)
         yield Gauge("in_flight_bytes", "Bytes of the bodies of these requests.", self.in_flight_bytes)
+        dropped = lines_dropped()
+        if dropped is not None:
+            yield Counter("log_lines_dropped", "Lines of the log that could not be written.", dropped)
         if self.engine is not None:
             yield from self.engine.gauges()
 

@@ -4,6 +4,8 @@ The environment (``TAILGATE_*``), the command line (``--max-batch-size``) and th
 derived from this declaration. Settings are read once, at start.
 """
 
+import argparse
+import contextlib
 import difflib
 import math
 import os
@@ -13,7 +15,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from service.errors import ConfigurationError
 
@@ -298,6 +306,19 @@ def load_settings(
         return Settings.model_validate(given | overrides)
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
+    except SettingsError as error:
+        text = str(error).removeprefix("error parsing CLI: ")
+        raise ConfigurationError(f"{text}; --help lists the options") from None
+
+
+def log_format_of(environment: Mapping[str, str], arguments: Sequence[str]) -> str:
+    """Return the log format that is asked for, whatever else is wrong with the settings."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--log-format", default=environment.get(f"{PREFIX}LOG_FORMAT"))
+    with contextlib.suppress(argparse.ArgumentError):
+        if parser.parse_known_args(arguments)[0].log_format == "json":
+            return "json"
+    return "console"
 
 
 def _parse(arguments: Sequence[str], program: str) -> dict[str, Any]:
@@ -306,6 +327,7 @@ def _parse(arguments: Sequence[str], program: str) -> dict[str, Any]:
         cli_prog_name=program,
         cli_parse_args=list(arguments),
         cli_hide_none_type=True,
+        cli_exit_on_error=False,
     )
     return dict(source())
 

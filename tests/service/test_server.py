@@ -22,7 +22,7 @@ import httpx
 import pytest
 from edges import Connection
 from serving import metric_samples, until
-from tiny_models import HOLD
+from tiny_models import HOLD, POISON
 
 from service import server
 from service.__main__ import main
@@ -40,14 +40,15 @@ HELD = {"inputs": [HOLD, 2.0, 3.0, 4.0]}
 class Program:
     """``python -m service`` on a socket of ours, and a pipe to and from its model."""
 
-    def __init__(self, process, url, said, hold):
+    def __init__(self, process, url, said, hold, *, read_log=True):
         self.process = process
         self.client = httpx.Client(base_url=url, timeout=PATIENCE_S)
         self.log = []
         self._said, self._hold = said, hold
         self._lines = queue.Queue()
         self._reader = threading.Thread(target=self._read)
-        self._reader.start()
+        if read_log:
+            self._reader.start()
 
     def _read(self):
         for line in self.process.stderr:
@@ -93,12 +94,13 @@ class Program:
         self.client.close()
         self.process.kill()
         self.process.wait()
-        self._reader.join()
+        if self._reader.ident is not None:
+            self._reader.join()
         self.process.stderr.close()
 
 
 @contextlib.contextmanager
-def program(model, **settings):
+def program(model, *, read_log=True, **settings):
     """Start the service as a process; it is gone at the end, whatever happens."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -124,7 +126,9 @@ def program(model, **settings):
         )
         os.close(say)
         os.close(held)
-        running = Program(process, f"http://127.0.0.1:{listener.getsockname()[1]}", said, hold)
+        running = Program(
+            process, f"http://127.0.0.1:{listener.getsockname()[1]}", said, hold, read_log=read_log
+        )
         stack.callback(running.close)
         yield running
 
@@ -142,6 +146,24 @@ def test_it_is_live_before_it_is_ready_and_ready_after_warm_up_and_ends_with_sta
         service.process.send_signal(signal.SIGTERM)
         assert service.exit_status() == 0
         assert any("did you mean TAILGATE_MAX_BATCH_SIZE?" in entry["event"] for entry in service.log)
+
+
+def test_a_log_that_nobody_reads_keeps_neither_requests_nor_probes_nor_a_stop_waiting():
+    with program("tiny_models:talker", read_log=False, max_batch_size=1) as service:
+        while service.client.get("/health/ready").status_code != 200:
+            pass
+        dropped = ("tailgate_log_lines_dropped_total", ())
+        said = 0
+        while not service.samples()[dropped]:
+            assert (
+                service.client.post("/predict", json={"inputs": [POISON, 0.0, 0.0, 0.0]}).status_code == 200
+            )
+            said += 2
+            assert said < 100  # of 100,000 characters each, of which a pipe and the queue take some 12
+        assert service.client.get("/health/live").status_code == 200
+        assert service.client.post("/predict", json=ITEM).json()["outputs"] == [2.0, 4.0, 6.0, 8.0]
+        service.process.send_signal(signal.SIGTERM)
+        assert service.exit_status() == 0
 
 
 def test_a_stop_during_the_start_does_not_wait_for_the_model():

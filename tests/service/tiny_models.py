@@ -1,6 +1,8 @@
 """Models small enough to be built in each test, by the names that ``TAILGATE_MODEL`` takes: ``tiny_models:doubler``."""
 
+import logging
 import os
+import sys
 import threading
 
 import numpy as np
@@ -57,8 +59,22 @@ class HeldByPipe(nn.Module):
         return batch * 2
 
 
+class Talker(nn.Module):
+    """Twice its input; an input that starts with POISON has it say much, in the two ways that models do."""
+
+    def forward(self, batch):
+        if bool((batch[:, 0] == POISON).any()):
+            logging.getLogger("talker").error("x" * 100_000)
+            sys.stderr.write("y" * 100_000 + "\n")
+        return batch * 2
+
+
 def doubler():
     return Model("doubler", Doubler(), "none", input=FOUR_FLOATS)
+
+
+def talker():
+    return Model("talker", Talker(), "none", input=FOUR_FLOATS)
 
 
 def passing():
