@@ -45,7 +45,7 @@ class Launch:
         command: program and arguments.
         environment: variables added to those of this process.
         directory: where it runs; None for the current directory.
-        readiness_path: answers 200 once the server takes load.
+        readiness_path: answers 2xx once the server takes load.
         ready_timeout_s: how long it may take to become ready.
         stop_timeout_s: from TERM to KILL: the time that it has to drain.
     """
@@ -191,7 +191,7 @@ class ServerProcess:
         return int(told)
 
     def wait_ready(self) -> None:
-        """Wait until the readiness path answers 200.
+        """Wait until the readiness path answers 2xx.
 
         Raises:
             TargetError: the server exited, said at once, or was not ready in time; with the tail of its log.
@@ -206,7 +206,8 @@ class ServerProcess:
         """Raise TargetError when the server's process has ended."""
         code = self.exit_code()
         if code is not None:
-            raise TargetError(f"{' '.join(self.launch.command)!r} ended with {describe_exit(code)}")
+            hint = "; if it went into the background, run it in the foreground" if code == 0 else ""
+            raise TargetError(f"{' '.join(self.launch.command)!r} ended with {describe_exit(code)}{hint}")
 
     def alive(self) -> bool:
         """Tell whether the server's process exists."""

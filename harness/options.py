@@ -166,7 +166,7 @@ OPTIONS: tuple[Option, ...] = (
         "fail, instead of skipping, where TAILGATE_DEVICE=cuda and there is no CUDA",
         flag=True,
     ),
-    Option("readiness-path", "/health/ready", "path that answers 200 once the target takes load"),
+    Option("readiness-path", "/health/ready", "path that answers 2xx once the target takes load"),
     Option("metrics-path", "/metrics", "path of the target's Prometheus metrics; empty: it has none"),
     Option(
         "metric",

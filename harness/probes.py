@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import httpx
 
+from harness.readiness import is_good
+
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.02, 0.2
 # Far beyond any limit that is asked: what takes longer was not answered.
 TIMEOUT_S = 2.0
@@ -33,7 +35,7 @@ class ProbeRecord:
     Attributes:
         asked: what for.
         time_ns: CLOCK_MONOTONIC, when it was asked.
-        seconds: until the whole answer was there; +inf without one, or with one that is not 200.
+        seconds: until the whole answer was there; +inf without one, or with one that is not 2xx.
         status: HTTP status; None without an answer.
     """
 
@@ -92,6 +94,6 @@ class Prober:
         except httpx.HTTPError:
             status = None
         seconds = (time.monotonic_ns() - began_ns) / 1e9
-        record = ProbeRecord(self._asked, began_ns, seconds if status == httpx.codes.OK else math.inf, status)
+        record = ProbeRecord(self._asked, began_ns, seconds if is_good(status) else math.inf, status)
         self.records.append(record)
         self._keep(record)

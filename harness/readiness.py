@@ -6,27 +6,56 @@ Used for servers that the harness launched (:mod:`harness.launch`) and for those
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 # httpx loads it with its first request: that would be while a server starts, whose start-up is timed.
 import httpcore  # noqa: F401
 import httpx
 
 from harness.errors import TargetError
+from harness.redirect import path_of
 
 FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 0.25
 PROBE_TIMEOUT_S = 5.0
 
-Probe = Callable[[str], int | None]
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a server said of its readiness.
+
+    Attributes:
+        status: of its answer; None without one.
+        location: where a redirect leads.
+        error: why there was no answer.
+    """
+
+    status: int | None
+    location: str = ""
+    error: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes load: any 2xx, of which 204 is a usual one."""
+        return is_good(self.status)
 
 
-def probe(url: str) -> int | None:
-    """Return the HTTP status that a URL answers with, or None when there was no answer."""
+Probe = Callable[[str], Told]
+
+
+def is_good(status: int | None) -> bool:
+    """Tell whether a status is a good answer."""
+    return status is not None and httpx.codes.is_success(status)
+
+
+def probe(url: str) -> Told:
+    """Ask once."""
     try:
         # A proxy from the environment would answer for the server.
-        return httpx.get(url, timeout=PROBE_TIMEOUT_S, trust_env=False).status_code
-    except httpx.TransportError:
-        return None
+        answer = httpx.get(url, timeout=PROBE_TIMEOUT_S, trust_env=False)
+    except httpx.RequestError as error:
+        return Told(None, error=str(error) or type(error).__name__)
+    return Told(answer.status_code, answer.headers.get("location", ""))
 
 
 def wait_until_ready(
@@ -34,17 +63,19 @@ def wait_until_ready(
     timeout_s: float,
     check_alive: Callable[[], None],
     *,
+    prefix: str = "",
     probe: Probe = probe,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Poll ``url`` until it answers 200.
+    """Poll ``url`` until it answers 2xx.
 
     Args:
         url: the readiness address.
         timeout_s: how long that may take.
         check_alive: raises when waiting further is pointless.
-        probe: returns the status of one request, or None.
+        prefix: path of the target's address, for the hint where a redirect leads.
+        probe: asks once.
         clock: monotonic seconds.
         sleep: waits that many seconds.
 
@@ -55,11 +86,21 @@ def wait_until_ready(
     pause_s = FIRST_PAUSE_S
     while True:
         check_alive()
-        status = probe(url)
-        if status == httpx.codes.OK:
+        told = probe(url)
+        if told.ready:
             return
         if clock() >= deadline_s:
-            last = "there was no answer" if status is None else f"the last answer was {status}"
-            raise TargetError(f"{url} did not answer 200 within {timeout_s:g} s: {last}")
+            raise TargetError(f"{url} did not answer 2xx within {timeout_s:g} s: {_last(told, url, prefix)}")
         sleep(pause_s)
         pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
+
+
+def _last(told: Told, url: str, prefix: str) -> str:
+    """Say what the last answer was, and by which option to ask elsewhere."""
+    if told.status is None:
+        return f"there was no answer ({told.error})"
+    if not told.location:
+        return f"the last answer was {told.status}; --perf-readiness-path=PATH names another path"
+    said = f"the last answer was {told.status} to {told.location}"
+    path = path_of(url, told.location, prefix)
+    return said if path is None else f"{said}: --perf-readiness-path={path}"

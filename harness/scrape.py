@@ -23,6 +23,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.errors import MeasurementError
+from harness.redirect import path_of
 
 START_TIME = "process_start_time_seconds"
 # Far more than any server has to say, and longer than any should take to say it.
@@ -39,6 +40,10 @@ SEVERAL_PROCESSES = (
 _ANOTHER_SERVER = (
     f"did the server restart? If several processes serve, each with metrics of its own: {SEVERAL_PROCESSES}"
 )
+
+
+class MovedError(MeasurementError):
+    """The metrics are at another path of the same server, which the message names."""
 
 
 class Series(NamedTuple):
@@ -253,27 +258,40 @@ def difference(before: Scrape, after: Scrape) -> ServerDelta:
     return ServerDelta(before, after)
 
 
-def fetch(client: httpx.Client, url: str) -> Scrape:
-    """Get and parse a server's metrics.
+def fetch(client: httpx.Client, url: str, prefix: str = "") -> Scrape:
+    """Get and parse a server's metrics, for the first time.
+
+    Args:
+        client: to ask with.
+        url: of the metrics.
+        prefix: path of the target's address, for the hint where a redirect leads.
 
     Raises:
-        MeasurementError: no answer, an answer other than 200, or no exposition in it.
+        MeasurementError: no answer, an answer other than 200, or no exposition in it; it says what to do.
     """
-    text = get(client, url)
-    return parse(text, time.monotonic_ns())
+    try:
+        return parse(get(client, url, prefix), time.monotonic_ns())
+    except MovedError:
+        raise
+    except MeasurementError as error:
+        raise MeasurementError(
+            f"{error}; --perf-metrics-path=PATH names another path, and a target without metrics is measured with "
+            "--perf-metrics-path= (empty)"
+        ) from error
 
 
-def get(client: httpx.Client, url: str) -> str:
+def get(client: httpx.Client, url: str, prefix: str = "") -> str:
     """Get a server's metrics, word for word.
 
     Raises:
+        MovedError: they are at another path.
         MeasurementError: no answer, an answer other than 200, or one that does not end.
     """
     deadline_s, content = time.monotonic() + LONGEST_S, bytearray()
     try:
         with client.stream("GET", url, headers={"Accept": "text/plain; version=0.0.4"}) as response:
             if response.status_code != httpx.codes.OK:
-                raise MeasurementError(f"no metrics from {url}: status {response.status_code}, expected 200")
+                raise _no_metrics(url, response, prefix)
             # A client's own timeout is for each piece.
             for piece in response.iter_bytes():
                 content += piece
@@ -284,6 +302,17 @@ def get(client: httpx.Client, url: str) -> str:
     except httpx.HTTPError as error:
         raise MeasurementError(f"no metrics from {url}: {error!r}") from error
     return content.decode(errors="replace")
+
+
+def _no_metrics(url: str, response: httpx.Response, prefix: str) -> MeasurementError:
+    location = response.headers.get("location", "")
+    path = path_of(url, location, prefix)
+    if path is not None:
+        return MovedError(
+            f"no metrics from {url}: {response.status_code} to {location}: --perf-metrics-path={path}"
+        )
+    told = f"status {response.status_code}" + (f" to {location}" if location else "")
+    return MeasurementError(f"no metrics from {url}: {told}, expected 200")
 
 
 def _without_exemplar(line: str) -> str:

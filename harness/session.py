@@ -23,7 +23,7 @@ from harness.budgets import Budgets, find_budgets
 from harness.comparison import ledger
 from harness.comparison.arms import WORKING_TREE
 from harness.comparison.compare import Compared, Ground, compare
-from harness.errors import HarnessError, MeasurementError, TargetError, UsageError
+from harness.errors import HarnessError, TargetError, UsageError
 from harness.load import LoadSettings
 from harness.load_settings import generator_processor, load_settings
 from harness.measures import Measure
@@ -289,16 +289,13 @@ class Session:
         """Return how the target describes itself."""
         if running.metrics_url is None:
             return {"metrics": "none: the server's criteria are left out"}
-        left_out = {"metrics": "no histogram of request seconds: the server's latency is not judged"}
-        try:
+        facts = running.facts()
+        if running.settings.metric_names.request_seconds is None:
             return {
-                **running.facts(),
-                **({} if running.settings.metric_names.request_seconds is not None else left_out),
+                **facts,
+                "metrics": "no histogram of request seconds: the server's latency is not judged",
             }
-        except MeasurementError as error:
-            raise MeasurementError(
-                f"{error}; a target without metrics is measured with --perf-metrics-path= (empty)"
-            ) from None
+        return facts
 
     def _resolve(self, scenario: Scenario, running: RunningTarget) -> Scenario:
         """Fill in the budgets of this device and precision; without metrics the server's criteria are left out."""

@@ -30,7 +30,7 @@ class TargetSettings:
 
     Attributes:
         environment: variables for a target that is started, added to those of this process.
-        readiness_path: answers 200 once the target takes load.
+        readiness_path: answers 2xx once the target takes load.
         metrics_path: its Prometheus metrics; None where it has none: the server's criteria are then left out.
         metric_names: what it calls its metrics.
         ready_timeout_s: how long it may take to become ready.
@@ -146,7 +146,7 @@ class RunningTarget(abc.ABC):
         if self.metrics_url is None:
             return {}
         with httpx.Client(timeout=PROBE_TIMEOUT_S, trust_env=False) as client:
-            values = fetch(client, self.metrics_url).values
+            values = fetch(client, self.metrics_url, self.prefix).values
         return next((dict(series.labels) for series in values if series.name == INFO), {})
 
 
@@ -254,7 +254,7 @@ class UrlTarget:
         """Wait until it is ready."""
         running = RunningUrl(self.spec, self.settings)
         url = running.base_url + self.settings.readiness_path
-        wait_until_ready(url, self.settings.ready_timeout_s, check_alive=lambda: None)
+        wait_until_ready(url, self.settings.ready_timeout_s, check_alive=lambda: None, prefix=running.prefix)
         return running
 
 
@@ -280,7 +280,7 @@ class RunningUrl(RunningTarget):
 
     def alive(self) -> bool:
         """Tell whether it says that it is ready."""
-        return probe(self.base_url + self.settings.readiness_path) == httpx.codes.OK
+        return probe(self.base_url + self.settings.readiness_path).ready
 
     def log_tail(self) -> str:
         """Return nothing: its log is elsewhere."""

@@ -66,9 +66,7 @@ def _rehearse(arm: ArmTarget, directory: Path, root: Path) -> Rehearsed:
     except TargetError as error:
         raise TargetError(f"{name} ({arm.side.given}): {error}") from error
     except MeasurementError as error:
-        raise MeasurementError(
-            f"{name}: {error}; a target without metrics is measured with --perf-metrics-path= (empty)"
-        ) from error
+        raise MeasurementError(f"{name}: {error}") from error
     doubt = check_own_code(arm, root, python=python)
     notes = [doubt] if doubt else []
     notes += [f"{name} does not know the setting {variable}, and ignored it" for variable in ignored]

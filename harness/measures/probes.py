@@ -17,7 +17,7 @@ from harness.window import Window
 class ProbeLatency:
     """A quantile of the time to a whole answer from the readiness path, or from the metrics (:mod:`harness.probes`).
 
-    Without an answer, or with one that is not 200, a probe is infinitely late: a service that says under load that it is
+    Without an answer, or with one that is not 2xx, a probe is infinitely late: a service that says under load that it is
     not ready takes itself out of service. Distribution-free; 44 probes without a miss bound p90 at confidence 0.99,
     and 7 bound p50.
     """

@@ -126,6 +126,16 @@ def test_a_server_that_dies_at_start_is_reported_with_its_status_and_its_last_wo
     assert message.endswith("a first line\nno such model: resnet")
 
 
+def test_a_server_that_goes_into_the_background_is_asked_to_stay(tmp_path):
+    with (
+        pytest.raises(
+            TargetError, match="ended with exit status 0; if it went into the background, run it in the"
+        ),
+        ServerProcess(Launch(python("pass", "{fd}"), ready_timeout_s=1e6), tmp_path / "log"),
+    ):
+        pass
+
+
 def test_a_server_that_is_killed_is_reported_by_its_signal(tmp_path):
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     with (
@@ -156,7 +166,7 @@ def test_a_server_that_is_never_ready_is_given_up_with_its_log(tmp_path):
     server.start()
     wait_for_log(server, "loading")
     server.launch = dataclasses.replace(server.launch, ready_timeout_s=1e-9)
-    with pytest.raises(TargetError, match=r"did not answer 200 within 1e-09 s(.|\n)*loading"):
+    with pytest.raises(TargetError, match=r"did not answer 2xx within 1e-09 s(.|\n)*loading"):
         server.wait_ready()
     server.stop()
     assert_gone(server.pid)

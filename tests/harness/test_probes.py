@@ -26,9 +26,20 @@ def test_an_answer_is_timed_and_each_question_opens_a_connection():
     assert connections == 3
 
 
+def test_any_2xx_is_a_good_answer():
+    ((record,), _) = ask([b"HTTP/1.1 204 No Content\r\n\r\n"])
+    assert (record.status, record.seconds < math.inf) == (204, True)
+
+
 @pytest.mark.parametrize(
     ("script", "code"),
-    [([status(503)], 503), (["close"], None), (["reset"], None), ([b"nonsense\r\n\r\n"], None)],
+    [
+        ([status(307)], 307),
+        ([status(503)], 503),
+        (["close"], None),
+        (["reset"], None),
+        ([b"nonsense\r\n\r\n"], None),
+    ],
 )
 def test_what_is_no_good_answer_is_infinitely_late(script, code):
     ((record,), _) = ask(script)

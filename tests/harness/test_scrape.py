@@ -268,6 +268,32 @@ def test_fetch_says_which_address_gave_no_metrics(handler, message):
         scrape.fetch(client, "http://server/metrics")
 
 
+@pytest.mark.parametrize(
+    ("status", "location", "prefix", "message"),
+    [
+        (307, "/metrics/", "", r"307 to /metrics/: --perf-metrics-path=/metrics/$"),
+        (307, "/api/metrics/", "/api", r"307 to /api/metrics/: --perf-metrics-path=/metrics/$"),
+        (
+            302,
+            "https://login/",
+            "",
+            r"status 302 to https://login/, expected 200; .*--perf-metrics-path= \(empty\)",
+        ),
+        (
+            401,
+            None,
+            "",
+            r"status 401, expected 200; --perf-metrics-path=PATH names another path, and a target",
+        ),
+    ],
+)
+def test_metrics_that_are_elsewhere_are_told_by_the_option_that_finds_them(status, location, prefix, message):
+    headers = {} if location is None else {"location": location}
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, headers=headers))
+    with httpx.Client(transport=transport) as client, pytest.raises(MeasurementError, match=message):
+        scrape.fetch(client, f"http://server{prefix}/metrics", prefix)
+
+
 def test_a_scrape_cannot_be_changed():
     with pytest.raises(TypeError):
         read(BEFORE).values[Series("a")] = math.inf
