@@ -24,7 +24,6 @@ from service.openapi import add_tokens, predict_path
 from service.settings import Settings, load_settings
 from service.tokens import RequireToken, load_tokens
 
-Answering = Callable[[], Awaitable[JSONResponse]]
 DESCRIPTION = "One model behind dynamic batching: send an image, get its labels."
 
 
@@ -62,6 +61,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url="/docs" if settings.docs else None,
         redoc_url=None,
+        # A redirect names a scheme and a host, which a proxy in front of the service may have replaced.
+        redirect_slashes=False,
     )
     app.state.service = service
     app.state.tokens = tokens
@@ -84,7 +85,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _add_observation(app: FastAPI, service: Service) -> None:
     """Health, readiness, metadata and metrics."""
 
-    @_probe(app, "/health/live", "a batch does not end")
     async def live() -> JSONResponse:
         """Answer 200 as long as the process answers at all and no batch runs beyond TAILGATE_WATCHDOG_S."""
         hung = service.hung
@@ -92,13 +92,11 @@ def _add_observation(app: FastAPI, service: Service) -> None:
             return JSONResponse({"status": "live"})
         return JSONResponse({"status": "hung", "reason": hung}, status_code=503)
 
-    @_probe(app, "/health/ready", "starting, draining, hung or failed")
     async def ready() -> JSONResponse:
         """Answer 200 only between the end of warm-up and the beginning of the stop."""
         status = service.phase.value if service.hung is None else "hung"
         return JSONResponse({"status": status}, status_code=200 if service.ready else 503)
 
-    @app.get("/", tags=["health"])
     async def about() -> dict[str, Any]:
         """Say what is served, and how."""
         return {
@@ -109,43 +107,58 @@ def _add_observation(app: FastAPI, service: Service) -> None:
             "batch_times": service.engine.times.facts() if service.engine else None,
         }
 
-    @app.get("/metrics", tags=["health"], response_class=Response)
     async def metrics() -> Response:
         """Answer with Prometheus's text format."""
         # Rendering takes milliseconds, in which the event loop has better things to do.
         return Response(await asyncio.to_thread(service.metrics.render), media_type=CONTENT_TYPE_LATEST)
 
+    _add_page(app, "/health/live", live, not_so="a batch does not end")
+    _add_page(app, "/health/ready", ready, not_so="starting, draining, hung or failed")
+    _add_page(app, "/", about)
+    _add_page(app, "/metrics", metrics, response_class=Response)
 
-def _probe(app: FastAPI, path: str, when_not: str) -> Callable[[Answering], Answering]:
-    """Answer GET, and HEAD as GET without the body, which the server leaves out: some probes ask with that.
+
+def _add_page(
+    app: FastAPI,
+    path: str,
+    answer: Callable[[], Awaitable[Any]],
+    not_so: str | None = None,
+    response_class: type[Response] = JSONResponse,
+) -> None:
+    """Answer GET, and HEAD as GET without the body, which the server leaves out (RFC 9110, section 9.1); monitors ask so.
 
     The route that answers both says so where another method is refused; a document has an operation for each method, and
     FastAPI would give the two of one route one name.
+
+    Args:
+        app: which serves the page.
+        path: of the page.
+        answer: returns the answer.
+        not_so: when the answer is 503, None where it never is.
+        response_class: of what ``answer`` returns.
     """
-
-    def add(answer: Answering) -> Answering:
-        responses: dict[int | str, dict[str, Any]] = {503: {"description": when_not}}
-        app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False)
-        app.get(path, tags=["health"], responses=responses)(answer)
-        app.head(path, tags=["health"], responses=responses, response_class=Response)(answer)
-        return answer
-
-    return add
+    responses: dict[int | str, dict[str, Any]] = {} if not_so is None else {503: {"description": not_so}}
+    app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False)
+    app.get(path, tags=["health"], responses=responses, response_class=response_class)(answer)
+    app.head(path, tags=["health"], responses=responses, response_class=Response)(answer)
 
 
 def _add_errors(app: FastAPI, service: Service, headers: Mapping[str, str]) -> None:
     """Answer errors as everywhere else: ``{"error": …}``; ``headers`` are for those that no middleware sees."""
 
     @app.exception_handler(HTTPException)
-    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        path, text = request.url.path, str(error.detail)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        path, text, more = request.scope["path"], str(error.detail), dict(error.headers or {})
+        if path == "*":  # of OPTIONS alone: the whole server (RFC 9110, section 9.3.7)
+            return Response(status_code=204, headers={"Allow": "GET, HEAD, OPTIONS, POST"})
         if error.status_code == 404:
             service.metrics.count(Outcome.UNKNOWN_PATH)
             text = f"there is nothing at {path}; POST /predict is the model, /openapi.json says more"
         elif error.status_code == 405:
             service.metrics.count(Outcome.BAD_INPUT)
-            text = f"{path} does not take {request.method}, only {(error.headers or {}).get('Allow')}"
-        return JSONResponse({"error": text}, status_code=error.status_code, headers=error.headers)
+            more["Allow"] = ", ".join(sorted(more["Allow"].split(", ")))
+            text = f"{path} does not take {request.method}, only {more['Allow']}"
+        return JSONResponse({"error": text}, status_code=error.status_code, headers=more)
 
     @app.exception_handler(Exception)
     async def fault(_: Request, __: Exception) -> JSONResponse:

@@ -179,6 +179,7 @@ def _announce(listener: socket.socket, settings: Settings) -> None:
     """Log where the service listens, and warn where strangers may use it."""
     log = structlog.get_logger("tailgate.server")
     host, port = listener.getsockname()[:2]
+        proxy_headers=False,  # nothing here depends on the scheme or the address of a client
     scheme = "http" if settings.tls_certificate is None else "https"
     url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     log.info("listening", url=url, api=f"{url}/openapi.json")

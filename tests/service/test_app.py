@@ -94,7 +94,7 @@ async def test_an_unknown_path_is_told_where_the_model_is_and_counted(path):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "allowed"), [("GET", "/predict", "POST"), ("POST", "/metrics", "GET")]
+    ("method", "path", "allowed"), [("GET", "/predict", "POST"), ("POST", "/metrics", "GET, HEAD")]
 )
 async def test_a_wrong_method_is_told_the_right_one_and_counted(method, path, allowed):
     async with running() as server:
@@ -105,6 +105,33 @@ async def test_a_wrong_method_is_told_the_right_one_and_counted(method, path, al
     assert answer.json() == {"error": f"{path} does not take {method}, only {allowed}"}
     assert served.status_code == 200
     assert outcomes == {"bad_input": 1, "ok": 1}
+
+
+PAGES = ["/", "/metrics", "/health/live", "/health/ready", "/openapi.json", "/docs"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_head_is_answered_where_get_is_and_as_get_is(path):
+    async with running(docs=True) as server:
+        get, head = [await server.client.request(method, path) for method in ("GET", "HEAD")]
+        other = await server.client.delete(path)
+    assert (get.status_code, head.status_code) == (200, 200)
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert (other.status_code, other.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    "path", [*(path + "/" for path in PAGES if path != "/"), "/predict/", "//predict", "/nowhere/"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_no_path_is_redirected_to_another(method, path):
+    """A redirect names a scheme and a host, and the service does not know those of a proxy before it."""
+    proxy = {"x-forwarded-proto": "https", "host": "api.example"}
+    async with client_of(create_app(load_settings({}, docs=True))) as client:
+        answer = await client.request(method, f"http://tailgate{path}", headers=proxy)
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+    assert f"there is nothing at {path};" in answer.json()["error"]
 
 
 @pytest.mark.parametrize(("docs", "status"), [(False, 404), (True, 200)])
