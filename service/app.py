@@ -16,6 +16,7 @@ from starlette.routing import Route
 from service import __version__
 from service.endpoint import PredictEndpoint
 from service.errors import ConfigurationError, Outcome
+from service.exposition import Exposition
 from service.guard import Guard, Limits
 from service.headers import SECURITY_HEADERS, AddHeaders
 from service.lifecycle import Service
@@ -107,10 +108,11 @@ def _add_observation(app: FastAPI, service: Service) -> None:
             "batch_times": service.engine.times.facts() if service.engine else None,
         }
 
+    exposition = Exposition(lambda: asyncio.to_thread(service.metrics.render))
+
     async def metrics() -> Response:
         """Answer with Prometheus's text format."""
-        # Rendering takes milliseconds, in which the event loop has better things to do.
-        return Response(await asyncio.to_thread(service.metrics.render), media_type=CONTENT_TYPE_LATEST)
+        return Response(await exposition.text(), media_type=CONTENT_TYPE_LATEST)
 
     _add_page(app, "/health/live", live, not_so="a batch does not end")
     _add_page(app, "/health/ready", ready, not_so="starting, draining, hung or failed")

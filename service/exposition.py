@@ -1,0 +1,44 @@
+"""``/metrics`` for many who ask at once: one rendering at a time, shared by those who wait for it, with a rest after each.
+
+A rendering takes milliseconds of the interpreter lock, which the event loop and the executor need. Nobody gets a rendering
+that began before it was asked for: whoever has its answer and then asks finds that request counted.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+# A rendering is followed by so many times its own length without one, and by this many seconds at most.
+REST_SHARE = 4
+LONGEST_REST_S = 0.05
+
+
+class Exposition:
+    """The text of ``/metrics``. All methods are called on the event loop, whose clock it keeps.
+
+    Args:
+        render: returns the text as it is when called.
+    """
+
+    def __init__(self, render: Callable[[], Awaitable[bytes]]) -> None:
+        self._render = render
+        self._at_work = asyncio.Lock()
+        self._next: asyncio.Task[bytes] | None = None
+        self._rested_s = 0.0
+
+    async def text(self) -> bytes:
+        """Return the next rendering to begin."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._render_next())
+        return await asyncio.shield(self._next)  # one who asked and left takes it from nobody else
+
+    async def _render_next(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        async with self._at_work:
+            await asyncio.sleep(self._rested_s - loop.time())
+            self._next = None
+            began_s = loop.time()
+            try:
+                return await self._render()
+            finally:
+                ended_s = loop.time()
+                self._rested_s = ended_s + min(REST_SHARE * (ended_s - began_s), LONGEST_REST_S)
