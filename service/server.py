@@ -126,6 +126,7 @@ def uvicorn_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nothing here depends on the scheme or the address of a client
         headers=list(SECURITY_HEADERS.items()),
         backlog=BACKLOG,
         timeout_keep_alive=settings.keep_alive_s,
@@ -179,7 +180,6 @@ def _announce(listener: socket.socket, settings: Settings) -> None:
     """Log where the service listens, and warn where strangers may use it."""
     log = structlog.get_logger("tailgate.server")
     host, port = listener.getsockname()[:2]
-        proxy_headers=False,  # nothing here depends on the scheme or the address of a client
     scheme = "http" if settings.tls_certificate is None else "https"
     url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     log.info("listening", url=url, api=f"{url}/openapi.json")
