@@ -227,6 +227,8 @@ class GuardedProtocol(EndingProtocol):
         if self.part is BODY:
             self.request_complete()
             self.part = NOTHING
+            if self.guard.full and not self._is_busy():
+                self.guard.rest(self)
 
     def on_response_complete(self) -> None:
         """Go on with what waits: requests, and behind them a refusal; with the last request in hand, read on."""
@@ -236,6 +238,8 @@ class GuardedProtocol(EndingProtocol):
         self.flow.resume_reading()
         if self._refusal is not None and not self._is_busy():
             self.refuse(self._refusal)
+        elif self.guard.full:
+            self.guard.rest(self)
 
     def _hear_nothing(self, size: int) -> None:
         """Bound what is read for nobody; with an answer owed it stays unread from there on."""

@@ -77,8 +77,7 @@ class EndingProtocol(HttpToolsProtocol):
     def is_idle(self) -> bool:
         """Tell whether closing the connection costs nobody an answer."""
         return (
-            self.part is not BODY
-            and not self._is_busy()
+            (self.part is LEFT_OVER or (self.part is not BODY and not self._is_busy()))
             and not self.transport.is_closing()
             and self.transport.get_write_buffer_size() == 0
         )

@@ -4,14 +4,15 @@ A server is open to anybody who can reach it, and each connection costs memory a
 ends: for a request's head, for its body, for the next request, and for the client to read its answers. One look over all
 connections a second stands for a timer a request; a limit is therefore kept to within two seconds.
 
-When there are as many connections as there may be, the longest idle are closed to make room: a probe or a new client gets
-in however many others hold a connection without using it. A connection that has been refused counts no longer: it may
-linger for a moment beside the others, so that its client gets the answer, as long as few do. What a connection then is answered, and what it waits for,
-:class:`service.connection.GuardedProtocol` knows.
+When there are as many connections as there may be, the longest idle is closed to make room: a probe or a new client gets
+in however many others hold a connection without using it. A connection that is refused because all others are busy may
+linger for a moment beside them, so that its client gets the answer, as long as few do. What a connection is answered, and
+what it waits for, :class:`service.connection.GuardedProtocol` knows.
 """
 
 import asyncio
 import enum
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,13 +23,11 @@ from service.settings import Settings
 SWEEP_S = 1.0
 # Connections looked at in one go, which takes about half a millisecond: requests are served between two of these.
 SLICE = 256
-# After a refusal, what comes is dropped for so long and up to so many bytes, on so many connections beside the cap, for
-# which the server keeps descriptors (service.server.OTHER_FILES).
+# After the last answer, what comes is dropped for so long and up to so many bytes; of connections that are refused because
+# there are too many, so many may do so, for which the server keeps descriptors (service.server.OTHER_FILES).
 LINGER_S = 2.0
 LINGER_BYTES = 16 * 2**20
 MAX_LINGERING = 64
-# Of the cap, closed at once: finding the longest idle costs a look over all, which this many new connections then share.
-SHED_SHARE = 1 / 16
 
 
 class Part(enum.Enum):
@@ -114,14 +113,19 @@ class Guard:
         limits: what they keep to.
         metrics: where cuts are counted.
         closing: set by :meth:`close`: each connection ends with its next answer.
+        full: as many connections are open as may be, or were within the last second; meanwhile each says when it
+            has become idle (:meth:`rest`), so that finding one costs nobody a look over all.
     """
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self.limits = limits
         self.metrics = metrics
         self.closing = False
+        self.full = False
         self._open: set[Guarded] = set()
         self._lingering: set[Guarded] = set()
+        # While full: those that may be closed to make room, the longest idle first.
+        self._idle: OrderedDict[Guarded, None] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
     def enter(self, connection: Guarded, loop: asyncio.AbstractEventLoop) -> bool:
@@ -131,15 +135,21 @@ class Guard:
             if len(self._open) >= self.limits.connections:
                 return False
         self._open.add(connection)
+        if self.full:
+            self.rest(connection)
         self.metrics.connections = len(self._open)
         self._wind(loop)
         return True
 
     def linger(self, connection: Guarded, loop: asyncio.AbstractEventLoop) -> bool:
-        """Note that a connection, entered or not, has given its last answer; False where it is to be closed at once."""
+        """Note that a connection has given its last answer; False where it is to be closed at once.
+
+        One that has entered keeps its place, and is idle; one that was not let in has none.
+        """
+        if connection in self._open:
+            return True
         if len(self._lingering) >= MAX_LINGERING:
             return False
-        self.leave(connection)
         self._lingering.add(connection)
         self._wind(loop)
         return True
@@ -149,6 +159,11 @@ class Guard:
         self._open.discard(connection)
         self._lingering.discard(connection)
         self.metrics.connections = len(self._open)
+
+    def rest(self, connection: Guarded) -> None:
+        """Note that a connection has become idle; to be called while ``full``."""
+        self._idle[connection] = None
+        self._idle.move_to_end(connection)
 
     def sweep(self, now_s: float) -> None:
         """Look at each connection."""
@@ -169,6 +184,9 @@ class Guard:
     def _look(self, loop: asyncio.AbstractEventLoop, rest: tuple[Guarded, ...]) -> None:
         """Look at some connections, of ``rest`` or else of all, and see to it that the others follow."""
         self._timer = None
+        if self.full and not rest:
+            self.full = len(self._open) >= self.limits.connections
+            self._idle = OrderedDict.fromkeys(each for each in self._idle if self.full and each in self._open)
         rest = rest or self._all()
         self._review(rest[:SLICE], loop.time())
         if rest[SLICE:]:
@@ -188,10 +206,18 @@ class Guard:
         for connection in connections:
             if connection in self._open or connection in self._lingering:
                 connection.review(now_s)
+                if self.full and connection in self._open and connection.is_idle():
+                    self._idle.setdefault(connection)
 
     def _make_room(self) -> None:
-        """Close the longest idle connections, where there are any."""
-        idle = sorted((each for each in self._open if each.is_idle()), key=lambda each: each.since_s)
-        for connection in idle[: max(1, int(self.limits.connections * SHED_SHARE))]:
-            self.leave(connection)
-            connection.cut(Cut.SHED)
+        """Close the longest idle connection, where there is one; all are looked at only when the cap has just been reached."""
+        if not self.full:
+            self.full = True
+            idle = (each for each in self._open if each.is_idle())
+            self._idle = OrderedDict.fromkeys(sorted(idle, key=lambda each: each.since_s))
+        while self._idle:
+            connection, _ = self._idle.popitem(last=False)
+            if connection in self._open and connection.is_idle():
+                self.leave(connection)
+                connection.cut(Cut.SHED)
+                return

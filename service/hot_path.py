@@ -263,6 +263,8 @@ class HotPathProtocol(GuardedProtocol):
             self.flow.resume_reading()
 
     def _run_known(self, known: KnownHead, data: bytes) -> None:
+        if self.guard.full:
+            self.guard.rest(self)
         self._new_request(keep_alive=True).begin_known(known, data)
 
     def _new_request(self, *, keep_alive: bool) -> HotRequest:

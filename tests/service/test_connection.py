@@ -322,6 +322,30 @@ def test_an_idle_connection_makes_room_for_a_probe(server):
     assert server.cut() == {"shed": 1}
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [PIXELS, GET_LIVE, post(b"xy", b"text/plain"), chunked(pixels())],
+    ids=["", "probe", "refused", "chunks"],
+)
+def test_a_connection_that_becomes_idle_after_others_were_refused_makes_room_at_once(server, request_):
+    server.guard.limits = Limits(10, 30, 20, 75, connections=1)
+    with server.connect() as busy:
+        busy.send(request_[:-1])
+        if request_ is not GET_LIVE:
+            server.until_in(busy, Part.BODY)
+            with server.connect() as refused_:
+                assert refused_.answer()[0] == 503
+        busy.send(request_[-1:])
+        assert busy.answer()[0] in (200, 415)
+        protocol = server.protocol(busy)
+        server.edges.until(protocol.is_idle)
+        with server.connect() as new:
+            new.send(GET_LIVE)
+            assert new.answer()[0] == 200
+        assert busy.is_closed()
+    assert server.cut()["shed"] == 1
+
+
 @pytest.mark.parametrize(("path", "status"), [(b"live", 200), (b"ready", 200), (b"ready", 503)])
 def test_a_probe_may_ask_with_head_and_gets_what_get_gets_without_the_body(server, monkeypatch, path, status):
     if status == 503:
@@ -749,7 +773,6 @@ def refused(server, connection):
     connection.send(LARGE_HEADS["a value"][0] + bytes(1_000_000))
     assert connection.answer()[0] == 431
     assert connection.is_closed()
-    assert protocol in server.guard._lingering
     assert not protocol.transport.is_closing()
     return protocol
 
@@ -759,7 +782,7 @@ def test_a_client_that_is_refused_may_say_the_rest_and_hangs_up_itself(server):
         protocol = refused(server, connection)
         connection.send(bytes(1_000_000), PIXELS)
         server.edges.until(lambda: protocol._left_over_bytes > 1_000_000)
-    server.edges.until(lambda: not server.guard._lingering)
+    server.edges.until(lambda: not server.guard._open)
     assert server.cut() == {"malformed": 1}
     assert server.ended() == {"bad_input": 1}
 
@@ -768,9 +791,9 @@ def test_a_client_that_does_not_hang_up_is_left_after_a_moment(server):
     with server.connect() as connection:
         refused(server, connection)
         server.pass_time(LINGER_S)
-        assert len(server.guard._lingering) == 1
+        assert len(server.guard._open) == 1
         server.pass_time(LINGER_S + 1)
-        server.edges.until(lambda: not server.guard._lingering)
+        server.edges.until(lambda: not server.guard._open)
     assert server.cut() == {"malformed": 1}
 
 
@@ -787,15 +810,29 @@ def test_a_stop_of_the_server_waits_for_no_client_that_has_been_refused(server):
     with server.connect() as connection:
         protocol = refused(server, connection)
         server.edges.loop.call_soon_threadsafe(protocol.shutdown)
-        server.edges.until(lambda: not server.guard._lingering)
-
-
-def test_where_many_linger_one_more_is_closed_at_once(server, monkeypatch):
-    monkeypatch.setattr("service.guard.MAX_LINGERING", 0)
-    with server.connect() as connection:
-        connection.send(b"nonsense\r\n\r\n")
-        assert connection.answer()[0] == 400
         server.edges.until(lambda: not server.guard._open)
+
+
+def test_a_client_that_lingers_makes_room_for_a_new_one(server):
+    server.guard.limits = Limits(10, 30, 20, 75, connections=1)
+    with server.connect() as connection:
+        refused(server, connection)
+        with server.connect() as new:
+            new.send(GET_LIVE)
+            assert new.answer()[0] == 200
+    assert server.cut() == {"malformed": 1, "shed": 1}
+
+
+def test_where_many_that_were_not_let_in_linger_one_more_is_closed_at_once(server, monkeypatch):
+    monkeypatch.setattr("service.guard.MAX_LINGERING", 0)
+    server.guard.limits = Limits(10, 30, 20, 75, connections=1)
+    with server.edges.hold(getattr(server.edges, server.way)) as held, server.connect() as new:
+        assert new.answer()[0] == 503
+        state = server.edges.open[server.way]
+        server.edges.until(lambda: len(state.connections) == 1)
+        server.edges.model.opened.set()
+        assert held.answer()[0] == 200
+    assert server.cut() == {"refused": 1}
 
 
 class Tls:

@@ -129,11 +129,61 @@ def test_how_many_are_open_and_why_others_ended_is_told(loop):
     assert told == {reason.value: 2 if reason is Cut.SLOW_HEAD else 0 for reason in Cut}
 
 
-def test_a_share_of_a_large_number_is_closed_at_once_so_that_looking_for_them_is_cheap(loop):
+class CountedConnection(FakeConnection):
+    asked = 0
+
+    def is_idle(self):
+        CountedConnection.asked += 1
+        return super().is_idle()
+
+
+@pytest.mark.parametrize("idle", [0, 1, 64], ids=["none idle", "one idle", "all idle"])
+def test_a_connection_beyond_the_cap_costs_no_look_over_all_others(loop, idle):
     all_ = guard(connections=64)
-    old = [FakeConnection(since_s) for since_s in range(64)]
-    assert all(all_.enter(each, loop) for each in [*old, FakeConnection(99)])
-    assert [each.since_s for each in old if each.ended] == [0, 1, 2, 3]
+    for number in range(64):
+        assert all_.enter(CountedConnection(number, idle=number < idle), loop)
+    all_.enter(CountedConnection(99), loop)
+    CountedConnection.asked = 0
+    entered = [all_.enter(CountedConnection(99), loop) for _ in range(1000)]
+    assert entered == [idle > 0] * 1000
+    assert CountedConnection.asked <= 1000
+
+
+def test_while_the_cap_is_reached_one_that_becomes_idle_makes_room_at_once(loop):
+    all_ = guard()
+    busy = [FakeConnection(0, idle=False) for _ in range(4)]
+    assert all(all_.enter(each, loop) for each in busy)
+    assert not all_.enter(FakeConnection(0), loop)
+    assert all_.full
+    for each in (busy[2], busy[1], busy[2]):
+        each.idle = True
+        all_.rest(each)
+    assert all_.enter(FakeConnection(0, idle=False), loop)
+    assert all_.enter(FakeConnection(0, idle=False), loop)
+    assert not all_.enter(FakeConnection(0), loop)
+    assert [each.ended for each in busy] == [None, Cut.SHED, Cut.SHED, None]
+
+
+def test_one_that_became_idle_without_a_word_is_found_by_the_next_look(loop):
+    all_ = guard()
+    slow = FakeConnection(0, idle=False)
+    for each in (slow, *(FakeConnection(0, idle=False) for _ in range(3))):
+        all_.enter(each, loop)
+    assert not all_.enter(FakeConnection(0), loop)
+    slow.idle = True
+    loop.ring()
+    assert all_.enter(FakeConnection(0), loop)
+    assert slow.ended is Cut.SHED
+
+
+def test_below_the_cap_nobody_need_say_that_it_is_idle(loop):
+    all_ = guard()
+    old = [FakeConnection(number) for number in range(4)]
+    assert all(all_.enter(each, loop) for each in [*old, FakeConnection(9)])
+    assert all_.full
+    all_.leave(old[1])
+    loop.ring()
+    assert not all_.full
 
 
 def test_one_timer_looks_at_all_connections_as_long_as_there_are_any(loop):
@@ -181,19 +231,29 @@ def test_a_connection_that_ends_between_two_slices_is_not_looked_at(loop, monkey
     assert loop.timers == []
 
 
-def test_one_that_lingers_takes_no_place_and_is_looked_at_until_it_has_ended(loop):
+def test_one_that_was_not_let_in_takes_no_place_and_is_looked_at_until_it_has_ended(loop):
     all_ = guard(connections=1)
     old, new = FakeConnection(0, idle=False), FakeConnection(0)
     assert all_.enter(old, loop)
-    assert all_.linger(old, loop)
-    assert all_.enter(new, loop)
+    assert not all_.enter(new, loop)
+    assert all_.linger(new, loop)
     assert all_.metrics.connections == 1
-    all_.leave(new)
-    loop.ring()
-    assert old.reviewed == [1]
     all_.leave(old)
     loop.ring()
+    assert new.reviewed == [1]
+    all_.leave(new)
+    loop.ring()
     assert loop.timers == []
+
+
+def test_one_that_was_let_in_lingers_in_its_own_place(loop):
+    all_ = guard(connections=1)
+    old = FakeConnection(0)
+    assert all_.enter(old, loop)
+    assert all_.linger(old, loop)
+    assert all_.metrics.connections == 1
+    assert all_.enter(FakeConnection(0), loop)
+    assert old.ended is Cut.SHED
 
 
 def test_only_so_many_may_linger(loop):
