@@ -79,7 +79,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
     if alone:
         app.add_middleware(AddHeaders)
-    app.openapi = _documented(app.openapi, with_tokens=tokens is not None)  # type: ignore[method-assign]
+    app.openapi = _documented(  # type: ignore[method-assign]
+        app.openapi, settings.overload_status, with_tokens=tokens is not None
+    )
     return app
 
 
@@ -169,12 +171,14 @@ def _add_errors(app: FastAPI, service: Service, headers: Mapping[str, str]) -> N
         return JSONResponse({"error": "the service failed on this request"}, status_code=500, headers=headers)
 
 
-def _documented(generate: Callable[[], dict[str, Any]], *, with_tokens: bool) -> Callable[[], dict[str, Any]]:
+def _documented(
+    generate: Callable[[], dict[str, Any]], overload_status: int, *, with_tokens: bool
+) -> Callable[[], dict[str, Any]]:
     """Add the endpoint, which FastAPI does not see, and the tokens, where there are any, to the generated document."""
 
     def openapi() -> dict[str, Any]:
         document = generate()
-        document.setdefault("paths", {})["/predict"] = predict_path()
+        document.setdefault("paths", {})["/predict"] = predict_path(overload_status)
         if with_tokens:
             add_tokens(document)
         return document

@@ -6,14 +6,14 @@ happens, the request is counted once and answered once, or counted as cancelled 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 
 from service import protocol
 from service.batching import Ticket
-from service.errors import BadInput, Expired, Outcome, RequestError
+from service.errors import BadInput, Expired, Outcome, Overloaded, RequestError
 from service.images import decode_image
 from service.items import Item, Result
 from service.lifecycle import Service
@@ -159,7 +159,8 @@ class Call:
         if self._ended:
             return
         total_s = time.perf_counter() - self._start_s
-        self._finish(error.outcome, total_s, error.status, protocol.answer_error(error), error.retry_after_s)
+        status = self._service.settings.overload_status if isinstance(error, Overloaded) else error.status
+        self._finish(error.outcome, total_s, status, protocol.answer_error(error), error.headers())
 
     def fail(self, error: BaseException | None = None) -> None:
         """Answer for a fault of ours: ``error``, or the exception that is being handled."""
@@ -255,7 +256,7 @@ class Call:
         end_s = time.perf_counter()
         self._encode_s = end_s - start_s
         self._service.metrics.encode.observe(self._encode_s)
-        self._finish(Outcome.OK, end_s - self._start_s, 200, body, None)
+        self._finish(Outcome.OK, end_s - self._start_s, 200, body)
 
     def _writes_outputs(self) -> bool:
         """Tell whether the answer holds all of the model's outputs, and not the most likely labels alone."""
@@ -270,9 +271,14 @@ class Call:
         return protocol.answer_labels(result, served)
 
     def _finish(
-        self, outcome: Outcome, total_s: float, status: int, body: bytes, retry_after_s: int | None
+        self,
+        outcome: Outcome,
+        total_s: float,
+        status: int,
+        body: bytes,
+        more: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
-        answer = Answer(status, body, self._timing(total_s), retry_after_s)
+        answer = Answer(status, body, self._timing(total_s), more)
         self._end(outcome, total_s)
         self.reply(answer)
 

@@ -17,10 +17,12 @@
         ├── HeadTooLarge    431   connection            the request's headers; the connection is closed
         ├── Unauthorized    401   tokens                no token, or one that is not known
         ├── TooSlow         408   connection            its head or body took too long; the connection is closed
-        ├── QueueFull       429   lifecycle, batching   refused on arrival, Retry-After
-        ├── BytesFull       429   lifecycle             the bodies in flight are as many bytes as may be, Retry-After
+        ├── Overloaded      429   (or TAILGATE_OVERLOAD_STATUS) refused because of the other requests, Retry-After
+        │   ├── QueueFull         lifecycle, batching   as many requests wait as may
+        │   ├── BytesFull         lifecycle             the bodies in flight are as many bytes as may be
+        │   └── Late              lifecycle             it would be answered too late
         ├── ModelFailure    500   inference             this item made the model fail, or does not fit, or its output is NaN
-        ├── Late            503   lifecycle             refused on arrival: it would be late, Retry-After
+        │   └── DeviceLost  503   inference             the device has failed for good, Retry-After
         ├── Unavailable     503   lifecycle, batching   starting or draining, Retry-After
         └── Expired         504   batching, workers     its deadline passed before it was computed
 
@@ -79,6 +81,10 @@ class RequestError(ServiceError):
     outcome = Outcome.ERROR
     retry_after_s: int | None = None
 
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers that its answer has beside those of every answer, names in lower case."""
+        return [] if self.retry_after_s is None else [(b"retry-after", b"%d" % self.retry_after_s)]
+
 
 class BadInput(RequestError):
     """The bytes are not what their content type says."""
@@ -111,46 +117,58 @@ class WrongShape(BadInput):
     status = 422
 
 
-class QueueFull(RequestError):
-    """The queue holds as many requests as it may."""
+class Overloaded(RequestError):
+    """The request is refused because of the other requests; where nobody else asked, it would be served.
+
+    429 and not 503: load balancers take a replica out of service after a few answers of 500 and more, and an overloaded one
+    does as much as it can. ``TAILGATE_OVERLOAD_STATUS`` is for clients that retry after 503 only.
+    """
 
     status = 429
     outcome = Outcome.FULL
-
-    def __init__(self, waiting: int, capacity: int, retry_after_s: int = 1) -> None:
-        super().__init__(
-            f"{waiting} requests wait already, and at most {capacity} may (TAILGATE_QUEUE_CAPACITY); try again later"
-        )
-        self.retry_after_s = retry_after_s
-
-
-class BytesFull(RequestError):
-    """The bodies of the requests in flight are as many bytes as they may."""
-
-    status = 429
-    outcome = Outcome.FULL
-
-    def __init__(self, capacity_bytes: int, retry_after_s: int) -> None:
-        super().__init__(
-            f"the bodies of all requests in flight may have {capacity_bytes} bytes together (TAILGATE_MAX_IN_FLIGHT_BYTES), "
-            "and with this one's they would have more; try again later"
-        )
-        self.retry_after_s = retry_after_s
-
-
-class Late(RequestError):
-    """The request would be done after its deadline, or after the latency objective."""
-
-    status = 503
-    outcome = Outcome.LATE
 
     def __init__(self, text: str, retry_after_s: int) -> None:
         super().__init__(text)
         self.retry_after_s = retry_after_s
 
 
+class QueueFull(Overloaded):
+    """The queue holds as many requests as it may."""
+
+    def __init__(self, waiting: int, capacity: int, retry_after_s: int = 1) -> None:
+        super().__init__(
+            f"{waiting} requests wait already, and at most {capacity} may (TAILGATE_QUEUE_CAPACITY); try again later",
+            retry_after_s,
+        )
+
+
+class BytesFull(Overloaded):
+    """The bodies of the requests in flight are as many bytes as they may."""
+
+    def __init__(self, capacity_bytes: int, retry_after_s: int) -> None:
+        super().__init__(
+            f"the bodies of all requests in flight may have {capacity_bytes} bytes together (TAILGATE_MAX_IN_FLIGHT_BYTES), "
+            "and with this one's they would have more; try again later",
+            retry_after_s,
+        )
+
+
+class Late(Overloaded):
+    """The request would be done after its deadline, or after the latency objective."""
+
+    outcome = Outcome.LATE
+
+
 class ModelFailure(RequestError):
     """The model failed on this item."""
+
+
+class DeviceLost(ModelFailure):
+    """The device has failed, and nothing is computed until the process is replaced."""
+
+    status = 503
+    outcome = Outcome.UNAVAILABLE
+    retry_after_s = 1
 
 
 class Unavailable(RequestError):

@@ -26,7 +26,7 @@ def refusal(error: RequestError, default_headers: "Iterable[tuple[bytes, bytes]]
         *default_headers,
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
-        *([] if error.retry_after_s is None else [(b"retry-after", b"%d" % error.retry_after_s)]),
+        *error.headers(),
         (b"connection", b"close"),
     ]
     lines = (b"%b: %b\r\n" % header for header in headers)

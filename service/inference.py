@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from service.batch_limit import BatchLimit, halved
-from service.errors import ModelFailure, first_line
+from service.errors import DeviceLost, ModelFailure, first_line
 from service.executor import Executor, Pending, PipelinedExecutor
 from service.graph import GraphOutput
 from service.items import Item, Result
@@ -173,7 +173,7 @@ class Inference:
 
 
 def _lost(count: int) -> Answers:
-    return [ModelFailure("the device has failed; try another replica")] * count
+    return [DeviceLost("the device has failed; try another replica")] * count
 
 
 def non_finite_rows(outputs: NDArray[Any]) -> list[int]:

@@ -3,6 +3,7 @@
 Neither reads from a socket nor writes to one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -103,24 +104,22 @@ class Answer(NamedTuple):
         status: HTTP status.
         body: JSON.
         timing: value of Server-Timing.
-        retry_after_s: seconds after which trying again makes sense, None where it never does.
+        more: further headers, names in lower case.
     """
 
     status: int
     body: bytes
     timing: bytes
-    retry_after_s: int | None = None
+    more: Sequence[tuple[bytes, bytes]] = ()
 
     def headers(self) -> Headers:
         """Return its headers, names in lower case."""
-        found = [
+        return [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(self.body)),
             (b"server-timing", self.timing),
+            *self.more,
         ]
-        if self.retry_after_s is not None:
-            found.append((b"retry-after", b"%d" % self.retry_after_s))
-        return found
 
     def header_lines(self) -> bytes:
         """Return the same headers as they are sent."""
@@ -128,4 +127,4 @@ class Answer(NamedTuple):
             len(self.body),
             self.timing,
         )
-        return lines if self.retry_after_s is None else b"%bretry-after: %d\r\n" % (lines, self.retry_after_s)
+        return lines + b"".join(b"%b: %b\r\n" % header for header in self.more) if self.more else lines

@@ -50,12 +50,15 @@ _REFUSALS = {
     "413": "more bytes or pixels than are taken",
     "415": "a Content-Type or an image format that is not served",
     "422": "well-formed, but not the model's input",
-    "429": "the queue is full, or the bodies in flight are as many bytes as may be; Retry-After says when to come back",
     "500": "the model failed on this input",
     "501": "a Transfer-Encoding other than chunked",
-    "503": "starting or draining, or the answer would be late; Retry-After says when to come back",
+    "503": "starting or draining, or no batch ends any more; Retry-After says when to come back",
     "504": "the request's own deadline passed before it was computed",
 }
+_OVERLOAD = (
+    "the queue is full, the bodies in flight are as many bytes as may be, or the answer would be late; "
+    "Retry-After says when to come back"
+)
 # By the connection, whatever the request is for; it ends with them.
 _CUTS = {
     "408": "the request's head or body was not there in time",
@@ -64,8 +67,11 @@ _CUTS = {
 }
 
 
-def predict_path() -> dict[str, Any]:
-    """Return the path item of ``/predict`` in OpenAPI 3.1."""
+def predict_path(overload_status: int) -> dict[str, Any]:
+    """Return the path item of ``/predict`` in OpenAPI 3.1; a refusal because of other requests has ``overload_status``."""
+    refusals = _REFUSALS | _CUTS
+    others = refusals.get(str(overload_status))
+    refusals[str(overload_status)] = _OVERLOAD if others is None else f"{others}; or {_OVERLOAD}"
     binary = {"schema": {"type": "string", "format": "binary"}}
     form = {
         "type": "object",
@@ -110,7 +116,7 @@ def predict_path() -> dict[str, Any]:
                 "200": {"description": "the model's answer", "content": {JSON: {"schema": _ANSWER}}},
                 **{
                     status: {"description": text, "content": {JSON: {"schema": _ERROR}}}
-                    for status, text in sorted((_REFUSALS | _CUTS).items())
+                    for status, text in sorted(refusals.items())
                 },
             },
         }

@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     queue_capacity: int = Field(
         256,
         ge=1,
-        description="requests that wait to be decoded or computed, at most; one more is refused with 429",
+        description="requests that wait to be decoded or computed, at most; one more is refused (TAILGATE_OVERLOAD_STATUS)",
     )
 
     device: Device = Field("auto", description="cpu, cuda, or auto: cuda where there is one")
@@ -137,7 +137,7 @@ class Settings(BaseSettings):
         ge=1,
         validate_default=True,
         description="bytes of the bodies of all requests in flight together, being received or waiting for their answer, at "
-        "most; what would be more is refused with 429; not less than TAILGATE_MAX_BODY_BYTES",
+        "most; what would be more is refused (TAILGATE_OVERLOAD_STATUS); not less than TAILGATE_MAX_BODY_BYTES",
     )
     max_image_pixels: int = Field(
         50_000_000,
@@ -168,7 +168,12 @@ class Settings(BaseSettings):
         None,
         gt=0,
         description="milliseconds that answers should keep to: bounds the chosen batch size and the queue, where a request "
-        "that would be late is refused with 503, and is a histogram edge",
+        "that would be late is refused (TAILGATE_OVERLOAD_STATUS), and is a histogram edge",
+    )
+    overload_status: Literal[429, 503] = Field(
+        429,
+        description="HTTP status of a refusal because of the other requests: the queue is full, the bodies in flight are, or the "
+        "answer would be late; load balancers take a replica out of service after a few answers of 503",
     )
     histogram_edges_ms: str = Field(
         "",
@@ -216,6 +221,11 @@ class Settings(BaseSettings):
                 "set enableServiceLinks: false on the pod, or TAILGATE_PORT to the port itself"
             )
         return value
+
+    @field_validator("overload_status", mode="before")
+    @classmethod
+    def _status(cls, value: Any) -> Any:
+        return {"429": 429, "503": 503}.get(value, value) if isinstance(value, str) else value
 
     @field_validator("workers", mode="before")
     @classmethod

@@ -87,7 +87,8 @@ async def test_bodies_that_come_together_after_their_heads_are_admitted_by_those
         assert refused == calls[2:]
         for call in refused:
             (answer,) = call.answers
-            assert (answer.status, answer.retry_after_s) == (503, about(3 * BATCH_S))
+            ((name, seconds),) = answer.more
+            assert (answer.status, name, float(seconds)) == (429, b"retry-after", about(3 * BATCH_S))
         for call in calls[:2]:
             call.abandon()
 
@@ -99,7 +100,7 @@ async def test_what_the_body_took_is_taken_from_the_clients_patience(gate):
         call._start_s -= BATCH_S  # its body took that long
         send_body(call, patience_s)
         (answer,) = call.answers
-    assert answer.status == 503
+    assert answer.status == 429
     said = re.search(rb"it would take (\d+) ms, and X-Request-Timeout-Ms allows 2.5e\+06", answer.body)
     assert float(said[1]) == about(3e3 * BATCH_S)
 

@@ -11,7 +11,18 @@ from structlog.testing import capture_logs
 
 from service.batching import Ticket
 from service.call import Call
-from service.errors import BadInput, Expired, ModelFailure, Outcome, QueueFull, Unavailable, UnknownCoding
+from service.errors import (
+    BadInput,
+    BytesFull,
+    DeviceLost,
+    Expired,
+    Late,
+    ModelFailure,
+    Outcome,
+    QueueFull,
+    Unavailable,
+    UnknownCoding,
+)
 from service.items import Result
 from service.lifecycle import Service
 from service.message import Answer, Head
@@ -291,11 +302,35 @@ def test_a_coding_beneath_the_chunks_is_not_implemented(values):
     assert raised.value.status == 501
 
 
-@pytest.mark.parametrize(("seconds", "more"), [(None, []), (7, [(b"retry-after", b"7")])])
-def test_an_answer_has_the_headers_of_json_and_of_its_own(seconds, more):
-    assert Answer(429, b"{}", b"total;dur=1.000", seconds).headers() == [
+@pytest.mark.parametrize("more", [(), ((b"retry-after", b"7"), (b"accept-encoding", b"identity"))])
+def test_an_answer_has_the_headers_of_json_and_of_its_own(more):
+    answer = Answer(429, b"{}", b"total;dur=1.000", more)
+    assert answer.headers() == [
         (b"content-type", b"application/json"),
         (b"content-length", b"2"),
         (b"server-timing", b"total;dur=1.000"),
         *more,
     ]
+    assert answer.header_lines() == b"".join(b"%b: %b\r\n" % header for header in answer.headers())
+
+
+@pytest.mark.parametrize("overload_status", [429, 503])
+@pytest.mark.parametrize("refusal", [QueueFull(1, 1), BytesFull(1, 1), Late("late", 1)], ids=repr)
+def test_a_refusal_because_of_the_other_requests_has_the_status_that_is_set(refusal, overload_status):
+    service, answers = StubService(refusal), []
+    service.settings = load_settings({}, overload_status=overload_status)
+    Call(service, answers.append).refuse(refusal)
+    (answer,) = answers
+    assert (answer.status, answer.more) == (overload_status, [(b"retry-after", b"1")])
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [(Unavailable("no"), 503), (DeviceLost("no"), 503), (Expired("no"), 504), (ModelFailure("no"), 500)],
+    ids=repr,
+)
+def test_no_other_refusal_has_it(refusal, status):
+    service, answers = StubService(), []
+    service.settings = load_settings({}, overload_status=429)
+    Call(service, answers.append).refuse(refusal)
+    assert answers[0].status == status

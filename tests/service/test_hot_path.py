@@ -243,7 +243,7 @@ def test_a_request_that_would_be_late_is_refused_before_its_body_is_read(edges, 
         status, headers = same(edges, converse)
         edges.model.opened.set()
         assert held.answer()[0] == 200
-    assert status == 503
+    assert status == 429
     assert b"retry-after: 100" in headers  # the rest of the batch that runs
 
 
@@ -259,7 +259,7 @@ def test_a_latency_objective_bounds_the_queue_and_lets_the_first_in(edges, monke
             connection.send(PIXELS)
             return connection.answer()[0]
 
-        assert same(edges, converse) == 503
+        assert same(edges, converse) == 429
         edges.model.opened.set()
         assert held.answer()[0] == first.answer()[0] == 200
     assert edges.outcomes()["late"] == before + 2

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from serving import running
 from structlog.testing import capture_logs
 
-from service.errors import ModelFailure
+from service.errors import DeviceLost, ModelFailure
 from service.graph import GraphOutput
 from service.inference import Inference, non_finite_rows
 
@@ -39,7 +39,7 @@ def items(numbers):
 
 def answers(results):
     return [
-        ModelFailure if isinstance(result, ModelFailure) else float(result.outputs[0]) for result in results
+        type(result) if isinstance(result, ModelFailure) else float(result.outputs[0]) for result in results
     ]
 
 
@@ -251,7 +251,7 @@ def test_a_device_that_has_failed_is_told_once_and_asked_for_nothing_more(pipeli
         assert answers(run([1, 2])) == [1, 4]
         assert inference.broken is None
         for numbers in ([1, POISON, 3, 4], [5], [6, 7]):
-            assert answers(run(numbers)) == [ModelFailure] * len(numbers)
+            assert answers(run(numbers)) == [DeviceLost] * len(numbers)
     assert executor.runs == [2, 4]  # nothing is halved
     assert inference.broken.startswith(
         "the device has failed (CUDA error: device-side assert triggered), and"
@@ -276,7 +276,7 @@ async def test_a_service_whose_device_has_failed_is_neither_live_nor_ready():
         live, ready = [await server.client.get(f"/health/{name}") for name in ("live", "ready")]
         refused = await server.predict([1, 2, 3, 4])
     statuses = [each.status_code for each in (answered, live, ready, refused)]
-    assert statuses == [500, 503, 503, 503]
+    assert statuses == [503, 503, 503, 503]
     assert "the device has failed" in live.json()["reason"]
 
 
