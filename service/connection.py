@@ -192,22 +192,21 @@ class GuardedProtocol(EndingProtocol):
             super().on_header(name, value.strip(b" \t"))  # the parser leaves what stands behind a value
 
     def on_headers_complete(self) -> None:
-        """Refuse a head that is too large or names no host; ignore the wish for another protocol."""
+        """Refuse a head that means nothing or is too large; ignore the wish for another protocol."""
         if self._head_may_be_large or len(self.headers) > MAX_HEADERS or len(self.url) > MAX_URL_BYTES:
             self._check_head()
-        hosts = len([name for name, _ in self.headers if name == b"host"])
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
-            # RFC 9112, section 3.2: "A server MUST respond with a 400". Two readers could take two hosts differently.
-            raise BadInput(f"expected one Host header, got {hosts}")
-        if self.expect_100_continue and self.parser.get_http_version() != "1.1":
+        version = self.parser.get_http_version()
+        http1.require_version(version)
+        http1.require_host(version, self.headers)
+        if version != "1.1":
+            http1.require_framing(version, self.headers)
             self.expect_100_continue = False  # RFC 9110, section 10.1.1
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise BadInput("CONNECT is not served")
             self.part = SET_ASIDE
             return
-        if not self.url.startswith(b"/"):
-            self.url = http1.with_path(self.url)
+        self.url = http1.checked_target(self.parser.get_method(), self.url)
         self._frame_bytes = 0
         self.head_complete()
         self.part = BODY  # and from here on the request is ``cycle``

@@ -11,7 +11,9 @@
         │   │                         connection            they are no HTTP; the connection is closed
         ├── TooLarge        413   call, images          more bytes or pixels than the limit
         ├── Unsupported     415   protocol, images      a content type or image format that is not served
-        ├── UnknownCoding   501   call                  a transfer coding other than chunked
+        │   └── Encoded     415   message               a Content-Encoding other than identity, Accept-Encoding
+        ├── UnknownCoding   501   message               a transfer coding other than chunked
+        ├── UnknownVersion  505   connection            HTTP/0.9, HTTP/2; the connection is closed
         ├── WrongShape      422   protocol              well-formed, but not the model's input
         ├── UrlTooLong      414   connection            the request's target; the connection is closed
         ├── HeadTooLarge    431   connection            the request's headers; the connection is closed
@@ -105,10 +107,24 @@ class Unsupported(BadInput):
     status = 415
 
 
+class Encoded(Unsupported):
+    """A body with a content coding, such as gzip; none is decoded."""
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Say which coding is taken (RFC 9110, section 15.5.16)."""
+        return [*super().headers(), (b"accept-encoding", b"identity")]
+
+
 class UnknownCoding(BadInput):
     """A transfer coding that is not decoded."""
 
     status = 501
+
+
+class UnknownVersion(BadInput):
+    """A version of HTTP that is not served."""
+
+    status = 505
 
 
 class WrongShape(BadInput):

@@ -6,6 +6,7 @@ Each statement here is held against the running endpoint by a test.
 from typing import Any
 
 from service.images import CONTENT_TYPES
+from service.message import LEAST_TIMEOUT_MS
 from service.protocol import JSON, MULTIPART, OCTETS
 from service.tokens import OPEN_PATHS
 
@@ -48,7 +49,7 @@ _REFUSALS = {
     "400": "the body is not what its Content-Type says, or a header means nothing",
     "401": "a token is asked for, and none came or none that is known",
     "413": "more bytes or pixels than are taken",
-    "415": "a Content-Type or an image format that is not served",
+    "415": "a Content-Type, a Content-Encoding or an image format that is not served",
     "422": "well-formed, but not the model's input",
     "500": "the model failed on this input",
     "501": "a Transfer-Encoding other than chunked",
@@ -64,6 +65,7 @@ _CUTS = {
     "408": "the request's head or body was not there in time",
     "414": "the URL is too long",
     "431": "the headers are too many or too long",
+    "505": "the request is of another version of HTTP than 1.0 and 1.1",
 }
 
 
@@ -89,7 +91,7 @@ def predict_path(overload_status: int) -> dict[str, Any]:
         "name": "X-Request-Timeout-Ms",
         "in": "header",
         "description": "milliseconds after which the answer is of no use: not computed any more, and answered 504",
-        "schema": {"type": "number", "exclusiveMinimum": 0},
+        "schema": {"type": "number", "minimum": LEAST_TIMEOUT_MS},
     }
     return {
         "post": {

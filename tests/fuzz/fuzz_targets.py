@@ -31,7 +31,7 @@ from service.workers import Work
 IMAGE = ImageInput(8, crop=1.0)
 SPECS = (IMAGE.spec, TensorSpec((3,), np.dtype(np.float32)), TensorSpec((2, 2), np.dtype(np.int64)))
 MAX_PIXELS, MAX_BODY_BYTES = 100_000, 5_000
-STATUSES = {100, 200, 307, 400, 404, 405, 408, 411, 413, 414, 415, 422, 431, 501, 503}
+STATUSES = {100, 200, 204, 400, 404, 405, 408, 413, 414, 415, 422, 431, 501, 503, 505}
 # Turns of the event loop that a client waits for its answers.
 TURNS = 20
 PATIENCE_S = 30

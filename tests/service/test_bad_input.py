@@ -94,8 +94,8 @@ def coded(codings):
         "announced far beyond": (post(bytes(BEYOND)).replace(b"%d" % BEYOND, b"9223372036854775807"), 413),
         "in one chunk": (chunked(bytes(BEYOND)), 413),
         "in small chunks": (chunked(*[bytes(100)] * (BEYOND // 100 + 1)), 413),
-        "compressed": (post(bytes(50), OCTETS, b"Content-Encoding: gzip"), 400),
-        "compressed twice": (post(bytes(50), OCTETS, b"Content-Encoding: deflate, gzip"), 400),
+        "compressed": (post(bytes(50), OCTETS, b"Content-Encoding: gzip"), 415),
+        "compressed twice": (post(bytes(50), OCTETS, b"Content-Encoding: deflate, gzip"), 415),
         "compressed in chunks": (coded(b"gzip, chunked"), 501),
         "compressed in chunks, by two headers": (coded(b"gzip\r\nTransfer-Encoding: chunked"), 501),
     }.values(),
@@ -117,6 +117,7 @@ def bare(*headers, body=b"", line=b"POST /predict HTTP/1.1"):
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
+GET_10 = b"GET /health/live HTTP/1.0\r\n\r\n"
 LENGTH, CHUNKED = b"Content-Length: 192", b"Transfer-Encoding: chunked"
 IN_CHUNKS = b"c0\r\n" + pixels() + b"\r\n0\r\n\r\n"
 # Two readers could take these for requests of different lengths (RFC 9112, sections 6.3 and 11.2), or for no requests.
@@ -151,6 +152,18 @@ AMBIGUOUS = {
     "a carriage return inside": bare(b"A: b\rc", LENGTH, body=pixels()),
     "a header without a colon": bare(b"Abc", LENGTH, body=pixels()),
     "a header without a name": bare(b": b", LENGTH, body=pixels()),
+    "chunks of HTTP/1.0": bare(CHUNKED, body=IN_CHUNKS, line=b"POST /predict HTTP/1.0"),
+    "a fragment": bare(LENGTH, body=pixels(), line=b"POST /predict#a HTTP/1.1"),
+    "a URL with a fragment": bare(LENGTH, body=pixels(), line=b"POST http://x/predict#a HTTP/1.1"),
+    "a URL with a user": bare(LENGTH, body=pixels(), line=b"POST http://u:p@x/predict HTTP/1.1"),
+    "a URL of another scheme": bare(LENGTH, body=pixels(), line=b"POST ftp://x/predict HTTP/1.1"),
+    "a URL without a host": bare(LENGTH, body=pixels(), line=b"POST http:///predict HTTP/1.1"),
+    "a path without a slash": bare(LENGTH, body=pixels(), line=b"POST predict HTTP/1.1"),
+    "the whole server": bare(LENGTH, body=pixels(), line=b"POST * HTTP/1.1"),
+    "the whole server, by GET": bare(line=b"GET * HTTP/1.1"),
+    "a name with a space": bare(LENGTH, body=pixels()).replace(HOST, b"Host: a b\r\n"),
+    "a name with a user": bare(LENGTH, body=pixels()).replace(HOST, b"Host: u@x\r\n"),
+    "a name of HTTP/1.0 with a user": GET_10.replace(b"\r\n\r\n", b"\r\nHost: u@x\r\n\r\n"),
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "HTTP/9": bare(LENGTH, body=pixels(), line=b"POST /predict HTTP/9.9"),
     "a method in small letters": bare(LENGTH, body=pixels(), line=b"post /predict HTTP/1.1"),
@@ -170,6 +183,20 @@ def test_what_two_readers_could_read_differently_is_refused_and_ends_the_connect
     assert answered == (400, True)
     assert sum(outcomes.values()) == 1
     assert set(outcomes) <= {"bad_input", "cancelled"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "line",
+    [b"POST /predict HTTP/0.9", b"POST /predict HTTP/2.0", b"POST /predict", b"GET /health/live HTTP/2.0"],
+)
+def test_another_version_of_http_is_refused_and_ends_the_connection(edges, way, line):
+    def converse():
+        with Connection(getattr(edges, way)) as connection:
+            connection.send(bare(LENGTH, body=pixels(), line=line))
+            return connection.answer()[0], connection.is_closed()
+
+    assert counted(edges, converse) == ((505, True), {"bad_input": 1})
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -527,7 +527,7 @@ def test_the_trailer_of_a_request_that_has_been_refused_is_bounded_too(server):
     with server.connect() as connection:
         refused = chunked(pixels(), headers=[b"Content-Encoding: gzip"])[:-2]
         feed(server, connection, refused, 1 << 20)
-        assert connection.answer()[0] == 400
+        assert connection.answer()[0] == 415
         feed(server, connection, b"aa:bb\r\n" * 10_000, 1000)
         assert connection.is_closed()
     assert server.cut() == {"malformed": 1}
@@ -611,7 +611,7 @@ def test_a_body_that_is_no_http_ends_its_request_once(server):
 def test_a_refused_request_whose_rest_is_no_http_is_answered_and_counted_once(server):
     with server.connect() as connection:
         connection.send(chunked(pixels(), headers=[b"Content-Encoding: gzip"])[:-10])
-        assert connection.answer()[0] == 400
+        assert connection.answer()[0] == 415
         connection.send(b"nonsense nonsense")
         assert connection.is_closed()
     assert server.cut() == {"malformed": 1}

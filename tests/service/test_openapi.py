@@ -141,18 +141,20 @@ async def refusals(server, gate):
     yield await send()
 
 
-async def test_each_documented_refusal_can_be_had_and_is_as_documented(predict, gate):
-    of_the_connection = {408, 414, 431}  # brought about in test_connection.py
-    documented = {int(status) for status in predict["responses"]} - {200} - of_the_connection
+@pytest.mark.parametrize("overload_status", [429, 503])
+async def test_each_documented_refusal_can_be_had_and_is_as_documented(gate, overload_status):
+    asked = {"max_body_bytes": 1000, "queue_capacity": 1, "token": TOKEN, "overload_status": overload_status}
+    responses = create_app(load_settings({}, **asked)).openapi()["paths"]["/predict"]["post"]["responses"]
+    of_the_connection = {408, 414, 431, 505}  # brought about in test_connection.py and test_bad_input.py
     seen = set()
-    async with running("moody:factory", max_body_bytes=1000, queue_capacity=1, token=TOKEN) as server:
+    async with running("moody:factory", **asked) as server:
         server.client.headers["authorization"] = f"Bearer {TOKEN}"
         async for answer in refusals(server, gate):
             seen.add(answer.status_code)
-            response = predict["responses"][str(answer.status_code)]
+            response = responses[str(answer.status_code)]
             jsonschema.validate(answer.json(), response["content"]["application/json"]["schema"])
             assert ("retry-after" in answer.headers) == ("Retry-After" in response["description"])
-    assert seen == documented
+    assert seen == {int(status) for status in responses} - {200} - of_the_connection
 
 
 async def test_the_document_is_served_as_it_is(document):

@@ -45,6 +45,9 @@ REQUESTS = {
     "a wrong shape": (post(b"x"), 422),
     "a broken image": (post(b"x", b"image/png"), 415),
     "an input that makes the model fail": (post(pixels(first=POISON_PIXEL)), 500),
+    "the whole server": (request(b"OPTIONS", b"*"), 204),
+    "another version": (GET_LIVE.replace(b"1.1", b"2.0"), 505),
+    "a wrong host": (GET_LIVE.replace(HOST, b"Host: <script>\r\n"), 400),
     "no HTTP": (b"nonsense\r\n\r\n", 400),
 }
 INSIDES = ("Traceback", ".py", "/service/", "site-packages", "poison", "RuntimeError", "torch.", "0x7")
