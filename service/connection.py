@@ -8,7 +8,7 @@ and that every refusal is the service's own: JSON, counted, and followed by the 
 It reads no request's meaning and holds no timer: a request costs it a few assignments.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 from starlette.applications import Starlette
@@ -51,9 +51,6 @@ class GuardedProtocol(EndingProtocol):
 
     ``data_received`` may be overridden for bytes that are a whole request, between two others: for such a one ``requests``
     grows by one, and everything else stays as it is. A timer of idle connections is not needed: the guard ends them.
-
-    Attributes:
-        ending: the last request has come, and none is taken behind it.
     """
 
     def __init__(
@@ -67,7 +64,6 @@ class GuardedProtocol(EndingProtocol):
         application = config.app
         assert isinstance(application, Starlette)
         self.url, self.headers = b"", []
-        self.ending = False
         self._head_bytes = 0
         self._head_may_be_large = False
         self._frame_bytes = self._left_over_bytes = 0
@@ -139,6 +135,7 @@ class GuardedProtocol(EndingProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
         """Keep hold of the request that the application has in hand, and of whether its body is asked for."""
         self._running = cycle
+        cycle.transport = cast("asyncio.Transport", http1.AnswerTransport(cycle, self.transport, self.end))
         super()._start_asgi_task(
             cycle, http1.closing_unless_asked(cycle, app) if cycle.waiting_for_100_continue else app
         )
@@ -195,7 +192,7 @@ class GuardedProtocol(EndingProtocol):
         """Refuse a head that means nothing or is too large; ignore the wish for another protocol."""
         if self._head_may_be_large or len(self.headers) > MAX_HEADERS or len(self.url) > MAX_URL_BYTES:
             self._check_head()
-        version = self.parser.get_http_version()
+        version = self._version = self.parser.get_http_version()
         http1.require_version(version)
         http1.require_host(version, self.headers)
         if version != "1.1":
@@ -210,9 +207,7 @@ class GuardedProtocol(EndingProtocol):
         self._frame_bytes = 0
         self.head_complete()
         self.part = BODY  # and from here on the request is ``cycle``
-        if self.guard.closing:
-            self._say_goodbye()
-        elif len(self.pipeline) >= MAX_PIPELINED:
+        if self.guard.closing or len(self.pipeline) >= MAX_PIPELINED:
             self.cycle.keep_alive = False
         self.ending = not self.cycle.keep_alive
 
@@ -226,11 +221,16 @@ class GuardedProtocol(EndingProtocol):
         if self.part is BODY:
             self.request_complete()
             self.part = NOTHING
-            if self.guard.full and not self._is_busy():
+            if self.ended:
+                self._linger()
+            elif self.guard.full and not self._is_busy():
                 self.guard.rest(self)
 
     def on_response_complete(self) -> None:
         """Go on with what waits: requests, and behind them a refusal; with the last request in hand, read on."""
+        if self.ended:
+            self.server_state.total_requests += 1
+            return
         super().on_response_complete()
         if self.transport.is_closing():
             return

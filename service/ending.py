@@ -11,7 +11,7 @@ import structlog
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service import http1
+from service import half_closed, http1
 from service.errors import BadInput, Cut, Outcome, RequestError, TooSlow, Unavailable
 from service.guard import LINGER_S, Guard, Part, overdue
 from service.message import OUTCOME_KEY
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 # Names of this module, since looking up a member of an enum costs several times as much, for each part of each request.
-HEAD, BODY, LEFT_OVER = Part.HEAD, Part.BODY, Part.LEFT_OVER
+HEAD, BODY, NOTHING, LEFT_OVER = Part.HEAD, Part.BODY, Part.NOTHING, Part.LEFT_OVER
 
 
 class NothingMore(Exception):
@@ -39,7 +39,10 @@ class EndingProtocol(HttpToolsProtocol):
         flow: reads, or does not.
         part: what of a request is being received; a new connection is to send a head.
         requests: begun on this connection.
+        ending: the last request has come, and none is taken behind it.
+        ended: the last answer has been given.
         deaf: what comes is dropped without a look at it.
+        silent: the client has closed its sending half.
         since_s: when the guard first saw it wait as it does now, on the event loop's clock.
     """
 
@@ -58,12 +61,13 @@ class EndingProtocol(HttpToolsProtocol):
         self.guard: Guard = application.state.guard
         self.part = HEAD
         self.requests = 0
-        self.deaf = False
+        self.ending = self.ended = self.deaf = self.silent = False
         self.since_s = self.loop.time()
         self._seen = (0, HEAD, False)
         self._unsent_since_s: float | None = None
         self._running: RequestResponseCycle | None = None
         self._refusal: RequestError | None = None
+        self._version = ""
 
     def end_request(self, outcome: Outcome) -> None:
         """End the request whose turn it is, for which the connection answers: it is counted as told."""
@@ -141,29 +145,69 @@ class EndingProtocol(HttpToolsProtocol):
         self.transport.write(http1.refusal(error, self.server_state.default_headers))
         self._linger()
 
-    def _linger(self) -> None:
-        """Say that nothing more is said, and drop what still comes until the client hangs up (RFC 9112, section 9.6).
+    def end(self) -> None:
+        """End the connection, whose last answer has been given, so that its client can read it.
 
         To close with bytes unread, or with more on their way, would reset the connection, and its client may lose the
-        answer. TLS cannot be closed by halves: there the client closes because the answer told it to, or we do.
+        answer (RFC 9112, section 9.6). So the rest of a body is read and dropped, and then what stands behind it.
         """
-        self._unset_keepalive_if_required()
+        self.pipeline.clear()
+        if self.part is BODY and not self.deaf:
+            self._say_nothing_more()
+        elif self.part is NOTHING and not self.deaf and not self.transport.can_write_eof():
+            self.transport.close()  # over TLS a client may wait for the end, which only a close can say
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Drop what still comes until the client hangs up, or for a moment."""
         self.deaf = True
         self.part = LEFT_OVER
-        if not self.guard.linger(self, self.loop):
+        self._say_nothing_more()
+        if self.silent or not self.guard.linger(self, self.loop):
             self.transport.close()
-            return
+
+    def _say_nothing_more(self) -> None:
+        """Close the sending half; TLS has none: there the client closes because the answer told it to, or we do."""
+        self.ending = self.ended = True
+        self._unset_keepalive_if_required()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.stopped = False
         self.flow.resume_reading()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Return whether the connection goes on although its client says nothing more: while it is owed an answer.
+
+        Over TLS it never does, since that ends as a whole. A request whose end is missing is not answered.
+        """
+        in_body = self.part is BODY
+        if in_body and self.pipeline:
+            self._forget_last()
+        elif in_body or self.ended or not self._is_busy() or not self.transport.can_write_eof():
+            return False
+        if self._refusal is None:
+            self.cycle.keep_alive = False
+        self.ending = self.silent = True
+        if self._version == "1.1":
+            half_closed.ask_soon(self.transport, self.loop, self._owes)
+        return True
+
+    def _owes(self) -> bool:
+        """Tell whether the client waits for an answer of which nothing has been written."""
+        return self._is_busy() and not self._is_answering()
+
     def shutdown(self) -> None:
         """End the connection with its next answer, or now where none is owed."""
         if self.part is LEFT_OVER:
             self.transport.close()
-        elif self._refusal is None:  # it ends the connection in its turn
-            super().shutdown()
+        elif self._is_busy():
+            if self._refusal is None:  # it ends the connection in its turn
+                self.cycle.keep_alive = False
+        elif self.part is BODY:
+            self.end()
+        else:
+            self.transport.close()
 
     def timeout_keep_alive_handler(self) -> None:
         """Uvicorn's timer of an idle connection has rung."""
@@ -190,15 +234,20 @@ class EndingProtocol(HttpToolsProtocol):
             if not self.pipeline:
                 self._refuse_running(refusal)
                 return
-            self.pipeline.popleft()
-            assert self._running is not None
-            self.cycle = self.pipeline[0][0] if self.pipeline else self._running
+            self._forget_last()
         self.guard.metrics.count(refusal.outcome)
         if self._is_busy():
             self._refusal = refusal
             self.flow.stop_reading()
         else:
             self.refuse(refusal)
+
+    def _forget_last(self) -> None:
+        """Take back the request that is being received, and waits behind others."""
+        self.pipeline.popleft()
+        assert self._running is not None
+        self.cycle = self.pipeline[0][0] if self.pipeline else self._running
+        self.part = NOTHING
 
     def _refuse_running(self, refusal: RequestError) -> None:
         """Answer to the request whose turn it is, unless its own answer is on its way: then that is the last."""
@@ -212,12 +261,6 @@ class EndingProtocol(HttpToolsProtocol):
         """Have the answer that is awaited be the last one, unless another request has begun behind it."""
         if self._is_busy() and self.part is not HEAD and self._refusal is None:
             self.cycle.keep_alive = False
-
-    def _say_goodbye(self) -> None:
-        """Have the request that has begun be the last one."""
-        self.cycle.keep_alive = False
-        if self.cycle.response_complete:
-            self.transport.close()
 
     def _is_busy(self) -> bool:
         """Tell whether a request is in the service's hands."""

@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from service import protocol
 from service.call import Call
 from service.connection import GuardedProtocol
+from service.ending import BODY
 from service.errors import Outcome, RequestError
 from service.lifecycle import Service
 from service.message import Answer, Head
@@ -193,6 +194,7 @@ class HotPathProtocol(GuardedProtocol):
             self._hand_on()
             return
         request = self._new_request(keep_alive=self.keeps_alive())
+        self.part = BODY  # it may be answered at once
         self._reading = request
         request.begin(self.headers, self._service)
 
@@ -250,21 +252,21 @@ class HotPathProtocol(GuardedProtocol):
         close = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
         transport.write(b"".join((self._beginning(answer.status), answer.header_lines(), close, answer.body)))
         if not keep_alive:
-            transport.close()
+            self.end()
         self.on_response_complete()
 
     def on_response_complete(self) -> None:
         """Go on with the requests that wait behind this one; the guard, not a timer, ends an idle connection."""
-        if self.pipeline or self.deaf:
+        if self.pipeline or self.deaf or self.ended:
             super().on_response_complete()
             return
         self.server_state.total_requests += 1
         if not self.transport.is_closing():
             self.flow.resume_reading()
-
-    def _run_known(self, known: KnownHead, data: bytes) -> None:
         if self.guard.full:
             self.guard.rest(self)
+
+    def _run_known(self, known: KnownHead, data: bytes) -> None:
         self._new_request(keep_alive=True).begin_known(known, data)
 
     def _new_request(self, *, keep_alive: bool) -> HotRequest:

@@ -12,7 +12,8 @@ from service.errors import BadInput, RequestError, UnknownVersion
 from service.message import Headers, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import asyncio
+    from collections.abc import Callable, Iterable
 
     from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -139,3 +140,29 @@ def closing_unless_asked(cycle: "RequestResponseCycle", app: "ASGI3Application")
         await app(scope, receive, send_or_close)
 
     return asked
+
+
+class AnswerTransport:
+    """The transport as a request of the application has it, which closes it behind the last answer.
+
+    Args:
+        cycle: the request.
+        transport: of its connection.
+        end: ends the connection behind a whole answer.
+    """
+
+    def __init__(
+        self, cycle: "RequestResponseCycle", transport: "asyncio.Transport", end: "Callable[[], None]"
+    ) -> None:
+        self._cycle = cycle
+        self._transport = transport
+        self._end = end
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+
+    def close(self) -> None:
+        """End the connection; at once behind a part of an answer, so that its client notices."""
+        if self._cycle.response_complete:
+            self._end()
+        else:
+            self._transport.close()

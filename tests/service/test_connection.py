@@ -787,6 +787,22 @@ def test_a_client_that_is_refused_may_say_the_rest_and_hangs_up_itself(server):
     assert server.ended() == {"bad_input": 1}
 
 
+@pytest.mark.parametrize("reason", ["a head too large", "a slow body"])
+def test_a_client_that_hangs_up_behind_a_refusal_is_left_at_once(server, monkeypatch, reason):
+    monkeypatch.setattr("service.ending.LINGER_S", LONG_S)
+    monkeypatch.setattr("service.half_closed.ASK_AFTER_S", 0)
+    with server.connect() as connection:
+        if reason == "a slow body":
+            connection.send(PIXELS[:-1])
+            server.until_in(connection, Part.BODY)
+            server.pass_time(LIMITS.body_s + 1)
+            assert connection.answer()[0] == 408
+        else:
+            refused(server, connection)
+        connection.socket.shutdown(socket.SHUT_WR)
+        server.edges.until(lambda: not server.guard._open)
+
+
 def test_a_client_that_does_not_hang_up_is_left_after_a_moment(server):
     with server.connect() as connection:
         refused(server, connection)
