@@ -1,9 +1,10 @@
 """Run the application under uvicorn: the socket, the signals, and the way down.
 
 The socket is bound before the model is loaded, so that a port in use is told at once. SIGTERM drains: the listener
-stays open and refuses with 503 while accepted requests finish; then the process exits with status 0. It does so within the
-drain time: what has not ended by then is answered 503, and nobody waits any longer, neither for a slow reader nor for
-a batch that hangs.
+stays open and refuses with 503 while accepted requests finish. Then the listener is closed. Connections that waited to be
+accepted, and new ones whose request is on its way, are answered 503, and the process exits with status 0. All of this
+happens within the drain time: what has not ended by then is answered 503, and nobody waits any longer, neither for a slow
+reader nor for a batch that hangs.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Iterator
 from dataclasses import replace
+from typing import cast
 
 import structlog
 import uvicorn
@@ -22,7 +24,7 @@ from fastapi import FastAPI
 
 from service.app import create_app
 from service.errors import ConfigurationError
-from service.guard import Guard
+from service.guard import Guard, Part
 from service.headers import SECURITY_HEADERS
 from service.hot_path import HotPathProtocol
 from service.lifecycle import Phase, Service
@@ -34,15 +36,66 @@ BACKLOG = 2048
 OTHER_FILES = 128
 # After the drain, for answers on their way to slow readers.
 CLOSE_TIMEOUT_S = 5
+# After the listener has been closed, for requests that are on their way.
+LATE_REQUESTS_S = 1.0
+LOOK_PERIOD_S = 0.02
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server without its signal handling, which would end the process by the signal and not with status 0."""
+    """uvicorn's server, which resets no connection when it stops.
+
+    Its signal handling is left out: it would end the process by the signal and not with status 0.
+    """
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to :func:`serve`."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the listeners, answer what is on its way, and end all connections.
+
+        Closing a listener resets the connections that wait to be accepted, so they are accepted first. Closing a new
+        connection resets it when its request comes, so there is a moment for it.
+        """
+        waiting = [connection for listener in sockets or () for connection in accept_all(listener)]
+        for server in self.servers:
+            server.close()
+        async with asyncio.TaskGroup() as taking:
+            for connection in waiting:
+                taking.create_task(self._take(connection))
+        await self._await_late_requests()
+        await super().shutdown(sockets)
+
+    async def _take(self, connection: socket.socket) -> None:
+        """Serve a connection that was accepted here."""
+        loop = asyncio.get_running_loop()
+        protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state, _loop=loop
+        )
+        with contextlib.suppress(OSError, TimeoutError):  # it has gone, or does not finish its TLS handshake
+            async with asyncio.timeout(LATE_REQUESTS_S):
+                await loop.connect_accepted_socket(lambda: protocol, connection, ssl=self.config.ssl)
+
+    async def _await_late_requests(self) -> None:
+        """Wait until each connection has sent a whole head, or the time is over."""
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + min(LATE_REQUESTS_S, self.config.timeout_graceful_shutdown or 0)
+        connections = cast("set[HotPathProtocol]", self.server_state.connections)
+        while any(each.part is Part.HEAD for each in connections):
+            if self.force_exit or loop.time() > end_s:
+                break
+            await asyncio.sleep(LOOK_PERIOD_S)
+
+
+def accept_all(listener: socket.socket) -> list[socket.socket]:
+    """Return the connections that wait to be accepted."""
+    accepted = []
+    listener.setblocking(False)
+    with contextlib.suppress(OSError):  # none is left, or as many files are open as may be
+        while True:
+            accepted.append(listener.accept()[0])
+    return accepted
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -164,13 +217,17 @@ async def serve(server: uvicorn.Server, service: Service, listener: socket.socke
             hurry.set()
         stop.set()
 
-    for number in STOP_SIGNALS:
+    # Under nohup a hangup is ignored, and stays so.
+    hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    for number in (*STOP_SIGNALS, *hangup):
         loop.add_signal_handler(number, on_signal)
     _announce(listener, service.settings)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     await _first(serving, stop.wait(), service.failed.wait())
+    guard: Guard = server.config.app.state.guard  # type: ignore[union-attr]
+    guard.close()
     if stop.is_set():
-        await _drain(server, service, hurry)
+        await _drain(server, service, guard, hurry)
     server.should_exit = True
     await serving
     return 0 if stop.is_set() and service.phase is not Phase.FAILED else 1
@@ -195,12 +252,10 @@ def _announce(listener: socket.socket, settings: Settings) -> None:
         )
 
 
-async def _drain(server: uvicorn.Server, service: Service, hurry: asyncio.Event) -> None:
+async def _drain(server: uvicorn.Server, service: Service, guard: Guard, hurry: asyncio.Event) -> None:
     """Let accepted requests finish, and see to it that all is over within the drain time."""
     loop = asyncio.get_running_loop()
     end_s = loop.time() + service.settings.drain_timeout_s
-    guard: Guard = server.config.app.state.guard  # type: ignore[union-attr]
-    guard.close()
     draining = asyncio.create_task(service.drain())
     await _first(draining, hurry.wait())
     if draining.done() and not draining.result():

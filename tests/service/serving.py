@@ -1,4 +1,4 @@
-"""The real application over a tiny model, without a socket; and readers of what it says."""
+"""The real application over a tiny model, without a socket or with one; and readers of what it says."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -8,6 +8,7 @@ import httpx
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
+from service import server
 from service.app import create_app
 from service.lifecycle import Service
 from service.settings import load_settings
@@ -52,6 +53,19 @@ async def running(model="tiny_models:doubler", **settings):
             yield Running(app, service, client)
     finally:
         await asyncio.to_thread(service.stop)
+
+
+def serve_and(visit, monkeypatch, **settings):
+    """Run the server in this process, beside a coroutine that visits it and ends it by a signal."""
+    serve = server.serve
+
+    async def both(uvicorn_server, service, listener):
+        serving = asyncio.create_task(serve(uvicorn_server, service, listener))
+        await visit(uvicorn_server, service, listener.getsockname())
+        return await serving
+
+    monkeypatch.setattr(server, "serve", both)
+    return server.run(load_settings({}, port=0, **settings))
 
 
 async def until(condition):

@@ -21,7 +21,7 @@ from unittest import mock
 import httpx
 import pytest
 from edges import Connection
-from serving import metric_samples, until
+from serving import metric_samples, serve_and, until
 from tiny_models import HOLD, POISON
 
 from service import server
@@ -343,19 +343,6 @@ def test_a_killed_process_leaves_its_port_to_the_next():
                 server.listen(load_settings({}, port=url.port)).close()
         finally:
             process.kill()
-
-
-def serve_and(visit, monkeypatch, **settings):
-    """Run the server in this process, beside a coroutine that visits it and ends it by a signal."""
-    serve = server.serve
-
-    async def both(uvicorn_server, service, listener):
-        serving = asyncio.create_task(serve(uvicorn_server, service, listener))
-        await visit(uvicorn_server, service, listener.getsockname())
-        return await serving
-
-    monkeypatch.setattr(server, "serve", both)
-    return server.run(load_settings({}, port=0, **settings))
 
 
 def test_a_port_in_use_is_told_at_once_with_status_2():
