@@ -172,8 +172,8 @@ class Settings(BaseSettings):
     )
     overload_status: Literal[429, 503] = Field(
         429,
-        description="HTTP status of a refusal because of the other requests: the queue is full, the bodies in flight are, or the "
-        "answer would be late; load balancers take a replica out of service after a few answers of 503",
+        description="HTTP status of a refusal because of other requests (no room in the queue or for the body, or the answer would "
+        "be late): 429, or 503 for clients that retry after 503 only; load balancers take a replica that answers 503 out of service",
     )
     histogram_edges_ms: str = Field(
         "",
