@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -13,12 +14,16 @@ from harness import cli, results_file, session
 from harness.comparison import arm_windows, compare, disturbance, run
 from harness.comparison.decision import Decision, judge
 from harness.comparison.lens_result import blank
-from harness.comparison.observation import ln_ratio, read_rows
+from harness.comparison.observation import read_rows
+from harness.comparison.schedule import Arm
 from harness.errors import TargetError
 from harness.testing import fake_server_spec
 from harness.verdict import Verdict, worst
 
-SLOW_MS, QUICK_MS = 6.0, 1.0
+QUICK_MS = 1.0
+# What a slow machine does to the time of a request has no say here: the slower server is known by the memory that it holds.
+SERVER = 'from harness.fake_server import main; held = b"x" * {held_bytes}; main()'
+QUICK, SLOW = (SERVER.format(held_bytes=size) for size in (1, 2**27))
 SCENARIO = """
 from harness import hookimpl
 from harness.arrivals import Constant
@@ -35,11 +40,20 @@ def tailgate_scenarios(profile):
 """
 
 
+def held_share(row):
+    return row.head.peak_rss_bytes / row.base.peak_rss_bytes
+
+
+def slow_spec():
+    """Return the target specification of the slower server."""
+    return f"command:{shlex.quote(sys.executable)} -P -c {shlex.quote(SLOW)} --fd {{fd}}"
+
+
 def judge_at_once(rows, design, lenses):
-    """Look after one block: a median twice as long fails, one about the same passes."""
+    """Look after one block: a server of twice the memory fails by its median, one about the same passes."""
     results = []
     for lens in lenses:
-        seen = ln_ratio(lens, rows[0]) if rows and lens.name == "p50" else 0.0 if rows else None
+        seen = math.log(held_share(rows[0])) if rows and lens.name == "p50" else 0.0 if rows else None
         verdict = (
             Verdict.INCONCLUSIVE if seen is None else Verdict.FAIL if seen > math.log(2) else Verdict.PASS
         )
@@ -62,9 +76,38 @@ def judge_at_once(rows, design, lenses):
     )
 
 
+@pytest.fixture(scope="module")
+def seen():
+    """What was seen of two fake servers, by step and servers: each pair is started for the first test that asks."""
+    return {}
+
+
 @pytest.fixture
-def comparison(project, monkeypatch):
+def comparison(project, monkeypatch, seen):
     """Return the project with a scenario to compare by, on a machine that voids nothing."""
+    rehearse, find_gap_s, measure_block = compare.rehearse, compare.find_gap_s, compare.measure_block
+
+    def once(what, arms, step):
+        asked = (what, *(arms[arm].side for arm in Arm))
+        if any("harness.fake_server" not in side.spec for side in asked[1:]):
+            return step()
+        if asked not in seen:
+            seen[asked] = step()
+        return seen[asked]
+
+    def measured(plan, bench):
+        record = once(("block", bench.sharing), bench.arms, lambda: measure_block(plan, bench))
+        # The samples lie in the folder of the test that measured them.
+        slots = {arm: replace(slot, samples=bench.directory / "none") for arm, slot in record.slots.items()}
+        return replace(record, slots=slots)
+
+    monkeypatch.setattr(
+        compare, "rehearse", lambda arms, *rest: once("rehearsal", arms, lambda: rehearse(arms, *rest))
+    )
+    monkeypatch.setattr(
+        compare, "find_gap_s", lambda bench, seed: once("gap", bench.arms, lambda: find_gap_s(bench, seed))
+    )
+    monkeypatch.setattr(compare, "measure_block", measured)
     monkeypatch.setattr(run, "judge", judge_at_once)
     monkeypatch.setattr(compare, "PAIRS", 1)
     monkeypatch.setattr(disturbance, "FOREIGN_MAX", 2.0)
@@ -76,7 +119,7 @@ def comparison(project, monkeypatch):
 
 
 def test_a_slower_head_fails_the_test_and_says_against_what(comparison):
-    result = comparison.gate(f"--perf-against={fake_server_spec(QUICK_MS)}", target=fake_server_spec(SLOW_MS))
+    result = comparison.gate(f"--perf-against={fake_server_spec(QUICK_MS)}", target=slow_spec())
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -156,13 +199,6 @@ def test_the_same_head_passes(comparison):
     comparison.gate(f"--perf-against={spec}", target=spec).assert_outcomes(passed=1)
 
 
-SERVER = """
-import sys
-from harness.fake_server import main
-main([*sys.argv[1:], "--service-time-ms", "{ms}"])
-"""
-
-
 def git(folder, *arguments):
     command = ["git", "-c", "user.name=A", "-c", "user.email=a@b.c", "-C", str(folder), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -171,10 +207,10 @@ def git(folder, *arguments):
 def test_a_change_that_is_not_committed_is_compared_with_the_last_commit(comparison):
     folder = comparison.pytester.path
     git(folder, "init", "--quiet")
-    (folder / "server.py").write_text(SERVER.format(ms=QUICK_MS))
+    (folder / "server.py").write_text(QUICK)
     git(folder, "add", "server.py")
     git(folder, "commit", "--quiet", "--message", "quick")
-    (folder / "server.py").write_text(SERVER.format(ms=SLOW_MS))
+    (folder / "server.py").write_text(SLOW)
     target = f"command:{shlex.quote(sys.executable)} server.py --fd {{fd}}"
     result = comparison.gate("--perf-against=HEAD", target=target)
     result.assert_outcomes(failed=1)
@@ -190,11 +226,11 @@ def test_a_base_with_a_src_layout_is_not_head_under_another_name(comparison, mon
     folder = comparison.pytester.path
     git(folder, "init", "--quiet")
     (folder / "src" / "app").mkdir(parents=True)
-    for name, text in (("__init__.py", ""), ("__main__.py", SERVER.format(ms=QUICK_MS))):
+    for name, text in (("__init__.py", ""), ("__main__.py", QUICK)):
         (folder / "src" / "app" / name).write_text(text)
     git(folder, "add", "src")
     git(folder, "commit", "--quiet", "--message", "quick")
-    (folder / "src" / "app" / "__main__.py").write_text(SERVER.format(ms=SLOW_MS))
+    (folder / "src" / "app" / "__main__.py").write_text(SLOW)
     # As an installation for development does, or as a user says it.
     source = str(folder / "src") if installed else "src"
     if installed:
@@ -276,7 +312,7 @@ def test_the_command_compares_without_pytest_and_can_judge_again(comparison, tai
     status, said = tailgate(
         "compare",
         fake_server_spec(QUICK_MS),
-        fake_server_spec(SLOW_MS),
+        slow_spec(),
         "--plugin=tiny.py",
         "--payloads=file:body.txt",
         "--seed=1",
@@ -364,7 +400,7 @@ def test_all_scenarios_are_checked_before_any_runs(comparison, tailgate):
 
 def test_what_cannot_be_asked_for_later_hides_no_earlier_verdict(comparison, tailgate):
     comparison.pytester.path.joinpath("tiny.py").write_text(TWO)
-    specs = fake_server_spec(QUICK_MS), fake_server_spec(SLOW_MS)
+    specs = fake_server_spec(QUICK_MS), slow_spec()
     status, said = tailgate("compare", *specs, "--plugin=tiny.py", "--scenario=tiny", "--scenario=other")
     assert status == 2
     assert "tiny: FAIL" in said.out
