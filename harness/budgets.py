@@ -170,14 +170,14 @@ def check_units(scenario: Scenario, quantities: Mapping[str, Quantity], units: M
 
 def _uses(value: Any, units: Mapping[str, Unit]) -> Iterable[tuple[Ref, Unit]]:
     """Yield each open number of a scenario, or of a part of one, with the unit that it is used as."""
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         for part in value:
             yield from _uses(part, units)
     elif dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
             inside = getattr(value, field.name)
             unit = _unit_of_field(value, field.name, units)
-            for number in inside if isinstance(inside, tuple) else (inside,):
+            for number in inside if isinstance(inside, (tuple, list)) else (inside,):
                 if isinstance(number, Ref):
                     if unit is not None:
                         yield number, unit

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from harness.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True)
 class Payload:
@@ -24,3 +26,13 @@ class Payload:
     method: str = "POST"
     headers: tuple[tuple[str, str], ...] = ()
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Take any buffer for the body, lists, and numpy's numbers; refuse what cannot be sent."""
+        try:
+            # bytes() would take a text's length, or a number, for so many zeros.
+            object.__setattr__(self, "body", bytes(memoryview(self.body)))
+        except TypeError:
+            raise UsageError(f"payload {self.name!r}: its body is bytes, got {self.body!r:.80}") from None
+        object.__setattr__(self, "headers", tuple((name, value) for name, value in self.headers))
+        object.__setattr__(self, "weight", float(self.weight))

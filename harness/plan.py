@@ -85,7 +85,7 @@ def draw_plan(scenario: Scenario, payloads: Sequence[Payload], seed: int) -> Pla
     """
     if still_open := refs(scenario.phases):
         raise UsageError(f"scenario {scenario.name!r}: resolve {sorted(still_open)} before planning")
-    chosen = _choose(scenario, payloads)
+    chosen = choose_payloads(scenario, payloads)
     streams = np.random.SeedSequence(seed).spawn(len(scenario.phases))
     names = [phase.name for phase in scenario.phases]
     phases, variants = [], list(chosen)
@@ -133,8 +133,12 @@ def _cut_short(payload: Payload) -> Payload:
     )
 
 
-def _choose(scenario: Scenario, payloads: Sequence[Payload]) -> tuple[Payload, ...]:
-    """Return the payloads that the scenario names, in its order, or all."""
+def choose_payloads(scenario: Scenario, payloads: Sequence[Payload]) -> tuple[Payload, ...]:
+    """Return the payloads that the scenario names, in its order, or all.
+
+    Raises:
+        UsageError: one is not there, or none can be drawn.
+    """
     by_name = {payload.name: payload for payload in payloads}
     if len(by_name) < len(payloads):
         raise UsageError(f"payload names must be unique, got {[payload.name for payload in payloads]}")
@@ -158,9 +162,9 @@ def _draw_phase(phase: Phase, payloads: tuple[Payload, ...], stream: np.random.S
     """Draw times, payloads and behaviours from streams of their own, so that a change of one leaves the others."""
     assert not isinstance(phase.duration_s, Ref)  # draw_plan has refused what is still open
     for_times, for_payloads, for_behaviours = stream.spawn(3)
-    times_s = phase.arrivals.draw(
-        np.random.default_rng(for_times), requests=phase.requests, duration_s=phase.duration_s
-    )
+    rng = np.random.default_rng(for_times)
+    drawn = phase.arrivals.draw(rng, requests=phase.requests, duration_s=phase.duration_s)
+    times_s = np.asarray(drawn, dtype=np.float64)
     if times_s.size == 0:
         raise UsageError(
             f"phase {phase.name!r}: {phase.arrivals} gives no request within {phase.duration_s} s"
@@ -227,7 +231,8 @@ def write_plan(plan: Plan, directory: Path) -> None:
             for payload in plan.payloads
         ],
     }
-    (directory / HEADER).write_bytes(orjson.dumps(header, option=orjson.OPT_INDENT_2))
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
+    (directory / HEADER).write_bytes(orjson.dumps(header, option=options))
 
 
 def read_plan(directory: Path) -> Plan:

@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+import numpy as np
 import orjson
 from jsonschema import Draft202012Validator
 
@@ -79,18 +80,19 @@ def _check(document: Any, what: str) -> None:
 
 
 def to_json(value: Any) -> Any:
-    """Return dataclasses, enums, mappings and tuples as JSON values; what is not finite as None."""
+    """Return dataclasses, enums, mappings, tuples and numpy's numbers as JSON values; what is not finite as None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
         return value.value
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     if isinstance(value, float):
-        # float(): numpy's own are floats too, and orjson refuses them.
-        return float(value) if math.isfinite(value) else None
+        return value if math.isfinite(value) else None
     return value
 
 

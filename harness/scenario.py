@@ -8,7 +8,7 @@ here sends, measures or judges.
 import dataclasses
 import enum
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -43,6 +43,27 @@ class Loop(enum.Enum):
 
     OPEN = "open loop"  # they have none: latency counts from the intended time
     CLOSED = "closed loop"  # the next request waits for the last answer: for capacity, and never for latency
+
+
+def settle(owner: object, sequences: Sequence[str], numbers: Sequence[str] = ()) -> None:
+    """Make tuples of a frozen dataclass's sequences, and Python's numbers of numpy's.
+
+    Args:
+        owner: its attributes are set.
+        sequences: names of attributes that hold several things, or None.
+        numbers: names of attributes that hold a number, a :class:`Ref` or None.
+
+    Raises:
+        UsageError: a text or something else that is no sequence stands where several things should.
+    """
+    for name in sequences:
+        value = getattr(owner, name)
+        if isinstance(value, str) or not isinstance(value, Iterable | None):
+            raise UsageError(f"{type(owner).__name__}: {name} is a list, got {value!r}")
+        object.__setattr__(owner, name, None if value is None else tuple(value))
+    for name in numbers:
+        value = getattr(owner, name)
+        object.__setattr__(owner, name, value.item() if isinstance(value, np.generic) else value)
 
 
 class Arrivals(Protocol):
@@ -100,7 +121,10 @@ class Phase:
         return loop
 
     def __post_init__(self) -> None:
-        """Refuse a phase of no or of two extents."""
+        """Take lists and numpy's numbers; refuse a phase of no or of two extents."""
+        settle(self, ("disturbers",), ("requests", "duration_s", "deadline_s", "probes"))
+        if self.requests is not None and not isinstance(self.requests, int):
+            raise UsageError(f"phase {self.name!r}: requests is a whole number, got {self.requests!r}")
         if (self.requests is None) == (self.duration_s is None):
             raise UsageError(f"phase {self.name!r}: give either requests or duration_s, got both or neither")
         extent = self.requests if self.requests is not None else self.duration_s
@@ -136,6 +160,10 @@ class Criterion:
     witness: Witness = Witness.CLIENT
     objective_s: Number | None = None
 
+    def __post_init__(self) -> None:
+        """Take lists and numpy's numbers."""
+        settle(self, ("phases",), ("limit", "objective_s"))
+
     @property
     def name(self) -> str:
         """Short, unique within a scenario unless the same question is asked of other phases."""
@@ -170,7 +198,8 @@ class Scenario:
     when: When = When.ALWAYS
 
     def __post_init__(self) -> None:
-        """Refuse a scenario that names a phase twice, or judges one that is not there or not measured."""
+        """Take lists; refuse a scenario that names a phase twice, or judges one that is not there or not measured."""
+        settle(self, ("phases", "criteria", "payloads"))
         names = [phase.name for phase in self.phases]
         if not names or len(set(names)) != len(names):
             raise UsageError(f"scenario {self.name!r}: phases need unique names, got {names}")
@@ -242,7 +271,7 @@ def refs(value: Any) -> frozenset[str]:
         return frozenset({value.key})
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         parts = [getattr(value, field.name) for field in dataclasses.fields(value)]
-    elif isinstance(value, tuple):
+    elif isinstance(value, (tuple, list)):
         parts = list(value)
     else:
         return frozenset()
@@ -260,7 +289,7 @@ def resolve(value: T, numbers: Mapping[str, float]) -> T:
         if value.key not in numbers:
             raise BudgetError(f"no budget {value.key!r}; there are {sorted(numbers) or 'none'}")
         resolved = numbers[value.key] * value.factor
-    elif isinstance(value, tuple):
+    elif isinstance(value, (tuple, list)):
         resolved = tuple(resolve(part, numbers) for part in value)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         changes = {
