@@ -7,7 +7,7 @@ that keeps more of them open is never answered on the others, which would be thi
 import contextlib
 import http.client
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 # As many as the generator opens ahead.
 MOST = 8
@@ -18,13 +18,14 @@ FIRST_ANSWER_S = 10.0
 SLOWER = 10.0
 
 Connect = Callable[[], http.client.HTTPConnection]
+Headers = Sequence[tuple[str, str]]
 
 
-def keeps_connections(connect: Connect, path: str) -> bool:
+def keeps_connections(connect: Connect, path: str, headers: Headers = ()) -> bool:
     """Tell whether a connection stays open after an answer; so it does, as far as is known, where there is no answer."""
     connection = connect()
     try:
-        _ask(connection, path, FIRST_ANSWER_S)
+        _ask(connection, path, FIRST_ANSWER_S, headers)
     except (OSError, http.client.HTTPException):
         return True
     else:
@@ -33,7 +34,9 @@ def keeps_connections(connect: Connect, path: str) -> bool:
         connection.close()
 
 
-def answered_at_once(connect: Connect, path: str, patience_s: float = PATIENCE_S) -> int | None:
+def answered_at_once(
+    connect: Connect, path: str, headers: Headers = (), patience_s: float = PATIENCE_S
+) -> int | None:
     """Return on how many open connections a server answers, one of them in use and the others idle; None for no bound.
 
     A bound is believed that is found twice, and only where the server answers as soon as the idle ones are closed: what
@@ -42,21 +45,22 @@ def answered_at_once(connect: Connect, path: str, patience_s: float = PATIENCE_S
     Args:
         connect: makes a connection, which is opened when it is first used.
         path: that a server answers soon, such as its readiness path.
+        headers: of each request.
         patience_s: after which an answer is missing.
     """
-    bounds = {_bound(connect, path, patience_s)}
+    bounds = {_bound(connect, path, headers, patience_s)}
     if None not in bounds:
-        bounds.add(_bound(connect, path, patience_s))
+        bounds.add(_bound(connect, path, headers, patience_s))
     return bounds.pop() if len(bounds) == 1 else None
 
 
-def _bound(connect: Connect, path: str, patience_s: float) -> int | None:
+def _bound(connect: Connect, path: str, headers: Headers, patience_s: float) -> int | None:
     with contextlib.ExitStack() as idle:
         for held in range(MOST):
             connection = connect()
             began_s = time.monotonic()
             try:
-                _ask(connection, path, FIRST_ANSWER_S if held == 0 else patience_s)
+                _ask(connection, path, FIRST_ANSWER_S if held == 0 else patience_s, headers)
             except TimeoutError:
                 idle.close()
                 answers = held > 0 and _answers(connection)
@@ -71,9 +75,9 @@ def _bound(connect: Connect, path: str, patience_s: float) -> int | None:
     return None
 
 
-def _ask(connection: http.client.HTTPConnection, path: str, within_s: float) -> None:
+def _ask(connection: http.client.HTTPConnection, path: str, within_s: float, headers: Headers) -> None:
     connection.timeout = within_s
-    connection.request("GET", path)
+    connection.request("GET", path, headers=dict(headers))
     connection.getresponse().read()
 
 

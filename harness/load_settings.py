@@ -15,15 +15,16 @@ PROCESSORS_TO_PIN = 4
 def load_settings(running: RunningTarget, settings: GateSettings) -> LoadSettings:
     """Return the generator's settings for a target that takes load; it is asked how it treats connections."""
     path = running.prefix + running.settings.readiness_path
-    kept = keeps_connections(lambda: _connection(running), path)
+    kept = keeps_connections(lambda: _connection(running), path, running.headers)
     return LoadSettings(
         host=running.host,
         port=running.port,
         prefix=running.prefix,
         tls=running.tls,
+        headers=running.headers,
         # Opened ahead, they would hold up a server that has done with a connection after one answer.
         connections_warm=MOST if kept else 0,
-        at_once=answered_at_once(lambda: _connection(running), path) if kept else None,
+        at_once=answered_at_once(lambda: _connection(running), path, running.headers) if kept else None,
         timeout_s=settings.request_timeout,
         grace_s=settings.request_timeout,
         processor=generator_processor(settings.pin),

@@ -1,7 +1,7 @@
 """The server's metrics before and after each phase of a slot: read, kept word for word, and waited for where need be."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import httpx
 
@@ -23,10 +23,10 @@ COUNTING_S = 2.0
 COUNTING_POLL_S = 0.05
 
 
-def scraping_client() -> httpx.Client:
-    """Return a client that keeps no connection open: it would hold up a server that serves one at a time."""
+def scraping_client(headers: Sequence[tuple[str, str]] = ()) -> httpx.Client:
+    """Return a client that sends these headers, and keeps no connection open: it would hold up a server that serves one at a time."""
     limits = httpx.Limits(max_keepalive_connections=0)
-    return httpx.Client(timeout=SCRAPE_TIMEOUT_S, limits=limits, trust_env=False)
+    return httpx.Client(timeout=SCRAPE_TIMEOUT_S, limits=limits, trust_env=False, headers=headers)
 
 
 class Metrics:

@@ -9,7 +9,7 @@ answer took is recorded, and judged elsewhere.
 import enum
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -57,11 +57,11 @@ def probing_period_s(probes: int, length_s: float) -> float:
     return min(max(length_s / probes, SHORTEST_PERIOD_S), LONGEST_PERIOD_S)
 
 
-def probing_client() -> httpx.Client:
-    """Return a client that keeps no connection open; a context manager."""
+def probing_client(headers: Sequence[tuple[str, str]] = ()) -> httpx.Client:
+    """Return a client that keeps no connection open and sends these headers; a context manager."""
     limits = httpx.Limits(max_keepalive_connections=0)
     # A proxy from the environment would answer for the server.
-    return httpx.Client(timeout=TIMEOUT_S, limits=limits, trust_env=False)
+    return httpx.Client(timeout=TIMEOUT_S, limits=limits, trust_env=False, headers=headers)
 
 
 class Prober:

@@ -5,7 +5,7 @@ Used for servers that the harness launched (:mod:`harness.launch`) and for those
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 # httpx loads it with its first request: that would be while a server starts, whose start-up is timed.
@@ -48,11 +48,11 @@ def is_good(status: int | None) -> bool:
     return status is not None and httpx.codes.is_success(status)
 
 
-def probe(url: str) -> Told:
+def probe(url: str, headers: Sequence[tuple[str, str]] = ()) -> Told:
     """Ask once."""
     try:
         # A proxy from the environment would answer for the server.
-        answer = httpx.get(url, timeout=PROBE_TIMEOUT_S, trust_env=False)
+        answer = httpx.get(url, timeout=PROBE_TIMEOUT_S, trust_env=False, headers=headers)
     except httpx.RequestError as error:
         return Told(None, error=str(error) or type(error).__name__)
     return Told(answer.status_code, answer.headers.get("location", ""))

@@ -148,7 +148,7 @@ class Course:
         self._plan = plan
         self._running = running
         self._directory = directory
-        self.client = scraping_client()
+        self.client = scraping_client(running.headers)
         self._metrics = Metrics(running, self.client, partial(self._append, SCRAPES))
         self.faults: list[Fault] = []
         self._deltas: list[ServerDelta | None] = []
@@ -214,7 +214,7 @@ class Course:
                     Asked.HEALTH: running.base_url + running.settings.readiness_path,
                     Asked.METRICS: running.metrics_url,
                 }
-                client = stack.enter_context(probing_client())
+                client = stack.enter_context(probing_client(running.headers))
                 keep = partial(self._keep, PROBES, index)
                 probers = [Prober(asked, url, client, keep) for asked, url in urls.items() if url is not None]
             for prober in probers:

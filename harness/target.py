@@ -8,6 +8,7 @@ import abc
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -19,6 +20,7 @@ from harness.errors import TargetError, UsageError
 from harness.launch import HOST, Launch, ServerProcess
 from harness.readiness import PROBE_TIMEOUT_S, probe, wait_until_ready
 from harness.scrape import MetricNames, fetch
+from harness.secrecy import basic_authorization
 
 INFO = "tailgate_info"
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -109,6 +111,11 @@ class RunningTarget(abc.ABC):
         """Return the last lines of its log; empty where the harness has none."""
 
     @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Name and value of each header that every request to it carries, whoever sends it."""
+        return ()
+
+    @property
     def tls(self) -> bool:
         """Whether requests are sent encrypted."""
         return urlsplit(self.base_url).scheme == "https"
@@ -145,7 +152,7 @@ class RunningTarget(abc.ABC):
         """
         if self.metrics_url is None:
             return {}
-        with httpx.Client(timeout=PROBE_TIMEOUT_S, trust_env=False) as client:
+        with httpx.Client(timeout=PROBE_TIMEOUT_S, trust_env=False, headers=self.headers) as client:
             values = fetch(client, self.metrics_url, self.prefix).values
         return next((dict(series.labels) for series in values if series.name == INFO), {})
 
@@ -254,7 +261,13 @@ class UrlTarget:
         """Wait until it is ready."""
         running = RunningUrl(self.spec, self.settings)
         url = running.base_url + self.settings.readiness_path
-        wait_until_ready(url, self.settings.ready_timeout_s, check_alive=lambda: None, prefix=running.prefix)
+        wait_until_ready(
+            url,
+            self.settings.ready_timeout_s,
+            check_alive=lambda: None,
+            prefix=running.prefix,
+            probe=partial(probe, headers=running.headers),
+        )
         return running
 
 
@@ -263,8 +276,16 @@ class RunningUrl(RunningTarget):
 
     @property
     def base_url(self) -> str:
-        """Its address."""
-        return self.spec.rstrip("/")
+        """Its address, without the user that it may name."""
+        parts = urlsplit(self.spec.rstrip("/"))
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Who asks, where the address names a user."""
+        info, at, _ = urlsplit(self.spec).netloc.rpartition("@")
+        user, _, password = info.partition(":")
+        return (("Authorization", basic_authorization(user, password)),) if at else ()
 
     @property
     def pids(self) -> None:
@@ -280,7 +301,7 @@ class RunningUrl(RunningTarget):
 
     def alive(self) -> bool:
         """Tell whether it says that it is ready."""
-        return probe(self.base_url + self.settings.readiness_path).ready
+        return probe(self.base_url + self.settings.readiness_path, self.headers).ready
 
     def log_tail(self) -> str:
         """Return nothing: its log is elsewhere."""

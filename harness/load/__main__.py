@@ -31,7 +31,7 @@ _DESCRIPTORS_BESIDE = 512
 def main(directory: Path) -> int:
     """Serve the parent's commands until it closes standard input; return the exit status."""
     try:
-        settings = read_settings(directory / SETTINGS)
+        settings = read_settings(directory / SETTINGS, os.environ)
         _bind(settings)
         _hurry(settings)
         _allow_descriptors(settings)

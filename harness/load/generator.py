@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -64,9 +65,9 @@ class Generator:
                 )
         self._directory.mkdir(parents=True, exist_ok=True)
         write_plan(self._plan, self._directory)
-        write_settings(self._settings, self._directory / SETTINGS)
+        headers = write_settings(self._settings, self._directory / SETTINGS)
         try:
-            self._process = self._start()
+            self._process = self._start(headers)
             self._expect("ready", _READY_S)
         except BaseException:
             self._end()
@@ -127,7 +128,7 @@ class Generator:
         """
         return read_samples(self._directory / SAMPLES)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, headers: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with (self._directory / LOG).open("wb") as log:
             return subprocess.Popen(
                 # -P: a folder called harness in the working directory must not take our place.
@@ -136,7 +137,7 @@ class Generator:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 # numpy's linear algebra starts a thread for each processor, which this process never needs.
-                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **headers},
                 # Ctrl-C goes to the parent alone, which closes the lifeline.
                 start_new_session=True,
             )

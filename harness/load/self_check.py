@@ -116,7 +116,7 @@ def self_check(
     plan = draw_plan(scenario, [payload], 1)
     with (
         _echo(len(encode_request(payload, settings)), processor) as port,
-        tempfile.TemporaryDirectory() as directory,
+        tempfile.TemporaryDirectory(prefix="tailgate-self-check-") as directory,
         Generator(plan, dataclasses.replace(settings, port=port), Path(directory)) as generator,
     ):
         _, fast, punctual = [generator.run_phase(index) for index in range(len(plan.phases))]

@@ -3,12 +3,15 @@
 import dataclasses
 import enum
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from harness.errors import UsageError
+
+HEADERS_VARIABLE = "TAILGATE_LOAD_HEADERS"
 
 
 class TimerMode(enum.Enum):
@@ -92,15 +95,18 @@ class LoadSettings:
         return TimerMode.SLEEP if self.processor is None else TimerMode.SPIN
 
 
-def write_settings(settings: LoadSettings, path: Path) -> None:
-    """Write settings as JSON."""
-    path.write_bytes(orjson.dumps(settings, option=orjson.OPT_INDENT_2))
+def write_settings(settings: LoadSettings, path: Path) -> Mapping[str, str]:
+    """Write settings as JSON; return the environment that holds the headers, which may be secret, and the file does not."""
+    written = dataclasses.replace(settings, headers=())
+    path.write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2))
+    return {HEADERS_VARIABLE: orjson.dumps(settings.headers).decode()}
 
 
-def read_settings(path: Path) -> LoadSettings:
-    """Read what :func:`write_settings` wrote."""
+def read_settings(path: Path, environment: Mapping[str, str]) -> LoadSettings:
+    """Read what :func:`write_settings` wrote and returned."""
     fields = orjson.loads(path.read_bytes())
-    fields["headers"] = tuple((name, value) for name, value in fields["headers"])
+    headers = orjson.loads(environment.get(HEADERS_VARIABLE, "[]"))
+    fields["headers"] = tuple((name, value) for name, value in headers)
     fields["timer"] = None if fields["timer"] is None else TimerMode(fields["timer"])
     fields["scheduling"] = Scheduling(fields["scheduling"])
     return dataclasses.replace(LoadSettings("", 1), **fields)

@@ -127,9 +127,9 @@ def test_a_disk_that_fills_up_ends_the_load_and_keeps_what_is_on_it(tmp_path):
 def test_a_disk_that_is_full_from_the_start_ends_the_run_as_invalid(project, monkeypatch):
     start = Generator._start
 
-    def start_on_a_full_disk(self):
+    def start_on_a_full_disk(self, headers):
         (self._directory / "samples.bin").symlink_to("/dev/full")
-        return start(self)
+        return start(self, headers)
 
     monkeypatch.setattr(Generator, "_start", start_on_a_full_disk)
     project.gate(service_time_ms=1.0).assert_outcomes(failed=1)

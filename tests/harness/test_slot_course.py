@@ -56,6 +56,7 @@ def target(server, **changes):
         **{
             "base_url": base_url,
             "metrics_url": f"{base_url}/metrics",
+            "headers": (),
             "settings": settings,
             **made,
             **changes,

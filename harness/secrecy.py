@@ -1,0 +1,142 @@
+"""What must not be told: passwords in addresses, and values whose names say that they are secret.
+
+Everything that a run prints or keeps goes through :meth:`Secrets.hide`. Pure text: where the words come from is the
+caller's to know.
+"""
+
+import base64
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+T = TypeVar("T")
+
+HIDDEN = "***"
+# A shorter value may as well be a number in a report; it is hidden only where its name stands before it.
+SHORTEST_ANYWHERE = 6
+_SECRET_PARTS = frozenset(
+    {
+        *(
+            "AUTH",
+            "AUTHORIZATION",
+            "BEARER",
+            "COOKIE",
+            "CREDENTIAL",
+            "CREDENTIALS",
+            "CREDS",
+            "JWT",
+            "KEY",
+            "KEYS",
+        ),
+        *(
+            "APIKEY",
+            "ACCESSKEY",
+            "PRIVATEKEY",
+            "PASS",
+            "PASSPHRASE",
+            "PASSWD",
+            "PASSWORD",
+            "PASSWORDS",
+            "PAT",
+            "PWD",
+        ),
+        *("SECRET", "SECRETS", "SIG", "SIGNATURE", "TOKEN"),
+    }
+)
+# The parts of apiKey, API_KEY, X-Api-Key and APIKEY2.
+_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+# As urlsplit reads it: to the last @ before the path.
+_USER_INFO = re.compile(r"//([^/\s?#]*)@")
+# NAME=VALUE and --name=value, and what stands in a query.
+_ASSIGNED = re.compile(r"(?P<name>[A-Za-z][\w.-]*)=(?P<value>[^\s&,;#'\"]+)")
+# --name value, in a command line.
+_OPTION = re.compile(r"(?<!\S)--?(?P<name>[A-Za-z][\w-]*)\s+(?P<value>[^\s'\"-][^\s'\"]*)")
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a name says that its value is secret, as ``API_KEY``, ``apiKey`` and ``--auth-token`` do."""
+    parts = {part.upper() for part in _PARTS.findall(name)}
+    return not parts.isdisjoint(_SECRET_PARTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What is not to be told.
+
+    Attributes:
+        texts: each is replaced wherever it stands, the longest first, by what stands beside it.
+    """
+
+    texts: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, words: Iterable[str], assignments: Iterable[tuple[str, str]] = ()) -> "Secrets":
+        """Return what is secret in words of a command line, and among names with values, whose names decide."""
+        found = {one for word in words for one in _in_word(word)}
+        found |= {one for name, value in assignments for one in _named(name, value)}
+        return cls(tuple(sorted(found, key=lambda one: len(one[0]), reverse=True)))
+
+    def hide(self, text: str) -> str:
+        """Return a text without what is secret."""
+        for secret, instead in self.texts:
+            text = text.replace(secret, instead)
+        text = _USER_INFO.sub(f"//{HIDDEN}@", text)
+        for pattern in (_ASSIGNED, _OPTION):
+            text = pattern.sub(_hidden, text)
+        return text
+
+    def hide_all(self, value: T) -> T:
+        """Return plain data, such as a result, without what is secret in any of its texts."""
+        hidden: Any = value
+        if isinstance(value, str):
+            hidden = self.hide(value)
+        elif isinstance(value, tuple):
+            hidden = tuple(map(self.hide_all, value))
+        elif isinstance(value, Mapping):
+            hidden = {key: self.hide_all(item) for key, item in value.items()}
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = [field.name for field in dataclasses.fields(value) if field.init]
+            hidden = dataclasses.replace(
+                value, **{name: self.hide_all(getattr(value, name)) for name in fields}
+            )
+        return hidden  # type: ignore[no-any-return]
+
+
+def basic_authorization(user: str, password: str) -> str:
+    """Return the value of the header Authorization for a user (RFC 7617); both as an address writes them."""
+    pair = f"{unquote(user)}:{unquote(password)}"
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+def _hidden(match: re.Match[str]) -> str:
+    name, value = match["name"], match["value"]
+    before = match[0].removesuffix(value)
+    if not is_secret(name):
+        # --perf-env=NAME=VALUE
+        return before + _ASSIGNED.sub(_hidden, value)
+    # What a shell fills in, and what messages say is expected: KEY=VALUE.
+    return match[0] if value.startswith(("$", "VALUE")) else before + HIDDEN
+
+
+def _in_word(word: str) -> Iterator[tuple[str, str]]:
+    for info in _USER_INFO.findall(word):
+        user, _, password = info.partition(":")
+        yield basic_authorization(user, password), f"Basic {HIDDEN}"
+        for text in {password, unquote(password)}:
+            if len(text) >= SHORTEST_ANYWHERE:
+                yield text, HIDDEN
+    for pattern in (_ASSIGNED, _OPTION):
+        for match in pattern.finditer(word):
+            yield from _named(match["name"], match["value"])
+            yield from _in_word(match["value"])
+
+
+def _named(name: str, value: str) -> Iterator[tuple[str, str]]:
+    if not is_secret(name) or not value:
+        return
+    yield f"{name}={value}", f"{name}={HIDDEN}"
+    if len(value) >= SHORTEST_ANYWHERE:
+        yield value, HIDDEN
