@@ -1,11 +1,11 @@
 """The gate inside pytest: what a test asks to check a scenario, and the plugin that prints, reports and cleans up.
 
-Loaded and registered by :mod:`harness.pytest_plugin` only where ``-m perf`` asks for it. Measuring and judging are
-:mod:`harness.session`'s.
+Made by :mod:`harness.pytest_plugin` only where ``-m perf`` asks for it, and registered once a test is left that puts load
+on a server. Measuring and judging are :mod:`harness.session`'s.
 """
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,17 +16,23 @@ from rich.console import Console
 from harness import device
 from harness.comparison.load import ComparisonLoad
 from harness.errors import HarnessError, UsageError
-from harness.options import GateSettings
+from harness.gate_command import GateCommand
+from harness.gate_settings import GateSettings
+from harness.named import find
 from harness.outcome import outcome_of
 from harness.plugins import Plugins, create_plugin_manager
+from harness.preparation import Prepared, prepare
 from harness.report.junit import properties
 from harness.report.terminal import render
 from harness.reproduce import built_in_test
-from harness.results import RunResult, ScenarioResult
+from harness.results import ScenarioResult
 from harness.scenario import Scenario, When
 from harness.session import Session
 
 T = TypeVar("T")
+
+NAME = "tailgate-gate"
+SCENARIO = "perf_scenario"
 
 
 class Gate:
@@ -46,25 +52,16 @@ class Gate:
             What it came to, where the test goes on.
         """
         __tracebackhide__ = True
-        self._plugin.checked.append(scenario.name)
-        result = _plainly(lambda: self._session.run(scenario, self._plugin.selection(scenario)))
-        outcome = outcome_of(result, self._plugin.settings)
+        plugin = self._plugin
+        plugin.checked.append(scenario.name)
+        result = plugin.plainly(lambda: self._session.run(scenario, plugin.selection(scenario)))
+        outcome = outcome_of(result, plugin.settings)
+        text = plugin.settings.secrets.hide(outcome.text)
         if outcome.fails:
-            pytest.fail(outcome.text, pytrace=False)
-        if outcome.text:
-            self._plugin.notes.append(outcome.text)
+            pytest.fail(text, pytrace=False)
+        if text:
+            plugin.notes.append(text)
         return result
-
-
-def _plainly(step: Callable[[], T]) -> T:
-    """Take a step; what the harness can name fails the test without a traceback, since its message says all."""
-    __tracebackhide__ = True
-    try:
-        return step()
-    except HarnessError as error:
-        text = str(error)
-    # Outside of the except clause, or pytest shows the error a second time, as its context.
-    pytest.fail(text, pytrace=False)
 
 
 class GatePlugin:
@@ -80,7 +77,7 @@ class GatePlugin:
     Attributes:
         settings: the options.
         plugins: who takes part.
-        scenarios: those that are run, by name.
+        scenarios: those that a run takes, by name.
         checked: names of the scenarios that the present test has checked.
         notes: what the summary says after the table.
     """
@@ -92,26 +89,56 @@ class GatePlugin:
         self.checked: list[str] = []
         self.notes: list[str] = []
         self._config = config
+        self._command: GateCommand = GateCommand.of(config)
+        self._command.settings = settings
         self._expected = 1
+        self._prepared: Prepared | None = None
         self._item: pytest.Item | None = None
         self._session: Session | None = None
-        self._result: RunResult | None = None
 
     def _chosen(self) -> dict[str, Scenario]:
         every = self.plugins.scenarios(self.settings.gathered)
-        for name in self.settings.scenario:
-            if name not in every:
-                raise UsageError(
-                    f"--perf-scenario: there is no {name!r}; there are {', '.join(every) or 'none'}"
-                )
-        names = self.settings.scenario or [name for name in every if self._unasked(every[name])]
-        return {name: every[name] for name in names}
+        named = [
+            find("scenario", name, every.values(), "--perf-scenario: ") for name in self.settings.scenario
+        ]
+        unasked = [scenario for scenario in every.values() if self._unasked(scenario)]
+        return {scenario.name: scenario for scenario in named or unasked}
 
     def _unasked(self, scenario: Scenario) -> bool:
         """Tell whether a run takes a scenario that nobody named: a comparison those that are made for it."""
         if self.settings.against is not None:
             return isinstance(scenario, ComparisonLoad)
         return scenario.when is When.ALWAYS
+
+    def prepare(self, items: Sequence[pytest.Item]) -> None:
+        """Refuse what cannot run, now that it is known which tests will put load on a server.
+
+        Raises:
+            UsageError: an option, a budget, a plugin, a revision or a scenario is wrong.
+            TargetError: git cannot tell of a revision.
+        """
+        self._config.pluginmanager.register(self, NAME)
+        # A comparison splits its error over all tests that will check a scenario, plugins' and users'.
+        self._expected = len(items)
+        parameters = [getattr(getattr(item, "callspec", None), "params", {}) for item in items]
+        scenarios: list[Any] = [one[SCENARIO] for one in parameters if SCENARIO in one]
+        if None in scenarios:
+            which = (
+                "that is made for comparisons"
+                if self.settings.against is not None
+                else "that a run takes unasked"
+            )
+            raise UsageError(
+                f"no plugin brings a scenario {which}; name one with --perf-scenario, or bring one with --perf-plugin"
+            )
+        if self._command.alone and len(scenarios) != 1:
+            names = ", ".join(one.name for one in scenarios) or "none"
+            raise UsageError(f"a calibration is of one scenario, got {names}; name one with --perf-scenario")
+        if self._config.getoption("collectonly", False):
+            return
+        self._prepared = prepare(
+            self.settings, self.plugins, scenarios, expected=self._expected, looks=self._command.looks
+        )
 
     def skip_without_device(self) -> None:
         """Skip, or fail where that is asked for, when the target wants CUDA and there is none."""
@@ -125,18 +152,37 @@ class GatePlugin:
     @contextmanager
     def open(self) -> Iterator[Gate]:
         """Start the session; write the reports when it is left, after an interruption too."""
-        session = Session(self.settings, self.plugins, self._tell, expected=self._expected)
+        session = Session(
+            self.settings,
+            self.plugins,
+            self._tell,
+            prepared=self._prepared,
+            expected=self._expected,
+            looks=self._command.looks,
+        )
         with ExitStack() as stack:
-            _plainly(lambda: stack.enter_context(session))
+            self.plainly(lambda: stack.enter_context(session))
             self._session = session
+            self._command.directory = session.directory
             self.notes += [
                 f"no scenario asks for the budget {name}: is it misspelt?"
                 for name in session.misspelt_budgets()
             ]
             yield Gate(session, self)
             # First what there is: a key pressed while the reports are written costs reports, not the summary.
-            self._result = session.result()
-            self._result = _plainly(session.finish)
+            self._command.result = session.result()
+            self.plainly(session.finish)
+
+    def plainly(self, step: Callable[[], T]) -> T:
+        """Take a step; what the harness can name fails the test without a traceback, since its message says all."""
+        __tracebackhide__ = True
+        try:
+            return step()
+        except HarnessError as error:
+            self._command.refused |= isinstance(error, UsageError)
+            text = self.settings.secrets.hide(str(error))
+        # Outside of the except clause, or pytest shows the error a second time, as its context.
+        pytest.fail(text, pytrace=False)
 
     def selection(self, scenario: Scenario) -> tuple[str, ...]:
         """Return pytest's arguments that select the present test."""
@@ -144,17 +190,14 @@ class GatePlugin:
             return built_in_test(scenario.name)
         return (self._item.nodeid,)
 
-    def pytest_report_header(self) -> str:
+    def pytest_report_collectionfinish(self) -> str:
         """Say what is going to be measured."""
-        names = ", ".join(self.scenarios) or "none"
-        if self.settings.against is not None:
-            return f"perf: target {self.settings.target} against {self.settings.against}, scenarios {names}"
-        return f"perf: target {self.settings.target}, profile {self.settings.profile}, scenarios {names}"
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Count the tests that will check a scenario, plugins' and users': a comparison splits its error over all of them."""
-        asking = sum("perf_gate" in getattr(item, "fixturenames", ()) for item in session.items)
-        self._expected = max(1, asking)
+        settings, names = self.settings, ", ".join(self.scenarios) or "none"
+        sides = f"target {settings.target}, profile {settings.profile}"
+        if settings.against is not None:
+            head = settings.target if settings.head == "." else settings.head
+            sides = f"target {head} against {settings.against}"
+        return settings.secrets.hide(f"perf: {sides}, scenarios {names}")
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Remember whose scenarios are checked from now on."""
@@ -188,31 +231,35 @@ class GatePlugin:
         try:
             yield
         except KeyboardInterrupt:
+            self._command.interrupted = True
             session.exitstatus = pytest.ExitCode.INTERRUPTED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the verdict first, then the table."""
-        if self._result is None or self._session is None:
+        result, directory = self._command.result, self._command.directory
+        if result is None or directory is None or not self._command.reports:
             return
         writer = terminalreporter._tw  # noqa: SLF001 - pytest offers no other way to its width
         terminalreporter.section("performance gate")
         console = Console(width=writer.fullwidth, force_terminal=writer.hasmarkup, highlight=False)
         with console.capture() as captured:
-            render(self._result, console)
+            render(result, console)
         writer.write(captured.get())
         for note in self.notes:
             terminalreporter.write_line(note)
-        terminalreporter.write_line(f"results: {_short(self._session.directory)}")
+        terminalreporter.write_line(f"results: {_short(directory)}")
 
     def _tell(self, line: str) -> None:
-        """Print what is being done now, on a terminal or with -v; a minute of silence looks like a hang."""
+        """Print what is being done now, where somebody watches; a minute of silence looks like a hang."""
         reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
         capture: Any = self._config.pluginmanager.get_plugin("capturemanager")
-        if reporter is None or not (reporter.isatty or self._config.get_verbosity() > 0):
+        if reporter is None:
+            return
+        if not (self._command.tells or reporter.isatty or self._config.get_verbosity() > 0):
             return
         with capture.global_and_fixture_disabled() if capture else nullcontext():
             reporter.ensure_newline()
-            reporter.write_line(line)
+            reporter.write_line(self.settings.secrets.hide(line))
 
 
 def _short(path: Path) -> str:

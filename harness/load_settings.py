@@ -4,8 +4,9 @@ import http.client
 import os
 
 from harness.connections import MOST, answered_at_once, keeps_connections
+from harness.gate_settings import GateSettings
 from harness.load import LoadSettings
-from harness.options import GateSettings, Pin
+from harness.options import Pin
 from harness.target import RunningTarget
 
 # With fewer, the server needs what the generator would get.

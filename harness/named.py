@@ -17,13 +17,14 @@ class Named(Protocol):
 T = TypeVar("T", bound=Named)
 
 
-def find(kind: str, name: str, things: Iterable[T]) -> T:
+def find(kind: str, name: str, things: Iterable[T], by: str = "") -> T:
     """Return the one of this name.
 
     Args:
         kind: what they are called in the message, such as ``measure``.
         name: as the user wrote it.
         things: those that there are.
+        by: what asks for it, such as "--perf-scenario: ".
 
     Raises:
         UsageError: there is none; the message names the nearest, and all.
@@ -33,4 +34,6 @@ def find(kind: str, name: str, things: Iterable[T]) -> T:
         return known[name]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else "no name is like it."
-    raise UsageError(f"there is no {kind} {name!r}; {hint} There are {', '.join(map(repr, known)) or 'none'}")
+    raise UsageError(
+        f"{by}there is no {kind} {name!r}; {hint} There are {', '.join(map(repr, known)) or 'none'}"
+    )

@@ -4,16 +4,12 @@ Every pytest session on the machine loads this module, so it imports nothing hea
 """
 
 import enum
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from harness.errors import UsageError
-
-if TYPE_CHECKING:
-    from harness.scenario import Profile
+from harness import option_values as values
 
 # Those of harness.scenario.PROFILES, whose module needs numpy; a test holds the two together.
 PROFILE_NAMES = ("smoke", "default", "thorough")
@@ -41,6 +37,27 @@ class Pin(enum.Enum):
     OFF = "off"
 
 
+# Far beyond any run, and far below what timers refuse.
+LONGEST_S = 1_000_000.0
+LONGEST_MINUTES = 10_080.0
+
+
+def in_folder(folder: Path, text: str) -> str:
+    """Return the name of a file or folder that an ini file in ``folder`` holds, as seen from anywhere."""
+    return str(folder / Path(text).expanduser()) if text.strip() else text
+
+
+def source_in_folder(folder: Path, text: str) -> str:
+    """Return a source of payloads likewise: ``file:`` and ``dir:`` name files, the others do not."""
+    kind, colon, name = text.partition(":")
+    return f"{kind}:{in_folder(folder, name)}" if colon and kind in {"file", "dir"} else text
+
+
+def as_written(_: Path, text: str) -> str:
+    """Return a text that names no file."""
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One option: ``--perf-NAME`` and the ini key ``perf_NAME``.
@@ -51,8 +68,9 @@ class Option:
         help: one line.
         choices: what it may be, empty for anything.
         repeated: it may be given more than once, and is a tuple.
-        parse: from text to its type.
+        parse: from text to its type; a :class:`ValueError` says what is expected.
         flag: it takes no value.
+        anchor: from the folder of an ini file and a text in it to a text that means the same from any folder.
     """
 
     name: str
@@ -60,8 +78,9 @@ class Option:
     help: str
     choices: tuple[str, ...] = ()
     repeated: bool = False
-    parse: Callable[[str], Any] = str
+    parse: Callable[[str], Any] = values.text
     flag: bool = False
+    anchor: Callable[[Path, str], str] = as_written
 
     @property
     def field(self) -> str:
@@ -90,6 +109,7 @@ OPTIONS: tuple[Option, ...] = (
         (),
         "KEY=VALUE for the environment of a target that is launched; may be repeated",
         repeated=True,
+        parse=values.assignment,
     ),
     Option("scenario", (), "run only this scenario; may be repeated", repeated=True),
     Option("profile", "default", "how much evidence is gathered", choices=PROFILE_NAMES),
@@ -97,32 +117,61 @@ OPTIONS: tuple[Option, ...] = (
         "budgets",
         None,
         "budgets file; default: budgets.toml in the project's top folder, or [tool.tailgate.budgets] in pyproject.toml",
-        parse=Path,
+        parse=values.path,
+        anchor=in_folder,
     ),
-    Option("payloads", "photos", "what is sent: photos, pixels:SIDE, file:PATH, dir:PATH"),
-    Option("plugin", (), "Python file with hooks of tailgate; may be repeated", repeated=True, parse=Path),
     Option(
-        "seed", None, "seed of the arrivals; default: a new one for each run, which is printed", parse=int
+        "payloads",
+        "photos",
+        "what is sent: photos, pixels:SIDE, file:PATH, dir:PATH",
+        anchor=source_in_folder,
     ),
-    Option("output", Path(".perf"), "folder for results and raw samples", parse=Path),
+    Option(
+        "plugin",
+        (),
+        "Python file with hooks of tailgate; may be repeated",
+        repeated=True,
+        parse=values.path,
+        anchor=in_folder,
+    ),
+    Option(
+        "seed",
+        None,
+        "seed of the arrivals; default: a new one for each run, which is printed",
+        parse=values.whole(0),
+    ),
+    Option(
+        "output",
+        Path(".perf"),
+        "folder for results and raw samples",
+        parse=values.path,
+        anchor=in_folder,
+    ),
     Option(
         "against",
         None,
         "compare with this instead of checking budgets: a git revision, . for the working tree, or a target as "
         "--perf-target takes it",
     ),
+    Option("head", ".", "what is compared with --perf-against, in the same forms; default: the working tree"),
     Option(
         "against-python",
         None,
         "interpreter that runs the revision compared with, where its dependencies differ; default: this one",
-        parse=Path,
+        parse=values.path,
+        anchor=in_folder,
     ),
-    Option("time-limit", 18.0, "minutes that the blocks of one comparison may take", parse=float),
+    Option(
+        "time-limit",
+        18.0,
+        "minutes that the blocks of one comparison may take",
+        parse=values.number("minutes", 0, LONGEST_MINUTES),
+    ),
     Option(
         "blocks",
         None,
         "blocks that one comparison may take, from its first look on; default: as many as its design has",
-        parse=int,
+        parse=values.whole(1),
     ),
     Option(
         "lens",
@@ -146,7 +195,12 @@ OPTIONS: tuple[Option, ...] = (
         choices=tuple(item.value for item in Enforce),
         parse=Enforce,
     ),
-    Option("confidence", 0.99, "one-sided confidence of each end of an interval", parse=float),
+    Option(
+        "confidence",
+        0.99,
+        "one-sided confidence of each end of an interval",
+        parse=values.number("a share", 0.5, 1, below=True),
+    ),
     Option(
         "pin",
         Pin.AUTO,
@@ -158,7 +212,7 @@ OPTIONS: tuple[Option, ...] = (
         "processors",
         None,
         "processors that both servers of a comparison share, 0 for all; default: what the load says, which is one for compare",
-        parse=int,
+        parse=values.whole(0),
     ),
     Option(
         "require-device",
@@ -166,161 +220,39 @@ OPTIONS: tuple[Option, ...] = (
         "fail, instead of skipping, where TAILGATE_DEVICE=cuda and there is no CUDA",
         flag=True,
     ),
-    Option("readiness-path", "/health/ready", "path that answers 2xx once the target takes load"),
-    Option("metrics-path", "/metrics", "path of the target's Prometheus metrics; empty: it has none"),
+    Option(
+        "readiness-path",
+        "/health/ready",
+        "path that answers 2xx once the target takes load",
+        parse=values.url_path,
+    ),
+    Option(
+        "metrics-path",
+        "/metrics",
+        "path of the target's Prometheus metrics; empty: it has none",
+        parse=values.url_path_or_none,
+    ),
     Option(
         "metric",
         (),
         "NAME=THEIRS: what the target calls a metric, such as request_seconds=http_seconds; nothing after the equals "
         "sign: it has none; may be repeated",
         repeated=True,
+        parse=values.assignment,
     ),
-    Option("ready-timeout", 180.0, "seconds that a target may take to become ready", parse=float),
     Option(
-        "request-timeout", 30.0, "seconds after which a request without an answer has failed", parse=float
+        "ready-timeout",
+        180.0,
+        "seconds that a target may take to become ready",
+        parse=values.number("seconds", 0, LONGEST_S),
+    ),
+    Option(
+        "request-timeout",
+        30.0,
+        "seconds after which a request without an answer has failed",
+        parse=values.number("seconds", 0, LONGEST_S),
     ),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class GateSettings:
-    """The options of one run, parsed. The attributes are those of :data:`OPTIONS`, and two more.
-
-    Attributes:
-        root: folder of the project, where budgets are looked for.
-        given: names of the options that the command line says; the ini file says the others, or nobody.
-    """
-
-    root: Path
-    given: frozenset[str]
-    target: str
-    env: tuple[str, ...]
-    scenario: tuple[str, ...]
-    profile: str
-    budgets: Path | None
-    payloads: str
-    plugin: tuple[Path, ...]
-    seed: int | None
-    output: Path
-    against: str | None
-    against_python: Path | None
-    time_limit: float
-    blocks: int | None
-    lens: tuple[str, ...]
-    inconclusive: OnInconclusive
-    enforce: Enforce
-    confidence: float
-    pin: Pin
-    processors: int | None
-    require_device: bool
-    readiness_path: str
-    metrics_path: str
-    metric: tuple[str, ...]
-    ready_timeout: float
-    request_timeout: float
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot mean anything, before anything runs."""
-        if not 0.5 < self.confidence < 1:
-            raise UsageError(f"--perf-confidence: expected a share between 0.5 and 1, got {self.confidence}")
-        for name, unit in (
-            ("ready_timeout", "seconds"),
-            ("request_timeout", "seconds"),
-            ("time_limit", "minutes"),
-        ):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UsageError(
-                    f"--perf-{name.replace('_', '-')}: expected {unit} above 0, got {getattr(self, name)}"
-                )
-        if self.blocks is not None and self.blocks < 1:
-            raise UsageError(f"--perf-blocks: expected a whole number from 1 on, got {self.blocks}")
-        if self.processors is not None and self.processors < 0:
-            raise UsageError(f"--perf-processors: expected a whole number from 0 on, got {self.processors}")
-        if self.seed is not None and self.seed < 0:
-            raise UsageError(f"--perf-seed: expected a whole number from 0 on, got {self.seed}")
-        for name in ("env", "metric"):
-            pairs(name, getattr(self, name))
-
-    @property
-    def gathered(self) -> "Profile":
-        """The profile itself."""
-        from harness.scenario import PROFILES  # noqa: PLC0415 - heavy
-
-        return PROFILES[self.profile]
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """Variables for a launched target."""
-        return pairs("env", self.env)
-
-    def variable(self, name: str) -> str | None:
-        """Return a variable as the launched target will see it."""
-        return self.environment.get(name, os.environ.get(name))
-
-
-def pairs(option: str, items: tuple[str, ...]) -> dict[str, str]:
-    """Split each ``KEY=VALUE``.
-
-    Raises:
-        UsageError: an item has no equals sign.
-    """
-    found = {}
-    for item in items:
-        key, equals, value = item.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(f"--perf-{option}: expected KEY=VALUE, got {item!r}")
-        found[key.strip()] = value
-    return found
-
-
-def parse_options(
-    read: Callable[[Option], Any], root: Path, given: frozenset[str] = frozenset()
-) -> GateSettings:
-    """Return the settings.
-
-    Args:
-        read: gives an option's raw value: text, a list of texts, a bool, or None where nothing was said.
-        root: folder of the project; a path that is a default lies in it.
-        given: names of the options that the command line says.
-
-    Raises:
-        UsageError: a value does not parse, or is none of the choices.
-    """
-    values: dict[str, Any] = {"root": root, "given": given}
-    for option in OPTIONS:
-        raw = read(option)
-        if raw is None or raw == []:
-            default = option.default
-            values[option.field] = root / default if isinstance(default, Path) else default
-        elif option.flag:
-            values[option.field] = bool(raw)
-        elif option.repeated:
-            values[option.field] = tuple(_parse(option, item) for item in raw)
-        else:
-            values[option.field] = _parse(option, raw)
-    assert set(values) == {field.name for field in fields(GateSettings)}
-    return GateSettings(**values)
-
-
-def _parse(option: Option, text: Any) -> Any:
-    if option.choices and text not in option.choices:
-        raise UsageError(f"--perf-{option.name}: expected one of {', '.join(option.choices)}, got {text!r}")
-    try:
-        return option.parse(text)
-    except ValueError:
-        raise UsageError(f"--perf-{option.name}: cannot read {text!r}; {option.help}") from None
-
-
-def stated(settings: GateSettings) -> dict[str, str | int | float | None]:
-    """Return every option as results keep it: plain values, and a list as one text."""
-    values: dict[str, str | int | float | None] = {}
-    for option in OPTIONS:
-        value = getattr(settings, option.field)
-        if option.repeated:
-            value = ", ".join(map(option.text, value))
-        plain = value is None or isinstance(value, (str, int, float))
-        values[option.field] = value if plain else option.text(value)
-    return values
 
 
 def options_table() -> str:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from harness.faults import Cause
-from harness.options import Enforce, GateSettings, OnInconclusive
+from harness.gate_settings import GateSettings
+from harness.options import Enforce, OnInconclusive
 from harness.report.comparison import stages
 from harness.report.summary import failures
 from harness.results import ComparisonResult, ScenarioResult

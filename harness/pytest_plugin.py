@@ -1,158 +1,189 @@
 """The pytest plugin: options, the marker ``perf``, one test for each scenario.
 
-``pytest -m perf`` runs the gate, which is :mod:`harness.gate`; without it, tests marked ``perf`` are left out and nothing
-of the gate is loaded. Imports stand inside functions, since every pytest session on the machine loads this module.
+Tests that ask for the fixtures ``perf_gate`` or ``perf_scenario`` put load on a server. Without ``-m perf`` they are left
+out and nothing of the gate is loaded; with it pytest's own expression decides which of them run, and
+:mod:`harness.gate` runs them. No other test is touched, whatever it is marked with. Imports stand inside functions, since
+every pytest session on the machine loads this module.
 """
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from harness.gate import Gate, GatePlugin
-    from harness.options import GateSettings, Option
     from harness.scenario import Scenario
 
 MARKER = "perf"
-GATE = "tailgate-gate"
-_WORDS = re.compile(r"[^\s()]+")
+SCENARIO = "perf_scenario"
+# Whatever asks for a fixture of this module asks for this one, directly or not; nobody else has one of this name.
+LOAD = "tailgate_puts_load_on_a_server"
+
+# How pytest's expressions are written: quoted text, and names.
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+_NAMES = re.compile(r"[\w:+\-.\[\]\\/]+")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add every option of the gate, with an ini key behind it."""
-    from harness.options import OPTIONS  # noqa: PLC0415
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, Any, Any]:
+    """Add the options of the gate last of all, so that those of other plugins and of conftest files come first."""
+    from harness import pytest_options  # noqa: PLC0415
 
-    group = parser.getgroup("perf", "performance gate (tailgate)")
-    for option in OPTIONS:
-        choices = f" ({', '.join(option.choices)})" if option.choices else ""
-        # argparse formats help with %.
-        text = f"{option.help}{choices}".replace("%", "%%")
-        name, dest = f"--perf-{option.name}", f"perf_{option.field}"
-        if option.flag:
-            group.addoption(name, dest=dest, action="store_true", default=None, help=text)
-            parser.addini(dest, text, type="bool", default=None)
-        else:
-            action = "append" if option.repeated else "store"
-            group.addoption(name, dest=dest, action=action, default=None, help=text)
-            kind: Literal["linelist", "string"] = "linelist" if option.repeated else "string"
-            parser.addini(dest, text, type=kind, default=None)
+    pytest_options.join_values(early_config, parser, args)
+    result = yield
+    early_config.stash[_CLASHES] = pytest_options.add(early_config, parser)
+    return result
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, and the gate where it is asked for."""
-    config.addinivalue_line("markers", f"{MARKER}: puts load on a server; only run by: pytest -m {MARKER}")
-    if not _selected(config):
-        return
-    if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
-        raise pytest.UsageError(
-            "the performance gate does not run under xdist, where tests side by side measure each other; "
-            "run it without -n"
+    """Register the marker, unless the project has one of this name."""
+    names = [re.split(r"[:(]", line)[0].strip() for line in config.getini("markers")]
+    if MARKER not in names:
+        config.addinivalue_line(
+            "markers", f"{MARKER}: puts load on a server; only run by: pytest -m {MARKER}"
         )
-    from harness.errors import UsageError  # noqa: PLC0415
-    from harness.gate import GatePlugin  # noqa: PLC0415
-
-    try:
-        gate = GatePlugin(config, _settings(config))
-    except UsageError as error:
-        raise pytest.UsageError(str(error)) from error
-    config.pluginmanager.register(gate, GATE)
+    if config.getoption("pyargs", False):
+        # Before pytest looks for the package: a folder "scenarios" in the project must not take its place.
+        _scenarios(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make a test for each scenario of each plugin."""
-    if "perf_scenario" not in metafunc.fixturenames:
+    if SCENARIO not in metafunc.fixturenames or LOAD not in metafunc.fixturenames:
         return
-    gate = _gate(metafunc.config)
-    # Not asked for: one stand-in keeps the test in the list of those that are left out.
-    scenarios = list(gate.scenarios.values()) if gate else [None]
-    metafunc.parametrize("perf_scenario", scenarios, ids=lambda item: item.name if item else "any")
+    config = metafunc.config
+    # Not asked for, or refused: one stand-in keeps the test in the list of those that are left out or refused.
+    scenarios: list[Scenario | None] = [*_scenarios(config).values()] or [None]
+    metafunc.parametrize(SCENARIO, scenarios, ids=lambda item: item.name if item else "any", indirect=True)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that put load on a server, unless they are asked for."""
-    marked = [item for item in items if _marked(item)]
-    config.stash[_MARKED] = len(marked)
-    if marked and not _selected(config):
-        items[:] = [item for item in items if item not in marked]
-        config.hook.pytest_deselected(items=marked)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, Any, Any]:
+    """Leave out the tests that put load on a server unless they are asked for; make the gate ready for those that run."""
+    ours = [item for item in items if _puts_load(item)]
+    for item in ours:
+        if item.get_closest_marker(MARKER) is None:
+            item.add_marker(MARKER)
+    config.stash[_NONE_MARKED] = all(item.get_closest_marker(MARKER) is None for item in items)
+    if ours and not _asked_for(config):
+        items[:] = [item for item in items if item not in ours]
+        config.hook.pytest_deselected(items=ours)
+        config.stash[_LEFT_OUT] = len(ours)
+    result = yield
+    chosen = [item for item in items if _puts_load(item)]
+    if chosen and not _is_worker(config):
+        gate = _gate(config)
+        with _refusing(config):
+            gate.prepare(chosen)
+    return result
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     """Say how the tests that were left out are run, or where the gate's own test is when none was found."""
-    marked = config.stash.get(_MARKED, 0)
-    if _selected(config):
-        where = f"{MARKER}: nothing collected puts load on a server; tailgate's own test: pytest --pyargs scenarios"
-        return [] if marked else [f"{where} -m {MARKER}"]
-    if marked and MARKER not in _words(config):
-        tests = "1 test that puts" if marked == 1 else f"{marked} tests that put"
+    left_out = config.stash.get(_LEFT_OUT, 0)
+    if left_out:
+        tests = "1 test that puts" if left_out == 1 else f"{left_out} tests that put"
         return [f"{MARKER}: left out {tests} load on a server; run with: pytest -m {MARKER}"]
+    if _asked_for(config) and config.stash.get(_NONE_MARKED, False):
+        where = "tailgate's own test: pytest --pyargs scenarios"
+        return [f"{MARKER}: nothing collected puts load on a server; {where} -m {MARKER}"]
     return []
 
 
-@pytest.fixture(scope="session")
-def perf_gate(request: pytest.FixtureRequest) -> Iterator["Gate"]:
-    """The gate: it launches the target, drives scenarios against it, judges them, and stops it."""
-    plugin = _gate(request.config)
-    if plugin is None:
+@pytest.fixture(scope="session", name=LOAD)
+def _load(request: pytest.FixtureRequest) -> "GatePlugin":
+    """Give the gate to the fixtures of this module."""
+    if _is_worker(request.config):
         pytest.fail(
-            f"perf_gate puts load on a server: mark the test with @pytest.mark.{MARKER}, and run pytest -m {MARKER}",
+            "the performance gate does not run under xdist, where tests side by side measure each other; "
+            "run it with -n0 or without -n, -d, --dist and --tx",
             pytrace=False,
         )
-    plugin.skip_without_device()
-    with plugin.open() as gate:
+    if _GATE not in request.config.stash:
+        pytest.fail(
+            f"this fixture puts load on a server: name it among the test's arguments, and run pytest -m {MARKER}",
+            pytrace=False,
+        )
+    return request.config.stash[_GATE]
+
+
+@pytest.fixture(scope="session")
+def perf_gate(tailgate_puts_load_on_a_server: "GatePlugin") -> "Iterator[Gate]":
+    """The gate: it launches the target, drives scenarios against it, judges them, and stops it."""
+    tailgate_puts_load_on_a_server.skip_without_device()
+    with tailgate_puts_load_on_a_server.open() as gate:
         yield gate
 
 
 @pytest.fixture
-def perf_scenario() -> "Scenario":
+def perf_scenario(request: pytest.FixtureRequest, tailgate_puts_load_on_a_server: "GatePlugin") -> "Scenario":  # noqa: ARG001 - it makes the test one that puts load on a server
     """One scenario; parametrized with those of every plugin."""
-    raise AssertionError("parametrized by pytest_generate_tests")
+    scenario: Scenario = request.param
+    return scenario
 
 
-_MARKED = pytest.StashKey[int]()
+_CLASHES = pytest.StashKey[Mapping[str, str]]()
+_GATE = pytest.StashKey["GatePlugin"]()
+_LEFT_OUT = pytest.StashKey[int]()
+_NONE_MARKED = pytest.StashKey[bool]()
 
 
-def _words(config: pytest.Config) -> list[str]:
-    return _WORDS.findall(config.getoption("markexpr", "") or "")
+def _asked_for(config: pytest.Config) -> bool:
+    """Tell whether ``-m`` speaks of the marker; what it says of it is pytest's to decide."""
+    expression = config.getoption("markexpr", "") or ""
+    return MARKER in _NAMES.findall(_QUOTED.sub("", expression))
 
 
-def _selected(config: pytest.Config) -> bool:
-    """Tell whether ``-m`` asks for perf: its name stands there, and no "not" before it."""
-    words = _words(config)
-    return any(word == MARKER and before != "not" for before, word in zip(["", *words], words, strict=False))
+def _puts_load(item: pytest.Item) -> bool:
+    return LOAD in getattr(item, "fixturenames", ())
 
 
-def _marked(item: pytest.Item) -> bool:
-    marker = item.get_closest_marker(MARKER)
-    if marker is not None and (marker.args or marker.kwargs):
-        raise pytest.UsageError(f"{item.nodeid}: the marker {MARKER} takes no arguments")
-    return marker is not None
+def _is_worker(config: pytest.Config) -> bool:
+    """Tell whether this is a worker process of xdist."""
+    return hasattr(config, "workerinput")
 
 
-def _gate(config: pytest.Config) -> "GatePlugin | None":
-    gate: GatePlugin | None = config.pluginmanager.get_plugin(GATE)
-    return gate
+def _scenarios(config: pytest.Config) -> "Mapping[str, Scenario]":
+    """Return those that are run; none where nobody asks, and where the gate is refused once all is collected."""
+    if _is_worker(config) or not _asked_for(config):
+        return {}
+    try:
+        return _gate(config).scenarios
+    except pytest.UsageError:
+        return {}
 
 
-def _settings(config: pytest.Config) -> "GateSettings":
-    from harness.options import OPTIONS, parse_options  # noqa: PLC0415
+def _gate(config: pytest.Config) -> "GatePlugin":
+    """Return the gate of this run.
 
-    given = frozenset(item.name for item in OPTIONS if config.getoption(f"perf_{item.field}") is not None)
-    return parse_options(lambda item: _raw(config, item), config.rootpath, given)
+    Raises:
+        pytest.UsageError: an option or a plugin is wrong.
+    """
+    if _GATE not in config.stash:
+        from harness import pytest_options  # noqa: PLC0415
+        from harness.gate import GatePlugin  # noqa: PLC0415
+
+        with _refusing(config):
+            settings = pytest_options.read(config, config.stash.get(_CLASHES, None))
+            config.stash[_GATE] = GatePlugin(config, settings)
+    return config.stash[_GATE]
 
 
-def _raw(config: pytest.Config, option: "Option") -> Any:
-    """Return what the command line says, else what the ini file says, else None; paths of an ini file start there."""
-    name = f"perf_{option.field}"
-    given = config.getoption(name, None)
-    if given is not None:
-        return given
-    value = config.getini(name)
-    if value is None or option.parse is not Path:
-        return value
-    folder = config.inipath.parent if config.inipath else config.rootpath
-    return [str(folder / item) for item in value] if option.repeated else str(folder / value)
+@contextmanager
+def _refusing(config: pytest.Config) -> Iterator[None]:
+    """Raise what the harness refuses as pytest's own refusal, which ends it with status 4 and one line."""
+    from harness.errors import HarnessError  # noqa: PLC0415
+    from harness.secrecy import Secrets  # noqa: PLC0415
+
+    try:
+        yield
+    except HarnessError as error:
+        secrets = Secrets.of(map(str, config.invocation_params.args))
+        raise pytest.UsageError(secrets.hide(str(error))) from None

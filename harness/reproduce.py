@@ -1,16 +1,18 @@
 """The command line that runs one scenario again: same seed, same options, same settings of the service.
 
-A report ends with it. Options of the ini file are left out, since a second run finds them there again.
+A report ends with it. Options of the ini file are left out, since a second run finds them there again. Nothing secret
+stands in it: a variable of a secret name is taken from the environment of whoever runs it again.
 """
 
 import shlex
 from collections.abc import Mapping, Sequence
 
-from harness.options import OPTIONS, GateSettings
-from harness.plugins import PLUGINS_VARIABLE
+from harness.gate_settings import SERVICE_PREFIX, GateSettings
+from harness.options import OPTIONS
+from harness.plugin_loading import PLUGINS_VARIABLE
+from harness.secrecy import Secrets, is_secret
 
-# What a launched service reads.
-SERVICE_PREFIX = "TAILGATE_"
+ENVIRONMENT_OPTION = "--perf-env="
 
 
 def built_in_test(scenario: str) -> tuple[str, ...]:
@@ -30,24 +32,7 @@ def command(
         environment: usually ``os.environ``.
     """
     arguments = ["pytest", *selection, "-m", "perf", f"--perf-seed={seed}"]
-    return _shell([*arguments, *_options(settings, {"scenario", "seed"})], environment)
-
-
-def comparison(
-    head: str, scenario: str, seed: int, settings: GateSettings, environment: Mapping[str, str]
-) -> str:
-    """Return the command of ``tailgate compare`` for a POSIX shell; arguments as of :func:`command`.
-
-    Args:
-        head: what is compared with the base of the settings.
-        scenario: its name.
-        seed: of the run.
-        settings: options of the run.
-        environment: usually ``os.environ``.
-    """
-    arguments = ["tailgate", "compare", str(settings.against), head]
-    arguments += [f"--perf-scenario={scenario}", f"--perf-seed={seed}"]
-    return _shell([*arguments, *_options(settings, {"scenario", "seed", "against"})], environment)
+    return _shell([*arguments, *_options(settings, {"scenario", "seed"})], environment, settings.secrets)
 
 
 def _options(settings: GateSettings, without: set[str]) -> list[str]:
@@ -55,11 +40,23 @@ def _options(settings: GateSettings, without: set[str]) -> list[str]:
     return [word for option in chosen for word in option.words(getattr(settings, option.field))]
 
 
-def _shell(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
-    # An assignment must not be quoted as a whole, or the shell takes it for the program.
+def _shell(arguments: Sequence[str], environment: Mapping[str, str], secrets: Secrets) -> str:
     assignments = [
-        f"{name}={shlex.quote(value)}"
+        _assigned(name, value)
         for name, value in sorted(environment.items())
         if name.startswith(SERVICE_PREFIX) or name == PLUGINS_VARIABLE
     ]
-    return " ".join([*assignments, shlex.join(arguments)])
+    return " ".join([*assignments, *(_word(argument, secrets) for argument in arguments)])
+
+
+def _assigned(name: str, value: str) -> str:
+    """Return an assignment, which must not be quoted as a whole, or the shell takes it for the program."""
+    return f'{name}="${name}"' if is_secret(name) else f"{name}={shlex.quote(value)}"
+
+
+def _word(word: str, secrets: Secrets) -> str:
+    """Return a word for the shell; of a secret variable the shell gives the value, who has it."""
+    name, equals, _ = word.removeprefix(ENVIRONMENT_OPTION).partition("=")
+    if word.startswith(ENVIRONMENT_OPTION) and equals and is_secret(name.strip()):
+        return f'"{ENVIRONMENT_OPTION}{name.strip()}=${name.strip()}"'
+    return shlex.quote(secrets.hide(word))

@@ -19,18 +19,19 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from harness import __version__, judge, judging, machine, reproduce, results_file, yardstick
 from harness import load as generator
-from harness.budgets import Budgets, find_budgets
+from harness.budgets import Budgets
 from harness.comparison import ledger
-from harness.comparison.arms import WORKING_TREE
 from harness.comparison.compare import Compared, Ground, compare
-from harness.errors import HarnessError, TargetError, UsageError
+from harness.errors import HarnessError, PluginError, TargetError, UsageError
+from harness.gate_settings import GateSettings, stated
 from harness.load import LoadSettings
 from harness.load_settings import generator_processor, load_settings
 from harness.measures import Measure
-from harness.options import GateSettings, stated
 from harness.payload import Payload
 from harness.plan import draw_plan
 from harness.plugins import Plugins
+from harness.preparation import Prepared, prepare
+from harness.report import Reporter
 from harness.resolving import resolve_scenario
 from harness.results import ArmResult, RunResult, Scalar, ScenarioResult, SlotResult
 from harness.scenario import PROFILES, Criterion, Scenario, Witness, refs
@@ -52,10 +53,10 @@ class Session:
         settings: the options.
         plugins: who takes part.
         tell: takes a line about what is being done now.
-        head: what is compared with ``--perf-against``, where that is not the target as it is: see
-            :mod:`harness.comparison.arms`.
+        prepared: what has been read and checked already; None to do that when the session is entered.
         expected: scenarios that will be run; a comparison splits the error that it allows itself over them.
-        looks: good blocks at each look of a comparison; None for the usual.
+        looks: good blocks at each look of a comparison; None for the usual. Others make no run of the gate: the
+            ledger is for those that are judged.
 
     Attributes:
         run_id: unique; names the run's directory.
@@ -69,14 +70,14 @@ class Session:
         plugins: Plugins,
         tell: Callable[[str], None] = lambda _: None,
         *,
-        head: str = WORKING_TREE,
+        prepared: Prepared | None = None,
         expected: int = 1,
         looks: tuple[int, ...] | None = None,
     ) -> None:
         self.settings = settings
         self.plugins = plugins
         self._tell = tell
-        self._head = head
+        self._prepared = prepared
         self._expected = expected
         self._looks = looks
         self._started_s = time.monotonic()
@@ -96,32 +97,34 @@ class Session:
         self._cut_short: list[Compared] = []
 
     def __enter__(self) -> Self:
-        """Read what is needed, refuse what cannot run, time the yardstick; the target starts with the first scenario.
+        """Refuse what cannot run, then time the yardstick; the target starts with the first scenario.
 
         Raises:
             UsageError: an option, a budget or a plugin is wrong, or another run measures here.
             MeasurementError: the yardstick could not be timed.
             LoadError: the load generator does not work on this machine.
         """
+        settings = self.settings
+        ready = self._prepared or prepare(settings, self.plugins, expected=self._expected, looks=self._looks)
+        self._measures: tuple[Measure, ...] = ready.measures
+        self._budgets: Budgets = ready.budgets
+        # A comparison draws from what its scenario names, where the user names nothing.
+        self._payloads: Sequence[Payload] = ready.payloads.get(settings.payloads, ())
         with self._cleanup as cleanup:
-            self.directory.mkdir(parents=True, exist_ok=True)
             cleanup.callback(self._acquired_lock().release)
             cleanup.callback(self._stop)
-            self._measures: tuple[Measure, ...] = self.plugins.measures()
-            # A comparison draws from what its scenario names, where the user names nothing.
-            if self.settings.against is None:
-                self._payloads: Sequence[Payload] = self.plugins.payloads(self.settings.payloads)
-            self._budgets: Budgets = find_budgets(self.settings.budgets, self.settings.root)
             # What the generator can do here stands with every result: nobody need believe that it was fast enough.
-            capacity = str(generator.self_check(generator_processor(self.settings.pin)))
+            capacity = str(generator.self_check(generator_processor(settings.pin)))
             self._machine: Mapping[str, Scalar] = dataclasses.asdict(machine.fingerprint()) | {
                 "generator": capacity
             }
             self._before: Yardstick = yardstick.measure()
             self._last = self._before
-            every = self.plugins.scenarios(self.settings.gathered)
-            self._target_settings = target_settings(self.settings, self._budgets, every, self._before.seconds)
-            self._target: Target = self.plugins.target(self.settings.target, self._target_settings)
+            every = self.plugins.scenarios(settings.gathered)
+            self._target_settings = target_settings(settings, self._budgets, every, self._before.seconds)
+            if settings.against is None:
+                self._target: Target = self.plugins.target(settings.target, self._target_settings)
+            self.directory.mkdir(parents=True)
             self._cleanup = cleanup.pop_all()
         return self
 
@@ -132,8 +135,13 @@ class Session:
         self._cleanup.close()
 
     def log_tail(self) -> str:
-        """Return the last lines of the target's log."""
-        return self._running.log_tail() if self._running is not None else ""
+        """Return the last lines of the target's log; asking for them never fails, since pytest asks in the middle of a report."""
+        if self._running is None:
+            return ""
+        try:
+            return self.settings.secrets.hide(self._running.log_tail())
+        except Exception as error:  # noqa: BLE001 - of a plugin's target, which may raise anything
+            return f"log_tail() of {self._running!r} raised {type(error).__name__}: {error}"
 
     def run(
         self, scenario: Scenario, selection: Sequence[str] = (), again: str | None = None
@@ -177,20 +185,34 @@ class Session:
     def finish(self) -> RunResult:
         """Write the reports, enter a comparison into the ledger, and return the result."""
         result = self.result()
-        for reporter in self.plugins.reporters():
-            reporter.write(result, self.directory)
-        if self.settings.against is not None:
+        errors = [error for one in self.plugins.reporters() if (error := self._written(one, result))]
+        if self.settings.against is not None and self._looks is None:
             ledger.record(result, self.settings.output / ledger.LEDGER)
         self.plugins.hook.tailgate_finished(result=result, directory=self.directory)
+        if errors:
+            raise PluginError("; ".join(errors))
         return result
 
+    def _written(self, reporter: Reporter, result: RunResult) -> str:
+        """Have a report written; return what went wrong, so that the others are written all the same."""
+        try:
+            reporter.write(result, self.directory)
+        except Exception as error:  # noqa: BLE001 - of a plugin, which may raise anything
+            owner = self.plugins.owner(reporter, "tailgate_reporters")
+            return f"{owner}: the reporter {reporter.name!r} raised {type(error).__name__}: {error}"
+        return ""
+
     def result(self) -> RunResult:
-        """Return what all scenarios so far came to."""
+        """Return what all scenarios so far came to, without what must not be told."""
+        return self.settings.secrets.hide_all(self._result())
+
+    def _result(self) -> RunResult:
+        # The result as it is, passwords included.
         return RunResult(
             run_id=self.run_id,
             started_at=f"{self._started_at:%Y-%m-%dT%H:%M:%SZ}",
             duration_s=time.monotonic() - self._started_s,
-            command=shlex.join(sys.argv),
+            command=shlex.join(map(self.settings.secrets.hide, sys.argv)),
             verdict=worst([scenario.verdict for scenario in self._scenarios]),
             reasons=judging.reasons(self._scenarios),
             machine=self._machine,
@@ -235,7 +257,6 @@ class Session:
             directory=self.directory,
             run_id=self.run_id,
             seed=self.seed,
-            head=self._head,
             scenarios=self._expected,
             number=len(self._scenarios) + 1,
             connect=self._load_settings,

@@ -1,11 +1,12 @@
 """From the options and budgets of a run to what its target is started with."""
 
 import dataclasses
+import difflib
 from collections.abc import Iterable, Mapping
 
 from harness.budgets import Budgets
 from harness.errors import UsageError
-from harness.options import GateSettings, pairs
+from harness.gate_settings import GateSettings, pairs
 from harness.scrape import MetricNames
 from harness.target import TargetSettings
 from harness.verdict import Unit
@@ -41,8 +42,9 @@ def target_settings(
         environment={EDGES_VARIABLE: edges, **settings.environment},
         readiness_path=settings.readiness_path,
         metrics_path=settings.metrics_path or None,
-        metric_names=metric_names(pairs("metric", settings.metric)),
+        metric_names=metric_names(pairs(settings.metric)),
         ready_timeout_s=settings.ready_timeout,
+        directory=settings.launch_folder("target"),
     )
 
 
@@ -54,7 +56,7 @@ def metric_names(theirs: Mapping[str, str]) -> MetricNames:
     """
     known = {field.name for field in dataclasses.fields(MetricNames)}
     if unknown := sorted(set(theirs) - known):
-        raise UsageError(
-            f"--perf-metric: the harness reads no metric {unknown[0]!r}; there are {sorted(known)}"
-        )
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"did you mean {near[0]!r}? There are" if near else "there are"
+        raise UsageError(f"--perf-metric: the harness reads no metric {unknown[0]!r}; {hint} {sorted(known)}")
     return MetricNames(**{name: their or None for name, their in theirs.items()})

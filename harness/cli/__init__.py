@@ -1,24 +1,25 @@
 """The command ``tailgate``: serve, compile, compare, calibrate, list what plugins bring, judge or report a run again, export samples.
 
 One module a command; this one is their table of contents. Budgets are checked under pytest, ``pytest -m perf``, and so are
-comparisons there; ``tailgate compare`` is the same comparison without pytest.
+comparisons there; ``tailgate compare`` is the same in fewer words.
 
-Exit statuses: 0, done; 1, it could not be done, and standard error says why; 2, the command line or a plugin is wrong.
-``serve`` and ``compile`` end with the service's own status, ``compare`` and ``judge`` with 1 where the verdict fails. The
-verdict of a run that is reported again has no say in the status.
+Exit statuses (:class:`harness.cli.run.Status`): 0, PASS or done; 1, FAIL; 2, the command line, a plugin or another
+setting is wrong, or there is nothing to run; 3, it could not be measured or done; 4, INCONCLUSIVE; 130, interrupted. Standard
+error says why. ``serve`` and ``compile`` end with the service's own status. The verdict of a run that is reported again
+has no say in the status.
 """
 
 import sys
+import traceback
 from typing import Annotated, NoReturn
 
 import typer
 
 from harness import __version__
 from harness.cli import calibrate, compare, judge, listing, report, samples, serve
+from harness.cli.run import Status
 from harness.errors import HarnessError, UsageError
 
-FAILED = 1
-USAGE = 2
 # Options that another program or declaration knows.
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -37,8 +38,11 @@ def main() -> NoReturn:
         app(prog_name="tailgate")
     except HarnessError as error:
         typer.echo(f"tailgate: {error}", err=True)
-        sys.exit(USAGE if isinstance(error, UsageError) else FAILED)
-    sys.exit(0)
+        sys.exit(Status.USAGE if isinstance(error, UsageError) else Status.UNMEASURED)
+    except Exception:  # noqa: BLE001 - Python's own status of an error would say FAIL
+        traceback.print_exc()
+        sys.exit(Status.UNMEASURED)
+    sys.exit(Status.PASS)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it

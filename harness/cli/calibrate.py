@@ -13,22 +13,20 @@ import typer
 from rich.console import Console
 
 from harness import results_file, yardstick
-from harness.cli.gate_options import read_options
+from harness.cli.run import Status, run_gate, split_sides
 from harness.comparison import calibration, ledger, proposal
 from harness.comparison.calibration import Calibration
-from harness.comparison.load import ComparisonLoad
+from harness.comparison.design import NEVER
 from harness.comparison.observation import BlockRow, append_rows, read_rows
 from harness.comparison.pairs import pairs_of
 from harness.comparison.proposal import Subject
 from harness.errors import MeasurementError, UsageError
-from harness.plugins import Plugins, create_plugin_manager
+from harness.gate_command import GateCommand
+from harness.plugins import create_plugin_manager
 from harness.report.calibration import render
 from harness.results import RunResult, ScenarioResult
-from harness.scenario import PROFILES, Scenario, refs
-from harness.session import Session
+from harness.scenario import PROFILES, refs
 
-# A design whose first look never comes: nothing that is seen may end a calibration early.
-NEVER = 100_000
 NAME = "calibration"
 
 Minutes = Annotated[float, typer.Option(help="Minutes of blocks.", min=0.1)]
@@ -73,24 +71,18 @@ def calibrate(context: typer.Context, minutes: Minutes = 10.0, from_: From = Non
 
 def _measure(minutes: float, arguments: Sequence[str]) -> Path:
     """Compare the working tree with itself for so long; return the folder of the run."""
-    settings = read_options(["--against=.", f"--time-limit={minutes:g}", *arguments], Path.cwd())
-    plugins = create_plugin_manager(settings.plugin)
-    scenario = _chosen(plugins, settings.scenario)
-    with Session(settings, plugins, _tell, looks=(NEVER,)) as session:
-        session.run(scenario)
-        return session.directory
-
-
-def _chosen(plugins: Plugins, names: Sequence[str]) -> Scenario:
-    every = plugins.scenarios(PROFILES["default"])
-    if unknown := [name for name in names if name not in every]:
-        raise UsageError(f"--scenario: there is no {unknown[0]!r}; there are {', '.join(every) or 'none'}")
-    found = [every[name] for name in names] or [
-        one for one in every.values() if isinstance(one, ComparisonLoad)
-    ]
-    if len(found) != 1:
-        raise UsageError(f"a calibration is of one scenario, got {len(found)}; name one with --scenario")
-    return found[0]
+    sides, words = split_sides(arguments)
+    if sides:
+        raise UsageError(
+            f"a calibration compares the working tree with itself, so {sides[0]!r} has no meaning"
+        )
+    # Nothing is judged, so that no verdict fails the test.
+    ours = ["--perf-against=.", f"--perf-time-limit={minutes:g}", "--perf-inconclusive=pass"]
+    command = GateCommand(alone=True, looks=(NEVER,), tells=True, reports=False)
+    status = run_gate(command, [*words, *ours])
+    if status is not Status.PASS or command.directory is None:
+        raise typer.Exit(status)
+    return command.directory
 
 
 def _unchanged(result: RunResult) -> ScenarioResult:
@@ -140,8 +132,3 @@ def _write(
         path = folder / f"{NAME}-{kind}.jsonl"
         path.unlink(missing_ok=True)
         append_rows(path, kept)
-
-
-def _tell(line: str) -> None:
-    """Print what is being done to standard error: the answer alone goes to standard output."""
-    typer.echo(line.replace(f", next look at {NEVER}", ""), err=True)

@@ -1,77 +1,33 @@
-"""``tailgate compare BASE HEAD``: the comparison of ``pytest -m perf --perf-against`` without pytest."""
-
-import os
-from pathlib import Path
+"""``tailgate compare BASE HEAD``: ``pytest -m perf --perf-against=BASE --perf-head=HEAD`` in fewer words."""
 
 import typer
 
-from harness import reproduce
-from harness.cli.gate_options import AGAINST, options_help, read_sides
-from harness.cli.report import Format, show
-from harness.comparison.load import ComparisonLoad, comparable_phase
+from harness.cli.run import options_help, run_gate, split_sides
 from harness.errors import UsageError
-from harness.options import GateSettings
-from harness.outcome import outcome_of
-from harness.plugins import Plugins, create_plugin_manager
-from harness.results import RunResult
-from harness.scenario import Scenario
-from harness.session import Session
+from harness.gate_command import GateCommand
 
-FAILED = 1
 USAGE = """Usage: tailgate compare BASE [HEAD] [OPTION ...]
 
 Is HEAD slower than BASE, under the same load on this machine? Each is a git revision, . for the working tree as it is
 (HEAD's default), service:KEY=VALUE,…, command:LINE, or http://host:port.
 
-Exit status: 0 where the verdict lets a test pass, 1 where it fails one, 2 where it cannot be asked.
+It is pytest with options: every option of pytest may follow, and the project's pytest settings count. The gate's own
+options may leave out "perf-".
+
+Exit status: 0 PASS, 1 FAIL, 2 it cannot be asked, 3 it could not be measured, 4 INCONCLUSIVE, 130 interrupted. A verdict
+that the options let pass (--perf-inconclusive, --perf-enforce) is 0.
 """
 
 
 def compare(context: typer.Context) -> None:
     """Compare two revisions or targets under the same load: tailgate compare BASE [HEAD]; more: compare --help."""
     if {"--help", "-h"} & set(context.args):
-        typer.echo(f"{USAGE}\n{options_help(AGAINST)}", nl=False)
+        typer.echo(f"{USAGE}\n{options_help('against', 'head')}", nl=False)
         return
-    head, settings = read_sides(context.args, Path.cwd())
-    plugins = create_plugin_manager(settings.plugin)
-    chosen = _chosen(plugins, settings)
-    for scenario in chosen:
-        # All of them before any is run, which takes minutes.
-        comparable_phase(scenario)
-    with Session(settings, plugins, _tell, head=head, expected=len(chosen)) as session:
-        try:
-            for scenario in chosen:
-                again = reproduce.comparison(head, scenario.name, session.seed, settings, os.environ)
-                session.run(scenario, again=again)
-        except BaseException as error:
-            compared = any(one.comparison is not None for one in session.result().scenarios)
-            # What cannot be asked for is no result; what was compared before it is one.
-            if compared or not isinstance(error, UsageError):
-                _report(session)
-            raise
-        result = _report(session)
-    if any(outcome_of(one, settings).fails for one in result.scenarios) or not result.scenarios:
-        raise typer.Exit(FAILED)
-
-
-def _report(session: Session) -> RunResult:
-    result = session.finish()
-    show(result, Format.TERMINAL)
-    typer.echo(f"results: {session.directory}")
-    return result
-
-
-def _chosen(plugins: Plugins, settings: GateSettings) -> list[Scenario]:
-    every = plugins.scenarios(settings.gathered)
-    if unknown := [name for name in settings.scenario if name not in every]:
-        raise UsageError(f"--scenario: there is no {unknown[0]!r}; there are {', '.join(every) or 'none'}")
-    named = [every[name] for name in settings.scenario]
-    chosen = named or [scenario for scenario in every.values() if isinstance(scenario, ComparisonLoad)]
-    if not chosen:
-        raise UsageError("no plugin brings a scenario for comparisons; name one with --scenario")
-    return chosen
-
-
-def _tell(line: str) -> None:
-    """Print what is being done to standard error: the report alone goes to standard output."""
-    typer.echo(line, err=True)
+    sides, rest = split_sides(context.args)
+    if not 1 <= len(sides) <= 2:
+        raise UsageError(
+            f"expected tailgate compare BASE [HEAD] [OPTION ...], got {len(sides)} sides: {' '.join(sides) or 'none'}"
+        )
+    words = [f"--perf-{name}={side}" for name, side in zip(("against", "head"), sides, strict=False)]
+    raise typer.Exit(run_gate(GateCommand(tells=True), [*rest, *words]))

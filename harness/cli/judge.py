@@ -7,12 +7,13 @@ import typer
 
 from harness import results_file
 from harness.cli.report import Format, FormatOption, Results, show
+from harness.cli.run import Status, status_of_verdict
 from harness.comparison.rejudge import rejudged
-from harness.options import GateSettings, parse_options
+from harness.gate_settings import GateSettings, parse_options
 from harness.outcome import outcome_of
 from harness.results import RunResult
+from harness.verdict import worst
 
-FAILED = 1
 # The options of the run that say what a verdict does.
 _SAID = ("inconclusive", "enforce")
 
@@ -25,13 +26,13 @@ LensSettings = Annotated[
 def judge(results: Results, lens: LensSettings = None, format_: FormatOption = Format.TERMINAL) -> None:
     """Judge a comparison again, with the same design, and with other tolerances where they are given.
 
-    Exit status as of compare, by the options of the run: 1 where the verdict fails.
+    Exit status as of compare, by the options of the run.
     """
     path = results / results_file.RESULTS if results.is_dir() else results
     result = rejudged(results_file.read(path), path.parent, tuple(lens or ()))
     show(result, format_)
-    if any(outcome_of(one, _settings(result)).fails for one in result.scenarios):
-        raise typer.Exit(FAILED)
+    failing = [one.verdict for one in result.scenarios if outcome_of(one, _settings(result)).fails]
+    raise typer.Exit(status_of_verdict(worst(failing)) if failing else Status.PASS)
 
 
 def _settings(result: RunResult) -> GateSettings:

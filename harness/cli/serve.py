@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from harness.errors import HarnessError
+from harness.errors import UsageError
 
 # Packages of the extra "service" that the service cannot start without; asked for, and never imported.
 SERVICE_NEEDS = ("torch", "torchvision", "fastapi", "uvicorn", "pydantic_settings")
@@ -26,6 +26,6 @@ def compile_model(context: typer.Context) -> None:
 def _become(module: str, arguments: list[str]) -> NoReturn:
     missing = [name for name in SERVICE_NEEDS if importlib.util.find_spec(name) is None]
     if missing:
-        raise HarnessError(f"the service needs {', '.join(missing)}: pip install 'tailgate[service]'")
+        raise UsageError(f"the service needs {', '.join(missing)}: pip install 'tailgate[service]'")
     # As a program: harness and service never import each other. -P: a folder called service is not this one.
     os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])  # noqa: S606 - no shell is meant

@@ -4,6 +4,7 @@ First step of a comparison, before anything is checked out or started: whatever 
 """
 
 import dataclasses
+import shutil
 from collections.abc import Mapping, Sequence
 
 from harness.comparison.arms import Side, read_side, with_defaults
@@ -12,7 +13,7 @@ from harness.comparison.lens import LENSES, Lens, override
 from harness.comparison.load import CAPACITY, ComparisonLoad
 from harness.comparison.schedule import Arm
 from harness.errors import UsageError
-from harness.options import OPTIONS, GateSettings
+from harness.gate_settings import GateSettings
 from harness.plugins import Plugins
 from harness.scenario import Scenario
 from harness.target import TargetSettings
@@ -23,12 +24,11 @@ ON_REQUEST = (CAPACITY,)
 UNSEEN_ELSEWHERE = ("cpu", "memory", "start_up")
 
 
-def find_sides(settings: GateSettings, head: str, plugins: Plugins) -> Mapping[Arm, Side]:
+def find_sides(settings: GateSettings, plugins: Plugins) -> Mapping[Arm, Side]:
     """Return what the user compares.
 
     Args:
-        settings: options, with the base.
-        head: what the user calls head.
+        settings: options, with both sides.
         plugins: who may know a target.
 
     Raises:
@@ -37,15 +37,18 @@ def find_sides(settings: GateSettings, head: str, plugins: Plugins) -> Mapping[A
     assert settings.against is not None
 
     def known(spec: str) -> bool:
-        return plugins.hook.tailgate_target(spec=spec, settings=TargetSettings()) is not None
+        return plugins.known_target(spec, TargetSettings()) is not None
 
-    of_head = read_side(Arm.HEAD, head, settings.target, settings.root, known)
+    of_head = read_side(Arm.HEAD, settings.head, settings.target, settings.root, known)
     base = read_side(Arm.BASE, settings.against, settings.target, settings.root, known)
-    if settings.against_python is not None and (base.revision is None or not base.is_service):
+    python = settings.against_python
+    if python is not None and (base.revision is None or not base.is_service):
         raise UsageError(
             f"--perf-against-python is for a revision of the service, and the base is {base.given!r} as {base.spec}; "
             "a command names its interpreter itself"
         )
+    if python is not None and shutil.which(python) is None:
+        raise UsageError(f"--perf-against-python: there is no program {python}")
     return {Arm.BASE: base, Arm.HEAD: of_head}
 
 
@@ -104,6 +107,8 @@ def side_settings(
     """Return what a side's target is started with, before what its revision needs: the scenario's wishes, its Python."""
     defaults = dict(scenario.environment) if isinstance(scenario, ComparisonLoad) else {}
     made = with_defaults(target, side, defaults)
+    said_by = "target" if side.spec == settings.target else {Arm.BASE: "against", Arm.HEAD: "head"}[side.arm]
+    made = dataclasses.replace(made, directory=settings.launch_folder(said_by))
     if side.arm is Arm.BASE and settings.against_python is not None:
         made = dataclasses.replace(made, python=str(settings.against_python))
     return made
@@ -130,8 +135,7 @@ def wanted_processors(scenario: Scenario, settings: GateSettings, sides: Mapping
 
 def payload_source(scenario: Scenario, settings: GateSettings) -> str:
     """Return where payloads come from: what the user says, else what the scenario says."""
-    default = next(option.default for option in OPTIONS if option.name == "payloads")
-    said = "payloads" in settings.given or settings.payloads != default
+    said = "payloads" in settings.given | settings.said_in_ini
     if not said and isinstance(scenario, ComparisonLoad) and scenario.source is not None:
         return scenario.source
     return settings.payloads

@@ -37,10 +37,10 @@ from harness.comparison.run import Limits, Outcome, come_to, plan_blocks, run_bl
 from harness.comparison.schedule import Arm, BlockPlan
 from harness.errors import LoadError, MeasurementError, TargetError, UsageError
 from harness.faults import Fault
+from harness.gate_settings import GateSettings
 from harness.load import LoadSettings
 from harness.load_settings import generator_processor
 from harness.measures import Measure
-from harness.options import GateSettings
 from harness.plan import draw_plan
 from harness.plugins import Plugins
 from harness.resolving import resolve_scenario
@@ -67,7 +67,6 @@ class Ground:
         directory: of the run.
         run_id: its name.
         seed: of the run.
-        head: what the user calls head; the working tree unless ``tailgate compare`` is told another.
         scenarios: over how many the error that is allowed is split.
         number: which of them this is, from 1.
         connect: how the generator reaches a server.
@@ -83,7 +82,6 @@ class Ground:
     directory: Path
     run_id: str
     seed: int
-    head: str
     scenarios: int
     number: int
     connect: Callable[[RunningTarget], LoadSettings]
@@ -156,7 +154,7 @@ def compare(
             f"{ground.scenarios}: one for each collected test that asks for perf_gate. Give each comparison a test of its own"
         )
     comparable_phase(scenario)
-    sides = find_sides(ground.settings, ground.head, ground.plugins)
+    sides = find_sides(ground.settings, ground.plugins)
     lenses, notes = chosen_lenses(ground.settings, sides)
     design = chosen_design(ground.settings, lenses, ground.scenarios, ground.looks)
     settings = {arm: side_settings(side, scenario, ground.settings, target) for arm, side in sides.items()}

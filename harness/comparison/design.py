@@ -27,6 +27,8 @@ from harness.errors import UsageError
 # Good blocks at the looks of a single scenario, chosen by simulation (docs/error-rates.md). With the blocks of a slower
 # machine (docs/comparison.md, "Cost") the first look comes after 4 minutes and the last after 11 to 12.
 LOOKS = (12, 18, 26, 36)
+# A look that never comes: nothing that is seen may end a calibration early.
+NEVER = 100_000
 
 
 @dataclass(frozen=True, slots=True)

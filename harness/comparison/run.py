@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.comparison.attribution import Attribution, attribute
 from harness.comparison.block import BlockRecord
 from harness.comparison.decision import Decision, judge
-from harness.comparison.design import Design
+from harness.comparison.design import NEVER, Design
 from harness.comparison.lens import Lens, Scale
 from harness.comparison.observation import BlockRow, append_rows, ln_ratio, observe
 from harness.comparison.schedule import BlockPlan, plan_block
@@ -129,7 +129,11 @@ def progress(rows: Sequence[BlockRow], decision: Decision, lenses: Sequence[Lens
     last = rows[-1]
     good = [row for row in rows if row.void is None]
     parts = [f"{lens.name} {_so_far(lens, good)}" for lens in lenses if lens.gates]
-    due = "" if decision.next_look_blocks is None else f", next look at {decision.next_look_blocks}"
+    due = (
+        f", next look at {decision.next_look_blocks}"
+        if decision.next_look_blocks not in {None, NEVER}
+        else ""
+    )
     state = f"void: {last.void}" if last.void else "so far " + ", ".join(parts)
     machine = "" if last.steal_share is None else f", steal {percent(last.steal_share)}"
     return f"block {last.index + 1}, {len(good)} good{due}: {state} ({last.wall_s:.0f} s{machine})"

@@ -74,7 +74,7 @@ def test_a_run_is_reported_again_from_its_file_or_its_folder(tailgate, results):
 
 def test_results_that_are_not_there_are_a_failure(tailgate, tmp_path):
     status, _, error = tailgate("report", tmp_path / "gone.json")
-    assert status == 1
+    assert status == 3
     assert error == f"tailgate: cannot read the results {tmp_path / 'gone.json'}: No such file or directory\n"
 
 
@@ -94,7 +94,7 @@ def test_samples_are_exported_to_a_file_or_to_standard_output(tailgate, tmp_path
         "samples", "export", tmp_path / "samples.bin", "--csv", tmp_path / "no" / "out.csv"
     )
     assert (status, error) == (
-        1,
+        3,
         f"tailgate: cannot write {tmp_path / 'no' / 'out.csv'}: No such file or directory\n",
     )
 
@@ -106,7 +106,7 @@ def test_a_wrong_command_line_ends_with_2(tailgate, arguments):
     assert tailgate(*arguments)[0] == 2
 
 
-class Replaced(Exception):
+class Replaced(BaseException):
     """The process would be another program now."""
 
 
@@ -133,7 +133,7 @@ def test_serve_without_the_services_packages_names_the_extra(tailgate, monkeypat
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
     assert tailgate("serve") == (
-        1,
+        2,
         "",
         "tailgate: the service needs torch: pip install 'tailgate[service]'\n",
     )

@@ -168,11 +168,22 @@ def test_options_of_a_measurement_have_no_meaning_beside_a_kept_run(tmp_path):
         calibrate("--from", tmp_path, "--seed", "3")
 
 
-def test_a_scenario_that_nobody_brings_is_refused_before_anything_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="there is no 'stedy'"):
-        calibrate("--scenario", "stedy")
-    assert list(tmp_path.iterdir()) == []
+def test_a_scenario_that_nobody_brings_is_refused_before_anything_runs(project):
+    assert calibrate("--scenario", "stedy").exit_code == 2
+    assert not project.pytester.path.joinpath(".perf").exists()
+
+
+def test_a_calibration_is_of_the_working_tree_and_of_one_scenario(project):
+    project.pytester.path.joinpath("tiny.py").write_text(
+        TINY.replace('"tiny"', "name").replace(
+            'When.NAMED, source="file:body.txt")]',
+            'When.NAMED, source="file:body.txt") for name in ("a", "b")]',
+        )
+    )
+    with pytest.raises(UsageError, match="compares the working tree with itself, so 'main' has no meaning"):
+        calibrate("main")
+    assert calibrate("--plugin", "tiny.py").exit_code == 2
+    assert not project.pytester.path.joinpath(".perf").exists()
 
 
 TINY = """
@@ -215,7 +226,7 @@ def test_a_comparison_is_entered_into_the_ledger_of_its_folder(project, monkeypa
     done = CliRunner().invoke(
         app, ["compare", spec, spec, "--plugin=tiny.py", "--time-limit=0.001", "--seed=1"]
     )
-    assert done.exit_code == 1
+    assert done.exit_code == 4
     (entry,) = ledger.read(project.pytester.path / ".perf" / ledger.LEDGER).entries
     assert (entry.scenario, entry.seed, entry.base, entry.head, entry.case) == ("tiny", 1, spec, spec, "")
     assert entry.blocks + entry.voided == 1

@@ -17,7 +17,7 @@ from harness.comparison.asked import (
 from harness.comparison.load import ComparisonLoad
 from harness.comparison.schedule import Arm
 from harness.errors import UsageError
-from harness.options import parse_options
+from harness.gate_settings import parse_options
 from harness.plugins import create_plugin_manager
 from harness.scenario import Phase, Scenario
 from harness.target import TargetSettings
@@ -28,8 +28,15 @@ HERE = {arm: Side(arm, ".", "service") for arm in Arm}
 ELSEWHERE = HERE | {Arm.BASE: Side(Arm.BASE, "http://h", "http://h")}
 
 
-def settings(given=(), **raw):
-    return parse_options(lambda option: raw.get(option.field), Path("root"), frozenset(given))
+def settings(ini=None, **raw):
+    """Return the settings of a command line, with an ini file in another folder behind it."""
+    said = ini or {}
+    return parse_options(
+        lambda option: raw.get(option.field),
+        Path("root"),
+        lambda option: said.get(option.field),
+        Path("/ini"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,8 +50,8 @@ def settings(given=(), **raw):
     ],
 )
 def test_a_side_that_names_no_target_is_the_projects_own(against, head, specs):
-    made = settings(target="service:A=1", against=against)
-    sides = find_sides(made, head, create_plugin_manager((), {"PERF_PLUGINS": ""}))
+    made = settings(target="service:A=1", against=against, head=head)
+    sides = find_sides(made, create_plugin_manager((), {"PERF_PLUGINS": ""}))
     assert (sides[Arm.BASE].spec, sides[Arm.HEAD].spec) == specs
 
 
@@ -52,7 +59,7 @@ def test_a_side_that_names_no_target_is_the_projects_own(against, head, specs):
 def test_an_interpreter_for_what_is_no_revision_is_refused(against):
     made = settings(against=against, against_python="python")
     with pytest.raises(UsageError, match="--perf-against-python is for a revision of the service"):
-        find_sides(made, ".", create_plugin_manager((), {"PERF_PLUGINS": ""}))
+        find_sides(made, create_plugin_manager((), {"PERF_PLUGINS": ""}))
 
 
 def names(found):
@@ -86,7 +93,8 @@ def test_a_server_that_runs_elsewhere_has_no_processes_to_see():
     [
         (LOAD, settings(), "pixels:8"),
         (LOAD, settings(payloads="dir:mine"), "dir:mine"),
-        (LOAD, settings(["payloads"], payloads="photos"), "photos"),
+        (LOAD, settings(payloads="photos"), "photos"),
+        (LOAD, settings({"payloads": "photos"}), "photos"),
         (Scenario("s", "d", PHASES, ()), settings(), "photos"),
     ],
 )
@@ -136,5 +144,25 @@ def test_a_server_that_runs_elsewhere_is_not_kept_to_processors_while_the_other_
 
 
 def test_fewer_processors_than_none_are_refused():
-    with pytest.raises(UsageError, match="--perf-processors: expected a whole number from 0 on, got -1"):
+    with pytest.raises(UsageError, match="--perf-processors: expected a whole number from 0 on, got '-1'"):
         settings(processors="-1")
+
+
+@pytest.mark.parametrize(
+    ("ini", "given", "folders"),
+    [
+        ({}, {}, (None, None)),
+        ({"target": "command:x {port}"}, {}, (Path("/ini"), Path("/ini"))),
+        ({"target": "command:x {port}"}, {"target": "command:y {port}"}, (None, None)),
+        ({"target": "command:x {port}"}, {"against": "command:y {port}"}, (None, Path("/ini"))),
+        ({"against": "command:y {port}"}, {"target": "command:x {port}"}, (Path("/ini"), None)),
+        ({"head": "command:z {port}"}, {}, (None, Path("/ini"))),
+    ],
+)
+def test_a_side_runs_beside_the_ini_file_that_names_it_or_else_here(ini, given, folders):
+    made = settings({"against": "."} | ini, **given)
+    sides = find_sides(made, create_plugin_manager((), {"PERF_PLUGINS": ""}))
+    found = [
+        side_settings(sides[arm], LOAD, made, TargetSettings()).directory for arm in (Arm.BASE, Arm.HEAD)
+    ]
+    assert tuple(found) == folders

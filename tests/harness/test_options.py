@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.options import OPTIONS, Enforce, OnInconclusive, Option, Pin, options_table, pairs, parse_options
+from harness.gate_settings import pairs, parse_options
+from harness.options import OPTIONS, Enforce, OnInconclusive, Option, Pin, options_table
 
 ROOT = Path("a-project")
 
@@ -47,32 +48,118 @@ def test_a_repeated_option_that_is_not_given_is_its_default():
     assert parsed(env=[]).env == ()
 
 
+NO_NUMBER = ("", " ", "x", "nan", "inf", "-inf", "1e999", "1_0", "\u0663", "0x10", "1,5", "--", "1 2")
+NO_WHOLE = (*NO_NUMBER, "1.0", "1e3", str(2**63), "9" * 5000)
+NO_PATH = ("ready", "http://h/ready", "/a b", "/a\n", " /a")
+
+
 @pytest.mark.parametrize(
-    ("raw", "message"),
+    ("name", "texts", "expected"),
     [
-        ({"profile": "huge"}, "--perf-profile: expected one of smoke, default, thorough, got 'huge'"),
-        ({"inconclusive": "ignore"}, "--perf-inconclusive: expected one of fail, warn, pass, got 'ignore'"),
-        ({"seed": "one"}, "--perf-seed: cannot read 'one'; seed of the arrivals"),
-        ({"seed": "-1"}, "--perf-seed: expected a whole number from 0 on, got -1"),
-        ({"confidence": "1"}, "--perf-confidence: expected a share between 0.5 and 1, got 1.0"),
-        ({"confidence": "nan"}, "--perf-confidence: expected a share between 0.5 and 1, got nan"),
-        ({"ready_timeout": "0"}, "--perf-ready-timeout: expected seconds above 0, got 0.0"),
-        ({"time_limit": "0"}, "--perf-time-limit: expected minutes above 0, got 0.0"),
-        ({"blocks": "0"}, "--perf-blocks: expected a whole number from 1 on, got 0"),
-        ({"request_timeout": "nan"}, "--perf-request-timeout: expected seconds above 0, got nan"),
-        ({"request_timeout": "inf"}, "--perf-request-timeout: expected seconds above 0, got inf"),
-        ({"env": ["NAME"]}, "--perf-env: expected KEY=VALUE, got 'NAME'"),
-        ({"metric": ["=x"]}, "--perf-metric: expected KEY=VALUE, got '=x'"),
+        ("seed", (*NO_WHOLE, "-1"), "expected a whole number from 0 on"),
+        ("blocks", (*NO_WHOLE, "0", "-3"), "expected a whole number from 1 on"),
+        ("processors", (*NO_WHOLE, "-1"), "expected a whole number from 0 on"),
+        ("confidence", (*NO_NUMBER, "1", "0.5", "-0.9", "99"), "expected a share above 0.5 and below 1"),
+        ("ready-timeout", (*NO_NUMBER, "0", "-1", "1e300"), "expected seconds above 0 and to 1e+06"),
+        ("request-timeout", (*NO_NUMBER, "0", "-0.0", "1e300"), "expected seconds above 0 and to 1e+06"),
+        ("time-limit", (*NO_NUMBER, "0", "-1", "1e9"), "expected minutes above 0 and to 10,080"),
+        ("readiness-path", ("", *NO_PATH), "expected a path that starts with '/', without white space"),
+        ("metrics-path", NO_PATH, "expected a path that starts with '/', without white space"),
+        ("target", ("", " "), "expected a value"),
+        ("payloads", ("",), "expected a value"),
+        ("against", ("",), "expected a value"),
+        ("against-python", ("",), "expected a value"),
+        ("budgets", ("",), "expected a value"),
+        ("output", ("", "\t"), "expected a value"),
+        ("profile", ("", "huge", "Smoke"), "expected one of smoke, default, thorough"),
+        ("inconclusive", ("ignore",), "expected one of fail, warn, pass"),
+        ("enforce", ("all",), "expected one of budgets, measurement"),
+        ("pin", ("on",), "expected one of auto, off"),
+        ("env", (["NAME"], ["=x"], ["A B=1"], ["A=1", "B"], ["A=\0"]), "expected KEY=VALUE"),
+        ("metric", (["x"], ["=x"]), "expected KEY=VALUE"),
+        ("scenario", ([""], ["steady", " "]), "expected a value"),
+        ("plugin", ([""],), "expected a value"),
     ],
 )
-def test_what_cannot_mean_anything_is_refused(raw, message):
-    with pytest.raises(UsageError) as refused:
-        parsed(**raw)
-    assert str(refused.value).startswith(message)
+def test_what_cannot_mean_anything_is_refused_by_its_name(name, texts, expected):
+    for text in texts:
+        with pytest.raises(UsageError) as refused:
+            parsed(**{name.replace("-", "_"): text})
+        assert str(refused.value).startswith(f"--perf-{name}: {expected}"), text
+        assert "got " in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        ({"seed": "0"}, 0),
+        ({"seed": " 7 "}, 7),
+        ({"seed": str(2**63 - 1)}, 2**63 - 1),
+        ({"confidence": ".999"}, 0.999),
+        ({"ready_timeout": "1e2"}, 100.0),
+        ({"request_timeout": "0.5"}, 0.5),
+        ({"time_limit": "10080"}, 10_080.0),
+        ({"metrics_path": ""}, ""),
+        ({"readiness_path": "/up?full=1"}, "/up?full=1"),
+    ],
+)
+def test_what_means_something_is_read(raw, value):
+    ((field, _),) = raw.items()
+    assert getattr(parsed(**raw), field) == value
+
+
+def test_a_misspelt_choice_is_told_the_nearest():
+    with pytest.raises(UsageError, match="got 'thorogh'; did you mean 'thorough'"):
+        parsed(profile="thorogh")
+
+
+def test_a_head_without_a_base_is_refused():
+    with pytest.raises(UsageError, match=r"--perf-head=main is compared with nothing; give --perf-against"):
+        parsed(head="main")
+
+
+def test_the_command_line_beats_the_ini_file_and_paths_of_the_file_start_there():
+    given, ini = (
+        {"seed": "7", "payloads": "file:here.json"},
+        {
+            "seed": "5",
+            "budgets": "limits.toml",
+            "plugin": ["one.py", "/abs.py"],
+            "payloads": "dir:bodies",
+            "target": "command:./app {port}",
+            "env": [],
+        },
+    )
+    made = parse_options(
+        lambda option: given.get(option.field), ROOT, lambda option: ini.get(option.field), Path("/ini")
+    )
+    assert (made.seed, made.payloads, made.budgets) == (7, "file:here.json", Path("/ini/limits.toml"))
+    assert made.plugin == (Path("/ini/one.py"), Path("/abs.py"))
+    assert (made.given, made.said_in_ini) == ({"seed", "payloads"}, {"budgets", "plugin", "target"})
+    assert (made.launch_folder("target"), made.launch_folder("against")) == (Path("/ini"), None)
+
+
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        ("file:body.json", "file:/ini/body.json"),
+        ("dir:../bodies", "dir:/ini/../bodies"),
+        ("file:/abs/body", "file:/abs/body"),
+        ("pixels:64", "pixels:64"),
+        ("photos", "photos"),
+        ("mine:a/b", "mine:a/b"),
+        ("file:~/body", f"file:{Path.home()}/body"),
+    ],
+)
+def test_a_source_of_payloads_in_an_ini_file_is_seen_from_its_folder(said, seen):
+    made = parse_options(
+        lambda _: None, ROOT, lambda option: said if option.name == "payloads" else None, Path("/ini")
+    )
+    assert made.payloads == seen
 
 
 def test_a_value_keeps_its_equals_signs():
-    assert pairs("env", ("A=b=c", " B =")) == {"A": "b=c", "B": ""}
+    assert pairs(("A=b=c", " B =")) == {"A": "b=c", "B": ""}
 
 
 def test_a_variable_is_seen_as_the_launched_target_will_see_it(monkeypatch):
@@ -98,4 +185,4 @@ def test_an_option_is_written_as_it_was_read(option, value, words):
 def test_the_table_for_the_documentation_has_a_row_for_each_option():
     rows = options_table().splitlines()[2:]
     assert [row.split("`")[1] for row in rows] == [f"--perf-{option.name}" for option in OPTIONS]
-    assert "| `--perf-inconclusive` | `perf_inconclusive` | `fail` |" in rows[14]
+    assert "| `--perf-inconclusive` | `perf_inconclusive` | `fail` |" in rows[15]

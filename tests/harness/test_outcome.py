@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.faults import Cause, Fault
-from harness.options import parse_options
+from harness.gate_settings import parse_options
 from harness.outcome import explain, outcome_of
 from harness.testing import criterion_result, run_result
 from harness.verdict import Verdict

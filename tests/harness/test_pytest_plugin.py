@@ -1,13 +1,12 @@
 """The plugin as its users see it: pytest runs in a project of their own, against a server without a model."""
 
-import textwrap
 import xml.etree.ElementTree as ET
 
 import pytest
 
 from harness import device, results_file
-from harness.options import OPTIONS, PROFILE_NAMES, parse_options
-from harness.pytest_plugin import _raw
+from harness.options import OPTIONS, PROFILE_NAMES
+from harness.pytest_options import read
 from harness.report.markdown import SUMMARY
 from harness.scenario import PROFILES
 from harness.target import TargetSettings
@@ -117,29 +116,154 @@ def test_plain_pytest_loads_nothing_heavy(project):
     result.assert_outcomes(passed=1)
 
 
-def test_the_gate_does_not_run_under_xdist(project):
-    project.pytester.makeconftest(
-        "def pytest_addoption(parser): parser.addoption('--numprocesses', dest='numprocesses', type=int)"
-    )
+WORKER = """
+def pytest_configure(config):
+    config.workerinput = {}  # as xdist's workers have it
+"""
+
+
+def test_in_a_worker_of_xdist_only_the_tests_under_load_fail(project):
+    project.pytester.makeconftest(WORKER)
     project.pytester.makepyfile(USERS_TESTS)
-    result = project.run("-m", "perf", "--numprocesses=2")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*does not run under xdist*run it without -n*"])
-    project.run("--numprocesses=2").assert_outcomes(passed=1, deselected=2)
+    result = project.run("-m", "perf")
+    result.assert_outcomes(errors=2, deselected=1)
+    result.stdout.fnmatch_lines(["*does not run under xdist*run it with -n0*"])
+    project.run().assert_outcomes(passed=1, deselected=2)
+    assert not project.pytester.path.joinpath(".perf").exists()
 
 
-def test_the_marker_takes_no_arguments(project):
-    project.pytester.makepyfile("import pytest\n@pytest.mark.perf(slow=True)\ndef test_x(): pass")
+# Tests of others
+
+
+OTHERS = """
+import pytest
+
+@pytest.mark.perf
+def test_marked():
+    pass
+
+@pytest.mark.perf(level=1)
+@pytest.mark.slow
+def test_of_a_level(request):
+    assert request.node.get_closest_marker("perf").kwargs == {"level": 1}
+
+def test_plain():
+    pass
+"""
+OTHERS_INI = "[pytest]\nmarkers =\n  perf(level): the project's own\n  slow: takes long\n"
+
+
+@pytest.mark.parametrize(
+    ("expression", "selected"),
+    [
+        (None, {"test_marked", "test_of_a_level", "test_plain"}),
+        ("perf", {"test_marked", "test_of_a_level"}),
+        ("perf(level=1)", {"test_of_a_level"}),
+        ("perf(level=2)", set()),
+        ("not perf", {"test_plain"}),
+        ("not (slow or perf)", {"test_plain"}),
+        ("perf and not slow", {"test_marked"}),
+        ("slow or perf", {"test_marked", "test_of_a_level"}),
+    ],
+)
+def test_a_projects_own_marker_is_its_own(project, expression, selected):
+    project.pytester.makeini(OTHERS_INI)
+    project.pytester.makepyfile(OTHERS)
+    chosen = [] if expression is None else ["-m", expression]
+    # What the gate would refuse: it is not asked.
+    result = project.run("-v", "--strict-markers", "--perf-seed=x", *chosen)
+    passed = {line.partition("::")[2].partition(" ")[0] for line in result.outlines if " PASSED" in line}
+    assert passed == selected
+    assert "perf: " not in result.stdout.str()
+    assert [line for line in project.run("--markers").outlines if line.startswith("@pytest.mark.perf")] == [
+        "@pytest.mark.perf(level): the project's own"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "selected"),
+    [
+        ("not slow", set()),
+        ("slow or perf", {"test_under_load"}),
+        ("perf or slow", {"test_under_load"}),
+        ("not (slow or perf)", set()),
+        ("x or not perf", {"test_under_load"}),
+        ("perf(level=1)", set()),
+        ("not x(reason='perf')", set()),
+    ],
+)
+def test_pytests_own_expression_decides_once_it_speaks_of_perf(project, expression, selected):
+    project.pytester.makepyfile(
+        """
+        import pytest
+        @pytest.mark.x
+        def test_under_load(perf_gate): pass
+        """
+    )
+    result = project.run("--collect-only", "-q", "-m", expression)
+    assert {line.partition("::")[2] for line in result.outlines if "::" in line} == selected
+
+
+def test_a_fixture_of_the_same_name_in_the_project_is_its_own(project):
+    project.pytester.makepyfile(
+        """
+        import pytest
+        @pytest.fixture
+        def perf_gate(): return 5
+        def test_of_theirs(perf_gate): assert perf_gate == 5
+        """
+    )
+    project.run().assert_outcomes(passed=1)
+
+
+def test_a_test_that_asks_for_the_gate_needs_no_mark(project):
+    project.pytester.makepyfile(USERS_TESTS.replace("@pytest.mark.perf", ""))
+    project.run().assert_outcomes(passed=1, deselected=2)
+    project.run("-m", "perf").assert_outcomes(passed=2, deselected=1)
+
+
+def test_a_gate_that_is_asked_for_behind_pytests_back_says_how_to_ask(project):
+    project.pytester.makepyfile("def test_x(request): request.getfixturevalue('perf_gate')")
     result = project.run()
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*::test_x: the marker perf takes no arguments"])
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*name it among the test's arguments, and run pytest -m perf"])
 
 
-def test_a_test_that_puts_load_on_a_server_must_be_marked(project):
-    project.pytester.makepyfile("def test_x(perf_gate): pass")
-    result = project.run()
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["perf_gate puts load on a server: mark the test with @pytest.mark.perf*"])
+THEIR_OPTION = """
+def pytest_addoption(parser):
+    parser.getgroup("theirs").addoption("--perf-target")
+    parser.addini("perf_seed", "their own key")
+"""
+
+
+@pytest.mark.parametrize("kind", ["plugin before", "plugin after", "conftest"])
+def test_beside_others_with_options_of_the_same_name_pytest_runs_and_the_gate_says_whose_they_are(
+    project, kind
+):
+    if kind == "conftest":
+        project.pytester.makeconftest(THEIR_OPTION)
+        plugins = ["-p", "tailgate"]
+    else:
+        project.pytester.makepyfile(their_plugin=THEIR_OPTION)
+        project.pytester.syspathinsert()
+        plugins = ["-p", "their_plugin", "-p", "tailgate"]
+        plugins = plugins if kind == "plugin before" else plugins[2:] + plugins[:2]
+    project.pytester.makepyfile(
+        "def test_x(request):\n"
+        "    assert request.config.getoption('perf_target') == 'theirs'\n"
+        "    assert request.config.getini('perf_seed') == ''\n"
+        "def test_under_load(perf_gate): pass"
+    )
+    run = project.pytester.runpytest_inprocess
+    run(*plugins, "--perf-target=theirs", "-W", "error").assert_outcomes(passed=1, deselected=1)
+    refused = run(*plugins, "--perf-target=theirs", "-m", "perf")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    whose = (
+        "*conftest.py, too: rename that"
+        if kind == "conftest"
+        else "*'their_plugin', too: *-p no:their_plugin"
+    )
+    refused.stderr.fnmatch_lines([f"ERROR: the gate's --perf-target is an option of {whose}"])
 
 
 # Options
@@ -151,11 +275,12 @@ INI = {
     "scenario": "\n  steady\n  burst",
     "profile": "smoke",
     "budgets": "some.toml",
-    "payloads": "pixels:8",
+    "payloads": "file:body.json",
     "plugin": "\n  one.py\n  two.py",
     "seed": "5",
     "output": "elsewhere",
     "against": "main",
+    "head": ".",
     "against-python": "python",
     "time-limit": "5",
     "blocks": "20",
@@ -174,36 +299,52 @@ INI = {
 }
 
 
-def test_every_option_has_an_ini_key(project):
+def settings_of(project, *arguments):
+    return read(project.pytester.parseconfig("-p", "tailgate", *arguments), {})
+
+
+def test_every_option_has_an_ini_key_and_paths_start_where_the_file_lies(project):
     assert set(INI) == {option.name for option in OPTIONS}
+    project.pytester.mkdir("elsewhere")
     path = project.pytester.makeini(
         "[pytest]\n" + "\n".join(f"perf_{name.replace('-', '_')} = {value}" for name, value in INI.items())
     )
-    config = project.pytester.parseconfig("-p", "tailgate")
-    read = {option.name: _raw(config, option) for option in OPTIONS}
-    assert read == {
-        **INI,
-        "env": ["A=1", "B=2"],
-        "scenario": ["steady", "burst"],
-        "metric": ["request_seconds=seconds"],
-        "lens": ["p95=8%", "memory=gate"],
-        "require-device": True,
-        # Paths of an ini file start where it stands, not where pytest was called.
-        "against-python": str(path.parent / "python"),
-        "budgets": str(path.parent / "some.toml"),
-        "output": str(path.parent / "elsewhere"),
-        "plugin": [str(path.parent / "one.py"), str(path.parent / "two.py")],
-    }
-    assert parse_options(lambda option: read[option.name], path.parent).seed == 5
+    made = settings_of(project, "elsewhere")
+    assert made.said_in_ini == set(INI)
+    assert (made.env, made.scenario, made.lens) == (
+        ("A=1", "B=2"),
+        ("steady", "burst"),
+        ("p95=8%", "memory=gate"),
+    )
+    assert (made.seed, made.require_device, made.metrics_path) == (5, True, "")
+    assert made.plugin == (path.parent / "one.py", path.parent / "two.py")
+    assert (made.budgets, made.output) == (path.parent / "some.toml", path.parent / "elsewhere")
+    assert made.payloads == f"file:{path.parent}/body.json"
+    assert made.launch_folder("target") == path.parent
 
 
-def test_the_command_line_beats_the_ini_file(project):
-    project.pytester.makeini("[pytest]\nperf_profile = smoke\nperf_seed = 5")
-    config = project.pytester.parseconfig("-p", "tailgate", "--perf-profile=thorough")
-    by_name = {option.name: option for option in OPTIONS}
-    assert _raw(config, by_name["profile"]) == "thorough"
-    assert _raw(config, by_name["seed"]) == "5"
-    assert _raw(config, by_name["target"]) is None
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pytest.ini", "[pytest]\nperf_profile = smoke\nperf_seed = 5"),
+        ("tox.ini", "[pytest]\nperf_profile = smoke\nperf_seed = 5"),
+        ("setup.cfg", "[tool:pytest]\nperf_profile = smoke\nperf_seed = 5"),
+        ("pyproject.toml", "[tool.pytest.ini_options]\nperf_profile = 'smoke'\nperf_seed = 5"),
+        ("pytest.ini", "[pytest]\naddopts = --perf-profile=smoke --perf-seed 5"),
+    ],
+)
+def test_the_command_line_beats_whatever_pytest_reads(project, name, text):
+    project.pytester.path.joinpath("tox.ini").unlink()
+    project.pytester.path.joinpath(name).write_text(text)
+    made = settings_of(project, "--perf-profile", "thorough")
+    assert (made.profile, made.seed, made.target) == ("thorough", 5, "service")
+    assert "profile" in made.given
+
+
+def test_the_command_line_beats_the_environment(project, monkeypatch):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--perf-profile=smoke --perf-seed=5")
+    made = settings_of(project, "--perf-profile=thorough")
+    assert (made.profile, made.seed) == ("thorough", 5)
 
 
 def test_the_help_lists_every_option(project):
@@ -216,40 +357,157 @@ def test_the_profiles_of_the_options_are_those_of_the_scenarios():
     assert tuple(PROFILES) == PROFILE_NAMES
 
 
+MISSING = """
+from harness import hookimpl
+from harness.arrivals import Poisson
+from harness.scenario import Criterion, Phase, Ref, Scenario
+
+@hookimpl
+def tailgate_scenarios(profile):
+    phase = Phase("load", Poisson(Ref("rate")), requests=9)
+    return [Scenario(name, "few", (phase,), (Criterion({measure!r}, Ref("p95"), ("load",)),)) for name in ("a", "b")]
+"""
+SOUND = '"*" = { rate = "200 /s", p95 = "1 s" }'
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--perf-scenario=tinny"], "*--perf-scenario: there is no 'tinny'; there are other, tiny"),
-        (["--perf-profile=huge"], "*--perf-profile: expected one of smoke, default, thorough, got 'huge'"),
-        (["--perf-confidence=99"], "*--perf-confidence: expected a share between 0.5 and 1, got 99.0"),
-        (["--perf-seed=x"], "*--perf-seed: cannot read 'x'*"),
-        (["--perf-plugin=gone.py"], "*there is no plugin file *gone.py; expected a Python file"),
-        (["--perf-env=A"], "*--perf-env: expected KEY=VALUE, got 'A'"),
+        (["--perf-scenario=tinny"], "--perf-scenario: there is no scenario 'tinny'; did you mean 'tiny'? *"),
+        (["--perf-scenario=tiny", "--perf-scenario=x"], "--perf-scenario: there is no scenario 'x'; *"),
+        (["--perf-profile=huge"], "--perf-profile: expected one of smoke, default, thorough, got 'huge'"),
+        (["--perf-confidence=99"], "--perf-confidence: expected a share above 0.5 and below 1, got '99'; *"),
+        (["--perf-seed=x"], "--perf-seed: expected a whole number from 0 on, got 'x'; *"),
+        (["--perf-plugin=gone.py"], "there is no plugin file *gone.py; expected a Python file"),
+        (["--perf-env=A"], "--perf-env: expected KEY=VALUE, got 'A'; *"),
+        (["--perf-target=nothing"], "no plugin knows the target 'nothing'; expected service, *"),
+        (["--perf-target=command:python x.py"], "*is told neither {port} nor {fd}*"),
+        (
+            ["--perf-target=command:no-such-program {port}"],
+            "*starts the program 'no-such-program', which is not on *",
+        ),
+        (["--perf-target=http://h:x"], "the target 'http://h:x' is no address; *"),
+        (["--perf-payloads=nothing"], "no plugin knows the payloads 'nothing'; expected photos, *"),
+        (["--perf-payloads=file:gone"], "payloads file:PATH: cannot read gone: No such file or directory"),
+        (["--perf-payloads=dir:gone"], "payloads dir:PATH: there is no file in gone"),
+        (
+            ["--perf-payloads=pixels:x"],
+            "payloads pixels:SIDE: expected a number of pixels from 1 on, got 'x'",
+        ),
+        (
+            ["--perf-metric=request_second=x"],
+            "--perf-metric: *'request_second'; did you mean 'request_seconds'?*",
+        ),
+        (["--perf-budgets=gone.toml"], "no budgets to read at gone.toml: No such file or directory"),
+        (
+            ["--perf-scenario=tiny", "--perf-against=gone"],
+            "base: 'gone' is no revision of the repository at *",
+        ),
+        (
+            ["--perf-scenario=tiny", "--perf-against=.", "--perf-head=gone"],
+            "head: 'gone' is no revision of the repository at *",
+        ),
+        (["--perf-against=.", "--perf-scenario=tiny", "--perf-lens=p96=1%"], "there is no lens 'p96'*"),
+        (["--perf-against=."], "no plugin brings a scenario that is made for comparisons; name one *"),
+        (["--perf-head=."], "--perf-head=. is compared with nothing; give --perf-against as well"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_starts(project, arguments, message):
     project.scenarios("tiny", "other")
+    refused(project, message, *arguments)
+
+
+def refused(project, message, *arguments):
+    """Run the gate, which is refused with this line: as a usage error, and nothing is timed or written."""
     result = project.gate(*arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([message])
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
     assert "Traceback" not in result.stderr.str()
+    assert not project.pytester.path.joinpath(".perf").exists()
+    return result
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("budgets", "measure", "message"),
     [
-        (["--perf-target=nothing"], "no plugin knows the target 'nothing'; expected service, *"),
-        (["--perf-payloads=nothing"], "no plugin knows the payloads 'nothing'; expected photos, *"),
-        (["--perf-metric=latency=x"], "--perf-metric: the harness reads no metric 'latency'; there are *"),
-        (["--perf-budgets=gone.toml"], "no budgets to read at gone.toml: No such file or directory"),
+        ("", "p95", "scenario 'a' lacks budgets; write into *budgets.toml: \"a\" = { p95 = …, rate = … }"),
+        (
+            '"a" = { rate = "9 /s", p59 = "1 s" }',
+            "p95",
+            "scenario 'a' lacks *{ p95 = … }; is 'p59' meant for 'p95'?",
+        ),
+        ('"a" = { rate = "9 /s", p95 = "1 s" }', "p95", "scenario 'b' lacks budgets; write into *"),
+        ('"a:cuda" = { rate = "9 /s", p95 = "1 s" }\n"a" = { rate = "9 /s" }', "p95", "scenario 'b' lacks *"),
+        (
+            SOUND + '\n"b" = { p95 = "9 /s" }',
+            "p95",
+            "scenario 'b', budget 'p95': got '9 /s', expected * unit 's'",
+        ),
+        (
+            SOUND + '\n"b" = { rate = "0 /s" }',
+            "p95",
+            "scenario 'b', phase 'load': Poisson: rate_per_s must be above 0*",
+        ),
+        (
+            SOUND + '\n"b" = { rate = "fast" }',
+            "p95",
+            "*budgets.toml: budget 'b', rate: got 'fast', expected *",
+        ),
+        (SOUND, "p59", "there is no measure 'p59'; did you mean 'p99'? *"),
     ],
 )
-def test_what_the_session_refuses_is_told_without_a_traceback(project, arguments, message):
-    result = project.gate(*arguments)
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([message])
-    assert "harness/" not in result.stdout.str()
-    assert "During handling" not in result.stdout.str()
+def test_budgets_and_criteria_of_all_scenarios_are_looked_at_before_any_runs(
+    project, budgets, measure, message
+):
+    project.pytester.path.joinpath("tiny.py").write_text(MISSING.format(measure=measure))
+    project.pytester.path.joinpath("budgets.toml").write_text(budgets)
+    refused(project, message)
+
+
+def test_budgets_of_one_device_alone_are_enough_until_the_target_has_told_its_own(project):
+    project.pytester.path.joinpath("tiny.py").write_text(MISSING.format(measure="p95"))
+    project.pytester.path.joinpath("budgets.toml").write_text(SOUND.replace('"*"', '"*:cuda"'))
+    result = project.gate("--perf-scenario=a")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["scenario 'a' lacks budgets on cpu in fp32; write into *"])
+
+
+def test_only_what_is_selected_is_looked_at(project):
+    project.pytester.path.joinpath("tiny.py").write_text(MISSING.format(measure="p95"))
+    project.pytester.path.joinpath("budgets.toml").write_text('"a" = { rate = "200 /s", p95 = "1 s" }')
+    assert project.gate("-k", "nothing", "--perf-seed=x").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    project.gate("-k", "a]", "--perf-enforce=measurement").assert_outcomes(passed=1, deselected=1)
+
+
+def test_what_would_be_run_is_listed_without_budgets_and_payloads(project):
+    project.pytester.path.joinpath("tiny.py").write_text(MISSING.format(measure="p95"))
+    result = project.gate("--collect-only", "--perf-payloads=file:gone")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["perf: target command:*, profile default, scenarios a, b"])
+
+
+# Which project
+
+
+@pytest.fixture
+def another(project):
+    """Return a folder with pytest settings of its own, beside the project's."""
+    folder = project.pytester.path.parent / "another"
+    folder.mkdir()
+    folder.joinpath("pytest.ini").write_text("[pytest]\nperf_seed = 6")
+    return folder
+
+
+def test_a_value_behind_a_space_that_leads_pytest_to_another_project_is_refused(project, another):
+    result = refused(
+        project,
+        f"pytest took '{another}' for a path *; write --perf-output={another}",
+        "--perf-output",
+        another,
+    )
+    assert str(another / "pytest.ini") in result.stderr.str()
+    project.gate(f"--perf-output={another}", "--co").assert_outcomes()
+    assert project.gate(f"--perf-output={another}", "--co").ret == pytest.ExitCode.OK
 
 
 # A run
@@ -396,27 +654,10 @@ def test_metrics_that_are_not_where_they_should_be_are_an_error_that_says_what_t
     result.stdout.fnmatch_lines(["no metrics from http*/nowhere: status 404*--perf-metrics-path= (empty)"])
 
 
-def test_budgets_that_a_scenario_lacks_are_named_with_the_line_to_write(project):
-    project.pytester.path.joinpath("tiny.py").write_text(
-        textwrap.dedent(
-            """
-            from harness import hookimpl
-            from harness.arrivals import Poisson
-            from harness.scenario import Criterion, Phase, Ref, Scenario
-
-            @hookimpl
-            def tailgate_scenarios(profile):
-                phase = Phase("load", Poisson(Ref("rate")), requests=9)
-                return [Scenario("tiny", "few", (phase,), (Criterion("p95", Ref("p95"), ("load",)),))]
-            """
-        )
-    )
-    project.pytester.path.joinpath("budgets.toml").write_text('"tiny" = { rate = "200 /s", p59 = "1 s" }')
+def test_a_budget_that_nobody_asks_for_is_pointed_out(project):
+    project.pytester.path.joinpath("budgets.toml").write_text('"tiny" = { p59 = "1 s" }')
     result = project.gate()
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        ["scenario 'tiny' lacks budgets on cpu in fp32; write into *budgets.toml: \"tiny\" = { p95 = … }"]
-    )
+    result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["no scenario asks for the budget tiny.p59: is it misspelt?"])
 
 

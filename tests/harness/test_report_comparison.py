@@ -17,7 +17,7 @@ from harness.comparison.rejudge import rejudged
 from harness.comparison.run import attributions_of
 from harness.errors import MeasurementError, TargetError
 from harness.faults import Cause, Fault
-from harness.options import parse_options
+from harness.gate_settings import parse_options
 from harness.report import comparison as words
 from harness.report import junit, markdown, terminal
 from harness.results import CUT_SHORT, ArmResult, ComparisonResult

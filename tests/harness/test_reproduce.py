@@ -3,15 +3,18 @@
 import shlex
 from pathlib import Path
 
-from harness.options import parse_options
-from harness.reproduce import built_in_test, command, comparison
+from harness.gate_settings import parse_options
+from harness.reproduce import built_in_test, command
 
-RAW = {"target": "command:python app.py --port {port}", "profile": "smoke", "env": ["A=x y"], "seed": "3"}
-GIVEN = frozenset({"target", "env", "seed"})
+SAID = {"target": "command:python app.py --port {port}", "env": ["A=x y"], "seed": "3"}
 
 
-def words(environment=None, raw=RAW, given=GIVEN):
-    settings = parse_options(lambda option: raw.get(option.field), Path("a-project"), given)
+def words(environment=None, **said):
+    raw = said or SAID
+    ini = {"profile": "smoke"}
+    settings = parse_options(
+        lambda option: raw.get(option.field), Path("a-project"), lambda option: ini.get(option.field)
+    )
     return command(built_in_test("steady"), 7, settings, environment or {})
 
 
@@ -28,12 +31,27 @@ def test_variables_of_the_service_and_of_the_harness_are_assigned_before_it():
     assert words(environment).startswith("PERF_PLUGINS='' TAILGATE_MODEL='a b' pytest --pyargs ")
 
 
-def test_a_comparison_names_both_sides_first_and_the_base_once():
-    raw = {"against": "HEAD~2", "lens": ["p95=8%"], "seed": "3"}
-    settings = parse_options(lambda option: raw.get(option.field), Path("a-project"), frozenset(raw))
-    assert shlex.split(
-        comparison("service:MODEL=x y", "compare", 7, settings, {"TAILGATE_THREADS": "1"})
-    ) == [
-        *("TAILGATE_THREADS=1", "tailgate", "compare", "HEAD~2", "service:MODEL=x y"),
-        *("--perf-scenario=compare", "--perf-seed=7", "--perf-lens=p95=8%"),
+def test_a_comparison_names_both_sides():
+    said = words({"TAILGATE_THREADS": "1"}, against="HEAD~2", head="service:MODEL=x y", lens=["p95=8%"])
+    assert shlex.split(said)[-5:] == [
+        *(
+            "perf",
+            "--perf-seed=7",
+            "--perf-against=HEAD~2",
+            "--perf-head=service:MODEL=x y",
+            "--perf-lens=p95=8%",
+        ),
     ]
+
+
+def test_secrets_are_taken_from_the_environment_of_whoever_runs_it_again():
+    said = words(
+        {"TAILGATE_TOKEN": "hunter2"},
+        env=["API_KEY=a b", "A=x"],
+        target="http://user:pw@host",
+        metrics_path="/metrics?token=abc",
+    )
+    assert said.startswith('TAILGATE_TOKEN="$TAILGATE_TOKEN" pytest ')
+    assert '"--perf-env=API_KEY=$API_KEY" --perf-env=A=x' in said
+    assert "'--perf-target=http://***@host'" in said
+    assert "'--perf-metrics-path=/metrics?token=***'" in said

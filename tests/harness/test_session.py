@@ -8,7 +8,7 @@ import pytest
 from harness import hookimpl, load, results_file, yardstick
 from harness.arrivals import Constant
 from harness.errors import MeasurementError, TargetError, UsageError
-from harness.options import parse_options
+from harness.gate_settings import parse_options
 from harness.plugins import Plugins, create_plugin_manager
 from harness.scenario import Criterion, Phase, Ref, Scenario
 from harness.session import Session
@@ -76,7 +76,6 @@ def test_a_target_that_does_not_start_is_tried_once(session_of):
     [
         (TargetError("it died"), "it died"),
         (KeyboardInterrupt(), "cut short by KeyboardInterrupt"),
-        (ZeroDivisionError("a defect"), "cut short by ZeroDivisionError: a defect"),
     ],
 )
 def test_a_scenario_that_ends_in_an_exception_stands_in_the_results_as_invalid(session_of, error, why):
@@ -88,6 +87,28 @@ def test_a_scenario_that_ends_in_an_exception_stands_in_the_results_as_invalid(s
     assert (result.verdict, result.reasons) == (Verdict.INVALID, (f"tiny: {why}",))
     (made,) = result.scenarios
     assert (made.verdict, made.criteria, made.faults[0].text) == (Verdict.INVALID, (), why)
+
+
+def test_a_target_that_raises_anything_when_started_is_named_with_its_plugin(session_of):
+    with (
+        session_of(Broken(ZeroDivisionError("a defect"))) as session,
+        pytest.raises(
+            TargetError, match=r"plugin 'test': the target 'broken': start\(\) raised ZeroDivisionError"
+        ),
+    ):
+        session.run(scenario())
+
+
+def test_an_error_of_the_harness_makes_a_scenario_invalid(session_of, monkeypatch):
+    with session_of(Broken(None)) as session:
+        monkeypatch.setattr(session, "_judged", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            session.run(scenario())
+        (made,) = session.result().scenarios
+    assert (made.verdict, made.faults[0].text) == (
+        Verdict.INVALID,
+        "cut short by ZeroDivisionError: division by zero",
+    )
 
 
 def test_a_session_that_ran_nothing_is_invalid(session_of):

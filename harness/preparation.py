@@ -1,0 +1,201 @@
+"""What is wrong with a run is refused here, before anything is started, timed or written.
+
+Read are options, budgets, plugins, payloads, revisions and the scenarios that are going to run. What only the running
+target can tell is left to :mod:`harness.resolving`: which device it computes on, and in which precision.
+"""
+
+import dataclasses
+import difflib
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness import judge
+from harness.budgets import ANY, FILE_NAME, Budgets, check_units, find_budgets
+from harness.comparison.asked import (
+    chosen_design,
+    chosen_lenses,
+    find_sides,
+    payload_source,
+    side_settings,
+    wanted_processors,
+)
+from harness.comparison.load import comparable_phase
+from harness.comparison.processors import choose_sharing
+from harness.errors import BudgetError, UsageError
+from harness.gate_settings import GateSettings
+from harness.load import LoadSettings
+from harness.load.request import encode_request
+from harness.load_settings import generator_processor
+from harness.measures import Measure
+from harness.payload import Payload
+from harness.plan import choose_payloads
+from harness.plugins import Plugins
+from harness.scenario import Phase, Ref, Scenario, refs, resolve
+from harness.target import CommandTarget, Target, TargetSettings
+from harness.target_settings import target_settings
+
+# About what one is on a common machine: whether a number makes sense does not depend on it.
+NOMINAL_YARDSTICK_S = 0.012
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a run needs, read and checked.
+
+    Attributes:
+        measures: all that the plugins bring.
+        budgets: of the project.
+        payloads: by their source.
+    """
+
+    measures: tuple[Measure, ...]
+    budgets: Budgets
+    payloads: Mapping[str, Sequence[Payload]]
+
+
+def prepare(
+    settings: GateSettings,
+    plugins: Plugins,
+    scenarios: Iterable[Scenario] = (),
+    *,
+    expected: int = 1,
+    looks: Sequence[int] | None = None,
+) -> Prepared:
+    """Read what a run needs, and refuse what cannot run.
+
+    Args:
+        settings: the options.
+        plugins: who takes part.
+        scenarios: those that are known to be run; a test may bring another of its own later.
+        expected: over how many comparisons the error that is allowed is split.
+        looks: good blocks at each look of a comparison; None for the usual.
+
+    Raises:
+        UsageError: an option, a budget, a plugin, a revision or a scenario is wrong.
+        TargetError: git cannot tell of a revision.
+    """
+    chosen = list(scenarios)
+    plugins.reporters()
+    measures, budgets = plugins.measures(), find_budgets(settings.budgets, settings.root)
+    target = target_settings(settings, budgets, [one.name for one in chosen], NOMINAL_YARDSTICK_S)
+    if settings.against is None:
+        _refuse_unknown_program(plugins.target(settings.target, target))
+        sources = {settings.payloads}
+    else:
+        _refuse_incomparable(settings, plugins, chosen, target, expected, looks)
+        sources = {payload_source(one, settings) for one in chosen}
+    payloads = {source: plugins.payloads(source) for source in sources}
+    for source in payloads.values():
+        for payload in source:
+            encode_request(payload, LoadSettings("localhost", 1))
+    for scenario in chosen:
+        _refuse_criteria(scenario, measures)
+        _refuse_numbers(scenario, settings, budgets, measures, payloads)
+    return Prepared(measures, budgets, payloads)
+
+
+def _refuse_incomparable(
+    settings: GateSettings,
+    plugins: Plugins,
+    scenarios: Iterable[Scenario],
+    target: TargetSettings,
+    expected: int,
+    looks: Sequence[int] | None,
+) -> None:
+    sides = find_sides(settings, plugins)
+    lenses, _ = chosen_lenses(settings, sides)
+    chosen_design(settings, lenses, expected, looks)
+    if settings.processors is not None:
+        choose_sharing(settings.processors, (), generator_processor(settings.pin), asked=True)
+    for scenario in scenarios:
+        comparable_phase(scenario)
+        wanted_processors(scenario, settings, sides)
+        for side in sides.values():
+            made = plugins.target(side.spec, side_settings(side, scenario, settings, target))
+            if side.revision is None:
+                _refuse_unknown_program(made)
+
+
+def _refuse_unknown_program(target: Target) -> None:
+    """Refuse a program that is nowhere on the path; one with a slash in its name is found where it is started."""
+    if not isinstance(target, CommandTarget):
+        return
+    program, path = target.launch.command[0], target.launch.environment.get("PATH")
+    if "/" not in program and "{" not in program and shutil.which(program, path=path) is None:
+        raise UsageError(
+            f"the target {target.spec!r} starts the program {program!r}, which is not on the path"
+        )
+
+
+def _refuse_criteria(scenario: Scenario, measures: tuple[Measure, ...]) -> None:
+    """Refuse measures that nobody brings, and latencies of a closed loop."""
+    for criterion in scenario.criteria:
+        phases = [phase for phase in scenario.phases if phase.name in criterion.phases]
+        judge.refuse_closed_loop(criterion, phases, judge.find_measure(criterion.measure, measures))
+
+
+def _refuse_numbers(
+    scenario: Scenario,
+    settings: GateSettings,
+    budgets: Budgets,
+    measures: tuple[Measure, ...],
+    payloads: Mapping[str, Sequence[Payload]],
+) -> None:
+    """Refuse budgets that are missing whatever the target's device and precision, or have no meaning."""
+    compared = settings.against is not None
+    # A comparison has no absolute limits, so none of their budgets is asked for.
+    asked = dataclasses.replace(scenario, criteria=()) if compared else scenario
+    choose_payloads(asked, payloads[payload_source(scenario, settings) if compared else settings.payloads])
+    units = {measure.name: measure.unit for measure in measures}
+    lines = [budgets.quantities(scenario.name, *place) for place in _places(budgets, scenario.name)]
+    for line in lines:
+        check_units(asked, line, units)
+    whole = [line for line in lines if refs(asked) <= set(line)]
+    if not whole:
+        raise BudgetError(_missing(scenario, asked, budgets, settings, max(lines, key=len)))
+    for line in whole:
+        numbers = {key: quantity.resolve(NOMINAL_YARDSTICK_S) for key, quantity in line.items()}
+        for phase in resolve(asked, numbers).phases:
+            _refuse_arrivals(scenario, phase)
+
+
+def _refuse_arrivals(scenario: Scenario, phase: Phase) -> None:
+    """Refuse a law of arrival that cannot be drawn from."""
+    assert not isinstance(phase.duration_s, Ref)
+    try:
+        phase.arrivals.draw(np.random.default_rng(0), requests=phase.requests, duration_s=phase.duration_s)
+    except UsageError as error:
+        raise UsageError(f"scenario {scenario.name!r}, phase {phase.name!r}: {error}") from None
+    except Exception as error:
+        raise UsageError(
+            f"scenario {scenario.name!r}, phase {phase.name!r}: {phase.arrivals} raised {type(error).__name__}: {error}"
+        ) from error
+
+
+def _places(budgets: Budgets, scenario: str) -> Iterator[tuple[str, str]]:
+    """Yield each device and precision that the budgets of a scenario tell apart."""
+    keys = [key for key in budgets.lines if key[0] in {ANY, scenario}]
+    for device in sorted({key[1] for key in keys} | {ANY}):
+        for precision in sorted({key[2] for key in keys} | {ANY}):
+            yield device, precision
+
+
+def _missing(
+    scenario: Scenario,
+    asked: Scenario,
+    budgets: Budgets,
+    settings: GateSettings,
+    line: Mapping[str, object],
+) -> str:
+    missing, unasked = sorted(refs(asked) - set(line)), sorted(set(line) - refs(scenario))
+    where = budgets.source or settings.budgets or settings.root / FILE_NAME
+    keys = ", ".join(f"{key} = …" for key in missing)
+    hints = [
+        f"; is {near[0]!r} meant for {key!r}?"
+        for key in missing
+        if (near := difflib.get_close_matches(key, unasked, n=1))
+    ]
+    return f'scenario {scenario.name!r} lacks budgets; write into {where}: "{scenario.name}" = {{ {keys} }}{"".join(hints)}'
