@@ -3,17 +3,20 @@
 It takes the settings of the service, and must be run with the same ones, on the same kind of processor.
 """
 
+import contextlib
 import os
 import sys
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 import structlog
 
-from service import compiled
+from service import compiled, libraries
 from service.engine import prepare
-from service.errors import ConfigurationError
+from service.errors import CompileError, ConfigurationError
 from service.logs import configure_logging, refuse
-from service.selection import export_graph, require_cpu
+from service.selection import export_graph, require_cache, require_cpu
 from service.settings import load_settings, log_format_of
 
 
@@ -24,21 +27,47 @@ def main() -> int:
     try:
         settings = load_settings(os.environ, sys.argv[1:], program="tailgate compile")
         log = structlog.get_logger("tailgate.compile")
+        directory = require_cache(settings)
         prepared = prepare(settings)
         require_cpu(prepared.device)
-        compiled.require_room(settings.cache_dir)
+        compiled.require_room(directory)
+        libraries.require_own(directory)
         program = export_graph(prepared.graph, prepared.examples, settings.max_batch_size)
-        path = compiled.library_path(settings.cache_dir, compiled.cache_key(program))
-        if path.is_file():
-            log.info("already compiled", path=str(path))
+        key = compiled.cache_key(program)
+        there, unusable = _sorted_out(libraries.found(directory, key))
+        if there is not None:
+            log.info("already compiled", path=str(there))
             return 0
+        for path, reason in unusable.items():
+            log.warning("rebuilding what cannot be used", path=str(path), reason=reason)
         start_s = time.perf_counter()
-        compiled.compile_program(program, path)
+        path = compiled.compile_program(program, directory, key)
+        for other in unusable.keys() - {path}:
+            _remove(other)
         log.info("compiled", path=str(path), seconds=round(time.perf_counter() - start_s, 1))
     except ConfigurationError as error:
         refuse(str(error), log_format)
         return 2
     return 0
+
+
+def _sorted_out(paths: Iterable[Path]) -> tuple[Path | None, dict[Path, str]]:
+    """Return a library that can be used, None where there is none; and why the others cannot."""
+    unusable = {}
+    for path in paths:
+        try:
+            os.close(libraries.verified(path))
+        except CompileError as error:
+            unusable[path] = str(error)
+        else:
+            return path, {}
+    return None, unusable
+
+
+def _remove(path: Path) -> None:
+    """Remove what only bears a library's name, unless it is a folder: that is no work of this command's."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ as a batch runs, in which no request can be read or answered (measured: 21 ms at
 batch). The library itself has a small C interface, kept stable by PyTorch (``aoti_runtime/interface.h``), and ctypes gives
 the lock back while it calls: the same test then shows 0.1 ms.
 
-A library is found by a key over everything that it was built from. Nothing is compiled while requests are served.
+A library is found by a key over everything that it was built from (:mod:`service.libraries`). Nothing is compiled while requests
+are served.
 """
 
 import ctypes
 import hashlib
-import os
 import platform
-import secrets
 import shutil
 import tempfile
 import zipfile
@@ -22,10 +21,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from service.errors import ConfigurationError
+from service import libraries
+from service.errors import CompileError
 from service.graph import GraphOutput
 
-CACHE_FORMAT = "2"
+CACHE_FORMAT = "3"
 # A full disk still takes empty files.
 PROBE_BYTES = 2**16
 # The line of /proc/cpuinfo that says what the processor can do: on x86, and on ARM.
@@ -34,10 +34,6 @@ CAPABILITIES = ("flags", "Features")
 # cache. And what the code takes besides. MobileNetV3-small: 10 MB of weights, a library of 12 MB.
 SCRATCH_ROOM, CACHE_ROOM, ROOM_BYTES = 5, 2, 16 * 2**20
 CompiledCall = Callable[[torch.Tensor], GraphOutput]
-
-
-class CompileError(ConfigurationError):
-    """The model cannot be exported or compiled, or a compiled one cannot be used."""
 
 
 class _Positional(nn.Module):
@@ -110,20 +106,15 @@ def _processor() -> str:
     return next((line for line in lines if line.startswith(CAPABILITIES)), platform.processor())
 
 
-def library_path(directory: Path, key: str) -> Path:
-    """Return where the library of a key lies, or would."""
-    return directory / f"{key}.so"
-
-
-def compile_program(program: torch.export.ExportedProgram, target: Path) -> None:
-    """Compile and store a library; it is there whole or not at all, also after a full disk or a loss of power.
+def compile_program(program: torch.export.ExportedProgram, directory: Path, key: str) -> Path:
+    """Compile and store a library; return where it is. It is there whole or not at all, also after a full disk.
 
     Raises:
         CompileError: there is no C++ compiler, a folder cannot be written or is too full, or PyTorch fails.
     """
     weights = sum(value.nbytes for value in program.state_dict.values())
     require_room(Path(tempfile.gettempdir()), SCRATCH_ROOM * weights + ROOM_BYTES, "TMPDIR")
-    require_room(target.parent, CACHE_ROOM * weights + ROOM_BYTES)
+    require_room(directory, CACHE_ROOM * weights + ROOM_BYTES)
     try:
         with tempfile.TemporaryDirectory() as scratch:
             package = Path(scratch) / "model.pt2"
@@ -133,7 +124,7 @@ def compile_program(program: torch.export.ExportedProgram, target: Path) -> None
             with zipfile.ZipFile(package) as archive:
                 name = next(name for name in archive.namelist() if name.endswith(".so"))
                 library = Path(archive.extract(name, scratch))
-            _keep(library, target)
+            return libraries.keep(library, directory, key)
     except Exception as error:
         raise CompileError(f"the model cannot be compiled: {type(error).__name__}: {error}") from error
 
@@ -152,7 +143,7 @@ def require_room(directory: Path, needed: int = 0, variable: str = "TAILGATE_CAC
         CompileError: files cannot be made there, or not so large.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory) as probe:
             probe.write(bytes(PROBE_BYTES))
         free = shutil.disk_usage(directory).free
@@ -165,26 +156,6 @@ def require_room(directory: Path, needed: int = 0, variable: str = "TAILGATE_CAC
             f"{variable}: {directory} has {free >> 20} MiB left, and compiling takes about {needed >> 20}; make room or "
             "name another folder"
         )
-
-
-def _keep(library: Path, target: Path) -> None:
-    """Copy a file to its place so that it is there whole or not at all: its bytes reach the disk before its name does."""
-    # Not by the process's number: containers that share the folder have the same ones. Nor by tempfile, whose files nobody
-    # else may read.
-    draft = target.with_suffix(f".{secrets.token_hex(8)}.draft")
-    try:
-        with library.open("rb") as source, draft.open("xb") as file:
-            shutil.copyfileobj(source, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
-    directory = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 _pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
@@ -200,10 +171,12 @@ def load_library(path: Path) -> CompiledCall:
     """Return the compiled graph as a function of a batch; it runs without the interpreter lock.
 
     Raises:
-        CompileError: the library does not load.
+        CompileError: the library does not load, or somebody else can have written it.
     """
+    # Never closed: as long as it is open no other file has this name, by which the system knows what it has loaded.
+    opened = Path(f"/proc/self/fd/{libraries.verified(path)}")
     try:
-        library = ctypes.CDLL(str(path))
+        library = ctypes.CDLL(str(opened if opened.exists() else path))
         create, run = library.AOTInductorModelContainerCreateWithDevice, library.AOTInductorModelContainerRun
         count_outputs = library.AOTInductorModelContainerGetNumOutputs
     except (OSError, AttributeError) as error:

@@ -5,7 +5,7 @@
     ServiceError
     ├── ConfigurationError        settings, address: exit status 2 before anything starts
     │   │                         model, weights, device, precision: exit status 1, the log has this text
-    │   └── CompileError          compiled: a model cannot be exported or compiled, or a compiled one not be used
+    │   └── CompileError          compiled, libraries: a model cannot be exported or compiled, or a compiled one not be used
     └── RequestError              answered as {"error": …} with its status, counted by its outcome
         ├── BadInput        400   protocol, images      the bytes are not what their type says
         │   │                         connection            they are no HTTP; the connection is closed
@@ -68,6 +68,10 @@ class ServiceError(Exception):
 
 class ConfigurationError(ServiceError):
     """The service cannot start as it is configured."""
+
+
+class CompileError(ConfigurationError):
+    """The model cannot be exported or compiled, or a compiled one cannot be used."""
 
 
 class RequestError(ServiceError):

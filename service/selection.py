@@ -8,15 +8,16 @@ model is used where ``tailgate compile`` has left one.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import structlog
 import torch
 
-from service import compiled
+from service import compiled, libraries
 from service.batch_times import BatchTimes, Cap, fit, medians, worthwhile_cap
 from service.cuda_graphs import Cuda, CudaGraphExecutor, GraphDevice
-from service.errors import ConfigurationError, first_line
+from service.errors import CompileError, ConfigurationError, first_line
 from service.executor import BufferedExecutor, Executor, eager
 from service.graph import GraphOutput, ServedGraph
 from service.items import Item
@@ -154,19 +155,14 @@ def _library(
     if settings.executor in ("eager", "cuda-graph") or device.type != "cpu":
         return None
     try:
-        if not asked and not any(settings.cache_dir.glob("*.so")):
+        if not asked and (settings.cache_dir is None or libraries.is_empty(settings.cache_dir)):
             hint = f"{COMPILE_COMMAND} makes one for these settings, in about a minute"
             log.info("no compiled model", hint=hint)
             return None
         program = export_graph(graph, examples, settings.max_batch_size)
-        path = compiled.library_path(settings.cache_dir, compiled.cache_key(program))
-        if not path.is_file():
-            raise compiled.CompileError(  # noqa: TRY301 - one way to fall back
-                f"there is none for this model and these settings in {settings.cache_dir}; make it with: {COMPILE_COMMAND}"
-            )
-        return compiled.load_library(path)
+        return _loaded(require_cache(settings), compiled.cache_key(program))
     except Exception as error:
-        known = isinstance(error, compiled.CompileError)
+        known = isinstance(error, CompileError)
         reason = (
             str(error) if known else f"looking for it failed: {type(error).__name__}: {first_line(error)}"
         )
@@ -174,6 +170,33 @@ def _library(
             raise ConfigurationError(f"TAILGATE_EXECUTOR: compiled is asked for, but {reason}") from error
         log.warning("no compiled model", reason=reason)
         return None
+
+
+def _loaded(directory: Path, key: str) -> compiled.CompiledCall:
+    """Load the library of a key.
+
+    Raises:
+        CompileError: there is none, or none that can be used.
+    """
+    reasons = []
+    for path in libraries.found(directory, key):
+        try:
+            return compiled.load_library(path)
+        except CompileError as error:
+            reasons.append(str(error))
+    missing = f"there is none for this model and these settings in {directory}"
+    raise CompileError(f"{'; '.join(reasons) or missing}; make it with: {COMPILE_COMMAND}")
+
+
+def require_cache(settings: Settings) -> Path:
+    """Return the folder of compiled models.
+
+    Raises:
+        CompileError: there is none, since this user has no home directory.
+    """
+    if settings.cache_dir is None:
+        raise CompileError("TAILGATE_CACHE_DIR: there is no home directory for the default; name a folder")
+    return settings.cache_dir
 
 
 def _recorder(settings: Settings, device: torch.device) -> GraphDevice | None:

@@ -20,9 +20,9 @@ from structlog.testing import capture_logs
 from torch import nn
 
 from service import compile as compile_command
-from service import compiled
+from service import compiled, libraries
 from service.engine import build_engine, example_items
-from service.errors import ConfigurationError
+from service.errors import CompileError, ConfigurationError
 from service.executor import BufferedExecutor, eager
 from service.graph import ServedGraph
 from service.selection import export_graph, require_cpu
@@ -110,7 +110,7 @@ def test_a_compiled_model_answers_as_it_does_without_being_compiled_for_every_ba
 
 @needs_compiler
 def test_a_model_that_is_compiled_already_is_not_compiled_again_by_another_process(caches, monkeypatch):
-    monkeypatch.setattr(compile_command, "configure_logging", lambda _: None)
+    monkeypatch.setattr(compile_command, "configure_logging", lambda *_: None)
     monkeypatch.setattr(compiled, "compile_program", pytest.fail)
     for model in MODELS:
         monkeypatch.setattr(sys, "argv", ["compile", *options(model, caches[model])])
@@ -148,16 +148,75 @@ def test_only_models_for_the_cpu_are_compiled():
 # Libraries that do not load, and compilations that do not end.
 
 
-def test_a_damaged_library_is_told(tmp_path):
-    path = tmp_path / "damaged.so"
-    path.write_bytes(b"\x7fELF and no more")
-    with pytest.raises(compiled.CompileError, match=r"damaged\.so does not load: "):
+def kept(source, folder):
+    """Put a file into the cache as a library."""
+    return libraries.keep(source, folder, "key")
+
+
+def test_a_file_that_is_no_library_is_told(tmp_path):
+    (tmp_path / "text").write_bytes(b"\x7fELF and no more")
+    path = kept(tmp_path / "text", tmp_path)
+    with pytest.raises(CompileError, match=rf"{path.name} does not load: "):
         compiled.load_library(path)
 
 
-def test_a_library_of_something_else_is_told():
-    with pytest.raises(compiled.CompileError, match=r"does not load: .*AOTInductorModelContainer"):
-        compiled.load_library(Path(np._core._multiarray_umath.__file__))
+def test_a_library_of_something_else_is_told(tmp_path):
+    path = kept(Path(np._core._multiarray_umath.__file__), tmp_path)
+    with pytest.raises(CompileError, match=r"does not load: .*AOTInductorModelContainer"):
+        compiled.load_library(path)
+
+
+@needs_compiler
+def test_a_library_that_was_cut_off_is_left_out_and_made_again(caches, tmp_path, monkeypatch):
+    """Loading it would end the process: its pages beyond the file's end cannot be read."""
+    (whole,) = caches["perceptron"].iterdir()
+    cut = tmp_path / whole.name
+    cut.write_bytes(whole.read_bytes()[:8000])
+    settings = load_settings({}, options("perceptron", tmp_path))
+    with capture_logs() as log:
+        assert build_engine(settings).facts["executor"] == "eager"
+    (warning,) = [entry for entry in log if entry["event"] == "no compiled model"]
+    assert f"{cut.name} is not used: it is damaged" in warning["reason"]
+    assert "make it with: tailgate compile" in warning["reason"]
+    with pytest.raises(ConfigurationError, match=r"compiled is asked for, but .* is damaged"):
+        build_engine(load_settings({}, ["--executor", "compiled", *options("perceptron", tmp_path)]))
+
+    def made_again(program, *, package_path, inductor_configs):
+        with zipfile.ZipFile(package_path, "w") as archive:
+            archive.write(whole, "model/data/model.so")
+
+    monkeypatch.setattr("torch._inductor.aoti_compile_and_package", made_again)
+    monkeypatch.setattr(compile_command, "configure_logging", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["compile", *options("perceptron", tmp_path)])
+    with capture_logs() as log:
+        assert compile_command.main() == 0
+    assert [entry["event"] for entry in log][-2:] == ["rebuilding what cannot be used", "compiled"]
+    assert [path.name for path in tmp_path.iterdir()] == [whole.name]
+    assert cut.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.chmod(0o777), lambda path: path.parent.chmod(0o777)])
+def test_a_library_that_somebody_else_may_have_written_is_never_loaded(tmp_path, monkeypatch, spoil):
+    (tmp_path / "evil").write_bytes(b"its constructor would run")
+    monkeypatch.setattr(compiled, "cache_key", lambda _: "key")
+    real = ctypes.CDLL
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail(f"loaded {name}") if name else real(name))
+    spoil(kept(tmp_path / "evil", tmp_path))
+    with capture_logs() as log:
+        assert build_engine(load_settings({}, options("perceptron", tmp_path))).facts["executor"] == "eager"
+    (warning,) = [entry for entry in log if entry["event"] == "no compiled model"]
+    assert "others can write it (mode 777)" in warning["reason"]
+
+
+def test_no_library_is_made_in_a_folder_that_others_can_write(tmp_path, monkeypatch, capsys):
+    tmp_path.chmod(0o777)
+    monkeypatch.setattr("torch._inductor.aoti_compile_and_package", pytest.fail)
+    monkeypatch.setattr(compile_command, "configure_logging", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["compile", *options("perceptron", tmp_path)])
+    assert compile_command.main() == 2
+    assert (
+        "is not used: others can write it (mode 777), and a library in it is code" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(("given", "told"), [(b"out of memory", "out of memory"), (None, "no reason given")])
@@ -167,7 +226,7 @@ def test_an_error_of_the_library_is_told_with_its_own_reason(given, told):
 
     library = types.SimpleNamespace(AOTInductorGetLastError=last_error)
     compiled._check(library, 0)
-    with pytest.raises(compiled.CompileError, match=f"the compiled model failed: {told}"):
+    with pytest.raises(CompileError, match=f"the compiled model failed: {told}"):
         compiled._check(library, 1)
 
 
@@ -175,8 +234,8 @@ def test_an_error_of_the_library_is_told_with_its_own_reason(given, told):
     ("error", "raised"),
     [
         (KeyboardInterrupt(), KeyboardInterrupt),
-        (OSError("disk full"), compiled.CompileError),
-        (RuntimeError("no compiler"), compiled.CompileError),
+        (OSError("disk full"), CompileError),
+        (RuntimeError("no compiler"), CompileError),
     ],
 )
 def test_a_compilation_that_does_not_end_leaves_nothing(monkeypatch, tmp_path, error, raised):
@@ -186,7 +245,7 @@ def test_a_compilation_that_does_not_end_leaves_nothing(monkeypatch, tmp_path, e
 
     monkeypatch.setattr("torch._inductor.aoti_compile_and_package", half)
     with pytest.raises(raised):
-        compiled.compile_program(WITHOUT_WEIGHTS, tmp_path / "cache" / "model.so")
+        compiled.compile_program(WITHOUT_WEIGHTS, tmp_path / "cache", "key")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -197,7 +256,7 @@ def test_a_compilation_that_does_not_end_leaves_nothing(monkeypatch, tmp_path, e
             "service.compiled.tempfile.TemporaryFile",
             "cannot be written: .*No space left.* name another folder",
         ),
-        ("service.compiled.os.fsync", "cannot be compiled: OSError: .*No space left"),
+        ("service.libraries.os.fsync", "cannot be compiled: OSError: .*No space left"),
     ],
     ids=["before compiling", "at the very end"],
 )
@@ -209,8 +268,8 @@ def test_a_full_disk_is_told_and_leaves_nothing_that_could_be_taken_for_a_librar
 
     monkeypatch.setattr("torch._inductor.aoti_compile_and_package", packaged)
     monkeypatch.setattr(where, full)
-    with pytest.raises(compiled.CompileError, match=reason):
-        compiled.compile_program(WITHOUT_WEIGHTS, tmp_path / "model.so")
+    with pytest.raises(CompileError, match=reason):
+        compiled.compile_program(WITHOUT_WEIGHTS, tmp_path, "key")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -224,15 +283,15 @@ def test_too_little_room_is_told_before_anything_is_compiled(monkeypatch, tmp_pa
         "service.compiled.shutil.disk_usage",
         lambda folder: types.SimpleNamespace(free=2**20 if folder.name == full else 2**40),
     )
-    with pytest.raises(compiled.CompileError, match=f"{variable}: .* has 1 MiB left, and .* takes about 16;"):
-        compiled.compile_program(WITHOUT_WEIGHTS, cache / "model.so")
+    with pytest.raises(CompileError, match=f"{variable}: .* has 1 MiB left, and .* takes about 16;"):
+        compiled.compile_program(WITHOUT_WEIGHTS, cache, "key")
 
 
 def test_a_cache_folder_that_cannot_be_is_refused_before_anything_is_compiled(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setattr("torch._inductor.aoti_compile_and_package", pytest.fail)
-    with pytest.raises(compiled.CompileError, match=r"TAILGATE_CACHE_DIR: .*file/cache cannot be written"):
-        compiled.compile_program(WITHOUT_WEIGHTS, tmp_path / "file" / "cache" / "model.so")
+    with pytest.raises(CompileError, match=r"TAILGATE_CACHE_DIR: .*file/cache cannot be written"):
+        compiled.compile_program(WITHOUT_WEIGHTS, tmp_path / "file" / "cache", "key")
 
 
 def packaged(program, *, package_path, inductor_configs):
@@ -241,29 +300,28 @@ def packaged(program, *, package_path, inductor_configs):
         archive.writestr("model/data/model.so", b"new")
 
 
-def test_a_library_is_put_in_its_place_whole_and_replaces_an_older_one(monkeypatch, tmp_path):
+def test_a_library_is_put_in_its_place_whole_and_replaces_one_that_was_cut_off(monkeypatch, tmp_path):
     monkeypatch.setattr("torch._inductor.aoti_compile_and_package", packaged)
-    target = tmp_path / "model.so"
-    target.write_bytes(b"old")
-    compiled.compile_program(WITHOUT_WEIGHTS, target)
-    assert target.read_bytes() == b"new"
-    assert list(tmp_path.iterdir()) == [target]
+    path = compiled.compile_program(WITHOUT_WEIGHTS, tmp_path, "key")
+    path.write_bytes(b"n")
+    assert compiled.compile_program(WITHOUT_WEIGHTS, tmp_path, "key") == path
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_two_processes_of_the_same_number_do_not_meet_in_the_folder_that_they_share(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "getpid", lambda: 1)
     monkeypatch.setattr("torch._inductor.aoti_compile_and_package", packaged)
-    target = tmp_path / "model.so"
     drafts = []
 
     def stopped(self, _):
         """Stand where another process begins while this one writes; the first draft is still there."""
         drafts.append(self.name)
         if len(drafts) == 1:
-            compiled.compile_program(WITHOUT_WEIGHTS, target)
+            compiled.compile_program(WITHOUT_WEIGHTS, tmp_path, "key")
 
     monkeypatch.setattr(Path, "replace", stopped)
-    compiled.compile_program(WITHOUT_WEIGHTS, target)
+    compiled.compile_program(WITHOUT_WEIGHTS, tmp_path, "key")
     assert len(set(drafts)) == 2
 
 

@@ -7,10 +7,10 @@ import torch
 from costly import Clock, Costly
 from structlog.testing import capture_logs
 
-from service import compiled, precision, selection, trial
+from service import compiled, libraries, precision, selection, trial
 from service.batch_times import Cap
 from service.cuda_graphs import Recording
-from service.errors import ConfigurationError
+from service.errors import CompileError, ConfigurationError
 from service.graph import GraphOutput, ServedGraph
 from service.models import Model
 from service.selection import select
@@ -41,7 +41,7 @@ def library(clock, cost_s, factor=2.0):
 def broken_at(size, clock):
     def call(batch):
         if len(batch) == size:
-            raise compiled.CompileError("the compiled model failed: at this size")
+            raise CompileError("the compiled model failed: at this size")
         return library(clock, lambda _: 1e-6)(batch)
 
     return call
@@ -302,13 +302,14 @@ def test_a_cache_with_other_models_only_is_warned_of_with_the_command(tmp_path):
     assert "tailgate compile" in entry["reason"]
 
 
-def test_a_damaged_library_of_this_very_model_is_warned_of(tmp_path, monkeypatch):
+def test_a_library_of_this_very_model_that_does_not_load_is_warned_of(tmp_path, monkeypatch):
     monkeypatch.setattr(compiled, "cache_key", lambda _: "0123")
-    (tmp_path / "0123.so").write_bytes(b"no library")
+    (tmp_path / "text").write_bytes(b"no library")
+    path = libraries.keep(tmp_path / "text", tmp_path, "0123")
     found, log = perceptron_selected(cache_dir=tmp_path, max_batch_size=4)
     assert found.executor.name == "eager"
     (entry,) = [entry for entry in log if entry["log_level"] == "warning"]
-    assert "0123.so does not load" in entry["reason"]
+    assert f"{path.name} does not load" in entry["reason"]
 
 
 def raises(error):
@@ -322,7 +323,7 @@ def raises(error):
     ("where", "error"),
     [
         ("pathlib.Path.glob", PermissionError(13, "not yours")),
-        ("pathlib.Path.is_file", PermissionError(13, "not yours")),
+        ("service.libraries.found", PermissionError(13, "not yours")),
         ("service.compiled.export", RecursionError("too deep\nand a page of advice")),
         ("service.compiled.cache_key", NotImplementedError("no bytes of a sparse tensor")),
         ("service.compiled.load_library", ValueError("whatever")),
@@ -331,16 +332,15 @@ def raises(error):
 def test_whatever_fails_on_the_way_to_a_library_leaves_eager_and_is_refused_where_compiled_is_asked_for(
     tmp_path, monkeypatch, where, error
 ):
-    (tmp_path / "0123.so").touch()
+    (tmp_path / "0123-00.so").touch()
     if where == "service.compiled.load_library":
         monkeypatch.setattr(compiled, "cache_key", lambda _: "0123")
     options = {"cache_dir": tmp_path, "max_batch_size": 4}
     with monkeypatch.context() as patch:
         patch.setattr(where, raises(error))
         found, log = perceptron_selected(**options)
-        if where != "pathlib.Path.glob":  # which is not asked then
-            with pytest.raises(ConfigurationError, match=f"asked for, but .*{type(error).__name__}"):
-                perceptron_selected(**options, executor="compiled")
+        with pytest.raises(ConfigurationError, match=f"asked for, but .*{type(error).__name__}"):
+            perceptron_selected(**options, executor="compiled")
     assert found.executor.name == "eager"
     (entry,) = [entry for entry in log if entry["log_level"] == "warning"]
     assert str(error).splitlines()[0] in entry["reason"]

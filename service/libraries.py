@@ -1,0 +1,121 @@
+"""The folder of compiled models: a library is code, so only one that nobody else can have written is loaded.
+
+Anybody can compute a library's key, which is a digest of public things. So a library and its folder must belong to this
+process's user or to root, and nobody else may write them; it must be a regular file, not a link; and its bytes must have
+the SHA-256 that its name says, which also finds a copy that was cut off: loading that would end the process. What is
+checked is an open file, and that file is what is loaded: no other can take its place in between.
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.errors import CompileError
+
+SUFFIX = ".so"
+WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+def found(directory: Path, key: str) -> Sequence[Path]:
+    """Return what bears the name of a library of this key, whatever it is."""
+    return sorted(directory.glob(f"{key}-*{SUFFIX}"))
+
+
+def is_empty(directory: Path) -> bool:
+    """Tell whether there is no library of any key."""
+    return not any(directory.glob(f"*{SUFFIX}"))
+
+
+def verified(path: Path) -> int:
+    """Return the open descriptor of a library that nobody else can have written.
+
+    Raises:
+        CompileError: it cannot be read, somebody else can have written it, or its bytes are not those that were written.
+    """
+    require_own(path.parent)
+    try:
+        # Not blocking: a pipe would wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        link = "it is a link" if path.is_symlink() else str(error)
+        raise CompileError(f"{path.name} is not used: {link}") from None
+    reason = _why_not(descriptor, path.stem.rpartition("-")[2])
+    if reason is not None:
+        os.close(descriptor)
+        raise CompileError(f"{path.name} is not used: {reason}")
+    return descriptor
+
+
+def _why_not(descriptor: int, digest: str) -> str | None:
+    """Return what is wrong with an open file, None where it may be loaded."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        return "it is no regular file"
+    if somebody := _somebody_else(status):
+        return somebody
+    with open(descriptor, "rb", closefd=False) as file:
+        got = hashlib.file_digest(file, "sha256").hexdigest()
+    return None if got == digest else f"it is damaged, its SHA-256 is {got}"
+
+
+def require_own(directory: Path) -> None:
+    """Refuse a folder in which somebody else could put a library.
+
+    Raises:
+        CompileError: it belongs to somebody else, or others can write it.
+    """
+    try:
+        status = directory.stat()
+    except OSError as error:
+        raise CompileError(f"TAILGATE_CACHE_DIR: {directory} cannot be read: {error}") from None
+    if somebody := _somebody_else(status):
+        raise CompileError(
+            f"TAILGATE_CACHE_DIR: {directory} is not used: {somebody}, and a library in it is code; chmod go-w, or name a "
+            "folder of your own"
+        )
+
+
+def _somebody_else(status: os.stat_result) -> str | None:
+    """Return who besides root and this process's user can write a file or folder, None where nobody can."""
+    if status.st_uid not in (0, os.geteuid()):
+        return f"it belongs to user {status.st_uid}, and the service runs as user {os.geteuid()}"
+    if status.st_mode & WRITABLE_BY_OTHERS:
+        return f"others can write it (mode {stat.S_IMODE(status.st_mode):o})"
+    return None
+
+
+def keep(library: Path, directory: Path, key: str) -> Path:
+    """Copy a new library to its place; return it.
+
+    It is there whole or not at all, also after a loss of power: its bytes reach the disk before its name does.
+    """
+    with library.open("rb") as source:
+        digest = hashlib.file_digest(source, "sha256").hexdigest()
+        source.seek(0)
+        target = directory / f"{key}-{digest}{SUFFIX}"
+        # Not by the process's number: containers that share the folder have the same ones. Nor by tempfile, whose files
+        # nobody else may read.
+        draft = directory / f"{key}.{secrets.token_hex(8)}.draft"
+        try:
+            with open(draft, "xb", opener=_readable_by_all) as file:
+                shutil.copyfileobj(source, file)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return target
+
+
+def _readable_by_all(path: str, flags: int) -> int:
+    """Open a file that only its owner can write, whatever the umask allows."""
+    return os.open(path, flags, mode=0o644)
