@@ -27,6 +27,7 @@ from service.models.folding import fold_batch_norm
 from service.models.load import load_model, own_type
 from service.models.spec import Model, TensorSpec
 from service.precision import Parity
+from service.processors import processors
 from service.protocol import Served, answer_labels, answer_outputs
 from service.reference import reference_answers
 from service.selection import select
@@ -128,6 +129,7 @@ def build_engine(settings: Settings) -> Engine:
         "max_batch_size": str(selected.cap.size),
         "max_batch_size_reason": selected.cap.why,
         "threads": str(torch.get_num_threads()),
+        "processors": str(processors()),
         "input": str(model.item),
         "torch": torch.__version__,
         "python": platform.python_version(),

@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from service.errors import ConfigurationError
+from service.processors import processors
 
 PREFIX = "TAILGATE_"
 
@@ -35,6 +36,7 @@ Device = Literal["cpu", "cuda", "auto"]
 Precision = Literal["fp32", "fp16", "bf16", "auto"]
 Executor = Literal["eager", "compiled", "cuda-graph", "auto"]
 NonFinite = Literal["error", "count", "ignore"]
+DEFAULT_CACHE = "~/.cache/tailgate"
 # The largest batch that is chosen by itself; a larger one can be set.
 LARGEST_CHOSEN_BATCH = 32
 
@@ -78,7 +80,8 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=4096,
-        description="requests in one batch, at most; unset: up to 32, as far as measuring at start shows that it pays",
+        description="requests in one batch, at most; unset: up to 32, or fewer where measuring at start shows that these cost "
+        "clearly less per request",
     )
     max_wait_ms: float = Field(
         0.0,
@@ -108,14 +111,16 @@ class Settings(BaseSettings):
         "auto",
         description="eager, compiled (on a CPU, by tailgate compile), cuda-graph (on CUDA), or auto: the fastest at start",
     )
-    cache_dir: Path = Field(
-        Path("~/.cache/tailgate"), description="folder of compiled models", validate_default=True
+    cache_dir: Path | None = Field(
+        Path(DEFAULT_CACHE),
+        description="folder of compiled models, which belongs to the service's user or to root and nobody else can write",
+        validate_default=True,
     )
     threads: int = Field(
         0,
         ge=0,
         le=1024,
-        description="threads of one model call; 0: the processors available less one, at least 1",
+        description="threads of one model call; 0: the processors available, by affinity and CPU quota, less one, at least 1",
     )
     decode_threads: int = Field(
         0, ge=0, le=256, description="threads that decode images; 0: the processors available, at most 8"
@@ -240,7 +245,12 @@ class Settings(BaseSettings):
     @field_validator("cache_dir", "tokens_file", "tls_certificate", "tls_key")
     @classmethod
     def _home(cls, value: Path | None) -> Path | None:
-        return None if value is None else value.expanduser()
+        try:
+            return None if value is None else value.expanduser()
+        except RuntimeError as error:  # no HOME, and a user that no file knows
+            if value == Path(DEFAULT_CACHE):
+                return None
+            raise ValueError(f"got {str(value)!r}: {error} Give a path without ~") from None
 
     @field_validator("histogram_edges_ms")
     @classmethod
@@ -379,11 +389,11 @@ def settings_table() -> str:
 
 
 def available_processors() -> int:
-    """Return how many processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many threads of this process can run at once, by affinity and CPU quota."""
+    return processors().available
 
 
 def existing_file(text: str) -> Path | None:
     """Return the file that ``text`` names, None where it names none."""
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own fails for a user without a home directory
     return path if path.is_file() else None
