@@ -89,16 +89,15 @@ def _add_observation(app: FastAPI, service: Service) -> None:
     """Health, readiness, metadata and metrics."""
 
     async def live() -> JSONResponse:
-        """Answer 200 as long as the process answers at all and no batch runs beyond TAILGATE_WATCHDOG_S."""
+        """Answer 200 as long as the process answers at all, unless its start has failed or a batch does not end."""
         hung = service.hung
         if hung is None:
             return JSONResponse({"status": "live"})
-        return JSONResponse({"status": "hung", "reason": hung}, status_code=503)
+        return JSONResponse({"status": service.status, "reason": hung}, status_code=503)
 
     async def ready() -> JSONResponse:
         """Answer 200 only between the end of warm-up and the beginning of the stop."""
-        status = service.phase.value if service.hung is None else "hung"
-        return JSONResponse({"status": status}, status_code=200 if service.ready else 503)
+        return JSONResponse({"status": service.status}, status_code=200 if service.ready else 503)
 
     async def about() -> dict[str, Any]:
         """Say what is served, and how."""
@@ -116,7 +115,7 @@ def _add_observation(app: FastAPI, service: Service) -> None:
         """Answer with Prometheus's text format."""
         return Response(await exposition.text(), media_type=CONTENT_TYPE_LATEST)
 
-    _add_page(app, "/health/live", live, not_so="a batch does not end")
+    _add_page(app, "/health/live", live, not_so="the start has failed, or a batch does not end")
     _add_page(app, "/health/ready", ready, not_so="starting, draining, hung or failed")
     _add_page(app, "/", about)
     _add_page(app, "/metrics", metrics, response_class=Response)

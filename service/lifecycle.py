@@ -20,7 +20,7 @@ from service.admission import whole_seconds, why_late
 from service.batcher import Batcher
 from service.batching import BatchPolicy, Ticket
 from service.crowd import Crowd
-from service.errors import BytesFull, ConfigurationError, Late, QueueFull, Unavailable
+from service.errors import BytesFull, ConfigurationError, Late, QueueFull, Unavailable, gist
 from service.forecast import Forecast
 from service.logs import lines_dropped
 from service.metrics import Counter, Gauge, Metrics
@@ -54,7 +54,7 @@ class Service:
     Attributes:
         settings: as read at start.
         phase: where it stands.
-        failure: why it failed, for the log and the exit status.
+        failure: why it failed.
         failed: set when the start has failed.
         metrics: what Prometheus sees.
         in_flight: requests being read, waiting, computed or answered.
@@ -64,7 +64,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.phase = Phase.STARTING
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self.metrics = Metrics(
             settings.histogram_edges_s, settings.max_batch_size or LARGEST_CHOSEN_BATCH, self._gauges
         )
@@ -95,14 +95,28 @@ class Service:
         self._loop = asyncio.get_running_loop()
         try:
             engine = await _in_thread(_build, self.settings)
+            if isinstance(engine, BaseException):
+                self._fail(engine)
+            elif self.phase is Phase.STARTING:
+                self._begin(engine)
+                before_ready()
+                self.phase = Phase.READY
+                self._log_ready(engine)
         except Exception as error:  # noqa: BLE001 - whatever it is, the service must say it and stop
-            self.phase, self.failure = Phase.FAILED, error
-            expected = isinstance(error, ConfigurationError)
-            self._log.error("cannot start", reason=str(error), exc_info=None if expected else error)
-            self.failed.set()
-            return
-        if self.phase is not Phase.STARTING:
-            return
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Note and log that the start has failed."""
+        self.phase, self.failure = Phase.FAILED, error
+        if isinstance(error, ConfigurationError):
+            self._log.error("cannot start", reason=str(error))
+        else:
+            self._log.error("cannot start", reason=gist(error), exc_info=error)
+        self.failed.set()
+
+    def _begin(self, engine: "Engine") -> None:
+        """Put everything that requests need around the engine, and start its threads."""
+        assert self._loop is not None
         self.engine = engine
         self.metrics.info = engine.facts
         policy = BatchPolicy(
@@ -111,7 +125,7 @@ class Service:
         self._forecast = Forecast(engine.times.predict_s, engine.max_batch_size)
         self._watchdog = Watchdog(engine.inference.run, self.settings.watchdog_s)
         begin = self._watchdog.watched(engine.inference.begin) if engine.inference.pipelined else None
-        self._batcher = Batcher(
+        batcher = Batcher(
             policy,
             self._watchdog.run,
             self._deliver,
@@ -119,20 +133,27 @@ class Service:
             begin=begin,
             expected_s=self._forecast.expected_s,
         )
-        self._batcher.start()
-        threads = self.settings.decode_threads or min(MAX_DECODE_THREADS, available_processors())
-        self._workers = Workers("tailgate-decode", threads, self._loop)
+        batcher.start()
+        self._batcher = batcher
+        self._workers = Workers("tailgate-decode", self._decode_threads, self._loop)
         # A computed answer must not stand behind pictures that have yet to be decoded.
         self._writers = Workers("tailgate-write", 1, self._loop)
+        self._workers.start()
+        self._writers.start()
         self._crowd = Crowd(self._loop)
-        before_ready()
-        self.phase = Phase.READY
+
+    @property
+    def _decode_threads(self) -> int:
+        return self.settings.decode_threads or min(MAX_DECODE_THREADS, available_processors())
+
+    def _log_ready(self, engine: "Engine") -> None:
         self._log.info(
             "ready",
             model=engine.served.name,
             weights=engine.facts["weights"],
+            processors=engine.facts["processors"],
             model_threads=engine.facts["threads"],
-            decode_threads=threads,
+            decode_threads=self._decode_threads,
         )
 
     @property
@@ -142,10 +163,17 @@ class Service:
 
     @property
     def hung(self) -> str | None:
-        """Why the service is not live: a batch that does not end, or nothing that would run one; None where it is."""
+        """Why the service is not live: no start, a batch that does not end, or nothing that would run one; None where it is."""
+        if self.phase is Phase.FAILED:
+            return "the start has failed, and the log says why"
         if self.engine is None or self._watchdog is None or self._batcher is None:
             return None
         return self._watchdog.reason() or self.engine.inference.broken or self._batcher.lost
+
+    @property
+    def status(self) -> str:
+        """Where it stands, or ``hung``."""
+        return "hung" if self.hung is not None and self.phase is not Phase.FAILED else self.phase.value
 
     @property
     def ready(self) -> bool:
@@ -380,16 +408,21 @@ class Service:
             yield from self.engine.gauges()
 
 
-async def _in_thread(function: Callable[[Settings], T], settings: Settings) -> T:
-    """Run what may take minutes in a thread that a stop need not wait for, as it would for the event loop's own."""
-    done: Future[T] = Future()
+async def _in_thread(function: Callable[[Settings], T], settings: Settings) -> T | BaseException:
+    """Run what may take minutes in a thread that a stop need not wait for, as it would for the event loop's own.
+
+    Returns:
+        What it returned, or whatever it raised. Raised here, some of that would be taken for this task's own: that it is
+        cancelled, or that the process is to end.
+    """
+    done: Future[T | BaseException] = Future()
     done.set_running_or_notify_cancel()
 
     def work() -> None:
         try:
             done.set_result(function(settings))
-        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
-            done.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - a factory may raise anything
+            done.set_result(error)
 
     threading.Thread(target=work, name="tailgate-build", daemon=True).start()
     return await asyncio.wrap_future(done)

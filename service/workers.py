@@ -6,6 +6,7 @@ no place from others from that moment on. A deadline is answered when it passes,
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -90,7 +91,25 @@ class Workers:
     def __init__(self, name: str, threads: int, loop: asyncio.AbstractEventLoop) -> None:
         self.waiting = 0
         self._loop = loop
+        self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+    def start(self) -> None:
+        """Start all threads, which the pool would do one by one, in requests that each would fail for want of a thread.
+
+        Raises:
+            RuntimeError: the system allows no more threads.
+        """
+        together = threading.Barrier(
+            self._threads
+        )  # a thread that waits is not taken for the next piece of work
+        try:
+            for _ in range(self._threads):
+                self._pool.submit(together.wait)
+        except BaseException:
+            together.abort()
+            self.stop()
+            raise
 
     def submit(self, then: Then, function: Callable[[], object], *, deadline_s: float | None = None) -> Work:
         """Run ``function`` in a thread, and ``then`` on the event loop with what it returned or raised.

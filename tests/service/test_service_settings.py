@@ -1,13 +1,19 @@
 """Where settings come from, what is refused, and that they are documented."""
 
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from service import compile as compile_command
+from service import settings as settings_module
+from service.engine import build_engine
 from service.errors import ConfigurationError
+from service.lifecycle import Service
+from service.processors import Processors
 from service.settings import (
     PREFIX,
     Settings,
@@ -147,6 +153,57 @@ def test_the_cache_may_stand_in_the_home_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load_settings({}).cache_dir == tmp_path / ".cache/tailgate"
     assert load_settings({"TAILGATE_CACHE_DIR": "~/x"}).cache_dir == tmp_path / "x"
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """A user that has no HOME and that the system's files do not know, as in many containers."""
+
+    def nobody(_):
+        raise KeyError("uid not found")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_folder_there_is_no_cache_unless_one_is_named(tmp_path):
+    assert load_settings({}).cache_dir is None
+    assert load_settings({"TAILGATE_CACHE_DIR": str(tmp_path)}).cache_dir == tmp_path
+    assert existing_file("~/weights.pt") is None
+
+
+@pytest.mark.usefixtures("homeless")
+@pytest.mark.parametrize("name", ["CACHE_DIR", "TOKENS_FILE", "TLS_CERTIFICATE", "TLS_KEY"])
+def test_without_a_home_folder_a_path_in_it_is_refused(name):
+    with pytest.raises(ConfigurationError, match=rf"TAILGATE_{name}: got '~/x': .* Give a path without ~"):
+        load_settings({f"TAILGATE_{name}": "~/x"})
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_cache_a_compiled_model_is_refused_and_another_is_served(monkeypatch, capsys):
+    options = {"model": "tiny_models:perceptron", "max_batch_size": 2, "threads": 1, "device": "cpu"}
+    assert build_engine(load_settings({}, **options)).facts["executor"] == "eager"
+    with pytest.raises(
+        ConfigurationError, match=r"compiled is asked for, but TAILGATE_CACHE_DIR: there is no home"
+    ):
+        build_engine(load_settings({}, **options, executor="compiled"))
+    monkeypatch.setattr(compile_command, "configure_logging", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["compile", "--model", "tiny_models:perceptron"])
+    assert compile_command.main() == 2
+    assert (
+        "TAILGATE_CACHE_DIR: there is no home directory for the default; name a folder"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("quota", "model_threads", "decode_threads"), [(None, 63, 8), (4.0, 3, 4), (0.5, 1, 1)]
+)
+def test_threads_are_as_many_as_a_cpu_quota_allows(monkeypatch, quota, model_threads, decode_threads):
+    monkeypatch.setattr(settings_module, "processors", lambda: Processors(64, quota))
+    service = Service(load_settings({}))
+    assert (service.settings.model_threads, service._decode_threads) == (model_threads, decode_threads)
 
 
 def test_one_processor_is_left_to_the_event_loop_unless_told(monkeypatch):
