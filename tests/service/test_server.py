@@ -21,6 +21,7 @@ from unittest import mock
 import httpx
 import pytest
 from edges import Connection
+from nursery import nursery
 from serving import metric_samples, serve_and, until
 from tiny_models import HOLD, POISON
 
@@ -93,7 +94,7 @@ class Program:
     def close(self):
         self.client.close()
         self.process.kill()
-        self.process.wait()
+        self.process.wait(PATIENCE_S)
         if self._reader.ident is not None:
             self._reader.join()
         self.process.stderr.close()
@@ -108,9 +109,10 @@ def program(model, *, read_log=True, **settings):
         held, hold = os.pipe()
         for descriptor in (said, hold):
             stack.callback(os.close, descriptor)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service", "--model", model, "--log-format", "json"],
-            env={
+        process = nursery().start(
+            "service",
+            ["--model", model, "--log-format", "json"],
+            {
                 **os.environ,
                 "PYTHONPATH": str(HERE),
                 "TINY_SAY_FD": str(say),
@@ -119,10 +121,7 @@ def program(model, *, read_log=True, **settings):
                 "TAILGATE_THREADS": "1",
                 **{f"TAILGATE_{name.upper()}": str(value) for name, value in settings.items()},
             },
-            cwd=HERE.parents[1],
             pass_fds=(listener.fileno(), say, held),
-            stderr=subprocess.PIPE,
-            text=True,
         )
         os.close(say)
         os.close(held)
