@@ -1,16 +1,28 @@
-"""Who is refused because of the others: decided by what is to be expected of the queue, without it and without a clock.
+"""Who is let in, and who is refused because of the others: decided by what is to be expected of both queues.
 
 There is no time for a request whose deadline would pass if its batch became as large as the one that runs; nor, where there is a
-latency objective, for one that would miss it if its batch became full.
+latency objective, for one that would miss it if its batch became full. :func:`why_late` decides; :class:`Admission` brings it
+the state of the queues and the clock.
 """
 
 import math
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
 
-from service.forecast import Outlook
+from service.batcher import Batcher
+from service.crowd import Crowd
+from service.errors import Late, QueueFull
+from service.forecast import Forecast, Outlook
+from service.workers import Workers
 
 
 def why_late(
-    outlook: Outlook, timeout_s: float | None, spent_s: float, objective_s: float | None
+    outlook: Outlook,
+    timeout_s: float | None,
+    spent_s: float,
+    objective_s: float | None,
+    waited_s: float = 0.0,
 ) -> str | None:
     """Say why a request would be done too late; None where it would not.
 
@@ -19,16 +31,170 @@ def why_late(
         timeout_s: its client's own patience, None for no end.
         spent_s: how much of it has gone.
         objective_s: the latency that is to be kept, None for no such aim.
+        waited_s: how long it has waited since it was accepted.
     """
     likely_s = spent_s + outlook.likely_s
     if timeout_s is not None and likely_s > timeout_s:
         return f"it would take {likely_s * 1e3:.0f} ms, and X-Request-Timeout-Ms allows {timeout_s * 1e3:g}"
-    if objective_s is not None and outlook.latest_s > objective_s:
-        latest_ms, objective_ms = outlook.latest_s * 1e3, objective_s * 1e3
+    latest_s = waited_s + outlook.latest_s
+    if objective_s is not None and latest_s > objective_s:
+        latest_ms, objective_ms = latest_s * 1e3, objective_s * 1e3
         return f"it may take {latest_ms:.0f} ms, and TAILGATE_LATENCY_OBJECTIVE_MS is {objective_ms:g}"
     return None
+
+
+class Waiter(Protocol):
+    """An item that waits for a decoding thread."""
+
+    @property
+    def submitted_s(self) -> float:
+        """When it began to wait."""
+
+    @property
+    def began_s(self) -> float:
+        """When its request began."""
+
+    @property
+    def timeout_s(self) -> float | None:
+        """Its client's patience from then on, None for no end."""
+
+
+W = TypeVar("W", bound=Waiter)
+
+
+def given_up(
+    newest_first: Iterable[W],
+    outlook: Callable[[int], Outlook],
+    objective_s: float | None,
+    now_s: float,
+) -> list[tuple[W, str]]:
+    """Return those that wait to be decoded and would be late, and why: the last that came, up to one that would not.
+
+    They have waited already: only if they are likely to be late is that to be for nothing.
+
+    Args:
+        newest_first: those that wait.
+        outlook: of a request behind all that wait but so many, the last.
+        objective_s: the latency that is to be kept, None for no such aim.
+        now_s: the present.
+    """
+    late: list[tuple[W, str]] = []
+    for each in newest_first:
+        likely_s = outlook(len(late) + 1).likely_s
+        waited_s, spent_s = now_s - each.submitted_s, now_s - each.began_s
+        reason = why_late(Outlook(likely_s, likely_s), each.timeout_s, spent_s, objective_s, waited_s)
+        if reason is None:
+            break
+        late.append((each, f"after {waited_s * 1e3:.0f} ms it still waits to be decoded: {reason}"))
+    return late
 
 
 def whole_seconds(seconds: float) -> int:
     """Return what Retry-After can say: whole seconds, 1 at least."""
     return max(1, math.ceil(seconds))
+
+
+class Admission:
+    """The door of both queues. Called on the event loop.
+
+    Attributes:
+        forecast: what is to be expected.
+        capacity: requests that may wait to be decoded or computed.
+        objective_s: the latency that is to be kept, None for no such aim.
+    """
+
+    def __init__(
+        self,
+        forecast: Forecast,
+        workers: Workers,
+        batcher: Batcher,
+        crowd: Crowd,
+        capacity: int,
+        objective_s: float | None,
+    ) -> None:
+        self.forecast = forecast
+        self._workers = workers
+        self._batcher = batcher
+        self._crowd = crowd
+        self.capacity = capacity
+        self.objective_s = objective_s
+
+    def admit(self, timeout_s: float | None, spent_s: float, *, decoded: bool) -> None:
+        """Refuse at once a request for which there is no room or no time.
+
+        Asked before its body is read, so that it is not read for nothing, and again when the body is there: others may have
+        come meanwhile, and whoever is still sending a body is in no queue that the first answer could have counted.
+
+        Whoever finds a decoding thread and the executor free is taken: trying costs nobody anything, and shows how long both
+        take now. Whoever need not wait behind others is not refused for the latency objective.
+
+        Args:
+            timeout_s: the client's own patience, None for no end.
+            spent_s: how much of it has gone.
+            decoded: its body goes through the decoding threads.
+
+        Raises:
+            QueueFull: as many requests as may wait to be decoded or computed already.
+            Late: it would be answered too late.
+        """
+        waiting = self._waiting
+        if waiting >= self.capacity:
+            raise QueueFull(waiting, self.capacity, self._turn_away())
+        running = self._batcher.running
+        if (timeout_s is None and self.objective_s is None) or not (waiting or running):
+            return
+        now_s = time.perf_counter()
+        computed_before = self._batcher.waiting
+        waits = computed_before > 0
+        decoding = None
+        if decoded:
+            decoding, computed_before = self._workers.decoding(now_s), waiting
+            waits = waits or decoding.busy
+        if not waits and running is None:
+            return
+        outlook = self.forecast.outlook(computed_before, running, now_s, decoding)
+        reason = why_late(outlook, timeout_s, spent_s, self.objective_s if waits else None)
+        if reason is not None:
+            text = f"{waiting} requests wait already: {reason}; try again later"
+            raise Late(text, self._turn_away())
+
+    def note_decoding(self, run_s: float) -> None:
+        """Learn from a decoded item, and refuse those who would be late by that.
+
+        Decoding may take longer than was known when they were let in, after a start above all.
+        """
+        self.forecast.learn_decoding(run_s)
+        now_s, waiting, running = time.perf_counter(), self._waiting, self._batcher.running
+        decoding = self._workers.decoding(now_s)
+
+        def outlook(left_out: int) -> Outlook:
+            rest = decoding.without(left_out)
+            return self.forecast.outlook(waiting - left_out, running, now_s, rest)
+
+        late = given_up(self._workers.newest_waiting(), outlook, self.objective_s, now_s)
+        if late:
+            rest = decoding.without(len(late))
+            drain_s = self.forecast.drain_s(waiting - len(late), running, now_s, rest)
+            for work, reason in late:
+                work.end(Late(f"{reason}; try again later", whole_seconds(drain_s)))
+
+    def retry_after_s(self) -> int:
+        """Return after how many seconds trying again makes sense."""
+        return whole_seconds(self._drain_s())
+
+    def _turn_away(self) -> int:
+        """Return the same, for one who is refused because of the others; of a crowd the sockets are read seldom."""
+        drain_s = self._drain_s()
+        self._crowd.rest(drain_s)
+        return whole_seconds(drain_s)
+
+    @property
+    def _waiting(self) -> int:
+        """Requests that wait to be decoded, are decoded, or wait for a batch."""
+        return self._workers.unfinished + self._batcher.waiting
+
+    def _drain_s(self) -> float:
+        """Return the seconds after which the requests that wait now will be done."""
+        now_s = time.perf_counter()
+        decoding = self._workers.decoding(now_s)
+        return self.forecast.drain_s(self._waiting, self._batcher.running, now_s, decoding)

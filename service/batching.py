@@ -94,19 +94,33 @@ class Ticket:
 
     Attributes:
         item: one model input.
-        queued_s: when it was accepted.
+        queued_s: when its input was there, and it began to wait for a batch.
         deadline_s: after which it need not be computed, None for never.
         bound_s: when its batch had the executor to itself, None before it is bound to one.
+        decode_wait_s: seconds that it has waited for a decoding thread before.
         computed_s: seconds that its batch took, None before it has run.
         batch_size: requests in its batch, 0 before.
         outcome: its result or its error, None before its end.
         ended: called with the ticket at its end, on the event loop; nothing here touches it.
     """
 
-    __slots__ = ("batch_size", "bound_s", "computed_s", "deadline_s", "ended", "item", "outcome", "queued_s")
+    __slots__ = (
+        "batch_size",
+        "bound_s",
+        "computed_s",
+        "deadline_s",
+        "decode_wait_s",
+        "ended",
+        "item",
+        "outcome",
+        "queued_s",
+    )
 
-    def __init__(self, item: Any, queued_s: float, deadline_s: float | None = None) -> None:
+    def __init__(
+        self, item: Any, queued_s: float, deadline_s: float | None = None, decode_wait_s: float = 0.0
+    ) -> None:
         self.item = item
+        self.decode_wait_s = decode_wait_s
         self.queued_s = queued_s
         self.deadline_s = deadline_s
         self.bound_s: float | None = None
@@ -114,6 +128,11 @@ class Ticket:
         self.batch_size = 0
         self.outcome: Any = None
         self.ended: Any = None
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds in which it waited for a decoding thread and for its batch."""
+        return self.decode_wait_s + ((self.bound_s or self.queued_s) - self.queued_s)
 
 
 class BatchQueue:

@@ -7,6 +7,7 @@ happens, the request is counted once and answered once, or counted as cancelled 
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,7 +20,7 @@ from service.items import Item, Result
 from service.lifecycle import Service
 from service.message import Answer, Head, require_size
 from service.protocol import Form, Served
-from service.workers import Work
+from service.workers import Then, Work
 
 
 class Call:
@@ -44,6 +45,7 @@ class Call:
         "_start_s",
         "_ticket",
         "_timeout_s",
+        "_whole_s",
         "_work",
     )
 
@@ -60,6 +62,7 @@ class Call:
         self._form: Form | None = None
         self._served: Served | None = None
         self._batched = False
+        self._whole_s: float | None = None
         self._decode_s = 0.0
         self._encode_s = 0.0
         service.in_flight += 1
@@ -116,7 +119,8 @@ class Call:
         self._held_bytes += size
 
     def whole(self) -> bytes | bytearray:
-        """Return what has been taken, once: from then on it is the caller's."""
+        """Return what has been taken, once: from then on it is the caller's. The body has come to its end."""
+        self._whole_s = time.perf_counter()
         body, self._body = self._body, b""
         return body
 
@@ -133,22 +137,27 @@ class Call:
         """
         self._timeout_s, self._form = head.timeout_s, form
         service = self._service
-        start_s = time.perf_counter()
+        now_s = time.perf_counter()
+        if self._whole_s is None:
+            self._whole_s = now_s
         if not body:
             self.refuse(BadInput("the body is empty"))
             return
         try:
             served = self._served = service.require_ready(admitted=admitted)
-            self._require_time(start_s)
-            service.admit(self._timeout_s, start_s - self._start_s)
-            if form is Form.PIXELS and protocol.is_long_to_check(len(body), served.item):
-                self._decode(start_s, protocol.item_from_octets, body, served.item)
+            self._require_time(now_s)
+            decoded = protocol.is_decoded(form, served.item)
+            service.admit(self._timeout_s, now_s - self._start_s, decoded=decoded)
+            if not decoded:
+                item = protocol.item_from_octets(body, served.item)
+                self.add_decoding(time.perf_counter() - now_s)
+                self._submit(item)
             elif form is Form.PIXELS:
-                self._submit(protocol.item_from_octets(body, served.item), start_s)
+                self._decode(protocol.item_from_octets, body, served.item)
             elif form is Form.IMAGE:
-                self._decode(start_s, decode_image, body, served.image, service.settings.max_image_pixels)
+                self._decode(decode_image, body, served.image, service.settings.max_image_pixels)
             else:
-                self._decode(start_s, protocol.item_from_json, body, served.item)
+                self._decode(protocol.item_from_json, body, served.item)
         except RequestError as error:
             self.refuse(error)
         except Exception:  # noqa: BLE001 - a fault of ours, logged; the client is answered all the same
@@ -176,13 +185,21 @@ class Call:
             self._service.withdraw(self._ticket)
         self._end(outcome, time.perf_counter() - self._start_s)
 
-    def _decode(self, start_s: float, function: Callable[..., object], *arguments: object) -> None:
-        self._work = self._service.offload(
-            self._decoded, start_s, function, *arguments, deadline_s=self.deadline_s(self._timeout_s)
-        )
+    def offload(
+        self, then: Then, timeout_s: float | None, function: Callable[..., object], *arguments: object
+    ) -> Work:
+        """Have its body worked on in a decoding thread, as long as the client's patience lasts."""
+        return self._service.offload(then, function, *arguments, began_s=self._start_s, timeout_s=timeout_s)
+
+    def _decode(self, function: Callable[..., object], *arguments: object) -> None:
+        self._work = self.offload(self._decoded, self._timeout_s, function, *arguments)
+
+    def add_decoding(self, run_s: float | None) -> None:
+        """Count seconds for which its body was worked on; None where that was not begun."""
+        self._decode_s += run_s or 0.0
 
     def spent_s(self) -> float:
-        """Return the seconds since its first byte."""
+        """Return the seconds since its head was there."""
         return time.perf_counter() - self._start_s
 
     def deadline_s(self, timeout_s: float | None) -> float | None:
@@ -194,11 +211,12 @@ class Call:
         if deadline_s is not None and now_s >= deadline_s:
             raise Expired("the request's deadline passed before its body was there")
 
-    def _decoded(self, start_s: float, outcome: Any) -> None:
+    def _decoded(self, outcome: Any, run_s: float | None) -> None:
         """Go on after a decoding thread; ``outcome`` is an item, an item and whether it was batched, or an error."""
         self._work = None
         if self._ended:
             return
+        self.add_decoding(run_s)
         if isinstance(outcome, RequestError):
             self.refuse(outcome)
             return
@@ -208,17 +226,19 @@ class Call:
         item: Item
         item, self._batched = outcome if self._form is Form.TENSOR else (outcome, False)
         try:
-            self._submit(item, start_s)
+            self._submit(item)
         except RequestError as error:
             self.refuse(error)
         except Exception:  # noqa: BLE001 - as above
             self.fail()
 
-    def _submit(self, item: Item, decode_start_s: float) -> None:
+    def _submit(self, item: Item) -> None:
+        """Queue its input; whatever of the time since the body was there is not decoding was waiting for a thread."""
+        assert self._whole_s is not None
         now_s = time.perf_counter()
-        self._decode_s = now_s - decode_start_s
         self._service.metrics.decode.observe(self._decode_s)
-        ticket = Ticket(item, now_s, self.deadline_s(self._timeout_s))
+        wait_s = max(0.0, now_s - self._whole_s - self._decode_s)
+        ticket = Ticket(item, now_s, self.deadline_s(self._timeout_s), wait_s)
         ticket.ended = self._computed
         self._ticket = ticket
         self._service.submit(ticket)
@@ -233,7 +253,8 @@ class Call:
         start_s = time.perf_counter()
         try:
             if self._writes_outputs() and protocol.is_large(ticket.outcome):
-                self._work = self._service.write_out(self._written, start_s, self._encoded, ticket.outcome)
+                then = partial(self._written, start_s)
+                self._work = self._service.write_out(then, self._encoded, ticket.outcome)
                 return
             body = self._encoded(ticket.outcome)
         except Exception:  # noqa: BLE001 - as above; one answer's fault must not keep the batch's others waiting
@@ -241,7 +262,7 @@ class Call:
             return
         self._answer(start_s, body)
 
-    def _written(self, start_s: float, outcome: Any) -> None:
+    def _written(self, start_s: float, outcome: Any, _: float | None) -> None:
         """Go on after a thread that has written a large answer; ``outcome`` is its bytes or an error."""
         self._work = None
         if self._ended:
@@ -304,7 +325,7 @@ class Call:
         return (
             b'queue;dur=%.3f, decode;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f, batch;desc="%d", total;dur=%.3f'
             % (
-                (ticket.bound_s - ticket.queued_s) * 1e3,
+                ticket.waited_s * 1e3,
                 self._decode_s * 1e3,
                 ticket.computed_s * 1e3,
                 self._encode_s * 1e3,

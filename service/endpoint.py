@@ -7,7 +7,6 @@ answers most requests before they get here; both hand them to :class:`service.ca
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeVar
 
@@ -73,40 +72,46 @@ class PredictEndpoint:
         if head.content_type.lower().startswith(protocol.MULTIPART) and served.image is not None:
             call.expect(head, None, served)
             boundary = boundary_of(head.content_type)
-            self._service.admit(head.timeout_s)
+            self._service.admit(head.timeout_s, decoded=True)
             form_body = await _body(receive, call)
-            self._service.admit(head.timeout_s, call.spent_s())  # others may have come meanwhile
-            deadline_s = call.deadline_s(head.timeout_s)
-            content_type, file = await self._file_in(boundary, form_body, receive, deadline_s)
+            self._service.admit(
+                head.timeout_s, call.spent_s(), decoded=True
+            )  # others may have come meanwhile
+            content_type, file = await self._file_in(boundary, form_body, receive, call, head.timeout_s)
             return protocol.form_of(content_type, served), file
         form = protocol.form_of(head.content_type, served)
         call.expect(head, form, served)
-        self._service.admit(head.timeout_s)
+        self._service.admit(head.timeout_s, decoded=protocol.is_decoded(form, served.item))
         return form, await _body(receive, call)
 
     async def _file_in(
-        self, boundary: str, body: bytes | bytearray, receive: Receive, deadline_s: float | None
+        self,
+        boundary: str,
+        body: bytes | bytearray,
+        receive: Receive,
+        call: Call,
+        timeout_s: float | None,
     ) -> tuple[str, bytes]:
         """Return the content type and the bytes of a form's file, which a decoding thread looks for.
 
         Raises:
             BadInput: not a form, or none or several files in it.
             Expired: the deadline has passed.
+            Late: it would pass, or the latency objective be missed.
             ClientGone: the client has left.
         """
         found: asyncio.Future[tuple[str, bytes]] = asyncio.get_running_loop().create_future()
 
-        def then(_: float, outcome: Any) -> None:
+        def then(outcome: Any, run_s: float | None) -> None:
             if found.done():
                 return
+            call.add_decoding(run_s)
             if isinstance(outcome, BaseException):
                 found.set_exception(outcome)
             else:
                 found.set_result(outcome)
 
-        work = self._service.offload(
-            then, time.perf_counter(), single_file, boundary, body, deadline_s=deadline_s
-        )
+        work = call.offload(then, timeout_s, single_file, boundary, body)
         try:
             return await _unless_gone(found, receive)
         finally:

@@ -98,7 +98,7 @@ class HotRequest(Call):
             form = protocol.form_of(head.content_type, served)
             self.expect(head, form, served)
             self.meaning = head, form
-            service.admit(head.timeout_s)
+            service.admit(head.timeout_s, decoded=protocol.is_decoded(form, served.item))
         except RequestError as error:
             self.refuse(error)
         except Exception:  # noqa: BLE001 - a fault of ours, logged; the client is answered all the same

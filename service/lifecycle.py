@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from service.admission import whole_seconds, why_late
+from service.admission import Admission
 from service.batcher import Batcher
 from service.batching import BatchPolicy, Ticket
 from service.crowd import Crowd
-from service.errors import BytesFull, ConfigurationError, Late, QueueFull, Unavailable, gist
+from service.errors import BytesFull, ConfigurationError, QueueFull, Unavailable, gist
 from service.forecast import Forecast
 from service.logs import lines_dropped
 from service.metrics import Counter, Gauge, Metrics
 from service.protocol import Served
 from service.settings import LARGEST_CHOSEN_BATCH, Settings, available_processors
 from service.watchdog import Watchdog
-from service.workers import Work, Workers
+from service.workers import Then, Work, Workers
 
 if TYPE_CHECKING:
     from service.engine import Engine
@@ -70,15 +70,13 @@ class Service:
         )
         self.in_flight = 0
         self.in_flight_bytes = 0
-        self._objective_s = settings.latency_objective_s
         self.failed = asyncio.Event()
         self.engine: Engine | None = None
         self._batcher: Batcher | None = None
-        self._forecast: Forecast | None = None
+        self._admission: Admission | None = None
         self._watchdog: Watchdog | None = None
         self._workers: Workers | None = None
         self._writers: Workers | None = None
-        self._crowd: Crowd | None = None
         # When the earliest deadline is looked at, infinity while nobody has one.
         self._look_s = math.inf
         self._look: asyncio.TimerHandle | None = None
@@ -122,7 +120,7 @@ class Service:
         policy = BatchPolicy(
             engine.max_batch_size, self.settings.queue_capacity, max_wait_s=self.settings.max_wait_s
         )
-        self._forecast = Forecast(engine.times.predict_s, engine.max_batch_size)
+        forecast = Forecast(engine.times.predict_s, engine.max_batch_size)
         self._watchdog = Watchdog(engine.inference.run, self.settings.watchdog_s)
         begin = self._watchdog.watched(engine.inference.begin) if engine.inference.pipelined else None
         batcher = Batcher(
@@ -131,7 +129,7 @@ class Service:
             self._deliver,
             defer=self._loop.call_soon,
             begin=begin,
-            expected_s=self._forecast.expected_s,
+            expected_s=forecast.expected_s,
         )
         batcher.start()
         self._batcher = batcher
@@ -140,7 +138,15 @@ class Service:
         self._writers = Workers("tailgate-write", 1, self._loop)
         self._workers.start()
         self._writers.start()
-        self._crowd = Crowd(self._loop)
+        self._admission = Admission(
+            forecast,
+            self._workers,
+            self._batcher,
+            Crowd(self._loop),
+            self.settings.queue_capacity,
+            self.settings.latency_objective_s,
+        )
+        self._workers.done = self._admission.note_decoding
 
     @property
     def _decode_threads(self) -> int:
@@ -158,8 +164,8 @@ class Service:
 
     @property
     def _decoding(self) -> int:
-        """Requests that wait to be decoded, or are."""
-        return 0 if self._workers is None else self._workers.waiting
+        """Requests that wait for a decoding thread, or have one."""
+        return 0 if self._workers is None else self._workers.unfinished
 
     @property
     def hung(self) -> str | None:
@@ -198,53 +204,10 @@ class Service:
             raise Unavailable(f"{hung}; try another replica")
         raise Unavailable(f"the service is {self.phase.value}; try again later, or another replica")
 
-    def admit(self, timeout_s: float | None, spent_s: float = 0.0) -> None:
-        """Refuse at once a request for which there is no room or no time.
-
-        Asked before its body is read, so that it is not read for nothing, and again when the body is there: others may have
-        come meanwhile, and whoever is still sending a body is in no queue that the first answer could have counted.
-
-        Whoever finds the executor free is taken: trying costs nobody anything, and shows how long batches take now. Where nobody
-        waits the latency objective refuses nobody.
-
-        Args:
-            timeout_s: the client's own patience, None for no end.
-            spent_s: how much of it has gone.
-
-        Raises:
-            QueueFull: as many requests as may wait to be decoded or computed already.
-            Late: it would be answered too late.
-        """
-        assert self._batcher is not None
-        waiting = self._decoding + self._batcher.waiting
-        if waiting >= self.settings.queue_capacity:
-            raise QueueFull(waiting, self.settings.queue_capacity, self._turn_away(waiting))
-        objective_s = self._objective_s if waiting else None
-        running = self._batcher.running
-        if (timeout_s is None and objective_s is None) or not (waiting or running):
-            return
-        assert self._forecast is not None
-        outlook = self._forecast.outlook(waiting, running, time.perf_counter())
-        reason = why_late(outlook, timeout_s, spent_s, objective_s)
-        if reason is not None:
-            text = f"{waiting} requests wait already: {reason}; try again later"
-            raise Late(text, self._turn_away(waiting))
-
-    def _turn_away(self, waiting: int) -> int:
-        """Return when to come back, for one who is refused because of the others; of a crowd the sockets are read seldom."""
-        drain_s = self._drain_s(waiting)
-        if self._crowd is not None:
-            self._crowd.rest(drain_s)
-        return whole_seconds(drain_s)
-
-    def _retry_after_s(self, waiting: int) -> int:
-        return whole_seconds(self._drain_s(waiting))
-
-    def _drain_s(self, waiting: int) -> float:
-        """Return the seconds after which the requests that wait now will be done."""
-        if self._forecast is None or self._batcher is None:
-            return 0.0
-        return self._forecast.drain_s(waiting, self._batcher.running, time.perf_counter())
+    def admit(self, timeout_s: float | None, spent_s: float = 0.0, *, decoded: bool) -> None:
+        """Refuse at once a request for which there is no room or no time; see :meth:`Admission.admit`."""
+        assert self._admission is not None
+        self._admission.admit(timeout_s, spent_s, decoded=decoded)
 
     def require_room(self, size: int) -> None:
         """Refuse a body, or a piece of it, for which there is no room beside those in flight.
@@ -253,9 +216,8 @@ class Service:
             BytesFull: all together would be more than ``TAILGATE_MAX_IN_FLIGHT_BYTES``.
         """
         if self.in_flight_bytes + size > self.settings.max_in_flight_bytes:
-            assert self._batcher is not None
-            retry_after_s = self._retry_after_s(self._decoding + self._batcher.waiting)
-            raise BytesFull(self.settings.max_in_flight_bytes, retry_after_s)
+            assert self._admission is not None
+            raise BytesFull(self.settings.max_in_flight_bytes, self._admission.retry_after_s())
 
     def hold(self, size: int) -> None:
         """Count bytes of a body that have come; whoever calls gives them back with :meth:`give_back`.
@@ -276,12 +238,12 @@ class Service:
         Raises:
             QueueFull, Unavailable: it is not accepted.
         """
-        if self._batcher is None:
+        if self._batcher is None or self._admission is None:
             raise Unavailable(f"the service is {self.phase.value}")
         try:
             self._batcher.submit(ticket)
         except QueueFull as error:
-            error.retry_after_s = self._retry_after_s(self._decoding + self._batcher.waiting)
+            error.retry_after_s = self._admission.retry_after_s()
             raise
         if ticket.deadline_s is not None and ticket.deadline_s < self._look_s:
             self._look_at(ticket.deadline_s)
@@ -310,28 +272,24 @@ class Service:
 
     def offload(
         self,
-        then: Callable[..., None],
-        start_s: float,
+        then: Then,
         function: Callable[..., object],
         *arguments: object,
-        deadline_s: float | None = None,
+        began_s: float,
+        timeout_s: float | None,
     ) -> Work:
-        """Run work of more than some microseconds in the decoding threads, and go on with ``then(start_s, outcome)``.
+        """Run work of more than some microseconds in the decoding threads, and go on with ``then``.
 
-        ``outcome`` is what ``function`` returned, or the exception that it raised; see :meth:`Workers.submit`. It takes a place
-        in the queue meanwhile.
+        It is given what ``function`` returned or raised, and the seconds that this took; see :meth:`Workers.submit`. It takes
+        a place in the queue meanwhile. ``timeout_s`` is the client's patience from ``began_s`` on.
         """
         assert self._workers is not None
-        return self._workers.submit(
-            partial(then, start_s), partial(function, *arguments), deadline_s=deadline_s
-        )
+        return self._workers.submit(then, partial(function, *arguments), began_s=began_s, timeout_s=timeout_s)
 
-    def write_out(
-        self, then: Callable[..., None], start_s: float, function: Callable[..., object], *arguments: object
-    ) -> Work:
+    def write_out(self, then: Then, function: Callable[..., object], *arguments: object) -> Work:
         """Have a large answer written in a thread of its own, and go on as after :meth:`offload`."""
         assert self._writers is not None
-        return self._writers.submit(partial(then, start_s), partial(function, *arguments))
+        return self._writers.submit(then, partial(function, *arguments))
 
     def leave(self) -> None:
         """Note that a request has ended."""
@@ -385,10 +343,10 @@ class Service:
             metrics.batch_size.observe(len(computed))
             metrics.compute.observe(elapsed_s, times=len(computed))
             metrics.executor_busy_s += elapsed_s
-            if self._forecast is not None:
-                self._forecast.learn(len(computed), elapsed_s)
+            if self._admission is not None:
+                self._admission.forecast.learn(len(computed), elapsed_s)
         for ticket in computed:
-            metrics.queue.observe((ticket.bound_s or 0.0) - ticket.queued_s)
+            metrics.queue.observe(ticket.waited_s)
         for ticket in tickets:
             try:
                 ticket.ended(ticket)
@@ -396,9 +354,18 @@ class Service:
                 self._log.exception("an answer could not be given")
 
     def _gauges(self) -> Iterable[Gauge | Counter]:
-        waiting = self._batcher.waiting if self._batcher is not None else 0
+        decoding = None if self._workers is None else self._workers.decoding(time.perf_counter())
         yield Gauge("ready", "1 when requests are taken.", float(self.ready))
-        yield Gauge("queue_depth", "Requests that wait for a batch.", waiting)
+        yield Gauge(
+            "decode_queue_depth",
+            "Requests that wait for a decoding thread.",
+            0 if decoding is None else decoding.waiting,
+        )
+        yield Gauge(
+            "queue_depth",
+            "Requests whose input is there and that wait for a batch.",
+            0 if self._batcher is None else self._batcher.waiting,
+        )
         yield Gauge("in_flight", "Requests being read, waiting, computed or answered.", self.in_flight)
         yield Gauge("in_flight_bytes", "Bytes of the bodies of these requests.", self.in_flight_bytes)
         dropped = lines_dropped()

@@ -92,7 +92,7 @@ class Metrics(Collector):
     """All of the service's metrics, and the registry that renders them.
 
     Attributes:
-        request: from the first byte of a request to the last byte of its answer, by outcome.
+        request: from the end of a request's head until its answer is given to the connection, by outcome.
         requests: ended requests by outcome.
         executor_busy_s: seconds in which the executor ran a batch.
         connections: open now.
@@ -137,7 +137,7 @@ class Metrics(Collector):
         requests = CounterMetricFamily("tailgate_requests", "Ended requests.", labels=["outcome"])
         latency = HistogramMetricFamily(
             "tailgate_request_seconds",
-            "From a request's first byte to its answer's last.",
+            "From the end of a request's head until its answer is given to the connection.",
             labels=["outcome"],
         )
         for outcome in Outcome:
@@ -148,8 +148,8 @@ class Metrics(Collector):
         yield requests
         yield latency
         for name, text, histogram in (
-            ("queue_seconds", "From acceptance until bound to a batch.", self.queue),
-            ("decode_seconds", "From bytes to a model input.", self.decode),
+            ("queue_seconds", "Waiting for a decoding thread and for a batch.", self.queue),
+            ("decode_seconds", "Making a model input of a body, without waiting for a thread.", self.decode),
             ("compute_seconds", "The batch of a request: copy, model, copy back.", self.compute),
             ("encode_seconds", "From a model output to the bytes of the answer.", self.encode),
             ("batch_size", "Requests in a batch, an observation a batch.", self.batch_size),

@@ -115,9 +115,9 @@ def item_from_octets(body: bytes | bytearray | memoryview, spec: TensorSpec) -> 
     return item
 
 
-def is_long_to_check(size: int, spec: TensorSpec) -> bool:
-    """Tell whether looking through so many bytes takes so long that the event loop should not."""
-    return size > CHECKED_AT_ONCE and spec.dtype.kind in "fb"
+def is_decoded(form: Form, spec: TensorSpec) -> bool:
+    """Tell whether making an input of a body takes so long that a decoding thread does it."""
+    return form is not Form.PIXELS or (spec.nbytes > CHECKED_AT_ONCE and spec.dtype.kind in "fb")
 
 
 def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, bool]:

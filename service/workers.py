@@ -8,31 +8,53 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import takewhile
 
 from service.errors import Expired
+from service.forecast import Decoding
 
-Then = Callable[[object], None]
+# Called with what the work returned or raised, and the seconds that it took in its thread; None where nobody waited for that.
+Then = Callable[[object, float | None], None]
 
 
 class Work:
-    """One piece of work; all methods are called on the event loop.
+    """One piece of work; all methods but :meth:`do` are called on the event loop.
 
     Args:
         function: the work.
         then: called once with what came of it, unless it has been dropped.
-        left: called once, when it has no place among those who wait any more.
+        left: called once, when it has been taken back before a thread had it.
+        began_s: when its request began, on the clock of ``time.perf_counter``.
+        timeout_s: its client's patience from then on, None for no end.
+
+    Attributes:
+        submitted_s: when it began to wait.
     """
 
-    __slots__ = ("_function", "_future", "_left", "_then", "_timer")
+    __slots__ = ("_function", "_future", "_left", "_then", "_timer", "began_s", "submitted_s", "timeout_s")
 
-    def __init__(self, function: Callable[[], object], then: Then, left: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        function: Callable[[], object],
+        then: Then,
+        left: "Callable[[Work], None]",
+        began_s: float = 0.0,
+        timeout_s: float | None = None,
+    ) -> None:
+        self.submitted_s = time.perf_counter()
+        self.began_s, self.timeout_s = began_s, timeout_s
         self._function: Callable[[], object] | None = function
         self._then: Then | None = then
         self._left = left
         self._future: Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether no thread has begun it."""
+        return self._function is not None
 
     def given(self, future: "Future[None]", timer: asyncio.TimerHandle | None) -> None:
         """Take note of what runs it, and of what ends it at its deadline."""
@@ -43,7 +65,7 @@ class Work:
         if self._forget() is not None and self._future is not None and self._future.cancel():
             # The pool keeps what is cancelled until a thread comes to it; the body that was to be decoded must not stay so long.
             self._function = None
-            self._left()
+            self._left(self)
 
     def do(self) -> object:
         """Do it, and return what it returned or raised; in a thread."""
@@ -54,19 +76,22 @@ class Work:
         except BaseException as error:  # noqa: BLE001 - handed to the request that it belongs to
             return error
 
-    def come_back(self, outcome: object) -> None:
+    def come_back(self, outcome: object, run_s: float) -> None:
         """Go on with what the thread has made of it."""
-        self._left()
         then = self._forget()
         if then is not None:
-            then(outcome)
+            then(outcome, run_s)
 
-    def expire(self) -> None:
-        """Answer its deadline, which has passed."""
+    def end(self, error: Exception) -> None:
+        """Go on with an error at once, and drop the work."""
         then = self._then
         self.drop()
         if then is not None:
-            then(Expired("the request's deadline passed while it waited to be decoded"))
+            then(error, None)
+
+    def expire(self) -> None:
+        """Answer its deadline, which has passed."""
+        self.end(Expired("the request's deadline passed while it waited to be decoded"))
 
     def _forget(self) -> Then | None:
         then, self._then = self._then, None
@@ -77,7 +102,7 @@ class Work:
 
 
 class Workers:
-    """The threads, and how many pieces of work wait for them or are in them. Called on the event loop.
+    """The threads, and what waits for them or is in them. Called on the event loop.
 
     Args:
         name: of the threads.
@@ -85,14 +110,25 @@ class Workers:
         loop: on which everything else happens.
 
     Attributes:
-        waiting: pieces that have neither come back nor been taken back.
+        done: called with the seconds of each piece of work, after its ``then``.
     """
 
     def __init__(self, name: str, threads: int, loop: asyncio.AbstractEventLoop) -> None:
-        self.waiting = 0
+        self.done: Callable[[float], None] = lambda _: None
         self._loop = loop
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        # Those that have neither come back nor been taken back, the oldest first.
+        self._unfinished: dict[Work, None] = {}
+        # Guards the three numbers below, since threads begin and end at any time.
+        self._lock = threading.Lock()
+        self._waiting = self._running = 0
+        self._starts_s = 0.0
+
+    @property
+    def unfinished(self) -> int:
+        """Pieces that have neither come back nor been taken back."""
+        return len(self._unfinished)
 
     def start(self) -> None:
         """Start all threads, which the pool would do one by one, in requests that each would fail for want of a thread.
@@ -111,21 +147,41 @@ class Workers:
             self.stop()
             raise
 
-    def submit(self, then: Then, function: Callable[[], object], *, deadline_s: float | None = None) -> Work:
+    def submit(
+        self,
+        then: Then,
+        function: Callable[[], object],
+        *,
+        began_s: float = 0.0,
+        timeout_s: float | None = None,
+    ) -> Work:
         """Run ``function`` in a thread, and ``then`` on the event loop with what it returned or raised.
 
         Args:
             then: goes on.
             function: the work.
-            deadline_s: on the clock of ``time.perf_counter``, after which it comes to :class:`Expired`; None for never.
+            began_s: when its request began, on the clock of ``time.perf_counter``.
+            timeout_s: the time from then on after which it comes to :class:`Expired`; None for never.
         """
-        work = Work(function, then, self._left)
-        self.waiting += 1
+        work = Work(function, then, self._left, began_s, timeout_s)
+        self._unfinished[work] = None
+        with self._lock:
+            self._waiting += 1
         timer = None
-        if deadline_s is not None:
-            timer = self._loop.call_later(max(0.0, deadline_s - time.perf_counter()), work.expire)
+        if timeout_s is not None:
+            timer = self._loop.call_later(max(0.0, began_s + timeout_s - work.submitted_s), work.expire)
         work.given(self._pool.submit(self._run, work), timer)
         return work
+
+    def decoding(self, now_s: float) -> Decoding:
+        """Return what the threads have to do; may be called by any thread."""
+        with self._lock:
+            spent_s = self._running * now_s - self._starts_s
+            return Decoding(self._threads, self._waiting, self._running, spent_s)
+
+    def newest_waiting(self) -> Iterator[Work]:
+        """Yield those that wait for a thread, the last first; none may come or leave meanwhile."""
+        return takewhile(lambda work: work.waits, reversed(self._unfinished))
 
     def stop(self) -> None:
         """Begin nothing more, and wait for nobody."""
@@ -133,9 +189,25 @@ class Workers:
 
     def _run(self, work: Work) -> None:
         """Do the work; in a thread."""
+        start_s = time.perf_counter()
+        with self._lock:
+            self._waiting -= 1
+            self._running += 1
+            self._starts_s += start_s
         outcome = work.do()
+        run_s = time.perf_counter() - start_s
+        with self._lock:
+            self._running -= 1
+            self._starts_s = self._starts_s - start_s if self._running else 0.0  # no rounding outlasts this
         with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
-            self._loop.call_soon_threadsafe(work.come_back, outcome)
+            self._loop.call_soon_threadsafe(self._come_back, work, outcome, run_s)
 
-    def _left(self) -> None:
-        self.waiting -= 1
+    def _come_back(self, work: Work, outcome: object, run_s: float) -> None:
+        del self._unfinished[work]
+        work.come_back(outcome, run_s)
+        self.done(run_s)
+
+    def _left(self, work: Work) -> None:
+        del self._unfinished[work]
+        with self._lock:
+            self._waiting -= 1

@@ -149,7 +149,7 @@ class Edge:
             served=served, facts={}, gauges=tuple, times=SimpleNamespace(facts=dict)
         )
         self.service._loop = self.loop
-        self.service.admit = lambda *_: None
+        self.service.admit = lambda *_, **__: None
         self.service.submit = self._submit
         self.service.offload = self._offload
         self.config = uvicorn.Config(app, http=HotPathProtocol, ws="none", lifespan="off", log_config=None)
@@ -162,13 +162,13 @@ class Edge:
         ticket.outcome = Result(np.zeros(2, np.float32), [0.5, 0.5], [0, 1])
         self.loop.call_soon(ticket.ended, ticket)
 
-    def _offload(self, then, start_s, function, *arguments, **_):
+    def _offload(self, then, function, *arguments, **_):
         try:
             outcome = function(*arguments)
         except Exception as error:  # noqa: BLE001 - what the service does with any error of a decoder
             outcome = error
-        self.loop.call_soon(then, start_s, outcome)
-        return Work(lambda: None, lambda _: None, lambda: None)
+        self.loop.call_soon(then, outcome, 0.0)
+        return Work(lambda: None, lambda *_: None, lambda _: None)
 
     def converse(self, pieces):
         """Give the server's side the pieces, and then the end; return the answers."""

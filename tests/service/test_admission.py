@@ -2,17 +2,18 @@
 
 import asyncio
 import re
+import threading
 from contextlib import asynccontextmanager
 from functools import partial
 
 import numpy as np
 import pytest
-from serving import running, until
+from serving import metric_samples, running, until
 
 from service.admission import why_late
 from service.batching import Ticket
 from service.call import Call
-from service.errors import QueueFull
+from service.errors import Outcome, QueueFull
 from service.forecast import Forecast, Outlook
 from service.message import Head
 from service.protocol import Form
@@ -28,7 +29,7 @@ about = partial(pytest.approx, rel=0.1)
 async def busy_for_long(gate, **settings):
     """Run a service with one batch under way, whose batches are of one request and believed to take so long."""
     async with running("gated:factory", max_batch_size=1, **settings) as server:
-        server.service._forecast = Forecast(lambda _: BATCH_S, 1, doubt=0.0)
+        server.service._admission.forecast = Forecast(lambda _: BATCH_S, 1, doubt=0.0)
         gate.opened.clear()
         held = begin(server.service, None)
         send_body(held, None)
@@ -69,7 +70,7 @@ class Begun(Call):
 def begin(service, timeout_s):
     """Take a request at its head, as both edges do."""
     service.require_ready()
-    service.admit(timeout_s)
+    service.admit(timeout_s, decoded=False)
     return Begun(service)
 
 
@@ -138,3 +139,114 @@ async def test_a_request_that_was_taken_before_the_drain_is_answered_though_its_
         send_body(call, None)
         assert await drained
     assert [answer.status for answer in call.answers] == [200]
+
+
+# Decoding: a stage of its own.
+
+ITEM_S = 1000.0
+# Enough for three items one after another, with the forecast's doubt about the first two, and for no fourth.
+PATIENCE_S = 2.8 * ITEM_S
+
+
+@asynccontextmanager
+async def decoding_for_long(monkeypatch, *, known=True, **settings):
+    """Run a service with two threads that decode what they have until the end; an item is believed to take so long."""
+    go_on, begun = threading.Event(), threading.Semaphore(0)
+
+    def slow(*_):
+        begun.release()
+        assert go_on.wait(30)
+        return np.zeros((8, 8, 3), np.uint8)
+
+    monkeypatch.setattr("service.call.decode_image", slow)
+    async with running("tiny_models:colours", decode_threads=2, **settings) as server:
+        if known:
+            server.service._admission.forecast.learn_decoding(ITEM_S)
+        yield server.service, begun
+        go_on.set()
+        await until(lambda: server.service.in_flight == 0)
+
+
+def send_picture(service, timeout_s):
+    """Send a request whose body is there at once, and return it."""
+    call = Begun(service)
+    call.run(Head("", 1, timeout_s), Form.IMAGE, b"x")
+    return call
+
+
+def refused(calls):
+    return [call for call in calls if call.answers]
+
+
+def retry_after_s(answer):
+    return float(dict(answer.headers())[b"retry-after"])
+
+
+async def test_who_would_be_late_because_of_decoding_is_refused_at_once_and_told_when_to_come_back(
+    monkeypatch,
+):
+    async with decoding_for_long(monkeypatch) as (service, _):
+        calls = [send_picture(service, PATIENCE_S) for _ in range(40)]
+        # Two in the threads, and two behind these.
+        assert refused(calls) == calls[4:]
+        for call in refused(calls):
+            (answer,) = call.answers
+            assert b"X-Request-Timeout-Ms" in answer.body
+            assert retry_after_s(answer) == about(2 * ITEM_S)
+        assert service.metrics.requests[Outcome.LATE] == 36
+
+
+async def test_the_latency_objective_counts_decoding_and_refuses_nobody_who_finds_a_thread_free(monkeypatch):
+    async with decoding_for_long(monkeypatch, latency_objective_ms=0.5e3 * ITEM_S) as (service, _):
+        calls = [send_picture(service, None) for _ in range(3)]
+        # To be late is in the item itself: two find a thread. The third would wait for one.
+        assert refused(calls) == calls[2:]
+    async with decoding_for_long(monkeypatch, latency_objective_ms=1e3 * PATIENCE_S) as (service, _):
+        calls = [send_picture(service, None) for _ in range(9)]
+        assert refused(calls) == calls[4:]
+
+
+async def test_pixels_do_not_wait_for_pictures_that_are_decoded(monkeypatch):
+    async with decoding_for_long(monkeypatch, latency_objective_ms=1.5e3 * ITEM_S) as (service, _):
+        calls = [send_picture(service, None) for _ in range(5)]
+        assert len(refused(calls)) == 3
+        pixels = Begun(service)
+        pixels.run(Head("", 192, ITEM_S), Form.PIXELS, bytes(192))
+        await until(lambda: pixels.answers)
+        assert pixels.answers[0].status == 200
+
+
+async def test_those_whom_nobody_knew_to_be_late_are_told_when_the_first_item_shows_it_the_last_first(
+    monkeypatch,
+):
+    async with decoding_for_long(monkeypatch, known=False) as (service, begun):
+        calls = [send_picture(service, PATIENCE_S) for _ in range(12)]
+        patient = send_picture(service, None)
+        calls += [send_picture(service, PATIENCE_S) for _ in range(3)]
+        assert refused(calls) == []
+        for _ in range(2):
+            assert await asyncio.to_thread(begun.acquire, timeout=30)
+        service._admission.note_decoding(ITEM_S)
+        assert refused(calls) == calls[12:]  # up to one who waits for any time
+        patient.abandon()
+        service._admission.note_decoding(ITEM_S)
+        assert refused(calls) == calls[4:]
+        for call in calls[4:12]:
+            assert b"it still waits to be decoded: it would take" in call.answers[0].body
+            assert retry_after_s(call.answers[0]) == about(2 * ITEM_S)
+        assert service._decoding == 4
+
+
+async def test_the_backlog_of_decoding_is_a_gauge_beside_that_of_the_batches(monkeypatch):
+    async with decoding_for_long(monkeypatch) as (service, begun):
+        calls = [send_picture(service, None) for _ in range(7)]
+        for _ in range(2):
+            assert await asyncio.to_thread(begun.acquire, timeout=30)
+        samples = metric_samples(service.metrics.render().decode())
+        assert samples["tailgate_decode_queue_depth", ()] == 5
+        assert samples["tailgate_queue_depth", ()] == 0
+        assert samples["tailgate_in_flight", ()] == 7
+        for call in calls[4:]:
+            call.abandon()
+        samples = metric_samples(service.metrics.render().decode())
+        assert samples["tailgate_decode_queue_depth", ()] == 2

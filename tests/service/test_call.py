@@ -49,7 +49,7 @@ class StubService:
     def require_ready(self, *, admitted=False):
         return SERVED
 
-    def admit(self, timeout_s, spent_s=0.0):
+    def admit(self, timeout_s, spent_s=0.0, *, decoded):
         if self.refusal:
             raise self.refusal
 
@@ -61,13 +61,18 @@ class StubService:
     def withdraw(self, ticket):
         self.withdrawn.append(ticket)
 
-    def offload(self, then, start_s, function, *arguments, **_):
+    def offload(self, then, function, *arguments, **_):
         if self.refusal:
             raise self.refusal
-        self.decoding.append(lambda outcome: then(start_s, outcome))
+        self.decoding.append(lambda outcome, run_s=0.5: then(outcome, run_s))
 
-    def write_out(self, then, start_s, function, *arguments):
-        self.decoding.append(lambda outcome: then(start_s, outcome))
+    def write_out(self, then, function, *arguments):
+        self.decoding.append(lambda outcome: then(outcome, 0.5))
+
+    def hold(self, size):
+        """There is room for any body."""
+
+    give_back = hold
 
     def leave(self):
         self.in_flight -= 1
@@ -334,3 +339,36 @@ def test_no_other_refusal_has_it(refusal, status):
     service.settings = load_settings({}, overload_status=429)
     Call(service, answers.append).refuse(refusal)
     assert answers[0].status == status
+
+
+@pytest.mark.parametrize(
+    ("form", "began_s", "waited_s", "decode_s"),
+    # Its head came at 100 s, its body at 103; a thread had it for half a second of 9 before its batch was bound at 114.
+    [(Form.IMAGE, 103.0, 8.5 + 2.0, 0.5), (Form.PIXELS, 112.0, 2.0, 0.0)],
+)
+def test_waiting_for_a_decoding_thread_is_waiting_and_decoding_is_only_what_the_thread_does(
+    monkeypatch, form, began_s, waited_s, decode_s
+):
+    clock = [100.0]
+    monkeypatch.setattr("service.call.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    service, answers = StubService(), []
+    call = Call(service, answers.append)
+    clock[0] = began_s
+    call.take(BODY)
+    call.run(head(), form, call.whole())
+    clock[0] = 112.0
+    if form is Form.IMAGE:
+        service.decoding.pop()(np.zeros(4, np.float32), 0.5)
+    (ticket,) = service.submitted
+    ticket.bound_s, ticket.computed_s, ticket.batch_size, ticket.outcome = 114.0, 3.0, 1, RESULT
+    assert ticket.waited_s == waited_s
+    assert service.metrics.decode.sum == decode_s
+    clock[0] = 117.0
+    ticket.ended(ticket)
+    timing = answers[0].timing.decode()
+    assert timing == (
+        f"queue;dur={waited_s * 1e3:.3f}, decode;dur={decode_s * 1e3:.3f}, compute;dur=3000.000, encode;dur=0.000, "
+        'batch;desc="1", total;dur=17000.000'
+    )
+    upload_s = began_s - 100.0
+    assert upload_s + waited_s + decode_s + 3.0 == 17.0

@@ -235,7 +235,7 @@ def test_a_request_whose_deadline_passes_is_answered_while_the_batch_before_it_s
 
 
 def test_a_request_that_would_be_late_is_refused_before_its_body_is_read(edges, monkeypatch):
-    monkeypatch.setattr(edges.service, "_forecast", Forecast(lambda _: 100.0, 8))
+    monkeypatch.setattr(edges.service._admission, "forecast", Forecast(lambda _: 100.0, 8))
     request_ = post(pixels(), OCTETS, b"X-Request-Timeout-Ms: 5000")
     with edges.hold(edges.hot) as held:
 
@@ -251,8 +251,8 @@ def test_a_request_that_would_be_late_is_refused_before_its_body_is_read(edges, 
 
 
 def test_a_latency_objective_bounds_the_queue_and_lets_the_first_in(edges, monkeypatch):
-    monkeypatch.setattr(edges.service, "_forecast", Forecast(lambda _: 100.0, 8))
-    monkeypatch.setattr(edges.service, "_objective_s", 1.0)
+    monkeypatch.setattr(edges.service._admission, "forecast", Forecast(lambda _: 100.0, 8))
+    monkeypatch.setattr(edges.service._admission, "objective_s", 1.0)
     before = edges.outcomes().get("late", 0)
     with edges.hold(edges.hot) as held, Connection(edges.hot) as first:
         first.send(PIXELS)
@@ -854,7 +854,7 @@ def test_a_known_head_is_refused_while_the_service_drains_and_when_the_queue_is_
             connection.send(PIXELS)
             statuses.append(connection.answer()[0])
         with monkeypatch.context() as patch:
-            patch.setattr(edges.service._workers, "waiting", QUEUE_CAPACITY)
+            patch.setattr(edges.service._admission, "capacity", 0)
             connection.send(PIXELS)
             statuses.append(connection.answer()[0])
         connection.send(PIXELS)

@@ -201,7 +201,7 @@ def test_json_beyond_its_limit_is_refused_before_it_is_read(monkeypatch):
 
 def service_of(capacity):
     service = Service(load_settings({}, max_body_bytes=100, max_in_flight_bytes=capacity))
-    service._batcher = SimpleNamespace(waiting=0, running=None)
+    service._admission = SimpleNamespace(retry_after_s=lambda: 1)
     return service
 
 

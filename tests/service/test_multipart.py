@@ -109,7 +109,7 @@ async def test_a_form_whose_deadline_passes_before_a_thread_has_it_is_told_so_th
     form = {"file": ("a.bin", bytes(192))}
     async with running("tiny_models:colours", decode_threads=1) as server:
         first = asyncio.create_task(server.client.post("/predict", files=form))
-        await until(lambda: server.service._workers.waiting == 1)
+        await until(lambda: server.service._decoding == 1)
         late = await server.client.post("/predict", files=form, headers={"X-Request-Timeout-Ms": "50"})
         go_on.set()
         assert (await first).status_code == 200

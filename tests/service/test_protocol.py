@@ -418,8 +418,16 @@ def test_outputs_that_are_written_in_pieces_are_the_same_bytes(outputs, at_once,
 
 
 @pytest.mark.parametrize(
-    ("dtype", "size", "long"),
-    [(np.float32, 2**20, False), (np.float32, 2**20 + 4, True), (np.uint8, 2**24, False)],
+    ("form", "dtype", "numbers", "decoded"),
+    [
+        (Form.PIXELS, np.float32, 2**18, False),
+        (Form.PIXELS, np.float32, 2**18 + 1, True),
+        (Form.PIXELS, np.uint8, 2**24, False),
+        (Form.TENSOR, np.float32, 1, True),
+        (Form.IMAGE, np.uint8, 192, True),
+    ],
 )
-def test_only_many_numbers_that_may_be_none_are_long_to_check(dtype, size, long):
-    assert protocol.is_long_to_check(size, TensorSpec((1,), np.dtype(dtype))) is long
+def test_all_but_octets_that_are_quickly_looked_through_go_to_the_decoding_threads(
+    form, dtype, numbers, decoded
+):
+    assert protocol.is_decoded(form, TensorSpec((numbers,), np.dtype(dtype))) is decoded
