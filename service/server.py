@@ -21,6 +21,7 @@ from typing import cast
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.app import create_app
 from service.errors import ConfigurationError
@@ -39,6 +40,23 @@ CLOSE_TIMEOUT_S = 5
 # After the listener has been closed, for requests that are on their way.
 LATE_REQUESTS_S = 1.0
 LOOK_PERIOD_S = 0.02
+# uvicorn's own methods that are overridden or called here, in part private ones.
+RELIED_ON: dict[type, tuple[str, ...]] = {
+    uvicorn.Config: ("get_loop_factory",),
+    uvicorn.Server: ("capture_signals",),
+    HttpToolsProtocol: (
+        "_start_asgi_task",
+        "_unset_keepalive_if_required",
+        "on_body",
+        "on_header",
+        "on_headers_complete",
+        "on_message_begin",
+        "on_message_complete",
+        "on_response_complete",
+        "shutdown",
+        "timeout_keep_alive_handler",
+    ),
+}
 
 
 class Server(uvicorn.Server):
@@ -96,6 +114,22 @@ def accept_all(listener: socket.socket) -> list[socket.socket]:
         while True:
             accepted.append(listener.accept()[0])
     return accepted
+
+
+def require_uvicorn() -> None:
+    """Refuse a uvicorn that lacks a method: it would never call ours in its place, and guard nothing without a word.
+
+    Raises:
+        ConfigurationError: it is none of the releases that tailgate is made for.
+    """
+    missing = [
+        f"{of.__name__}.{name}" for of, names in RELIED_ON.items() for name in names if not hasattr(of, name)
+    ]
+    if missing:
+        raise ConfigurationError(
+            f"uvicorn {uvicorn.__version__} has no {', '.join(missing)}, which the guard of connections is built on; "
+            "install a release that fits: pip install 'tailgate[service]'"
+        )
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -191,8 +225,9 @@ def run(settings: Settings) -> int:
     """Serve until a signal; return the exit status: 0 after a stop, 1 after a failed start.
 
     Raises:
-        ConfigurationError: the address, the certificate or the tokens cannot be had.
+        ConfigurationError: uvicorn is another one, or the address, the certificate or the tokens cannot be had.
     """
+    require_uvicorn()
     tls = tls_context(settings)
     app = create_app(settings)
     app.state.guard.limits = replace(
