@@ -17,7 +17,7 @@ unexport PYTHONHOME PYTHONPATH # they would mix another environment into .venv
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help gate compare smoke test lint type imports unit audit bench fuzz constraints clean
+.PHONY: help gate compare smoke test lint type imports unit lowest audit bench fuzz constraints clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -26,7 +26,7 @@ help: ## this list
 	@echo "  PERF_ARGS='--perf-scenario steady'   further options of pytest, for gate, compare and smoke"
 	@echo "  BENCH_ARGS=--quick                   further options of the benchmark"
 	@echo "  SECONDS=600                          how long fuzz takes for a target"
-	@echo "  UNIT_ARGS='-k histogram'             the same for unit and test"
+	@echo "  UNIT_ARGS='-k histogram'             the same for unit, test and lowest"
 	@echo "  PYTHON=/path/to/python3.12           the interpreter that .venv is made from"
 	@echo "  INSTALLER='uv pip install'           install with uv, which shares its downloads with tox"
 
@@ -53,6 +53,9 @@ imports: $(READY) ## which package may import which
 
 unit: $(READY) ## the tests, without load
 	$(BIN)/python -m pytest $(UNIT_ARGS)
+
+lowest: $(READY) ## the tests with the lowest version of everything that pyproject.toml declares, on Python 3.11
+	$(BIN)/python -m tox -e lowest -- $(UNIT_ARGS)
 
 # The environment's own uv where there is one; nothing else of it is needed.
 audit: ## known vulnerabilities in the versions of constraints.txt; PyTorch, which is left free, is not among them

@@ -96,7 +96,7 @@ def tox_lines(environment: str) -> list[str]:
         section = next(name for name in tox.sections() if environment in name)
     else:
         section = f"testenv:{environment}" if f"testenv:{environment}" in tox else "testenv"
-    return tox[section]["commands"].strip().splitlines()
+    return tox[section].get("commands", tox["testenv"]["commands"]).strip().splitlines()
 
 
 @needs_make
@@ -106,6 +106,7 @@ def tox_lines(environment: str) -> list[str]:
         ("lint", ["lint", "imports"]),
         ("type", ["type"]),
         ("unit", ["unit"]),
+        ("lowest", ["unit"]),
         ("compare", ["compare"]),
         *((gate, ["gate"]) for gate in GATES),
     ],
@@ -118,6 +119,17 @@ def test_tox_runs_the_lines_that_make_runs(environment, targets):
 def test_make_test_is_all_checks_and_all_tests():
     targets = ["lint", "type", "imports", "unit"]
     assert make_lines("test") == [line for target in targets for line in make_lines(target)]
+
+
+@needs_make
+def test_make_lowest_is_toxs_and_takes_no_constraints():
+    assert make_lines("lowest") == ["python -m tox -e lowest -- {posargs}"]
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    lowest = tox["testenv:lowest"]
+    assert (lowest["uv_resolution"], lowest["constraints"]) == ("lowest-direct", "")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert f"python{project['requires-python'].removeprefix('>=')}" == lowest["base_python"]
 
 
 @needs_make
@@ -144,6 +156,7 @@ def test_continuous_integration_runs_the_tests_and_the_short_gate():
 def test_the_workflow_runs_make_and_the_gates_of_tox():
     workflow = (ROOT / ".github/workflows/ci.yml").read_text("utf-8")
     assert "run: make test" in workflow
+    assert "run: tox -e lowest" in workflow
     assert 'run: tox -e "$GATE"' in workflow
     assert "AGAINST: ${{ github.event.pull_request.base.sha }}\n        run: tox -e compare\n" in workflow
     planned = re.findall(r"\benv\"?: \"([\w-]+)\"", workflow)
