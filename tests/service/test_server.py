@@ -28,7 +28,7 @@ from tiny_models import HOLD, POISON
 from service import server
 from service.__main__ import main
 from service.errors import ConfigurationError
-from service.guard import Part
+from service.guard import LINGER_S, Part
 from service.lifecycle import Phase
 from service.settings import load_settings
 
@@ -501,6 +501,9 @@ def test_slow_cut_and_pipelined_clients_are_served_over_tls_as_over_tcp(monkeypa
             guard.sweep(now_s)
             guard.sweep(now_s + limit_s + 1)
             answered = await status(reader)
+            now_s = asyncio.get_running_loop().time()
+            guard.sweep(now_s)
+            guard.sweep(now_s + LINGER_S + 1)
             assert await reader.read() == b""
             writer.close()
             return answered
