@@ -15,6 +15,7 @@ from service.engine import build_engine
 from service.errors import ModelFailure
 from service.images import decode_image
 from service.items import Item, Result
+from service.memory import keep_freed_memory
 from service.models.load import load_model
 from service.protocol import Served
 from service.settings import Settings, load_settings
@@ -92,5 +93,6 @@ def build_predictor() -> Predictor:
     if os.environ.get("BENCH_EXECUTOR") == "plain":
         plain = Plain(settings)
         return Predictor(plain, plain.served, settings)
+    keep_freed_memory()  # as the service does
     engine = build_engine(settings)
     return Predictor(engine.inference.run, engine.served, settings)

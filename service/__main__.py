@@ -10,7 +10,6 @@ import structlog
 
 from service.errors import ConfigurationError
 from service.logs import configure_logging, refuse
-from service.memory import keep_freed_memory
 from service.server import run
 from service.settings import load_settings, log_format_of, unknown_variables
 
@@ -24,7 +23,6 @@ SWITCH_INTERVAL_S = 0.0001
 
 def main() -> int:
     """Return the exit status: 0 after a stop, 1 after a failed start, 2 for wrong settings."""
-    keep_freed_memory()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     log_format = log_format_of(os.environ, sys.argv[1:])
     configure_logging(log_format)

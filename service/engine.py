@@ -21,7 +21,6 @@ from service.executor import Executor
 from service.graph import GraphOutput, ServedGraph
 from service.inference import Inference
 from service.items import Item, Result
-from service.memory import keep_freed_memory
 from service.metrics import Counter, Gauge
 from service.models.folding import fold_batch_norm
 from service.models.load import load_model, own_type
@@ -112,7 +111,6 @@ def build_engine(settings: Settings) -> Engine:
         ConfigurationError: the model, its weights, the device or the precision cannot be had as asked.
     """
     log = structlog.get_logger("tailgate.engine")
-    kept = keep_freed_memory()
     ready = prepare(settings)
     model, device = ready.model, ready.device
     if model.weights.startswith("random"):
@@ -136,7 +134,7 @@ def build_engine(settings: Settings) -> Engine:
         "version": __version__,
     }
     parity = selected.parity
-    log.info("engine", **facts, keeps_freed_memory=kept)
+    log.info("engine", **facts)
     log.info(
         "precision",
         largest_error=f"{parity.largest_error:.2g}",

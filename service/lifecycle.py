@@ -23,6 +23,7 @@ from service.crowd import Crowd
 from service.errors import BytesFull, ConfigurationError, QueueFull, Unavailable, gist
 from service.forecast import Forecast
 from service.logs import lines_dropped
+from service.memory import keep_freed_memory
 from service.metrics import Counter, Gauge, Metrics
 from service.protocol import Served
 from service.settings import LARGEST_CHOSEN_BATCH, Settings, available_processors
@@ -91,6 +92,7 @@ class Service:
             before_ready: called when all that lasts is there.
         """
         self._loop = asyncio.get_running_loop()
+        kept = keep_freed_memory()
         try:
             engine = await _in_thread(_build, self.settings)
             if isinstance(engine, BaseException):
@@ -99,7 +101,7 @@ class Service:
                 self._begin(engine)
                 before_ready()
                 self.phase = Phase.READY
-                self._log_ready(engine)
+                self._log_ready(engine, kept=kept)
         except Exception as error:  # noqa: BLE001 - whatever it is, the service must say it and stop
             self._fail(error)
 
@@ -152,7 +154,7 @@ class Service:
     def _decode_threads(self) -> int:
         return self.settings.decode_threads or min(MAX_DECODE_THREADS, available_processors())
 
-    def _log_ready(self, engine: "Engine") -> None:
+    def _log_ready(self, engine: "Engine", *, kept: bool) -> None:
         self._log.info(
             "ready",
             model=engine.served.name,
@@ -160,6 +162,7 @@ class Service:
             processors=engine.facts["processors"],
             model_threads=engine.facts["threads"],
             decode_threads=self._decode_threads,
+            keeps_freed_memory=kept,
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Keep the memory that a batch has freed for the next batch.
+"""Keep the memory that a batch has freed for the next batch, and give back what a huge picture has freed.
 
 glibc gives blocks above a threshold back to the kernel at once, and every page of the next batch's activations
 is then faulted in and zeroed again. Measured on two cores with EfficientNet-Lite0 at a batch of 16: 18.4 ms an image with
@@ -15,33 +15,39 @@ import ctypes
 import gc
 import platform
 
-# malloc.h of glibc; M_MMAP_THRESHOLD has an upper limit of 32 MiB on 64 bits unless it is set before use, which
-# mallopt takes without one.
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
-KEEP_BELOW_BYTES = 2**30
-GROW_BY_BYTES = 64 * 2**20
+# malloc.h of glibc. mallopt(3) gives M_MMAP_THRESHOLD an upper limit of 32 MiB, which newer versions do not have.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+OPTIONS = (
+    (M_MMAP_THRESHOLD, 32 * 2**20),
+    (M_MMAP_THRESHOLD, 2**30),
+    (M_TRIM_THRESHOLD, 2**31 - 1),
+    (M_ARENA_MAX, 1),
+)
 # New objects before the collector looks at them, Python's own 700. Parsing JSON makes 50,000 lists for a photograph, and each
 # look stops all threads.
 COLLECT_AFTER = 10_000
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed blocks; return whether it will. Other C libraries are left alone.
+    """Tell glibc to keep freed blocks; return whether it takes all that it is told. Other C libraries are left alone.
 
     To be called before the process has a second thread: one that has an arena keeps it.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return all(
-        mallopt(parameter, value) == 1
-        for parameter, value in (
-            (M_MMAP_THRESHOLD, KEEP_BELOW_BYTES),
-            (M_TRIM_THRESHOLD, 2**31 - 1),
-            (M_TOP_PAD, GROW_BY_BYTES),
-            (M_ARENA_MAX, 1),
-        )
-    )
+    taken = [mallopt(option, value) for option, value in OPTIONS]  # a refused one keeps none from being told
+    return all(taken)
+
+
+def give_back_freed_memory() -> None:
+    """Give freed blocks back to the kernel, those that are kept for the next batch among them.
+
+    That batch faults its memory in again: 93,000 page faults and 25 % more time for EfficientNet-Lite0 at a batch of 16.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc alone
+    if trim is not None:
+        trim(0)
 
 
 def spare_collector() -> None:

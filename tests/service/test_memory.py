@@ -1,4 +1,4 @@
-"""Freed memory stays with the process: a large block that a thread takes again and again is faulted in once.
+"""Freed memory stays with the process until it is given back: a large block that is taken again and again is faulted in once.
 
 And what lasts is no work for the garbage collector.
 """
@@ -13,9 +13,18 @@ from serving import until
 
 from service.app import create_app
 from service.lifecycle import Phase
-from service.memory import COLLECT_AFTER, spare_collector
+from service.memory import (
+    COLLECT_AFTER,
+    M_ARENA_MAX,
+    M_MMAP_THRESHOLD,
+    M_TRIM_THRESHOLD,
+    give_back_freed_memory,
+    keep_freed_memory,
+    spare_collector,
+)
 from service.settings import load_settings
 
+GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
 PROGRAM = """
 import resource, threading
 from service.memory import keep_freed_memory
@@ -35,11 +44,74 @@ thread.join()
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
+GIVE_BACK = """
+from pathlib import Path
+from service.memory import give_back_freed_memory, keep_freed_memory
+assert keep_freed_memory()
+def pages():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+before = pages()
+blocks = [bytearray(2**20) for _ in range(64)]  # below any threshold
+kept_alive = bytearray(1000)
+del blocks
+print(pages() - before)
+give_back_freed_memory()
+print(pages() - before)
+"""
+
+
+def run(program):
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    return [int(number) for number in done.stdout.split()]
+
+
+@GLIBC
 def test_a_thread_that_needs_a_large_block_again_finds_its_pages_there():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True)
     # New blocks would be 24,576 pages, each time.
-    assert int(done.stdout) < 1_000
+    assert run(PROGRAM)[0] < 1_000
+
+
+@GLIBC
+def test_freed_memory_is_kept_until_it_is_given_back():
+    kept, given_back = run(GIVE_BACK)
+    assert kept > 60 * 256
+    assert given_back < 1_000
+
+
+class OldLibrary:
+    """A C library that refuses an option, or a value beyond its limit."""
+
+    def __init__(self, refuses):
+        self.told, self.refuses = {}, refuses
+
+    def mallopt(self, option, value):
+        if (option, value) in self.refuses or option in self.refuses:
+            return 0
+        self.told[option] = value
+        return 1
+
+
+@GLIBC
+@pytest.mark.parametrize(
+    ("refuses", "told"),
+    [
+        ((), {M_MMAP_THRESHOLD: 2**30}),
+        (((M_MMAP_THRESHOLD, 2**30),), {M_MMAP_THRESHOLD: 32 * 2**20}),
+        ((M_MMAP_THRESHOLD,), {}),
+    ],
+)
+def test_an_option_that_is_refused_keeps_the_library_from_no_other(monkeypatch, refuses, told):
+    library = OldLibrary(refuses)
+    monkeypatch.setattr("ctypes.CDLL", lambda _: library)
+    assert keep_freed_memory() == (not refuses)
+    assert library.told == {M_TRIM_THRESHOLD: 2**31 - 1, M_ARENA_MAX: 1} | told
+
+
+def test_another_c_library_is_told_nothing(monkeypatch):
+    monkeypatch.setattr("ctypes.CDLL", lambda _: object())
+    monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
+    assert not keep_freed_memory()
+    give_back_freed_memory()
 
 
 def test_a_collection_looks_at_nothing_that_was_there_before():
