@@ -134,7 +134,7 @@ def _from_torchvision(name: str, settings: Settings) -> Model:
         crop=size / resize,
         mean=tuple(recipe.mean),
         std=tuple(recipe.std),
-        resampling="bicubic" if recipe.interpolation.value == "bicubic" else "bilinear",
+        resampling=recipe.interpolation.value,
     )
     labels = tuple(chosen.meta["categories"])
     return Model(name=TORCHVISION + name, module=module, weights=source, image=image, labels=labels)

@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 if TYPE_CHECKING:  # importing PyTorch takes seconds, in which the service is to be live already
     from torch import nn
+
+Resampling = Literal["bilinear", "bicubic"]
 
 
 # NumPy's kinds of types that JSON can write and PyTorch can take: floats, integers of both kinds, bool.
@@ -55,12 +57,12 @@ class TensorSpec:
 class ImageInput:
     """How a photograph becomes an item.
 
-    The shorter side is scaled to ``size / crop`` and the middle square is cut out. The scaled pixels travel as uint8;
-    ``(pixel / 255 - mean) / std`` happens inside the model's graph.
+    The shorter side is scaled to ``resize`` pixels and the middle square is cut out, as torchvision's ``Resize`` and
+    ``CenterCrop`` do. The scaled pixels travel as uint8; ``(pixel / 255 - mean) / std`` happens inside the model's graph.
 
     Attributes:
-        size: pixels a side.
-        crop: share of the scaled shorter side that the model sees.
+        size: pixels per side.
+        crop: share of the scaled shorter side that the model sees, at most 1.
         mean: per channel (red, green, blue), of pixels in 0..1.
         std: per channel, of pixels in 0..1.
         resampling: ``bilinear`` or ``bicubic``, as the model was trained.
@@ -70,7 +72,24 @@ class ImageInput:
     crop: float = 0.875
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    resampling: Literal["bilinear", "bicubic"] = "bilinear"
+    resampling: Resampling = "bilinear"
+
+    def __post_init__(self) -> None:
+        """Refuse a square that cannot be cut out of any picture."""
+        if self.size < 1 or not 0 < self.crop <= 1:
+            raise ValueError(
+                f"ImageInput: expected a size of at least 1 and a crop above 0 and at most 1, "
+                f"got {self.size} and {self.crop}"
+            )
+        if self.resampling not in get_args(Resampling):
+            raise ValueError(
+                f"ImageInput: expected a resampling of {' or '.join(get_args(Resampling))}, got {self.resampling!r}"
+            )
+
+    @property
+    def resize(self) -> int:
+        """Pixels of the scaled shorter side: of a recipe with ``crop = size / resize``, exactly its ``resize``."""
+        return round(self.size / self.crop)
 
     @property
     def spec(self) -> TensorSpec:

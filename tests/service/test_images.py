@@ -1,8 +1,10 @@
 """Photographs of every kind that a camera or a browser sends, and bytes that only claim to be one."""
 
+import contextlib
 import io
 import struct
 import tracemalloc
+import weakref
 import zlib
 
 import numpy as np
@@ -11,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from service import images
 from service.errors import BadInput, TooLarge, Unsupported
-from service.images import MAX_EXIF_BYTES, MAX_READS, MAX_SCANS, decode_image
+from service.images import MAX_EXIF_BYTES, MAX_READS, MAX_SCANS, MAX_SIDE, decode_image, is_picture
 from service.models import ImageInput
 
 WHOLE = ImageInput(16, crop=1.0)
@@ -123,7 +126,7 @@ def test_the_middle_is_cut_out_of_a_wide_picture():
 def test_a_crop_leaves_the_border_out():
     framed = Image.new("RGB", (100, 100), WHITE)
     framed.paste(Image.new("RGB", (80, 80), RED), (10, 10))
-    pixels = decode_image(encoded(framed), ImageInput(16, crop=0.75), MANY)
+    pixels = decode_image(encoded(framed), ImageInput(16, crop=0.5), MANY)
     assert np.array_equal(np.unique(pixels.reshape(-1, 3), axis=0), [RED])
 
 
@@ -166,6 +169,44 @@ def test_huge_dimensions_are_refused_from_the_header_alone(width, height):
         decode_image(png_header(width, height), WHOLE, 10_000)
 
 
+@pytest.mark.parametrize(
+    "body", [png_header(1, MAX_SIDE + 1), png_header(49_999_999, 1), png_header(2, 24_999_999)]
+)
+def test_a_side_that_no_picture_has_is_refused_from_the_header_alone(body):
+    with pytest.raises(TooLarge, match=rf"the image has \d+ x \d+ pixels, and at most {MAX_SIDE} per side"):
+        decode_image(body, WHOLE, MANY)
+
+
+@pytest.mark.parametrize("size", [(1, MAX_SIDE), (MAX_SIDE, 1)])
+def test_a_side_of_the_largest_length_is_taken(size):
+    assert set(decode_image(encoded(Image.new("L", size, 9)), WHOLE, MANY).ravel()) == {9}
+
+
+def webps():
+    """Return a WebP of each of its three kinds, 40 × 30 pixels, and where its size stands."""
+    image, more = Image.new("RGB", (40, 30)), Image.new("RGB", (40, 30), RED)
+    return {
+        "lossy": encoded(image, "WEBP"),
+        "lossless": encoded(image, "WEBP", lossless=True),
+        "extended": encoded(image, "WEBP", save_all=True, append_images=[more]),
+    }
+
+
+@pytest.mark.parametrize("body", webps().values(), ids=webps())
+def test_a_webp_that_is_too_large_is_refused_before_pillow_makes_room_for_it(monkeypatch, body):
+    assert decode_image(body, WHOLE, 1200).shape == (16, 16, 3)
+    monkeypatch.setattr(Image, "open", None)
+    with pytest.raises(TooLarge, match="40 x 30 pixels, and at most 1199"):
+        decode_image(body, WHOLE, 1199)
+
+
+@pytest.mark.parametrize("length", [0, 11, 12, 20, 29, 30])
+@pytest.mark.parametrize("body", webps().values(), ids=webps())
+def test_a_webp_whose_header_is_cut_off_is_refused(body, length):
+    with pytest.raises((BadInput, Unsupported)):
+        decode_image(body[:length], WHOLE, MANY)
+
+
 def test_as_many_pixels_as_allowed_are_taken():
     assert decode_image(encoded(Image.new("RGB", (100, 100))), WHOLE, 10_000).shape == (16, 16, 3)
 
@@ -174,6 +215,41 @@ def test_as_many_pixels_as_allowed_are_taken():
 def test_what_is_no_image_of_a_served_format_is_unsupported(body):
     with pytest.raises(Unsupported, match="not an image in any of JPEG, PNG, WEBP"):
         decode_image(body, WHOLE, MANY)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_file_is_known_by_its_first_bytes(kind):
+    body = encoded(quarters(), kind)
+    assert is_picture(body)
+    assert is_picture(bytearray(body))
+    assert not is_picture(body[1:])
+    assert not is_picture(encoded(quarters(), "GIF"))
+
+
+STEPS = ["spans", "upright", "_strip", "_scalable"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "error", [ValueError("box offset can't be negative"), TypeError(), OSError(), MemoryError()]
+)
+def test_an_error_of_our_own_is_not_called_damage_of_the_picture(monkeypatch, step, error):
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr(images, step, broken)
+    with pytest.raises(type(error)) as raised:
+        decode_image(encoded(quarters()), WHOLE, MANY)
+    assert raised.value is error
+
+
+def test_no_memory_for_the_pixels_is_not_called_damage_either(monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.core, "new", full)
+    with pytest.raises(MemoryError):
+        decode_image(encoded(quarters()), WHOLE, MANY)
 
 
 BOMB = zlib.compress(b"\0" * 50_000_000)
@@ -326,6 +402,75 @@ def test_exif_beyond_its_bound_is_refused_before_it_is_parsed(monkeypatch, hold)
     turned = decode_image(small, WHOLE, MANY)
     assert parsed
     assert corners(turned) == ["blue", "red", "white", "green"]
+
+
+def scan_per_colour():
+    """A grey JPEG of 256 × 256 pixels that is not progressive and has a scan for each of its colours.
+
+    Of each block it says that nothing changes: in the usual codes these are 001010 for brightness, and 0000 for a colour.
+    """
+    whole = encoded(Image.new("RGB", (256, 256)), "JPEG", subsampling=0)
+    scans = [
+        b"\xff\xda\0\x08\1" + bytes([number, table, 0, 63, 0]) + data
+        for number, table, data in ((1, 0, b"\x28\xa2\x8a" * 256), (2, 17, bytes(512)), (3, 17, bytes(512)))
+    ]
+    return whole[: whole.index(b"\xff\xda")] + b"".join(scans) + whole[-2:]
+
+
+def with_preview(body):
+    """A JPEG with another in its metadata."""
+    return after_start(body, b"\xff\xe2" + struct.pack(">H", 2 + len(JPEG)) + JPEG)
+
+
+def noisy(kind, **options):
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    return encoded(Image.fromarray(pixels), kind, **options)
+
+
+LOSSLESS = noisy("WEBP", lossless=True)
+LARGE = {
+    "a PNG": noisy("PNG"),
+    "a WebP": noisy("WEBP"),
+    "a wide JPEG, which is decoded whole": encoded(Image.new("RGB", (2000, 33)), "JPEG"),
+    "a progressive JPEG": noisy("JPEG", progressive=True),
+    "a JPEG of a scan per colour": scan_per_colour(),
+    "a PNG that is cut off": noisy("PNG")[:-1000],
+    "a WebP whose pixels are none": LOSSLESS[:26].ljust(len(LOSSLESS), b"\0"),
+    "a progressive JPEG that is cut off": noisy("JPEG", progressive=True)[:-1000],
+    "a PNG with too much EXIF": after_start(noisy("PNG"), chunk(b"eXIf", exif_of(1_000_000))),
+}
+SMALL = {
+    "a small PNG": encoded(quarters(64)),
+    "a JPEG that is decoded at a fraction": noisy("JPEG"),
+    "a JPEG with a preview": with_preview(noisy("JPEG")),
+    "a JPEG with a second picture behind": noisy("MPO", save_all=True, append_images=[quarters(256)]),
+    "no picture": b"hello",
+    "a PNG of which too many pixels are claimed": png_header(10_000, 10_000),
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "large"),
+    [(body, True) for body in LARGE.values()] + [(body, False) for body in SMALL.values()],
+    ids=[*LARGE, *SMALL],
+)
+def test_freed_memory_is_given_back_after_a_large_picture_when_nothing_holds_it_any_more(
+    monkeypatch, body, large
+):
+    opened, held = [], []
+    real = Image.open
+
+    def noted(*arguments, **options):
+        image = real(*arguments, **options)
+        opened.append(weakref.ref(image))
+        return image
+
+    monkeypatch.setattr(Image, "open", noted)
+    monkeypatch.setattr(images, "KEPT_PIXELS", 64 * 64)
+    monkeypatch.setattr(images, "give_back_freed_memory", lambda: held.extend(image() for image in opened))
+    with contextlib.suppress(BadInput):
+        decode_image(body, WHOLE, MANY)
+    assert held == ([None] if large else [])
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("PNG", "RGB"), ("WEBP", "RGB"), ("JPEG", "CMYK"), ("JPEG", "L")])
