@@ -15,7 +15,7 @@ from service.call import Call
 from service.errors import Outcome, RequestError
 from service.lifecycle import Service
 from service.message import OUTCOME_KEY, Answer, Head
-from service.multipart import boundary_of, single_file
+from service.multipart import Part, boundary_of, single_file
 from service.protocol import Form, Served
 
 Scope = MutableMapping[str, Any]
@@ -74,11 +74,10 @@ class PredictEndpoint:
             boundary = boundary_of(head.content_type)
             self._service.admit(head.timeout_s, decoded=True)
             form_body = await _body(receive, call)
-            self._service.admit(
-                head.timeout_s, call.spent_s(), decoded=True
-            )  # others may have come meanwhile
-            content_type, file = await self._file_in(boundary, form_body, receive, call, head.timeout_s)
-            return protocol.form_of(content_type, served), file
+            # Others may have come meanwhile.
+            self._service.admit(head.timeout_s, call.spent_s(), decoded=True)
+            part = await self._file_in(boundary, form_body, receive, call, head.timeout_s)
+            return protocol.form_of_part(part, served), part.body
         form = protocol.form_of(head.content_type, served)
         call.expect(head, form, served)
         self._service.admit(head.timeout_s, decoded=protocol.is_decoded(form, served.item))
@@ -91,8 +90,8 @@ class PredictEndpoint:
         receive: Receive,
         call: Call,
         timeout_s: float | None,
-    ) -> tuple[str, bytes]:
-        """Return the content type and the bytes of a form's file, which a decoding thread looks for.
+    ) -> Part:
+        """Return a form's file, which a decoding thread looks for.
 
         Raises:
             BadInput: not a form, or none or several files in it.
@@ -100,7 +99,7 @@ class PredictEndpoint:
             Late: it would pass, or the latency objective be missed.
             ClientGone: the client has left.
         """
-        found: asyncio.Future[tuple[str, bytes]] = asyncio.get_running_loop().create_future()
+        found: asyncio.Future[Part] = asyncio.get_running_loop().create_future()
 
         def then(outcome: Any, run_s: float | None) -> None:
             if found.done():

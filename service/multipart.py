@@ -7,7 +7,7 @@ would decode fields in whatever Python knows, and some of that takes quadratic t
 
 import re
 from collections.abc import AsyncGenerator, Coroutine
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -48,8 +48,22 @@ def boundary_of(content_type: str) -> str:
     return boundaries[0]
 
 
-def single_file(boundary: str, body: bytes | bytearray) -> tuple[str, bytes]:
-    """Return the content type and the bytes of the form's only file.
+class Part(NamedTuple):
+    """A file in a form.
+
+    Attributes:
+        name: of its field.
+        content_type: as sent, empty where the client says none.
+        body: its bytes.
+    """
+
+    name: str
+    content_type: str
+    body: bytes
+
+
+def single_file(boundary: str, body: bytes | bytearray) -> Part:
+    """Return the form's only file.
 
     Args:
         boundary: as :func:`boundary_of` returns it.
@@ -68,10 +82,13 @@ def single_file(boundary: str, body: bytes | bytearray) -> tuple[str, bytes]:
     parser.spool_max_size = len(body) + 1  # in memory it is already; it need not go through a file on disk
     try:
         form: FormData = _result(parser.parse())
-        files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        files = [(name, value) for name, value in form.multi_items() if isinstance(value, UploadFile)]
         if len(files) != 1:
-            raise BadInput(f"expected one whole file in the multipart form, got {len(files)}")
-        return files[0].content_type or "", files[0].file.read()
+            raise BadInput(
+                f"expected one whole file in the multipart form, got {len(files)}; a part with a filename is a file"
+            )
+        name, found = files[0]
+        return Part(name, found.content_type or "", found.file.read())
     except (MultiPartException, KeyError, ValueError) as error:
         raise BadInput(f"the multipart form cannot be read: {getattr(error, 'message', error)}") from None
     finally:

@@ -4,6 +4,8 @@ What a request may be, by its Content-Type:
 
 =========================  =============================================  =========================================
 ``image/jpeg`` and so on   a photograph                                   the most likely labels
+``multipart/form-data``    a form with one file, which is one of the      as for that one
+                           others; of no type its bytes tell
 ``application/octet-…``    exactly the bytes of the model's input         the same as for the image of those pixels
 ``application/json``       ``{"inputs": nested numbers}``                 ``{"outputs": nested numbers}``
 =========================  =============================================  =========================================
@@ -23,11 +25,17 @@ from numpy.typing import NDArray
 
 from service import nested
 from service.errors import BadInput, RequestError, TooLarge, Unsupported, WrongShape
-from service.images import CONTENT_TYPES
+from service.images import CONTENT_TYPES, is_picture
 from service.items import Item, Result
 from service.models.spec import ImageInput, TensorSpec
+from service.multipart import Part
 
 OCTETS, JSON, MULTIPART = "application/octet-stream", "application/json", "multipart/form-data"
+# And what browsers and libraries call them that are older than the standard.
+IMAGES = {*CONTENT_TYPES, "image/jpg", "image/pjpeg", "image/x-png"}
+# Types of a form's file that leave its bytes to tell.
+UNTOLD = {"", OCTETS, "binary/octet-stream", "image/*"}
+MAX_NAME = 40  # characters of a field's name that a refusal repeats
 # A number has 24 characters at most; the others are for spaces. Parsed, JSON of the worst kind is 25 times as large.
 JSON_BYTES_A_NUMBER, JSON_BYTES = 64, 64 * 1024
 # Lists, commas, objects and colons that JSON may have beside those of the inputs: for other keys, and for text.
@@ -72,15 +80,56 @@ def form_of(content_type: str, served: Served) -> Form:
     Raises:
         Unsupported: nothing that this model takes.
     """
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = _kind(content_type)
     if kind == OCTETS:
         return Form.PIXELS
     if kind == JSON:
         return Form.TENSOR
-    if kind in CONTENT_TYPES and served.image is not None:
+    if kind in IMAGES and served.image is not None:
         return Form.IMAGE
     images = f"{', '.join(CONTENT_TYPES)}, {MULTIPART} with one file, " if served.image is not None else ""
     raise Unsupported(f"Content-Type: expected {images}{OCTETS} or {JSON}, got {kind or 'none'!r}")
+
+
+def form_of_part(part: Part, served: Served) -> Form:
+    """Tell what the file of a form is: from its type, or from its bytes where the type says nothing.
+
+    A part need not have a type (RFC 7578, section 4.4), and clients call a file with an ending that they do not know
+    octets. Only octets of exactly the input's length are pixels first.
+
+    Raises:
+        Unsupported: nothing that this model takes.
+        WrongShape: octets that are neither a picture nor the model's input.
+    """
+    kind = _kind(part.content_type)
+    if kind not in UNTOLD:
+        if kind == JSON:
+            return Form.TENSOR
+        if kind in IMAGES:
+            return Form.IMAGE
+        raise Unsupported(
+            f"{_named(part)}: expected the type {', '.join(CONTENT_TYPES)}, {OCTETS}, {JSON} or none, got {kind!r}"
+        )
+    octets = kind.endswith("/octet-stream")
+    fits = len(part.body) == served.item.nbytes
+    if is_picture(part.body) and not (fits and octets):
+        return Form.IMAGE
+    if fits or not part.body:
+        return Form.PIXELS
+    refusal = WrongShape if octets else Unsupported
+    raise refusal(
+        f"{_named(part)}: expected a JPEG, PNG or WebP, or exactly the {served.item.nbytes} bytes of {served.item}, "
+        f"got {len(part.body)} bytes that begin otherwise, of type {kind or 'none'!r}"
+    )
+
+
+def _kind(content_type: str) -> str:
+    """Return a media type without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _named(part: Part) -> str:
+    return f"the file {part.name[:MAX_NAME]!r} of the multipart form"
 
 
 def require_length(form: Form, length: int, spec: TensorSpec) -> None:

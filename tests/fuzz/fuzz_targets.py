@@ -64,9 +64,9 @@ def fuzz_multipart(data):
     boundary, _, body = data.partition(b"\n")
     content_type = "multipart/form-data; boundary=" + boundary.decode("latin-1")
     with contextlib.suppress(RequestError):
-        kind, file = single_file(boundary_of(content_type), body)
-        assert isinstance(kind, str)
-        assert file in body
+        part = single_file(boundary_of(content_type), body)
+        assert part.body in body
+        assert isinstance(protocol.form_of_part(part, Served("m", IMAGE.spec, None, IMAGE)), protocol.Form)
 
 
 def fuzz_image(data):

@@ -19,6 +19,7 @@ CUT = PNG[: PNG.index(b"IDAT") + 8]
 PART = (
     b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
 )
+UNTYPED = PART.replace(b"Content-Type: image/png\r\n", b"")
 FIELD = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
 
 
@@ -60,6 +61,7 @@ IMAGES = {
         413,
         "101 x 100 pixels, and at most 10000",
     ),
+    "more rows than are taken": (b"image/png", png_of(1, 70_000), 413, "1 x 70000 pixels, and at most"),
     "a huge PNG of 57 bytes": (b"image/png", png_of(2**31 - 1, 2**31 - 1), 413, "too large"),
     "a huge JPEG": (
         b"image/jpeg",
@@ -150,6 +152,26 @@ TENSORS = {
     "spaces": (JSON, b"   ", 400, "not JSON"),
 }
 FORMS = {
+    "a file of another kind without a type": (
+        FORM,
+        UNTYPED + b"hello\r\n--x--\r\n",
+        415,
+        "the file 'file' of the multipart form: expected a JPEG, PNG or WebP, or exactly the 192 bytes",
+    ),
+    "a file of octets that are nothing": (
+        FORM,
+        PART.replace(b"image/png", b"application/octet-stream") + b"hello\r\n--x--\r\n",
+        422,
+        "the file 'file' of the multipart form: expected a JPEG, PNG or WebP, or exactly the 192 bytes",
+    ),
+    "a GIF in a form": (
+        FORM,
+        PART.replace(b"image/png", b"image/gif") + b"GIF89a\r\n--x--\r\n",
+        415,
+        "the file 'file' of the multipart form: expected the type image/jpeg",
+    ),
+    "a damaged file without a type": (FORM, UNTYPED + CUT + b"\r\n--x--\r\n", 400, "damaged"),
+    "an empty file without a type": (FORM, UNTYPED + b"\r\n--x--\r\n", 400, "the body is empty"),
     "no part": (FORM, b"--x--\r\n", 400, "expected one whole file in the multipart form, got 0"),
     "no file": (FORM, FIELD + b"--x--\r\n", 400, "expected one whole file in the multipart form, got 0"),
     "two files": (FORM, PART + PNG + b"\r\n" + PART + PNG + b"\r\n--x--\r\n", 400, "Too many files"),
@@ -215,6 +237,12 @@ SERVED = {
     ),
     "alpha": (b"image/png", encoded(Image.new("RGBA", (8, 8)), "PNG")),
     "a JPEG that says PNG": (b"image/png", JPEG),
+    "a JPEG by another of its names": (b"image/jpg", JPEG),
+    "a form whose file has no type": (FORM, UNTYPED + JPEG + b"\r\n--x--\r\n"),
+    "a form whose file is octets": (
+        FORM,
+        PART.replace(b"image/png", b"application/octet-stream") + JPEG + b"\r\n--x--\r\n",
+    ),
     "numbers with exponents": (JSON, rows(ROW.replace(b"3]]", b"1.5e1]]"))),
     "the same name twice": (JSON, b'{"inputs":1,' + rows(ROW)[1:]),
     "spaces between": (JSON, rows(ROW).replace(b",", b" ,\r\n\t")),

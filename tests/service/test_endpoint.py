@@ -100,6 +100,42 @@ async def test_the_same_pixels_get_the_same_answer_as_image_form_and_octets():
     assert outcomes == {"ok": 4}
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "content_type", [None, "application/octet-stream", "image/jpg", "image/*", "IMAGE/X-PNG; a=b"]
+)
+async def test_a_picture_in_a_form_is_answered_whatever_its_client_calls_it(kind, content_type):
+    name = 'form-data; name="file"; filename="cat.jfif"'
+    head = f"--x\r\nContent-Disposition: {name}\r\n" + (
+        f"Content-Type: {content_type}\r\n" if content_type else ""
+    )
+    form = head.encode() + b"\r\n" + picture(kind, size=(40, 30)) + b"\r\n--x--\r\n"
+    async with running("tiny_models:colours") as server:
+        answer = await server.client.post(
+            "/predict", content=form, headers={"content-type": "multipart/form-data; boundary=x"}
+        )
+        plain = await server.client.post(
+            "/predict",
+            content=picture(kind, size=(40, 30)),
+            headers={"content-type": f"image/{kind.lower()}"},
+        )
+    assert answer.json() == plain.json()
+    assert (answer.status_code, plain.status_code) == (200, 200)
+
+
+async def test_a_raw_body_of_octets_stays_pixels_whatever_it_begins_with():
+    body = picture().ljust(192, b"\0")[:192]
+    async with running("tiny_models:colours") as server:
+        answers = [
+            await server.client.post(
+                "/predict", content=content, headers={"content-type": "application/octet-stream"}
+            )
+            for content in (body, body + b"\0")
+        ]
+    assert [answer.status_code for answer in answers] == [200, 422]
+    assert "exactly the 192 bytes" in answers[1].json()["error"]
+
+
 @pytest.mark.parametrize(
     ("inputs", "outputs"), [(ITEM, [2.0, 4.0, 6.0, 8.0]), ([ITEM], [[2.0, 4.0, 6.0, 8.0]])]
 )

@@ -15,7 +15,9 @@ import pytest
 import structlog
 
 from service import logs
+from service.errors import BadInput
 from service.logs import LogWriter, Printed, configure_logging, lines_dropped
+from service.multipart import single_file
 
 PATIENCE_S = 30
 
@@ -348,3 +350,19 @@ def test_a_finaliser_that_logs_may_run_while_its_thread_is_logging():
 
 def test_where_nothing_is_configured_no_number_of_lost_lines_is_known():
     assert lines_dropped() is None
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_form_that_is_none_leaves_no_line(log_format):
+    stream = io.StringIO()
+    with logging_to(stream, log_format):
+        for body in (
+            b"garbage",
+            b"--x--",
+            b"--x\r\n:\r\n",
+            b"--y\r\n\r\n",
+            b"--x\r\nContent-Disposition form-data\r\n\r\n",
+        ):
+            with contextlib.suppress(BadInput):
+                single_file("x", body)
+    assert stream.getvalue() == ""

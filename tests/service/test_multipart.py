@@ -11,7 +11,7 @@ from serving import running, until
 
 from service import endpoint
 from service.errors import BadInput
-from service.multipart import boundary_of, single_file
+from service.multipart import Part, boundary_of, single_file
 
 FIELD = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
 FILE = (
@@ -64,7 +64,16 @@ def test_what_is_no_boundary_is_refused(parameters, told):
 def test_any_boundary_by_the_standard_is_taken_with_quotes(boundary):
     assert boundary_of(f'multipart/form-data; boundary="{boundary}"') == boundary
     body = FILE.replace(b"--x", b"--" + boundary.encode()) + b"--" + boundary.encode() + b"--\r\n"
-    assert single_file(boundary, body) == ("a/b", b"content")
+    assert single_file(boundary, body) == Part("f", "a/b", b"content")
+
+
+@pytest.mark.parametrize("headers", [b"", b"Content-Type:\r\n", b"X: y\r\n"])
+@pytest.mark.parametrize(
+    "filename", [b'; filename="cat.jpg"', b'; filename=""', b"; filename=a; filename*=utf-8''caf%C3%A9.jpg"]
+)
+def test_a_part_need_not_have_a_type_and_is_a_file_by_its_filename_however_it_is_written(headers, filename):
+    head = b'--x\r\nContent-Disposition: form-data; name="file"' + filename + b"\r\n" + headers
+    assert single_file("x", head + b"\r\ncontent\r\n--x--\r\n") == Part("file", "", b"content")
 
 
 def test_fields_are_decoded_as_utf_8_whatever_the_client_names(monkeypatch):
@@ -77,7 +86,7 @@ def test_fields_are_decoded_as_utf_8_whatever_the_client_names(monkeypatch):
 
     monkeypatch.setattr(starlette.formparsers, "_user_safe_decode", noted)
     boundary = boundary_of("multipart/form-data; boundary=x; charset=punycode")
-    assert single_file(boundary, FIELD + FILE + b"--x--\r\n") == ("a/b", b"content")
+    assert single_file(boundary, FIELD + FILE + b"--x--\r\n") == Part("f", "a/b", b"content")
     assert set(codings) == {"utf-8"}
 
 

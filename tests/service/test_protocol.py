@@ -1,5 +1,6 @@
 """Bytes to inputs and results to bytes, without a server."""
 
+import contextlib
 import json
 import re
 import tracemalloc
@@ -15,6 +16,7 @@ from service import protocol
 from service.errors import BadInput, RequestError, TooLarge, Unsupported, WrongShape
 from service.items import Result
 from service.models import ImageInput, TensorSpec
+from service.multipart import Part
 from service.protocol import Form, Served
 
 PIXELS = TensorSpec((2, 2), np.dtype(np.uint8))
@@ -32,6 +34,9 @@ TENSORS = Served("m", FLOATS, None, None)
         ("image/jpeg", Form.IMAGE),
         ("image/PNG", Form.IMAGE),
         (" image/webp ; q=1", Form.IMAGE),
+        ("image/jpg", Form.IMAGE),
+        ("image/pjpeg", Form.IMAGE),
+        ("image/x-png", Form.IMAGE),
         ("application/octet-stream", Form.PIXELS),
         ("application/json", Form.TENSOR),
         ("Application/JSON; charset=utf-8", Form.TENSOR),
@@ -47,6 +52,7 @@ def test_the_content_type_tells_what_a_body_is(content_type, form):
         ("", PHOTOS, "got 'none'"),
         ("text/plain", PHOTOS, "got 'text/plain'"),
         ("image/gif", PHOTOS, "got 'image/gif'"),
+        ("image/*", PHOTOS, "got 'image/*'"),
         ("image/jpeg", TENSORS, "got 'image/jpeg'"),
     ],
 )
@@ -56,6 +62,79 @@ def test_another_content_type_is_refused_with_those_that_are_served(content_type
     assert got in str(refusal.value)
     assert "application/octet-stream or application/json" in str(refusal.value)
     assert ("image/jpeg, image/png" in str(refusal.value)) == (served is PHOTOS)
+
+
+PICTURES = (b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\x10\0\0\0WEBPVP8 ")
+LENGTH = 8 * 8 * 3
+UNTOLD = (
+    "",
+    "application/octet-stream",
+    " Application/Octet-Stream ; x=y",
+    "binary/octet-stream",
+    "image/*",
+    "IMAGE/*; q=1",
+)
+
+
+@pytest.mark.parametrize("content_type", UNTOLD)
+@pytest.mark.parametrize("beginning", PICTURES)
+def test_a_forms_file_whose_type_tells_nothing_is_what_its_bytes_say(content_type, beginning):
+    picture = beginning.ljust(LENGTH + 1, b"\0")
+    assert protocol.form_of_part(Part("f", content_type, picture), PHOTOS) is Form.IMAGE
+    assert protocol.form_of_part(Part("f", content_type, bytes(LENGTH)), PHOTOS) is Form.PIXELS
+
+
+@pytest.mark.parametrize("beginning", PICTURES)
+@pytest.mark.parametrize("content_type", UNTOLD)
+def test_octets_of_exactly_the_inputs_length_are_pixels_even_where_they_begin_as_a_picture(
+    beginning, content_type
+):
+    octets = "octet-stream" in content_type.lower()
+    part = Part("f", content_type, beginning.ljust(LENGTH, b"\0"))
+    assert protocol.form_of_part(part, PHOTOS) is (Form.PIXELS if octets else Form.IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "form"),
+    [
+        ("image/jpeg", Form.IMAGE),
+        ("Image/JPG", Form.IMAGE),
+        ("image/pjpeg", Form.IMAGE),
+        ("image/x-png; charset=binary", Form.IMAGE),
+        ("image/webp", Form.IMAGE),
+        ("application/json; charset=utf-8", Form.TENSOR),
+    ],
+)
+def test_a_forms_file_with_a_type_is_of_that_type(content_type, form):
+    assert protocol.form_of_part(Part("f", content_type, b"anything"), PHOTOS) is form
+
+
+@pytest.mark.parametrize(
+    ("content_type", "error", "told"),
+    [
+        ("", Unsupported, "got 9 bytes that begin otherwise, of type 'none'"),
+        ("image/*", Unsupported, "got 9 bytes that begin otherwise, of type 'image/*'"),
+        (
+            "application/octet-stream",
+            WrongShape,
+            "exactly the 192 bytes of uint8[8, 8, 3], got 9 bytes that begin",
+        ),
+        ("text/plain", Unsupported, "application/octet-stream, application/json or none, got 'text/plain'"),
+        ("image/gif", Unsupported, "image/jpeg, image/png, image/webp, application/octet-stream"),
+    ],
+)
+def test_a_forms_file_that_is_nothing_of_these_is_refused_by_its_name(content_type, error, told):
+    with pytest.raises(RequestError) as refusal:
+        protocol.form_of_part(Part("photo", content_type, b"GIF89a..."), PHOTOS)
+    assert type(refusal.value) is error
+    assert str(refusal.value).startswith("the file 'photo' of the multipart form: expected ")
+    assert told in str(refusal.value)
+
+
+@given(st.text(), st.text(), st.binary(max_size=2 * LENGTH))
+def test_any_part_is_of_some_form_or_refused(name, content_type, body):
+    with contextlib.suppress(Unsupported, WrongShape):
+        assert protocol.form_of_part(Part(name, content_type, body), PHOTOS) in Form
 
 
 def test_octets_are_the_input_itself():
