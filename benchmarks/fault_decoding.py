@@ -1,0 +1,90 @@
+"""What decoding one picture costs this process: run in a fresh one, without PyTorch, by :mod:`benchmarks.fault_pictures`."""
+
+import io
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from service.images import decode_image
+from service.memory import keep_freed_memory
+from service.models import ImageInput
+
+MAX_PIXELS = 50_000_000
+INPUT = ImageInput(224, crop=1.0)
+TICK_S, TRIES = 0.0005, 2
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one picture costs.
+
+    Attributes:
+        kind: of picture.
+        shape: its width and height.
+        file_bytes: of the file.
+        peak_bytes: by which the process grew at most.
+        kept_bytes: by which it was larger afterwards.
+        cpu_s: of the decoding thread.
+        late_s: how long a thread beside it had to wait for the interpreter at most.
+    """
+
+    kind: str
+    shape: Shape
+    file_bytes: int
+    peak_bytes: int
+    kept_bytes: int
+    cpu_s: float
+    late_s: float
+
+    @property
+    def peak_per_pixel(self) -> float:
+        """Bytes per pixel at the peak."""
+        return self.peak_bytes / (self.shape[0] * self.shape[1])
+
+
+def cost_of(kind: str, shape: Shape, body: bytes) -> Cost:
+    """Decode a picture, and tell what it cost; to be called in a process that has decoded none."""
+    keep_freed_memory()
+    small = io.BytesIO()
+    Image.new("RGB", (300, 300)).save(small, "PNG")
+    decode_image(small.getvalue(), INPUT, MAX_PIXELS)  # loads what Pillow loads once
+    before = _memory("VmRSS")
+    first, cpu_s, late_s = _decode(body)
+    peak, kept = _memory("VmHWM") - before, _memory("VmRSS") - before
+    del first
+    for _ in range(TRIES - 1):
+        _, again_s, again_late_s = _decode(body)
+        cpu_s, late_s = min(cpu_s, again_s), min(late_s, again_late_s)
+    return Cost(kind, shape, len(body), peak, kept, cpu_s, late_s)
+
+
+def _decode(body: bytes) -> tuple[object, float, float]:
+    """Return the pixels, the seconds that they took, and the longest that another thread had to wait."""
+    done, late_s = threading.Event(), 0.0
+
+    def tick() -> None:
+        nonlocal late_s
+        due_s = time.perf_counter() + TICK_S
+        while not done.is_set():
+            time.sleep(TICK_S)
+            late_s = max(late_s, time.perf_counter() - due_s)
+            due_s = time.perf_counter() + TICK_S
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    start_s = time.thread_time()
+    pixels = decode_image(body, INPUT, MAX_PIXELS)
+    cpu_s = time.thread_time() - start_s
+    done.set()
+    ticker.join()
+    return pixels, cpu_s, late_s
+
+
+def _memory(name: str) -> int:
+    """Return a figure of this process's memory in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
