@@ -1,11 +1,16 @@
-"""What decoding one picture costs this process: run in a fresh one, without PyTorch, by :mod:`benchmarks.fault_pictures`."""
+"""What decoding one picture costs a process: run in a fresh one, without PyTorch, by :mod:`benchmarks.fault_pictures`.
+
+python -m benchmarks.fault_decoding < PICTURE
+"""
 
 import io
+import sys
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
 from PIL import Image
 
 from service.images import decode_image
@@ -15,7 +20,6 @@ from service.models import ImageInput
 MAX_PIXELS = 50_000_000
 INPUT = ImageInput(224, crop=1.0)
 TICK_S, TRIES = 0.0005, 2
-Shape = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,30 +27,19 @@ class Cost:
     """What one picture costs.
 
     Attributes:
-        kind: of picture.
-        shape: its width and height.
-        file_bytes: of the file.
         peak_bytes: by which the process grew at most.
         kept_bytes: by which it was larger afterwards.
         cpu_s: of the decoding thread.
         late_s: how long a thread beside it had to wait for the interpreter at most.
     """
 
-    kind: str
-    shape: Shape
-    file_bytes: int
     peak_bytes: int
     kept_bytes: int
     cpu_s: float
     late_s: float
 
-    @property
-    def peak_per_pixel(self) -> float:
-        """Bytes per pixel at the peak."""
-        return self.peak_bytes / (self.shape[0] * self.shape[1])
 
-
-def cost_of(kind: str, shape: Shape, body: bytes) -> Cost:
+def cost_of(body: bytes) -> Cost:
     """Decode a picture, and tell what it cost; to be called in a process that has decoded none."""
     keep_freed_memory()
     small = io.BytesIO()
@@ -59,7 +52,7 @@ def cost_of(kind: str, shape: Shape, body: bytes) -> Cost:
     for _ in range(TRIES - 1):
         _, again_s, again_late_s = _decode(body)
         cpu_s, late_s = min(cpu_s, again_s), min(late_s, again_late_s)
-    return Cost(kind, shape, len(body), peak, kept, cpu_s, late_s)
+    return Cost(peak, kept, cpu_s, late_s)
 
 
 def _decode(body: bytes) -> tuple[object, float, float]:
@@ -88,3 +81,7 @@ def _memory(name: str) -> int:
     """Return a figure of this process's memory in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(orjson.dumps(cost_of(sys.stdin.buffer.read())))

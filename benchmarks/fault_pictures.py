@@ -11,23 +11,26 @@ at once, and its memory is read after the last answer.
 import asyncio
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
-from multiprocessing import get_context
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
 from PIL import Image
 
 from benchmarks import record
+from benchmarks.environments import ROOT
 from benchmarks.fault_clients import all_at_once, post, told
-from benchmarks.fault_decoding import MAX_PIXELS, TRIES, Cost, Shape, cost_of
+from benchmarks.fault_decoding import MAX_PIXELS, TRIES, Cost
 from benchmarks.fault_inputs import chunk
 from benchmarks.fault_service import FaultService
 
+Shape = tuple[int, int]
 AT_ONCE, DECODE_THREADS = 12, 2
 # Of the same number of pixels: a square, and the longest strips that a format has and the service takes.
 PNG_SHAPES = ((7000, 7000), (65_535, 762), (762, 65_535))
@@ -95,6 +98,35 @@ KINDS: dict[str, tuple[tuple[Shape, ...], Callable[[Shape], bytes]]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture.
+
+    Attributes:
+        kind: of its file.
+        shape: its width and height.
+        file_bytes: of its file.
+        cost: of decoding it.
+    """
+
+    kind: str
+    shape: Shape
+    file_bytes: int
+    cost: Cost
+
+    @property
+    def peak_per_pixel(self) -> float:
+        """Bytes per pixel at the peak."""
+        return self.cost.peak_bytes / (self.shape[0] * self.shape[1])
+
+
+def measured(kind: str, shape: Shape, body: bytes) -> Picture:
+    """Have a picture decoded by a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.fault_decoding"]
+    done = subprocess.run(command, input=body, stdout=subprocess.PIPE, cwd=ROOT, check=True)
+    return Picture(kind, shape, len(body), Cost(**orjson.loads(done.stdout)))
+
+
 def at_once() -> dict[str, object]:
     """Send the dearest kind of picture several times at once; return what the service answered and keeps."""
     shapes, make = KINDS["WebP with transparency"]
@@ -116,18 +148,19 @@ def at_once() -> dict[str, object]:
         }
 
 
-def markdown(costs: list[Cost]) -> str:
-    """Return a table of the kinds: of each the shape that costs most."""
+def markdown(pictures: list[Picture]) -> str:
+    """Return a table of the kinds; of the costs other than memory the largest of a kind's shapes."""
     lines = [
         "| picture of 50 megapixels | bytes per pixel: square, wide, tall | kept, MB | processor, s | lock held, ms |",
         "| --- | --- | --- | --- | --- |",
     ]
     for kind in KINDS:
-        mine = [cost for cost in costs if cost.kind == kind]
-        peaks = ", ".join(f"{cost.peak_per_pixel:.1f}" for cost in mine)
-        kept = max(cost.kept_bytes for cost in mine) / 1e6
-        cpu_s, late_s = max(cost.cpu_s for cost in mine), max(cost.late_s for cost in mine)
-        lines.append(f"| {kind} | {peaks} | {max(kept, 0):.0f} | {cpu_s:.2f} | {late_s * 1e3:.0f} |")
+        mine = [picture for picture in pictures if picture.kind == kind]
+        peaks = ", ".join(f"{picture.peak_per_pixel:.1f}" for picture in mine)
+        kept = max(picture.cost.kept_bytes for picture in mine) / 1e6
+        cpu_s = max(picture.cost.cpu_s for picture in mine)
+        late_ms = max(picture.cost.late_s for picture in mine) * 1e3
+        lines.append(f"| {kind} | {peaks} | {max(kept, 0):.0f} | {cpu_s:.2f} | {late_ms:.0f} |")
     return "\n".join(lines)
 
 
@@ -136,14 +169,13 @@ def main(
 ) -> None:
     """Decode all, and print the table."""
     document = record.Record("fault_pictures", {"max_pixels": MAX_PIXELS, "tries": TRIES}, json)
-    costs: list[Cost] = []
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as fresh:
-        for kind, (shapes, make) in KINDS.items():
-            costs += [fresh.submit(cost_of, kind, shape, make(shape)).result() for shape in shapes]
-            print(f"{kind}: {[round(cost.peak_per_pixel, 1) for cost in costs[-len(shapes) :]]}", flush=True)
+    pictures: list[Picture] = []
+    for kind, (shapes, make) in KINDS.items():
+        pictures += [measured(kind, shape, make(shape)) for shape in shapes]
+        document.write({"pictures": [asdict(picture) for picture in pictures]})
     service = at_once()
-    document.write({"pictures": [asdict(cost) for cost in costs], "service": service})
-    print(markdown(costs))
+    document.write({"pictures": [asdict(picture) for picture in pictures], "service": service})
+    print(markdown(pictures))
     print(f"\n{AT_ONCE} at once: {service}\nwritten: {json}")
 
 
