@@ -11,11 +11,11 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from service.cropping import SIDEWAYS, Box, Span, spans, upright
 from service.errors import BadInput, RequestError, TooLarge, Unsupported
-from service.memory import give_back_freed_memory
+from service.memory import fault_in, give_back_freed_memory
 from service.models.spec import ImageInput
 
 # Formats that browsers and cameras send; the others of Pillow are more parser than use.
@@ -127,7 +127,7 @@ def _refusal(error: Exception, max_pixels: int) -> RequestError:
     return BadInput(f"the image is damaged: {error}")
 
 
-def _open(file: _File, max_pixels: int) -> Image.Image:
+def _open(file: _File, max_pixels: int) -> ImageFile.ImageFile:
     """Return the picture, of which the header has been read."""
     canvas = _canvas(file.body)
     if canvas is not None:
@@ -177,17 +177,22 @@ def _limit_exif(size: int) -> None:
         )
 
 
-def _load(image: Image.Image, file: _File, enough: int) -> Box:
+def _load(image: ImageFile.ImageFile, file: _File, enough: int) -> Box:
     """Decode, at a fraction where a JPEG's shorter side stays ``enough``; return where the picture lies among the pixels."""
     file.unpacked = image.width * image.height
     one_scan = image.format in ("JPEG", "MPO") and _scans(file) == 1
     drafted = image.draft("RGB", (enough, enough))
     if one_scan:  # of several scans the decoder keeps the coefficients of the whole picture
         file.unpacked = image.width * image.height
-    if image.format == "WEBP":
-        # Pillow copies a WebP's pixels while it holds the interpreter lock, where new pages would make it 6 times as long:
-        # 300 ms of 50 megapixels. These pages are freed at once, and still there when it asks for as many.
-        np.full(4 * image.width * image.height, 0, np.uint8)
+    if not image.tile and image.format != "WEBP":
+        raise BadInput(
+            "the image is damaged: it has no pixels"
+        )  # Pillow looks for that only while it has no room for them
+    if image.mode != "I;16":
+        # Pillow would clear the pixels while it holds the interpreter lock. It fills a new picture without, except I;16.
+        image.im = Image.new(image.mode, image.size).im
+    if image.format == "WEBP" and file.unpacked > KEPT_PIXELS:
+        fault_in(4 * file.unpacked)  # Pillow copies a WebP's canvas while it holds the lock
     image.load()
     _limit_exif(len(image.info.get("exif", b"")))
     _limit_exif(len(image.info.get(EXIF_TEXT, "")) * 36 // 73)

@@ -144,6 +144,14 @@ def test_a_truncated_picture_is_damaged(kind, share):
         decode_image(whole[: int(len(whole) * share)], WHOLE, MANY)
 
 
+def test_a_picture_without_pixels_is_damaged():
+    png, jpeg = encoded(quarters()), encoded(quarters(), "JPEG")
+    place, size = next(idats(png))
+    for body in (png[:place] + png[place + 12 + size :], jpeg[: jpeg.index(b"\xff\xda")] + b"\xff\xd9"):
+        with pytest.raises(BadInput, match="the image is damaged: it has no pixels"):
+            decode_image(body, WHOLE, MANY)
+
+
 def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -247,7 +255,7 @@ def test_no_memory_for_the_pixels_is_not_called_damage_either(monkeypatch):
     def full(*_):
         raise MemoryError
 
-    monkeypatch.setattr(Image.core, "new", full)
+    monkeypatch.setattr(Image.core, "fill", full)
     with pytest.raises(MemoryError):
         decode_image(encoded(quarters()), WHOLE, MANY)
 
