@@ -15,7 +15,7 @@ HANGING_S = 5.0
 
 
 class Periodic:
-    """Calls a function every ``period_s`` within a ``with`` block, the first time at once.
+    """Calls a function every ``period_s`` within a ``with`` block: at once, so once at least, however short the block is.
 
     An exception of the function ends the calls, and is raised where the block is left without another one.
     """
@@ -44,10 +44,11 @@ class Periodic:
     def _run(self) -> None:
         due_s = time.monotonic()
         try:
-            while not self._stop.is_set():
+            ended = False
+            while not ended:
                 self._function()
                 due_s = next_due_s(due_s, self._period_s, time.monotonic())
-                self._stop.wait(due_s - time.monotonic())
+                ended = self._stop.wait(due_s - time.monotonic())
         except Exception as error:  # noqa: BLE001 - it belongs to the thread that left the block
             self._error = error
 

@@ -33,20 +33,28 @@ class SimulatedServer:
     Args:
         service_s: service time of a request by the order of its arrival.
         frozen_s: from when to when, in seconds of the clock, it begins nothing.
+        in_line: one request waits for the end of another; otherwise all are served at once.
     """
 
-    def __init__(self, service_s: Callable[[int], float], frozen_s: tuple[float, float] = (0.0, 0.0)):
+    def __init__(
+        self,
+        service_s: Callable[[int], float],
+        frozen_s: tuple[float, float] = (0.0, 0.0),
+        *,
+        in_line: bool = True,
+    ):
         self.now_ns = START_NS
         self.arrived_ns: list[int] = []
         self.answered_ns: list[int] = []
         self._service_s = service_s
         self._frozen_ns = tuple(round(end * 1e9) for end in frozen_s)
+        self._in_line = in_line
         self._free_ns = 0
         self._events: list[tuple[int, int, int]] = []
 
     def request(self, descriptor):
         """Take a request, and answer it in its turn."""
-        begin_ns = max(self.now_ns, self._free_ns)
+        begin_ns = max(self.now_ns, self._free_ns if self._in_line else 0)
         if self._frozen_ns[0] <= begin_ns < self._frozen_ns[1]:
             begin_ns = self._frozen_ns[1]
         self._free_ns = begin_ns + round(self._service_s(len(self.arrived_ns)) * 1e9)

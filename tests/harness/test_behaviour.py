@@ -56,9 +56,7 @@ def test_clients_leave_at_times_that_are_spread_over_all_that_they_may_take():
 
 def test_a_client_that_leaves_has_sent_all_and_gets_nothing(tmp_path):
     with ScriptedServer({"/a": ["hang"]}) as server:
-        reports, samples = send(
-            tmp_path, server.port, [phase(Behaviour.LEAVES, 0.999)], [payload()], timeout_s=5.0
-        )
+        reports, samples = send(tmp_path, server.port, [phase(Behaviour.LEAVES, 0.999)], [payload()])
     gone = theirs(samples)
     assert len(gone) == len(samples) == 40
     assert set(gone["outcome"]) == {Outcome.LEFT}
@@ -69,12 +67,11 @@ def test_a_client_that_leaves_has_sent_all_and_gets_nothing(tmp_path):
     assert reports[0].outcomes[Outcome.LEFT] == 40
 
 
-def test_a_client_that_is_answered_before_it_leaves_was_answered(tmp_path):
+def test_a_client_that_is_answered_before_it_leaves_was_answered(tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.load.disturber.patience_s", lambda _: 600.0)
     with ScriptedServer({"/a": [OK]}) as server:
         _, samples = send(tmp_path, server.port, [phase(Behaviour.LEAVES)], [payload()])
-    # One that leaves within microseconds may be gone before.
-    assert set(theirs(samples)["outcome"]) <= {Outcome.OK, Outcome.LEFT}
-    assert (theirs(samples)["outcome"] == Outcome.OK).sum() > len(theirs(samples)) / 2
+    assert set(theirs(samples)["outcome"]) == {Outcome.OK}
 
 
 def test_a_client_that_breaks_off_has_sent_half_of_its_body(tmp_path):
@@ -120,7 +117,11 @@ def test_a_body_that_drips_arrives_whole_and_late(tmp_path):
 def test_what_a_server_does_to_a_disturber_is_recorded(tmp_path, script, outcome):
     with ScriptedServer({"/a": script}) as server:
         _, samples = send(
-            tmp_path, server.port, [phase(Behaviour.CORRUPT, 0.9, 10)], [payload()], timeout_s=0.5
+            tmp_path,
+            server.port,
+            [phase(Behaviour.CORRUPT, 0.9, 10)],
+            [payload()],
+            timeout_s=0.5 if outcome is Outcome.TIMEOUT else 600.0,
         )
     assert set(theirs(samples)["outcome"]) == {outcome}
     if outcome is Outcome.SHED:

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from simulated_server import START_NS, SimulatedServer, latency_s, lindley_wait_s, simulate
 
-from harness.arrivals import ClosedLoop, Constant, Poisson
+from harness.arrivals import Bursts, ClosedLoop, Constant, Poisson, Trace
 from harness.samples import Outcome
 
 LEAD_S = 0.02 + START_NS / 1e9  # the moment of a phase's time 0
@@ -79,6 +79,50 @@ def test_a_closed_loop_ends_at_its_limit_with_a_record_for_each_request(monkeypa
     assert report.end_ns - report.start_ns == 1_000_000_000
     assert np.count_nonzero(samples["sent_ns"]) == 11
     assert np.count_nonzero(samples["dispatched_ns"] == 0) == 39
+
+
+NEVER_S = 1e6
+
+
+@pytest.mark.parametrize("limit", ["timeout_s", "grace_s"])
+def test_a_request_without_answer_ends_as_timeout_and_takes_its_connection_with_it(
+    monkeypatch, tmp_path, limit
+):
+    server = SimulatedServer(lambda request: 0.001 if request else NEVER_S, in_line=False)
+    arrivals = Trace((0.0, 0.0, 0.05, 0.09))
+    report, samples = simulate(monkeypatch, tmp_path, server, arrivals, 4, **{limit: 0.1})
+    assert [Outcome(value) for value in samples["outcome"]] == [Outcome.TIMEOUT, *[Outcome.OK] * 3]
+    assert (report.outcomes[Outcome.TIMEOUT], report.ok) == (1, 3)
+    assert samples["first_byte_ns"][0] == 0
+    # The time out is its own, the grace is the phase's and begins with its last request.
+    assert latency_s(samples)[0] == pytest.approx(0.1 if limit == "timeout_s" else 0.19)
+    never, *good = samples["connection"].tolist()
+    assert never not in good
+
+
+def test_the_connection_of_a_request_that_timed_out_is_not_used_again(monkeypatch, tmp_path):
+    server = SimulatedServer(lambda request: 0.001 if request else NEVER_S, in_line=False)
+    arrivals = Trace((0.0, 0.5))
+    _, samples = simulate(monkeypatch, tmp_path, server, arrivals, 2, connections_max=1, timeout_s=0.1)
+    assert [Outcome(value) for value in samples["outcome"]] == [Outcome.TIMEOUT, Outcome.OK]
+    assert samples["connection"].tolist() == [1, 2]
+
+
+def test_requests_that_never_got_a_connection_time_out_unsent(monkeypatch, tmp_path):
+    server = SimulatedServer(lambda _: NEVER_S)
+    at_once = Bursts(3, every_s=1.0, rate_per_s=0.0, quiet_s=0.0)
+    report, samples = simulate(monkeypatch, tmp_path, server, at_once, 3, connections_max=1, timeout_s=0.1)
+    assert report.outcomes[Outcome.TIMEOUT] == 3
+    assert (samples["sent_ns"] > 0).tolist() == [True, False, False]
+
+
+def test_the_connection_that_was_used_last_is_taken_first_so_that_a_row_needs_one(monkeypatch, tmp_path):
+    server = SimulatedServer(lambda _: 0.001, in_line=False)
+    arrivals = Trace((0.0,) * 40 + tuple(1.0 + 0.02 * number for number in range(20)))
+    report, samples = simulate(monkeypatch, tmp_path, server, arrivals, 60, connections_max=16)
+    assert report.ok == 60
+    assert len(set(samples["connection"][:40])) == 16
+    assert len(set(samples["connection"][40:])) == 1
 
 
 SEEDS = range(40)

@@ -104,6 +104,16 @@ def test_a_function_is_called_at_once_and_until_the_block_is_left():
             assert called.acquire(timeout=30)
 
 
+def test_a_function_is_called_once_in_a_block_that_is_left_before_its_thread_runs(monkeypatch):
+    calls = []
+    periodic = Periodic(lambda: calls.append(None), 60.0)
+    start = periodic._thread.start
+    monkeypatch.setattr(periodic._thread, "start", lambda: (periodic._stop.set(), start()))
+    with periodic:
+        pass
+    assert len(calls) == 1
+
+
 def test_an_exception_of_the_function_is_raised_at_the_end_of_the_block():
     called = threading.Event()
 

@@ -59,12 +59,13 @@ class Nursery:
         self._born = []
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = subprocess.Popen(
+            subprocess.run(
                 [sys.executable, __file__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 cwd=ROOT,
                 # A fork has one thread, and OpenBLAS would have several.
                 env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+                check=True,
             )
 
     def start(self, module, arguments, environment, pass_fds):
@@ -95,7 +96,6 @@ class Nursery:
 
     def close(self):
         self._socket.close()
-        self._process.wait()
 
 
 @functools.cache
@@ -157,6 +157,9 @@ def become(asked, descriptors):
 
 
 if __name__ == "__main__":
+    # No child of the tests', some of which look whether they have any.
+    if os.fork():
+        os._exit(0)
     for name in LOADED:
         __import__(name)
     with socket.socket(fileno=int(sys.argv[1])) as mine:
