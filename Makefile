@@ -23,7 +23,7 @@ help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  AGAINST=main                         what compare compares with; default: the last commit"
-	@echo "  PERF_ARGS='--perf-scenario steady'   further options of pytest, for gate, compare and smoke"
+	@echo "  PERF_ARGS='--perf-scenario=steady'   further options of pytest, for gate, compare and smoke"
 	@echo "  BENCH_ARGS=--quick                   further options of the benchmark"
 	@echo "  SECONDS=600                          how long fuzz takes for a target"
 	@echo "  UNIT_ARGS='-k histogram'             the same for unit, test and lowest"
@@ -34,10 +34,10 @@ gate: $(READY) ## set up, start the service, load it, judge p95 and p99 against 
 	$(BIN)/python -m pytest scenarios -m perf $(PERF_ARGS)
 
 compare: $(READY) ## compare the working tree with a revision, as a gate: AGAINST=main, say
-	$(BIN)/python -m pytest scenarios -m perf --perf-against $(AGAINST) $(PERF_ARGS)
+	$(BIN)/python -m pytest scenarios -m perf --perf-against=$(AGAINST) $(PERF_ARGS)
 
 smoke: $(READY) ## the gate in short: fails on what is broken, not on what is slow
-	$(BIN)/python -m pytest scenarios -m perf --perf-profile smoke --perf-enforce measurement $(PERF_ARGS)
+	$(BIN)/python -m pytest scenarios -m perf --perf-profile=smoke --perf-enforce=measurement $(PERF_ARGS)
 
 test: lint type imports unit ## set up, then all checks and tests
 

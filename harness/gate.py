@@ -234,7 +234,7 @@ class GatePlugin:
             self._command.interrupted = True
             session.exitstatus = pytest.ExitCode.INTERRUPTED
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: "pytest.TerminalReporter") -> None:
         """Print the verdict first, then the table."""
         result, directory = self._command.result, self._command.directory
         if result is None or directory is None or not self._command.reports:

@@ -1,7 +1,7 @@
 """All hooks of the harness. Built-in scenarios, targets, payloads, measures and reporters come in through them too.
 
 A plugin is a module or an object with functions of these names, marked with ``@harness.hookimpl``. It is found by the entry-point
-group ``tailgate``, by ``--perf-plugin FILE``, or is registered by hand. A function whose name starts with ``tailgate_``
+group ``tailgate``, by ``--perf-plugin=FILE``, or is registered by hand. A function whose name starts with ``tailgate_``
 and is not among these stops the run: :func:`harness.plugins.create_plugin_manager`.
 """
 
@@ -41,8 +41,8 @@ def tailgate_scenarios(profile: "Profile") -> "Sequence[Scenario]":  # type: ign
 def tailgate_target(spec: str, settings: "TargetSettings") -> "Target | None":
     """Return the target that ``spec`` describes, None if this plugin does not know it.
 
-    Called once for each target of a run, before anything is started. The first result that is not None wins; plugins
-    that were registered later are asked first.
+    Called before anything is started, more than once for a target, and starts nothing itself. The first result that is not
+    None wins; plugins that were registered later are asked first.
 
     Args:
         spec: what the user wrote, such as ``service`` or ``http://host:port``.
@@ -54,7 +54,7 @@ def tailgate_target(spec: str, settings: "TargetSettings") -> "Target | None":
 def tailgate_payloads(source: str) -> "Sequence[Payload] | None":
     """Return the payloads of a source, None if this plugin does not know it.
 
-    Called once a run. The first result that is not None wins; plugins that were registered later are asked first.
+    Called once for each source of a run. The first result that is not None wins; plugins that were registered later are asked first.
 
     Args:
         source: what the user wrote, such as ``photos``, ``pixels:64`` or ``file:PATH``.
@@ -73,7 +73,8 @@ def tailgate_measures() -> "Sequence[Measure]":  # type: ignore[empty-body]
 def tailgate_reporters() -> "Sequence[Reporter]":  # type: ignore[empty-body]
     """Return the reporters that this plugin adds: each writes one form of a finished run.
 
-    Called once, after the last scenario. The results of all plugins are joined, and every reporter is run.
+    Called once, before anything is started. The results of all plugins are joined, and every reporter is run after the last
+    scenario, whatever another one raises.
     """
 
 

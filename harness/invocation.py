@@ -42,13 +42,22 @@ def misleading_value(
     values = [(name, value) for name, value in pairwise(every) if takes_value(name) and _folder(here, value)]
     if not values:
         return None
-    folders = [folder for word in every if word in tests and (folder := _folder(here, word)) is not None]
+    named = [word for before, word in pairwise(["", *every]) if word in tests and not takes_value(before)]
+    folders = [folder for word in named if (folder := _folder(here, word)) is not None]
     start = Path(os.path.commonpath(folders)) if folders else here
     ini, root = found
-    project = project_folder(start)
+    project = _project_of(start, folders)
     if ini is not None:
         return None if project == ini.parent else values[0]
     return None if project is None and root in {None, _bare_root(start, here)} else values[0]
+
+
+def _project_of(start: Path, folders: Sequence[Path]) -> Path | None:
+    """Return the folder of the ini file that pytest takes for tests in these folders, which ``start`` is above of."""
+    if (project := project_folder(start)) is not None or _setup_folder(start) is not None:
+        return project
+    # Tests of several projects: the first counts.
+    return next(filter(None, map(project_folder, folders)), None)
 
 
 def project_folder(start: Path) -> Path | None:
@@ -62,9 +71,12 @@ def project_folder(start: Path) -> Path | None:
 
 def _bare_root(start: Path, here: Path) -> Path:
     """Return the root folder that pytest takes without an ini file."""
-    with_setup = (folder for folder in (start, *start.parents) if (folder / "setup.py").is_file())
     common = Path(os.path.commonpath([start, here]))
-    return next(with_setup, None) or (start if common == Path(common.anchor) else common)
+    return _setup_folder(start) or (start if common == Path(common.anchor) else common)
+
+
+def _setup_folder(start: Path) -> Path | None:
+    return next((folder for folder in (start, *start.parents) if (folder / "setup.py").is_file()), None)
 
 
 def _is_ini(file: Path) -> bool:

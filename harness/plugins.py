@@ -215,6 +215,8 @@ def _what_is_wrong(plugin: object, hook: str) -> str:
         value = inspect.getattr_static(plugin, hook)
         callable_ = inspect.isroutine(value) or isinstance(value, (staticmethod, classmethod))
         return "which is not marked: put @harness.hookimpl above it" if callable_ else "which is no function"
-    near = difflib.get_close_matches(hook, EXPECTED, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    # Without what all begin with, which would make any name like any other.
+    rest = [name.removeprefix(f"{PROJECT}_") for name in EXPECTED]
+    near = difflib.get_close_matches(hook.removeprefix(f"{PROJECT}_"), rest, n=1)
+    hint = f"did you mean {PROJECT}_{near[0]}? " if near else ""
     return f"which is no hook; {hint}there are {sorted(EXPECTED)}"

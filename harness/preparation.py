@@ -33,6 +33,7 @@ from harness.measures import Measure
 from harness.payload import Payload
 from harness.plan import choose_payloads
 from harness.plugins import Plugins
+from harness.report import Reporter
 from harness.scenario import Phase, Ref, Scenario, refs, resolve
 from harness.target import CommandTarget, Target, TargetSettings
 from harness.target_settings import target_settings
@@ -49,11 +50,13 @@ class Prepared:
         measures: all that the plugins bring.
         budgets: of the project.
         payloads: by their source.
+        reporters: all that the plugins bring.
     """
 
     measures: tuple[Measure, ...]
     budgets: Budgets
     payloads: Mapping[str, Sequence[Payload]]
+    reporters: tuple[Reporter, ...]
 
 
 def prepare(
@@ -78,7 +81,6 @@ def prepare(
         TargetError: git cannot tell of a revision.
     """
     chosen = list(scenarios)
-    plugins.reporters()
     measures, budgets = plugins.measures(), find_budgets(settings.budgets, settings.root)
     target = target_settings(settings, budgets, [one.name for one in chosen], NOMINAL_YARDSTICK_S)
     if settings.against is None:
@@ -94,7 +96,7 @@ def prepare(
     for scenario in chosen:
         _refuse_criteria(scenario, measures)
         _refuse_numbers(scenario, settings, budgets, measures, payloads)
-    return Prepared(measures, budgets, payloads)
+    return Prepared(measures, budgets, payloads, plugins.reporters())
 
 
 def _refuse_incomparable(

@@ -117,8 +117,12 @@ def _hidden(match: re.Match[str]) -> str:
     if not is_secret(name):
         # --perf-env=NAME=VALUE
         return before + _ASSIGNED.sub(_hidden, value)
-    # What a shell fills in, and what messages say is expected: KEY=VALUE.
-    return match[0] if value.startswith(("$", "VALUE")) else before + HIDDEN
+    return match[0] if _stands_for(name, value) else before + HIDDEN
+
+
+def _stands_for(name: str, value: str) -> bool:
+    """Tell whether a value is none: what a shell fills in, what messages say is expected, what has been hidden."""
+    return value in {f"${name}", "VALUE", HIDDEN}
 
 
 def _in_word(word: str) -> Iterator[tuple[str, str]]:
@@ -135,7 +139,7 @@ def _in_word(word: str) -> Iterator[tuple[str, str]]:
 
 
 def _named(name: str, value: str) -> Iterator[tuple[str, str]]:
-    if not is_secret(name) or not value:
+    if not is_secret(name) or not value or _stands_for(name, value):
         return
     yield f"{name}={value}", f"{name}={HIDDEN}"
     if len(value) >= SHORTEST_ANYWHERE:

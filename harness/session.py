@@ -108,8 +108,8 @@ class Session:
         ready = self._prepared or prepare(settings, self.plugins, expected=self._expected, looks=self._looks)
         self._measures: tuple[Measure, ...] = ready.measures
         self._budgets: Budgets = ready.budgets
-        # A comparison draws from what its scenario names, where the user names nothing.
-        self._payloads: Sequence[Payload] = ready.payloads.get(settings.payloads, ())
+        self._payloads: dict[str, Sequence[Payload]] = dict(ready.payloads)
+        self._reporters: tuple[Reporter, ...] = ready.reporters
         with self._cleanup as cleanup:
             cleanup.callback(self._acquired_lock().release)
             cleanup.callback(self._stop)
@@ -185,7 +185,7 @@ class Session:
     def finish(self) -> RunResult:
         """Write the reports, enter a comparison into the ledger, and return the result."""
         result = self.result()
-        errors = [error for one in self.plugins.reporters() if (error := self._written(one, result))]
+        errors = [error for one in self._reporters if (error := self._written(one, result))]
         if self.settings.against is not None and self._looks is None:
             ledger.record(result, self.settings.output / ledger.LEDGER)
         self.plugins.hook.tailgate_finished(result=result, directory=self.directory)
@@ -259,6 +259,7 @@ class Session:
             seed=self.seed,
             scenarios=self._expected,
             number=len(self._scenarios) + 1,
+            payloads=self._payloads_of,
             connect=self._load_settings,
             tell=self._tell,
             looks=self._looks,
@@ -342,9 +343,15 @@ class Session:
 
     def _measure(self, scenario: Scenario, running: RunningTarget) -> SlotRecord:
         slot = Slot(scenario, HEAD, block=0, start=self._starts, seed=self.seed)
-        plan = draw_plan(scenario, self._payloads, self.seed)
+        plan = draw_plan(scenario, self._payloads_of(self.settings.payloads), self.seed)
         directory = self.directory / f"{scenario.name}-{HEAD}-0"
         return measure_slot(slot, plan, running, self._load_settings(running), directory, self._tell)
+
+    def _payloads_of(self, source: str) -> Sequence[Payload]:
+        """Return the payloads of a source; a test's own scenario may name one that was not known before."""
+        if source not in self._payloads:
+            self._payloads[source] = self.plugins.payloads(source)
+        return self._payloads[source]
 
     def _load_settings(self, running: RunningTarget) -> LoadSettings:
         return load_settings(running, self.settings)

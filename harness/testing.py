@@ -175,7 +175,7 @@ def run_result(
                 seed=7,
                 verdict=verdict,
                 criteria=judged,
-                reproduce=f"pytest -m perf --perf-scenario {scenario} --perf-seed 7",
+                reproduce=f"pytest -m perf --perf-scenario={scenario} --perf-seed=7",
                 faults=tuple(faults),
                 description="one rate for a while",
             ),

@@ -1,6 +1,6 @@
 """Soak: the everyday load for a long time, among clients that misbehave. Does anything pile up?
 
-It runs when it is named (``--perf-scenario soak``), for 20 minutes or what the budget's ``length`` says.
+It runs when it is named (``--perf-scenario=soak``), for 20 minutes or what the budget's ``length`` says.
 """
 
 from harness.arrivals import Poisson

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness import hookspecs
-from harness.options import options_table
+from harness.options import OPTIONS, options_table
 from harness.plugins import create_plugin_manager
 from harness.scenario import PROFILES
 from service.batch_times import BatchTimes
@@ -21,6 +21,23 @@ from service.settings import load_settings
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]
+
+# Whatever shows a command line, beside the pages.
+SHOWN = [
+    *PAGES,
+    *(ROOT / name for name in ("Makefile", "tox.ini", "conftest.py", ".github/workflows/ci.yml")),
+    *sorted((ROOT / "examples").rglob("*.py")),
+    *sorted((ROOT / "scenarios").glob("*.py")),
+]
+
+
+@pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.name)
+def test_a_value_stands_behind_an_equals_sign(page):
+    """Behind a space pytest takes it for a path with tests, and may find another project's settings."""
+    # The table of the options says in words what some mean.
+    text = "\n".join(line for line in page.read_text().splitlines() if not line.startswith("| `--perf-"))
+    valued = "|".join(sorted((option.name for option in OPTIONS if not option.flag), key=len, reverse=True))
+    assert re.findall(rf"--perf-(?:{valued}) +(?![-`|\\]).*", text) == []
 
 
 def test_the_page_of_the_gate_lists_every_option_as_it_is_declared():

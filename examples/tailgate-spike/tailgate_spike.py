@@ -1,6 +1,6 @@
 """A plugin of tailgate: the scenario ``spike``, and the measure ``late_share`` that judges it.
 
-Installed beside tailgate it takes part in every run; ``--perf-plugin tailgate_spike.py`` does the same without installing.
+Installed beside tailgate it takes part in every run; ``--perf-plugin=tailgate_spike.py`` does the same without installing.
 Its budgets, for a service that answers in about 30 ms::
 
     "spike" = { rate = "5 /s", quiet = "10 s", spike = "5 s", late = "200 ms", late_share = "2 %", error_rate = 0.0 }

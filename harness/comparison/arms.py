@@ -209,7 +209,7 @@ def check_own_code(arm: ArmTarget, root: Path, *, python: bool) -> str:
     raise TargetError(
         f"{name} was started for {arm.side.revision}, and its interpreter has not imported {package} from "
         f"{project}: another code would be compared under that name. Name the folders of the project that hold its packages, "
-        "such as --perf-env PYTHONPATH=lib (the base gets its own), or give the base an environment without an installed "
+        "such as --perf-env=PYTHONPATH=lib (the base gets its own), or give the base an environment without an installed "
         "copy, by --perf-against-python or in the command; does the command run Python with -I or -E?"
     )
 
@@ -264,9 +264,9 @@ def _other_environment(trees: Mapping[Arm, Path], sides: Mapping[Arm, Side]) -> 
             f"{arm.value}: command:LINE"
         )
     if arm is Arm.BASE:
-        return "Make an environment for the base, and give its interpreter: --perf-against-python PATH"
+        return "Make an environment for the base, and give its interpreter: --perf-against-python=PATH"
     # Only a base that is a revision can be given an interpreter.
     return (
-        "Swap the sides, so that the revision is the base, and give it an interpreter with --perf-against-python PATH; or "
+        "Swap the sides, so that the revision is the base, and give it an interpreter with --perf-against-python=PATH; or "
         "check head out, make an environment for it, and run the comparison there"
     )

@@ -41,6 +41,7 @@ from harness.gate_settings import GateSettings
 from harness.load import LoadSettings
 from harness.load_settings import generator_processor
 from harness.measures import Measure
+from harness.payload import Payload
 from harness.plan import draw_plan
 from harness.plugins import Plugins
 from harness.resolving import resolve_scenario
@@ -69,6 +70,7 @@ class Ground:
         seed: of the run.
         scenarios: over how many the error that is allowed is split.
         number: which of them this is, from 1.
+        payloads: gives those of a source.
         connect: how the generator reaches a server.
         tell: takes a line about what is being done now.
         looks: good blocks at each look, where that is not the design's usual; a calibration never looks.
@@ -84,6 +86,7 @@ class Ground:
     seed: int
     scenarios: int
     number: int
+    payloads: Callable[[str], Sequence[Payload]]
     connect: Callable[[RunningTarget], LoadSettings]
     tell: Callable[[str], None]
     looks: tuple[int, ...] | None = None
@@ -241,7 +244,7 @@ def _bench(
         bare, ground.budgets, rehearsed[Arm.BASE].facts, yardstick_s, ground.measures, settings.root
     )
     slots = block_scenario(resolved, PAIRS, capacity=any(lens.name == CAPACITY for lens in lenses))
-    payloads = ground.plugins.payloads(payload_source(scenario, settings))
+    payloads = ground.payloads(payload_source(scenario, settings))
     sharing, shared = choose_sharing(
         wanted_processors(scenario, settings, {arm: one.side for arm, one in arms.items()}),
         [one.facts for one in rehearsed.values()],

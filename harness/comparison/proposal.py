@@ -138,7 +138,7 @@ def _advice(found: Calibration) -> Iterator[str]:
                     if sight.tolerance is None
                     else f"tolerate {sight.tolerance * 100:g} %, or report it only"
                 )
-                + f" (--perf-lens {lens.name}=…)."
+                + f" (--perf-lens={lens.name}=…)."
             )
 
 

@@ -49,7 +49,7 @@ def _verdicts(result: RunResult) -> Iterator[str]:
         )
     if undecided and result.profile.name != "thorough":
         yield (
-            "INCONCLUSIVE: the limit lies inside the interval. More requests narrow it: --perf-profile "
+            "INCONCLUSIVE: the limit lies inside the interval. More requests narrow it: --perf-profile="
             f"{'default' if result.profile.name == 'smoke' else 'thorough'}."
         )
     elif undecided:

@@ -75,7 +75,7 @@ def test_the_explanation_begins_with_the_verdict_and_the_criteria_and_ends_with_
     lines = explain(scenario(FAIL, reason="beyond: p99 is 3 s")).splitlines()
     assert lines[0] == "FAIL: steady: p99 (client)"
     assert lines[1] == "  FAIL  beyond: p99 is 3 s"
-    assert lines[2] == "  reproduce: pytest -m perf --perf-scenario steady --perf-seed 7"
+    assert lines[2] == "  reproduce: pytest -m perf --perf-scenario=steady --perf-seed=7"
 
 
 def test_what_voids_a_scenario_is_told_in_place_of_its_criteria():

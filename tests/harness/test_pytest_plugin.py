@@ -510,6 +510,29 @@ def test_a_value_behind_a_space_that_leads_pytest_to_another_project_is_refused(
     assert project.gate(f"--perf-output={another}", "--co").ret == pytest.ExitCode.OK
 
 
+def test_what_an_ini_file_names_is_found_from_any_folder(project, monkeypatch):
+    """The payload and the server's program lie beside the ini file, and pytest is called further down."""
+    server = project.server("import sys\nfrom harness.fake_server import main\nmain(sys.argv[1:])")
+    project.pytester.makeini(
+        f"""
+        [pytest]
+        perf_target = {server.replace(str(project.pytester.path / "a_server.py"), "a_server.py")}
+        perf_payloads = file:body.txt
+        perf_plugin = tiny.py
+        perf_budgets = budgets.toml
+        """
+    )
+    project.pytester.path.joinpath("budgets.toml").write_text("")
+    monkeypatch.chdir(project.pytester.mkdir("below"))
+    run = project.pytester.runpytest_inprocess
+    gate = ["-p", "tailgate", "--pyargs", "scenarios", "-m", "perf"]
+    run(*gate, "--perf-enforce=measurement").assert_outcomes(passed=1)
+    assert project.results().is_dir()
+    refused = run(*gate, "--perf-payloads=file:body.txt")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["ERROR: payloads file:PATH: cannot read body.txt: *"])
+
+
 # A run
 
 

@@ -29,7 +29,7 @@ def test_the_markdown_report_begins_with_the_verdict_and_holds_the_table(tmp_pat
     assert text[0] == "# PASS: 1 of 1 criteria hold; scenarios: steady"
     assert "| criterion | measured | interval | limit | margin | verdict |" in text
     assert "| p95 (client) | 80.0 ms | [72.0, 88.0] ms | 100 ms | +20.0 % | PASS |" in text
-    assert "pytest -m perf --perf-scenario steady --perf-seed 7" in text
+    assert "pytest -m perf --perf-scenario=steady --perf-seed=7" in text
     assert "| processor | Example 9000 |" in text
     assert not any("governor" in line for line in text)
 

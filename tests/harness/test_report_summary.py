@@ -183,8 +183,8 @@ OPEN = run_result([criterion_result(verdict=Verdict.INCONCLUSIVE)])
     ("result", "words"),
     [
         (run_result(faults=[FAULT]), "says nothing about the service"),
-        (OPEN, "--perf-profile thorough"),
-        (dataclasses.replace(OPEN, profile=PROFILES["smoke"]), "--perf-profile default"),
+        (OPEN, "--perf-profile=thorough"),
+        (dataclasses.replace(OPEN, profile=PROFILES["smoke"]), "--perf-profile=default"),
         (dataclasses.replace(OPEN, profile=PROFILES["thorough"]), "about as good as its limit"),
         (FAILED, "70.0 % of a request's time is compute"),
         (with_phase(FAILED, stages=StageMeans(queue_s=0.9, compute_s=0.1)), "requests wait for the executor"),

@@ -55,7 +55,7 @@ def test_the_report_reads_verdict_table_histogram_stages_machine_advice_command(
         "    generator 5.00 % of a core, yardstick 13.0 ms before,",
         "    yardstick 13.1 ms after",
         "  → steady: 70.0 % of a request's time is compute: look there first.",
-        "reproduce steady: pytest -m perf --perf-scenario steady --perf-seed 7",
+        "reproduce steady: pytest -m perf --perf-scenario=steady --perf-seed=7",
     ]
     assert [line.rstrip() for line in text] == expected
 

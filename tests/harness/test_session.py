@@ -7,7 +7,7 @@ import pytest
 
 from harness import hookimpl, load, results_file, yardstick
 from harness.arrivals import Constant
-from harness.errors import MeasurementError, TargetError, UsageError
+from harness.errors import MeasurementError, PluginError, TargetError, UsageError
 from harness.gate_settings import parse_options
 from harness.plugins import Plugins, create_plugin_manager
 from harness.scenario import Criterion, Phase, Ref, Scenario
@@ -130,6 +130,63 @@ def test_what_is_refused_at_the_start_gives_the_lock_back(session_of):
         refused.__enter__()
     with session_of(Broken(None)):
         pass
+
+
+@pytest.mark.parametrize("step", ["measure", "self_check"])
+def test_what_ends_a_session_before_its_first_scenario_leaves_no_folder(
+    session_of, tmp_path, monkeypatch, step
+):
+    def fails(*_):
+        raise MeasurementError("it cannot be measured here")
+
+    monkeypatch.setattr(yardstick if step == "measure" else load, step, fails)
+    session = session_of(Broken(None))
+    with pytest.raises(MeasurementError, match="cannot be measured here"):
+        session.__enter__()
+    assert [path.name for path in tmp_path.glob(".perf/*")] in ([], ["lock"])
+
+
+class Writes:
+    """A reporter that fails, and one that does not."""
+
+    def __init__(self, name, error=None):
+        self.name = name
+        self.error = error
+
+    def write(self, result, directory):
+        if self.error:
+            raise self.error
+        (directory / self.name).write_text("written")
+
+
+class WithReporters(Broken):
+    @hookimpl
+    def tailgate_reporters(self):
+        return [Writes("first", OSError("no space")), Writes("second")]
+
+    @hookimpl
+    def tailgate_finished(self, directory):
+        (directory / "finished").write_text("told")
+
+
+def test_a_reporter_that_fails_is_named_and_keeps_no_other_from_its_report(session_of):
+    with session_of(WithReporters(None)) as session:
+        with pytest.raises(PluginError, match="plugin 'test': the reporter 'first' raised OSError: no space"):
+            session.finish()
+        written = {path.name for path in session.directory.iterdir()}
+    assert written >= {results_file.RESULTS, "second", "finished"}
+
+
+def test_a_target_whose_log_cannot_be_read_fails_nobody(session_of):
+    class Loud(Broken):
+        def log_tail(self):
+            return 1 / 0
+
+    with session_of(Loud(None)) as session:
+        session._running = Loud(None)
+        assert "log_tail() of " in session.log_tail()
+        assert "raised ZeroDivisionError" in session.log_tail()
+        session._running = None
 
 
 def test_a_second_session_of_the_project_is_refused_while_the_first_measures(session_of):
