@@ -22,6 +22,7 @@ from harness.comparison.asked import (
     side_settings,
     wanted_processors,
 )
+from harness.comparison.lens import LENSES, override
 from harness.comparison.load import comparable_phase
 from harness.comparison.processors import choose_sharing
 from harness.errors import BudgetError, UsageError
@@ -83,6 +84,8 @@ def prepare(
     chosen = list(scenarios)
     measures, budgets = plugins.measures(), find_budgets(settings.budgets, settings.root)
     target = target_settings(settings, budgets, [one.name for one in chosen], NOMINAL_YARDSTICK_S)
+    # Of the ini file, it may be, for a comparison another time.
+    override(LENSES, settings.lens)
     if settings.against is None:
         _refuse_unknown_program(plugins.target(settings.target, target))
         sources = {settings.payloads}
@@ -195,9 +198,11 @@ def _missing(
     missing, unasked = sorted(refs(asked) - set(line)), sorted(set(line) - refs(scenario))
     where = budgets.source or settings.budgets or settings.root / FILE_NAME
     keys = ", ".join(f"{key} = …" for key in missing)
-    hints = [
-        f"; is {near[0]!r} meant for {key!r}?"
-        for key in missing
-        if (near := difflib.get_close_matches(key, unasked, n=1))
-    ]
+    lines = {key[0] for key in budgets.lines} - {ANY, scenario.name}
+    hints = [_hint(key, unasked) for key in missing] + [_hint(scenario.name, lines)]
     return f'scenario {scenario.name!r} lacks budgets; write into {where}: "{scenario.name}" = {{ {keys} }}{"".join(hints)}'
+
+
+def _hint(name: str, written: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, written, n=1)
+    return f"; is {near[0]!r} meant for {name!r}?" if near else ""

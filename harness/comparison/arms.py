@@ -74,6 +74,10 @@ def read_side(arm: Arm, given: str, default: str, root: Path, known: Callable[[s
             f"{arm.value}: {given!r} is no revision of the repository at {root} and no target; expected a branch, tag "
             "or commit, . for the working tree, service:KEY=VALUE,…, command:LINE, or http://host:port"
         )
+    if not git.has_project(root, revision):
+        raise UsageError(
+            f"{arm.value}: {revision} has no folder {git.place_in_repository(root)}, and so no such project"
+        )
     side = Side(arm, given, default, revision)
     if side.is_address:
         raise UsageError(

@@ -52,6 +52,12 @@ def find_revision(root: Path, name: str) -> Revision | None:
     return Revision(name, found.stdout.strip()) if found.returncode == 0 else None
 
 
+def has_project(root: Path, revision: Revision) -> bool:
+    """Tell whether a revision has the folder that ``root`` is in the repository."""
+    place = place_in_repository(root)
+    return not place.parts or _git(root, "cat-file", "-e", f"{revision.commit}:{place}").returncode == 0
+
+
 def state_of(root: Path) -> Mapping[str, str]:
     """Return what the working tree is: its commit, and whether files differ from it; empty outside of a repository."""
     commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD") if shutil.which("git") else None

@@ -133,7 +133,7 @@ def test_other_dependencies_are_refused_unless_the_base_has_an_interpreter(sides
     sides.base = OWN + 'dependencies = ["numpy<2"]\n'
     with pytest.raises(
         UsageError,
-        match=r"pyproject.toml, dependencies: base has 'numpy<2', head has not. .*--perf-against-python PATH",
+        match=r"pyproject.toml, dependencies: base has 'numpy<2', head has not. .*--perf-against-python=PATH",
     ):
         sides.check_out().__enter__()
     assert sides.removed == ["base"]

@@ -311,6 +311,30 @@ def test_the_command_refuses_what_cannot_be_compared_without_a_report(comparison
     assert not comparison.pytester.path.joinpath(".perf").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pytest.ini", "[pytest]\nperf_seed = five"),
+        ("tox.ini", "[pytest]\nperf_seed = five"),
+        ("setup.cfg", "[tool:pytest]\nperf_seed = five"),
+        ("pyproject.toml", "[tool.pytest.ini_options]\nperf_seed = 'five'"),
+        ("pytest.ini", "[pytest]\naddopts = --perf-seed=five"),
+        ("tox.ini", "[pytest]\naddopts = --perf-seed five -m 'not perf'"),
+        (None, ""),
+    ],
+)
+@pytest.mark.parametrize("command", [("compare", "."), ("calibrate",)])
+def test_the_commands_read_what_pytest_reads(comparison, tailgate, monkeypatch, command, name, text):
+    comparison.pytester.path.joinpath("tox.ini").unlink()
+    if name is None:
+        monkeypatch.setenv("PYTEST_ADDOPTS", "--perf-seed=five")
+    else:
+        comparison.pytester.path.joinpath(name).write_text(text)
+    status, said = tailgate(*command, "--plugin=tiny.py")
+    assert status == 2
+    assert said.err.startswith("ERROR: --perf-seed: expected a whole number from 0 on, got 'five'")
+
+
 def test_the_command_lists_the_options_that_can_follow(tailgate):
     status, said = tailgate("compare", "--help")
     assert status == 0

@@ -5,8 +5,10 @@ import subprocess
 import pytest
 
 from harness.comparison import revision as git
+from harness.comparison.arms import read_side
 from harness.comparison.revision import Revision
-from harness.errors import TargetError
+from harness.comparison.schedule import Arm
+from harness.errors import TargetError, UsageError
 
 
 def run(folder, *arguments):
@@ -115,3 +117,18 @@ def test_the_working_tree_says_its_commit_and_whether_it_has_changes(repository)
 def test_a_project_says_its_name():
     assert git.project_name('[project]\nname = "demo"\n') == "demo"
     assert git.project_name(None) is None
+
+
+def test_a_revision_may_lack_the_folder_of_the_project(repository):
+    inner = repository / "services" / "api"
+    inner.mkdir(parents=True)
+    (inner / "app.py").write_text("")
+    run(repository, "add", ".")
+    run(repository, "commit", "--quiet", "--message", "a service")
+    found = {name: git.find_revision(repository, name) for name in ("old", "main")}
+    assert [git.has_project(inner, revision) for revision in found.values()] == [False, True]
+    assert git.has_project(repository, found["old"])
+    with pytest.raises(
+        UsageError, match=r"base: old \(.*\) has no folder services/api, and so no such project"
+    ):
+        read_side(Arm.BASE, "old", "service", inner, lambda _: False)

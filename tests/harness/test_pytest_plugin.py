@@ -409,6 +409,7 @@ SOUND = '"*" = { rate = "200 /s", p95 = "1 s" }'
         ),
         (["--perf-against=.", "--perf-scenario=tiny", "--perf-lens=p96=1%"], "there is no lens 'p96'*"),
         (["--perf-against=."], "no plugin brings a scenario that is made for comparisons; name one *"),
+        (["--perf-lens=p96=1%"], "there is no lens 'p96'*"),
         (["--perf-head=."], "--perf-head=. is compared with nothing; give --perf-against as well"),
     ],
 )
@@ -437,6 +438,11 @@ def refused(project, message, *arguments):
             "scenario 'a' lacks *{ p95 = … }; is 'p59' meant for 'p95'?",
         ),
         ('"a" = { rate = "9 /s", p95 = "1 s" }', "p95", "scenario 'b' lacks budgets; write into *"),
+        (
+            '"a" = { rate = "9 /s", p95 = "1 s" }\n"bb" = { rate = "9 /s", p95 = "1 s" }',
+            "p95",
+            "scenario 'b' lacks budgets; write into *{ p95 = …, rate = … }; is 'bb' meant for 'b'?",
+        ),
         ('"a:cuda" = { rate = "9 /s", p95 = "1 s" }\n"a" = { rate = "9 /s" }', "p95", "scenario 'b' lacks *"),
         (
             SOUND + '\n"b" = { p95 = "9 /s" }',
