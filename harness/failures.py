@@ -49,10 +49,9 @@ class Failure:
 
     def __str__(self) -> str:
         """Say it in one line: ``1,000 × 404 Not Found: {"detail": "Not Found"}``."""
-        said = " ".join(self.said.split())
-        if self.outcome == "redirect" and said:
-            return f"{self.count:,} × {self.status} to {said}"
-        return f"{self.count:,} × {self.kind}" + (f": {said}" if said else "")
+        if self.outcome == "redirect" and self.said:
+            return f"{self.count:,} × {self.status} to {self.said}"
+        return f"{self.count:,} × {self.kind}" + (f": {self.said}" if self.said else "")
 
 
 def kind(outcome: str, status: int | None) -> str:

@@ -119,7 +119,8 @@ def _miscounted(
         f"{most if most == sent.good else f'{sent.good} to {most}'} ({wrong}): the client got {sent.answered} answers "
         f"and lost {pending} requests after sending them"
     )
-    if own := record.own_scrapes + len(record.probes):
+    own = record.own_scrapes + len(record.probes)
+    if own and counted > most:
         text += f"; the harness itself asked {own} times, and that does not explain it"
     text += "".join(f"; {metric} says {count:g}" for metric, count in counts.items() if metric != wrong)
     if counted < sent.good:

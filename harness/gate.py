@@ -22,6 +22,7 @@ from harness.named import find
 from harness.outcome import outcome_of
 from harness.plugins import Plugins, create_plugin_manager
 from harness.preparation import Prepared, prepare
+from harness.report.escape import terminal
 from harness.report.junit import properties
 from harness.report.terminal import render
 from harness.reproduce import built_in_test
@@ -56,7 +57,7 @@ class Gate:
         plugin.checked.append(scenario.name)
         result = plugin.plainly(lambda: self._session.run(scenario, plugin.selection(scenario)))
         outcome = outcome_of(result, plugin.settings)
-        text = plugin.settings.secrets.hide(outcome.text)
+        text = terminal(plugin.settings.secrets.hide(outcome.text))
         if outcome.fails:
             pytest.fail(text, pytrace=False)
         if text:
@@ -180,7 +181,7 @@ class GatePlugin:
             return step()
         except HarnessError as error:
             self._command.refused |= isinstance(error, UsageError)
-            text = self.settings.secrets.hide(str(error))
+            text = terminal(self.settings.secrets.hide(str(error)))
         # Outside of the except clause, or pytest shows the error a second time, as its context.
         pytest.fail(text, pytrace=False)
 
@@ -215,7 +216,7 @@ class GatePlugin:
         report = yield
         tail = self._session.log_tail() if self._session is not None and self.checked else ""
         if report.failed and tail:
-            report.sections.append(("the server's log, its end", tail))
+            report.sections.append(("the server's log, its end", terminal(tail)))
         return report
 
     def _properties(self) -> list[tuple[str, object]]:
@@ -259,7 +260,7 @@ class GatePlugin:
             return
         with capture.global_and_fixture_disabled() if capture else nullcontext():
             reporter.ensure_newline()
-            reporter.write_line(self.settings.secrets.hide(line))
+            reporter.write_line(terminal(self.settings.secrets.hide(line)))
 
 
 def _short(path: Path) -> str:

@@ -20,7 +20,7 @@ DRAIN_S = 10.0
 DRAIN_POLL_S = 0.1
 # From an answer's last byte to the moment at which a server that counts afterwards has counted it.
 COUNTING_S = 2.0
-COUNTING_POLL_S = 0.05
+COUNTING_POLL_S = 0.1
 
 
 def scraping_client(headers: Sequence[tuple[str, str]] = ()) -> httpx.Client:

@@ -62,7 +62,28 @@ def read(path: Path) -> RunResult:
             "read them with the version that they name as tailgate_version"
         )
     _check(document, f"the results {path}")
-    return from_json(RunResult, document)
+    result = from_json(RunResult, document)
+    if text := contradiction(result):
+        raise MeasurementError(f"the results {path}: {text}")
+    return result
+
+
+def contradiction(result: RunResult) -> str:
+    """Say which parts of a result do not fit together, which no schema can tell; or nothing."""
+    for scenario in result.scenarios:
+        compared = scenario.comparison
+        if compared is None:
+            continue
+        looks, lenses = len(compared.design.looks), {one.lens.name for one in compared.decision.results}
+        for one in compared.decision.results:
+            if one.look is not None and not 1 <= one.look <= looks:
+                return (
+                    f"scenario {scenario.name!r} has a result of look {one.look}, and its design has {looks}"
+                )
+        for attribution in compared.attributions:
+            if attribution.lens.name not in lenses:
+                return f"scenario {scenario.name!r} tells the stages of {attribution.lens.name!r}, and has no result of it"
+    return ""
 
 
 @cache
@@ -82,18 +103,23 @@ def _check(document: Any, what: str) -> None:
 def to_json(value: Any) -> Any:
     """Return dataclasses, enums, mappings, tuples and numpy's numbers as JSON values; what is not finite as None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, np.generic):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    elif isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [to_json(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
+    match value:
+        case enum.Enum():
+            return value.value
+        case str():
+            # An argument that was no UTF-8 has surrogates in it, which no JSON can hold.
+            return value.encode("utf-8", "backslashreplace").decode()
+        case Mapping():
+            return {to_json(str(key)): to_json(item) for key, item in value.items()}
+        case tuple() | list():
+            return [to_json(item) for item in value]
+        case float():
+            return value if math.isfinite(value) else None
+        case _:
+            return value
 
 
 def from_json(kind: type[T], document: Any) -> T:
@@ -117,4 +143,5 @@ def _load(kind: Any, document: Any) -> Any:
         return {key: _load(arguments[1], item) for key, item in document.items()}
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return kind(document)
-    return float(document) if kind is float else document
+    # JSON Schema takes 2.0 for an integer.
+    return kind(document) if kind in {int, float} else document

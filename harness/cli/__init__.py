@@ -19,6 +19,7 @@ from harness import __version__
 from harness.cli import calibrate, compare, judge, listing, report, samples, serve
 from harness.cli.run import Status
 from harness.errors import HarnessError, UsageError
+from harness.report.escape import terminal
 
 # Options that another program or declaration knows.
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -37,7 +38,7 @@ def main() -> NoReturn:
     try:
         app(prog_name="tailgate")
     except HarnessError as error:
-        typer.echo(f"tailgate: {error}", err=True)
+        typer.echo(terminal(f"tailgate: {error}"), err=True)
         sys.exit(Status.USAGE if isinstance(error, UsageError) else Status.UNMEASURED)
     except Exception:  # noqa: BLE001 - Python's own status of an error would say FAIL
         traceback.print_exc()

@@ -74,4 +74,6 @@ class _Answer:
 
 
 def _text(data: bytes) -> str:
-    return data[: 4 * MOST_CHARACTERS].decode("utf-8", errors="replace")[:MOST_CHARACTERS]
+    text = data[: 4 * MOST_CHARACTERS].decode("utf-8", errors="replace")
+    # In one line, as every report shows it.
+    return " ".join(text.split())[:MOST_CHARACTERS]

@@ -57,8 +57,9 @@ def _verdicts(result: RunResult) -> Iterator[str]:
 
 
 def _stages(result: RunResult) -> Iterator[str]:
+    phases = measured_phases(result)
     for scenario in result.scenarios:
-        means = stage_means(measured_phases(result, scenario.name))
+        means = stage_means(phases[scenario.name])
         total = sum(means.values())
         if scenario.verdict is not Verdict.FAIL or scenario.comparison is not None or not total:
             continue

@@ -5,6 +5,7 @@ Numbers keep full precision and SI units here, since programs read them.
 
 from collections.abc import Iterator
 
+from harness.report.escape import xml
 from harness.report.summary import failures
 from harness.results import ComparisonResult, RunResult, ScenarioResult
 
@@ -20,7 +21,7 @@ def properties(result: RunResult, scenario: str) -> list[tuple[str, str]]:
         raise KeyError(
             f"the run has no scenario {scenario!r}; it has {[one.name for one in result.scenarios]}"
         )
-    return list(_properties(result, found))
+    return [(xml(name), xml(value)) for name, value in _properties(result, found)]
 
 
 def _properties(result: RunResult, scenario: ScenarioResult) -> Iterator[tuple[str, str]]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from harness.report import comparison, summary
 from harness.report.advice import advice
+from harness.report.escape import cell, code, fenced, markdown
 from harness.report.units import percent, quantity, significant
-from harness.results import ComparisonResult, RunResult, ScenarioResult
+from harness.results import ComparisonResult, PhaseResult, RunResult, ScenarioResult
 from harness.verdict import Unit
 
 SUMMARY = "summary.md"
@@ -39,9 +40,10 @@ def render(result: RunResult) -> str:
 
 
 def _lines(result: RunResult) -> Iterator[str]:
-    yield f"# {_text(summary.headline(result))}"
+    yield f"# {markdown(summary.headline(result))}"
+    phases = summary.measured_phases(result)
     for scenario in result.scenarios:
-        yield from _scenario(result, scenario)
+        yield from _scenario(scenario, phases[scenario.name])
     yield from _section("What to do next", _bullets(advice(result)))
     yield from _section("What was measured", _measured(result))
     yield from _section("Machine", _machine(result))
@@ -56,12 +58,11 @@ def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
 def _bullets(sentences: tuple[str, ...]) -> Iterator[str]:
     if sentences:
         yield ""
-    yield from (f"- {_text(sentence)}" for sentence in sentences)
+    yield from (f"- {markdown(sentence)}" for sentence in sentences)
 
 
-def _scenario(result: RunResult, scenario: ScenarioResult) -> Iterator[str]:
-    phases = summary.measured_phases(result, scenario.name)
-    yield from ("", f"## {_text(scenario.name)}: {scenario.verdict.value}", "")
+def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterator[str]:
+    yield from ("", f"## {markdown(scenario.name)}: {scenario.verdict.value}", "")
     if scenario.comparison is not None:
         yield from _comparison(scenario, scenario.comparison)
         return
@@ -86,7 +87,7 @@ def _comparison(scenario: ScenarioResult, compared: ComparisonResult) -> Iterato
 
 
 def _reproduce(scenario: ScenarioResult) -> Iterator[str]:
-    yield from ("", "Reproduce:", "", "```sh", scenario.reproduce, "```")
+    yield from ("", "Reproduce:", "", *fenced(scenario.reproduce, "sh"))
 
 
 def _loads(scenario: ScenarioResult, load: summary.Load) -> Iterator[str]:
@@ -99,29 +100,29 @@ def _loads(scenario: ScenarioResult, load: summary.Load) -> Iterator[str]:
 
 
 def _measured(result: RunResult) -> Iterator[str]:
-    yield from _bullets(
-        tuple(f"{arm.name}: `{arm.target}` {summary.facts_line(arm.facts)}".rstrip() for arm in result.arms)
-    )
+    if result.arms:
+        yield ""
+    for arm in result.arms:
+        told = (f"{markdown(arm.name)}:", code(arm.target), markdown(summary.facts_line(arm.facts)))
+        yield f"- {' '.join(filter(None, told))}"
     wall = "" if result.duration_s is None else f" in {significant(result.duration_s)} s"
-    yield f"- run {result.run_id}, started {result.started_at}{wall}, tailgate {result.tailgate_version}"
-    yield f"- `{result.command}`"
+    yield f"- run {markdown(f'{result.run_id}, started {result.started_at}{wall}, tailgate {result.tailgate_version}')}"
+    yield f"- {code(result.command)}"
     if result.settings:
-        yield f"- settings: {_text(summary.facts_line(result.settings))}"
+        yield f"- settings: {markdown(summary.facts_line(result.settings))}"
 
 
 def _machine(result: RunResult) -> Iterator[str]:
-    facts = [(name, str(value)) for name, value in result.machine.items() if value is not None]
+    facts = [(name, cell(str(value))) for name, value in result.machine.items() if value is not None]
     if facts:
         yield from ("", *_table(("fact", "value"), facts))
     if parts := summary.machine_parts(result):
-        yield from ("", f"During the run: {_text(', '.join(parts))}.")
+        yield from ("", f"During the run: {markdown(', '.join(parts))}.")
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    for cells in (header, ("---",) * len(header), *rows):
-        yield f"| {' | '.join(_text(cell) for cell in cells)} |"
-
-
-def _text(text: str) -> str:
-    """Keep what came from outside on one line, in its cell, and free of tags."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Yield a table; the first cell of a row is a name, which may be anybody's, and the others are fit as they are."""
+    yield f"| {' | '.join(header)} |"
+    yield f"| {' | '.join('---' for _ in header)} |"
+    for name, *cells in rows:
+        yield f"| {' | '.join((cell(name), *cells))} |"

@@ -111,16 +111,14 @@ def failures(scenario: ScenarioResult) -> tuple[str, ...]:
     )
 
 
-def measured_phases(result: RunResult, scenario: str) -> tuple[PhaseResult, ...]:
-    """Return the measured phases of a scenario's sound slots on the first arm, the one that is judged."""
+def measured_phases(result: RunResult) -> Mapping[str, tuple[PhaseResult, ...]]:
+    """Return by scenario the measured phases of its sound slots on the first arm, the one that is judged."""
     arm = result.arms[0].name if result.arms else None
-    return tuple(
-        phase
-        for slot in result.slots
-        if slot.scenario == scenario and slot.arm == arm and not slot.faults
-        for phase in slot.phases
-        if phase.measured
-    )
+    found: dict[str, list[PhaseResult]] = {scenario.name: [] for scenario in result.scenarios}
+    for slot in result.slots:
+        if slot.arm == arm and not slot.faults and slot.scenario in found:
+            found[slot.scenario] += [phase for phase in slot.phases if phase.measured]
+    return {name: tuple(phases) for name, phases in found.items()}
 
 
 def load(phases: Sequence[PhaseResult]) -> Load:

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from harness.report import comparison_terminal, summary
 from harness.report.advice import advice
+from harness.report.escape import shown
 from harness.report.units import percent, quantity
-from harness.results import RunResult, ScenarioResult
+from harness.results import PhaseResult, RunResult, ScenarioResult
 from harness.verdict import Unit, Verdict
 
 STYLES: Mapping[Verdict, str] = {
@@ -26,12 +27,14 @@ INDENT = 2
 
 
 def render(result: RunResult, console: Console) -> None:
-    """Print a result."""
+    """Print a result; what of it is not the harness's own is shown as text."""
+    result = shown(result)
     console.print(Text(summary.headline(result), style=STYLES[result.verdict]))
     for arm in result.arms:
         _line(console, f"{arm.name}: {arm.target} {summary.facts_line(arm.facts)}".rstrip())
+    phases = summary.measured_phases(result)
     for scenario in result.scenarios:
-        _scenario(result, scenario, console)
+        _scenario(scenario, phases[scenario.name], console)
     console.print()
     _list(console, "machine", summary.machine_parts(result))
     for sentence in advice(result):
@@ -41,12 +44,11 @@ def render(result: RunResult, console: Console) -> None:
         console.print(Text(f"reproduce {scenario.name}: {scenario.reproduce}"), soft_wrap=True)
 
 
-def _scenario(result: RunResult, scenario: ScenarioResult, console: Console) -> None:
+def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult], console: Console) -> None:
     if scenario.comparison is not None:
         for sentence in comparison_terminal.render(scenario, console, STYLES, INDENT):
             _line(console, sentence)
         return
-    phases = summary.measured_phases(result, scenario.name)
     load = summary.load(phases)
     title = Text.assemble(
         (scenario.name, "bold"),

@@ -44,7 +44,7 @@ def test_the_step_summary_is_appended_to(tmp_path):
 def test_what_comes_from_outside_cannot_leave_its_cell_or_its_line():
     result = run_result(faults=[Fault(Cause.NOISE, "a | b\n# <script>")])
     text = markdown.render(result)
-    assert "- noise: a \\| b # &lt;script>" in text
+    assert "- noise: a `|` b `# <script>`" in text
 
 
 def test_a_run_that_measured_nothing_still_has_a_summary():

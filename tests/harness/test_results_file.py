@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import io
 import math
 import types
 import typing
@@ -10,14 +11,19 @@ from collections.abc import Mapping
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from comparison_rows import rows
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from rich.console import Console
+from test_report_comparison import compared, with_stages
 
 from harness.errors import MeasurementError
 from harness.faults import Fault
+from harness.outcome import explain
+from harness.report import junit, markdown, terminal
 from harness.results import RunResult, Scalar
-from harness.results_file import from_json, read, schema, to_json, write
+from harness.results_file import contradiction, from_json, read, schema, to_json, write
 from harness.testing import criterion_result, run_result
 from harness.verdict import Verdict
 
@@ -64,6 +70,12 @@ def test_what_is_not_finite_is_null_in_the_file(number, tmp_path):
     assert read(tmp_path / "results.json").scenarios[0].criteria[0].high is None
 
 
+def test_an_argument_that_is_no_utf_8_can_be_written(tmp_path):
+    write(run_result(command="pytest \udcff", machine={"\udcfe": "x"}), tmp_path / "results.json")
+    back = read(tmp_path / "results.json")
+    assert (back.command, dict(back.machine)) == ("pytest \\udcff", {"\\udcfe": "x"})
+
+
 def test_numbers_of_numpy_are_numbers(tmp_path):
     write(run_result([criterion_result(value=np.float64(0.25))]), tmp_path / "results.json")
     assert read(tmp_path / "results.json").scenarios[0].criteria[0].value == 0.25
@@ -92,6 +104,91 @@ def test_a_file_that_is_no_result_is_refused(text, words, tmp_path):
     path = tmp_path / "results.json"
     if text is not None:
         path.write_text(text)
+    with pytest.raises(MeasurementError, match=words):
+        read(path)
+
+
+@pytest.mark.parametrize("edge", ["abc", "", "nan", "-1", "inf", "1_0", "1e999", "+Inf ", "\u0661"])
+def test_a_batch_size_that_is_no_edge_is_refused(tmp_path, edge):
+    document = to_json(run_result())
+    document["slots"][0]["phases"][1]["batch_sizes"] = {edge: 1}
+    path = tmp_path / "results.json"
+    path.write_bytes(orjson.dumps(document))
+    with pytest.raises(MeasurementError, match=r"batch_sizes: "):
+        read(path)
+
+
+@pytest.mark.parametrize("edge", ["1.0", "2", "+Inf", "0.5", "1e+06", "1e-05"])
+def test_a_batch_size_may_be_any_edge(tmp_path, edge):
+    assert float(edge) >= 0
+    document = to_json(run_result())
+    document["slots"][0]["phases"][1]["batch_sizes"] = {edge: 1}
+    Draft202012Validator(schema()).validate(document)
+
+
+def leaves(document, path=()):
+    """Yield the path of every value in a document that is no list and no object, and of every object."""
+    if isinstance(document, dict | list):
+        for key, value in document.items() if isinstance(document, dict) else enumerate(document):
+            yield from leaves(value, (*path, key))
+    else:
+        yield path
+
+
+DOCUMENTS = [
+    to_json(run_result([criterion_result(), criterion_result("p99", None, verdict=Verdict.FAIL)])),
+    to_json(compared(with_stages(rows(12, worse=1.25, sigma=0.2), 0.002), notes=("a note",))),
+]
+ODD = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | finite
+    | st.sampled_from([0, -1, 1e308, 5e-324, 2**63])
+    | st.text()
+)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_whatever_the_schema_takes_is_reported_without_a_traceback(data):
+    document = orjson.loads(orjson.dumps(DOCUMENTS[data.draw(st.integers(0, len(DOCUMENTS) - 1))]))
+    for path in data.draw(st.lists(st.sampled_from(list(leaves(document))), min_size=1, max_size=4)):
+        place = document
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = data.draw(ODD)
+    if next(Draft202012Validator(schema()).iter_errors(document), None) is not None:
+        return
+    result = from_json(RunResult, document)
+    if contradiction(result):
+        return
+    terminal.render(result, Console(file=io.StringIO(), width=80))
+    markdown.render(result)
+    for scenario in result.scenarios:
+        junit.properties(result, scenario.name)
+        explain(scenario)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda made: made["decision"]["results"][0].update(look=99),
+            "a result of look 99, and its design has",
+        ),
+        (lambda made: made["decision"]["results"][0].update(look=0), "a result of look 0"),
+        (
+            lambda made: made["attributions"][0]["lens"].update(name="p42"),
+            "tells the stages of 'p42', and has no",
+        ),
+    ],
+)
+def test_parts_of_a_result_that_do_not_fit_together_are_refused(tmp_path, change, words):
+    document = orjson.loads(orjson.dumps(DOCUMENTS[1]))
+    change(document["scenarios"][0]["comparison"])
+    path = tmp_path / "results.json"
+    path.write_bytes(orjson.dumps(document))
     with pytest.raises(MeasurementError, match=words):
         read(path)
 

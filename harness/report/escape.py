@@ -1,0 +1,124 @@
+"""What others say, shown as text: one function for each output, applied where a report leaves the harness.
+
+Labels of a target's metrics, its log, the words of its answers and the fields of a results file may come from anybody: the
+code of a pull request decides them. Nothing of it may move a cursor, forge a line, load an image, link or mention.
+"""
+
+import dataclasses
+import enum
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from harness.faults import Fault
+
+T = TypeVar("T")
+
+# Characters that Python calls printable and that show nothing (Unicode, Default_Ignorable_Code_Point, and a blank).
+_SHOWS_NOTHING = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+# A line that begins so is a command to the runner of GitHub Actions.
+_WORKFLOW_COMMAND = re.compile(r"(?<!\S):(?=:[A-Za-z])|#(?=#\[)")
+# What Markdown, or GitHub behind it, takes for more than text: marks, tags, links, mentions, references, emoji, hashes.
+_MORE_THAN_TEXT = re.compile(
+    r"[\[\]`*_@#<>&~\\|$^]|://|www\.|:[\w+-]+:|\bGH-\d|\b(?=[0-9a-f]*[a-f])[0-9a-f]{7,}", re.IGNORECASE
+)
+# What begins a list, a quotation, a heading or a rule where it is the first word of a line.
+_BEGINS_A_BLOCK = re.compile(r"[-+=]+|\d+[.)]")
+
+
+def visible(text: str, keep: str = "") -> str:
+    """Return the text with every character that would show nothing, or do something, written as Python escapes it.
+
+    Args:
+        text: of anybody.
+        keep: characters to leave as they are, such as line ends.
+    """
+    if text.isprintable() and not _SHOWS_NOTHING.search(text):
+        return text
+    return "".join(char if char in keep or _shows(char) else _escaped(char) for char in text)
+
+
+def _shows(char: str) -> bool:
+    return char.isprintable() and not _SHOWS_NOTHING.match(char)
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def terminal(text: str, keep: str = "\n\t") -> str:
+    """Return what can be printed: no control characters but line ends and tabs, and no command of a CI runner."""
+    return _WORKFLOW_COMMAND.sub(r"\g<0>\\", visible(text, keep))
+
+
+def xml(text: str) -> str:
+    """Return what XML 1.0 can hold (section 2.2), which leaves out most control characters."""
+    return visible(text, "\n\t")
+
+
+def shown(value: T) -> T:
+    """Return a result with all texts in it fit for a terminal, in one line each, but for a fault, which may quote a log."""
+    changed: T = _each_text(value, lambda text: terminal(text, ""))
+    return changed
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    match value:
+        case Fault():
+            return dataclasses.replace(value, text=terminal(value.text))
+        case str() if not isinstance(value, enum.Enum):
+            return change(value)
+        case Mapping():
+            return {change(str(name)): _each_text(one, change) for name, one in value.items()}
+        case tuple():
+            return tuple(_each_text(one, change) for one in value)
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    changed = {name: _each_text(one, change) for name, one in fields.items()}
+    # Most are numbers, or texts that are fit already.
+    return value if changed == fields else dataclasses.replace(value, **changed)
+
+
+def markdown(text: str) -> str:
+    """Return Markdown that renders as this text, in one line: words that would be more than text stand in code spans."""
+    pieces: list[str] = []
+    code_words: list[str] = []
+    for place, word in enumerate(visible(" ".join(text.split())).split()):
+        if _MORE_THAN_TEXT.search(word) or (place == 0 and _BEGINS_A_BLOCK.fullmatch(word)):
+            code_words.append(word)
+            continue
+        if code_words:
+            pieces.append(code(" ".join(code_words)))
+            code_words.clear()
+        pieces.append(word)
+    if code_words:
+        pieces.append(code(" ".join(code_words)))
+    return " ".join(pieces)
+
+
+def cell(text: str) -> str:
+    """Return the same for a cell of a table, which a pipe would end, in a code span too."""
+    return "&#124;".join(markdown(part) for part in text.split("|"))
+
+
+def code(text: str) -> str:
+    """Return a code span, between more backticks than stand together in it."""
+    line = visible(" ".join(text.split()))
+    if not line:
+        return ""
+    mark = "`" * (_longest_run(line) + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{mark}{pad}{line}{pad}{mark}"
+
+
+def fenced(text: str, language: str = "") -> Iterator[str]:
+    """Yield the lines of a code block, between more backticks than stand together in it."""
+    mark = "`" * max(3, _longest_run(text) + 1)
+    yield from (f"{mark}{language}", visible(text, "\n"), mark)
+
+
+def _longest_run(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)
