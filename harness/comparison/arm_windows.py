@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from harness import notes, witnesses
 from harness.comparison.block import BlockRecord
 from harness.comparison.schedule import Arm
+from harness.failures import kinds
 from harness.faults import Cause, Fault
 from harness.scrape import MetricNames
-from harness.window import Window
+from harness.window import Window, failed
 
 
 def of_blocks(kept: Sequence[BlockRecord], names: MetricNames) -> Mapping[Arm, Window]:
@@ -18,6 +19,18 @@ def of_blocks(kept: Sequence[BlockRecord], names: MetricNames) -> Mapping[Arm, W
         for arm in Arm
     }
     return {arm: Window(measured, names=names) for arm, measured in phases.items() if measured}
+
+
+def unanswered(windows: Mapping[Arm, Window]) -> list[Fault]:
+    """Say that no arm gave a good answer, so that two equal shares of failures are all that could be compared."""
+    every = [window.samples for window in windows.values()]
+    if any((~failed(samples)).any() for samples in every) or not any(len(samples) for samples in every):
+        return []
+    told = "; ".join(
+        f"all {len(window.samples):,} requests to {arm.value} failed ({kinds(window.samples)})"
+        for arm, window in windows.items()
+    )
+    return [Fault(Cause.INTEGRITY, f"{told}: nothing was compared")]
 
 
 def contradictions(windows: Mapping[Arm, Window]) -> list[Fault]:

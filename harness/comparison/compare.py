@@ -199,7 +199,11 @@ def _measured(
 
     def compared(outcome: Outcome) -> Compared:
         windows = arm_windows.of_blocks(kept, bench.names)
-        faults = (*outcome.faults, *arm_windows.contradictions(windows))
+        faults = (
+            *outcome.faults,
+            *arm_windows.unanswered(windows),
+            *arm_windows.contradictions(windows),
+        )
         told = [one_arm_late(record.late for record in kept), spill_note(outcome.rows, bench.gap_s)]
         seen = (*filter(None, told), *arm_windows.notes_of(windows, kept))
         comparison = comparison_result(outcome, design, rows_file.name, notes + seen)

@@ -4,20 +4,24 @@ from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from harness.comparison.calibration import Calibration, Range
 from harness.comparison.proposal import advice
 from harness.comparison.sight import CHANGES, MINUTES, Sight
+from harness.report.escape import shown
 from harness.report.units import MISSING, percent, significant
 
 
 def render(found: Calibration, console: Console) -> None:
-    """Print it."""
+    """Print it; what of it is not the harness's own is shown as text."""
+    found = shown(found)
     total = found.blocks + sum(found.voided.values())
     console.print(
         f"calibration: {found.blocks} good blocks of {total}, {significant(found.block_wall_s)} s each, "
         f"{significant(found.block_load_s)} s of it load at {significant(found.rate_per_s)} requests/s",
         soft_wrap=True,
+        markup=False,
     )
     console.print(noise_table(found.sights))
     console.print(sight_table(found.sights))
@@ -26,9 +30,9 @@ def render(found: Calibration, console: Console) -> None:
         f"machine: steal {_range(found.steal_share)}, CPU pressure {_range(found.cpu_pressure_share)}"
     )
     for reason, count in found.voided.items():
-        console.print(f"void: {count} × {reason}", soft_wrap=True)
+        console.print(f"void: {count} × {reason}", soft_wrap=True, markup=False)
     for line in advice(found):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def noise_table(sights: Iterable[Sight]) -> Table:
@@ -38,7 +42,8 @@ def noise_table(sights: Iterable[Sight]) -> Table:
     )
     for sight in sights:
         noise = sight.noise
-        table.add_row(
+        _row(
+            table,
             noise.lens.name,
             f"{percent(noise.sigma)} [{percent(noise.low)}, {percent(noise.high)}]",
             percent(noise.start),
@@ -57,7 +62,8 @@ def sight_table(sights: Iterable[Sight]) -> Table:
         *(f"{100 * change:+g} %" for change in CHANGES),
     )
     for sight in sights:
-        table.add_row(
+        _row(
+            table,
             sight.noise.lens.name,
             *(percent(sight.smallest[f"{minutes:g}"], signed=True) for minutes in MINUTES),
             *(_minutes(sight.minutes[f"{change:g}"]) for change in CHANGES),
@@ -70,10 +76,13 @@ def tolerance_table(sights: Iterable[Sight]) -> Table:
     table = _table("unchanged code, by the last look", "lens", "tolerance", "passes", "95 times in 100 with")
     for sight in sights:
         tolerance = percent(sight.noise.lens.tolerance)
-        table.add_row(
-            sight.noise.lens.name, tolerance, f"{100 * sight.passes:.0f} %", percent(sight.tolerance)
-        )
+        _row(table, sight.noise.lens.name, tolerance, f"{100 * sight.passes:.0f} %", percent(sight.tolerance))
     return table
+
+
+def _row(table: Table, *cells: str) -> None:
+    # As Text, in which brackets are no markup.
+    table.add_row(*map(Text, cells))
 
 
 def _minutes(minutes: float | None) -> str:

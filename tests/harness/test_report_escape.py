@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 
 import pytest
+from calibration_rows import quiet_blocks
 from comparison_rows import rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,10 +16,12 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 from test_report_comparison import compared, with_stages
 
+from harness.comparison.calibration import calibrate
+from harness.comparison.lens import LENSES
 from harness.failures import Failure
 from harness.faults import Cause, Fault
 from harness.outcome import explain
-from harness.report import escape, junit, markdown, terminal
+from harness.report import calibration, escape, junit, markdown, terminal
 from harness.testing import criterion_result, run_result
 from harness.verdict import Verdict
 
@@ -159,6 +162,16 @@ def test_junit_holds_any_text(text):
     for name, value in junit.properties(hostile, hostile.scenarios[0].name):
         ET.SubElement(case, "property", name=name, value=value)
     assert ET.fromstring(ET.tostring(case, "unicode")).tag == "case"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_calibration_of_kept_blocks_is_text_too(text):
+    found = calibrate(*quiet_blocks(24), LENSES)
+    hostile = with_texts(dataclasses.replace(found, voided={f"x {text}": 3}), lambda told: f"{told} {text}")
+    file = io.StringIO()
+    calibration.render(hostile, Console(file=file, width=80))
+    assert all(char.isprintable() or char in "\n\t" for char in file.getvalue())
+    assert "[bold]rich" in file.getvalue() or "[bold]rich" not in text
 
 
 @pytest.mark.parametrize(
