@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks import fault_models
 from benchmarks.environments import ROOT
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 LOOK_S = 0.02
 Counts = dict[str, float]
 

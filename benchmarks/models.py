@@ -35,3 +35,21 @@ def _noop(side: int) -> Model:
         weights="none",
         input=TensorSpec((side, side, 3), np.dtype(np.uint8)),
     )
+
+
+class Wide(nn.Module):
+    """A million numbers an item, for nothing but their number."""
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return N×1,000,000 from N×H×W×3 bytes."""
+        return batch[:, 0, 0, :1].float().expand(-1, 1_000_000).contiguous()
+
+
+def wide() -> Model:
+    """Return a model that takes 64 × 64 × 3 bytes and answers a million numbers."""
+    return Model(
+        name="wide",
+        module=Wide(),
+        weights="none",
+        input=TensorSpec((SIDE, SIDE, 3), np.dtype(np.uint8)),
+    )
