@@ -8,9 +8,10 @@ The folder reads in the order in which a request flows::
            → inference → executor → graph     one batch on the device
            → call                             each result to its answer, and back the same way
 
-`settings` says what can be set, `models` what is served, `metrics` what is seen. At the start `engine` builds what computes:
-`precision` and `selection` hold it against FP32 and the clock (`batch_times`), and `compiled` brings in what
-``python -m service.compile`` has left.
+`settings` says what can be set, `models` what is served, `metrics` what is seen. At the start `engine` builds what computes.
+`reference` runs the model as it came and refuses one whose answers depend on the batch. `selection` has each executor on
+`trial`, against those answers and the clock (`batch_times`). `compiled` brings in what ``tailgate compile`` has left in the
+folder of `libraries`.
 """
 
 __all__ = ["__version__"]

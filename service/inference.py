@@ -18,18 +18,16 @@ Nothing here knows about requests, threads or queues.
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import numpy as np
 import structlog
 import torch
-from numpy.typing import NDArray
 
 from service.batch_limit import BatchLimit, halved
 from service.errors import DeviceLost, ModelFailure, first_line
 from service.executor import Executor, Pending, PipelinedExecutor
 from service.graph import GraphOutput
-from service.items import Item, Result
+from service.items import Item, Result, non_finite_rows
 from service.settings import NonFinite
 
 T = TypeVar("T")
@@ -174,15 +172,3 @@ class Inference:
 
 def _lost(count: int) -> Answers:
     return [DeviceLost("the device has failed; try another replica")] * count
-
-
-def non_finite_rows(outputs: NDArray[Any]) -> list[int]:
-    """Return the rows with NaN or infinity.
-
-    One sum over all tells that there is none, which is nearly always so: both survive every addition. It may also overflow
-    where all are finite, so it only decides whether to look closer.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(outputs.sum()):
-            return []
-    return np.flatnonzero(~np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)).tolist()

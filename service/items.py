@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 Item = NDArray[Any]
@@ -19,3 +20,15 @@ class Result(NamedTuple):
     outputs: NDArray[Any]
     probabilities: list[float]
     classes: list[int]
+
+
+def non_finite_rows(outputs: NDArray[Any]) -> list[int]:
+    """Return the rows with NaN or infinity.
+
+    One sum over all tells that there is none, which is nearly always so: both survive every addition. It may also overflow
+    where all are finite, so it only decides whether to look closer.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(outputs.sum()):
+            return []
+    return np.flatnonzero(~np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)).tolist()

@@ -13,7 +13,7 @@ from torch import nn
 
 from service.errors import ConfigurationError, gist
 from service.graph import GraphOutput, NotOneTensor, ServedGraph
-from service.inference import non_finite_rows
+from service.items import non_finite_rows
 from service.models import Model
 from service.precision import FP32_MAX_ERROR, compare
 

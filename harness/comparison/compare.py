@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness import judging
 from harness.budgets import Budgets
-from harness.comparison import arm_windows
+from harness.comparison import arm_windows, own_choices
 from harness.comparison import revision as git
 from harness.comparison.answer import arm_result, comparison_result, scenario_result
 from harness.comparison.arms import ArmTarget, Side, checked_out
@@ -205,7 +205,11 @@ def _measured(
             *arm_windows.contradictions(windows),
         )
         told = [one_arm_late(record.late for record in kept), spill_note(outcome.rows, bench.gap_s)]
-        seen = (*filter(None, told), *arm_windows.notes_of(windows, kept))
+        seen = (
+            *own_choices.findings(own_choices.of_blocks(kept)),
+            *filter(None, told),
+            *arm_windows.notes_of(windows, kept),
+        )
         comparison = comparison_result(outcome, design, rows_file.name, notes + seen)
         failures = {
             arm.value: judging.failures_of(record.slots[arm] for record in kept)

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from service.errors import DeviceLost, ModelFailure
 from service.graph import GraphOutput
-from service.inference import Inference, non_finite_rows
+from service.inference import Inference
+from service.items import non_finite_rows
 
 POISON = -1.0
 
