@@ -1,8 +1,9 @@
 """The documents tell the truth: what they list is what there is, and what they show runs."""
 
 import re
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from harness.options import OPTIONS, options_table
 from harness.plugins import create_plugin_manager
 from harness.scenario import PROFILES
 from service.batch_times import BatchTimes
-from service.engine import _gauges
+from service.engine import _gauges, build_engine
 from service.inference import Inference
 from service.lifecycle import Service
 from service.precision import Parity
@@ -57,6 +58,19 @@ def test_the_plugin_that_is_shown_loads_and_brings_its_scenario(tmp_path):
     (tmp_path / "lunch.py").write_text(code[1])
     plugins = create_plugin_manager([tmp_path / "lunch.py"])
     assert "lunch" in plugins.scenarios(PROFILES["smoke"])
+
+
+def test_the_models_that_are_shown_are_served(monkeypatch):
+    code = re.search(r"```python\n(.*?)```", (DOCS / "service.md").read_text(), re.DOTALL)
+    shown = ModuleType("shown")
+    exec(code[1], vars(shown))
+    monkeypatch.setitem(sys.modules, "shown", shown)
+    options = {"device": "cpu", "threads": 1, "max_batch_size": 2, "executor": "eager"}
+    assert build_engine(load_settings({}, model="shown:iris", **options)).served.labels[0] == "setosa"
+    assert build_engine(load_settings({}, model="shown:photographs", **options)).served.labels == (
+        "cat",
+        "dog",
+    )
 
 
 def test_the_page_of_the_service_lists_every_metric_and_no_other():
