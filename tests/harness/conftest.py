@@ -18,7 +18,9 @@ for name in LOADED:
     importlib.import_module(name)
 
 # Constant arrivals at twice what a service time of 10 ms can bear: 90 requests end up to 0.45 s late, and up to 2.2 s at
-# 30 ms. A service by sleep is never quicker than that, and 1.5 s leaves a busy machine room.
+# 30 ms. A service by sleep is never quicker than that, on no machine, and as slow as the machine is busy: so who is to
+# pass is given ten minutes, and who is to fail a limit that cannot be kept.
+GENEROUS_S = 600.0
 TINY = """
 from harness import hookimpl
 from harness.arrivals import Constant
@@ -31,8 +33,8 @@ def tailgate_scenarios(profile):
         Phase("load", Constant(200.0), requests={requests}),
     )
     criteria = (
-        Criterion("p95", 1.5, ("load",)),
-        Criterion("p95", 1.5, ("load",), Witness.SERVER),
+        Criterion("p95", {limit_s}, ("load",)),
+        Criterion("p95", {limit_s}, ("load",), Witness.SERVER),
         Criterion("error_rate", 0.0, ("load",)),
     )
     return [Scenario(name, "a few requests", phases, criteria) for name in {names!r}]
@@ -60,9 +62,10 @@ class GateProject:
             "--perf-seed=1",
         ]
 
-    def scenarios(self, *names, requests=90):
-        """Have these scenarios, each of so many requests."""
-        self.pytester.path.joinpath("tiny.py").write_text(TINY.format(names=names, requests=requests))
+    def scenarios(self, *names, requests=90, limit_s=GENEROUS_S):
+        """Have these scenarios, each of so many requests, which are to be answered within so long."""
+        text = TINY.format(names=names, requests=requests, limit_s=limit_s)
+        self.pytester.path.joinpath("tiny.py").write_text(text)
 
     def gate(self, *arguments, service_time_ms=10.0, target=None):
         """Run tailgate's own test with all scenarios, in this process."""

@@ -573,6 +573,7 @@ def junit_properties(project):
 
 
 def test_a_server_three_times_as_slow_turns_the_gate_red_and_names_what_moved(project):
+    project.scenarios("tiny", limit_s=1.5)
     result = project.gate("--junitxml=junit.xml", service_time_ms=30.0)
     result.assert_outcomes(failed=1)
     failure = lines_after(result, "_ test_scenario")
