@@ -121,7 +121,7 @@ def test_own_code_is_known_by_its_bytecode_or_as_the_only_script(tmp_path, names
 def test_a_command_that_took_its_modules_from_elsewhere_is_refused_with_what_to_do(tmp_path):
     files(tmp_path, "app/__init__.py")
     arm = ArmTarget(Side(Arm.BASE, "old", COMMAND, OLD), parse_target(COMMAND, TargetSettings()), tmp_path)
-    with pytest.raises(TargetError, match=r"has not imported any module from .* --perf-env PYTHONPATH="):
+    with pytest.raises(TargetError, match=r"has not imported any module from .* --perf-env=PYTHONPATH="):
         check_own_code(arm, tmp_path, python=True)
     assert check_own_code(arm, tmp_path, python=False).startswith("base was seen to run no Python")
 

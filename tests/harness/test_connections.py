@@ -36,7 +36,7 @@ class SimulatedConnection:
     def __init__(self, server):
         self.server, self.sock, self.timeout = server, None, None
 
-    def request(self, _method, _path):
+    def request(self, _method, _path, headers):
         self.sock = SimpleNamespace(settimeout=lambda _: None)
         self.server.open.append(self)
 

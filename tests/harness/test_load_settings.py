@@ -8,9 +8,9 @@ from scripted_server import OK, ScriptedServer
 
 from harness.arrivals import Constant
 from harness.behaviour import Behaviour, Disturbers
+from harness.gate_settings import parse_options
 from harness.load.request import encode_request
 from harness.load_settings import load_settings
-from harness.options import parse_options
 from harness.payload import Payload
 from harness.plan import draw_plan
 from harness.scenario import Phase, Scenario
