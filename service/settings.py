@@ -205,7 +205,9 @@ class Settings(BaseSettings):
         False, description="serve /docs, a page whose scripts the browser loads from a public network"
     )
 
-    log_format: Literal["console", "json"] = Field("console", description="console or json")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="console, for people, or json: each line is an object"
+    )
 
     @field_validator("max_in_flight_bytes")
     @classmethod

@@ -84,6 +84,7 @@ def test_the_page_of_the_service_lists_every_metric_and_no_other():
     endings = {"counter": "_total", "info": "_info"}
     exposed = {family.name + endings.get(family.type, "") for family in service.metrics.collect()}
     exposed |= {"tailgate_gpu_utilization_ratio", "tailgate_gpu_memory_used_bytes"}  # where there is one
+    exposed.add("tailgate_log_lines_dropped_total")  # where the log is the service's own
     assert names == exposed
 
 
