@@ -148,8 +148,9 @@ class _UnderWay:
         """Sleep until the device is done, and return the results."""
         try:
             self._wait()
-            # Copied: a later batch overwrites the buffers while these are written into answers. By NumPy, which keeps
-            # the interpreter lock for it, where each call of PyTorch's offers it to the event loop.
+            # Copied: a later batch overwrites the buffers while these are written into answers. By NumPy, whose copy
+            # offers the interpreter lock to the event loop once, and of some hundred numbers not at all; PyTorch does so
+            # at each of its calls.
             return GraphOutput(
                 *(torch.from_numpy(part[: self._size].copy()) for part in self._buffers.results)
             )

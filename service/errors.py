@@ -1,34 +1,33 @@
-"""What the service raises, which step raises it, and what the client is answered.
+"""What the service raises, and what the client is answered.
 
 ::
 
     ServiceError
     ├── ConfigurationError        settings, address: exit status 2 before anything starts
     │   │                         model, weights, device, precision: exit status 1, the log has this text
-    │   └── CompileError          compiled, libraries: a model cannot be exported or compiled, or a compiled one not be used
+    │   └── CompileError          a model cannot be exported or compiled, or a compiled one not be used
     └── RequestError              answered as {"error": …} with its status, counted by its outcome
-        ├── BadInput        400   protocol, images      the bytes are not what their type says
-        │   │                         connection            they are no HTTP; the connection is closed
-        ├── TooLarge        413   call, images          more bytes or pixels than the limit
-        ├── Unsupported     415   protocol, images      a content type or image format that is not served
-        │   └── Encoded     415   message               a Content-Encoding other than identity, Accept-Encoding
-        ├── UnknownCoding   501   message               a transfer coding other than chunked
-        ├── UnknownVersion  505   connection            HTTP/0.9, HTTP/2; the connection is closed
-        ├── WrongShape      422   protocol              well-formed, but not the model's input
-        ├── UrlTooLong      414   connection            the request's target; the connection is closed
-        ├── HeadTooLarge    431   connection            the request's headers; the connection is closed
-        ├── Unauthorized    401   tokens                no token, or one that is not known
-        ├── TooSlow         408   connection            its head or body took too long; the connection is closed
+        ├── BadInput        400   the bytes are not what their type says, or are no HTTP
+        ├── TooLarge        413   more bytes or pixels than the limit
+        ├── Unsupported     415   a content type or image format that is not served
+        │   └── Encoded     415   a Content-Encoding other than identity, Accept-Encoding
+        ├── UnknownCoding   501   a transfer coding other than chunked
+        ├── UnknownVersion  505   HTTP/0.9, HTTP/2; the connection is closed
+        ├── WrongShape      422   well-formed, but not the model's input
+        ├── UrlTooLong      414   the request's target; the connection is closed
+        ├── HeadTooLarge    431   the request's headers; the connection is closed
+        ├── Unauthorized    401   no token, or one that is not known
+        ├── TooSlow         408   its head or body took too long; the connection is closed
         ├── Overloaded      429   (or TAILGATE_OVERLOAD_STATUS) refused because of the other requests, Retry-After
-        │   ├── QueueFull         lifecycle, batching   as many requests wait as may
-        │   ├── BytesFull         lifecycle             the bodies in flight are as many bytes as may be
-        │   └── Late              lifecycle             it would be answered too late
-        ├── ModelFailure    500   inference             this item made the model fail, or does not fit, or its output is NaN
-        │   └── DeviceLost  503   inference             the device has failed for good, Retry-After
-        ├── Unavailable     503   lifecycle, batching   starting or draining, Retry-After
-        └── Expired         504   batching, workers     its deadline passed before it was computed
+        │   ├── QueueFull   429   as many requests wait as may
+        │   ├── BytesFull   429   the bodies in flight are as many bytes as may be
+        │   └── Late        429   it would be answered too late
+        ├── ModelFailure    500   this item made the model fail, or does not fit, or its output is NaN
+        │   └── DeviceLost  503   the device has failed for good, Retry-After
+        ├── Unavailable     503   starting or draining, Retry-After
+        └── Expired         504   its deadline passed before it was computed
 
-A fault of the service's own is answered as a plain RequestError, 500 (call), and logged with its traceback.
+A fault of the service's own is answered as a plain RequestError, 500, and logged with its traceback.
 """
 
 import enum

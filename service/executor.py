@@ -1,7 +1,8 @@
 """Run one batch on the device: items into one buffer, through the graph, back to the host.
 
-An executor is used by one thread at a time. It neither queues nor waits: that is the batcher's. What differs from one
-kind to the next is only how the graph is called.
+An executor is used by one thread at a time. It does not queue: that is the batcher's. Eager and compiled ones differ in how
+the graph is called. A recorded one (:mod:`service.cuda_graphs`) also has buffers of its own on both ends, and two batches
+under way.
 """
 
 import warnings

@@ -143,8 +143,8 @@ class HotPathProtocol(GuardedProtocol):
 
     Its own state: ``_reading`` is the request whose message is being read, None when that goes the usual way; ``_room`` is what a body that is handed on may still
     bring, and ``_dropped`` counts the bytes beyond it, or that came after the answer. ``_known_head`` is what may be repeated: it is there only while the parser stands behind the very message
-    that it is of. ``_whole`` is what came with the last read, as long as no message has ended in it, and ``_opening``
-    that in which the present message began: where both are the same at its end, no part of the message was elsewhere.
+    that it is of. ``_opening`` is the read in which the present message began. Where that is the last read, too, at its end
+    (:attr:`~service.connection.GuardedProtocol._whole`), no part of the message was elsewhere.
     """
 
     def __init__(

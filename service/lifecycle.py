@@ -55,7 +55,7 @@ class Service:
     Attributes:
         settings: as read at start.
         phase: where it stands.
-        failure: why it failed.
+        failure: what the start raised; None unless it failed.
         failed: set when the start has failed.
         metrics: what Prometheus sees.
         in_flight: requests being read, waiting, computed or answered.
