@@ -12,15 +12,15 @@ import psutil
 from benchmarks.claims import Claim, Sense
 from benchmarks.load_run import SEED, hogs, payload, send, server
 from benchmarks.pinning import client_processor, server_processor
-from harness import faults, judging, yardstick
+from harness import faults, judging
 from harness.arrivals import Constant, Poisson
 from harness.load import Generator, LoadSettings, PhaseReport, Scheduling, self_check
 from harness.measures import built_in_measures
 from harness.plan import draw_plan
 from harness.samples import SAMPLE
 from harness.scenario import Criterion, Phase, Scenario
-from harness.scrape import MetricNames
-from harness.slot import Slot, measure_slot
+from harness.slot import measure_slot
+from harness.slot_record import Slot
 from harness.target import TargetSettings
 from harness.target_spec import parse_target
 from harness.testing import fake_server_spec
@@ -146,7 +146,6 @@ def judge_fake_server(scheduling: Scheduling) -> dict[str, Any]:
         "starved", "a sound server", (WARM_UP_SLOW, phase), (Criterion("p95", 0.05, ("steady",)),)
     )
     plan = draw_plan(scenario, [payload("/predict")], SEED)
-    before = yardstick.measure()
     with (
         tempfile.TemporaryDirectory() as directory,
         parse_target(fake_server_spec(2.0), TargetSettings()).start(Path(directory)) as running,
@@ -155,8 +154,8 @@ def judge_fake_server(scheduling: Scheduling) -> dict[str, Any]:
             running.host, running.port, processor=client_processor(), scheduling=scheduling
         )
         record = measure_slot(Slot(scenario, "head", 0, 1, SEED), plan, running, settings, Path(directory))
-    # The machine's own drift is not what is looked at here.
-    result = judging.judge_slot(record, built_in_measures(), MetricNames(), 0.99, (before, before), "")
+    # Without the yardstick: the machine's own drift is not what is looked at here.
+    result = judging.judge_slot(record, built_in_measures(), 0.99, "")
     return {
         "scheduling": record.reports[-1].scheduling.value,
         "verdict": result.verdict.value,

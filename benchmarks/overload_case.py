@@ -31,7 +31,8 @@ from harness.plan import draw_plan
 from harness.probes import Asked
 from harness.samples import Outcome
 from harness.scenario import Criterion, Phase, Scenario
-from harness.slot import Slot, SlotRecord, measure_slot
+from harness.slot import measure_slot
+from harness.slot_record import Slot, SlotRecord
 from harness.target import CommandTarget, RunningTarget, TargetSettings
 from harness.window import Window
 from scenarios.overload import CONNECTIONS, DEADLINE, LEAST_SATURATED, PROBES, TIMES_CAPACITY_AFTERWARDS

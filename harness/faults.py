@@ -182,17 +182,25 @@ def check_generator(
     return faults
 
 
-def check_yardstick(before: Yardstick | None, after: Yardstick | None) -> list[Fault]:
-    """Check that the machine was the same before and after, by the yardstick; None: not timed."""
-    if before is None or after is None or not yardstick.moved(before, after):
-        return []
-    change = yardstick.agreement(before, after)
-    text = (
-        f"the machine changed: its yardstick took {before.seconds * 1e3:.3g} ms before and "
-        f"{after.seconds * 1e3:.3g} ms after, {max(change, 1 / change):.3g} times apart, allowed is "
-        f"{1 + yardstick.TOLERANCE:g} times; end other work, then run again"
-    )
-    return [Fault(Cause.NOISE, text)]
+def check_yardsticks(window: Window) -> list[Fault]:
+    """Check that the machine was about the same before and after each phase, by the yardstick.
+
+    A load was drawn by the reading before. On a machine that has become another since, it is another load: too light for a
+    PASS, or too heavy for a FAIL. Phases that follow each other without a pause share their readings, and have one fault.
+    """
+    faults: dict[tuple[Yardstick, ...], Fault] = {}
+    for record in window.phases:
+        if record.yardsticks is None or not yardstick.moved(*record.yardsticks):
+            continue
+        before, after = record.yardsticks
+        change = yardstick.agreement(before, after)
+        text = (
+            f"phase {record.phase.name!r}: the machine changed: its yardstick took {before.seconds * 1e3:.3g} ms before "
+            f"and {after.seconds * 1e3:.3g} ms after, {max(change, 1 / change):.3g} times apart, allowed is "
+            f"{1 + yardstick.TOLERANCE:g} times; end other work, then run again"
+        )
+        faults.setdefault(record.yardsticks, Fault(Cause.NOISE, text))
+    return list(faults.values())
 
 
 def _allowed_lag_s(limits_s: Sequence[float]) -> float:

@@ -1,9 +1,9 @@
 """A latency histogram as the server counted it, and what can honestly be said of its quantiles.
 
 Built from a differenced scrape; read by the measures of the server's side. Between two bucket edges a histogram knows
-nothing, so a quantile is an *interval*: the bucket that holds its order statistic. The confidence interval of
-:mod:`harness.statistics` is carried over by ranks: its lower rank gives the lower edge of that rank's bucket, its upper
-rank the upper edge of its own. Rounding to edges only ever widens.
+nothing, so a quantile is an *interval*: the bucket that holds its order statistic. A confidence interval between order
+statistics (:mod:`harness.dependence`) is carried over by ranks: its lower rank gives the lower edge of that rank's bucket,
+its upper rank the upper edge of its own. Rounding to edges only ever widens.
 
 Where an edge stands exactly on the limit nothing is lost: "the upper edge is within the limit" and "the binomial test
 over the requests counted above the limit rejects" are one statement, as they are for raw samples. A bucket (a, b] holds
@@ -98,12 +98,10 @@ class Histogram:
         below = self.cumulative[index - 1] if index else 0
         return low + (high - low) * (place - below) / (self.cumulative[index] - below)
 
-    def quantile_interval(self, share: float, confidence: float) -> statistics.Interval:
-        """Return an interval that holds the order-statistic interval of the quantile, each end on a bucket's."""
-        ranks = statistics.quantile_ranks(self.n, share, confidence)
+    def between(self, low: int | None, high: int | None) -> statistics.Interval:
+        """Return an interval that holds the values of these ranks and all between, each end on a bucket's; None is open."""
         return statistics.Interval(
-            None if ranks.low is None else self.bucket(ranks.low).low,
-            None if ranks.high is None else self.bucket(ranks.high).high,
+            None if low is None else self.bucket(low).low, None if high is None else self.bucket(high).high
         )
 
 

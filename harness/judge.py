@@ -27,6 +27,9 @@ from harness.scenario import Criterion, Loop, Phase
 from harness.verdict import Better, Estimate, Judgement, Unit, Verdict, decide
 from harness.window import Window
 
+# Of the requests: a sample that is worth less than this share of them is said to be.
+WORTH_SAYING = 0.5
+
 
 def find_measure(name: str, measures: Iterable[Measure]) -> Measure:
     """Return the measure of this name.
@@ -37,13 +40,23 @@ def find_measure(name: str, measures: Iterable[Measure]) -> Measure:
     return named.find("measure", name, measures)
 
 
-def judge(criterion: Criterion, window: Window, measures: Iterable[Measure]) -> Judgement:
+def judge(
+    criterion: Criterion,
+    window: Window,
+    measures: Iterable[Measure],
+    *,
+    also: Criterion | None = None,
+    fail_confidence: float | None = None,
+) -> Judgement:
     """Judge one resolved criterion.
 
     Args:
         criterion: its numbers resolved.
-        window: the records of the criterion's phases, in order.
+        window: the records of the criterion's phases, in order; its confidence is that of the end that PASS goes by.
         measures: all that the plugins give.
+        also: the same question with its numbers at another reading of the yardstick. PASS must hold of both, and so must
+            FAIL.
+        fail_confidence: of the end that FAIL goes by; None: that of the window.
 
     Returns:
         INVALID only for want of something to judge: an empty record, or a measurement that the measure refuses.
@@ -53,23 +66,52 @@ def judge(criterion: Criterion, window: Window, measures: Iterable[Measure]) -> 
             latency of a closed loop.
     """
     measure = find_measure(criterion.measure, measures)
-    limit = _limit(criterion)
+    asked = (criterion,) if also is None or also == criterion else (criterion, also)
+    strictest = min if measure.better is Better.LOWER else max
+    limit = strictest(map(_limit, asked))
+    fail_limit = -strictest(-_limit(one) for one in asked)
+    judged = dataclasses.replace(criterion, limit=limit)
+    surely = window.confidence if fail_confidence is None else fail_confidence
     refuse_closed_loop(criterion, [record.phase for record in window.phases], measure)
     try:
         if not len(window.samples):
             raise MeasurementError("no request was recorded: nothing was measured")  # noqa: TRY301 - one way to INVALID
-        estimate = measure.estimate(window, criterion)
+        estimate = _estimate(measure, asked, window, surely)
         if estimate.n == 0:
             raise MeasurementError(f"{criterion.name} has nothing behind it: n = 0")  # noqa: TRY301 - as above
     except MeasurementError as error:
         reason = f"{Cause.INTEGRITY.value}: {error}"
-        return Judgement(criterion, measure.unit, measure.better, None, Verdict.INVALID, reason)
+        found = (None, Verdict.INVALID, reason)
+        return Judgement(judged, measure.unit, measure.better, *found, fail_limit, surely)
+    verdict = decide(estimate, limit, measure.better, fail_limit)
+    reason = _reason(judged, measure, estimate, verdict, fail_limit, surely)
+    return Judgement(judged, measure.unit, measure.better, estimate, verdict, reason, fail_limit, surely)
+
+
+def _estimate(
+    measure: Measure, asked: Sequence[Criterion], window: Window, fail_confidence: float
+) -> Estimate:
+    """Return the estimate of the first question, its ends so far out that they hold for all, each at its confidence.
+
+    Raises:
+        MeasurementError: the measure refuses the records.
+    """
+    passing = failing = [measure.estimate(window, one) for one in asked]
+    if fail_confidence != window.confidence:
+        sure = dataclasses.replace(window, confidence=fail_confidence)
+        failing = [measure.estimate(sure, one) for one in asked]
+    of_low, of_high = (failing, passing) if measure.better is Better.LOWER else (passing, failing)
+    lows, highs = [one.low for one in of_low], [one.high for one in of_high]
+    notes = [passing[0].note]
     if any(record.phase.loop is Loop.CLOSED for record in window.phases):
-        note = "; ".join(filter(None, (estimate.note, Loop.CLOSED.value)))
-        estimate = dataclasses.replace(estimate, note=note)
-    verdict = decide(estimate, limit, measure.better)
-    reason = _reason(criterion, limit, measure, estimate, verdict)
-    return Judgement(criterion, measure.unit, measure.better, estimate, verdict, reason)
+        notes.append(Loop.CLOSED.value)
+    return dataclasses.replace(
+        passing[0],
+        low=None if None in lows else min(low for low in lows if low is not None),
+        high=None if None in highs else max(high for high in highs if high is not None),
+        note="; ".join(filter(None, notes)),
+        narrows=all(one.narrows for one in passing),
+    )
 
 
 def void(judgement: Judgement, faults: Sequence[Fault]) -> Judgement:
@@ -139,22 +181,33 @@ def _limit(criterion: Criterion) -> float:
 
 
 def _reason(
-    criterion: Criterion, limit: float, measure: Measure, estimate: Estimate, verdict: Verdict
+    criterion: Criterion,
+    measure: Measure,
+    estimate: Estimate,
+    verdict: Verdict,
+    fail_limit: float,
+    fail_confidence: float,
 ) -> str:
     ends = [None if end is None or math.isinf(end) else end for end in (estimate.low, estimate.high)]
     low, high = (show(end, measure.unit) for end in ends)
     # The end of the interval on the good side, and the one on the bad side.
     most, least = ("at most", "at least") if measure.better is Better.LOWER else ("at least", "at most")
     far, near = (high, low) if measure.better is Better.LOWER else (low, high)
-    stated = f"the limit is {show(limit, measure.unit)}"
-    behind = f"confidence {estimate.confidence:g}, n = {estimate.n}"
+    limit = _limit(criterion)
+    moved = limit != fail_limit
+    stated, laxer = (f"the limit is {show(end, measure.unit)}" for end in (limit, fail_limit))
+    of = " by the stricter reading of the yardstick" if moved else ""
+    size = f"n = {estimate.n}"
+    if estimate.worth is not None and estimate.worth < WORTH_SAYING * estimate.n:
+        size += f", worth {estimate.worth:.0f} independent ones"
     match verdict:
         case Verdict.PASS:
-            text = f"within: {criterion.name} is {most} {far} and {stated} ({behind})"
+            text = f"within: {criterion.name} is {most} {far} and {stated}{of} (confidence {estimate.confidence:g}, {size})"
         case Verdict.FAIL if (measure.better is Better.LOWER) and estimate.low == math.inf:
             return f"beyond: {estimate.note or f'{criterion.name} has no finite value'}"
         case Verdict.FAIL:
-            text = f"beyond: {criterion.name} is {least} {near} and {stated} ({behind})"
+            of = " by the laxer reading of the yardstick" if moved else ""
+            text = f"beyond: {criterion.name} is {least} {near} and {laxer}{of} (confidence {fail_confidence:g}, {size})"
         case _:
             where = {
                 (True, True): f"lies between {low} and {high}",
@@ -162,6 +215,11 @@ def _reason(
                 (False, True): f"is at most {high}, with no lower end",
                 (False, False): "is not bounded",
             }[ends[0] is not None, ends[1] is not None]
+            if moved:
+                stated += f" or {show(fail_limit, measure.unit)}, by the yardstick before and after"
+            confidences = f"{estimate.confidence:g}"
+            if fail_confidence != estimate.confidence:
+                confidences += f" to pass, {fail_confidence:g} to fail"
             word, hope = ("undecided", "; more requests may tell") if estimate.narrows else ("coarse", "")
-            text = f"{word}: {criterion.name} {where} and {stated} ({behind}){hope}"
+            text = f"{word}: {criterion.name} {where} and {stated} (confidence {confidences}, {size}){hope}"
     return f"{text}; {estimate.note}" if estimate.note else text

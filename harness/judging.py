@@ -3,7 +3,7 @@
 Pure functions over saved records: nothing here measures, and judging again needs no server.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from harness import faults as checks
 from harness import judge
@@ -12,57 +12,64 @@ from harness.failures import Failure, pooled
 from harness.faults import VOID, Cause, Fault
 from harness.measures import Measure
 from harness.notes import notes
+from harness.resolving import asked_at
 from harness.results import ScenarioResult, criterion_result
 from harness.scenario import Scenario
-from harness.scrape import MetricNames
-from harness.slot import SlotRecord
+from harness.slot_record import Slot, SlotRecord
 from harness.verdict import SEVERITY, Verdict, worst
-from harness.window import Window
+from harness.window import PhaseRecord, Window
 from harness.witnesses import check_witnesses
-from harness.yardstick import Yardstick
 
 
 def judge_slot(
-    record: SlotRecord,
-    measures: tuple[Measure, ...],
-    names: MetricNames,
-    confidence: float,
-    yardsticks: tuple[Yardstick, Yardstick],
-    reproduce: str,
+    record: SlotRecord, measures: tuple[Measure, ...], confidence: float, reproduce: str
 ) -> ScenarioResult:
     """Judge every criterion of the slot's scenario; a fault makes all of them INVALID.
 
     Args:
         record: what was measured.
         measures: all that the plugins give.
-        names: what the target calls its metrics.
-        confidence: one-sided, for each end of every interval.
-        yardsticks: timed before and after the slot.
+        confidence: of the run: one minus the most that it may err by a false PASS, and by a false FAIL
+            (:func:`fail_confidence`).
         reproduce: command line that runs it again.
+
+    Raises:
+        BudgetError: a limit is in yardsticks, and the yardstick was not timed.
+        UsageError: a criterion cannot be judged.
     """
-    scenario = record.slot.scenario
-    found = find_faults(record, measures, names, confidence, yardsticks)
+    slot, scenario = record.slot, record.slot.scenario
+    by_name = {phase.phase.name: phase for phase in record.phases}
+    # A slot that was cut short lacks phases; what there is of them is shown, and is INVALID.
+    there = [
+        tuple(by_name[name] for name in criterion.phases if name in by_name)
+        for criterion in scenario.criteria
+    ]
+    asked = [
+        asked_at(criterion, slot.quantities, yardsticks_s(slot, phases))
+        for criterion, phases in zip(scenario.criteria, there, strict=True)
+    ]
+    latencies_s = judge.judged_latencies_s([one for ones in asked for one in ones], measures)
+    found = find_faults(record, confidence, latencies_s)
     if not scenario.criteria:
         found.append(
             Fault(Cause.INTEGRITY, "no criterion is left to judge this target by: nothing was judged")
         )
-    by_name = {phase.phase.name: phase for phase in record.phases}
+    surely = fail_confidence(confidence, slot.scenarios, len(scenario.criteria))
     judged = []
-    for criterion in scenario.criteria:
-        # A slot that was cut short lacks phases; what there is of them is shown, and is INVALID.
-        there = tuple(by_name[name] for name in criterion.phases if name in by_name)
-        judgement = judge.judge(criterion, Window(there, confidence, names), measures)
+    for phases, (first, also) in zip(there, asked, strict=True):
+        window = Window(phases, confidence, record.names)
+        judgement = judge.judge(first, window, measures, also=also, fail_confidence=surely)
         judged.append(criterion_result(judge.void(judgement, _summary(found))))
     return ScenarioResult(
         name=scenario.name,
         description=scenario.description,
-        seed=record.slot.seed,
+        seed=slot.seed,
         verdict=worst([criterion.verdict for criterion in judged]),
         criteria=tuple(judged),
         faults=tuple(found),
         reproduce=reproduce,
         failures={record.slot.arm: failures_of([record])},
-        notes=tuple(notes(_measured(record, confidence, names), record.reports)),
+        notes=tuple(notes(_measured(record, confidence), record.reports)),
     )
 
 
@@ -72,6 +79,24 @@ def failures_of(records: Iterable[SlotRecord]) -> tuple[Failure, ...]:
     measured = [report for phase, report in reports if phase.phase.measured]
     chosen = measured or [report for _, report in reports]
     return pooled(failure for report in chosen for failure in report.failures)
+
+
+def fail_confidence(confidence: float, scenarios: int, criteria: int) -> float:
+    """Return the confidence of the end that FAIL goes by, so that a run whose criteria all hold FAILs seldom enough.
+
+    Any one criterion fails the run: what it may err is split evenly over its scenarios, and each one's part over its
+    criteria (Bonferroni), before anything is measured. PASS is not split. A run passes only if every criterion does, so
+    that one which does not hold is passed no more often than it alone would be (an intersection-union test; Berger,
+    "Multiparameter hypothesis testing and acceptance sampling", Technometrics 24, 1982).
+    """
+    return 1 - (1 - confidence) / (scenarios * max(1, criteria))
+
+
+def yardsticks_s(slot: Slot, phases: Sequence[PhaseRecord]) -> tuple[float, ...]:
+    """Return the readings around phases, in seconds; of a slot that was cut short, the one that its load was drawn by."""
+    around = [reading for phase in phases for reading in phase.yardsticks or ()]
+    drawn = [] if slot.yardstick is None else [slot.yardstick]
+    return tuple(reading.seconds for reading in around or drawn)
 
 
 def unmeasured(scenario: Scenario, seed: int, error: BaseException, reproduce: str) -> ScenarioResult:
@@ -96,33 +121,32 @@ def _summary(found: list[Fault]) -> list[Fault]:
     return [Fault(cause, VOID)]
 
 
-def find_faults(
-    record: SlotRecord,
-    measures: tuple[Measure, ...],
-    names: MetricNames,
-    confidence: float,
-    yardsticks: tuple[Yardstick, Yardstick],
-) -> list[Fault]:
-    """Return what keeps the slot from carrying a verdict; none for a sound one."""
-    scenario = record.slot.scenario
+def find_faults(record: SlotRecord, confidence: float, latencies_s: Sequence[float]) -> list[Fault]:
+    """Return what keeps the slot from carrying a verdict; none for a sound one.
+
+    Args:
+        record: what was measured.
+        confidence: of the run.
+        latencies_s: that are judged by, in seconds.
+    """
+    names = record.names
     everything = Window(record.phases, confidence, names)
-    measured = _measured(record, confidence, names)
+    measured = _measured(record, confidence)
     found = list(record.faults)
     found += checks.check_records(everything, record.planned[: len(record.phases)])
     found += checks.check_counts(everything, record.processes)
     for phase in measured.phases:
         found += check_witnesses(Window((phase,), confidence, names))
-    latencies_s = judge.judged_latencies_s(scenario.criteria, measures)
     found += checks.check_send_lag(measured, latencies_s)
     for item, report in zip(record.phases, record.reports, strict=False):
         if item.phase.measured:
             found += checks.check_generator(report.utilisation, report.run_delay_per_request_s, latencies_s)
-    found += checks.check_yardstick(*yardsticks)
+    found += checks.check_yardsticks(measured)
     return found
 
 
-def _measured(record: SlotRecord, confidence: float, names: MetricNames) -> Window:
-    return Window(tuple(item for item in record.phases if item.phase.measured), confidence, names)
+def _measured(record: SlotRecord, confidence: float) -> Window:
+    return Window(tuple(item for item in record.phases if item.phase.measured), confidence, record.names)
 
 
 def reasons(scenarios: Iterable[ScenarioResult]) -> tuple[str, ...]:

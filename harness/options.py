@@ -198,7 +198,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "confidence",
         0.99,
-        "one-sided confidence of each end of an interval",
+        "one minus the share of runs that may pass falsely, and of those that may fail falsely",
         parse=values.number("a share", 0.5, 1, below=True),
     ),
     Option(

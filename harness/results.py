@@ -138,6 +138,7 @@ class PhaseResult:
         machine: None where it was not read.
         loop: CLOSED for a probe of capacity, whose latencies count from the send and mean little.
         resources: what the server's processes held; None where they cannot be seen.
+        yardsticks: the harness's fixed piece of work, timed before the phase and after it; empty where it was not.
     """
 
     name: str
@@ -156,6 +157,7 @@ class PhaseResult:
     machine: MachineUse | None = None
     loop: Loop = Loop.OPEN
     resources: ResourceUse | None = None
+    yardsticks: tuple[Yardstick, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +216,10 @@ class CriterionResult:
         low: lower end of the interval; None when nothing bounds it from below.
         high: upper end; None when nothing bounds it from above.
         n: samples behind it; None when nothing was estimated.
-        confidence: one-sided, of each end; None when nothing was estimated.
+        worth: how many independent samples would say as much; None where they are taken as independent.
+        confidence: one-sided, of the end that PASS goes by; None when nothing was estimated.
+        fail_limit: FAIL goes by it; less strict than ``limit``, which PASS goes by, where the yardstick moved.
+        fail_confidence: one-sided, of the end that FAIL goes by.
         margin: share of the limit between it and the value, positive on the right side; None without either.
         verdict: what it came to.
         reason: why, in a sentence.
@@ -232,7 +237,10 @@ class CriterionResult:
     low: float | None
     high: float | None
     n: int | None
+    worth: float | None
     confidence: float | None
+    fail_limit: float
+    fail_confidence: float
     margin: float | None
     verdict: Verdict
     reason: str
@@ -383,6 +391,9 @@ def criterion_result(judgement: Judgement) -> CriterionResult:
         low=None if estimate is None else _finite(estimate.low),
         high=None if estimate is None else _finite(estimate.high),
         n=None if estimate is None else estimate.n,
+        worth=None if estimate is None else estimate.worth,
+        fail_limit=judgement.fail_limit,
+        fail_confidence=judgement.fail_confidence,
         confidence=None if estimate is None else estimate.confidence,
         margin=None if value is None else margin(value, criterion.limit, judgement.better),
         verdict=judgement.verdict,

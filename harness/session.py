@@ -17,7 +17,7 @@ from typing import Self
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from harness import __version__, judge, judging, machine, reproduce, results_file, yardstick
+from harness import __version__, judge, judging, machine, reproduce, results_file, slot_file, yardstick
 from harness import load as generator
 from harness.budgets import Budgets
 from harness.comparison import ledger
@@ -32,10 +32,11 @@ from harness.plan import draw_plan
 from harness.plugins import Plugins
 from harness.preparation import Prepared, prepare
 from harness.report import Reporter
-from harness.resolving import resolve_scenario
+from harness.resolving import Resolved, resolve_scenario
 from harness.results import ArmResult, RunResult, Scalar, ScenarioResult, SlotResult
 from harness.scenario import PROFILES, Criterion, Scenario, Witness, refs
-from harness.slot import Slot, SlotRecord, measure_slot
+from harness.slot import measure_slot
+from harness.slot_record import Slot, SlotRecord
 from harness.slot_result import slot_result
 from harness.target import RunningTarget, Target
 from harness.target_settings import target_settings
@@ -54,7 +55,7 @@ class Session:
         plugins: who takes part.
         tell: takes a line about what is being done now.
         prepared: what has been read and checked already; None to do that when the session is entered.
-        expected: scenarios that will be run; a comparison splits the error that it allows itself over them.
+        expected: scenarios that will be run: the error that the run allows itself is split over them.
         looks: good blocks at each look of a comparison; None for the usual. Others make no run of the gate: the
             ledger is for those that are judged.
 
@@ -118,7 +119,8 @@ class Session:
             self._machine: Mapping[str, Scalar] = dataclasses.asdict(machine.fingerprint()) | {
                 "generator": capacity
             }
-            self._before: Yardstick = yardstick.measure()
+            self._yardstick = cleanup.enter_context(yardstick.YardstickProcess())
+            self._before: Yardstick = self._yardstick.read(yardstick.LONG)
             self._last = self._before
             every = self.plugins.scenarios(settings.gathered)
             self._target_settings = target_settings(settings, self._budgets, every, self._before.seconds)
@@ -156,13 +158,20 @@ class Session:
             again: that command, where it is not pytest's.
 
         Raises:
-            UsageError: the scenario or its budgets make no sense, or it has been run already.
+            UsageError: the scenario or its budgets make no sense, it has been run already, or it is one more than the
+                error that the run allows was split over.
             TargetError: the target did not become ready.
             MeasurementError: the yardstick could not be timed, or the target's metrics not be read.
         """
         if any(one.name == scenario.name for one in self._scenarios):
             raise UsageError(
                 f"scenario {scenario.name!r} has been run in this session: a gate is not repeated until it passes"
+            )
+        if len(self._scenarios) >= self._expected:
+            raise UsageError(
+                f"{scenario.name!r} is scenario {len(self._scenarios) + 1} of this run, and the error that it allows was "
+                f"split over {self._expected}: one for each collected test that asks for perf_gate. Give each scenario a "
+                "test of its own"
             )
         again = again or reproduce.command(
             selection or reproduce.built_in_test(scenario.name), self.seed, self.settings, os.environ
@@ -258,7 +267,6 @@ class Session:
             run_id=self.run_id,
             seed=self.seed,
             scenarios=self._expected,
-            number=len(self._scenarios) + 1,
             payloads=self._payloads_of,
             connect=self._load_settings,
             tell=self._tell,
@@ -268,19 +276,16 @@ class Session:
         compared = compare(scenario, ground, self._target_settings, self._last.seconds, again)
         # What comes after the last block takes seconds, too, in which a key may be pressed.
         self._cut_short.append(compared)
-        self._arms, self._last = compared.arms, yardstick.measure()
+        self._arms, self._last = compared.arms, self._yardstick.read()
         recalled = ledger.recall(compared.scenario, compared.arms, self.settings.output / ledger.LEDGER)
         return recalled, compared.slots
 
     def _judged(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, tuple[SlotResult, ...]]:
         running = self._ready_target()
-        names = running.settings.metric_names
+        self._last = self._yardstick.read()
         record = self._measure(self._resolve(scenario, running), running)
-        before, self._last = self._last, yardstick.measure()
-        judged = judging.judge_slot(
-            record, self._measures, names, self.settings.confidence, (before, self._last), again
-        )
-        return judged, (slot_result(record, judged.faults, names, self.directory),)
+        judged = judging.judge_slot(record, self._measures, self.settings.confidence, again)
+        return judged, (slot_result(record, judged.faults, record.names, self.directory),)
 
     def _keep(self, judged: ScenarioResult, *slots: SlotResult) -> None:
         """Write the results after each scenario, so that a run that is cut short keeps what it has."""
@@ -319,19 +324,17 @@ class Session:
             }
         return facts
 
-    def _resolve(self, scenario: Scenario, running: RunningTarget) -> Scenario:
-        """Fill in the budgets of this device and precision; without metrics the server's criteria are left out."""
-        # The yardstick of now, not of the run's start: the machine may have become another since, and the check that
-        # follows the scenario compares with this one.
+    def _resolve(self, scenario: Scenario, running: RunningTarget) -> Resolved:
+        """Settle the load by the yardstick of now; what the target has no metrics for is left out."""
         resolved = resolve_scenario(
             scenario, self._budgets, self._facts, self._last.seconds, self._measures, self.settings.root
         )
-        for criterion in resolved.criteria:
+        for criterion in resolved.scenario.criteria:
             # The judge asks the same once all is measured, which is late to hear of a misspelt measure.
-            phases = [phase for phase in resolved.phases if phase.name in criterion.phases]
+            phases = [phase for phase in resolved.scenario.phases if phase.name in criterion.phases]
             judge.refuse_closed_loop(criterion, phases, judge.find_measure(criterion.measure, self._measures))
-        left = tuple(item for item in resolved.criteria if self._can_judge(item, running))
-        return dataclasses.replace(resolved, criteria=left)
+        left = tuple(item for item in resolved.scenario.criteria if self._can_judge(item, running))
+        return dataclasses.replace(resolved, scenario=dataclasses.replace(resolved.scenario, criteria=left))
 
     def _can_judge(self, criterion: Criterion, running: RunningTarget) -> bool:
         """Tell whether the target has what its witness goes by: metrics, and for a latency the histogram of it."""
@@ -341,11 +344,28 @@ class Session:
         named = running.settings.metric_names.request_seconds is not None
         return running.metrics_url is not None and (named or not latency)
 
-    def _measure(self, scenario: Scenario, running: RunningTarget) -> SlotRecord:
-        slot = Slot(scenario, HEAD, block=0, start=self._starts, seed=self.seed)
+    def _measure(self, resolved: Resolved, running: RunningTarget) -> SlotRecord:
+        scenario = resolved.scenario
+        slot = Slot(
+            scenario,
+            HEAD,
+            block=0,
+            start=self._starts,
+            seed=self.seed,
+            quantities=resolved.quantities,
+            yardstick=self._last,
+            scenarios=self._expected,
+        )
         plan = draw_plan(scenario, self._payloads_of(self.settings.payloads), self.seed)
         directory = self.directory / f"{scenario.name}-{HEAD}-0"
-        return measure_slot(slot, plan, running, self._load_settings(running), directory, self._tell)
+        settings = self._load_settings(running)
+        record = measure_slot(slot, plan, running, settings, directory, self._tell, self._read_yardstick)
+        slot_file.write(record, directory)
+        return record
+
+    def _read_yardstick(self) -> Yardstick:
+        self._last = self._yardstick.read()
+        return self._last
 
     def _payloads_of(self, source: str) -> Sequence[Payload]:
         """Return the payloads of a source; a test's own scenario may name one that was not known before."""

@@ -1,22 +1,21 @@
 """One slot: one scenario, once, against one running target. Everything is measured here, and nothing is judged.
 
-Between phases nothing is in flight, and the server's metrics are scraped, so that each phase has its own difference.
-What was measured lies on disk as it came: the plan, one raw record a request, the scrapes word for word, the readings of
-the server's resources, and the probes.
+Between phases nothing is in flight, and the server's metrics are scraped, so that each phase has its own difference. After
+each measured phase the yardstick is timed, beside a server that is idle. What was measured lies on disk as it came: the
+plan, one raw record a request, the scrapes word for word, the readings of the server's resources, and the probes; and at
+the end what else it takes to judge them (:mod:`harness.slot_file`).
 """
 
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import orjson
 
 from harness import machine
-from harness.behaviour import Behaviour
 from harness.errors import LoadError, MeasurementError, TargetError
 from harness.faults import Cause, Fault
 from harness.load import Generator, LoadSettings, PhaseReport
@@ -28,60 +27,18 @@ from harness.plan import Plan, PlannedPhase
 from harness.probes import Asked, Prober, ProbeRecord, probing_client, probing_period_s
 from harness.resources import ResourceReading, ResourceSeries, ResourceWitness, period_s, series
 from harness.samples import Samples
-from harness.scenario import Scenario
+from harness.scenario import Phase
 from harness.scrape import ServerDelta
+from harness.slot_record import Slot, SlotRecord, clients
 from harness.target import RunningTarget
 from harness.window import PhaseRecord, throughput_per_s
+from harness.yardstick import Yardstick
 
 RESOURCES = "resources.jsonl"
 PROBES = "probes.jsonl"
 # From a connection that breaks to the exit of a process that dumps its core or is reaped late.
 SETTLE_S = 1.0
 SETTLE_POLL_S = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """What a slot is, before it has run.
-
-    Attributes:
-        scenario: resolved.
-        arm: which side of a run, ``head`` or ``base``.
-        block: a block holds slots of every arm, each arm freshly started.
-        start: how often the arm had been started, this start included.
-        seed: of the plan.
-    """
-
-    scenario: Scenario
-    arm: str
-    block: int
-    start: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SlotRecord:
-    """What a slot measured.
-
-    Attributes:
-        slot: what it was.
-        planned: requests of each phase in the plan.
-        phases: as both witnesses saw them; fewer than planned where the slot was cut short.
-        reports: what the generator says of itself, for each of ``phases``.
-        machines: what the machine says, for each of ``phases``.
-        samples: the raw records' file.
-        faults: what kept the slot from being whole.
-        processes: of the server; None where they cannot be seen.
-    """
-
-    slot: Slot
-    planned: tuple[int, ...]
-    phases: tuple[PhaseRecord, ...]
-    reports: tuple[PhaseReport, ...]
-    machines: tuple[MachineDelta, ...]
-    samples: Path
-    faults: tuple[Fault, ...]
-    processes: int | None = None
 
 
 def measure_slot(
@@ -91,6 +48,7 @@ def measure_slot(
     settings: LoadSettings,
     directory: Path,
     tell: Callable[[str], None] = lambda _: None,
+    read_yardstick: Callable[[], Yardstick] | None = None,
 ) -> SlotRecord:
     """Run every phase of the plan; a failure in the middle ends the slot, keeps what there is, and is its fault.
 
@@ -101,6 +59,7 @@ def measure_slot(
         settings: how the generator reaches it.
         directory: for everything that is measured.
         tell: takes a line before each phase.
+        read_yardstick: times the yardstick after each measured phase; None: it is not timed.
 
     Raises:
         UsageError: a payload cannot be sent as an HTTP request.
@@ -112,6 +71,8 @@ def measure_slot(
                 stretch = course.stretch(phase)
                 tell(f"{plan.scenario}: {announcement(phase, stretch)}")
                 course.run_phase(index, generator, stretch)
+                if read_yardstick is not None and is_timed_after(slot.scenario.phases, index):
+                    course.readings[index + 1] = read_yardstick()
     except (LoadError, MeasurementError, TargetError) as error:
         course.faults.append(Fault(Cause.INTEGRITY, str(error)))
     if died(running, SETTLE_S if course.faults else 0.0):
@@ -120,6 +81,12 @@ def measure_slot(
         # First, since whatever else is wrong comes of it.
         course.faults.insert(0, Fault(Cause.INTEGRITY, f"the server died under load{its_log}"))
     return course.record()
+
+
+def is_timed_after(phases: Sequence[Phase], index: int) -> bool:
+    """Tell whether the yardstick is timed after a phase: a measured one, unless the next follows it without a pause."""
+    following = phases[index + 1 : index + 2]
+    return phases[index].measured and not any(phase.without_pause for phase in following)
 
 
 def died(running: RunningTarget, within_s: float) -> bool:
@@ -159,6 +126,14 @@ class Course:
         self._scrapes: list[int] = []
         self._processes: int | None = None
         self._samples: Samples | None = None
+        # Of the yardstick, by how many phases were over.
+        self.readings: dict[int, Yardstick] = {} if slot.yardstick is None else {0: slot.yardstick}
+
+    def _around(self, index: int) -> tuple[Yardstick, Yardstick] | None:
+        """Return the last reading before a phase and the first after it; None unless there are both."""
+        before = [reading for over, reading in self.readings.items() if over <= index]
+        after = [reading for over, reading in self.readings.items() if over > index]
+        return (before[-1], after[0]) if before and after else None
 
     def stretch(self, phase: PlannedPhase) -> float:
         """Return the seconds between two good answers of the phase that this one is relative to; 1 for none.
@@ -242,7 +217,7 @@ class Course:
     def record(self) -> SlotRecord:
         """Return what there is."""
         phases = tuple(
-            self._phase_record(index) for index in range(len(self._deltas)) if self._samples is not None
+            self._phase_record(index) for index in range(len(self._reports)) if self._samples is not None
         )
         return SlotRecord(
             slot=self._slot,
@@ -252,20 +227,21 @@ class Course:
             machines=tuple(self._machines),
             samples=self._directory / SAMPLES,
             faults=tuple(self.faults),
+            names=self._running.settings.metric_names,
             processes=self._processes,
         )
 
     def _phase_record(self, index: int) -> PhaseRecord:
-        samples = self._of_phase(index)
-        waits = samples["behaviour"] == Behaviour.WAITS
+        waiting, disturbers = clients(self._of_phase(index))
         return PhaseRecord(
             self._slot.scenario.phases[index],
-            samples[waits],
+            waiting,
             self._deltas[index],
-            samples[~waits],
+            disturbers,
             self._resources[index],
             self._probes[index],
             self._scrapes[index],
+            self._around(index),
         )
 
     def _of_phase(self, index: int) -> Samples:

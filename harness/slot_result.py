@@ -22,7 +22,7 @@ from harness.results import Interval, MachineUse, PhaseResult, Quantiles, Resour
 from harness.samples import Outcome, Samples
 from harness.scenario import quantile_name
 from harness.scrape import MetricNames
-from harness.slot import SlotRecord
+from harness.slot_record import SlotRecord
 from harness.window import PhaseRecord, failed, latencies_s, offered_rate_per_s
 
 SHOWN = (0.5, 0.95, 0.99)
@@ -75,6 +75,7 @@ def phase_result(
         machine=_machine_use(used, report, len(everything)),
         loop=record.phase.loop,
         resources=_resource_use(record.resources),
+        yardsticks=record.yardsticks or (),
     )
 
 

@@ -17,11 +17,8 @@ for which P(Bin(n, p) ≥ u) ≤ alpha; hence, for t samples above a limit::
 which is the test that MLPerf LoadGen calls early stopping. At alpha = 0.01 and t = 0 it needs n = 90 for p95 and
 n = 459 for p99.
 
-**What is assumed.** Samples are independent and of one law. Requests that queue behind each other are not: slow ones
-come in runs. Simulated for a single server with Poisson arrivals and equal service times, 1,000 requests and a limit
-exactly at the true p95, an end that claims to err in 1 % of runs errs in 5 % at 30 % utilisation, in 13 % at 50 % and
-in 20 to 30 % at 70 %. So a limit wants some distance from what is usual, and :func:`effective_samples` tells how many
-independent requests the sample is worth. Nor does an interval say anything about another machine, rate or day.
+**What is assumed.** Samples are independent and of one law. Of requests that queue behind each other
+:mod:`harness.dependence` gives intervals. Nor does an interval say anything about another machine, rate or day.
 """
 
 import bisect
@@ -82,7 +79,7 @@ def quantile_ranks(n: int, share: float, confidence: float) -> Ranks:
     P(X₍low₎ > quantile) ≤ 1 - confidence, and P(X₍high₎ < quantile) ≤ 1 - confidence.
     """
     _refuse_share(share)
-    alpha = _alpha(confidence)
+    alpha = error_of(confidence)
     # P(Bin(n, share) >= u) falls with u, and P(Bin(n, share) <= l - 1) rises with l: bisect for both ends.
     high = (
         bisect.bisect_left(range(1, n + 1), True, key=lambda u: special.bdtrc(u - 1, n, share) <= alpha) + 1
@@ -110,30 +107,6 @@ def quantile_interval(values: NDArray[np.float64], share: float, confidence: flo
     )
 
 
-def effective_samples(beyond: NDArray[np.bool_]) -> float:
-    """Return how many independent samples say as much about a share as these, which may come in runs.
-
-    n / (1 + 2 (r1 + r2 + …)) with the autocorrelations r of the indicator, summed in pairs as long as a pair's sum is
-    positive (the initial positive sequence of Geyer, "Practical Markov chain Monte Carlo", Statistical Science 7, 1992).
-    A rough number, for people: no verdict is taken from it.
-
-    Args:
-        beyond: in order of time, whether each sample lies beyond the quantile in question.
-    """
-    n = len(beyond)
-    centred = beyond - np.mean(beyond) if n else np.zeros(0)
-    if not centred.any():
-        return float(n)
-    # Padded to twice the length, so that the end is not correlated with the beginning.
-    spectrum = np.abs(np.fft.rfft(centred, 2 * n)) ** 2
-    correlations = np.fft.irfft(spectrum, 2 * n)[:n]
-    correlations /= correlations[0]
-    pairs = correlations[: n // 2 * 2].reshape(-1, 2).sum(axis=1)
-    ended = np.flatnonzero(pairs <= 0)
-    time = 2 * float(pairs[: ended[0] if len(ended) else None].sum()) - 1
-    return n / max(1.0, time)
-
-
 def share_interval(hits: int, n: int, confidence: float) -> Interval:
     """Return the interval of a share, by Clopper & Pearson (Biometrika 26, 1934): never too narrow.
 
@@ -142,7 +115,7 @@ def share_interval(hits: int, n: int, confidence: float) -> Interval:
     """
     if not 0 <= hits <= n:
         raise UsageError(f"a share needs 0 <= hits <= n, got {hits} of {n}")
-    alpha = _alpha(confidence)
+    alpha = error_of(confidence)
     if n == 0:
         return Interval(None, None)
     low = 0.0 if hits == 0 else float(special.betaincinv(hits, n - hits + 1, alpha))
@@ -157,9 +130,17 @@ def count_interval(count: int, confidence: float) -> Interval:
     """
     if count < 0:
         raise UsageError(f"a count cannot be negative, got {count}")
-    alpha = _alpha(confidence)
+    alpha = error_of(confidence)
     low = 0.0 if count == 0 else float(special.gammaincinv(count, alpha))
     return Interval(low, float(special.gammaincinv(count + 1, 1 - alpha)))
+
+
+def error_of(confidence: float) -> float:
+    """Return the one-sided error that a confidence leaves: 0.01 for 0.99."""
+    if not 0.5 <= confidence < 1:
+        raise UsageError(f"a one-sided confidence lies in [0.5, 1), such as 0.99; got {confidence}")
+    # 1 - 0.99 is 0.010000000000000009: round that away, so that alpha is the 0.01 that was meant.
+    return round(1 - confidence, 12)
 
 
 def _ordered(values: NDArray[np.float64] | Sequence[float]) -> NDArray[np.float64]:
@@ -175,10 +156,3 @@ def _ordered(values: NDArray[np.float64] | Sequence[float]) -> NDArray[np.float6
 def _refuse_share(share: float) -> None:
     if not 0 < share < 1:
         raise UsageError(f"a quantile is a share between 0 and 1, such as 0.95; got {share}")
-
-
-def _alpha(confidence: float) -> float:
-    if not 0.5 <= confidence < 1:
-        raise UsageError(f"a one-sided confidence lies in [0.5, 1), such as 0.99; got {confidence}")
-    # 1 - 0.99 is 0.010000000000000009: round that away, so that alpha is the 0.01 that was meant.
-    return round(1 - confidence, 12)

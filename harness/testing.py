@@ -33,6 +33,7 @@ from harness.yardstick import Yardstick
 
 # Any moment but 0, which means "never" in a sample.
 START_NS = 1_000_000_000
+YARDSTICKS = (Yardstick(0.0130, 0.0125, 0.0135, 60), Yardstick(0.0131, 0.0126, 0.0136, 60))
 
 
 class FakeClock:
@@ -137,7 +138,10 @@ def criterion_result(
         low=None if value is None else value * 0.9,
         high=None if value is None else value * 1.1,
         n=1_000,
+        worth=800.0,
         confidence=0.99,
+        fail_limit=limit,
+        fail_confidence=0.998,
         margin=None if value is None else margin(value, limit, Better.LOWER),
         verdict=verdict,
         reason="as the test has it",
@@ -163,8 +167,8 @@ def run_result(
         verdict=verdict,
         reasons=(),
         machine={"processor": "Example 9000", "processors": 2, "memory_bytes": 2**33, "governor": None},
-        yardstick_before=Yardstick(0.0130, 0.0125, 0.0135, 60),
-        yardstick_after=Yardstick(0.0131, 0.0126, 0.0136, 60),
+        yardstick_before=YARDSTICKS[0],
+        yardstick_after=YARDSTICKS[1],
         profile=PROFILES["default"],
         settings={"perf_seed": 7, "perf_inconclusive": "fail"},
         arms=(ArmResult("head", "service", {"model": "demo", "device": "cpu", "weights": "trained"}),),
@@ -213,6 +217,7 @@ def _slot(scenario: str, faults: tuple[Fault, ...]) -> SlotResult:
         ),
         batch_sizes={"1.0": 600.0, "2.0": 150.0, "4.0": 40.0, "+Inf": 0.0},
         machine=MachineUse(0.004, 0.03, 0.0333, 0.05),
+        yardsticks=YARDSTICKS,
     )
     samples_file = f"samples/{scenario}-1.bin"
     return SlotResult(

@@ -18,6 +18,7 @@ from harness.resources import ResourceSeries
 from harness.samples import SAMPLE, Outcome, Samples
 from harness.scenario import Phase
 from harness.scrape import MetricNames, ServerDelta
+from harness.yardstick import Yardstick
 
 Seconds = NDArray[np.float64]
 
@@ -34,6 +35,7 @@ class PhaseRecord:
         resources: what the server's processes held; None where they cannot be seen.
         probes: questions that were asked beside the load; none where the phase asks for no probes.
         own_scrapes: how often the harness asked for the metrics between the two readings, the first of them included.
+        yardsticks: the readings before and after it, the server idle; None where it was not timed around.
     """
 
     phase: Phase
@@ -43,6 +45,7 @@ class PhaseRecord:
     resources: ResourceSeries | None = None
     probes: tuple[ProbeRecord, ...] = ()
     own_scrapes: int = 0
+    yardsticks: tuple[Yardstick, Yardstick] | None = None
 
     @property
     def every_sample(self) -> Samples:
@@ -118,6 +121,13 @@ def latencies_s(samples: Samples) -> Seconds:
     """Return for each request the seconds from its intended time to its last byte, +inf where it failed."""
     seconds = (samples["done_ns"] - samples["intended_ns"]) / 1e9
     return np.where(failed(samples), np.inf, seconds)
+
+
+def in_order(samples: Samples) -> list[Samples]:
+    """Return the samples of each phase, in order of their intended times: slow ones come in runs there."""
+    ordered = samples[np.lexsort((samples["intended_ns"], samples["phase"]))]
+    starts = np.flatnonzero(np.diff(ordered["phase"])) + 1
+    return np.split(ordered, starts)
 
 
 def duration_s(samples: Samples) -> float:

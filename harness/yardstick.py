@@ -1,7 +1,7 @@
 """A unit of work that the harness owns, timed beside the run: what "6 yd" in a budget means on this machine.
 
 A budget in yardsticks holds on machines of different speed, and, unlike a multiple of the service's own latency or
-capacity, does not shrink when the service gets slower. One repetition is a fixed mix, about 13 ms on one core of a 2023
+capacity, does not shrink when the service gets slower. One repetition is a fixed mix, about 12 ms on one core of a 2023
 server: roughly half matrix products of a small convolutional network's shapes, a quarter passes over memory larger than
 a core's cache, a quarter interpreted Python. It runs on one thread, in a process of its own that knows nothing of the
 service. What counts is the median of the *processor* time of its repetitions: how fast the machine works, and not how
@@ -18,11 +18,14 @@ import argparse
 import contextlib
 import math
 import os
+import select
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import orjson
@@ -42,8 +45,11 @@ _WARM_UPS = 5
 _LEAST_REPETITIONS = 9
 _CONFIDENCE = 0.99
 # Medians of an unchanged, shared two-core machine came to lie 1.37 times apart within two minutes. Further than this is
-# another machine, or one that is throttled; budgets in yardsticks want a distance of that order from what is usual.
-TOLERANCE = 0.6
+# another machine, or one whose processors others use just now; budgets in yardsticks want a distance of that order from
+# what is usual.
+TOLERANCE = 0.4
+# Of an answer: a hundred times what a long reading takes.
+ANSWER_TIMEOUT_S = 60.0
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -66,40 +72,107 @@ class Yardstick:
     version: int = YARDSTICK_VERSION
 
 
-def measure(
-    repetitions: int = 60,
-    *,
-    processor: int | None = None,
-    time_limit_s: float = 1.2,
-    python: str = sys.executable,
-) -> Yardstick:
-    """Time the yardstick in a process of its own.
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long a reading takes.
+
+    Attributes:
+        repetitions: at most so many.
+        time_limit_s: no repetition starts after this, but for the least number that gives an interval.
+    """
+
+    repetitions: int
+    time_limit_s: float
+
+
+# A run begins with a long reading; between phases a short one is enough to tell whether the machine changed.
+LONG, SHORT = Length(60, 1.2), Length(24, 0.4)
+
+
+class YardstickProcess:
+    """A process of its own that times the yardstick when it is asked, and uses no processor in between; a context manager.
+
+    One process serves a whole run. Two starts of a program settle at levels that differ by a few percent, and what is
+    compared are readings of one run.
 
     Args:
-        repetitions: at most so many.
         processor: pin it to this one; None leaves it to the scheduler.
-        time_limit_s: no repetition starts after this, but for the least number that gives an interval.
         python: the interpreter; it must have the harness installed.
 
     Raises:
-        MeasurementError: the process failed, or timed other work than this one would.
+        MeasurementError: on entering: the process does not start.
     """
-    # -P: a folder called harness in the current directory must not be taken for this one.
-    command = [python, "-P", "-m", "harness.yardstick", f"--repetitions={repetitions}"]
-    command += [f"--time-limit-s={time_limit_s}"]
-    command += [] if processor is None else [f"--processor={processor}"]
-    environment = os.environ | dict.fromkeys(_THREADS, "1")
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=True)
-        result = Yardstick(**orjson.loads(done.stdout))
-    except subprocess.CalledProcessError as error:
-        last = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise MeasurementError(f"the yardstick failed with status {error.returncode}: {last}") from error
-    except (OSError, subprocess.TimeoutExpired, TypeError, ValueError) as error:
-        raise MeasurementError(f"the yardstick gave no result: {error}") from error
-    if result.version != YARDSTICK_VERSION:
-        raise MeasurementError(f"the yardstick is of version {result.version}, expected {YARDSTICK_VERSION}")
-    return result
+
+    def __init__(self, *, processor: int | None = None, python: str = sys.executable) -> None:
+        # -P: a folder called harness in the current directory must not be taken for this one.
+        self._command = [python, "-P", "-m", "harness.yardstick", "--answer"]
+        self._command += [] if processor is None else [f"--processor={processor}"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                env=os.environ | dict.fromkeys(_THREADS, "1"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                # In a group of its own, so that Ctrl-C is left to whoever asks.
+                process_group=0,
+            )
+        except OSError as error:
+            raise MeasurementError(f"the yardstick cannot be started: {error}") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+    def read(self, length: Length = SHORT) -> Yardstick:
+        """Time the yardstick.
+
+        Raises:
+            MeasurementError: the process failed, or timed other work than this one would.
+        """
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        answer: bytes | None = None
+        try:
+            process.stdin.write(orjson.dumps(length) + b"\n")
+            process.stdin.flush()
+            if select.select([process.stdout], [], [], ANSWER_TIMEOUT_S)[0]:
+                answer = process.stdout.readline()
+            result = Yardstick(**orjson.loads(answer or b""))
+        except BrokenPipeError:
+            raise MeasurementError(f"the yardstick gave no result: {_why(process, b'')}") from None
+        except (OSError, TypeError, ValueError):
+            raise MeasurementError(f"the yardstick gave no result: {_why(process, answer)}") from None
+        if result.version != YARDSTICK_VERSION:
+            raise MeasurementError(
+                f"the yardstick is of version {result.version}, expected {YARDSTICK_VERSION}"
+            )
+        return result
+
+
+def _why(process: subprocess.Popen[bytes], answer: bytes | None) -> str:
+    """Return why a process gave this answer and no result, None for none in time; it is ended."""
+    if answer is None:
+        process.kill()
+        return f"no answer within {ANSWER_TIMEOUT_S:g} s"
+    if answer:
+        process.kill()
+        return f"its process answered {answer[:100]!r}"
+    # Its output has ended, and so does it in a moment.
+    _, told = process.communicate()
+    last = " ".join(told.decode(errors="replace").strip().splitlines()[-1:])
+    return f"its process ended with status {process.returncode}: {last}"
 
 
 def agreement(before: Yardstick, after: Yardstick) -> float:
@@ -112,9 +185,8 @@ def agreement(before: Yardstick, after: Yardstick) -> float:
 
 
 def moved(before: Yardstick, after: Yardstick, tolerance: float = TOLERANCE) -> bool:
-    """Tell whether the machine changed: intervals that do not meet, and medians further apart than the tolerance."""
-    apart = before.high_s < after.low_s or after.high_s < before.low_s
-    return apart and abs(math.log(agreement(before, after))) > math.log1p(tolerance)
+    """Tell whether the machine changed: medians further apart than the tolerance."""
+    return abs(math.log(agreement(before, after))) > math.log1p(tolerance)
 
 
 def combine(before: Yardstick, after: Yardstick) -> float:
@@ -180,16 +252,27 @@ def make_work() -> Callable[[], float]:
 def main() -> None:
     """Run as ``python -m harness.yardstick`` and print a Yardstick as JSON."""
     parser = argparse.ArgumentParser(prog="python -m harness.yardstick", description="Time the yardstick.")
-    parser.add_argument("--repetitions", type=int, default=60)
-    parser.add_argument("--time-limit-s", type=float, default=1.2)
+    parser.add_argument("--repetitions", type=int, default=LONG.repetitions)
+    parser.add_argument("--time-limit-s", type=float, default=LONG.time_limit_s)
     parser.add_argument("--processor", type=int)
+    parser.add_argument(
+        "--answer", action="store_true", help="once for each line of standard input: a length as JSON"
+    )
     options = parser.parse_args()
     if options.processor is not None:
         # Without the right to pin (a container's rule) the scheduler decides, as it does by default.
         with contextlib.suppress(AttributeError, OSError):
             os.sched_setaffinity(0, {options.processor})
-    result = time_repetitions(make_work(), options.repetitions, options.time_limit_s)
-    sys.stdout.write(orjson.dumps(asdict(result)).decode() + "\n")
+    asked = (
+        (Length(**orjson.loads(line)) for line in sys.stdin.buffer)
+        if options.answer
+        else [Length(options.repetitions, options.time_limit_s)]
+    )
+    work = make_work()
+    for length in asked:
+        result = time_repetitions(work, length.repetitions, length.time_limit_s)
+        sys.stdout.write(orjson.dumps(result).decode() + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from harness.scenario import Criterion, Phase, Profile, Ref, Scenario, latency_c
 # Shares of the asked rate: up to it the service must keep its latency, beyond it the ramp looks for the knee.
 WITHIN = (0.6, 0.8, 1.0)
 BEYOND = (1.5, 2.0, 3.0)
+# Requests of a step.
+LEAST = 200
 
 
 def scenario(profile: Profile) -> Scenario:
@@ -14,10 +16,10 @@ def scenario(profile: Profile) -> Scenario:
     The knee is the highest step whose p95 is within ``p95`` and which loses nothing.
     """
     rate = Ref("rate")
-    # A step is judged by p95 alone, for which 90 requests without one late are enough; a third of the evidence each.
-    each = max(100, -(-profile.requests // len(WITHIN)))
+    # A step is judged by p95 alone: 90 independent requests without one late are enough, or twice as many of a queue.
+    each = max(LEAST, -(-profile.requests // len(WITHIN)))
     steps = tuple(
-        Phase(f"at {share:g} of the rate", Poisson(rate * share), requests=each if share in WITHIN else 100)
+        Phase(f"at {share:g} of the rate", Poisson(rate * share), requests=each if share in WITHIN else LEAST)
         for share in (*WITHIN, *BEYOND)
     )
     within = tuple(step.name for step in steps[: len(WITHIN)])

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from harness import hookimpl
 from harness.arrivals import Poisson, Spike
+from harness.dependence import share_interval
 from harness.errors import UsageError
 from harness.measures import Measure
 from harness.scenario import Criterion, Phase, Profile, Ref, Scenario, Witness
-from harness.statistics import share_interval
 from harness.verdict import Better, Estimate, Unit
-from harness.window import Window, latencies_s
+from harness.window import Window, in_order, latencies_s
 
 # How many times the rate rises.
 FACTOR = 3
@@ -37,10 +37,12 @@ class LateShare:
             raise UsageError(
                 f"{self.name} needs objective_s in seconds and the client as witness, got {criterion}"
             )
-        seconds = latencies_s(window.samples)
-        late, n = int((seconds > objective_s).sum()), len(seconds)
-        low, high = share_interval(late, n, window.confidence)
-        return Estimate(late / n if n else None, low, high, n, window.confidence)
+        late = [latencies_s(part) > objective_s for part in in_order(window.samples)]
+        # Late requests come in runs, which widens the interval.
+        low, high, worth = share_interval(late, window.confidence)
+        n = len(window.samples)
+        share = sum(int(part.sum()) for part in late) / n if n else None
+        return Estimate(share, low, high, n, window.confidence, worth=worth)
 
 
 def spike(profile: Profile) -> Scenario:

@@ -19,10 +19,11 @@ def test_the_scenario_asks_for_the_budgets_that_its_documentation_names():
 
 
 def test_the_rate_triples_for_as_long_as_the_budget_says():
-    scenario = resolve(spike(PROFILES["default"]), BUDGETS)
+    profile = PROFILES["default"]
+    scenario = resolve(spike(profile), BUDGETS)
     assert scenario.phases[1].arrivals == Spike(10.0, 30.0, at_s=5.0, for_s=5.0)
     plan = draw_plan(scenario, [Payload("any", b"", "text/plain")], seed=1)
-    assert [len(phase.offsets_ns) for phase in plan.phases] == [50, 1_000]
+    assert [len(phase.offsets_ns) for phase in plan.phases] == [profile.warm_up_requests, profile.requests]
 
 
 def test_what_is_late_or_failed_counts():

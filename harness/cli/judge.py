@@ -1,4 +1,4 @@
-"""``tailgate judge``: a comparison judged again from its blocks as they were kept. Nothing is measured."""
+"""``tailgate judge``: a run judged again from what it kept. Nothing is measured."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,30 +6,57 @@ from typing import Annotated
 import typer
 
 from harness import results_file
+from harness.budgets import find_budgets
+from harness.cli.listing import PluginFiles
 from harness.cli.report import Format, FormatOption, Results, show
 from harness.cli.run import Status, status_of_verdict
-from harness.comparison.rejudge import rejudged
+from harness.errors import UsageError
 from harness.gate_settings import GateSettings, parse_options
 from harness.outcome import outcome_of
+from harness.plugins import create_plugin_manager
+from harness.rejudge import Terms, judge_again
 from harness.results import RunResult
 from harness.verdict import worst
 
 # The options of the run that say what a verdict does.
 _SAID = ("inconclusive", "enforce")
 
+BudgetFile = Annotated[
+    Path | None,
+    typer.Option("--budgets", "--perf-budgets", help="Other budgets than those of the run: a TOML file."),
+]
+Confidence = Annotated[
+    float | None,
+    typer.Option("--confidence", "--perf-confidence", help="Another confidence than that of the run."),
+]
 LensSettings = Annotated[
     list[str] | None,
-    typer.Option("--lens", help="p95=8%, p95.margin=1%, memory=gate or p99=report; may be repeated."),
+    typer.Option(
+        "--lens", "--perf-lens", help="p95=8%, p95.margin=1%, memory=gate or p99=report; may be repeated."
+    ),
 ]
 
 
-def judge(results: Results, lens: LensSettings = None, format_: FormatOption = Format.TERMINAL) -> None:
-    """Judge a comparison again, with the same design, and with other tolerances where they are given.
+def judge(
+    results: Results,
+    budgets: BudgetFile = None,
+    confidence: Confidence = None,
+    lens: LensSettings = None,
+    plugin: PluginFiles = None,
+    format_: FormatOption = Format.TERMINAL,
+) -> None:
+    """Judge a run again from its folder: by the same terms, or by other budgets, confidence or tolerances.
 
     Exit status as of compare, by the options of the run.
     """
+    if confidence is not None and not 0.5 < confidence < 1:
+        raise UsageError(f"--confidence: expected a share between 0.5 and 1, got {confidence}")
     path = results / results_file.RESULTS if results.is_dir() else results
-    result = rejudged(results_file.read(path), path.parent, tuple(lens or ()))
+    terms = Terms(
+        None if budgets is None else find_budgets(budgets, Path.cwd()), confidence, tuple(lens or ())
+    )
+    measures = create_plugin_manager(plugin or ()).measures()
+    result = judge_again(results_file.read(path), path.parent, measures, terms)
     show(result, format_)
     failing = [one.verdict for one in result.scenarios if outcome_of(one, _settings(result)).fails]
     raise typer.Exit(status_of_verdict(worst(failing)) if failing else Status.PASS)

@@ -13,7 +13,7 @@ from harness.comparison.load import CAPACITY
 from harness.comparison.observation import STAGES, ArmBlock
 from harness.comparison.schedule import Arm
 from harness.samples import Samples
-from harness.slot import SlotRecord
+from harness.slot_record import SlotRecord
 from harness.window import Window, failed, latencies_s, throughput_per_s
 
 

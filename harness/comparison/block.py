@@ -33,7 +33,8 @@ from harness.load import Generator, LoadSettings
 from harness.plan import Plan
 from harness.scenario import Scenario
 from harness.scrape import MetricNames
-from harness.slot import SETTLE_S, Course, Slot, SlotRecord, died
+from harness.slot import SETTLE_S, Course, died
+from harness.slot_record import Slot, SlotRecord
 from harness.target import RunningTarget
 from harness.window import Window
 

@@ -35,7 +35,7 @@ from harness.comparison.processors import choose_sharing
 from harness.comparison.rehearsal import Rehearsed, rehearse
 from harness.comparison.run import Limits, Outcome, come_to, plan_blocks, run_blocks
 from harness.comparison.schedule import Arm, BlockPlan
-from harness.errors import LoadError, MeasurementError, TargetError, UsageError
+from harness.errors import LoadError, MeasurementError, TargetError
 from harness.faults import Fault
 from harness.gate_settings import GateSettings
 from harness.load import LoadSettings
@@ -69,7 +69,6 @@ class Ground:
         run_id: its name.
         seed: of the run.
         scenarios: over how many the error that is allowed is split.
-        number: which of them this is, from 1.
         payloads: gives those of a source.
         connect: how the generator reaches a server.
         tell: takes a line about what is being done now.
@@ -85,7 +84,6 @@ class Ground:
     run_id: str
     seed: int
     scenarios: int
-    number: int
     payloads: Callable[[str], Sequence[Payload]]
     connect: Callable[[RunningTarget], LoadSettings]
     tell: Callable[[str], None]
@@ -147,15 +145,9 @@ def compare(
         again: command line that runs it again.
 
     Raises:
-        UsageError: a side is nothing that can be started, the scenario cannot be compared, or it is one more than the error
-            that the run allows was split over.
+        UsageError: a side is nothing that can be started, or the scenario cannot be compared.
         TargetError: a side did not become ready, or runs another code than its revision's.
     """
-    if ground.number > ground.scenarios:
-        raise UsageError(
-            f"{scenario.name!r} is comparison {ground.number} of this run, and the error that it allows was split over "
-            f"{ground.scenarios}: one for each collected test that asks for perf_gate. Give each comparison a test of its own"
-        )
     comparable_phase(scenario)
     sides = find_sides(ground.settings, ground.plugins)
     lenses, notes = chosen_lenses(ground.settings, sides)
@@ -251,7 +243,7 @@ def _bench(
     resolved = resolve_scenario(
         bare, ground.budgets, rehearsed[Arm.BASE].facts, yardstick_s, ground.measures, settings.root
     )
-    slots = block_scenario(resolved, PAIRS, capacity=any(lens.name == CAPACITY for lens in lenses))
+    slots = block_scenario(resolved.scenario, PAIRS, capacity=any(lens.name == CAPACITY for lens in lenses))
     payloads = ground.payloads(payload_source(scenario, settings))
     sharing, shared = choose_sharing(
         wanted_processors(scenario, settings, {arm: one.side for arm, one in arms.items()}),

@@ -16,7 +16,7 @@ import numpy as np
 from harness import statistics
 from harness.load import PhaseReport
 from harness.machine import MachineDelta
-from harness.slot import SlotRecord
+from harness.slot_record import SlotRecord
 from harness.window import PhaseRecord
 
 # Shares of all processors' time, over the block's measured pairs. Noise of a few per cent is what alternation and the

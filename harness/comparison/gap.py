@@ -16,7 +16,7 @@ from harness.comparison.schedule import Arm
 from harness.errors import LoadError, MeasurementError
 from harness.plan import Plan
 from harness.report.units import percent, quantity
-from harness.slot import Slot
+from harness.slot_record import Slot
 from harness.verdict import Unit
 from harness.window import latencies_s
 

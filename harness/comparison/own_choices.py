@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.comparison.block import BlockRecord
 from harness.comparison.schedule import Arm
-from harness.slot import SlotRecord
+from harness.slot_record import SlotRecord
 from harness.target import INFO
 
 # The labels of tailgate_info that say what a server has chosen.

@@ -10,45 +10,27 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import judging
 from harness.comparison.decision import judge
 from harness.comparison.design import Design, plan_design
 from harness.comparison.lens import Lens, override
 from harness.comparison.observation import read_rows
 from harness.comparison.run import attributions_of
-from harness.errors import MeasurementError
-from harness.results import CUT_SHORT, RunResult, ScenarioResult
-from harness.verdict import Verdict, worst
+from harness.results import CUT_SHORT, ScenarioResult
+from harness.verdict import Verdict
 
 
-def rejudged(result: RunResult, directory: Path, settings: tuple[str, ...] = ()) -> RunResult:
-    """Return the run with its comparisons judged again.
+def again(scenario: ScenarioResult, directory: Path, settings: tuple[str, ...] = ()) -> ScenarioResult:
+    """Return a comparison judged again.
 
     Args:
-        result: of a run that compared.
-        directory: where its files lie.
+        scenario: that compared.
+        directory: where the run's files lie.
         settings: of lenses, as ``--perf-lens`` takes them.
 
     Raises:
-        MeasurementError: the run compared nothing, or its rows are not there.
+        MeasurementError: its rows are not there.
         UsageError: a setting cannot be read.
     """
-    compared = [scenario for scenario in result.scenarios if scenario.comparison is not None]
-    if not compared:
-        raise MeasurementError(
-            f"run {result.run_id} compared nothing: a run that checks budgets is reported again by tailgate report"
-        )
-    again = {one.name: _again(one, directory, settings) for one in compared}
-    scenarios = tuple(again.get(one.name, one) for one in result.scenarios)
-    return dataclasses.replace(
-        result,
-        scenarios=scenarios,
-        verdict=worst([one.verdict for one in scenarios]),
-        reasons=judging.reasons(scenarios),
-    )
-
-
-def _again(scenario: ScenarioResult, directory: Path, settings: tuple[str, ...]) -> ScenarioResult:
     kept = scenario.comparison
     assert kept is not None
     rows = read_rows(directory / kept.rows)

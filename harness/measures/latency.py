@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness import statistics
+from harness.dependence import Ranks, quantile_interval, quantile_ranks, requests_needed
 from harness.errors import MeasurementError, UsageError
 from harness.failures import kinds
 from harness.histogram import Histogram
@@ -14,7 +15,7 @@ from harness.quantity import show
 from harness.samples import Outcome, Samples
 from harness.scenario import Criterion, Witness, quantile_name
 from harness.verdict import Better, Estimate, Unit
-from harness.window import Seconds, Window, failed, latencies_s
+from harness.window import Seconds, Window, failed, in_order, latencies_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +38,43 @@ class Quantile:
 
     def estimate(self, window: Window, criterion: Criterion) -> Estimate:
         """Estimate in seconds, from the witness that the criterion names."""
-        if criterion.witness is Witness.SERVER:
-            assert isinstance(criterion.limit, (int, float))  # the judge has seen to it
-            return self._of_histogram(window.request_histogram(), window.confidence, criterion.limit)
-        return self.of_samples(window.samples, window.confidence)
+        if criterion.witness is Witness.CLIENT:
+            return self.of_samples(window.samples, window.confidence)
+        assert isinstance(criterion.limit, (int, float))  # the judge has seen to it
+        buckets, n = window.request_histogram(), max(1, len(window.samples))
+        # A histogram does not tell in which order its values came: the client saw the same requests come.
+        low, high, worth = quantile_ranks(_stretches(window.samples), self.share, window.confidence)
+        ranks = Ranks(
+            None if low is None else low * buckets.n // n or None,
+            None if high is None else -(-high * buckets.n // n) or None,
+            worth * buckets.n / n,
+        )
+        return self._of_histogram(buckets, ranks, window.confidence, criterion.limit)
 
     def of_samples(self, samples: Samples, confidence: float) -> Estimate:
         """Estimate from raw records; the value is None below n(1 - share) = 10."""
         seconds = latencies_s(samples)
         n = len(seconds)
-        low, high = statistics.quantile_interval(seconds, self.share, confidence)
-        notes = [note] if (note := self._among_failures(samples, low, high)) else []
-        if n < statistics.least_samples(self.share):
-            return Estimate(None, low, high, n, confidence, "; ".join(notes or [self._too_few(n)]))
-        value = statistics.quantile(seconds, self.share)
-        in_time = seconds[np.argsort(samples["intended_ns"], kind="stable")]
-        worth = statistics.effective_samples(in_time > value)
-        if worth < n / 2:
-            notes.append(
-                f"slow requests come in runs: these say as much as about {worth:.0f} independent ones"
-            )
-        return Estimate(value, low, high, n, confidence, "; ".join(notes))
+        (low, high), worth = quantile_interval(_stretches(samples), self.share, confidence)
+        among = n > 0 and statistics.quantile(seconds, self.share) == math.inf
+        notes = [self._among_failures(samples, low, maybe=among or high == math.inf) or self._too_few(n)]
+        if high is None and not among:
+            notes.append(self._needed(confidence, n, worth))
+        value = None if self._too_few(n) else statistics.quantile(seconds, self.share)
+        return Estimate(value, low, high, n, confidence, "; ".join(filter(None, notes)), worth=worth)
 
-    def _among_failures(self, samples: Samples, low: float | None, high: float | None) -> str:
-        """Say which end of the interval lies among the requests that failed; nothing for neither."""
+    def _among_failures(self, samples: Samples, low: float | None, *, maybe: bool) -> str:
+        """Say whether the quantile lies among the requests that failed, or may do so; nothing for neither."""
         bad = samples[failed(samples)]
         if low == math.inf and len(bad) == len(samples):
             return f"all {len(bad):,} requests failed ({kinds(bad)}), so there is no latency to judge"
         told = f"{len(bad):,} of {len(samples):,} requests failed ({kinds(bad)})"
         if low == math.inf:
             return f"{told}, and {self.name} lies among them"
-        return f"{told}, and {self.name} may lie among them" if high == math.inf else ""
+        return f"{told}, and {self.name} may lie among them" if maybe else ""
 
-    def _of_histogram(self, buckets: Histogram, confidence: float, limit: float) -> Estimate:
-        low, high = buckets.quantile_interval(self.share, confidence)
+    def _of_histogram(self, buckets: Histogram, ranks: Ranks, confidence: float, limit: float) -> Estimate:
+        low, high = buckets.between(ranks.low, ranks.high)
         spoken = buckets.n >= statistics.least_samples(self.share)
         value = buckets.quantile_point(self.share) if spoken else None
         below, above = buckets.bucket_around(limit)
@@ -82,7 +86,13 @@ class Quantile:
                 value, low, high, buckets.n, confidence, _no_edge(below, above, limit), narrows=False
             )
         note = self._too_few(buckets.n) or "value interpolated within its bucket; the ends are buckets' edges"
-        return Estimate(value, low, high, buckets.n, confidence, note)
+        if ranks.high is None and buckets.n:
+            note = self._needed(confidence, buckets.n, ranks.worth)
+        return Estimate(value, low, high, buckets.n, confidence, note, worth=ranks.worth)
+
+    def _needed(self, confidence: float, n: int, worth: float) -> str:
+        needed = requests_needed(self.share, confidence, n, worth)
+        return f"{needed:,} requests that come in such runs would bound it, with none beyond"
 
     def _too_few(self, n: int) -> str:
         least = statistics.least_samples(self.share)
@@ -168,7 +178,7 @@ class Drift:
         if not third:
             raise MeasurementError(f"{self.name}: {len(samples)} requests have no thirds")
         ordered = samples[np.argsort(samples["intended_ns"], kind="stable")]
-        first, last = latencies_s(ordered[:third]), latencies_s(ordered[-third:])
+        first, last = ordered[:third], ordered[-third:]
         return _growth(self.name, "the first third", first, last, self.share, window.confidence)
 
 
@@ -207,27 +217,35 @@ class LatencyRise:
         for record in (first, last):
             if not len(record.samples):
                 raise MeasurementError(f"{self.name}: there are no requests of {record.phase.name!r}")
-        before, after = latencies_s(first.samples), latencies_s(last.samples)
-        return _growth(self.name, f"{first.phase.name!r}", before, after, self.share, window.confidence)
+        which = f"{first.phase.name!r}"
+        return _growth(self.name, which, first.samples, last.samples, self.share, window.confidence)
 
 
 def _growth(
-    measure: str, which: str, first: Seconds, last: Seconds, share: float, confidence: float
+    measure: str, which: str, first: Samples, last: Samples, share: float, confidence: float
 ) -> Estimate:
     """Return by what share a quantile grew from some requests, of which ``which`` speaks, to later ones.
 
     Raises:
         MeasurementError: there is nothing to divide by.
     """
-    before, after = (statistics.quantile(part, share) for part in (first, last))
+    before, after = (statistics.quantile(latencies_s(part), share) for part in (first, last))
     if not 0 < before < np.inf:
         told = "is 0 s" if before == 0 else "is not finite, since so many of its requests failed"
         raise MeasurementError(f"{measure}: {quantile_name(share)} of {which} {told}")
     strict = 1 - (1 - confidence) / 2
-    was, has_become = (statistics.quantile_interval(part, share, strict) for part in (first, last))
+    (was, worth), (has_become, later_worth) = (
+        quantile_interval(_stretches(part), share, strict) for part in (first, last)
+    )
     low = None
     if has_become.low is not None and was.high:
         # Of infinity by infinity nothing is known but that neither is below 0.
         low = -1.0 if np.isinf(was.high) else has_become.low / was.high - 1
     high = has_become.high / was.low - 1 if has_become.high is not None and was.low else None
-    return Estimate(after / before - 1, low, high, len(first) + len(last), confidence)
+    n = len(first) + len(last)
+    return Estimate(after / before - 1, low, high, n, confidence, worth=worth + later_worth)
+
+
+def _stretches(samples: Samples) -> list[Seconds]:
+    """Return the latencies of each phase, in order of time."""
+    return [latencies_s(part) for part in in_order(samples)]

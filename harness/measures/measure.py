@@ -35,6 +35,9 @@ class Measure(Protocol):
     def estimate(self, window: Window, criterion: Criterion) -> Estimate:
         """Estimate from the records of the criterion's phases.
 
+        Asked several times of one criterion: at the confidence of the end that PASS goes by and at that of the other, and
+        with its numbers at both readings of the yardstick.
+
         Raises:
             MeasurementError: the records do not allow it: the criterion is INVALID.
             UsageError: the criterion makes no sense for this measure.

@@ -1,6 +1,7 @@
 """Shares of requests by how they ended, and answers a second."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +10,13 @@ from scipy import special
 
 from harness import statistics
 from harness.behaviour import DUE, Behaviour, Due
+from harness.dependence import share_interval
 from harness.errors import MeasurementError, UsageError
 from harness.measures.measure import objective_s, refuse_server
 from harness.samples import Outcome, Samples
 from harness.scenario import Criterion, Loop
 from harness.verdict import Better, Estimate, Unit
-from harness.window import PhaseRecord, Window, duration_s, failed, latencies_s
+from harness.window import PhaseRecord, Window, duration_s, failed, in_order, latencies_s
 
 # A rate's spread is taken from so many slices of its time; fewer say little, and more hold too few batches each.
 SLICES = 10
@@ -24,7 +26,7 @@ SLICES = 10
 class ErrorRate:
     """The share of requests that ended without a good answer, with the interval of Clopper and Pearson.
 
-    With no failure at all the high end is 1 - alpha^(1/n), never 0: a limit of exactly 0 cannot be shown to hold, so
+    Failures that come in runs widen it (:mod:`harness.dependence`). With no failure at all the high end is 1 - alpha^(1/n), never 0: a limit of exactly 0 cannot be shown to hold, so
     that limit is read as "none was seen" (see :meth:`estimate`).
     """
 
@@ -35,8 +37,7 @@ class ErrorRate:
     def estimate(self, window: Window, criterion: Criterion) -> Estimate:
         """Estimate the share; for a limit of 0 the interval is the share itself, without inference."""
         refuse_server(self, criterion)
-        samples = window.samples
-        return share_of(int(failed(samples).sum()), len(samples), window, criterion)
+        return share_of([failed(part) for part in in_order(window.samples)], window, criterion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,8 @@ class LostRate:
     def estimate(self, window: Window, criterion: Criterion) -> Estimate:
         """Estimate the share."""
         refuse_server(self, criterion)
-        samples = window.samples
-        lost = int(np.sum(failed(samples) & (samples["outcome"] != Outcome.SHED)))
-        return share_of(lost, len(samples), window, criterion)
+        lost = [failed(part) & (part["outcome"] != Outcome.SHED) for part in in_order(window.samples)]
+        return share_of(lost, window, criterion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +73,31 @@ class Misanswered:
     def estimate(self, window: Window, criterion: Criterion) -> Estimate:
         """Estimate the share; n is the number of disturbers that had something coming."""
         refuse_server(self, criterion)
-        wrong = n = 0
+        wrong = []
         for record in window.phases:
             for behaviour, due in DUE.items():
                 if behaviour is not Behaviour.WAITS:
                     theirs = record.disturbers[record.disturbers["behaviour"] == behaviour]
                     right = (Outcome.OK,) if due is Due.ANSWER else (Outcome.CLIENT_ERROR, Outcome.SHED)
-                    n += len(theirs)
-                    wrong += int(np.sum(~np.isin(theirs["outcome"], right)))
-        return share_of(wrong, n, window, criterion)
+                    wrong += [~np.isin(part["outcome"], right) for part in in_order(theirs)]
+        return share_of(wrong, window, criterion)
 
 
-def share_of(hits: int, n: int, window: Window, criterion: Criterion) -> Estimate:
-    """Estimate a share with the interval of Clopper and Pearson; for a limit of 0 the share itself."""
-    share = hits / n if n else None
+def share_of(hits: Sequence[NDArray[np.bool_]], window: Window, criterion: Criterion) -> Estimate:
+    """Estimate the share of requests that are hits; for a limit of 0 the share itself, without inference.
+
+    Args:
+        hits: of each stretch of load, in order of time, whether each request is one.
+        window: for its confidence.
+        criterion: for its limit.
+    """
+    n, count = sum(map(len, hits)), sum(int(part.sum()) for part in hits)
+    share = count / n if n else None
     if criterion.limit == 0:
         note = "a limit of 0 asks of the requests that were sent, not of those to come"
         return Estimate(share, share, share, n, window.confidence, note)
-    low, high = statistics.share_interval(hits, n, window.confidence)
-    return Estimate(share, low, high, n, window.confidence)
+    low, high, worth = share_interval(hits, window.confidence)
+    return Estimate(share, low, high, n, window.confidence, worth=worth)
 
 
 @dataclass(frozen=True, slots=True)

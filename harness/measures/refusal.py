@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness import statistics
+from harness.dependence import quantile_interval
 from harness.errors import MeasurementError
 from harness.measures.measure import Measure, refuse_server
 from harness.measures.rates import share_of
 from harness.samples import Outcome, Samples
 from harness.scenario import Criterion, quantile_name
 from harness.verdict import Better, Estimate, Unit
-from harness.window import Window
+from harness.window import Seconds, Window, in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,10 @@ class RefusalLatency:
         """
         refuse_server(self, criterion)
         refused = _refused(self, window)
-        seconds = (refused["done_ns"] - refused["dispatched_ns"]) / 1e9
-        low, high = statistics.quantile_interval(seconds, self.share, window.confidence)
-        value = statistics.quantile(seconds, self.share)
-        return Estimate(value, low, high, len(seconds), window.confidence)
+        stretches = [_seconds(part) for part in in_order(refused)]
+        (low, high), worth = quantile_interval(stretches, self.share, window.confidence)
+        value = statistics.quantile(np.concatenate(stretches), self.share)
+        return Estimate(value, low, high, len(refused), window.confidence, worth=worth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,12 @@ class UnhintedRefusals:
         """
         refuse_server(self, criterion)
         refused = _refused(self, window)
-        return share_of(int(np.isnan(refused["retry_after_s"]).sum()), len(refused), window, criterion)
+        return share_of([np.isnan(part["retry_after_s"]) for part in in_order(refused)], window, criterion)
+
+
+def _seconds(refused: Samples) -> Seconds:
+    seconds: Seconds = (refused["done_ns"] - refused["dispatched_ns"]) / 1e9
+    return seconds
 
 
 def _refused(measure: Measure, window: Window) -> Samples:

@@ -49,11 +49,14 @@ def _verdicts(result: RunResult) -> Iterator[str]:
         )
     if undecided and result.profile.name != "thorough":
         yield (
-            "INCONCLUSIVE: the limit lies inside the interval. More requests narrow it: --perf-profile="
+            "INCONCLUSIVE: these requests do not tell. More of them narrow the interval: --perf-profile="
             f"{'default' if result.profile.name == 'smoke' else 'thorough'}."
         )
     elif undecided:
-        yield "INCONCLUSIVE: the limit lies inside the interval, so the service is about as good as its limit."
+        yield (
+            "INCONCLUSIVE: these requests do not tell. A limit inside the interval is about what the service can do; an "
+            "interval without an end has slow requests in long runs, which a lower rate makes shorter."
+        )
 
 
 def _stages(result: RunResult) -> Iterator[str]:

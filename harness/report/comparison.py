@@ -14,7 +14,7 @@ from harness.report.units import MISSING, percent, quantity, significant
 from harness.results import CUT_SHORT, ComparisonResult, ScenarioResult
 from harness.verdict import Unit, Verdict
 
-COLUMNS = ("lens", "base", "head", "change", "interval", "limit", "verdict")
+COLUMNS = ("lens", "base", "head", "change", "interval", "FAIL >", "PASS <", "verdict")
 REPORTED = "reported"
 STAGES_SHOWN = 3
 
@@ -28,6 +28,7 @@ def row(result: LensResult) -> tuple[str, ...]:
         quantity(result.head, lens.unit),
         change(lens, result.change),
         interval(lens, result.low, result.high),
+        f"{lens.margin * 100:.3g} %",
         f"{lens.tolerance * 100:.3g} %",
         result.verdict.value if lens.gates else REPORTED,
     )
@@ -62,7 +63,8 @@ def title(scenario: ScenarioResult) -> str:
 
 
 def remarks(comparison: ComparisonResult) -> Iterator[str]:
-    """Yield sentences after the table: what is not PASS, which stage moved, what the ends of intervals are worth, what the machine did."""
+    """Yield sentences after the table: what it goes by, what is not PASS, which stage moved, what the machine did."""
+    yield "FAIL >: the margin, surely worse by more fails; PASS <: the tolerance, surely worse by less passes"
     for result in comparison.decision.results:
         # Before the first look the headline says all that there is to say.
         if result.lens.gates and result.verdict is not Verdict.PASS and result.look is not None:

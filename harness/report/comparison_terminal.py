@@ -29,7 +29,8 @@ def render(
         ),
         soft_wrap=True,
     )
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    # A space between columns, or eight of them would not fit 80.
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     for column in comparison.COLUMNS:
         table.add_column(column, justify="left" if column in LEFT else "right", no_wrap=True)
     for result in scenario.comparison.decision.results:

@@ -38,7 +38,18 @@ def _properties(result: RunResult, scenario: ScenarioResult) -> Iterator[tuple[s
         name = f"perf.{criterion.name}"
         yield f"{name}.verdict", criterion.verdict.value
         yield f"{name}.unit", criterion.unit.value
-        for part in ("limit", "value", "low", "high", "n", "margin"):
+        for part in (
+            "limit",
+            "fail_limit",
+            "value",
+            "low",
+            "high",
+            "n",
+            "worth",
+            "confidence",
+            "fail_confidence",
+            "margin",
+        ):
             value = getattr(criterion, part)
             if value is not None:
                 yield f"{name}.{part}", str(value)
@@ -55,6 +66,8 @@ def _compared(comparison: ComparisonResult) -> Iterator[tuple[str, str]]:
         yield f"{name}.verdict", result.verdict.value
         yield f"{name}.gates", str(result.lens.gates).lower()
         yield f"{name}.scale", result.lens.scale.value
+        yield f"{name}.tolerance", str(result.lens.tolerance)
+        yield f"{name}.margin", str(result.lens.margin)
         for part in ("base", "head", "change", "low", "high", "n", "mde"):
             value = getattr(result, part)
             if value is not None:

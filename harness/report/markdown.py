@@ -75,6 +75,10 @@ def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterat
     if means := summary.stage_means(phases):
         times = [quantity(seconds, Unit.SECONDS) for seconds in means.values()]
         yield from ("", *_table(("stage", *means), [("mean time", *times)]))
+    if readings := summary.yardsticks(phases):
+        yield from ("", f"Yardstick before, between and after the phases: {', '.join(readings)}.")
+    if limits := summary.limits(scenario):
+        yield from ("", f"Limits by its readings, to pass / to fail: {markdown(', '.join(limits))}.")
     yield from _reproduce(scenario)
 
 
@@ -118,6 +122,8 @@ def _machine(result: RunResult) -> Iterator[str]:
         yield from ("", *_table(("fact", "value"), facts))
     if parts := summary.machine_parts(result):
         yield from ("", f"During the run: {markdown(', '.join(parts))}.")
+    if said := summary.confidence(result):
+        yield from ("", f"{said.capitalize()}.")
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -203,6 +203,36 @@ def _milliseconds(seconds: float | None) -> str:
     return quantity(seconds, Unit.SECONDS)
 
 
+def yardsticks(phases: Sequence[PhaseResult]) -> tuple[str, ...]:
+    """Return the readings of the yardstick around phases, in order of time."""
+    # Two phases share the reading between them.
+    readings = dict.fromkeys(reading for phase in phases for reading in phase.yardsticks)
+    return tuple(_milliseconds(one.seconds) for one in readings)
+
+
+def limits(scenario: ScenarioResult) -> tuple[str, ...]:
+    """Return the limits that differ by the readings of the yardstick: the one that PASS goes by, and that of FAIL."""
+    return tuple(
+        f"{one.name} {' / '.join(quantity(limit, one.unit) for limit in (one.limit, one.fail_limit))}"
+        for one in scenario.criteria
+        if one.limit != one.fail_limit
+    )
+
+
+def confidence(result: RunResult) -> str:
+    """Return how surely criteria pass and fail; empty where none was judged."""
+    criteria = [one for scenario in result.scenarios for one in scenario.criteria]
+    passing = [one.confidence for one in criteria if one.confidence is not None]
+    if not passing:
+        return ""
+    failing = [one.fail_confidence for one in criteria]
+    least, most = f"{min(failing):.4g}", f"{max(failing):.4g}"
+    return (
+        f"confidence: {passing[0]:g} for the run, which is {passing[0]:g} to pass each criterion, and "
+        f"{least if least == most else f'{least} to {most}'} to fail one"
+    )
+
+
 def facts_line(facts: Mapping[str, Scalar]) -> str:
     """Return facts as ``model=demo, device=cpu``; without those that are unknown."""
     return ", ".join(f"{name}={value}" for name, value in facts.items() if value is not None)

@@ -37,6 +37,8 @@ def render(result: RunResult, console: Console) -> None:
         _scenario(scenario, phases[scenario.name], console)
     console.print()
     _list(console, "machine", summary.machine_parts(result))
+    if said := summary.confidence(result):
+        _line(console, said)
     for sentence in advice(result):
         _line(console, f"→ {sentence}")
     for scenario in result.scenarios:
@@ -76,6 +78,8 @@ def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult], console: 
         "where time went",
         [f"{stage} {quantity(seconds, Unit.SECONDS)}" for stage, seconds in means.items()],
     )
+    _list(console, "yardstick before, between and after the phases", summary.yardsticks(phases))
+    _list(console, "limits by its readings, to pass / to fail", summary.limits(scenario))
 
 
 def _table(scenario: ScenarioResult) -> Table:

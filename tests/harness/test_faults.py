@@ -10,7 +10,7 @@ from harness.faults import (
     check_generator,
     check_records,
     check_send_lag,
-    check_yardstick,
+    check_yardsticks,
 )
 from harness.probes import Asked, ProbeRecord
 from harness.samples import Outcome
@@ -283,16 +283,35 @@ def yard(median_s):
     return Yardstick(median_s, median_s * 0.99, median_s * 1.01, 60)
 
 
-def test_a_machine_that_became_slower_is_a_fault():
-    text = single(check_yardstick(yard(0.010), yard(0.018)), Cause.NOISE)
-    assert "10 ms before and 18 ms after, 1.8 times apart, allowed is 1.6 times" in text
+def timed(name, *seconds):
+    """Return what was seen of a phase between two readings of the yardstick, or without any."""
+    around = tuple(map(yard, seconds)) or None
+    return PhaseRecord(phase(name), samples([0.1]), yardsticks=around)
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), [(None, None), (yard(0.01), None), (None, yard(0.01)), (yard(0.010), yard(0.011))]
-)
-def test_a_machine_that_stayed_or_was_not_timed_is_none(before, after):
-    assert check_yardstick(before, after) == []
+def test_a_machine_that_became_slower_within_a_phase_is_a_fault_that_names_it():
+    found = check_yardsticks(window(timed("quick", 0.010, 0.010), timed("slow", 0.010, 0.018)))
+    text = single(found, Cause.NOISE)
+    assert text.startswith(
+        "phase 'slow': the machine changed: its yardstick took 10 ms before and 18 ms after"
+    )
+    assert "1.8 times apart, allowed is 1.4 times" in text
+
+
+def test_a_machine_that_became_slower_bit_by_bit_over_several_phases_is_none():
+    """Each phase is judged by the readings around it, however far the last is from the first."""
+    steps = [timed(str(step), 0.010 * 1.2**step, 0.010 * 1.2 ** (step + 1)) for step in range(5)]
+    assert check_yardsticks(window(*steps)) == []
+
+
+def test_phases_that_share_their_readings_have_one_fault():
+    found = check_yardsticks(window(timed("overload", 0.010, 0.018), timed("afterwards", 0.010, 0.018)))
+    assert "phase 'overload'" in single(found, Cause.NOISE)
+
+
+@pytest.mark.parametrize("seconds", [(), (0.010, 0.011), (0.011, 0.010)])
+def test_a_machine_that_stayed_or_was_not_timed_is_none(seconds):
+    assert check_yardsticks(window(timed("load", *seconds))) == []
 
 
 def test_requests_of_disturbers_are_planned_recorded_and_counted_like_any_others():

@@ -60,7 +60,7 @@ def test_a_judgement_says_what_was_found_and_how_surely(limit, verdict, reason):
 @pytest.mark.parametrize(
     ("measure", "n", "reason"),
     [
-        ("p95", 60, "is at least 53 ms, with no upper end"),
+        ("p95", 60, "is at least 28 ms, with no upper end"),
         ("p5", 60, "is at most"),
         ("p95", 1, "is not bounded"),
     ],
@@ -71,6 +71,68 @@ def test_an_open_end_is_named(measure, n, reason):
     got = judge(asked(measure, limit), window(samples(np.sort(SPREAD)[:n])), measures)
     assert got.verdict is Verdict.INCONCLUSIVE
     assert reason in got.reason
+
+
+@pytest.mark.parametrize(
+    ("limits_s", "verdict"),
+    [
+        ((1.0, 1.2), Verdict.PASS),
+        ((0.97, 1.2), Verdict.PASS),
+        ((0.95, 1.2), Verdict.INCONCLUSIVE),  # within the laxer one only
+        ((0.94, 0.96), Verdict.INCONCLUSIVE),
+        ((0.5, 1.2), Verdict.INCONCLUSIVE),  # surely beyond the one, and surely within the other
+        ((0.5, 0.95), Verdict.INCONCLUSIVE),  # beyond the stricter one only
+        ((0.5, 0.9), Verdict.FAIL),
+    ],
+)
+def test_pass_goes_by_the_stricter_of_two_limits_and_fail_by_the_laxer(limits_s, verdict):
+    """p95 lies between 933 and 966 ms."""
+    for first, second in (limits_s, limits_s[::-1]):
+        got = judge(asked(limit=first), window(samples(SPREAD)), MEASURES, also=asked(limit=second))
+        assert got.verdict is verdict
+        assert (got.criterion.limit, got.fail_limit) == limits_s
+
+
+@pytest.mark.parametrize(
+    ("limits", "verdict"),
+    [((20.0, 25.0), Verdict.PASS), ((20.0, 200.0), Verdict.INCONCLUSIVE), ((200.0, 250.0), Verdict.FAIL)],
+)
+def test_where_more_is_better_the_stricter_limit_is_the_higher(limits, verdict):
+    made = window(samples(SPREAD, rate_per_s=100.0))
+    for first, second in (limits, limits[::-1]):
+        got = judge(asked("throughput", first), made, MEASURES, also=asked("throughput", second))
+        assert got.verdict is verdict
+        assert (got.fail_limit, got.criterion.limit) == limits
+
+
+def test_an_objective_that_moved_must_be_kept_at_both_readings():
+    """Half of the answers take more than 0.5 s: goodput is what an objective makes of it."""
+    made = window(samples(SPREAD, rate_per_s=100.0))
+    strict, lax = (asked("goodput", 60.0, objective_s=seconds) for seconds in (0.5, 5.0))
+    verdicts = [judge(one, made, MEASURES).verdict for one in (strict, lax)]
+    assert verdicts == [Verdict.FAIL, Verdict.PASS]
+    assert judge(strict, made, MEASURES, also=lax).verdict is Verdict.INCONCLUSIVE
+
+
+def test_only_the_end_that_fail_goes_by_is_moved_by_its_confidence():
+    made = window(samples(SPREAD))
+    plain = judge(asked(), made, MEASURES).estimate
+    surely = judge(asked(), made, MEASURES, fail_confidence=0.9999)
+    assert surely.fail_confidence == 0.9999
+    assert surely.estimate.high == plain.high
+    assert surely.estimate.low < plain.low
+    assert "(confidence 0.9999, n = 1000)" in surely.reason
+
+
+def test_a_reason_names_both_limits_where_the_yardstick_moved_between_them():
+    made = window(samples(SPREAD))
+    reasons = [
+        judge(asked(limit=first), made, MEASURES, also=asked(limit=second)).reason
+        for first, second in ((1.0, 1.2), (0.5, 0.6), (0.9, 1.0))
+    ]
+    assert "the limit is 1000 ms by the stricter reading of the yardstick" in reasons[0]
+    assert "the limit is 600 ms by the laxer reading of the yardstick" in reasons[1]
+    assert "the limit is 900 ms or 1000 ms, by the yardstick before and after" in reasons[2]
 
 
 def test_where_more_is_better_the_ends_change_places():

@@ -1,17 +1,20 @@
 """From a record to a scenario's answer, without a server."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sample_records import delta, record, samples
 
 from harness.arrivals import Poisson
 from harness.faults import Cause, Fault
-from harness.judging import judge_slot, reasons
+from harness.judging import fail_confidence, judge_slot, reasons
 from harness.measures import built_in_measures
-from harness.scenario import Criterion, Phase, Scenario, Witness
-from harness.scrape import MetricNames
-from harness.slot import Slot, SlotRecord
+from harness.quantity import parse_quantity
+from harness.scenario import Criterion, Phase, Ref, Scenario, Witness
+from harness.slot_record import Slot, SlotRecord
+from harness.statistics import quantile_ranks
 from harness.testing import criterion_result, run_result
 from harness.verdict import Verdict
 from harness.yardstick import Yardstick
@@ -27,12 +30,13 @@ CRITERIA = (
 )
 
 
-def slot(records, *, planned=None, criteria=CRITERIA, faults=()):
+def slot(records, *, planned=None, criteria=CRITERIA, faults=(), budgets=None, scenarios=1):
     """Build what a slot of one phase measured."""
     phase = Phase("load", Poisson(100.0), requests=1_000)
     scenario = Scenario("steady", "made up", (phase,), criteria)
+    quantities = {key: parse_quantity(text) for key, text in (budgets or {}).items()}
     return SlotRecord(
-        slot=Slot(scenario, "head", block=0, start=1, seed=7),
+        slot=Slot(scenario, "head", 0, 1, 7, quantities, YARD, scenarios),
         planned=(len(records[0].samples) if planned is None else planned,) if records else (1_000,),
         phases=tuple(records),
         reports=(),
@@ -42,8 +46,10 @@ def slot(records, *, planned=None, criteria=CRITERIA, faults=()):
     )
 
 
-def judged(made, after=YARD):
-    return judge_slot(made, built_in_measures(), MetricNames(), 0.99, (YARD, after), "pytest -m perf")
+def judged(made, before=YARD, after=YARD, confidence=0.99):
+    """Judge it between two readings of the yardstick."""
+    timed = tuple(replace(one, yardsticks=(before, after)) for one in made.phases)
+    return judge_slot(replace(made, phases=timed), built_in_measures(), confidence, "pytest -m perf")
 
 
 def test_a_quick_service_passes_by_both_witnesses():
@@ -92,7 +98,7 @@ def test_a_slow_service_fails_by_both_witnesses_and_nothing_else():
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_fault_voids_the_scenario_and_is_told_once(made, after, cause, text):
-    result = judged(made, after)
+    result = judged(made, after=after)
     assert result.verdict is Verdict.INVALID
     assert result.faults[0].cause is cause
     assert text in result.faults[0].text
@@ -106,6 +112,90 @@ def test_a_slot_that_was_cut_short_is_invalid_and_says_why():
     result = judged(slot([], faults=[Fault(Cause.INTEGRITY, "the generator died")]))
     assert result.verdict is Verdict.INVALID
     assert result.criteria[0].reason.startswith("integrity: no request was recorded")
+
+
+def yard(milliseconds):
+    return replace(YARD, seconds=milliseconds / 1e3)
+
+
+@pytest.mark.parametrize(
+    ("before_ms", "after_ms", "verdict"),
+    [
+        (10.0, 10.0, Verdict.PASS),
+        (10.0, 13.9, Verdict.PASS),
+        (9.0, 10.0, Verdict.INCONCLUSIVE),  # 9 ms more than 15 yd: it passes by the reading after only
+        (10.0, 9.0, Verdict.INCONCLUSIVE),  # and here by the one before
+        (9.0, 9.0, Verdict.FAIL),
+        (6.0, 8.0, Verdict.FAIL),
+        (10.0, 14.1, Verdict.INVALID),  # further apart than is allowed
+        (14.1, 10.0, Verdict.INVALID),
+        (5.0, 8.0, Verdict.INVALID),
+    ],
+)
+def test_a_limit_in_yardsticks_holds_by_both_readings_or_fails_by_both(before_ms, after_ms, verdict):
+    """Every request takes 145 ms, and the limit is 15 yd."""
+    criteria = (Criterion("p95", Ref("p95"), ("load",)),)
+    made = slot([record(samples([0.145] * 1_000))], criteria=criteria, budgets={"p95": "15 yd"})
+    result = judged(made, yard(before_ms), yard(after_ms))
+    assert result.verdict is verdict
+    (criterion,) = result.criteria
+    both = sorted((before_ms * 0.015, after_ms * 0.015))
+    assert [criterion.limit, criterion.fail_limit] == pytest.approx(both)
+
+
+def test_a_limit_in_milliseconds_is_one_whatever_the_yardstick_says():
+    criteria = (Criterion("p95", Ref("p95"), ("load",)),)
+    made = slot([record(samples([0.145] * 1_000))], criteria=criteria, budgets={"p95": "150 ms"})
+    (criterion,) = judged(made, yard(10.0), yard(13.0)).criteria
+    assert (criterion.verdict, criterion.limit, criterion.fail_limit) == (Verdict.PASS, 0.15, 0.15)
+
+
+def test_phases_that_are_judged_together_are_held_to_every_reading_around_them():
+    """The machine becomes slower step by step: the first reading is the strictest, and the last the laxest."""
+    names = [str(step) for step in range(3)]
+    phases = tuple(Phase(name, Poisson(100.0), requests=100) for name in names)
+    criteria = (Criterion("p95", Ref("p95"), ("1", "2")), Criterion("p95", Ref("p95"), tuple(names)))
+    records = tuple(
+        replace(record(samples([0.15] * 100), name=name), yardsticks=(yard(10 + step), yard(11 + step)))
+        for step, name in enumerate(names)
+    )
+    whole = Slot(Scenario("ramp", "d", phases, criteria), "head", 0, 1, 7, {"p95": parse_quantity("10 yd")})
+    made = replace(slot([]), slot=whole, planned=(100,) * 3, phases=records)
+    result = judge_slot(made, built_in_measures(), 0.99, "again")
+    limits = [(criterion.limit, criterion.fail_limit) for criterion in result.criteria]
+    assert limits == [pytest.approx((0.11, 0.13)), pytest.approx((0.10, 0.13))]
+
+
+def test_a_slot_that_was_cut_short_before_a_second_reading_goes_by_the_first():
+    criteria = (Criterion("p95", Ref("p95"), ("load",)),)
+    made = slot([record(samples(QUICK))], criteria=criteria, budgets={"p95": "15 yd"})
+    result = judge_slot(made, built_in_measures(), 0.99, "again")
+    assert [one.limit for one in result.criteria] == [pytest.approx(0.15)]
+
+
+@pytest.mark.parametrize("scenarios", [1, 4])
+@pytest.mark.parametrize("confidence", [0.9, 0.99])
+def test_what_a_run_may_err_is_split_over_its_scenarios_and_their_criteria_for_fail_alone(
+    scenarios, confidence
+):
+    made = slot([record(samples(QUICK), delta(SERVED))], scenarios=scenarios)
+    criteria = judged(made, confidence=confidence).criteria
+    assert {one.confidence for one in criteria} == {confidence}
+    spent = sum(1 - one.fail_confidence for one in criteria)
+    assert spent * scenarios == pytest.approx(1 - confidence)
+
+
+def test_no_run_of_criteria_that_all_hold_fails_more_often_than_it_may():
+    """Four scenarios of five independent criteria, every limit exactly the true p95: one in a hundred, not one in five."""
+    rng, runs, criteria = np.random.default_rng(1), 400, 20
+    failed = np.zeros(2)
+    for confidence, place in ((0.99, 0), (fail_confidence(0.99, 4, 5), 1)):
+        ranks = quantile_ranks(500, 0.95, confidence)
+        # The sample of a rank, as a uniform order statistic, lies above the quantile.
+        lowest = rng.beta(ranks.low, 501 - ranks.low, size=(runs, criteria))
+        failed[place] = np.mean((lowest > 0.95).any(axis=1))
+    assert failed[0] > 0.05
+    assert failed[1] <= 0.01 + 4 * 0.005
 
 
 def scenario(name, verdict, *faults, reason="why"):

@@ -18,14 +18,12 @@ from harness.payload import Payload
 from harness.plan import draw_plan
 from harness.samples import Outcome
 from harness.scenario import Criterion, Loop, Phase, Scenario
-from harness.scrape import MetricNames
-from harness.slot import Slot, SlotRecord, measure_slot
+from harness.slot import measure_slot
+from harness.slot_record import Slot, SlotRecord
 from harness.target import TargetSettings, UrlTarget
 from harness.verdict import Verdict
 from harness.window import PhaseRecord
-from harness.yardstick import Yardstick
 
-YARDSTICKS = (Yardstick(0.01, 0.0099, 0.0101, 60),) * 2
 SCENARIO = Scenario(
     "sample",
     "for tests",
@@ -79,7 +77,7 @@ def measured(tmp_path, lie):
 
 
 def judged(record):
-    return judging.judge_slot(record, built_in_measures(), MetricNames(), 0.99, YARDSTICKS, "again")
+    return judging.judge_slot(record, built_in_measures(), 0.99, "again")
 
 
 def integrity(result):

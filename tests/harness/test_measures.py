@@ -12,6 +12,7 @@ from sample_records import delta, record, samples, window
 
 from harness import statistics
 from harness.arrivals import Bursts, Constant, Gamma, Poisson, Ramp
+from harness.dependence import Ranks
 from harness.errors import MeasurementError, UsageError
 from harness.histogram import Histogram
 from harness.measures import ErrorRate, Knee, Quantile, Recover, Throughput, built_in_measures
@@ -100,12 +101,22 @@ def test_failed_requests_stand_at_the_slow_end():
 )
 def test_where_a_quantile_lies_among_failed_requests_the_note_says_what_failed(failures, note):
     records = samples(np.full(1_000, 0.1))
-    first = 0
+    first, some = 0, sum(failures.values()) < 1_000
+    # Anywhere: a run of failures would be one event.
+    anywhere = np.random.default_rng(1).permutation(1_000) if some else np.arange(1_000)
     for (outcome, status), count in failures.items():
-        part = slice(first, first + count)
+        part = anywhere[first : first + count]
         records["outcome"][part], records["status"][part] = outcome, status
         first += count
     assert estimate(Quantile(0.95), window(records)).note == note
+
+
+def test_one_outage_of_half_a_run_does_not_tell_in_which_half_of_the_time_there_is_one():
+    records = samples(np.full(1_000, 0.1))
+    records["outcome"][:500], records["status"][:500] = Outcome.TIMEOUT, 0
+    got = estimate(Quantile(0.95), window(records))
+    assert (got.value, got.low, got.high) == (math.inf, 0.1, None)
+    assert got.note == "500 of 1,000 requests failed (timeout), and p95 may lie among them"
 
 
 @given(st.integers(0, 100))
@@ -115,15 +126,25 @@ def test_no_failure_ever_helps_a_quantile(failures):
     records["outcome"][:failures] = Outcome.TIMEOUT
     after = estimate(Quantile(0.95), window(records))
     assert after.value >= before.value
-    assert after.high >= before.high
+    assert after.high is None or after.high >= before.high
 
 
-def test_a_reader_is_told_when_slow_requests_come_in_runs():
-    got = estimate(Quantile(0.95), window(samples(np.sort(SPREAD))))
-    assert got.note.startswith("slow requests come in runs: these say as much as about")
-    assert (
-        got.high == estimate(Quantile(0.95), window(samples(SPREAD))).high
-    )  # and no verdict is taken from it
+def test_requests_that_come_in_runs_bound_less_and_a_reader_is_told_how_many_would():
+    got, apart = (estimate(Quantile(0.95), window(samples(made))) for made in (np.sort(SPREAD), SPREAD))
+    assert (got.value, got.high) == (apart.value, None)
+    assert got.low < apart.low
+    assert got.worth < 10 < 800 < apart.worth
+    assert re.search(r"[\d,]+ requests that come in such runs would bound it, with none beyond", got.note)
+
+
+def test_the_servers_quantile_comes_in_the_runs_that_the_client_saw():
+    server = delta(np.full(1_000, 0.07))
+    got, apart = (
+        estimate(Quantile(0.95), window(record(samples(made), server)), witness=Witness.SERVER)
+        for made in (np.sort(SPREAD), SPREAD)
+    )
+    assert (got.high, apart.high) == (None, 0.1)
+    assert got.worth < 10 < apart.worth
 
 
 def test_the_servers_quantile_is_the_bucket_and_exact_on_its_edge():
@@ -134,6 +155,11 @@ def test_the_servers_quantile_is_the_bucket_and_exact_on_its_edge():
     assert decide(got, 0.1, Better.LOWER) is Verdict.PASS
     assert decide(got, 0.05, Better.LOWER) is Verdict.FAIL
     assert decide(got, 0.07, Better.LOWER) is Verdict.INCONCLUSIVE
+
+
+def independent(buckets):
+    """Return the ranks that bound p95 of independent requests."""
+    return Ranks(*statistics.quantile_ranks(buckets.n, 0.95, 0.99), buckets.n)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +182,7 @@ def test_the_servers_quantile_is_the_bucket_and_exact_on_its_edge():
 def test_a_histogram_without_an_edge_near_the_limit_says_where_to_put_one(edges, server_s, limit, words):
     every = (*edges, math.inf)
     buckets = Histogram(every, tuple(1_000 if server_s <= edge else 0 for edge in every))
-    got = Quantile(0.95)._of_histogram(buckets, 0.99, limit)
+    got = Quantile(0.95)._of_histogram(buckets, independent(buckets), 0.99, limit)
     assert got.narrows == (words is None)
     assert words is None or words in got.note
     assert (decide(got, limit, Better.LOWER) is Verdict.INCONCLUSIVE) == (words is not None)
@@ -177,7 +203,7 @@ def test_where_more_requests_are_said_not_to_tell_they_do_not(counts, limit, mor
 
     def of(times):
         buckets = Histogram(edges, tuple(int(times * one) for one in np.cumsum(counts)))
-        return Quantile(0.95)._of_histogram(buckets, 0.99, limit_s)
+        return Quantile(0.95)._of_histogram(buckets, independent(buckets), 0.99, limit_s)
 
     if sum(counts) and not of(1).narrows:
         assert decide(of(more), limit_s, Better.LOWER) is Verdict.INCONCLUSIVE
@@ -198,9 +224,19 @@ def test_the_server_is_not_asked_where_it_has_no_metrics():
 
 def test_the_error_rate_has_clopper_and_pearsons_interval():
     records = samples(np.full(100, 0.1))
-    records["outcome"][:3] = [Outcome.SHED, Outcome.CLIENT_ERROR, Outcome.RESET]
+    records["outcome"][[7, 30, 77]] = [Outcome.SHED, Outcome.CLIENT_ERROR, Outcome.RESET]
     got = estimate(ErrorRate(), window(records), limit=0.05)
     assert (got.value, got.low, got.high) == (0.03, *statistics.share_interval(3, 100, 0.99))
+    assert got.worth == 100
+
+
+def test_failures_that_come_in_a_run_say_less_of_the_error_rate():
+    records = samples(np.full(100, 0.1))
+    records["outcome"][:3] = Outcome.RESET
+    got = estimate(ErrorRate(), window(records), limit=0.05)
+    low, high = statistics.share_interval(3, 100, 0.99)
+    assert got.worth < 50
+    assert got.low < low < 0.03 < high < got.high
 
 
 @pytest.mark.parametrize(("failures", "verdict"), [(0, Verdict.PASS), (1, Verdict.FAIL)])
@@ -230,7 +266,8 @@ def ramp(*steps, n=1_000):
     made = []
     for rate, latency_s, failures in steps:
         records = samples(np.full(n, latency_s), rate_per_s=rate)
-        records["outcome"][:failures] = Outcome.SHED
+        # One in so many: a run of failures would be one event.
+        records["outcome"][: failures * (n // max(1, failures)) : n // max(1, failures)] = Outcome.SHED
         made.append(record(records, arrivals=Poisson(rate), name=f"at {rate}"))
     return window(*made)
 
@@ -288,7 +325,7 @@ def test_the_knee_fails_a_limit_above_the_first_step_beyond():
 
 def test_more_steps_make_the_high_end_more_careful():
     """One borderline step is shown beyond when it stands alone, and not as one of many."""
-    slow = np.r_[np.full(930, 0.1), np.full(70, 9.0)]
+    slow = np.random.default_rng(3).permutation(np.r_[np.full(926, 0.1), np.full(74, 9.0)])
     steps = [
         record(
             samples(slow if rate == 10 else np.full(1_000, 0.1)), arrivals=Poisson(rate), name=f"at {rate}"

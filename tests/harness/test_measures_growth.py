@@ -124,7 +124,8 @@ def test_latency_that_rises_drifts_by_that():
     made = drift(rng.gamma(100, 0.001, 3_000) * np.linspace(1.0, 2.0, 3_000))
     # From 1.167 in the middle of the first third to 1.833 in that of the last.
     assert made.value == pytest.approx(1.833 / 1.167 - 1, abs=0.05)
-    assert 0.25 < made.low < made.value < made.high
+    # Each third rises, too, so that its requests say less of its middle than as many that do not.
+    assert 0.15 < made.low < made.value < made.high
 
 
 def test_what_comes_after_failures_that_fill_a_third_has_no_drift():
@@ -179,8 +180,9 @@ def test_a_rise_to_a_phase_that_was_not_reached_is_not_measured():
 
 def test_a_rise_from_where_half_nearly_failed_has_no_lower_end_to_speak_of():
     shaky, worse = light([0.1] * 300, "shaky"), light([0.1] * 300, "worse")
-    shaky.samples["outcome"][:149] = Outcome.TIMEOUT
-    worse.samples["outcome"][:200] = Outcome.TIMEOUT
+    anywhere = np.random.default_rng(4).permutation(300)
+    shaky.samples["outcome"][anywhere[:149]] = Outcome.TIMEOUT
+    worse.samples["outcome"][anywhere[:200]] = Outcome.TIMEOUT
     made = estimate(LatencyRise(0.5), shaky, worse)
     assert (made.low, made.high) == (-1.0, np.inf)
     assert decide(made, 0.25, Better.LOWER) is Verdict.INCONCLUSIVE

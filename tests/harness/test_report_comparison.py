@@ -13,11 +13,11 @@ from harness.comparison.decision import judge
 from harness.comparison.design import plan_design
 from harness.comparison.lens import LENSES, find_lens
 from harness.comparison.observation import append_rows
-from harness.comparison.rejudge import rejudged
 from harness.comparison.run import attributions_of
-from harness.errors import MeasurementError, TargetError
+from harness.errors import TargetError, UsageError
 from harness.faults import Cause, Fault
 from harness.gate_settings import parse_options
+from harness.rejudge import Terms, judge_again
 from harness.report import comparison as words
 from harness.report import junit, markdown, terminal
 from harness.results import CUT_SHORT, ArmResult, ComparisonResult
@@ -61,6 +61,10 @@ def compared(made, *, faults=(), stopped="", **changes):
     return replace(whole, scenarios=(scenario,), verdict=verdict, arms=arms, reasons=reason)
 
 
+def rejudged(result, directory, lenses=()):
+    return judge_again(result, directory, (), Terms(lenses=lenses))
+
+
 @pytest.fixture(scope="module")
 def slower():
     return compared(with_stages(rows(12, worse=1.25, sigma=0.2), 0.002))
@@ -86,7 +90,9 @@ def test_the_terminal_says_verdict_arms_lenses_stages_and_what_could_be_seen(slo
     table = [line.split() for line in text.splitlines() if line.startswith("  ")]
     (header,) = (cells for cells in table if cells[0] == "lens")
     (cpu,) = (cells for cells in table if cells[0] == "cpu" and cells[-1] == "FAIL")
-    assert tuple(header) == words.COLUMNS
+    assert " ".join(header) == " ".join(words.COLUMNS)
+    assert cpu[-5:] == ["0", "%", "3", "%", "FAIL"]
+    assert "FAIL >: the margin, surely worse by more fails; PASS <: the tolerance" in " ".join(text.split())
     assert (cpu[0], cpu[-1]) == ("cpu", "FAIL")
     assert "compute moved: compute +2.00 ms" in text
     assert "the smallest change that 95 runs of 100 would have called FAIL: cpu " in text
@@ -142,7 +148,7 @@ def test_a_broken_record_is_said_first_and_judges_nothing():
 def test_the_markdown_has_the_same_table_and_command(slower):
     text = markdown.render(slower)
     assert text.startswith("# FAIL: compare: beyond: ")
-    assert "| lens | base | head | change | interval | limit | verdict |" in text
+    assert "| lens | base | head | change | interval | FAIL > | PASS &lt; | verdict |" in text
     assert "## compare: FAIL" in text
     assert "```sh\npytest -m perf --perf-scenario compare --perf-seed 7\n```" in text
 
@@ -153,6 +159,7 @@ def test_junit_gets_every_number_at_full_precision(slower):
     assert found["perf.cpu.change"] == str(decision.results[0].change)
     assert (found["perf.comparison.blocks"], found["perf.cpu.stage"]) == ("12", "compute")
     assert (found["perf.memory.gates"], found["perf.error_rate.scale"]) == ("false", "difference")
+    assert (found["perf.cpu.margin"], found["perf.cpu.tolerance"]) == ("0.0", "0.03")
 
 
 def test_the_test_fails_with_each_lens_that_does_not_hold_and_its_stage(slower, same, tmp_path):
@@ -275,9 +282,11 @@ def test_a_latency_that_spill_holds_back_is_not_told_to_take_more_time(tmp_path)
     assert "--perf-time-limit" not in text
 
 
-def test_a_run_without_a_comparison_is_not_judged_again(tmp_path):
-    with pytest.raises(MeasurementError, match=r"compared nothing: .* tailgate report"):
-        rejudged(run_result(), tmp_path)
+def test_terms_that_have_no_meaning_for_a_run_are_refused(same, tmp_path):
+    with pytest.raises(UsageError, match=r"compared nothing, so that --lens has no meaning"):
+        rejudged(run_result(), tmp_path, ("p95=8%",))
+    with pytest.raises(UsageError, match=r"checked no budgets, so that --perf-confidence=0\.9 has no"):
+        judge_again(same, tmp_path, (), Terms(confidence=0.9))
 
 
 def test_a_reported_lens_that_fails_has_no_say_in_the_headline_of_a_pass(tmp_path):

@@ -185,7 +185,7 @@ OPEN = run_result([criterion_result(verdict=Verdict.INCONCLUSIVE)])
         (run_result(faults=[FAULT]), "says nothing about the service"),
         (OPEN, "--perf-profile=thorough"),
         (dataclasses.replace(OPEN, profile=PROFILES["smoke"]), "--perf-profile=default"),
-        (dataclasses.replace(OPEN, profile=PROFILES["thorough"]), "about as good as its limit"),
+        (dataclasses.replace(OPEN, profile=PROFILES["thorough"]), "about what the service can do"),
         (FAILED, "70.0 % of a request's time is compute"),
         (with_phase(FAILED, stages=StageMeans(queue_s=0.9, compute_s=0.1)), "requests wait for the executor"),
         (with_phase(run_result(), machine=MachineUse(steal_share=0.1)), "took 10.0 % of the processor"),
@@ -210,3 +210,17 @@ def test_advice_is_one_sentence_for_what_stands_out(result, words):
 )
 def test_where_nothing_stands_out_there_is_no_advice(result):
     assert advice(result) == ()
+
+
+def test_both_limits_are_told_where_the_yardstick_moved_and_each_reading_once():
+    made = run_result([criterion_result(limit=0.1, fail_limit=0.12), criterion_result("p99", limit=0.3)])
+    assert summary.limits(made.scenarios[0]) == ("p95 (client) 100 ms / 120 ms",)
+    (phase,) = summary.measured_phases(made, "steady")
+    assert summary.yardsticks((phase, phase)) == ("13.0 ms", "13.1 ms")
+    text = markdown.render(made)
+    assert "Limits by its readings, to pass / to fail: p95 (client) 100 ms / 120 ms." in text
+
+
+def test_a_run_without_criteria_says_nothing_of_their_confidence():
+    assert summary.confidence(run_result([])) == ""
+    assert summary.confidence(run_result()).startswith("confidence: 0.99 for the run")

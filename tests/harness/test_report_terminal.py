@@ -50,10 +50,13 @@ def test_the_report_reads_verdict_table_histogram_stages_machine_advice_command(
         "  batch sizes: 1: 75.9 %, 2: 19.0 %, 3-4: 5.06 %",
         "  where time went: queue 10.0 ms, decode 4.00 ms, compute 35.0 ms,",
         "    encode 0.100 ms, transport 0.900 ms",
+        "  yardstick before, between and after the phases: 13.0 ms, 13.1 ms",
         "",
         "  machine: steal 0.400 %, CPU pressure 3.00 %, server 33.3 ms CPU a request,",
         "    generator 5.00 % of a core, yardstick 13.0 ms before,",
         "    yardstick 13.1 ms after",
+        "  confidence: 0.99 for the run, which is 0.99 to pass each criterion, and 0.998",
+        "  to fail one",
         "  → steady: 70.0 % of a request's time is compute: look there first.",
         "reproduce steady: pytest -m perf --perf-scenario=steady --perf-seed=7",
     ]

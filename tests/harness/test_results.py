@@ -9,7 +9,7 @@ from harness.verdict import Better, Estimate, Judgement, Unit, Verdict
 
 def judgement(estimate, limit=0.1):
     criterion = Criterion("p95", limit, ("steady",))
-    return Judgement(criterion, Unit.SECONDS, Better.LOWER, estimate, Verdict.PASS, "because")
+    return Judgement(criterion, Unit.SECONDS, Better.LOWER, estimate, Verdict.PASS, "because", 0.2, 0.999)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,7 @@ def test_a_judgement_becomes_a_result_with_its_margin():
     )
     assert result.margin == pytest.approx(0.2)
     assert (result.n, result.confidence, result.note, result.reason) == (500, 0.99, "few", "because")
+    assert (result.fail_limit, result.fail_confidence, result.worth) == (0.2, 0.999, None)
 
 
 def test_without_an_estimate_every_number_is_missing():

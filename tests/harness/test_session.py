@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from conftest import SteadyYardstick
 from harness import hookimpl, load, results_file, yardstick
 from harness.arrivals import Constant
 from harness.errors import MeasurementError, PluginError, TargetError, UsageError
@@ -16,12 +17,17 @@ from harness.target_settings import metric_names
 from harness.verdict import Verdict
 from harness.yardstick import Yardstick
 
-YARD = Yardstick(0.010, 0.0099, 0.0101, 60)
-
 
 def scenario(name="tiny", limit=1.0):
     phase = Phase("load", Constant(100.0), requests=5)
     return Scenario(name, "made up", (phase,), (Criterion("p95", limit, ("load",)),))
+
+
+def paced(name):
+    """A scenario that sends at the budget's rate, and asks for it."""
+    rate = Ref("rate")
+    criteria = (Criterion("p95", Ref("p95"), ("load",)), Criterion("throughput", rate, ("load",)))
+    return Scenario(name, "made up", (Phase("load", Constant(rate), requests=5),), criteria)
 
 
 class Broken:
@@ -47,14 +53,14 @@ class Broken:
 @pytest.fixture
 def session_of(tmp_path, monkeypatch):
     """Return a function that makes a session of a project with this target, with raw options."""
-    monkeypatch.setattr(yardstick, "measure", lambda: YARD)
+    monkeypatch.setattr(yardstick, "YardstickProcess", SteadyYardstick)
     monkeypatch.setattr(load, "self_check", lambda _: "fast enough")
 
     def make(target, **raw):
         plugins: Plugins = create_plugin_manager((), {"PERF_PLUGINS": ""})
         plugins.register(target, "test")
         raw = {"target": "broken", "payloads": "pixels:1", "seed": "3"} | raw
-        return Session(parse_options(lambda option: raw.get(option.field), tmp_path), plugins)
+        return Session(parse_options(lambda option: raw.get(option.field), tmp_path), plugins, expected=2)
 
     return make
 
@@ -215,13 +221,26 @@ def test_the_target_gets_the_budgets_latencies_as_edges_and_the_users_variables(
 def test_a_budget_in_yardsticks_follows_the_machine_from_scenario_to_scenario(
     session_of, tmp_path, monkeypatch
 ):
-    tmp_path.joinpath("budgets.toml").write_text('"tiny" = { p95 = "20 yd" }')
+    tmp_path.joinpath("budgets.toml").write_text('"*" = { p95 = "20 yd", rate = "0.5 /yd" }')
     running = SimpleNamespace(metrics_url="http://127.0.0.1:1/metrics")
     with session_of(Broken(None)) as session:
-        first = session._resolve(scenario(limit=Ref("p95")), running)
+        first = session._resolve(paced("a"), running)
         session._last = Yardstick(0.020, 0.0199, 0.0201, 60)
-        second = session._resolve(scenario(limit=Ref("p95")), running)
-    assert [made.criteria[0].limit for made in (first, second)] == pytest.approx([0.2, 0.4])
+        second = session._resolve(paced("b"), running)
+    rates = [made.scenario.phases[0].arrivals.rate_per_s for made in (first, second)]
+    assert rates == pytest.approx([50.0, 25.0])
+    # A limit is open until what it judges is over; but one that set the load is what it was then.
+    limits = [criterion.limit for criterion in first.scenario.criteria]
+    assert limits == [Ref("p95"), pytest.approx(50.0)]
+
+
+def test_more_scenarios_than_the_error_was_split_over_are_refused(session_of):
+    with session_of(Broken(TargetError("it died"))) as session:
+        for name in ("one", "two"):
+            with pytest.raises(TargetError):
+                session.run(scenario(name))
+        with pytest.raises(UsageError, match=r"'three' is scenario 3 of this run.*was split over 2.*own"):
+            session.run(scenario("three"))
 
 
 def test_a_measure_that_nobody_brings_is_refused_before_any_load(session_of):
@@ -241,10 +260,10 @@ def test_what_the_generator_can_do_here_stands_with_the_result(session_of):
 
 
 def test_a_yardstick_that_cannot_be_timed_stops_the_session(session_of, monkeypatch):
-    def measure():
+    def read(*_):
         raise MeasurementError("the yardstick failed")
 
-    monkeypatch.setattr(yardstick, "measure", measure)
+    monkeypatch.setattr(SteadyYardstick, "read", read)
     with pytest.raises(MeasurementError, match="the yardstick failed"):
         session_of(Broken(None)).__enter__()
 

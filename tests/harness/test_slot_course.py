@@ -1,5 +1,6 @@
 """A slot as it runs against a server of this test's own: what is scraped, watched, probed, stretched and kept."""
 
+import dataclasses
 import re
 import threading
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from scripted_server import OK, ScriptedServer
 
 from harness.arrivals import ClosedLoop, Constant
 from harness.behaviour import Behaviour, Disturbers
-from harness.errors import UsageError
+from harness.errors import MeasurementError, UsageError
 from harness.faults import Cause, check_counts
 from harness.load import LoadSettings
 from harness.metrics import SCRAPES
@@ -20,8 +21,10 @@ from harness.probes import Asked, probing_period_s
 from harness.samples import Outcome
 from harness.scenario import Criterion, Phase, Scenario
 from harness.scrape import MetricNames
-from harness.slot import PROBES, RESOURCES, Slot, measure_slot
+from harness.slot import PROBES, RESOURCES, measure_slot
+from harness.slot_record import Slot
 from harness.window import Window
+from harness.yardstick import Yardstick
 
 PATIENCE_S = 60.0
 PAYLOAD = Payload("a", b"body", "text/plain", path="/a")
@@ -65,17 +68,59 @@ def target(server, **changes):
     )
 
 
-def course(tmp_path, server, *phases, tell=lambda _: None, **changes):
-    names = tuple(phase.name for phase in phases)
+def course(tmp_path, server, *phases, tell=lambda _: None, readings=(), **changes):
+    names = tuple(phase.name for phase in phases if phase.measured)
     made = Scenario("s", "for tests", phases, (Criterion("p95", 1.0, names),))
     plan = draw_plan(made, [PAYLOAD], 1)
     settings = LoadSettings("127.0.0.1", server.port, timeout_s=5.0, grace_s=5.0)
-    slot = Slot(made, "head", block=0, start=1, seed=1)
-    return measure_slot(slot, plan, target(server, **changes), settings, tmp_path, tell)
+    first, *others = map(yard, readings) if readings else [None]
+    slot = Slot(made, "head", block=0, start=1, seed=1, yardstick=first)
+    read = iter(others).__next__ if readings else None
+    return measure_slot(slot, plan, target(server, **changes), settings, tmp_path, tell, read)
+
+
+def yard(milliseconds):
+    return Yardstick(milliseconds / 1e3, milliseconds / 1e3, milliseconds / 1e3, 60)
 
 
 def lines(path):
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_the_yardstick_is_timed_after_each_measured_phase_that_the_next_does_not_follow_without_a_pause(
+    tmp_path,
+):
+    load = Constant(200.0)
+    phases = (
+        Phase("warm-up", load, requests=2, measured=False),
+        Phase("first", load, requests=2),
+        Phase("overload", load, requests=2),
+        Phase("after", load, requests=2, without_pause=True),
+        Phase("last", load, requests=2),
+    )
+    with Metered({"/a": [OK]}, exposition(0)) as server:
+        record = course(tmp_path, server, *phases, readings=(1, 2, 3, 4))
+    assert record.faults == ()
+    around = [tuple(round(one.seconds * 1e3) for one in phase.yardsticks) for phase in record.phases]
+    # The first reading is the one that the load was drawn by, and nothing is read for a warm-up.
+    assert around == [(1, 2), (1, 2), (2, 3), (2, 3), (3, 4)]
+
+
+def test_a_yardstick_that_fails_between_two_phases_ends_the_slot_and_keeps_what_there_is(tmp_path):
+    def broken():
+        raise MeasurementError("the yardstick gave no result")
+
+    phases = (Phase("first", Constant(200.0), requests=2), Phase("second", Constant(200.0), requests=2))
+    made = Scenario("s", "for tests", phases, (Criterion("p95", 1.0, ("first",)),))
+    settings = LoadSettings("127.0.0.1", 1, timeout_s=5.0, grace_s=5.0)
+    with Metered({"/a": [OK]}, exposition(0)) as server:
+        slot = Slot(made, "head", block=0, start=1, seed=1, yardstick=yard(1))
+        settings = dataclasses.replace(settings, port=server.port)
+        plan = draw_plan(made, [PAYLOAD], 1)
+        record = measure_slot(slot, plan, target(server), settings, tmp_path, read_yardstick=broken)
+    assert [phase.phase.name for phase in record.phases] == ["first"]
+    assert record.phases[0].yardsticks is None
+    assert [fault.text for fault in record.faults] == ["the yardstick gave no result"]
 
 
 def test_the_servers_resources_are_read_while_a_phase_runs_and_kept(tmp_path):

@@ -130,20 +130,6 @@ def test_a_slower_request_never_lowers_an_end(values, share):
     assert before.high is None or before.high <= after.high
 
 
-@pytest.mark.parametrize("run", [1, 2, 5, 20])
-def test_samples_that_come_in_runs_are_worth_about_as_many_as_there_are_runs(run):
-    beyond = np.repeat(np.random.default_rng(5).random(10_000) < 0.05, run)
-    # For runs of r the sum 1 + 2 (1 - 1/r) + 2 (1 - 2/r) + ... is r.
-    assert statistics.effective_samples(beyond) == pytest.approx(10_000, rel=0.2)
-
-
-@given(st.lists(st.booleans(), max_size=200).map(lambda values: np.array(values, dtype=bool)))
-def test_samples_are_never_worth_more_than_there_are(beyond):
-    worth = statistics.effective_samples(beyond)
-    assert worth <= len(beyond)
-    assert worth > 0 or not len(beyond)
-
-
 @given(st.data(), st.integers(1, 2_000), CONFIDENCES)
 def test_the_interval_of_a_share_is_scipys_exact_one(data, n, confidence):
     hits = data.draw(st.integers(0, n))

@@ -11,6 +11,7 @@ import scenarios
 from harness.arrivals import Bursts, Poisson
 from harness.behaviour import Behaviour
 from harness.budgets import check_units, find_budgets
+from harness.dependence import requests_needed
 from harness.measures import built_in_measures
 from harness.payload import Payload
 from harness.plan import draw_plan
@@ -138,10 +139,23 @@ def test_the_ramp_rises_and_goes_through_the_rate_that_is_asked(profile):
 
 
 def test_each_step_of_the_ramp_can_show_its_p95():
-    """With no request late, 90 are enough at confidence 0.99."""
+    """With no request late, and slow ones in runs as of a queue that is half busy."""
     for phase in resolved(ramp, PROFILES["smoke"]).phases[1:]:
-        assert phase.requests >= 90
+        assert phase.requests >= requests_needed(0.95, CONFIDENCE, 1_000, 1_000 / 3)
         assert isinstance(phase.arrivals, Poisson)
+
+
+@every
+@profiles
+def test_a_quantile_can_be_shown_of_requests_that_come_in_runs(module, profile):
+    """Four requests for each that they are worth, which a queue is at that is half busy (docs/gate.md)."""
+    scenario = resolved(module, profile)
+    times = planned(scenario)
+    for criterion in scenario.criteria:
+        if criterion.measure in {"p95", "p99"}:
+            share = float(criterion.measure[1:]) / 100
+            n = sum(len(times[name]) for name in criterion.phases)
+            assert n >= requests_needed(share, CONFIDENCE, 1_000, 250)
 
 
 @any_of_all
@@ -182,11 +196,11 @@ def test_an_overload_asks_often_enough_that_one_late_answer_decides_nothing(prof
 
 
 @profiles
-def test_an_overload_is_over_within_a_minute_on_a_slow_machine(profile):
+def test_an_overload_is_over_within_a_minute_and_a_half_on_a_slow_machine(profile):
     """At 20 requests/s, which is the demonstration model on one processor; the thorough one takes longer."""
     phases = resolved(overload, profile).phases
     seconds = sum(phase.requests / getattr(phase.arrivals, "rate_per_s", 1.0) / 20 for phase in phases)
-    assert seconds < (250 if profile.name == "thorough" else 60)
+    assert seconds < (270 if profile.name == "thorough" else 90)
 
 
 @profiles

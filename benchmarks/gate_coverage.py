@@ -1,0 +1,122 @@
+"""How often the ends of a budget's interval err where requests queue: taken as independent, and as they come, in runs.
+
+    python -m benchmarks.gate_coverage [--runs 1000]
+
+Each run is simulated request by request: one server, first come first served, Poisson arrivals, service times that are
+all equal or exponential, and a limit that stands exactly on the true quantile. There a PASS is false, and so is a FAIL.
+Each end claims to err in at most 1 % of runs. What is judged are the gate's own intervals, with nothing around them.
+
+false PASS     the upper end lies at or below the limit
+false FAIL     the lower end lies above it
+can pass       there is an upper end, so that a limit which is far enough away is passed
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from harness import dependence, statistics
+from harness.scenario import quantile_name
+from harness.statistics import Interval
+
+Array = NDArray[np.float64]
+
+CONFIDENCE = 0.99
+UTILISATIONS = (0.3, 0.5, 0.7, 0.9)
+SHARES = (0.95, 0.99)
+SIZES = (2_000, 5_000)
+LAWS = ("equal", "exponential")
+# Requests before those that are judged, so that the line is as long as it usually is.
+BURN_IN = 5_000
+# For the true quantile: stretches, each of so many requests.
+STRETCHES, STRETCH = 8, 1_000_000
+
+
+class Cell(NamedTuple):
+    """One line of the table: where, and the share of runs in which each end erred."""
+
+    law: str
+    utilisation: float
+    share: float
+    n: int
+    alone: tuple[float, float]
+    in_runs: tuple[float, float]
+    can_pass: float
+    worth: float
+
+
+def latencies(law: str, utilisation: float, n: int, random: np.random.Generator) -> Array:
+    """Return the times in the system of n requests, in units of the mean service time (Lindley's recursion)."""
+    total = n + BURN_IN
+    arrivals = np.cumsum(random.standard_exponential(total)) / utilisation
+    services = np.ones(total) if law == "equal" else random.standard_exponential(total)
+    steps = np.concatenate([[0.0], np.cumsum(services[:-1] - np.diff(arrivals))])
+    return (steps - np.minimum.accumulate(steps) + services)[BURN_IN:]
+
+
+def cells(runs: int, seed: int = 0) -> Iterator[Cell]:
+    """Simulate every line of the table."""
+    for law in LAWS:
+        for utilisation in UTILISATIONS:
+            random = np.random.default_rng(seed)
+            long = np.concatenate([latencies(law, utilisation, STRETCH, random) for _ in range(STRETCHES)])
+            limits = {share: float(np.quantile(long, share)) for share in SHARES}
+            for n in SIZES:
+                samples = [latencies(law, utilisation, n, random) for _ in range(runs)]
+                for share in SHARES:
+                    yield _cell(law, utilisation, share, samples, limits[share])
+
+
+def _cell(law: str, utilisation: float, share: float, samples: list[Array], limit: float) -> Cell:
+    found = [dependence.quantile_interval([seconds], share, CONFIDENCE) for seconds in samples]
+    intervals = [interval for interval, _ in found]
+    return Cell(
+        law,
+        utilisation,
+        share,
+        len(samples[0]),
+        _errors([statistics.quantile_interval(seconds, share, CONFIDENCE) for seconds in samples], limit),
+        _errors(intervals, limit),
+        float(np.mean([high is not None for _, high in intervals])),
+        float(np.median([worth for _, worth in found])),
+    )
+
+
+def _errors(ends: list[Interval], limit: float) -> tuple[float, float]:
+    """Return in which share of runs it would be a false PASS, and in which a false FAIL."""
+    passed = np.mean([high is not None and high <= limit for _, high in ends])
+    failed = np.mean([low is not None and low > limit for low, _ in ends])
+    return float(passed), float(failed)
+
+
+def table(found: Iterator[Cell]) -> Iterator[str]:
+    """Yield the lines of a Markdown table."""
+    yield (
+        "| service times | busy | quantile | requests | worth | can pass | false PASS, taken as independent | in runs "
+        "| false FAIL, taken as independent | in runs |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for cell in found:
+        parts = [
+            cell.law,
+            f"{cell.utilisation:.0%}",
+            quantile_name(cell.share),
+            f"{cell.n:,}",
+            f"{cell.worth:,.0f}",
+            f"{cell.can_pass:.0%}",
+            *(f"{share:.1%}" for pair in zip(cell.alone, cell.in_runs, strict=True) for share in pair),
+        ]
+        yield f"| {' | '.join(parts)} |".replace("%", " %")
+
+
+def main(runs: Annotated[int, typer.Option(min=10, help="simulated runs for each line")] = 1_000) -> None:
+    """Print the table."""
+    for line in table(cells(runs)):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
