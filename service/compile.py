@@ -13,11 +13,11 @@ from pathlib import Path
 import structlog
 
 from service import compiled, libraries
-from service.engine import prepare
-from service.errors import CompileError, ConfigurationError
+from service.engine import Prepared, prepare
+from service.errors import CompileError, ConfigurationError, gist
 from service.logs import configure_logging, refuse
 from service.selection import export_graph, require_cache, require_cpu
-from service.settings import load_settings, log_format_of
+from service.settings import Settings, load_settings, log_format_of
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
         settings = load_settings(os.environ, sys.argv[1:], program="tailgate compile")
         log = structlog.get_logger("tailgate.compile")
         directory = require_cache(settings)
-        prepared = prepare(settings)
+        prepared = _prepared(settings)
         require_cpu(prepared.device)
         compiled.require_room(directory)
         libraries.require_own(directory)
@@ -49,6 +49,14 @@ def main() -> int:
         refuse(str(error), log_format)
         return 2
     return 0
+
+
+def _prepared(settings: Settings) -> Prepared:
+    """Load and convert the model; what ends the program in a factory is no success of this command's."""
+    try:
+        return prepare(settings)
+    except SystemExit as error:
+        raise ConfigurationError(f"TAILGATE_MODEL: the factory ended the program ({gist(error)})") from error
 
 
 def _sorted_out(paths: Iterable[Path]) -> tuple[Path | None, dict[Path, str]]:

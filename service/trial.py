@@ -20,7 +20,7 @@ from service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
 
 ROUNDS = 8
 # Start-up must end: when so much time has gone no further round begins, as long as there have been five.
-FEWEST_ROUNDS, MEASURING_S = 5, 6.0
+FEWEST_ROUNDS, MEASURING_S = 5, 3.0
 # A batch that would take longer is not tried, unless the cap is set.
 LONGEST_BATCH_S = 2.0
 # An odd number, and a remainder of three of the eight inputs that are compared: sizes that no bucket has.

@@ -145,7 +145,7 @@ TENSORS = {
     "a list": (JSON, b"[1]", 400, 'expected a JSON object {"inputs": …}'),
     "wrong UTF-8": (JSON, b'{"inputs":"\xff"}', 400, "not valid UTF-8"),
     "half a surrogate": (JSON, b'{"inputs":"\\ud800"}', 400, "surrogate"),
-    "a byte order mark": (JSON, b"\xef\xbb\xbf" + rows(ROW), 400, "byte order mark"),
+    "two byte order marks": (JSON, b"\xef\xbb\xbf" * 2 + rows(ROW), 400, "byte order mark"),
     "UTF-16": (JSON, rows(ROW).decode().encode("utf-16"), 400, "not valid UTF-8"),
     "something behind": (JSON, rows(ROW) + b"\0", 400, "not JSON"),
     "nothing": (JSON, b"", 400, "the body is empty"),

@@ -125,6 +125,7 @@ def test_a_model_that_is_compiled_already_is_not_compiled_again_by_another_proce
         (["--executor", "fast"], "TAILGATE_EXECUTOR: Input should be"),
         (["--model", "tiny_models:doubler"], "the model cannot be exported: "),
         (["--model", "tiny_models:no_such"], "no attribute 'no_such'"),
+        (["--model", "sys:exit"], "the factory ended the program (SystemExit"),
     ],
 )
 def test_a_model_that_cannot_be_compiled_is_told_with_status_2(
