@@ -7,6 +7,7 @@ All that Python writes to standard error goes this way, so that with ``json`` ea
 the standard library's logging and warnings, exceptions that nobody has caught, and what is printed to ``sys.stderr``.
 """
 
+import io
 import json
 import logging
 import os
@@ -187,7 +188,9 @@ def configure_logging(log_format: str) -> None:
     Args:
         log_format: ``console`` or ``json``.
     """
-    stream, as_json = sys.stderr, log_format == "json"
+    # None where the process was started with descriptor 2 closed; nothing can be written to this, and all is counted.
+    stream = sys.stderr or cast("TextIO", io.TextIOBase())
+    as_json = log_format == "json"
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer(serializer=_to_json)
         if as_json

@@ -244,6 +244,16 @@ def test_a_process_that_ends_by_an_exception_says_so_in_json_and_loses_no_line()
     assert last["exception"].endswith("KeyError: 'k'")
 
 
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_without_standard_error_every_line_is_lost_and_counted(log_format):
+    with logging_to(None, log_format) as handler:
+        structlog.get_logger("a").error("told")
+        logging.getLogger("a").error("told")
+        say("told")
+        handler.close()
+        assert lines_dropped() == 3
+
+
 def test_a_forked_process_writes_its_own_lines():
     program = (
         "import logging, os, sys, warnings\nfrom service.logs import configure_logging\nconfigure_logging('json')\n"
