@@ -8,6 +8,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import hypothesis
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -75,6 +76,15 @@ def test_no_file_names_a_place_that_only_one_machine_has(what, pattern):
         if re.search(pattern, line)
     ]
     assert found == []
+
+
+# How the tests are run
+
+
+def test_no_example_of_a_property_has_a_time_to_keep():
+    usual = hypothesis.settings()
+    assert usual.deadline is None
+    assert hypothesis.HealthCheck.too_slow in usual.suppress_health_check
 
 
 # How things are run
