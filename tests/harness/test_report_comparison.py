@@ -150,7 +150,7 @@ def test_the_markdown_has_the_same_table_and_command(slower):
     assert text.startswith("# FAIL: compare: beyond: ")
     assert "| lens | base | head | change | interval | FAIL > | PASS &lt; | verdict |" in text
     assert "## compare: FAIL" in text
-    assert "```sh\npytest -m perf --perf-scenario compare --perf-seed 7\n```" in text
+    assert "```sh\npytest -m perf --perf-scenario=compare --perf-seed=7\n```" in text
 
 
 def test_junit_gets_every_number_at_full_precision(slower):
