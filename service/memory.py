@@ -25,7 +25,7 @@ OPTIONS = (
     (M_TRIM_THRESHOLD, 2**31 - 1),
     (M_ARENA_MAX, 1),
 )
-# New objects before the collector looks at them, Python's own 700. Parsing JSON makes 50,000 lists for a photograph, and each
+# New objects before the collector looks at them; Python's own default is 700 to 2,000. Parsing JSON makes 50,000 lists for a photograph, and each
 # look stops all threads.
 COLLECT_AFTER = 10_000
 
