@@ -14,7 +14,7 @@ from harness.report.units import MISSING, percent, quantity, significant
 from harness.results import CUT_SHORT, ComparisonResult, ScenarioResult
 from harness.verdict import Unit, Verdict
 
-COLUMNS = ("lens", "base", "head", "change", "interval", "FAIL >", "PASS <", "verdict")
+COLUMNS = ("lens", "base", "head", "change", "interval", "FAIL above", "PASS below", "verdict")
 REPORTED = "reported"
 STAGES_SHOWN = 3
 
@@ -64,7 +64,7 @@ def title(scenario: ScenarioResult) -> str:
 
 def remarks(comparison: ComparisonResult) -> Iterator[str]:
     """Yield sentences after the table: what it goes by, what is not PASS, which stage moved, what the machine did."""
-    yield "FAIL >: the margin, surely worse by more fails; PASS <: the tolerance, surely worse by less passes"
+    yield "FAIL above: the margin, surely worse by more fails; PASS below: the tolerance, surely worse by less passes"
     for result in comparison.decision.results:
         # Before the first look the headline says all that there is to say.
         if result.lens.gates and result.verdict is not Verdict.PASS and result.look is not None:

@@ -126,7 +126,7 @@ def test_a_slower_head_fails_the_test_and_says_against_what(comparison):
             "*FAIL: tiny: p50",
             "FAIL: tiny: beyond: p50 as the test has it*",
             "*tiny: FAIL  seed 1, 1 block, look 1 of *",
-            "*lens *base *head *change *interval *FAIL > *PASS < *verdict*",
+            "*lens *base *head *change *interval *FAIL above *PASS below *verdict*",
             "reproduce tiny: PERF_PLUGINS='' pytest *--perf-seed=1*--perf-against=*",
         ]
     )

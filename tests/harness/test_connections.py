@@ -17,7 +17,8 @@ from harness.load import LoadSettings
 from harness.plan import draw_plan
 from harness.samples import Outcome
 from harness.scenario import Phase, Scenario
-from harness.slot import Slot, measure_slot
+from harness.slot import measure_slot
+from harness.slot_record import Slot
 
 
 class Simulated:

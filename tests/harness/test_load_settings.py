@@ -14,7 +14,8 @@ from harness.load_settings import load_settings
 from harness.payload import Payload
 from harness.plan import draw_plan
 from harness.scenario import Phase, Scenario
-from harness.slot import Slot, measure_slot
+from harness.slot import measure_slot
+from harness.slot_record import Slot
 from harness.target import RunningUrl, TargetSettings
 
 SETTINGS = parse_options(lambda _: None, Path("a-project"))

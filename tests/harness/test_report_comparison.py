@@ -92,7 +92,9 @@ def test_the_terminal_says_verdict_arms_lenses_stages_and_what_could_be_seen(slo
     (cpu,) = (cells for cells in table if cells[0] == "cpu" and cells[-1] == "FAIL")
     assert " ".join(header) == " ".join(words.COLUMNS)
     assert cpu[-5:] == ["0", "%", "3", "%", "FAIL"]
-    assert "FAIL >: the margin, surely worse by more fails; PASS <: the tolerance" in " ".join(text.split())
+    assert "FAIL above: the margin, surely worse by more fails; PASS below: the tolerance" in " ".join(
+        text.split()
+    )
     assert (cpu[0], cpu[-1]) == ("cpu", "FAIL")
     assert "compute moved: compute +2.00 ms" in text
     assert "the smallest change that 95 runs of 100 would have called FAIL: cpu " in text
@@ -148,7 +150,7 @@ def test_a_broken_record_is_said_first_and_judges_nothing():
 def test_the_markdown_has_the_same_table_and_command(slower):
     text = markdown.render(slower)
     assert text.startswith("# FAIL: compare: beyond: ")
-    assert "| lens | base | head | change | interval | FAIL > | PASS &lt; | verdict |" in text
+    assert "| lens | base | head | change | interval | FAIL above | PASS below | verdict |" in text
     assert "## compare: FAIL" in text
     assert "```sh\npytest -m perf --perf-scenario=compare --perf-seed=7\n```" in text
 

@@ -215,7 +215,7 @@ def test_where_nothing_stands_out_there_is_no_advice(result):
 def test_both_limits_are_told_where_the_yardstick_moved_and_each_reading_once():
     made = run_result([criterion_result(limit=0.1, fail_limit=0.12), criterion_result("p99", limit=0.3)])
     assert summary.limits(made.scenarios[0]) == ("p95 (client) 100 ms / 120 ms",)
-    (phase,) = summary.measured_phases(made, "steady")
+    (phase,) = summary.measured_phases(made)["steady"]
     assert summary.yardsticks((phase, phase)) == ("13.0 ms", "13.1 ms")
     text = markdown.render(made)
     assert "Limits by its readings, to pass / to fail: p95 (client) 100 ms / 120 ms." in text

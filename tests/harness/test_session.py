@@ -138,14 +138,14 @@ def test_what_is_refused_at_the_start_gives_the_lock_back(session_of):
         pass
 
 
-@pytest.mark.parametrize("step", ["measure", "self_check"])
+@pytest.mark.parametrize("step", [(yardstick, "YardstickProcess"), (load, "self_check")])
 def test_what_ends_a_session_before_its_first_scenario_leaves_no_folder(
     session_of, tmp_path, monkeypatch, step
 ):
     def fails(*_):
         raise MeasurementError("it cannot be measured here")
 
-    monkeypatch.setattr(yardstick if step == "measure" else load, step, fails)
+    monkeypatch.setattr(*step, fails)
     session = session_of(Broken(None))
     with pytest.raises(MeasurementError, match="cannot be measured here"):
         session.__enter__()
