@@ -148,7 +148,8 @@ def test_a_picture_without_pixels_is_damaged():
     png, jpeg = encoded(quarters()), encoded(quarters(), "JPEG")
     place, size = next(idats(png))
     for body in (png[:place] + png[place + 12 + size :], jpeg[: jpeg.index(b"\xff\xda")] + b"\xff\xd9"):
-        with pytest.raises(BadInput, match="the image is damaged: it has no pixels"):
+        # An older Pillow does not open such a JPEG.
+        with pytest.raises(BadInput, match=r"the image is damaged: it has no pixels|not an image"):
             decode_image(body, WHOLE, MANY)
 
 
