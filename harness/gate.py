@@ -93,6 +93,7 @@ class GatePlugin:
         self._command: GateCommand = GateCommand.of(config)
         self._command.settings = settings
         self._expected = 1
+        self._names: list[str] = []
         self._prepared: Prepared | None = None
         self._item: pytest.Item | None = None
         self._session: Session | None = None
@@ -132,8 +133,9 @@ class GatePlugin:
             raise UsageError(
                 f"no plugin brings a scenario {which}; name one with --perf-scenario, or bring one with --perf-plugin"
             )
+        self._names = [one.name for one in scenarios]
         if self._command.alone and len(scenarios) != 1:
-            names = ", ".join(one.name for one in scenarios) or "none"
+            names = ", ".join(self._names) or "none"
             raise UsageError(f"a calibration is of one scenario, got {names}; name one with --perf-scenario")
         if self._config.getoption("collectonly", False):
             return
@@ -193,7 +195,7 @@ class GatePlugin:
 
     def pytest_report_collectionfinish(self) -> str:
         """Say what is going to be measured."""
-        settings, names = self.settings, ", ".join(self.scenarios) or "none"
+        settings, names = self.settings, ", ".join(self._names) or "of the tests' own"
         sides = f"target {settings.target}, profile {settings.profile}"
         if settings.against is not None:
             head = settings.target if settings.head == "." else settings.head
