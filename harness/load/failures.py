@@ -46,7 +46,7 @@ def words(kept: bytes, outcome: Outcome) -> str:
     answer = _Answer()
     try:
         httptools.HttpResponseParser(answer).feed_data(kept)
-    except httptools.HttpParserError:
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         # The beginning of its head came in a piece of its own.
         answer.body = kept.partition(b"\r\n\r\n")[2]
     return answer.location.decode("latin-1")[:MOST_CHARACTERS] or _text(answer.body)
