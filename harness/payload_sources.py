@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import UsageError
+from harness.option_values import whole
 from harness.payload import Payload
 
 # Photographs of real things, of different sizes; those of scikit-image that are micrographs or patterns are left out.
@@ -26,6 +27,8 @@ PHOTOS = (
 JPEG_QUALITY = 90
 OCTETS = "application/octet-stream"
 DEFAULT_SIDE = 224
+# 48 MiB a payload, of which there are eight.
+MOST_PIXELS = 4_096
 PIXEL_PAYLOADS = 8
 
 
@@ -36,6 +39,8 @@ def built_in_payloads(source: str) -> Sequence[Payload] | None:
         UsageError: the source is known, and what it names is not there.
     """
     kind, _, argument = source.partition(":")
+    if kind in {"file", "dir"} and not argument.strip():
+        raise UsageError(f"payloads {kind}:PATH: expected a path, got none")
     match kind:
         case "photos":
             return photographs()
@@ -76,11 +81,12 @@ def pixels(argument: str) -> Sequence[Payload]:
     """Return seeded random pixels, side × side × 3 bytes, for a service that takes its model's input as bytes.
 
     Raises:
-        UsageError: the side is not a positive number.
+        UsageError: the side is no number of pixels, or one that makes more than 48 MiB.
     """
-    if argument and not (argument.isdecimal() and int(argument)):
-        raise UsageError(f"payloads pixels:SIDE: expected a number of pixels from 1 on, got {argument!r}")
-    side = int(argument or DEFAULT_SIDE)
+    try:
+        side = whole(1, MOST_PIXELS)(argument) if argument else DEFAULT_SIDE
+    except ValueError as error:
+        raise UsageError(f"payloads pixels:SIDE: {error}, got {argument!r}") from None
     rng = np.random.default_rng(0)
     return [
         Payload(f"pixels-{index}", rng.integers(0, 256, (side, side, 3), dtype=np.uint8).tobytes(), OCTETS)
@@ -106,8 +112,12 @@ def file_payload(path: Path) -> Payload:
     Raises:
         UsageError: it cannot be read.
     """
+    file = path.expanduser()
     try:
-        body = path.expanduser().read_bytes()
+        # One that is no plain file, such as a pipe or a device, may have no end.
+        if file.exists() and not file.is_file():
+            raise UsageError(f"payloads file:PATH: {path} is no plain file")
+        body = file.read_bytes()
     except OSError as error:
         raise UsageError(f"payloads file:PATH: cannot read {path}: {error.strerror}") from None
     return Payload(path.name, body, mimetypes.guess_type(path.name)[0] or OCTETS)

@@ -6,9 +6,11 @@ target can tell is left to :mod:`harness.resolving`: which device it computes on
 
 import dataclasses
 import difflib
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -84,6 +86,7 @@ def prepare(
     chosen = list(scenarios)
     measures, budgets = plugins.measures(), find_budgets(settings.budgets, settings.root)
     target = target_settings(settings, budgets, [one.name for one in chosen], NOMINAL_YARDSTICK_S)
+    _refuse_output(settings.output)
     # Of the ini file, it may be, for a comparison another time.
     override(LENSES, settings.lens)
     if settings.against is None:
@@ -100,6 +103,15 @@ def prepare(
         _refuse_criteria(scenario, measures)
         _refuse_numbers(scenario, settings, budgets, measures, payloads)
     return Prepared(measures, budgets, payloads, plugins.reporters())
+
+
+def _refuse_output(folder: Path) -> None:
+    """Refuse a folder for results that cannot be made or written to."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"--perf-output: cannot write into {folder}: {there} is no folder that may be written to"
+        )
 
 
 def _refuse_incomparable(

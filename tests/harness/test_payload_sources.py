@@ -32,9 +32,9 @@ def test_pixels_are_bytes_of_the_models_input(source, size):
     assert [payload.body for payload in built_in_payloads(source)] == [payload.body for payload in made]
 
 
-@pytest.mark.parametrize("side", ["x", "-1", "1.5", "0"])
+@pytest.mark.parametrize("side", ["x", "-1", "1.5", "0", "4097", "\u0663", "1_0", " "])
 def test_a_side_that_is_no_number_of_pixels_is_refused(side):
-    with pytest.raises(UsageError, match="payloads pixels:SIDE: expected a number of pixels from 1 on, got"):
+    with pytest.raises(UsageError, match="payloads pixels:SIDE: expected a whole number from 1 to 4096, got"):
         built_in_payloads(f"pixels:{side}")
 
 
@@ -50,6 +50,14 @@ def test_a_file_is_sent_with_the_content_type_of_its_name(tmp_path):
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"payloads file:PATH: cannot read .*gone: No such file"):
         built_in_payloads(f"file:{tmp_path / 'gone'}")
+
+
+def test_the_working_directory_is_a_folder_like_any(tmp_path, monkeypatch):
+    (tmp_path / "a.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert [payload.name for payload in built_in_payloads("dir:.")] == ["a.json"]
+    with pytest.raises(UsageError, match="payloads dir:PATH: expected a path, got none"):
+        built_in_payloads("dir:")
 
 
 @pytest.mark.parametrize("content", [None, []])

@@ -392,7 +392,7 @@ SOUND = '"*" = { rate = "200 /s", p95 = "1 s" }'
         (["--perf-payloads=dir:gone"], "payloads dir:PATH: there is no file in gone"),
         (
             ["--perf-payloads=pixels:x"],
-            "payloads pixels:SIDE: expected a number of pixels from 1 on, got 'x'",
+            "payloads pixels:SIDE: expected a whole number from 1 to 4096, got 'x'",
         ),
         (
             ["--perf-metric=request_second=x"],
@@ -409,6 +409,18 @@ SOUND = '"*" = { rate = "200 /s", p95 = "1 s" }'
         ),
         (["--perf-against=.", "--perf-scenario=tiny", "--perf-lens=p96=1%"], "there is no lens 'p96'*"),
         (["--perf-against=."], "no plugin brings a scenario that is made for comparisons; name one *"),
+        (["--perf-output=body.txt"], "--perf-output: cannot write into body.txt: body.txt is no folder *"),
+        (
+            ["--perf-output=body.txt/x/y"],
+            "--perf-output: cannot write into body.txt/x/y: *body.txt is no folder *",
+        ),
+        (["--perf-payloads=dir:"], "payloads dir:PATH: expected a path, got none"),
+        (["--perf-payloads=file:"], "payloads file:PATH: expected a path, got none"),
+        (["--perf-payloads=file:/dev/zero"], "payloads file:PATH: /dev/zero is no plain file"),
+        (
+            ["--perf-payloads=pixels:100000"],
+            "payloads pixels:SIDE: expected a whole number from 1 to 4096, got '100000'",
+        ),
         (["--perf-lens=p96=1%"], "there is no lens 'p96'*"),
         (["--perf-head=."], "--perf-head=. is compared with nothing; give --perf-against as well"),
     ],
