@@ -16,12 +16,13 @@ import socket
 import ssl
 from collections.abc import Awaitable, Iterator
 from dataclasses import replace
+from importlib import metadata
 from typing import cast
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from packaging.requirements import Requirement
 
 from service.app import create_app
 from service.errors import ConfigurationError
@@ -40,23 +41,6 @@ CLOSE_TIMEOUT_S = 5
 # After the listener has been closed, for requests that are on their way.
 LATE_REQUESTS_S = 1.0
 LOOK_PERIOD_S = 0.02
-# uvicorn's own methods that are overridden or called here, in part private ones.
-RELIED_ON: dict[type, tuple[str, ...]] = {
-    uvicorn.Config: ("get_loop_factory",),
-    uvicorn.Server: ("capture_signals",),
-    HttpToolsProtocol: (
-        "_start_asgi_task",
-        "_unset_keepalive_if_required",
-        "on_body",
-        "on_header",
-        "on_headers_complete",
-        "on_message_begin",
-        "on_message_complete",
-        "on_response_complete",
-        "shutdown",
-        "timeout_keep_alive_handler",
-    ),
-}
 
 
 class Server(uvicorn.Server):
@@ -117,19 +101,22 @@ def accept_all(listener: socket.socket) -> list[socket.socket]:
 
 
 def require_uvicorn() -> None:
-    """Refuse a uvicorn that lacks a method: it would never call ours in its place, and guard nothing without a word.
+    """Refuse a uvicorn out of the range that this project declares: what the connections override may not be called there.
 
     Raises:
-        ConfigurationError: it is none of the releases that tailgate is made for.
+        ConfigurationError: it is out of it.
     """
-    missing = [
-        f"{of.__name__}.{name}" for of, names in RELIED_ON.items() for name in names if not hasattr(of, name)
-    ]
-    if missing:
-        raise ConfigurationError(
-            f"uvicorn {uvicorn.__version__} has no {', '.join(missing)}, which the guard of connections is built on; "
-            "install a release that fits: pip install 'tailgate[service]'"
-        )
+    try:
+        lines = metadata.requires("tailgate") or ()
+    except metadata.PackageNotFoundError:
+        return  # a folder of sources, whose environment is its user's affair
+    for requirement in map(Requirement, lines):
+        if requirement.name == "uvicorn" and not requirement.specifier.contains(uvicorn.__version__):
+            raise ConfigurationError(
+                f"uvicorn {uvicorn.__version__} is installed, and expected is uvicorn{requirement.specifier}: the "
+                "service's connections use private methods of it. To mend it: "
+                f"pip install 'uvicorn{requirement.specifier}'"
+            )
 
 
 def listen(settings: Settings) -> socket.socket:

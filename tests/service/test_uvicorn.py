@@ -1,54 +1,47 @@
 """The releases of uvicorn that the connections are built on: another one is refused, and not served with half of them."""
 
-import asyncio
 import sys
+from importlib import metadata
 
 import pytest
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import server
 from service.__main__ import main
-from service.errors import ConfigurationError
-from service.hot_path import HotPathProtocol
+
+RANGE = "<0.55,>=0.53"
 
 
-def overridden(ours, theirs):
-    """Return the methods of a class of uvicorn, beyond asyncio's, that our classes below it replace."""
-    below = ours.__mro__[: ours.__mro__.index(theirs)]
-    named = {name for made in below for name in vars(made)}
-    return {name for name in named if hasattr(theirs, name) and not hasattr(asyncio.Protocol, name)}
+@pytest.fixture
+def declared(monkeypatch):
+    """Return a function that has this version of uvicorn installed, beside a tailgate that asks for a range."""
+    lines = ["httpx>=0.28", f'uvicorn{RANGE}; extra == "service"']
+    monkeypatch.setattr(metadata, "requires", {"tailgate": lines}.__getitem__)
+    return lambda version: monkeypatch.setattr(uvicorn, "__version__", version)
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs"), [(HotPathProtocol, HttpToolsProtocol), (server.Server, uvicorn.Server)]
-)
-def test_every_method_that_is_overridden_is_asked_for_at_the_start(ours, theirs):
-    assert overridden(ours, theirs) <= set(server.RELIED_ON[theirs])
-
-
-def test_this_uvicorn_is_one_that_fits():
+@pytest.mark.parametrize("version", ["0.53.0", "0.54.7"])
+def test_a_uvicorn_within_the_declared_range_is_taken(declared, version):
+    declared(version)
     server.require_uvicorn()
 
 
-@pytest.mark.parametrize(
-    ("of", "name"), [(of, name) for of, names in server.RELIED_ON.items() for name in names]
-)
-def test_a_uvicorn_without_a_method_is_refused_and_named(monkeypatch, of, name):
-    for base in of.__mro__[:-1]:
-        monkeypatch.delattr(base, name, raising=False)
-    with pytest.raises(
-        ConfigurationError, match=rf"^uvicorn .* has no {of.__name__}\.{name}, .*tailgate\[service\]"
-    ):
-        server.require_uvicorn()
-
-
-def test_it_is_refused_before_anything_starts(monkeypatch, capsys):
-    monkeypatch.delattr(HttpToolsProtocol, "_start_asgi_task")
+@pytest.mark.parametrize("version", ["0.34.0", "0.44.0", "0.52.4", "0.55.0", "1.0.0"])
+def test_any_other_is_refused_before_anything_starts(declared, monkeypatch, capsys, version):
+    declared(version)
     monkeypatch.setattr(server, "listen", None)
     monkeypatch.setattr(sys, "argv", ["service"])
     monkeypatch.setattr("service.__main__.configure_logging", lambda _: None)
     assert main() == 2
-    assert capsys.readouterr().err.startswith(
-        f"tailgate: uvicorn {uvicorn.__version__} has no HttpToolsProtocol._start_asgi_task"
-    )
+    said = capsys.readouterr().err
+    assert said.startswith(f"tailgate: uvicorn {version} is installed, ")
+    assert said.endswith(f"pip install 'uvicorn{RANGE}'\n")
+
+
+def test_sources_that_are_not_installed_run_on_what_there_is(monkeypatch):
+    def nowhere(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "requires", nowhere)
+    monkeypatch.setattr(uvicorn, "__version__", "0.1")
+    server.require_uvicorn()
