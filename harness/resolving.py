@@ -22,7 +22,7 @@ class Resolved:
 
     Attributes:
         scenario: its phases in numbers; of its criteria those numbers that set the load, too.
-        quantities: its budgets, by key.
+        quantities: the budgets that it asks for, by key; what its line has for other profiles is left out.
     """
 
     scenario: Scenario
@@ -62,7 +62,7 @@ def resolve_scenario(
         phases=resolve(scenario.phases, numbers),
         criteria=tuple(_settled(criterion, settled) for criterion in scenario.criteria),
     )
-    return Resolved(resolved, quantities)
+    return Resolved(resolved, {key: quantities[key] for key in refs(scenario)})
 
 
 def find_quantities(
