@@ -22,6 +22,10 @@ from service.message import Answer, Head, require_size
 from service.protocol import Form, Served
 from service.workers import Then, Work
 
+# A body that comes in pieces is kept in blocks of about this size until it is whole: one object that grew to 10 MB was copied
+# 30 times on its way, 10 ms of the event loop.
+BLOCK_BYTES = 2**18
+
 
 class Call:
     """A request that has begun. Its owner calls :meth:`run` or :meth:`refuse` once, and :meth:`abandon` at any time.
@@ -33,6 +37,7 @@ class Call:
 
     __slots__ = (
         "_batched",
+        "_blocks",
         "_body",
         "_decode_s",
         "_encode_s",
@@ -54,6 +59,8 @@ class Call:
         self._service = service
         self._reply = reply
         self._ended = False
+        # What has come of the body: whole blocks, and the last.
+        self._blocks: list[bytes | bytearray] = []
         self._body: bytes | bytearray = b""
         self._held_bytes = 0
         self._ticket: Ticket | None = None
@@ -104,10 +111,15 @@ class Call:
         require_size(self._held_bytes + len(piece), self._service.settings.max_body_bytes)
         self.hold(len(piece))
         body = self._body
-        if isinstance(body, bytearray):
+        if not body:
+            self._body = piece
+        elif len(body) + len(piece) > BLOCK_BYTES:
+            self._blocks.append(body)
+            self._body = piece
+        elif isinstance(body, bytearray):
             body += piece  # one object, however small the pieces are
         else:
-            self._body = bytearray().join((body, piece)) if body else piece
+            self._body = bytearray().join((body, piece))
 
     def hold(self, size: int) -> None:
         """Count bytes of the body until the request has ended.
@@ -121,8 +133,9 @@ class Call:
     def whole(self) -> bytes | bytearray:
         """Return what has been taken, once: from then on it is the caller's. The body has come to its end."""
         self._whole_s = time.perf_counter()
-        body, self._body = self._body, b""
-        return body
+        blocks, body = self._blocks, self._body
+        self._blocks, self._body = [], b""
+        return b"".join((*blocks, body)) if blocks else body
 
     def run(
         self, head: Head, form: Form, body: bytes | bytearray | memoryview, *, admitted: bool = True
@@ -308,7 +321,7 @@ class Call:
         self._ended = True
         # Each knows the other: an idle connection would keep its last body, and every request would be work for gc.
         self._ticket = None
-        self._body = b""
+        self._blocks, self._body = [], b""
         if self._held_bytes:
             self._service.give_back(self._held_bytes)
         if self._work is not None:

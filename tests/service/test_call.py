@@ -372,3 +372,18 @@ def test_waiting_for_a_decoding_thread_is_waiting_and_decoding_is_only_what_the_
     )
     upload_s = began_s - 100.0
     assert upload_s + waited_s + decode_s + 3.0 == 17.0
+
+
+@given(st.lists(st.binary(min_size=1, max_size=25), max_size=12))
+def test_a_body_is_whole_in_whatever_pieces_it_comes_and_a_large_one_is_not_copied_again_and_again(pieces):
+    service = StubService()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("service.call.BLOCK_BYTES", 10)
+        call = Call(service, lambda _: None)
+        for piece in pieces:
+            call.take(piece)
+            assert len(call._body) <= max(10, len(piece))
+        assert len(call._blocks) <= 2 * sum(map(len, pieces)) / 10
+        assert call.whole() == b"".join(pieces)
+        assert call.whole() == b""
+    call.abandon()
