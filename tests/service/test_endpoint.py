@@ -398,10 +398,10 @@ async def test_many_numbers_are_looked_through_and_written_in_threads(monkeypatc
 
         monkeypatch.setattr(protocol, name, note)
 
-    noted("item_from_octets")
-    noted("answer_outputs")
     numbers = np.arange(300_000, dtype=np.float32)
     async with running("tiny_models:wide", max_batch_size=1) as server:
+        noted("item_from_octets")
+        noted("answer_outputs")
         headers = {"content-type": "application/octet-stream"}
         answer = await server.client.post("/predict", content=numbers.tobytes(), headers=headers)
         damaged = await server.client.post("/predict", content=b"\xff" * numbers.nbytes, headers=headers)

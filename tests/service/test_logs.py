@@ -152,7 +152,7 @@ SAID = {
         [("one\ntwo", None)],
     ),
     "a record with a traceback": (
-        lambda: log_what_fails(logging.getLogger("uvicorn.error")),
+        lambda: log_what_fails(logging.getLogger("a")),
         [("told", "KeyError: 'k'")],
     ),
     "a record with wrong arguments": (

@@ -153,7 +153,7 @@ async def test_threads_that_were_started_ahead_do_the_work():
     workers, done = Workers("ahead", 3, asyncio.get_running_loop()), asyncio.Event()
     workers.start()
     assert len(workers._pool._threads) == 3
-    workers.submit(lambda _: done.set(), lambda: None)
+    workers.submit(lambda *_: done.set(), lambda: None)
     async with asyncio.timeout(30):
         await done.wait()
     workers.stop()
