@@ -1,7 +1,7 @@
 """The server's metrics before and after each phase of a slot: read, kept word for word, and waited for where need be."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import httpx
 
@@ -23,18 +23,12 @@ COUNTING_S = 2.0
 COUNTING_POLL_S = 0.1
 
 
-def scraping_client(headers: Sequence[tuple[str, str]] = ()) -> httpx.Client:
-    """Return a client that sends these headers, and keeps no connection open: it would hold up a server that serves one at a time."""
-    limits = httpx.Limits(max_keepalive_connections=0)
-    return httpx.Client(timeout=SCRAPE_TIMEOUT_S, limits=limits, trust_env=False, headers=headers)
-
-
 class Metrics:
     """The metrics of one running target.
 
     Args:
         running: takes load.
-        client: of :func:`scraping_client`.
+        client: of :func:`~harness.asking.asking_client`.
         keep: takes each reading as it came.
     """
 

@@ -9,7 +9,7 @@ answer took is recorded, and judged elsewhere.
 import enum
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
@@ -18,7 +18,7 @@ from harness.readiness import is_good
 
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.02, 0.2
 # Far beyond any limit that is asked: what takes longer was not answered.
-TIMEOUT_S = 2.0
+PROBE_TIMEOUT_S = 2.0
 
 
 class Asked(enum.Enum):
@@ -57,20 +57,13 @@ def probing_period_s(probes: int, length_s: float) -> float:
     return min(max(length_s / probes, SHORTEST_PERIOD_S), LONGEST_PERIOD_S)
 
 
-def probing_client(headers: Sequence[tuple[str, str]] = ()) -> httpx.Client:
-    """Return a client that keeps no connection open and sends these headers; a context manager."""
-    limits = httpx.Limits(max_keepalive_connections=0)
-    # A proxy from the environment would answer for the server.
-    return httpx.Client(timeout=TIMEOUT_S, limits=limits, trust_env=False, headers=headers)
-
-
 class Prober:
     """Asks one question, to be called periodically, and keeps the answers.
 
     Args:
         asked: what for.
         url: where.
-        client: of :func:`probing_client`.
+        client: of :func:`~harness.asking.asking_client`.
         keep: takes each record as it is made.
 
     Attributes:

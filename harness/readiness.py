@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-# httpx loads it with its first request: that would be while a server starts, whose start-up is timed.
-import httpcore  # noqa: F401
 import httpx
 
+from harness.asking import asking_client
 from harness.errors import TargetError
 from harness.redirect import path_of
 
@@ -51,8 +50,8 @@ def is_good(status: int | None) -> bool:
 def probe(url: str, headers: Sequence[tuple[str, str]] = ()) -> Told:
     """Ask once."""
     try:
-        # A proxy from the environment would answer for the server.
-        answer = httpx.get(url, timeout=PROBE_TIMEOUT_S, trust_env=False, headers=headers)
+        with asking_client(PROBE_TIMEOUT_S, headers) as client:
+            answer = client.get(url)
     except httpx.RequestError as error:
         return Told(None, error=str(error) or type(error).__name__)
     return Told(answer.status_code, answer.headers.get("location", ""))

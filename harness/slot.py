@@ -16,15 +16,16 @@ from pathlib import Path
 import orjson
 
 from harness import machine
+from harness.asking import asking_client
 from harness.errors import LoadError, MeasurementError, TargetError
 from harness.faults import Cause, Fault
 from harness.load import Generator, LoadSettings, PhaseReport
 from harness.load.files import SAMPLES
 from harness.machine import MachineDelta
-from harness.metrics import SCRAPES, Metrics, scraping_client
+from harness.metrics import SCRAPE_TIMEOUT_S, SCRAPES, Metrics
 from harness.periodic import Periodic
 from harness.plan import Plan, PlannedPhase
-from harness.probes import Asked, Prober, ProbeRecord, probing_client, probing_period_s
+from harness.probes import PROBE_TIMEOUT_S, Asked, Prober, ProbeRecord, probing_period_s
 from harness.resources import ResourceReading, ResourceSeries, ResourceWitness, period_s, series
 from harness.samples import Samples
 from harness.scenario import Phase
@@ -115,7 +116,7 @@ class Course:
         self._plan = plan
         self._running = running
         self._directory = directory
-        self.client = scraping_client(running.headers)
+        self.client = asking_client(SCRAPE_TIMEOUT_S, running.headers)
         self._metrics = Metrics(running, self.client, partial(self._append, SCRAPES))
         self.faults: list[Fault] = []
         self._deltas: list[ServerDelta | None] = []
@@ -189,7 +190,7 @@ class Course:
                     Asked.HEALTH: running.base_url + running.settings.readiness_path,
                     Asked.METRICS: running.metrics_url,
                 }
-                client = stack.enter_context(probing_client(running.headers))
+                client = stack.enter_context(asking_client(PROBE_TIMEOUT_S, running.headers))
                 keep = partial(self._keep, PROBES, index)
                 probers = [Prober(asked, url, client, keep) for asked, url in urls.items() if url is not None]
             for prober in probers:

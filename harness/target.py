@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from harness.asking import asking_client
 from harness.errors import TargetError, UsageError
 from harness.launch import HOST, Launch, ServerProcess
 from harness.readiness import PROBE_TIMEOUT_S, probe, wait_until_ready
@@ -152,7 +153,7 @@ class RunningTarget(abc.ABC):
         """
         if self.metrics_url is None:
             return {}
-        with httpx.Client(timeout=PROBE_TIMEOUT_S, trust_env=False, headers=self.headers) as client:
+        with asking_client(PROBE_TIMEOUT_S, self.headers) as client:
             values = fetch(client, self.metrics_url, self.prefix).values
         return next((dict(series.labels) for series in values if series.name == INFO), {})
 

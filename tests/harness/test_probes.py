@@ -5,12 +5,13 @@ import math
 import pytest
 from scripted_server import OK, ScriptedServer, status
 
-from harness.probes import Asked, Prober, probing_client
+from harness.asking import asking_client
+from harness.probes import Asked, Prober
 
 
 def ask(script, times=1):
     kept = []
-    with ScriptedServer({"/up": script}) as server, probing_client() as client:
+    with ScriptedServer({"/up": script}) as server, asking_client(5) as client:
         prober = Prober(Asked.HEALTH, f"http://127.0.0.1:{server.port}/up", client, kept.append)
         for _ in range(times):
             prober()

@@ -166,13 +166,16 @@ def test_a_second_request_behind_a_refused_one_that_was_the_last_costs_its_clien
 
 @pytest.mark.parametrize("request_", [form(picture()), post(pixels()), post(picture(), b"image/png")])
 @pytest.mark.parametrize("way", WAYS)
-def test_an_answer_to_a_whole_request_closes_at_once(edges, way, request_):
+def test_the_client_of_a_last_answer_hears_the_end_at_once_and_ends_the_connection_itself(
+    edges, way, request_
+):
     closing = LAST["close"](request_).replace(HOST, HOST + KNOWN + b"\r\n")
     with Connection(getattr(edges, way)) as connection:
         protocol = edges.protocol(connection)
         connection.send(closing)
         assert connection.answer()[0] == 200
         assert connection.is_closed()
+        connection.socket.shutdown(socket.SHUT_WR)
         edges.until(lambda: protocol not in edges.open[way].connections)
 
 
