@@ -52,7 +52,7 @@ imports: $(READY) ## which package may import which
 	$(BIN)/lint-imports
 
 unit: $(READY) ## the tests, without load
-	$(BIN)/python -m pytest $(UNIT_ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(UNIT_ARGS)
 
 lowest: $(READY) ## the tests with the lowest version of everything that pyproject.toml declares, on Python 3.11
 	$(BIN)/python -m tox -e lowest -- $(UNIT_ARGS)
