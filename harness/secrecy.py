@@ -18,8 +18,10 @@ HIDDEN = "***"
 # A shorter value may as well be a number in a report; it is hidden only where its name stands before it.
 SHORTEST_ANYWHERE = 6
 _SECRET_PARTS = frozenset(
-    "ACCESSKEY APIKEY AUTH AUTHORIZATION BEARER COOKIE CREDENTIAL CREDENTIALS CREDS JWT KEY KEYS PASS PASSPHRASE PASSWD "
-    "PASSWORD PASSWORDS PAT PRIVATEKEY PWD SECRET SECRETS SIG SIGNATURE TOKEN".split()  # noqa: SIM905 - a list of words reads best as words
+    """
+    ACCESSKEY APIKEY AUTH AUTHORIZATION BEARER COOKIE CREDENTIAL CREDENTIALS CREDS JWT KEY KEYS PASS PASSPHRASE PASSWD
+    PASSWORD PASSWORDS PAT PRIVATEKEY PWD SECRET SECRETS SIG SIGNATURE TOKEN
+    """.split()  # noqa: SIM905 - words read best as words
 )
 # The parts of apiKey, API_KEY, X-Api-Key and APIKEY2.
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
