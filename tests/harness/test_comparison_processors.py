@@ -176,7 +176,7 @@ def test_a_server_that_cannot_be_moved_is_an_error_and_one_that_has_ended_is_non
     split, moves = Split(frozenset({0}), frozenset({1})), Moves()
 
     def refuse_servers(thread, processors):
-        if processors == split.servers:
+        if thread:
             refuse(thread, processors)
         moves(thread, processors)
 
