@@ -72,9 +72,10 @@ def single_file(boundary: str, body: bytes | bytearray) -> Part:
     Raises:
         BadInput: not a form, or none or several files in it.
     """
+    start = _first_delimiter(boundary, body)
 
     async def stream() -> AsyncGenerator[bytes, None]:
-        yield bytes(body)
+        yield bytes(memoryview(body)[start:])
 
     parser = MultiPartParser(
         Headers({"content-type": f'multipart/form-data; boundary="{boundary}"'}), stream(), max_files=1
@@ -94,6 +95,12 @@ def single_file(boundary: str, body: bytes | bytearray) -> Part:
     finally:
         for file in parser._files_to_close_on_error:  # noqa: SLF001 - Starlette leaves one open whose end is missing
             file.close()
+
+
+def _first_delimiter(boundary: str, body: bytes | bytearray) -> int:
+    """Return where a form begins, behind a preamble, which is to be ignored (RFC 2046, section 5.1.1); 0 where that is unclear."""
+    delimiter = b"--" + boundary.encode()
+    return 0 if body.startswith(delimiter) else max(0, body.find(b"\r\n" + delimiter))
 
 
 def _result(parsing: Coroutine[Any, Any, FormData]) -> FormData:

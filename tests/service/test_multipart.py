@@ -76,6 +76,22 @@ def test_a_part_need_not_have_a_type_and_is_a_file_by_its_filename_however_it_is
     assert single_file("x", head + b"\r\ncontent\r\n--x--\r\n") == Part("file", "", b"content")
 
 
+@pytest.mark.parametrize(
+    "preamble",
+    [
+        b"\r\n",
+        b"This is a message in MIME.\r\n",
+        b"two\r\nlines\r\n\r\n",
+        b"--\r\n",
+        b"-x--x\n--x\r\n",
+        b"a" * 100_000 + b"\r\n",
+    ],
+)
+def test_what_stands_before_a_forms_first_part_is_ignored(preamble):
+    part = single_file("x", preamble + FIELD + FILE + b"--x--\r\n")
+    assert part == Part("f", "a/b", b"content")
+
+
 def test_fields_are_decoded_as_utf_8_whatever_the_client_names(monkeypatch):
     codings = []
     decode = starlette.formparsers._user_safe_decode
