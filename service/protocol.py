@@ -33,8 +33,8 @@ from service.multipart import Part
 OCTETS, JSON, MULTIPART = "application/octet-stream", "application/json", "multipart/form-data"
 # And what browsers and libraries call them that are older than the standard.
 IMAGES = {*CONTENT_TYPES, "image/jpg", "image/pjpeg", "image/x-png"}
-# Types of a form's file that leave its bytes to tell.
-UNTOLD = {"", OCTETS, "binary/octet-stream", "image/*"}
+# Types of a form's file that leave its bytes to tell, beside all that end as octets do.
+UNTOLD = {"", "*/*", "image/*"}
 MAX_NAME = 40  # characters of a field's name that a refusal repeats
 # A number has 24 characters at most; the others are for spaces. Parsed, JSON of the worst kind is 25 times as large.
 JSON_BYTES_A_NUMBER, JSON_BYTES = 64, 64 * 1024
@@ -95,24 +95,26 @@ def form_of_part(part: Part, served: Served) -> Form:
     """Tell what the file of a form is: from its type, or from its bytes where the type says nothing.
 
     A part need not have a type (RFC 7578, section 4.4), and clients call a file with an ending that they do not know
-    octets. Only octets of exactly the input's length are pixels first.
+    octets. Only octets of exactly the input's length are pixels first. Any type of image is taken for a file that begins
+    as a picture: clients have many names for one format, and an app that converts a photograph may keep its old name.
 
     Raises:
         Unsupported: nothing that this model takes.
         WrongShape: octets that are neither a picture nor the model's input.
     """
     kind = _kind(part.content_type)
-    if kind not in UNTOLD:
+    octets = kind.endswith("octet-stream")
+    pictured = is_picture(part.body)
+    if kind not in UNTOLD and not octets:
         if kind == JSON:
             return Form.TENSOR
-        if kind in IMAGES:
+        if kind in IMAGES or (pictured and kind.startswith("image/")):
             return Form.IMAGE
         raise Unsupported(
             f"{_named(part)}: expected the type {', '.join(CONTENT_TYPES)}, {OCTETS}, {JSON} or none, got {kind!r}"
         )
-    octets = kind.endswith("/octet-stream")
     fits = len(part.body) == served.item.nbytes
-    if is_picture(part.body) and not (fits and octets):
+    if pictured and not (fits and octets):
         return Form.IMAGE
     if fits or not part.body:
         return Form.PIXELS

@@ -71,8 +71,10 @@ UNTOLD = (
     "application/octet-stream",
     " Application/Octet-Stream ; x=y",
     "binary/octet-stream",
+    "application/x-octet-stream",
     "image/*",
     "IMAGE/*; q=1",
+    "*/*",
 )
 
 
@@ -107,6 +109,14 @@ def test_octets_of_exactly_the_inputs_length_are_pixels_even_where_they_begin_as
 )
 def test_a_forms_file_with_a_type_is_of_that_type(content_type, form):
     assert protocol.form_of_part(Part("f", content_type, b"anything"), PHOTOS) is form
+
+
+@pytest.mark.parametrize("content_type", ["image/jfif", "image/x-webp", "Image/HEIC; x=y", "image/gif"])
+@pytest.mark.parametrize("beginning", PICTURES)
+def test_a_forms_file_of_any_type_of_image_is_a_picture_where_it_begins_as_one(content_type, beginning):
+    assert (
+        protocol.form_of_part(Part("f", content_type, beginning.ljust(LENGTH, b"\0")), PHOTOS) is Form.IMAGE
+    )
 
 
 @pytest.mark.parametrize(
