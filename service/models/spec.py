@@ -1,6 +1,7 @@
 """A model as the service sees it: what one item looks like on the way in and what it means on the way out."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -32,7 +33,9 @@ class TensorSpec:
     def __post_init__(self) -> None:
         """Take what NumPy takes for a type, and refuse what no request could bring."""
         dtype = np.dtype(self.dtype)
-        if any(not isinstance(side, int | np.integer) or side < 1 for side in self.shape):
+        if not isinstance(self.shape, Iterable) or any(
+            not isinstance(side, int | np.integer) or side < 1 for side in self.shape
+        ):
             raise ValueError(
                 f"TensorSpec: expected a shape of positive whole numbers without the batch dimension, got {self.shape!r}"
             )

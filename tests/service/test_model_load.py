@@ -317,6 +317,7 @@ def test_a_module_for_one_input_is_served_without_batches(named):
         ((-1, 4), np.float32),
         ((2.0,), np.float32),
         ((None, 4), np.float32),
+        (4, np.float32),
         ((4,), np.complex64),
         ((4,), np.longdouble),
         ((4,), ">f4"),
