@@ -7,8 +7,10 @@ caller's to know.
 import base64
 import dataclasses
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -19,9 +21,14 @@ HIDDEN = "***"
 SHORTEST_ANYWHERE = 6
 _SECRET_PARTS = frozenset(
     """
-    ACCESSKEY APIKEY AUTH AUTHORIZATION BEARER COOKIE CREDENTIAL CREDENTIALS CREDS JWT KEY KEYS PASS PASSPHRASE PASSWD
-    PASSWORD PASSWORDS PAT PRIVATEKEY PWD SECRET SECRETS SIG SIGNATURE TOKEN
+    AUTH AUTHORIZATION BEARER COOKIE CREDENTIAL CREDENTIALS CREDS JWT KEY KEYS PASS PASSWORDS PAT PW PWD SECRETS SIG
+    SIGNATURE
     """.split()  # noqa: SIM905 - words read best as words
+)
+# These may end a longer part as well: PGPASSWORD, authtoken.
+_SECRET_ENDS = (
+    *("ACCESSKEY", "APIKEY", "PASSCODE", "PASSPHRASE", "PASSWD", "PASSWORD", "PRIVATEKEY"),
+    *("SECRET", "SECRETKEY", "TOKEN"),
 )
 # The parts of apiKey, API_KEY, X-Api-Key and APIKEY2.
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -31,12 +38,18 @@ _USER_INFO = re.compile(r"//([^/\s?#]*)@")
 _ASSIGNED = re.compile(r"(?P<name>[A-Za-z][\w.-]*)=(?P<value>[^\s&,;#'\"]+)")
 # --name value, in a command line.
 _OPTION = re.compile(r"(?<!\S)--?(?P<name>[A-Za-z][\w-]*)\s+(?P<value>[^\s'\"-][^\s'\"]*)")
+# "name": "value", in JSON.
+_MEMBER = re.compile(r'"(?P<name>[A-Za-z][\w.-]*)"\s*:\s*"(?P<value>[^"]*)"')
+# One whole argument of a command line: NAME=VALUE, --name=value, or a header's Name: value.
+_ARGUMENT = re.compile(r"-{0,2}(?P<name>[A-Za-z][\w.-]*)(=|:\s+)(?P<value>.+)", re.DOTALL)
+# What stands before the secret itself in a header.
+_SCHEME = re.compile(r"(basic|bearer|token|apikey)\s+", re.IGNORECASE)
 
 
 def is_secret(name: str) -> bool:
     """Tell whether a name says that its value is secret, as ``API_KEY``, ``apiKey`` and ``--auth-token`` do."""
-    parts = {part.upper() for part in _PARTS.findall(name)}
-    return not parts.isdisjoint(_SECRET_PARTS)
+    parts = [part.upper() for part in _PARTS.findall(name)]
+    return any(part in _SECRET_PARTS or part.endswith(_SECRET_ENDS) for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +119,43 @@ def _in_word(word: str) -> Iterator[tuple[str, str]]:
     for info in _USER_INFO.findall(word):
         user, _, password = info.partition(":")
         yield basic_authorization(user, password), f"Basic {HIDDEN}"
-        for text in {password, unquote(password)}:
+        # Who gives no password gives a token for a user.
+        secret = password or user
+        for text in {secret, unquote(secret)}:
             if len(text) >= SHORTEST_ANYWHERE:
                 yield text, HIDDEN
-    for pattern in (_ASSIGNED, _OPTION):
+    for pattern in (_ASSIGNED, _OPTION, _MEMBER):
         for match in pattern.finditer(word):
             yield from _named(match["name"], match["value"])
             yield from _in_word(match["value"])
+    for option, argument in pairwise(["", *_arguments(word)]):
+        yield from _in_argument(argument)
+        if option.startswith("-") and "=" not in option and not argument.startswith("-"):
+            yield from _named(option.lstrip("-"), argument)
+
+
+def _arguments(word: str) -> list[str]:
+    """Split a command line as a shell would; what it cannot split, such as an apostrophe in a text, is one argument."""
+    try:
+        return shlex.split(word)
+    except ValueError:
+        return [word]
+
+
+def _in_argument(argument: str) -> Iterator[tuple[str, str]]:
+    match = _ARGUMENT.fullmatch(argument)
+    if match is not None:
+        yield from _named(match["name"], match["value"])
+        yield from _in_argument(match["value"])
 
 
 def _named(name: str, value: str) -> Iterator[tuple[str, str]]:
     if not is_secret(name) or not value or _stands_for(name, value):
         return
-    yield f"{name}={value}", f"{name}={HIDDEN}"
-    if len(value) >= SHORTEST_ANYWHERE:
-        yield value, HIDDEN
+    for written in (f"{name}=%s", f"{name}='%s'", f'{name}="%s"', f"{name}: %s", f'"{name}": "%s"'):
+        yield written % value, written % HIDDEN
+    for text in {value, _SCHEME.sub("", value, count=1)}:
+        if len(text) >= SHORTEST_ANYWHERE:
+            yield text, HIDDEN
+            # As a message quotes it, where it has several lines.
+            yield repr(text)[1:-1], HIDDEN

@@ -36,6 +36,7 @@ SECRET_NAMES = (
         "Authorization",
         "SESSION_COOKIE",
     ),
+    *("PGPASSWORD", "authtoken", "APITOKEN", "secretkey", "DB_PW", "AccountKey"),
 )
 OTHER_NAMES = (
     "MODEL",
@@ -72,7 +73,15 @@ def test_a_name_that_only_looks_like_it_does_not(name):
         ("--perf-env=DATABASE_URL=postgres://u:pw@h/d", "--perf-env=DATABASE_URL=postgres://***@h/d"),
         ("service:TOKEN=abc,MODEL=demo", "service:TOKEN=***,MODEL=demo"),
         ("command:app --auth-token abc --port {port}", "command:app --auth-token *** --port {port}"),
+        ("command:app --auth-token=abc {port}", "command:app --auth-token=*** {port}"),
         ("command:env KEY=abc app {fd}", "command:env KEY=*** app {fd}"),
+        ("command:env KEY='a b' app {fd}", "command:env KEY='***' app {fd}"),
+        ('command:app --token="abc" {fd}', 'command:app --token="***" {fd}'),
+        ("command:app --password 'my long one' {fd}", "command:app --password '***' {fd}"),
+        ("command:app -H 'Authorization: Bearer abc123' {fd}", "command:app -H 'Authorization: ***' {fd}"),
+        ("command:app --header='X-Api-Key: abc' {fd}", "command:app --header='X-Api-Key: ***' {fd}"),
+        ("""command:app '{"api_key": "abc"}' {fd}""", """command:app '{"api_key": "***"}' {fd}"""),
+        ("--perf-env=STORE=Account=a;AccountKey=abc", "--perf-env=STORE=Account=a;AccountKey=***"),
         ("--perf-env=API_KEY=$API_KEY", "--perf-env=API_KEY=$API_KEY"),
         ("expected KEY=VALUE", "expected KEY=VALUE"),
         ('up{key="k2"} 1', 'up{key="k2"} 1'),
@@ -100,6 +109,24 @@ def test_a_long_secret_is_hidden_wherever_it_stands(secret, name, around):
 def test_a_value_with_spaces_and_commas_is_hidden_as_a_whole():
     secrets = Secrets.of([], [("MY_TOKEN", "one two,three")])
     assert secrets.hide("got one two,three; MY_TOKEN=one two,three") == f"got {HIDDEN}; MY_TOKEN={HIDDEN}"
+
+
+def test_a_value_of_several_lines_is_hidden_where_a_message_quotes_it():
+    key = "-----BEGIN KEY-----\nabc\\def\n"
+    assert Secrets.of([], [("PRIVATE_KEY", key)]).hide(f"got {key!r}") == f"got '{HIDDEN}'"
+
+
+@pytest.mark.parametrize(
+    ("word", "secret"),
+    [
+        ("command:app --password=abc;def&ghi#,jkl {fd}", "abc;def&ghi#,jkl"),
+        ("command:app -H 'Authorization: Bearer abcdefgh' {fd}", "abcdefgh"),
+        ("http://abcdefgh@host", "abcdefgh"),
+        ("http://abcdefgh:@host", "abcdefgh"),
+    ],
+)
+def test_what_a_server_says_of_a_secret_is_hidden_as_a_whole(word, secret):
+    assert Secrets.of([word]).hide(f"'{secret}' is no longer valid") == f"'{HIDDEN}' is no longer valid"
 
 
 @dataclass(frozen=True)
