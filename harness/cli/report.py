@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from harness import results_file
-from harness.report import markdown, terminal
+from harness.report import escape, markdown, terminal
 from harness.results import RunResult
 
 Results = Annotated[Path, typer.Argument(help="A results.json, or the folder that holds it.")]
@@ -32,6 +32,7 @@ def report(results: Results, format_: FormatOption = Format.TERMINAL) -> None:
 def show(result: RunResult, form: Format) -> None:
     """Write a result to standard output."""
     if form is Format.MARKDOWN:
-        typer.echo(markdown.render(result), nl=False)
+        # A runner of CI reads standard output for commands, whatever the format.
+        typer.echo(escape.terminal(markdown.render(result)), nl=False)
     else:
         terminal.render(result, Console(highlight=False))

@@ -18,8 +18,8 @@ T = TypeVar("T")
 _SHOWS_NOTHING = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-# A line that begins so is a command to the runner of GitHub Actions.
-_WORKFLOW_COMMAND = re.compile(r"(?<!\S):(?=:[A-Za-z])|#(?=#\[)")
+# What runners of CI take for a command: ::error::, ##[error] (GitHub Actions), ##vso[…] (Azure), ##teamcity[…].
+_WORKFLOW_COMMAND = re.compile(r"(?<!\S):(?=:[A-Za-z])|#(?=#\w*\[)")
 # What Markdown, or GitHub behind it, takes for more than text: marks, tags, links, mentions, references, emoji, hashes.
 _MORE_THAN_TEXT = re.compile(
     r"[\[\]`*_@#<>&~\\|$^]|://|www\.|:[\w+-]+:|\bGH-\d|\b(?=[0-9a-f]*[a-f])[0-9a-f]{7,}", re.IGNORECASE

@@ -1,5 +1,6 @@
 """The command ``tailgate``: what it prints, and with which status it ends."""
 
+import dataclasses
 import importlib.util
 import io
 import os
@@ -70,6 +71,16 @@ def test_a_run_is_reported_again_from_its_file_or_its_folder(tailgate, results):
     assert (status, out.partition("\n")[0]) == (0, "PASS: 1 of 1 criteria hold; scenarios: steady")
     status, out, _ = tailgate("report", results.parent, "--format", "markdown")
     assert (status, out.partition("\n")[0]) == (0, "# PASS: 1 of 1 criteria hold; scenarios: steady")
+
+
+def test_a_report_in_markdown_holds_no_command_for_a_runner_of_ci(tailgate, results):
+    hostile = "pytest\n::error::forged ##vso[task.complete]"
+    made = run_result()
+    scenario = dataclasses.replace(made.scenarios[0], reproduce=hostile)
+    results_file.write(dataclasses.replace(made, scenarios=(scenario,)), results)
+    status, out, _ = tailgate("report", results, "--format", "markdown")
+    assert status == 0
+    assert "\n:\\:error::forged #\\#vso[task.complete]\n" in out
 
 
 def test_results_that_are_not_there_are_a_failure(tailgate, tmp_path):

@@ -39,7 +39,7 @@ HOSTILE = [
     "**bold** __bold__ ~~gone~~ :smile: $x$ [^1]",
     "1. first 2) second",
     "[bold]rich[/bold] [/nothing]",
-    "\n::error file=a.py,line=1::forged\n##[error]forged",
+    "\n::error file=a.py,line=1::forged\n##[error]forged ##vso[task.complete]forged",
     "\ud800",
 ]
 # Any text, and any of these among any text.
@@ -194,6 +194,8 @@ def test_ordinary_sentences_stay_readable(text, expected):
         ("\x1b[2J\x9b\x07", "\\x1b[2J\\x9b\\x07"),
         ("a\u202eb\u200bc\ufe0f", "a\\u202eb\\u200bc\\ufe0f"),
         ("::error::x", ":\\:error::x"),
+        ("##vso[task.complete]", "#\\#vso[task.complete]"),
+        ("##teamcity[x]", "#\\#teamcity[x]"),
         ("a ::std b::c ##[group]", "a :\\:std b::c #\\#[group]"),
     ],
 )
