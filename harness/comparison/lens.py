@@ -128,6 +128,11 @@ def _changed(lens: Lens, field: str, value: str, setting: str) -> Lens:
     number = math.nan if match is None else float(match[1]) / (100 if match[2] else 1)
     if not 0 <= number <= 10 or (not field and number == 0):
         raise UsageError(f"cannot read {value!r} in the lens setting {setting!r}; {_FORMS}")
+    if match is not None and not match[2] and number >= 1:
+        raise UsageError(
+            f"the lens setting {setting!r} tolerates {number:.0%}, since a bare number is a share; write {value}%, or "
+            f"{100 * number:g}% if that is meant"
+        )
     if lens.better is Better.HIGHER and number >= 1:
         raise UsageError(
             f"the lens setting {setting!r} tolerates that nothing is left of {lens.title}; expected less than 100%"

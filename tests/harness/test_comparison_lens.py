@@ -47,6 +47,8 @@ def test_the_later_of_two_settings_wins():
         ("p95=nan", "cannot read 'nan'"),
         ("p95=0", "cannot read '0'"),
         ("p95=2000%", "cannot read '2000%'"),
+        ("p95=8", "write 8%"),
+        ("p95.margin=1", "write 1%"),
         ("p95=Gate", "memory=gate"),
         ("p95.margin=gate", "cannot read 'gate'"),
         ("capacity=100%", "tolerates that nothing is left of capacity; expected less than 100%"),
