@@ -116,9 +116,16 @@ def from_delta(delta: ServerDelta, name: str) -> Histogram:
         labels = dict(series.labels)
         try:
             edge = float(labels.pop("le"))
+            if math.isnan(edge):
+                raise ValueError  # noqa: TRY301 - one way to say it
         except (KeyError, ValueError) as error:
             raise MeasurementError(f"{series} is a bucket whose label le is not an edge") from error
-        counts.setdefault(tuple(labels.items()), {})[edge] = increase
+        buckets = counts.setdefault(tuple(labels.items()), {})
+        if edge in buckets:
+            raise MeasurementError(
+                f"the metrics give the bucket {series} twice, in two spellings of its edge"
+            )
+        buckets[edge] = increase
     if not counts:
         kind = delta.after.kinds.get(name)
         told = f"; {name} is a {kind}, which has no buckets" if kind else ""

@@ -163,6 +163,8 @@ class ServerDelta:
             raise MeasurementError(f"{_listed(vanished)} vanished from the metrics: {_ANOTHER_SERVER}")
         if twice := sorted(after.keys() & (self.before.twice | self.after.twice)):
             raise MeasurementError(f"the metrics give {_listed(twice)} twice")
+        if uncounted := sorted(series for series, value in after.items() if not math.isfinite(value)):
+            raise MeasurementError(f"{_listed(uncounted)} is {after[uncounted[0]]:g}, which counts nothing")
         rises = {series: value - before.get(series, 0.0) for series, value in after.items()}
         # Written so that a NaN is refused, too.
         if fallen := sorted(series for series, rise in rises.items() if not rise >= 0):

@@ -152,6 +152,10 @@ def delta_of(text: str) -> scrape.ServerDelta:
         ),
         (['h_bucket{le="fast"} 1'], "label le is not an edge"),
         (["h_bucket 1"], "label le is not an edge"),
+        (['h_bucket{le="NaN"} 1', 'h_bucket{le="+Inf"} 1'], "label le is not an edge"),
+        (['h_bucket{le="0.1"} 1', 'h_bucket{le="0.10"} 2', 'h_bucket{le="+Inf"} 2'], "two spellings"),
+        (['h_bucket{le="1e999"} 1', 'h_bucket{le="+Inf"} 2'], "two spellings"),
+        (['h_bucket{le="0.1"} +Inf', 'h_bucket{le="+Inf"} +Inf'], "counts nothing"),
         (["h_count 1"], "no histogram 'h'"),
     ],
 )

@@ -77,7 +77,8 @@ def test_a_counter_that_its_server_does_not_call_total_is_found_by_its_own_name(
     ("after", "message"),
     [
         (AFTER.replace("} 25", "} 9"), r'outcome="ok"\} fell, from 10 to 9'),
-        (AFTER.replace("} 25", "} NaN"), r"fell, from 10 to nan"),
+        (AFTER.replace("} 25", "} NaN"), r" is nan, which counts nothing"),
+        (AFTER.replace("} 25", "} +Inf"), r" is inf, which counts nothing"),
         (AFTER.replace('tailgate_requests_total{outcome="ok"} 25\n', ""), r'outcome="ok"\} vanished'),
         (
             AFTER.replace("1.7e+09", "1.8e+09"),
