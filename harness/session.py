@@ -251,6 +251,10 @@ class Session:
             raise UsageError(
                 f"another run holds {lock.lock_file}: two runs at once would measure each other; wait for its end"
             ) from None
+        except OSError as error:
+            raise UsageError(
+                f"--perf-output: cannot write into {self.settings.output}: {error.strerror}"
+            ) from None
         return lock
 
     def _stop(self) -> None:

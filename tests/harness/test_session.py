@@ -1,9 +1,12 @@
 """A session against targets that only a test has: nothing is started, and nothing waits."""
 
+import errno
+import os
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 
 from conftest import SteadyYardstick
 from harness import hookimpl, load, results_file, yardstick
@@ -201,6 +204,16 @@ def test_a_second_session_of_the_project_is_refused_while_the_first_measures(ses
         pytest.raises(UsageError, match="two runs at once would measure each other"),
     ):
         session_of(Broken(None)).__enter__()
+
+
+def test_a_folder_that_the_system_does_not_let_make_is_refused_in_one_line(session_of, monkeypatch, tmp_path):
+    def full(self, timeout):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(FileLock, "acquire", full)
+    session = session_of(Broken(None), output=str(tmp_path / "out"))
+    with pytest.raises(UsageError, match=r"--perf-output: cannot write into .*out: No space left on device"):
+        session.__enter__()
 
 
 def test_the_target_gets_the_budgets_latencies_as_edges_and_the_users_variables(session_of, tmp_path):
