@@ -49,7 +49,12 @@ def words(kept: bytes, outcome: Outcome) -> str:
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         # The beginning of its head came in a piece of its own.
         answer.body = kept.partition(b"\r\n\r\n")[2]
-    return answer.location.decode("latin-1")[:MOST_CHARACTERS] or _text(answer.body)
+    if answer.location:
+        return answer.location.decode("latin-1")[:MOST_CHARACTERS]
+    told = _text(answer.body)
+    # A report says "307 to" before it.
+    astray = told and outcome is Outcome.REDIRECT
+    return f"nowhere, as it has no Location: {told}"[:MOST_CHARACTERS] if astray else told
 
 
 def _as_planned(behaviour: int, outcome: Outcome) -> bool:

@@ -57,6 +57,18 @@ def test_however_it_is_cut(cuts):
     assert got == said if whole_head else len(got) <= MOST_CHARACTERS
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"HTTP/1.1 307 T\r\nLocation: /predict/\r\nContent-Length: 3\r\n\r\nabc", "/predict/"),
+        (b"HTTP/1.1 300 M\r\nContent-Length: 3\r\n\r\nabc", "nowhere, as it has no Location: abc"),
+        (b"HTTP/1.1 304 N\r\n\r\n", ""),
+    ],
+)
+def test_a_redirect_is_told_by_where_it_leads(data, said):
+    assert words(kept_of(data), Outcome.REDIRECT) == said
+
+
 def test_of_good_answers_nothing_is_kept():
     assert kept_of(OK) == b""
 
