@@ -16,6 +16,9 @@ from harness.verdict import Verdict, worst
 
 # tailgate's own test, by the plugin whose name is that of its entry point, loaded where plugins are not loaded by themselves.
 TEST = ("-p", "tailgate", "--pyargs", "scenarios", "-m", "perf")
+# The command has loaded modules of plugins, such as anyio, before pytest can rewrite their assertions, and pytest warns of that:
+# where a project makes errors of warnings, none of its tests would be collected.
+QUIETLY = ("-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning")
 # The gate's options without the part of their name that tells them from other plugins'.
 SHORT = {f"--{option.name}": f"--perf-{option.name}" for option in OPTIONS}
 FLAGS = {f"--perf-{option.name}" for option in OPTIONS if option.flag}
@@ -34,7 +37,7 @@ class Status(enum.IntEnum):
 
 def run_gate(command: GateCommand, words: Sequence[str]) -> Status:
     """Run pytest with these words; return what the run came to."""
-    return status_of(int(pytest.main([*TEST, *words], plugins=[command])), command)
+    return status_of(int(pytest.main([*TEST, *QUIETLY, *words], plugins=[command])), command)
 
 
 def status_of(pytest_status: int, command: GateCommand) -> Status:

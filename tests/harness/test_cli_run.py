@@ -1,5 +1,7 @@
 """How a command of tailgate ends, and what it makes of its words."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,3 +97,12 @@ def test_the_statuses_are_those_that_are_documented():
 )
 def test_sides_come_first_and_the_gates_options_may_stand_among_them(words, sides, rest):
     assert split_sides(words) == (sides, rest)
+
+
+def test_a_project_that_makes_errors_of_warnings_can_compare(tmp_path):
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\naddopts = -p no:asyncio\n")
+    command = [sys.executable, "-P", "-m", "harness.cli", "compare", ".", "--seed=none"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == Status.USAGE
+    assert "--perf-seed: expected a whole number" in ended.stderr
+    assert "Warning" not in ended.stdout + ended.stderr
