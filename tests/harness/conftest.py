@@ -1,16 +1,15 @@
 """A project with a tiny scenario in it, and a function that runs the gate there."""
 
-import contextlib
 import importlib
 import os
 import shlex
 import sys
 
 import pytest
+from steady_yardstick import SteadyYardstick
 
 from harness import dependence, faults, load, yardstick
 from harness.testing import fake_server_spec
-from harness.yardstick import Yardstick
 
 # Loaded here once: a pytest run that is started inside this process forgets the modules that it loaded, and neither
 # numpy nor the exceptions of httpcore can be loaded twice.
@@ -40,16 +39,6 @@ def tailgate_scenarios(profile):
     )
     return [Scenario(name, "a few requests", phases, criteria) for name in {names!r}]
 """
-
-
-class SteadyYardstick(contextlib.nullcontext):
-    """A yardstick that takes no time, and says the same each time."""
-
-    def __init__(self):
-        super().__init__(self)
-
-    def read(self, _length=yardstick.SHORT):
-        return Yardstick(0.010, 0.0099, 0.0101, 60)
 
 
 class GateProject:

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
+from steady_yardstick import SteadyYardstick
 
-from conftest import SteadyYardstick
 from harness import hookimpl, load, results_file, yardstick
 from harness.arrivals import Constant
 from harness.errors import MeasurementError, PluginError, TargetError, UsageError
