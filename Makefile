@@ -31,13 +31,13 @@ help: ## this list
 	@echo "  INSTALLER='uv pip install'           install with uv, which shares its downloads with tox"
 
 gate: $(READY) ## set up, start the service, load it, judge p95 and p99 against their budgets
-	$(BIN)/python -m pytest scenarios -m perf $(PERF_ARGS)
+	$(BIN)/python -m pytest tailgate/scenarios -m perf $(PERF_ARGS)
 
 compare: $(READY) ## compare the working tree with a revision, as a gate: AGAINST=main, say
-	$(BIN)/python -m pytest scenarios -m perf --perf-against=$(AGAINST) $(PERF_ARGS)
+	$(BIN)/python -m pytest tailgate/scenarios -m perf --perf-against=$(AGAINST) $(PERF_ARGS)
 
 smoke: $(READY) ## the gate in short: fails on what is broken, not on what is slow
-	$(BIN)/python -m pytest scenarios -m perf --perf-profile=smoke --perf-enforce=measurement $(PERF_ARGS)
+	$(BIN)/python -m pytest tailgate/scenarios -m perf --perf-profile=smoke --perf-enforce=measurement $(PERF_ARGS)
 
 test: lint type imports unit ## set up, then all checks and tests
 

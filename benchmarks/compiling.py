@@ -24,7 +24,7 @@ def executor_of(workload: Workload) -> Executor:
     The library is kept in the folder that the workload's settings name, so this takes a minute only once.
     """
     environment = {**os.environ, **workload.environment, "TAILGATE_EXECUTOR": "auto"}
-    command = [sys.executable, "-m", "service.compile"]
+    command = [sys.executable, "-m", "tailgate.service.compile"]
     print(f"compiling {workload.environment['TAILGATE_MODEL']}, unless that has been done", flush=True)
     try:
         subprocess.run(

@@ -31,11 +31,11 @@ from benchmarks import record
 from benchmarks.environments import ROOT
 from benchmarks.models import LARGE_SIDE
 from benchmarks.spread import Spread, ratio, spread
-from service.cuda_graphs import Cuda
-from service.engine import prepare
-from service.graph import GraphOutput
-from service.logs import configure_logging
-from service.settings import load_settings
+from tailgate.service.cuda_graphs import Cuda
+from tailgate.service.engine import prepare
+from tailgate.service.graph import GraphOutput
+from tailgate.service.logs import configure_logging
+from tailgate.service.settings import load_settings
 
 CAP = 64
 SIZES = (16, 32, CAP, 128, 256)
@@ -93,7 +93,7 @@ def server(environment: Mapping[str, str]) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryFile() as log:
         port = listener.getsockname()[1]
         process = subprocess.Popen(
-            [sys.executable, "-m", "service", "--fd", str(listener.fileno())],
+            [sys.executable, "-m", "tailgate.service", "--fd", str(listener.fileno())],
             env={**os.environ, **environment},
             cwd=ROOT,
             pass_fds=[listener.fileno()],

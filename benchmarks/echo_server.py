@@ -14,7 +14,7 @@ from typing import Any
 import httptools
 import uvloop
 
-from harness.load.echo import ANSWER
+from tailgate.harness.load.echo import ANSWER
 
 
 class Echo(asyncio.Protocol):

@@ -13,9 +13,9 @@ from pathlib import Path
 import orjson
 from PIL import Image
 
-from service.images import decode_image
-from service.memory import keep_freed_memory
-from service.models import ImageInput
+from tailgate.service.images import decode_image
+from tailgate.service.memory import keep_freed_memory
+from tailgate.service.models import ImageInput
 
 MAX_PIXELS = 50_000_000
 INPUT = ImageInput(224, crop=1.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from service.models import ImageInput, Model
+from tailgate.service.models import ImageInput, Model
 
 SIZE = 8
 NOTHING, POISON, NAN, HANG = 0, 1, 2, 3

@@ -24,7 +24,7 @@ Counts = dict[str, float]
 
 
 class FaultService:
-    """``python -m service`` with the model of :mod:`benchmarks.fault_models`; a context manager.
+    """``python -m tailgate.service`` with the model of :mod:`benchmarks.fault_models`; a context manager.
 
     Args:
         batch_ms: what the model takes for a batch.
@@ -61,7 +61,7 @@ class FaultService:
             self.address = listener.getsockname()
             environment = {f"TAILGATE_{name.upper()}": str(value) for name, value in self._settings.items()}
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "service"],
+                [sys.executable, "-m", "tailgate.service"],
                 env=os.environ
                 | environment
                 | {

@@ -19,8 +19,8 @@ from benchmarks.client import Client, Figures, drive
 from benchmarks.environments import ROOT, AbsentError, cache
 from benchmarks.roster import Entry
 from benchmarks.workloads import Workload
-from harness.errors import TargetError
-from harness.launch import ServerProcess
+from tailgate.harness.errors import TargetError
+from tailgate.harness.launch import ServerProcess
 
 WARM_S = 0.3
 

@@ -18,9 +18,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from harness import dependence, statistics
-from harness.scenario import quantile_name
-from harness.statistics import Interval
+from tailgate.harness import dependence, statistics
+from tailgate.harness.scenario import quantile_name
+from tailgate.harness.statistics import Interval
 
 Array = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.gate_effects import FIELDS
-from harness.errors import UsageError
+from tailgate.harness.errors import UsageError
 
 Array = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from harness.comparison.lens import LENSES, Lens
-from harness.comparison.observation import BlockRow
+from tailgate.harness.comparison.lens import LENSES, Lens
+from tailgate.harness.comparison.observation import BlockRow
 
 Effect = Mapping[str, float]
 

@@ -25,8 +25,8 @@ from benchmarks.gate_disturbance import (
     pair_levels,
 )
 from benchmarks.gate_effects import FIELDS
-from harness.comparison.observation import ArmRow, BlockRow
-from harness.errors import UsageError
+from tailgate.harness.comparison.observation import ArmRow, BlockRow
+from tailgate.harness.errors import UsageError
 
 USUAL = np.array([3.0, 0.009, 0.016, 0.020])
 

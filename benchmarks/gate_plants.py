@@ -23,10 +23,10 @@ from torch import nn
 
 from benchmarks.environments import ROOT
 from benchmarks.record import RESULTS, Record
-from harness import statistics
-from service.models.folding import fold_batch_norm
-from service.models.load import load_model
-from service.settings import load_settings
+from tailgate.harness import statistics
+from tailgate.service.models.folding import fold_batch_norm
+from tailgate.service.models.load import load_model
+from tailgate.service.settings import load_settings
 
 SIDE = 64
 PLANTS = {"more_2": 0.02, "more_5": 0.05, "more_10": 0.10}

@@ -33,11 +33,11 @@ from benchmarks.gate_effects import GATES
 from benchmarks.gate_rows import refusing, small
 from benchmarks.gate_tables import tables
 from benchmarks.record import RESULTS
-from harness import results_file
-from harness.comparison import ledger
-from harness.comparison.design import plan_design
-from harness.comparison.observation import read_rows, to_json
-from harness.errors import HarnessError
+from tailgate.harness import results_file
+from tailgate.harness.comparison import ledger
+from tailgate.harness.comparison.design import plan_design
+from tailgate.harness.comparison.observation import read_rows, to_json
+from tailgate.harness.errors import HarnessError
 
 LEDGER = "gate-ledger.jsonl"
 BLOCKS, PLANTED = "gate-blocks.jsonl", "gate-blocks-planted.jsonl"
@@ -106,7 +106,7 @@ def run_compare(case: Case, options: Sequence[str]) -> Path:
         sys.executable,
         "-P",
         "-m",
-        "harness.cli",
+        "tailgate.harness.cli",
         "compare",
         case.base,
         case.head,

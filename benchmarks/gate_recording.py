@@ -23,10 +23,10 @@ from benchmarks.gate_effects import GATES
 from benchmarks.gate_replay import complete
 from benchmarks.gate_rows import refusing, small
 from benchmarks.gate_simulation import RECORDING
-from harness.comparison.design import plan_design
-from harness.comparison.ledger import append_line
-from harness.comparison.observation import read_rows, to_json
-from harness.errors import HarnessError, UsageError
+from tailgate.harness.comparison.design import plan_design
+from tailgate.harness.comparison.ledger import append_line
+from tailgate.harness.comparison.observation import read_rows, to_json
+from tailgate.harness.errors import HarnessError, UsageError
 
 ROWS = "calibration-blocks.jsonl"
 KEPT = ROOT / ".perf" / "gate-recording"
@@ -93,7 +93,7 @@ def record(minutes: float, session: str, options: list[str]) -> Path:
         HarnessError: it came to none.
     """
     folder = KEPT / session
-    command = [sys.executable, "-P", "-m", "harness.cli", "calibrate"]
+    command = [sys.executable, "-P", "-m", "tailgate.harness.cli", "calibrate"]
     command += [f"--minutes={minutes:g}", f"--into={folder}", *options]
     status = subprocess.run(command, cwd=ROOT, check=False).returncode
     if status or not (folder / ROWS).is_file():

@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from harness.comparison.observation import ArmRow, BlockRow
-from harness.errors import HarnessError
+from tailgate.harness.comparison.observation import ArmRow, BlockRow
+from tailgate.harness.errors import HarnessError
 
 DIGITS = 6
 REFUSED = 2

@@ -27,9 +27,9 @@ from benchmarks.gate_replay import replay as replay_rows
 from benchmarks.gate_rows import refusing
 from benchmarks.gate_tally import Tally, markdown, worst
 from benchmarks.record import RESULTS
-from harness.comparison.decision import judge
-from harness.comparison.design import Design, plan_design
-from harness.comparison.observation import BlockRow, read_rows
+from tailgate.harness.comparison.decision import judge
+from tailgate.harness.comparison.design import Design, plan_design
+from tailgate.harness.comparison.observation import BlockRow, read_rows
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 

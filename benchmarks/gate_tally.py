@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, median
 
-from harness.comparison.decision import Decision
-from harness.statistics import share_interval
-from harness.verdict import Verdict
+from tailgate.harness.comparison.decision import Decision
+from tailgate.harness.statistics import share_interval
+from tailgate.harness.verdict import Verdict
 
 CONFIDENCE = 0.95
 

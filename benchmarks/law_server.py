@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from harness.load.pacer import Pacer
-from harness.load.settings import TimerMode
+from tailgate.harness.load.pacer import Pacer
+from tailgate.harness.load.settings import TimerMode
 
 FREEZE_S = 2.0
 CONSTANT_S, EXPONENTIAL_S, SHORT_S, LONG_S, LONG_SHARE = 0.005, 0.005, 0.002, 0.020, 0.1

@@ -33,12 +33,12 @@ from benchmarks.simulation import latencies
 from benchmarks.spread import Spread, spread
 from benchmarks.targets import Sense, Target
 from benchmarks.workloads import Workload
-from harness.arrivals import Poisson
-from harness.load import Generator, LoadSettings
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.scenario import Phase, Scenario
-from service.batching import BatchPolicy
+from tailgate.harness.arrivals import Poisson
+from tailgate.harness.load import Generator, LoadSettings
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.scenario import Phase, Scenario
+from tailgate.service.batching import BatchPolicy
 
 CONNECTIONS = 64
 SIZES = (1, 2, 4, 8, 16, 24, 32)

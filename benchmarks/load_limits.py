@@ -12,19 +12,19 @@ import psutil
 from benchmarks.claims import Claim, Sense
 from benchmarks.load_run import SEED, hogs, payload, send, server
 from benchmarks.pinning import client_processor, server_processor
-from harness import faults, judging
-from harness.arrivals import Constant, Poisson
-from harness.load import Generator, LoadSettings, PhaseReport, Scheduling, self_check
-from harness.measures import built_in_measures
-from harness.plan import draw_plan
-from harness.samples import SAMPLE
-from harness.scenario import Criterion, Phase, Scenario
-from harness.slot import measure_slot
-from harness.slot_record import Slot
-from harness.target import TargetSettings
-from harness.target_spec import parse_target
-from harness.testing import fake_server_spec
-from harness.window import PhaseRecord, Window
+from tailgate.harness import faults, judging
+from tailgate.harness.arrivals import Constant, Poisson
+from tailgate.harness.load import Generator, LoadSettings, PhaseReport, Scheduling, self_check
+from tailgate.harness.measures import built_in_measures
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.samples import SAMPLE
+from tailgate.harness.scenario import Criterion, Phase, Scenario
+from tailgate.harness.slot import measure_slot
+from tailgate.harness.slot_record import Slot
+from tailgate.harness.target import TargetSettings
+from tailgate.harness.target_spec import parse_target
+from tailgate.harness.testing import fake_server_spec
+from tailgate.harness.window import PhaseRecord, Window
 
 PUNCTUAL_PER_S = 1_000.0
 MEMORY_PER_S = 20_000.0
@@ -83,7 +83,7 @@ def prove_memory(requests: int) -> tuple[Claim, dict[str, Any]]:
 
     @contextlib.contextmanager
     def watch(_: Generator) -> Iterator[None]:
-        (child,) = [one for one in psutil.Process().children() if "harness.load" in one.cmdline()]
+        (child,) = [one for one in psutil.Process().children() if "tailgate.harness.load" in one.cmdline()]
         done = threading.Event()
 
         def look() -> None:

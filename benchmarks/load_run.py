@@ -9,11 +9,11 @@ from pathlib import Path
 
 from benchmarks.environments import ROOT
 from benchmarks.pinning import client_processor, server_processor
-from harness.load import Generator, LoadSettings, PhaseReport, Scheduling
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.samples import Samples
-from harness.scenario import Phase, Scenario
+from tailgate.harness.load import Generator, LoadSettings, PhaseReport, Scheduling
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.samples import Samples
+from tailgate.harness.scenario import Phase, Scenario
 
 SEED = 1
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from benchmarks import law_server
 from benchmarks.claims import Claim, Sense
 from benchmarks.load_run import payload, send, server
-from harness.arrivals import Constant, Poisson, Trace
-from harness.samples import Samples
-from harness.scenario import Phase
+from tailgate.harness.arrivals import Constant, Poisson, Trace
+from tailgate.harness.samples import Samples
+from tailgate.harness.scenario import Phase
 
 LAWS = ("zero", "constant", "exponential", "bimodal")
 RATE_PER_S = 400.0

@@ -14,8 +14,8 @@ import prometheus_client
 import typer
 
 from benchmarks.spread import Spread, spread
-from service.errors import Outcome
-from service.metrics import Metrics, latency_edges
+from tailgate.service.errors import Outcome
+from tailgate.service.metrics import Metrics, latency_edges
 
 BATCH = 8
 BATCHES = 20_000

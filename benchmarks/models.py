@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from service.models import Model, TensorSpec
+from tailgate.service.models import Model, TensorSpec
 
 SIDE = 64
 LARGE_SIDE = 224

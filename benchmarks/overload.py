@@ -4,7 +4,7 @@
 
 The server runs on one processor, the harness's generator on another. A closed loop finds what the server can do; then
 comes a multiple of that in open loop, then half of it. What is shown is measured by the gate's own measures
-(:mod:`harness.measures`), from the same kinds of records. Each server is started anew and alone. About 3 minutes.
+(:mod:`tailgate.harness.measures`), from the same kinds of records. Each server is started anew and alone. About 3 minutes.
 """
 
 import time
@@ -20,7 +20,7 @@ from benchmarks.environments import AbsentError, cache
 from benchmarks.overload_case import Case, measure
 from benchmarks.roster import roster
 from benchmarks.workloads import mobilenet, photo
-from harness.errors import HarnessError
+from tailgate.harness.errors import HarnessError
 
 PEERS = ("tailgate", "mosec", "litserve")
 MOBILENET_OBJECTIVE_S = 0.25

@@ -11,10 +11,10 @@ import numpy as np
 from benchmarks.pinning import client_processor, server_processor
 from benchmarks.roster import Entry
 from benchmarks.workloads import Workload
-from harness.arrivals import ClosedLoop, Poisson
-from harness.errors import HarnessError, MeasurementError
-from harness.load import LoadSettings
-from harness.measures import (
+from tailgate.harness.arrivals import ClosedLoop, Poisson
+from tailgate.harness.errors import HarnessError, MeasurementError
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.measures import (
     Accepted,
     GoodputShare,
     LostRate,
@@ -26,16 +26,22 @@ from harness.measures import (
     Throughput,
     UnhintedRefusals,
 )
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.probes import Asked
-from harness.samples import Outcome
-from harness.scenario import Criterion, Phase, Scenario
-from harness.slot import measure_slot
-from harness.slot_record import Slot, SlotRecord
-from harness.target import CommandTarget, RunningTarget, TargetSettings
-from harness.window import Window
-from scenarios.overload import CONNECTIONS, DEADLINE, LEAST_SATURATED, PROBES, TIMES_CAPACITY_AFTERWARDS
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.probes import Asked
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Criterion, Phase, Scenario
+from tailgate.harness.slot import measure_slot
+from tailgate.harness.slot_record import Slot, SlotRecord
+from tailgate.harness.target import CommandTarget, RunningTarget, TargetSettings
+from tailgate.harness.window import Window
+from tailgate.scenarios.overload import (
+    CONNECTIONS,
+    DEADLINE,
+    LEAST_SATURATED,
+    PROBES,
+    TIMES_CAPACITY_AFTERWARDS,
+)
 
 PILOT_REQUESTS = 200
 SEED = 1

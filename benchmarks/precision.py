@@ -20,12 +20,12 @@ from benchmarks import record
 from benchmarks.compiling import Executor, executor_of
 from benchmarks.environments import CACHE
 from benchmarks.workloads import Workload
-from service.engine import Engine, build_engine
-from service.errors import ModelFailure
-from service.images import decode_image
-from service.items import Item, Result
-from service.logs import configure_logging
-from service.settings import load_settings
+from tailgate.service.engine import Engine, build_engine
+from tailgate.service.errors import ModelFailure
+from tailgate.service.images import decode_image
+from tailgate.service.items import Item, Result
+from tailgate.service.logs import configure_logging
+from tailgate.service.settings import load_settings
 
 PHOTOGRAPHS = ("chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "astronaut.png", "ihc.png")
 SETTINGS = {

@@ -11,14 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from service.engine import build_engine
-from service.errors import ModelFailure
-from service.images import decode_image
-from service.items import Item, Result
-from service.memory import keep_freed_memory
-from service.models.load import load_model
-from service.protocol import Served
-from service.settings import Settings, load_settings
+from tailgate.service.engine import build_engine
+from tailgate.service.errors import ModelFailure
+from tailgate.service.images import decode_image
+from tailgate.service.items import Item, Result
+from tailgate.service.memory import keep_freed_memory
+from tailgate.service.models.load import load_model
+from tailgate.service.protocol import Served
+from tailgate.service.settings import Settings, load_settings
 
 
 class Compute(Protocol):

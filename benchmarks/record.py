@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from benchmarks.environments import ROOT
-from harness import machine
+from tailgate.harness import machine
 
 FORMAT = 1
 RESULTS = ROOT / "benchmarks" / "results"

@@ -11,7 +11,7 @@ import orjson
 
 from benchmarks.environments import ROOT, cache, python_for
 from benchmarks.workloads import JPEG, Workload
-from harness.launch import Launch
+from tailgate.harness.launch import Launch
 
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 8.0
@@ -135,7 +135,7 @@ def roster() -> tuple[Entry, ...]:
     return (
         Entry(
             "tailgate",
-            ("{python}", "-m", "service", "--fd", "{fd}"),
+            ("{python}", "-m", "tailgate.service", "--fd", "{fd}"),
             "/predict",
             "/health/ready",
             raw,

@@ -8,8 +8,7 @@ Measuring, judging and reporting are separate steps over saved samples, so that 
 or reported again without being measured again.
 """
 
-from harness.hookspecs import hookimpl
-
-__all__ = ["__version__", "hookimpl"]
-
-__version__ = "0.1.0"
+if __name__ != "tailgate.harness":
+    raise ImportError(
+        f"{__file__} is tailgate.harness, and was imported as {__name__}: import tailgate.harness"
+    )

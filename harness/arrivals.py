@@ -5,8 +5,8 @@ does moves them. Laws with a changing rate are Poisson processes whose rate foll
 unit-rate Poisson process through the inverse of the cumulative rate (Cinlar, *Introduction to Stochastic
 Processes*, 1975, section 4.7), so that no time step limits them.
 
-A law may hold a :class:`~harness.scenario.Ref` until the scenario is resolved; ``draw`` wants numbers. Nothing
-here knows payloads, phases or seeds: :mod:`harness.plan` gives each phase its own stream.
+A law may hold a :class:`~tailgate.harness.scenario.Ref` until the scenario is resolved; ``draw`` wants numbers. Nothing
+here knows payloads, phases or seeds: :mod:`tailgate.harness.plan` gives each phase its own stream.
 """
 
 import math
@@ -16,8 +16,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UsageError
-from harness.scenario import Loop, Number, Ref
+from tailgate.harness.errors import UsageError
+from tailgate.harness.scenario import Loop, Number, Ref
 
 Times = NDArray[np.float64]
 
@@ -270,7 +270,7 @@ class Bursts:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Recorded times, replayed as they are; :mod:`harness.trace` reads them from a file.
+    """Recorded times, replayed as they are; :mod:`tailgate.harness.trace` reads them from a file.
 
     Attributes:
         times_s: seconds from the phase's start, ascending.

@@ -2,14 +2,14 @@
 
 A scenario mixes disturbers into a phase, the plan says which request is whose, and the load generator plays them, each
 on a connection of its own. Their requests are recorded like any others and judged by nobody's latency: what they have
-coming is :data:`DUE`, and what a server may count of them :mod:`harness.faults` knows.
+coming is :data:`DUE`, and what a server may count of them :mod:`tailgate.harness.faults` knows.
 """
 
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.errors import UsageError
+from tailgate.harness.errors import UsageError
 
 # The client that leaves does so within this time of having sent its request: before, while or after it is computed.
 LEAVES_WITHIN_S = 0.1

@@ -1,6 +1,6 @@
 """Budgets: the numbers of a scenario's limits and rates for one machine, device and precision.
 
-Read before anything runs; :func:`harness.scenario.resolve` fills them in. One line a scenario, device and precision, in
+Read before anything runs; :func:`tailgate.harness.scenario.resolve` fills them in. One line a scenario, device and precision, in
 a file ``budgets.toml`` or in ``pyproject.toml`` under ``[tool.tailgate.budgets]``::
 
     "*"                = { error_rate = 0.0 }
@@ -10,7 +10,7 @@ a file ``budgets.toml`` or in ``pyproject.toml`` under ``[tool.tailgate.budgets]
 A key is ``scenario[:device[:precision]]``, where ``*`` or nothing stands for all. All lines that fit are merged, key by
 key; a line that names the scenario beats one that does not, then one that names the device, then the precision.
 
-What a quantity is, :mod:`harness.quantity` says. One in yardsticks serves machines of different speed.
+What a quantity is, :mod:`tailgate.harness.quantity` says. One in yardsticks serves machines of different speed.
 """
 
 import dataclasses
@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import BudgetError
-from harness.quantity import Quantity, Yards, parse_quantity
-from harness.scenario import Criterion, Ref, Scenario
-from harness.verdict import Unit
+from tailgate.harness.errors import BudgetError
+from tailgate.harness.quantity import Quantity, Yards, parse_quantity
+from tailgate.harness.scenario import Criterion, Ref, Scenario
+from tailgate.harness.verdict import Unit
 
 ANY = "*"
 FILE_NAME = "budgets.toml"
@@ -80,7 +80,7 @@ class Budgets:
         """Return what no scenario asks for, as ``line.key``, for a warning about misspellings.
 
         Args:
-            used: for each known scenario the budget keys that it refers to (:func:`harness.scenario.refs`).
+            used: for each known scenario the budget keys that it refers to (:func:`tailgate.harness.scenario.refs`).
         """
         everything = {key for keys in used.values() for key in keys}
         found = []
@@ -149,7 +149,7 @@ def check_units(scenario: Scenario, quantities: Mapping[str, Quantity], units: M
 
     The unit is that of the measure for a criterion's limit, seconds for its objective, and elsewhere told by the name
     of the field: ``_per_s`` is a rate, ``_s`` seconds. Keys without a budget are left to
-    :func:`harness.scenario.resolve`.
+    :func:`tailgate.harness.scenario.resolve`.
 
     Args:
         scenario: not yet resolved.

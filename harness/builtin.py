@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from harness.hookspecs import hookimpl
-from harness.measures import Measure, built_in_measures
-from harness.payload import Payload
-from harness.payload_sources import built_in_payloads
-from harness.report import Reporter, built_in_reporters
-from harness.target import Target, TargetSettings
-from harness.target_spec import BUILT_IN
+from tailgate.harness.hookspecs import hookimpl
+from tailgate.harness.measures import Measure, built_in_measures
+from tailgate.harness.payload import Payload
+from tailgate.harness.payload_sources import built_in_payloads
+from tailgate.harness.report import Reporter, built_in_reporters
+from tailgate.harness.target import Target, TargetSettings
+from tailgate.harness.target_spec import BUILT_IN
 
 
 @hookimpl
@@ -25,7 +25,7 @@ def tailgate_payloads(source: str) -> Sequence[Payload] | None:
 
 @hookimpl
 def tailgate_measures() -> Sequence[Measure]:
-    """Bring those of :mod:`harness.measures`."""
+    """Bring those of :mod:`tailgate.harness.measures`."""
     return built_in_measures()
 
 

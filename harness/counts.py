@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.probes import Asked, ProbeRecord
-from harness.samples import Outcome, Samples
+from tailgate.harness.probes import Asked, ProbeRecord
+from tailgate.harness.samples import Outcome, Samples
 
 _AFTER_SENDING = (Outcome.RESET, Outcome.TIMEOUT, Outcome.MALFORMED, Outcome.LEFT)
 

@@ -1,6 +1,6 @@
 """Quantiles and shares of requests that come in runs: slow ones follow each other, so that a sample says less than its size.
 
-Beside :mod:`harness.statistics`, which takes samples as independent. Requests that queue behind each other are not. Taken
+Beside :mod:`tailgate.harness.statistics`, which takes samples as independent. Requests that queue behind each other are not. Taken
 for independent, an end of an interval that claims to err in 1 % of runs errs in 5 % at 30 % utilisation, and in 30 % at
 70 % (docs/error-rates.md). Pure functions.
 
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from harness import statistics
+from tailgate.harness import statistics
 
 Values = NDArray[np.float64]
 Marks = NDArray[np.bool_]

@@ -1,6 +1,6 @@
 """Requests without a good answer, by kind: how many there were, and what the first of each kind said.
 
-The load generator counts them as they end (:mod:`harness.load.failures`), results keep them, and every report says them
+The load generator counts them as they end (:mod:`tailgate.harness.load.failures`), results keep them, and every report says them
 once, by :func:`sentences`.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from harness.samples import Outcome, Samples
+from tailgate.harness.samples import Outcome, Samples
 
 # A report shows so many kinds; the file of the results has all.
 SHOWN = 5
@@ -30,7 +30,7 @@ class Failure:
     """Requests that ended in one way, which was no good answer.
 
     Attributes:
-        outcome: name of a :class:`~harness.samples.Outcome`, in lower case.
+        outcome: name of a :class:`~tailgate.harness.samples.Outcome`, in lower case.
         status: of the answer; None without one.
         count: how many requests.
         said: the first answer's first characters, or where a redirect leads, or why there was no answer; empty where

@@ -1,8 +1,8 @@
 """A server with a set service time and truthful metrics: what tests drive load at, without any model.
 
-Part of the plugin authors' test kit (:mod:`harness.testing`). It is started as a program, as any target is::
+Part of the plugin authors' test kit (:mod:`tailgate.harness.testing`). It is started as a program, as any target is::
 
-    python -m harness.fake_server --fd {fd} --service-time-ms 5
+    python -m tailgate.harness.fake_server --fd {fd} --service-time-ms 5
 
 It answers ``/health/ready``, ``/metrics`` by tailgate's names, and ``/predict``, which holds requests in one line
 and serves each for the set time by sleeping: its CPU time says nothing. Requests wait, so it saturates at one over
@@ -188,7 +188,8 @@ async def serve(listener: socket.socket, service_time_s: float, queue_capacity: 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the server."""
     parser = argparse.ArgumentParser(
-        prog="python -m harness.fake_server", description="Serve requests one by one, each for a set time."
+        prog="python -m tailgate.harness.fake_server",
+        description="Serve requests one by one, each for a set time.",
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--fd", type=int, help="number of an inherited listening socket")

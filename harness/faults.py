@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness import statistics, yardstick
-from harness.errors import MeasurementError
-from harness.scrape import SEVERAL_PROCESSES, MetricNames
-from harness.window import PhaseRecord, Window, failed
-from harness.yardstick import Yardstick
+from tailgate.harness import statistics, yardstick
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.scrape import SEVERAL_PROCESSES, MetricNames
+from tailgate.harness.window import PhaseRecord, Window, failed
+from tailgate.harness.yardstick import Yardstick
 
 # What a criterion says that is INVALID for no reason of its own.
 VOID = "void, as the whole scenario is"
@@ -79,7 +79,7 @@ def check_counts(window: Window, processes: int | None = None) -> list[Fault]:
         good answers ≤ counted - the harness's own ≤ answered + failed after sending, not yet counted
 
     A request that the client gave up on (timeout, reset, not HTTP, left as planned) may be counted in its own phase, in a
-    later one, or never. Which of the harness's own requests may be among them, :mod:`harness.counts` says. Nothing is
+    later one, or never. Which of the harness's own requests may be among them, :mod:`tailgate.harness.counts` says. Nothing is
     checked for a target without metrics; metrics that are there for some phases only, or lack the counter, are a fault.
 
     Args:

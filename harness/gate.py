@@ -1,7 +1,7 @@
 """The gate inside pytest: what a test asks to check a scenario, and the plugin that prints, reports and cleans up.
 
-Made by :mod:`harness.pytest_plugin` only where ``-m perf`` asks for it, and registered once a test is left that puts load
-on a server. Measuring and judging are :mod:`harness.session`'s.
+Made by :mod:`tailgate.harness.pytest_plugin` only where ``-m perf`` asks for it, and registered once a test is left that puts load
+on a server. Measuring and judging are :mod:`tailgate.harness.session`'s.
 """
 
 import os
@@ -13,22 +13,22 @@ from typing import Any, TypeVar
 import pytest
 from rich.console import Console
 
-from harness import device
-from harness.comparison.load import ComparisonLoad
-from harness.errors import HarnessError, UsageError
-from harness.gate_command import GateCommand
-from harness.gate_settings import GateSettings
-from harness.named import find
-from harness.outcome import outcome_of
-from harness.plugins import Plugins, create_plugin_manager
-from harness.preparation import Prepared, prepare
-from harness.report.escape import terminal
-from harness.report.junit import properties
-from harness.report.terminal import render
-from harness.reproduce import built_in_test
-from harness.results import ScenarioResult
-from harness.scenario import Scenario, When
-from harness.session import Session
+from tailgate.harness import device
+from tailgate.harness.comparison.load import ComparisonLoad
+from tailgate.harness.errors import HarnessError, UsageError
+from tailgate.harness.gate_command import GateCommand
+from tailgate.harness.gate_settings import GateSettings
+from tailgate.harness.named import find
+from tailgate.harness.outcome import outcome_of
+from tailgate.harness.plugins import Plugins, create_plugin_manager
+from tailgate.harness.preparation import Prepared, prepare
+from tailgate.harness.report.escape import terminal
+from tailgate.harness.report.junit import properties
+from tailgate.harness.report.terminal import render
+from tailgate.harness.reproduce import built_in_test
+from tailgate.harness.results import ScenarioResult
+from tailgate.harness.scenario import Scenario, When
+from tailgate.harness.session import Session
 
 T = TypeVar("T")
 

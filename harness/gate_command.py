@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.gate_settings import GateSettings
-from harness.results import RunResult
+from tailgate.harness.gate_settings import GateSettings
+from tailgate.harness.results import RunResult
 
 
 @dataclass(eq=False)

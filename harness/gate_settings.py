@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UsageError
-from harness.options import OPTIONS, Enforce, OnInconclusive, Option, Pin
-from harness.scenario import PROFILES, Profile
-from harness.secrecy import Secrets
+from tailgate.harness.errors import UsageError
+from tailgate.harness.options import OPTIONS, Enforce, OnInconclusive, Option, Pin
+from tailgate.harness.scenario import PROFILES, Profile
+from tailgate.harness.secrecy import Secrets
 
 # What a launched service reads.
 SERVICE_PREFIX = "TAILGATE_"

@@ -1,6 +1,6 @@
 """The guardian: a small program between the harness and a server, so that no server outlives its harness.
 
-:mod:`harness.launch` runs this file by its path as ``python -I -S guardian.py --lifeline FD --grace S -- COMMAND``.
+:mod:`tailgate.harness.launch` runs this file by its path as ``python -I -S guardian.py --lifeline FD --grace S -- COMMAND``.
 It starts the command in a process group of its own and then waits for one of three things:
 
 * the lifeline ends: the harness is gone, however it went (``kill -9``, Ctrl-C, a crash). The kernel closes the

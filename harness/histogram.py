@@ -2,7 +2,7 @@
 
 Built from a differenced scrape; read by the measures of the server's side. Between two bucket edges a histogram knows
 nothing, so a quantile is an *interval*: the bucket that holds its order statistic. A confidence interval between order
-statistics (:mod:`harness.dependence`) is carried over by ranks: its lower rank gives the lower edge of that rank's bucket,
+statistics (:mod:`tailgate.harness.dependence`) is carried over by ranks: its lower rank gives the lower edge of that rank's bucket,
 its upper rank the upper edge of its own. Rounding to edges only ever widens.
 
 Where an edge stands exactly on the limit nothing is lost: "the upper edge is within the limit" and "the binomial test
@@ -15,9 +15,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness import statistics
-from harness.errors import MeasurementError
-from harness.scrape import ServerDelta
+from tailgate.harness import statistics
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.scrape import ServerDelta
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """All hooks of the harness. Built-in scenarios, targets, payloads, measures and reporters come in through them too.
 
-A plugin is a module or an object with functions of these names, marked with ``@harness.hookimpl``. It is found by the entry-point
+A plugin is a module or an object with functions of these names, marked with ``@tailgate.hookimpl``. It is found by the entry-point
 group ``tailgate``, by ``--perf-plugin=FILE``, or is registered by hand. A function whose name starts with ``tailgate_``
-and is not among these stops the run: :func:`harness.plugins.create_plugin_manager`.
+and is not among these stops the run: :func:`tailgate.harness.plugins.create_plugin_manager`.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from harness.measures import Measure
-    from harness.payload import Payload
-    from harness.report import Reporter
-    from harness.results import RunResult
-    from harness.scenario import Profile, Scenario
-    from harness.target import Target, TargetSettings
+    from tailgate.harness.measures import Measure
+    from tailgate.harness.payload import Payload
+    from tailgate.harness.report import Reporter
+    from tailgate.harness.results import RunResult
+    from tailgate.harness.scenario import Profile, Scenario
+    from tailgate.harness.target import Target, TargetSettings
 
 PROJECT = "tailgate"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -1,7 +1,7 @@
 """The judge: one criterion, the records of its phases, one judgement.
 
 Stands between the measures and the reports. It finds the measure, takes its estimate, compares by the one rule of
-:mod:`harness.verdict`, and says why. It measures nothing, and looks for no faults: :mod:`harness.faults` does, and
+:mod:`tailgate.harness.verdict`, and says why. It measures nothing, and looks for no faults: :mod:`tailgate.harness.faults` does, and
 :func:`void` applies what it found.
 
 A reason begins with one word that a program can read, then a colon, then a sentence for people::
@@ -18,14 +18,14 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
-from harness import named
-from harness.errors import MeasurementError, UsageError
-from harness.faults import Cause, Fault
-from harness.measures import Measure
-from harness.quantity import show
-from harness.scenario import Criterion, Loop, Phase
-from harness.verdict import Better, Estimate, Judgement, Unit, Verdict, decide
-from harness.window import Window
+from tailgate.harness import named
+from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.measures import Measure
+from tailgate.harness.quantity import show
+from tailgate.harness.scenario import Criterion, Loop, Phase
+from tailgate.harness.verdict import Better, Estimate, Judgement, Unit, Verdict, decide
+from tailgate.harness.window import Window
 
 # Of the requests: a sample that is worth less than this share of them is said to be.
 WORTH_SAYING = 0.5
@@ -158,7 +158,7 @@ def refuse_closed_loop(criterion: Criterion, phases: Iterable[Phase], measure: M
 def judged_latencies_s(criteria: Iterable[Criterion], measures: Iterable[Measure]) -> tuple[float, ...]:
     """Return every latency that these criteria judge by, limits and objectives, for the rule of the send lag.
 
-    Left out are the limits of measures that do not rest on it (:class:`~harness.measures.Measure`).
+    Left out are the limits of measures that do not rest on it (:class:`~tailgate.harness.measures.Measure`).
     """
     known = tuple(measures)
     found = []

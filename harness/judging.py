@@ -5,20 +5,20 @@ Pure functions over saved records: nothing here measures, and judging again need
 
 from collections.abc import Iterable, Sequence
 
-from harness import faults as checks
-from harness import judge
-from harness.errors import HarnessError
-from harness.failures import Failure, pooled
-from harness.faults import VOID, Cause, Fault
-from harness.measures import Measure
-from harness.notes import notes
-from harness.resolving import asked_at
-from harness.results import ScenarioResult, criterion_result
-from harness.scenario import Scenario
-from harness.slot_record import Slot, SlotRecord
-from harness.verdict import SEVERITY, Verdict, worst
-from harness.window import PhaseRecord, Window
-from harness.witnesses import check_witnesses
+from tailgate.harness import faults as checks
+from tailgate.harness import judge
+from tailgate.harness.errors import HarnessError
+from tailgate.harness.failures import Failure, pooled
+from tailgate.harness.faults import VOID, Cause, Fault
+from tailgate.harness.measures import Measure
+from tailgate.harness.notes import notes
+from tailgate.harness.resolving import asked_at
+from tailgate.harness.results import ScenarioResult, criterion_result
+from tailgate.harness.scenario import Scenario
+from tailgate.harness.slot_record import Slot, SlotRecord
+from tailgate.harness.verdict import SEVERITY, Verdict, worst
+from tailgate.harness.window import PhaseRecord, Window
+from tailgate.harness.witnesses import check_witnesses
 
 
 def judge_slot(

@@ -1,8 +1,8 @@
 """Launch a command line as a server under test: a socket, a guardian, readiness, an end.
 
-It stands between :mod:`harness.target`, which says *what* is started, and the server's process. The listening
+It stands between :mod:`tailgate.harness.target`, which says *what* is started, and the server's process. The listening
 socket is bound here, to a port that the kernel picks, and passed down, since finding a free port and binding it
-later is a race. :mod:`harness.guardian` holds the server's life to that of this process; a child that this process
+later is a race. :mod:`tailgate.harness.guardian` holds the server's life to that of this process; a child that this process
 forks without executing another program (``multiprocessing`` by fork) keeps the server alive as long as itself.
 
 Nothing here knows scenarios, metrics or load.
@@ -22,9 +22,9 @@ from typing import Self
 
 import psutil
 
-from harness import guardian
-from harness.errors import TargetError, UsageError
-from harness.readiness import wait_until_ready
+from tailgate.harness import guardian
+from tailgate.harness.errors import TargetError, UsageError
+from tailgate.harness.readiness import wait_until_ready
 
 HOST = "127.0.0.1"
 BACKLOG = 2048  # as uvicorn's: a burst must be met by the server's queue, not by the kernel's

@@ -3,11 +3,11 @@
 import http.client
 import os
 
-from harness.connections import MOST, answered_at_once, keeps_connections
-from harness.gate_settings import GateSettings
-from harness.load import LoadSettings
-from harness.options import Pin
-from harness.target import RunningTarget
+from tailgate.harness.connections import MOST, answered_at_once, keeps_connections
+from tailgate.harness.gate_settings import GateSettings
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.options import Pin
+from tailgate.harness.target import RunningTarget
 
 # With fewer, the server needs what the generator would get.
 PROCESSORS_TO_PIN = 4

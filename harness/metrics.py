@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 
 import httpx
 
-from harness.errors import MeasurementError
-from harness.faults import counted_requests
-from harness.samples import Samples
-from harness.scenario import Phase
-from harness.scrape import MetricNames, Scrape, ServerDelta, difference, get, parse
-from harness.target import RunningTarget
-from harness.window import PhaseRecord
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.faults import counted_requests
+from tailgate.harness.samples import Samples
+from tailgate.harness.scenario import Phase
+from tailgate.harness.scrape import MetricNames, Scrape, ServerDelta, difference, get, parse
+from tailgate.harness.target import RunningTarget
+from tailgate.harness.window import PhaseRecord
 
 SCRAPES = "scrapes.jsonl"
 SCRAPE_TIMEOUT_S = 30.0
@@ -28,7 +28,7 @@ class Metrics:
 
     Args:
         running: takes load.
-        client: of :func:`~harness.asking.asking_client`.
+        client: of :func:`~tailgate.harness.asking.asking_client`.
         keep: takes each reading as it came.
     """
 

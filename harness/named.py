@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
-from harness.errors import UsageError
+from tailgate.harness.errors import UsageError
 
 
 class Named(Protocol):

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
-from harness import witnesses
-from harness.errors import MeasurementError
-from harness.faults import counted_requests
-from harness.load import PhaseReport
-from harness.window import Window
+from tailgate.harness import witnesses
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.faults import counted_requests
+from tailgate.harness.load import PhaseReport
+from tailgate.harness.window import Window
 
 
 def notes(window: Window, reports: Iterable[PhaseReport] = ()) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Readers of option values: from the text of a command line or ini file to a value, within stated bounds.
 
-Each raises :class:`ValueError` with what it expects; :mod:`harness.options` adds the option's name and the text.
+Each raises :class:`ValueError` with what it expects; :mod:`tailgate.harness.options` adds the option's name and the text.
 """
 
 import math

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import option_values as values
+from tailgate.harness import option_values as values
 
 # Those of harness.scenario.PROFILES, whose module needs numpy; a test holds the two together.
 PROFILE_NAMES = ("smoke", "default", "thorough")

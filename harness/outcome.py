@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from harness.faults import Cause
-from harness.gate_settings import GateSettings
-from harness.options import Enforce, OnInconclusive
-from harness.report.comparison import stages
-from harness.report.summary import failures
-from harness.results import ComparisonResult, ScenarioResult
-from harness.verdict import Verdict
+from tailgate.harness.faults import Cause
+from tailgate.harness.gate_settings import GateSettings
+from tailgate.harness.options import Enforce, OnInconclusive
+from tailgate.harness.report.comparison import stages
+from tailgate.harness.report.summary import failures
+from tailgate.harness.results import ComparisonResult, ScenarioResult
+from tailgate.harness.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)

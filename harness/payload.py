@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from harness.errors import UsageError
+from tailgate.harness.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

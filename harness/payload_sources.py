@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.errors import UsageError
-from harness.option_values import whole
-from harness.payload import Payload
+from tailgate.harness.errors import UsageError
+from tailgate.harness.option_values import whole
+from tailgate.harness.payload import Payload
 
 # Photographs of real things, of different sizes; those of scikit-image that are micrographs or patterns are left out.
 PHOTOS = (

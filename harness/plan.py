@@ -14,11 +14,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from harness.arrivals import ClosedLoop, Trace
-from harness.behaviour import Behaviour
-from harness.errors import LoadError, UsageError
-from harness.payload import Payload
-from harness.scenario import Number, Phase, Ref, Scenario, refs
+from tailgate.harness.arrivals import ClosedLoop, Trace
+from tailgate.harness.behaviour import Behaviour
+from tailgate.harness.errors import LoadError, UsageError
+from tailgate.harness.payload import Payload
+from tailgate.harness.scenario import Number, Phase, Ref, Scenario, refs
 
 HEADER = "plan.json"
 SCHEDULE = "schedule.bin"

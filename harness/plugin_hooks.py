@@ -10,10 +10,10 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import HarnessError, PluginError
-from harness.payload import Payload
-from harness.scenario import Scenario
-from harness.verdict import Better, Unit
+from tailgate.harness.errors import HarnessError, PluginError
+from tailgate.harness.payload import Payload
+from tailgate.harness.scenario import Scenario
+from tailgate.harness.verdict import Better, Unit
 
 
 @dataclass(frozen=True, slots=True)

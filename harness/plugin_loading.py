@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from harness.errors import PluginError
-from harness.hookspecs import PROJECT
+from tailgate.harness.errors import PluginError
+from tailgate.harness.hookspecs import PROJECT
 
 # Limits installed plugins: empty loads none, names separated by commas load these. For hermetic runs.
 PLUGINS_VARIABLE = "PERF_PLUGINS"

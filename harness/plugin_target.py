@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError, TargetError
-from harness.target import RunningTarget, Target, TargetSettings
+from tailgate.harness.errors import HarnessError, TargetError
+from tailgate.harness.target import RunningTarget, Target, TargetSettings
 
 METHODS = ("restart", "stop", "alive", "log_tail", "facts", "__enter__", "__exit__")
 # Read once and for all; what only a target that runs can say may be asked again.

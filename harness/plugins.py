@@ -14,17 +14,18 @@ from typing import Any
 
 import pluggy
 
-from harness import __version__, builtin, hookspecs
-from harness.errors import PluginError
-from harness.hookspecs import PROJECT
-from harness.measures import Measure
-from harness.payload import Payload
-from harness.plugin_hooks import EXPECTED, Origin, guarded, taken
-from harness.plugin_loading import load_entry_point, load_file, wanted_entry_points
-from harness.plugin_target import CheckedTarget
-from harness.report import Reporter
-from harness.scenario import Profile, Scenario
-from harness.target import CommandTarget, Target, TargetSettings, UrlTarget
+from tailgate import __version__
+from tailgate.harness import builtin, hookspecs
+from tailgate.harness.errors import PluginError
+from tailgate.harness.hookspecs import PROJECT
+from tailgate.harness.measures import Measure
+from tailgate.harness.payload import Payload
+from tailgate.harness.plugin_hooks import EXPECTED, Origin, guarded, taken
+from tailgate.harness.plugin_loading import load_entry_point, load_file, wanted_entry_points
+from tailgate.harness.plugin_target import CheckedTarget
+from tailgate.harness.report import Reporter
+from tailgate.harness.scenario import Profile, Scenario
+from tailgate.harness.target import CommandTarget, Target, TargetSettings, UrlTarget
 
 BUILT_IN = "builtin"
 
@@ -89,7 +90,7 @@ class Plugins:
         if not hooks:
             where = getattr(plugin, "__file__", None) or repr(plugin)
             raise PluginError(
-                f"plugin {origin} has no hook ({where}): mark its functions with @harness.hookimpl; "
+                f"plugin {origin} has no hook ({where}): mark its functions with @tailgate.hookimpl; "
                 "where that is not the plugin's own file, a folder of the same name stands in its way"
             )
         functions = {
@@ -214,7 +215,7 @@ def _what_is_wrong(plugin: object, hook: str) -> str:
     if hook in EXPECTED:
         value = inspect.getattr_static(plugin, hook)
         callable_ = inspect.isroutine(value) or isinstance(value, (staticmethod, classmethod))
-        return "which is not marked: put @harness.hookimpl above it" if callable_ else "which is no function"
+        return "which is not marked: put @tailgate.hookimpl above it" if callable_ else "which is no function"
     # Without what all begin with, which would make any name like any other.
     rest = [name.removeprefix(f"{PROJECT}_") for name in EXPECTED]
     near = difflib.get_close_matches(hook.removeprefix(f"{PROJECT}_"), rest, n=1)

@@ -1,7 +1,7 @@
 """What is wrong with a run is refused here, before anything is started, timed or written.
 
 Read are options, budgets, plugins, payloads, revisions and the scenarios that are going to run. What only the running
-target can tell is left to :mod:`harness.resolving`: which device it computes on, and in which precision.
+target can tell is left to :mod:`tailgate.harness.resolving`: which device it computes on, and in which precision.
 """
 
 import dataclasses
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import judge
-from harness.budgets import ANY, FILE_NAME, Budgets, check_units, find_budgets
-from harness.comparison.asked import (
+from tailgate.harness import judge
+from tailgate.harness.budgets import ANY, FILE_NAME, Budgets, check_units, find_budgets
+from tailgate.harness.comparison.asked import (
     chosen_design,
     chosen_lenses,
     find_sides,
@@ -24,22 +24,22 @@ from harness.comparison.asked import (
     side_settings,
     wanted_processors,
 )
-from harness.comparison.lens import LENSES, override
-from harness.comparison.load import comparable_phase
-from harness.comparison.processors import choose_sharing
-from harness.errors import BudgetError, UsageError
-from harness.gate_settings import GateSettings
-from harness.load import LoadSettings
-from harness.load.request import encode_request
-from harness.load_settings import generator_processor
-from harness.measures import Measure
-from harness.payload import Payload
-from harness.plan import choose_payloads
-from harness.plugins import Plugins
-from harness.report import Reporter
-from harness.scenario import Phase, Ref, Scenario, refs, resolve
-from harness.target import CommandTarget, Target, TargetSettings
-from harness.target_settings import target_settings
+from tailgate.harness.comparison.lens import LENSES, override
+from tailgate.harness.comparison.load import comparable_phase
+from tailgate.harness.comparison.processors import choose_sharing
+from tailgate.harness.errors import BudgetError, UsageError
+from tailgate.harness.gate_settings import GateSettings
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.load.request import encode_request
+from tailgate.harness.load_settings import generator_processor
+from tailgate.harness.measures import Measure
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import choose_payloads
+from tailgate.harness.plugins import Plugins
+from tailgate.harness.report import Reporter
+from tailgate.harness.scenario import Phase, Ref, Scenario, refs, resolve
+from tailgate.harness.target import CommandTarget, Target, TargetSettings
+from tailgate.harness.target_settings import target_settings
 
 # About what one is on a common machine: whether a number makes sense does not depend on it.
 NOMINAL_YARDSTICK_S = 0.012

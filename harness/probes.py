@@ -1,7 +1,7 @@
 """Questions to a server under load that an operator's machinery would ask: is it ready, what are its metrics?
 
 Asked by the harness from threads of its own, beside the load generator, in phases that want it
-(:class:`~harness.scenario.Phase`). Each question opens a connection of its own, as a supervisor's probes do, so that a
+(:class:`~tailgate.harness.scenario.Phase`). Each question opens a connection of its own, as a supervisor's probes do, so that a
 server that no longer accepts is seen. Its cost, about 2 ms of a processor, is far below what is judged by it. How long an
 answer took is recorded, and judged elsewhere.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from harness.readiness import is_good
+from tailgate.harness.readiness import is_good
 
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.02, 0.2
 # Far beyond any limit that is asked: what takes longer was not answered.
@@ -63,7 +63,7 @@ class Prober:
     Args:
         asked: what for.
         url: where.
-        client: of :func:`~harness.asking.asking_client`.
+        client: of :func:`~tailgate.harness.asking.asking_client`.
         keep: takes each record as it is made.
 
     Attributes:

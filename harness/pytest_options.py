@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from harness.options import OPTIONS, Option
+from tailgate.harness.options import OPTIONS, Option
 
 if TYPE_CHECKING:
-    from harness.gate_settings import GateSettings
+    from tailgate.harness.gate_settings import GateSettings
 
 # Each word that may have its value behind a space.
 VALUED = {f"--perf-{option.name}" for option in OPTIONS if not option.flag}
@@ -70,8 +70,8 @@ def read(config: pytest.Config, clashes: Mapping[str, str] | None) -> "GateSetti
     Raises:
         UsageError: an option cannot be read, is somebody else's, or has led pytest to another project.
     """
-    from harness.errors import UsageError  # noqa: PLC0415 - only where the gate runs
-    from harness.gate_settings import parse_options  # noqa: PLC0415 - heavy
+    from tailgate.harness.errors import UsageError  # noqa: PLC0415 - only where the gate runs
+    from tailgate.harness.gate_settings import parse_options  # noqa: PLC0415 - heavy
 
     if clashes is None:
         raise UsageError(
@@ -97,8 +97,8 @@ def _said_in_ini(config: pytest.Config, option: Option) -> Any:
 
 
 def _refuse_misleading(config: pytest.Config) -> None:
-    from harness.errors import UsageError  # noqa: PLC0415 - only where the gate runs
-    from harness.invocation import misleading_value  # noqa: PLC0415 - as above
+    from tailgate.harness.errors import UsageError  # noqa: PLC0415 - only where the gate runs
+    from tailgate.harness.invocation import misleading_value  # noqa: PLC0415 - as above
 
     if config.getoption("inifilename", None):
         return

@@ -2,7 +2,7 @@
 
 Tests that ask for the fixtures ``perf_gate`` or ``perf_scenario`` put load on a server. Without ``-m perf`` they are left
 out and nothing of the gate is loaded; with it pytest's own expression decides which of them run, and
-:mod:`harness.gate` runs them. No other test is touched, whatever it is marked with. Imports stand inside functions, since
+:mod:`tailgate.harness.gate` runs them. No other test is touched, whatever it is marked with. Imports stand inside functions, since
 every pytest session on the machine loads this module.
 """
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from harness.gate import Gate, GatePlugin
-    from harness.scenario import Scenario
+    from tailgate.harness.gate import Gate, GatePlugin
+    from tailgate.harness.scenario import Scenario
 
 MARKER = "perf"
 SCENARIO = "perf_scenario"
@@ -32,7 +32,7 @@ def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None, Any, Any]:
     """Add the options of the gate last of all, so that those of other plugins and of conftest files come first."""
-    from harness import pytest_options  # noqa: PLC0415
+    from tailgate.harness import pytest_options  # noqa: PLC0415
 
     pytest_options.join_values(early_config, parser, args)
     result = yield
@@ -92,7 +92,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
         tests = "1 test that puts" if left_out == 1 else f"{left_out} tests that put"
         return [f"{MARKER}: left out {tests} load on a server; run with: pytest -m {MARKER}"]
     if _asked_for(config) and config.stash.get(_NONE_MARKED, False):
-        where = "tailgate's own test: pytest --pyargs scenarios"
+        where = "tailgate's own test: pytest --pyargs tailgate.scenarios"
         return [f"{MARKER}: nothing collected puts load on a server; {where} -m {MARKER}"]
     return []
 
@@ -167,8 +167,8 @@ def _gate(config: pytest.Config) -> "GatePlugin":
         pytest.UsageError: an option or a plugin is wrong.
     """
     if _GATE not in config.stash:
-        from harness import pytest_options  # noqa: PLC0415
-        from harness.gate import GatePlugin  # noqa: PLC0415
+        from tailgate.harness import pytest_options  # noqa: PLC0415
+        from tailgate.harness.gate import GatePlugin  # noqa: PLC0415
 
         with _refusing(config):
             settings = pytest_options.read(config, config.stash.get(_CLASHES, None))
@@ -179,8 +179,8 @@ def _gate(config: pytest.Config) -> "GatePlugin":
 @contextmanager
 def _refusing(config: pytest.Config) -> Iterator[None]:
     """Raise what the harness refuses as pytest's own refusal, which ends it with status 4 and one line."""
-    from harness.errors import HarnessError  # noqa: PLC0415
-    from harness.secrecy import Secrets  # noqa: PLC0415
+    from tailgate.harness.errors import HarnessError  # noqa: PLC0415
+    from tailgate.harness.secrecy import Secrets  # noqa: PLC0415
 
     try:
         yield

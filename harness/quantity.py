@@ -1,6 +1,6 @@
 """Numbers with units, as people write them in budgets and read them in reports.
 
-``s``, ``ms``, ``us``, ``min``, ``MiB``, ``/s``, ``%``, and multiples of the harness's own yardstick (:mod:`harness.yardstick`): ``6 yd`` is
+``s``, ``ms``, ``us``, ``min``, ``MiB``, ``/s``, ``%``, and multiples of the harness's own yardstick (:mod:`tailgate.harness.yardstick`): ``6 yd`` is
 six of it, ``0.3 /yd`` is three requests in ten of it. A bare number is a share or a count. Inside the harness all are
 seconds, requests/s, shares and counts; this is the one place of conversion.
 """
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from harness.errors import BudgetError
-from harness.verdict import Unit
+from tailgate.harness.errors import BudgetError
+from tailgate.harness.verdict import Unit
 
 _QUANTITY = re.compile(r"\s*(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>\S*)\s*")
 _EXPECTED = 'such as "250 ms", "1.5 s", "40 /s", "6 yd", "0.3 /yd", "0.5 %" or a bare share or count'

@@ -1,7 +1,7 @@
 """Readiness: poll a server until it says that it takes load.
 
-Used for servers that the harness launched (:mod:`harness.launch`) and for those that it only knows by address
-(:mod:`harness.target`). It is on the control path, so it uses httpx; nothing here is measured.
+Used for servers that the harness launched (:mod:`tailgate.harness.launch`) and for those that it only knows by address
+(:mod:`tailgate.harness.target`). It is on the control path, so it uses httpx; nothing here is measured.
 """
 
 import time
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import httpx
 
-from harness.asking import asking_client
-from harness.errors import TargetError
-from harness.redirect import path_of
+from tailgate.harness.asking import asking_client
+from tailgate.harness.errors import TargetError
+from tailgate.harness.redirect import path_of
 
 FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 0.25

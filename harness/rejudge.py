@@ -10,16 +10,16 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from harness import judging, slot_file
-from harness.budgets import Budgets
-from harness.comparison import rejudge as comparison
-from harness.errors import UsageError
-from harness.measures import Measure
-from harness.resolving import find_quantities
-from harness.results import RunResult, ScenarioResult
-from harness.scenario import refs
-from harness.slot_record import SlotRecord
-from harness.verdict import worst
+from tailgate.harness import judging, slot_file
+from tailgate.harness.budgets import Budgets
+from tailgate.harness.comparison import rejudge as comparison
+from tailgate.harness.errors import UsageError
+from tailgate.harness.measures import Measure
+from tailgate.harness.resolving import find_quantities
+from tailgate.harness.results import RunResult, ScenarioResult
+from tailgate.harness.scenario import refs
+from tailgate.harness.slot_record import SlotRecord
+from tailgate.harness.verdict import worst
 
 
 @dataclass(frozen=True, slots=True)

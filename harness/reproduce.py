@@ -7,17 +7,17 @@ stands in it: a variable of a secret name is taken from the environment of whoev
 import shlex
 from collections.abc import Mapping, Sequence
 
-from harness.gate_settings import SERVICE_PREFIX, GateSettings
-from harness.options import OPTIONS
-from harness.plugin_loading import PLUGINS_VARIABLE
-from harness.secrecy import Secrets, is_secret
+from tailgate.harness.gate_settings import SERVICE_PREFIX, GateSettings
+from tailgate.harness.options import OPTIONS
+from tailgate.harness.plugin_loading import PLUGINS_VARIABLE
+from tailgate.harness.secrecy import Secrets, is_secret
 
 ENVIRONMENT_OPTION = "--perf-env="
 
 
 def built_in_test(scenario: str) -> tuple[str, ...]:
     """Return the arguments that select the test of a scenario that a plugin brings."""
-    return ("--pyargs", "scenarios", f"--perf-scenario={scenario}")
+    return ("--pyargs", "tailgate.scenarios", f"--perf-scenario={scenario}")
 
 
 def command(

@@ -1,6 +1,6 @@
 """From a scenario with open numbers to one for this machine, device and precision.
 
-Between the budget file and the plan; :mod:`harness.scenario` fills numbers in, and this module says which, and refuses
+Between the budget file and the plan; :mod:`tailgate.harness.scenario` fills numbers in, and this module says which, and refuses
 what is missing while it can still be mended.
 """
 
@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.budgets import FILE_NAME, Budgets, check_units
-from harness.errors import BudgetError
-from harness.measures import Measure
-from harness.quantity import Quantity
-from harness.scenario import Criterion, Number, Scenario, refs, resolve
+from tailgate.harness.budgets import FILE_NAME, Budgets, check_units
+from tailgate.harness.errors import BudgetError
+from tailgate.harness.measures import Measure
+from tailgate.harness.quantity import Quantity
+from tailgate.harness.scenario import Criterion, Number, Scenario, refs, resolve
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What a run came to: one value that holds all that a reporter needs, and that a file keeps.
 
-Stands between the judge and the reporters. :mod:`harness.results_file` writes and reads it as JSON, whose contract is
+Stands between the judge and the reporters. :mod:`tailgate.harness.results_file` writes and reads it as JSON, whose contract is
 ``results.schema.json``. Nothing is measured, judged or formatted here. It is one long list of fields, kept together
 because it is one document.
 
@@ -12,14 +12,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.comparison.attribution import Attribution
-from harness.comparison.decision import Decision
-from harness.comparison.design import Design
-from harness.failures import Failure
-from harness.faults import Fault
-from harness.scenario import Loop, Profile, Ref, Witness
-from harness.verdict import Better, Judgement, Unit, Verdict
-from harness.yardstick import Yardstick
+from tailgate.harness.comparison.attribution import Attribution
+from tailgate.harness.comparison.decision import Decision
+from tailgate.harness.comparison.design import Design
+from tailgate.harness.failures import Failure
+from tailgate.harness.faults import Fault
+from tailgate.harness.scenario import Loop, Profile, Ref, Witness
+from tailgate.harness.verdict import Better, Judgement, Unit, Verdict
+from tailgate.harness.yardstick import Yardstick
 
 SCHEMA_VERSION = "1.2"
 # Begins why a comparison was stopped whose blocks are sound, and which can be judged by them.

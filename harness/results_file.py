@@ -1,6 +1,6 @@
 """A run's result as a JSON file: written, read, and held to ``results.schema.json`` both times.
 
-The dataclasses of :mod:`harness.results` say what there is; this module turns them into JSON and back by their
+The dataclasses of :mod:`tailgate.harness.results` say what there is; this module turns them into JSON and back by their
 annotations, so that no field is named twice in code. The schema is a contract with other programs and is written
 by hand; a test holds the two together. Numbers that are not finite become ``null``.
 """
@@ -21,8 +21,8 @@ import numpy as np
 import orjson
 from jsonschema import Draft202012Validator
 
-from harness.errors import MeasurementError
-from harness.results import SCHEMA_VERSION, RunResult
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.results import SCHEMA_VERSION, RunResult
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ def contradiction(result: RunResult) -> str:
 @cache
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a result."""
-    text = resources.files("harness").joinpath("results.schema.json").read_bytes()
+    text = resources.files("tailgate.harness").joinpath("results.schema.json").read_bytes()
     loaded: dict[str, Any] = orjson.loads(text)
     return loaded
 

@@ -18,8 +18,8 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.behaviour import Behaviour
-from harness.errors import MeasurementError
+from tailgate.harness.behaviour import Behaviour
+from tailgate.harness.errors import MeasurementError
 
 SAMPLE = np.dtype(
     [

@@ -15,8 +15,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.behaviour import Disturbers
-from harness.errors import BudgetError, UsageError
+from tailgate.harness.behaviour import Disturbers
+from tailgate.harness.errors import BudgetError, UsageError
 
 T = TypeVar("T")
 
@@ -67,9 +67,9 @@ def settle(owner: object, sequences: Sequence[str], numbers: Sequence[str] = ())
 
 
 class Arrivals(Protocol):
-    """When requests are meant to leave: a frozen dataclass, as those of :mod:`harness.arrivals`.
+    """When requests are meant to leave: a frozen dataclass, as those of :mod:`tailgate.harness.arrivals`.
 
-    All are open loop but :class:`~harness.arrivals.ClosedLoop`, which says so by an attribute ``loop``.
+    All are open loop but :class:`~tailgate.harness.arrivals.ClosedLoop`, which says so by an attribute ``loop``.
     """
 
     def draw(

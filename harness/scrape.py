@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from harness.errors import MeasurementError
-from harness.redirect import path_of
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.redirect import path_of
 
 START_TIME = "process_start_time_seconds"
 # Far more than any server has to say, and longer than any should take to say it.

@@ -17,31 +17,32 @@ from typing import Self
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from harness import __version__, judge, judging, machine, reproduce, results_file, slot_file, yardstick
-from harness import load as generator
-from harness.budgets import Budgets
-from harness.comparison import ledger
-from harness.comparison.compare import Compared, Ground, compare
-from harness.errors import HarnessError, PluginError, TargetError, UsageError
-from harness.gate_settings import GateSettings, stated
-from harness.load import LoadSettings
-from harness.load_settings import generator_processor, load_settings
-from harness.measures import Measure
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.plugins import Plugins
-from harness.preparation import Prepared, prepare
-from harness.report import Reporter
-from harness.resolving import Resolved, resolve_scenario
-from harness.results import ArmResult, RunResult, Scalar, ScenarioResult, SlotResult
-from harness.scenario import PROFILES, Criterion, Scenario, Witness, refs
-from harness.slot import measure_slot
-from harness.slot_record import Slot, SlotRecord
-from harness.slot_result import slot_result
-from harness.target import RunningTarget, Target
-from harness.target_settings import target_settings
-from harness.verdict import Unit, worst
-from harness.yardstick import Yardstick
+from tailgate import __version__
+from tailgate.harness import judge, judging, machine, reproduce, results_file, slot_file, yardstick
+from tailgate.harness import load as generator
+from tailgate.harness.budgets import Budgets
+from tailgate.harness.comparison import ledger
+from tailgate.harness.comparison.compare import Compared, Ground, compare
+from tailgate.harness.errors import HarnessError, PluginError, TargetError, UsageError
+from tailgate.harness.gate_settings import GateSettings, stated
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.load_settings import generator_processor, load_settings
+from tailgate.harness.measures import Measure
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.plugins import Plugins
+from tailgate.harness.preparation import Prepared, prepare
+from tailgate.harness.report import Reporter
+from tailgate.harness.resolving import Resolved, resolve_scenario
+from tailgate.harness.results import ArmResult, RunResult, Scalar, ScenarioResult, SlotResult
+from tailgate.harness.scenario import PROFILES, Criterion, Scenario, Witness, refs
+from tailgate.harness.slot import measure_slot
+from tailgate.harness.slot_record import Slot, SlotRecord
+from tailgate.harness.slot_result import slot_result
+from tailgate.harness.target import RunningTarget, Target
+from tailgate.harness.target_settings import target_settings
+from tailgate.harness.verdict import Unit, worst
+from tailgate.harness.yardstick import Yardstick
 
 HEAD = "head"
 LOCK = "lock"

@@ -3,7 +3,7 @@
 Between phases nothing is in flight, and the server's metrics are scraped, so that each phase has its own difference. After
 each measured phase the yardstick is timed, beside a server that is idle. What was measured lies on disk as it came: the
 plan, one raw record a request, the scrapes word for word, the readings of the server's resources, and the probes; and at
-the end what else it takes to judge them (:mod:`harness.slot_file`).
+the end what else it takes to judge them (:mod:`tailgate.harness.slot_file`).
 """
 
 import contextlib
@@ -15,25 +15,25 @@ from pathlib import Path
 
 import orjson
 
-from harness import machine
-from harness.asking import asking_client
-from harness.errors import LoadError, MeasurementError, TargetError
-from harness.faults import Cause, Fault
-from harness.load import Generator, LoadSettings, PhaseReport
-from harness.load.files import SAMPLES
-from harness.machine import MachineDelta
-from harness.metrics import SCRAPE_TIMEOUT_S, SCRAPES, Metrics
-from harness.periodic import Periodic
-from harness.plan import Plan, PlannedPhase
-from harness.probes import PROBE_TIMEOUT_S, Asked, Prober, ProbeRecord, probing_period_s
-from harness.resources import ResourceReading, ResourceSeries, ResourceWitness, period_s, series
-from harness.samples import Samples
-from harness.scenario import Phase
-from harness.scrape import ServerDelta
-from harness.slot_record import Slot, SlotRecord, clients
-from harness.target import RunningTarget
-from harness.window import PhaseRecord, throughput_per_s
-from harness.yardstick import Yardstick
+from tailgate.harness import machine
+from tailgate.harness.asking import asking_client
+from tailgate.harness.errors import LoadError, MeasurementError, TargetError
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.load import Generator, LoadSettings, PhaseReport
+from tailgate.harness.load.files import SAMPLES
+from tailgate.harness.machine import MachineDelta
+from tailgate.harness.metrics import SCRAPE_TIMEOUT_S, SCRAPES, Metrics
+from tailgate.harness.periodic import Periodic
+from tailgate.harness.plan import Plan, PlannedPhase
+from tailgate.harness.probes import PROBE_TIMEOUT_S, Asked, Prober, ProbeRecord, probing_period_s
+from tailgate.harness.resources import ResourceReading, ResourceSeries, ResourceWitness, period_s, series
+from tailgate.harness.samples import Samples
+from tailgate.harness.scenario import Phase
+from tailgate.harness.scrape import ServerDelta
+from tailgate.harness.slot_record import Slot, SlotRecord, clients
+from tailgate.harness.target import RunningTarget
+from tailgate.harness.window import PhaseRecord, throughput_per_s
+from tailgate.harness.yardstick import Yardstick
 
 RESOURCES = "resources.jsonl"
 PROBES = "probes.jsonl"

@@ -1,6 +1,6 @@
 """What a slot measured, kept so that it can be judged again: ``slot.json`` beside the files that were written as it ran.
 
-Samples, scrapes, resources and probes lie in files of their own, as they came (:mod:`harness.slot`). This file holds the
+Samples, scrapes, resources and probes lie in files of their own, as they came (:mod:`tailgate.harness.slot`). This file holds the
 rest: what was asked, by which budgets, what the generator, the machine and the yardstick said, and what went wrong. Laws
 of arrival are kept by name. One that a plugin brought is kept as a name alone, since a results folder may come from
 anywhere, and reading it runs nothing.
@@ -15,24 +15,24 @@ from typing import Any
 import numpy as np
 import orjson
 
-from harness import arrivals, results_file
-from harness.behaviour import Behaviour, Disturbers
-from harness.errors import MeasurementError, UsageError
-from harness.faults import Fault
-from harness.load.files import SAMPLES
-from harness.load.report import decode_report, encode_report
-from harness.machine import MachineDelta
-from harness.metrics import SCRAPES
-from harness.probes import Asked, ProbeRecord
-from harness.quantity import parse_quantity
-from harness.resources import ResourceReading, series
-from harness.samples import SAMPLE, read_samples
-from harness.scenario import Arrivals, Criterion, Loop, Number, Phase, Ref, Scenario, Witness
-from harness.scrape import MetricNames, ServerDelta, difference, parse
-from harness.slot import PROBES, RESOURCES
-from harness.slot_record import Slot, SlotRecord, clients
-from harness.window import PhaseRecord
-from harness.yardstick import Yardstick
+from tailgate.harness import arrivals, results_file
+from tailgate.harness.behaviour import Behaviour, Disturbers
+from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.faults import Fault
+from tailgate.harness.load.files import SAMPLES
+from tailgate.harness.load.report import decode_report, encode_report
+from tailgate.harness.machine import MachineDelta
+from tailgate.harness.metrics import SCRAPES
+from tailgate.harness.probes import Asked, ProbeRecord
+from tailgate.harness.quantity import parse_quantity
+from tailgate.harness.resources import ResourceReading, series
+from tailgate.harness.samples import SAMPLE, read_samples
+from tailgate.harness.scenario import Arrivals, Criterion, Loop, Number, Phase, Ref, Scenario, Witness
+from tailgate.harness.scrape import MetricNames, ServerDelta, difference, parse
+from tailgate.harness.slot import PROBES, RESOURCES
+from tailgate.harness.slot_record import Slot, SlotRecord, clients
+from tailgate.harness.window import PhaseRecord
+from tailgate.harness.yardstick import Yardstick
 
 SLOT = "slot.json"
 FORMAT = 1

@@ -1,22 +1,22 @@
 """What a slot is, and what it measured: the values between measuring and judging.
 
-:mod:`harness.slot` makes a record, :mod:`harness.slot_file` keeps it, and :mod:`harness.judging` judges it.
+:mod:`tailgate.harness.slot` makes a record, :mod:`tailgate.harness.slot_file` keeps it, and :mod:`tailgate.harness.judging` judges it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.behaviour import Behaviour
-from harness.faults import Fault
-from harness.load import PhaseReport
-from harness.machine import MachineDelta
-from harness.quantity import Quantity
-from harness.samples import Samples
-from harness.scenario import Scenario
-from harness.scrape import MetricNames
-from harness.window import PhaseRecord
-from harness.yardstick import Yardstick
+from tailgate.harness.behaviour import Behaviour
+from tailgate.harness.faults import Fault
+from tailgate.harness.load import PhaseReport
+from tailgate.harness.machine import MachineDelta
+from tailgate.harness.quantity import Quantity
+from tailgate.harness.samples import Samples
+from tailgate.harness.scenario import Scenario
+from tailgate.harness.scrape import MetricNames
+from tailgate.harness.window import PhaseRecord
+from tailgate.harness.yardstick import Yardstick
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """From what a slot measured to the numbers that reports show: quantiles, rates, stages, batch sizes, machine.
 
-Beside :mod:`harness.judging`, which judges the same records; nothing here has a say in a verdict.
+Beside :mod:`tailgate.harness.judging`, which judges the same records; nothing here has a say in a verdict.
 """
 
 import math
@@ -11,19 +11,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import histogram, statistics
-from harness.errors import MeasurementError
-from harness.faults import Fault
-from harness.histogram import Histogram
-from harness.load import PhaseReport
-from harness.machine import MachineDelta
-from harness.resources import ResourceSeries
-from harness.results import Interval, MachineUse, PhaseResult, Quantiles, ResourceUse, SlotResult, StageMeans
-from harness.samples import Outcome, Samples
-from harness.scenario import quantile_name
-from harness.scrape import MetricNames
-from harness.slot_record import SlotRecord
-from harness.window import PhaseRecord, failed, latencies_s, offered_rate_per_s
+from tailgate.harness import histogram, statistics
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.faults import Fault
+from tailgate.harness.histogram import Histogram
+from tailgate.harness.load import PhaseReport
+from tailgate.harness.machine import MachineDelta
+from tailgate.harness.resources import ResourceSeries
+from tailgate.harness.results import (
+    Interval,
+    MachineUse,
+    PhaseResult,
+    Quantiles,
+    ResourceUse,
+    SlotResult,
+    StageMeans,
+)
+from tailgate.harness.samples import Outcome, Samples
+from tailgate.harness.scenario import quantile_name
+from tailgate.harness.scrape import MetricNames
+from tailgate.harness.slot_record import SlotRecord
+from tailgate.harness.window import PhaseRecord, failed, latencies_s, offered_rate_per_s
 
 SHOWN = (0.5, 0.95, 0.99)
 STAGES = ("queue", "decode", "compute", "encode")

@@ -18,7 +18,7 @@ which is the test that MLPerf LoadGen calls early stopping. At alpha = 0.01 and 
 n = 459 for p99.
 
 **What is assumed.** Samples are independent and of one law. Of requests that queue behind each other
-:mod:`harness.dependence` gives intervals. Nor does an interval say anything about another machine, rate or day.
+:mod:`tailgate.harness.dependence` gives intervals. Nor does an interval say anything about another machine, rate or day.
 """
 
 import bisect
@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from harness.errors import UsageError
+from tailgate.harness.errors import UsageError
 
 # So many samples must be expected beyond a quantile before its point estimate is spoken of.
 SAMPLES_BEYOND = 10

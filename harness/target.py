@@ -1,6 +1,6 @@
 """What is under test: a program that the harness starts, or an address that it is given.
 
-Stands between :mod:`harness.target_spec`, which makes one of what a user wrote, and :mod:`harness.launch`. A target
+Stands between :mod:`tailgate.harness.target_spec`, which makes one of what a user wrote, and :mod:`tailgate.harness.launch`. A target
 is a frozen description; ``start`` makes a running target of it. Nothing here sends load or reads metrics.
 """
 
@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from harness.asking import asking_client
-from harness.errors import TargetError, UsageError
-from harness.launch import HOST, Launch, ServerProcess
-from harness.readiness import PROBE_TIMEOUT_S, probe, wait_until_ready
-from harness.scrape import MetricNames, fetch
-from harness.secrecy import basic_authorization
+from tailgate.harness.asking import asking_client
+from tailgate.harness.errors import TargetError, UsageError
+from tailgate.harness.launch import HOST, Launch, ServerProcess
+from tailgate.harness.readiness import PROBE_TIMEOUT_S, probe, wait_until_ready
+from tailgate.harness.scrape import MetricNames, fetch
+from tailgate.harness.secrecy import basic_authorization
 
 INFO = "tailgate_info"
 DEFAULT_PORTS = {"http": 80, "https": 443}

@@ -4,12 +4,12 @@ import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
 
-from harness.budgets import Budgets
-from harness.errors import UsageError
-from harness.gate_settings import GateSettings, pairs
-from harness.scrape import MetricNames
-from harness.target import TargetSettings
-from harness.verdict import Unit
+from tailgate.harness.budgets import Budgets
+from tailgate.harness.errors import UsageError
+from tailgate.harness.gate_settings import GateSettings, pairs
+from tailgate.harness.scrape import MetricNames
+from tailgate.harness.target import TargetSettings
+from tailgate.harness.verdict import Unit
 
 # Further edges of the service's latency histograms.
 EDGES_VARIABLE = "TAILGATE_HISTOGRAM_EDGES_MS"

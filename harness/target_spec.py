@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from harness.errors import UsageError
-from harness.launch import Launch
-from harness.target import CommandTarget, Target, TargetSettings, UrlTarget
+from tailgate.harness.errors import UsageError
+from tailgate.harness.launch import Launch
+from tailgate.harness.target import CommandTarget, Target, TargetSettings, UrlTarget
 
 SERVICE_PREFIX = "TAILGATE_"
 
@@ -40,7 +40,7 @@ def service_target(spec: str, settings: TargetSettings) -> Target | None:
         environment[SERVICE_PREFIX + key.strip().upper().removeprefix(SERVICE_PREFIX)] = value
     environment[f"{SERVICE_PREFIX}FD"] = "{fd}"
     return _command(
-        spec, (settings.python, "-P", "-m", "service"), replace(settings, environment=environment)
+        spec, (settings.python, "-P", "-m", "tailgate.service"), replace(settings, environment=environment)
     )
 
 

@@ -1,6 +1,6 @@
 """The test kit for authors of plugins: a clock that tests move, samples, and a whole result, made to measure.
 
-For a server to drive, see :mod:`harness.fake_server`; :func:`fake_server_spec` names it as a target. Everything here is
+For a server to drive, see :mod:`tailgate.harness.fake_server`; :func:`fake_server_spec` names it as a target. Everything here is
 deterministic, and nothing waits.
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.faults import Fault
-from harness.results import (
+from tailgate.harness.faults import Fault
+from tailgate.harness.results import (
     ArmResult,
     CriterionResult,
     Interval,
@@ -26,10 +26,10 @@ from harness.results import (
     StageMeans,
     margin,
 )
-from harness.samples import SAMPLE, Outcome, Samples
-from harness.scenario import PROFILES, Witness
-from harness.verdict import Better, Unit, Verdict, worst
-from harness.yardstick import Yardstick
+from tailgate.harness.samples import SAMPLE, Outcome, Samples
+from tailgate.harness.scenario import PROFILES, Witness
+from tailgate.harness.verdict import Better, Unit, Verdict, worst
+from tailgate.harness.yardstick import Yardstick
 
 # Any moment but 0, which means "never" in a sample.
 START_NS = 1_000_000_000
@@ -112,9 +112,7 @@ def fake_server_spec(service_time_ms: float = 1.0, queue_capacity: int | None = 
     python = shlex.quote(sys.executable)
     # -P: a folder called harness in the current directory is not this one.
     bound = "" if queue_capacity is None else f" --queue-capacity {queue_capacity}"
-    return (
-        f"command:{python} -P -m harness.fake_server --fd {{fd}} --service-time-ms {service_time_ms:g}{bound}"
-    )
+    return f"command:{python} -P -m tailgate.harness.fake_server --fd {{fd}} --service-time-ms {service_time_ms:g}{bound}"
 
 
 def criterion_result(

@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
-from harness.arrivals import Trace
-from harness.errors import UsageError
+from tailgate.harness.arrivals import Trace
+from tailgate.harness.errors import UsageError
 
 
 def read_trace(path: Path) -> Trace:

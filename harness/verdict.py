@@ -5,14 +5,14 @@ INCONCLUSIVE when the limit lies inside it. INVALID is not an answer about the s
 the measurement cannot carry one. A limit in yardsticks that moved is two limits: PASS goes by the stricter of them,
 and FAIL by the other.
 
-With the exact order-statistic interval of a quantile (:mod:`harness.statistics`), "the interval's upper end is
+With the exact order-statistic interval of a quantile (:mod:`tailgate.harness.statistics`), "the interval's upper end is
 within the limit" and "the binomial test over the samples beyond the limit rejects" are the same statement.
 """
 
 import enum
 from dataclasses import dataclass
 
-from harness.scenario import Criterion
+from tailgate.harness.scenario import Criterion
 
 
 class Verdict(enum.Enum):

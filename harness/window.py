@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import histogram
-from harness.counts import Sent, gave_up, own_counted
-from harness.errors import MeasurementError
-from harness.histogram import Histogram
-from harness.probes import ProbeRecord
-from harness.resources import ResourceSeries
-from harness.samples import SAMPLE, Outcome, Samples
-from harness.scenario import Phase
-from harness.scrape import MetricNames, ServerDelta
-from harness.yardstick import Yardstick
+from tailgate.harness import histogram
+from tailgate.harness.counts import Sent, gave_up, own_counted
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.histogram import Histogram
+from tailgate.harness.probes import ProbeRecord
+from tailgate.harness.resources import ResourceSeries
+from tailgate.harness.samples import SAMPLE, Outcome, Samples
+from tailgate.harness.scenario import Phase
+from tailgate.harness.scrape import MetricNames, ServerDelta
+from tailgate.harness.yardstick import Yardstick
 
 Seconds = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class PhaseRecord:
         phase: as the scenario has it, resolved.
         samples: one SAMPLE record per planned request whose client waits for its answer, in any order.
         server: differenced scrapes around the phase; None where the target has no metrics.
-        disturbers: the same of the clients that do not simply wait (:mod:`harness.behaviour`).
+        disturbers: the same of the clients that do not simply wait (:mod:`tailgate.harness.behaviour`).
         resources: what the server's processes held; None where they cannot be seen.
         probes: questions that were asked beside the load; none where the phase asks for no probes.
         own_scrapes: how often the harness asked for the metrics between the two readings, the first of them included.
@@ -61,7 +61,7 @@ class PhaseRecord:
         return Sent(int(np.sum(~failed(samples))), answered, int(lost.sum()))
 
     def own_counted(self, counted: float, least: int, most: int) -> int | None:
-        """Return how many of the harness's own requests the server counted (:func:`harness.counts.own_counted`)."""
+        """Return how many of the harness's own requests the server counted (:func:`tailgate.harness.counts.own_counted`)."""
         return own_counted(counted, least, most, self.own_scrapes, self.probes)
 
     def request_histogram(self, names: MetricNames) -> Histogram:

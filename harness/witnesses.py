@@ -19,11 +19,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness import statistics
-from harness.errors import MeasurementError
-from harness.faults import Cause, Fault
-from harness.scenario import quantile_name
-from harness.window import Window, failed
+from tailgate.harness import statistics
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.scenario import quantile_name
+from tailgate.harness.window import Window, failed
 
 SHARES = (0.95, 0.99)
 # Clocks of both witnesses tick alike, but their readings are taken a few instructions apart from the events.

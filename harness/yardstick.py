@@ -5,13 +5,13 @@ capacity, does not shrink when the service gets slower. One repetition is a fixe
 server: roughly half matrix products of a small convolutional network's shapes, a quarter passes over memory larger than
 a core's cache, a quarter interpreted Python. It runs on one thread, in a process of its own that knows nothing of the
 service. What counts is the median of the *processor* time of its repetitions: how fast the machine works, and not how
-much of it others have just now, which pressure and steal tell (:mod:`harness.machine`). By wall time, medians taken
+much of it others have just now, which pressure and steal tell (:mod:`tailgate.harness.machine`). By wall time, medians taken
 minutes apart on a shared two-core machine lay between 12 and 34 ms; by processor time, between 12 and 18 ms.
 
 What it is not: a prediction. Two machines of one yardstick may differ by tens of percent for a given model, and a GPU is
 not measured by it at all.
 
-``python -m harness.yardstick`` prints one measurement as JSON.
+``python -m tailgate.harness.yardstick`` prints one measurement as JSON.
 """
 
 import argparse
@@ -30,8 +30,8 @@ from typing import Self
 import numpy as np
 import orjson
 
-from harness import statistics
-from harness.errors import MeasurementError
+from tailgate.harness import statistics
+from tailgate.harness.errors import MeasurementError
 
 # Part of every result: other work would give every budget in yardsticks another meaning.
 YARDSTICK_VERSION = 1
@@ -59,7 +59,7 @@ class Yardstick:
 
     Attributes:
         seconds: median of the repetitions; "1 yd" is this.
-        low_s: lower end of the median's interval, one-sided confidence 0.99 (:mod:`harness.statistics`).
+        low_s: lower end of the median's interval, one-sided confidence 0.99 (:mod:`tailgate.harness.statistics`).
         high_s: upper end.
         n: repetitions.
         version: which work was timed.
@@ -105,7 +105,7 @@ class YardstickProcess:
 
     def __init__(self, *, processor: int | None = None, python: str = sys.executable) -> None:
         # -P: a folder called harness in the current directory must not be taken for this one.
-        self._command = [python, "-P", "-m", "harness.yardstick", "--answer"]
+        self._command = [python, "-P", "-m", "tailgate.harness.yardstick", "--answer"]
         self._command += [] if processor is None else [f"--processor={processor}"]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -250,8 +250,10 @@ def make_work() -> Callable[[], float]:
 
 
 def main() -> None:
-    """Run as ``python -m harness.yardstick`` and print a Yardstick as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m harness.yardstick", description="Time the yardstick.")
+    """Run as ``python -m tailgate.harness.yardstick`` and print a Yardstick as JSON."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tailgate.harness.yardstick", description="Time the yardstick."
+    )
     parser.add_argument("--repetitions", type=int, default=LONG.repetitions)
     parser.add_argument("--time-limit-s", type=float, default=LONG.time_limit_s)
     parser.add_argument("--processor", type=int)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from harness import hookimpl
-from harness.scenario import Profile, Scenario
-from scenarios import burst, compare, overload, ramp, soak, steady
+from tailgate import hookimpl
+from tailgate.harness.scenario import Profile, Scenario
+from tailgate.scenarios import burst, compare, overload, ramp, soak, steady
 
 __all__ = ["tailgate_scenarios"]
 

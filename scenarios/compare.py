@@ -1,8 +1,8 @@
 """Compare: many cheap requests, since samples are what a comparison sees small changes with. Not run without a base."""
 
-from harness.arrivals import Poisson
-from harness.comparison.load import SLOT_REQUESTS, ComparisonLoad
-from harness.scenario import Phase, Profile, Ref, When
+from tailgate.harness.arrivals import Poisson
+from tailgate.harness.comparison.load import SLOT_REQUESTS, ComparisonLoad
+from tailgate.harness.scenario import Phase, Profile, Ref, When
 
 SIDE_PIXELS = 64
 WARM_UP_REQUESTS = 60

@@ -3,9 +3,9 @@
 It runs when it is named (``--perf-scenario=soak``), for 20 minutes or what the budget's ``length`` says.
 """
 
-from harness.arrivals import Poisson
-from harness.behaviour import Behaviour, Disturbers
-from harness.scenario import Criterion, Phase, Profile, Ref, Scenario, When, Witness, quantile_name
+from tailgate.harness.arrivals import Poisson
+from tailgate.harness.behaviour import Behaviour, Disturbers
+from tailgate.harness.scenario import Criterion, Phase, Profile, Ref, Scenario, When, Witness, quantile_name
 
 DISTURBERS = (
     Disturbers(Behaviour.LEAVES, 0.04),

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.gate import Gate
-from harness.scenario import Scenario
+from tailgate.harness.gate import Gate
+from tailgate.harness.scenario import Scenario
 
 
 @pytest.mark.perf

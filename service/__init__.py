@@ -14,6 +14,7 @@ The folder reads in the order in which a request flows::
 folder of `libraries`.
 """
 
-__all__ = ["__version__"]
-
-__version__ = "0.1.0"
+if __name__ != "tailgate.service":
+    raise ImportError(
+        f"{__file__} is tailgate.service, and was imported as {__name__}: import tailgate.service"
+    )

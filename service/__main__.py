@@ -1,4 +1,4 @@
-"""``python -m service``: read the settings, serve, exit."""
+"""``python -m tailgate.service``: read the settings, serve, exit."""
 
 import logging
 import os
@@ -8,10 +8,10 @@ from typing import NoReturn
 
 import structlog
 
-from service.errors import ConfigurationError
-from service.logs import configure_logging, refuse
-from service.server import run
-from service.settings import load_settings, log_format_of, unknown_variables
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.logs import configure_logging, refuse
+from tailgate.service.server import run
+from tailgate.service.settings import load_settings, log_format_of, unknown_variables
 
 USAGE_ERROR = 2
 # The event loop, the executor and the decoders take turns with the interpreter lock. Whoever wants it waits so long before the

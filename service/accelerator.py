@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from service.metrics import Gauge
+from tailgate.service.metrics import Gauge
 
 
 def gpu_gauges(uuid: str) -> Callable[[], Iterable[Gauge]]:

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
-from service.batcher import Batcher
-from service.crowd import Crowd
-from service.errors import Late, QueueFull
-from service.forecast import Forecast, Outlook
-from service.workers import Workers
+from tailgate.service.batcher import Batcher
+from tailgate.service.crowd import Crowd
+from tailgate.service.errors import Late, QueueFull
+from tailgate.service.forecast import Forecast, Outlook
+from tailgate.service.workers import Workers
 
 
 def why_late(

@@ -13,17 +13,17 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from service import __version__
-from service.endpoint import PredictEndpoint
-from service.errors import ConfigurationError, Outcome
-from service.exposition import Exposition
-from service.guard import Guard, Limits
-from service.headers import SECURITY_HEADERS, AddHeaders
-from service.lifecycle import Service
-from service.memory import spare_collector
-from service.openapi import add_tokens, predict_path
-from service.settings import Settings, load_settings
-from service.tokens import RequireToken, load_tokens
+from tailgate import __version__
+from tailgate.service.endpoint import PredictEndpoint
+from tailgate.service.errors import ConfigurationError, Outcome
+from tailgate.service.exposition import Exposition
+from tailgate.service.guard import Guard, Limits
+from tailgate.service.headers import SECURITY_HEADERS, AddHeaders
+from tailgate.service.lifecycle import Service
+from tailgate.service.memory import spare_collector
+from tailgate.service.openapi import add_tokens, predict_path
+from tailgate.service.settings import Settings, load_settings
+from tailgate.service.tokens import RequireToken, load_tokens
 
 DESCRIPTION = "One model behind dynamic batching: send an image, get its labels."
 
@@ -33,7 +33,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Args:
         settings: None reads them from the environment and adds the security headers, as for
-            ``uvicorn --factory service.app:create_app``; :mod:`service.server` gives both.
+            ``uvicorn --factory tailgate.service.app:create_app``; :mod:`tailgate.service.server` gives both.
 
     Raises:
         ConfigurationError: a setting is wrong, the tokens cannot be read, or this is a worker process.

@@ -1,7 +1,7 @@
 """How large a batch may be for a while after the device's memory did not hold a larger one.
 
 The memory that a batch needs is known only by trying, and what else takes it (another process, fragments) comes and goes. So the
-cap is halved at once and given back step by step. Pure: :mod:`service.inference` asks it before each batch.
+cap is halved at once and given back step by step. Pure: :mod:`tailgate.service.inference` asks it before each batch.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The thread that keeps the executor busy: a lock, a clock and a thread around :class:`service.batching.BatchQueue`.
+"""The thread that keeps the executor busy: a lock, a clock and a thread around :class:`tailgate.service.batching.BatchQueue`.
 
 The thread takes its next batch itself, the moment the last one is done, instead of asking the event loop for it: a busy
 event loop never leaves the executor idle. Results go back to the loop in one call for a whole batch.
@@ -18,10 +18,10 @@ from typing import NoReturn
 
 import structlog
 
-from service.batching import BatchPolicy, BatchQueue, Ticket
-from service.errors import ModelFailure
-from service.forecast import Running
-from service.items import Item, Result
+from tailgate.service.batching import BatchPolicy, BatchQueue, Ticket
+from tailgate.service.errors import ModelFailure
+from tailgate.service.forecast import Running
+from tailgate.service.items import Item, Result
 
 Answers = list[Result | ModelFailure]
 Compute = Callable[[Sequence[Item]], Answers]

@@ -1,7 +1,7 @@
 """Who goes now: the rule of dynamic batching, without threads and without a clock.
 
 :func:`next_batch` is the rule. :class:`BatchQueue` is the bounded queue that it is applied to: it takes time as an
-argument, so that tests run it in virtual time. :mod:`service.batcher` puts a lock, a clock and a thread around it.
+argument, so that tests run it in virtual time. :mod:`tailgate.service.batcher` puts a lock, a clock and a thread around it.
 
 The rule is work-conserving and binds late: whenever the executor is free, whatever waits goes, up to the cap, at that
 moment. A lone request is never delayed. With a window, the executor waits for company, counted from the oldest
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from service.errors import Expired, QueueFull, Unavailable
+from tailgate.service.errors import Expired, QueueFull, Unavailable
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Batch sizes of fixed shape, and how a batch of any size is put together from them at the least cost.
 
-An executor of fixed shapes (:mod:`service.cuda_graphs`) runs batches of 1, 2, 4, … up to its cap and nothing between. Twelve
+An executor of fixed shapes (:mod:`tailgate.service.cuda_graphs`) runs batches of 1, 2, 4, … up to its cap and nothing between. Twelve
 requests run as 8 + 4, or as 16 with four rows of padding: whichever the measured times say. Nothing here runs anything.
 """
 

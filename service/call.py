@@ -1,6 +1,6 @@
 """One request's way through the service, without a transport: from its body to its answer.
 
-Both edges use it: the ASGI endpoint (:mod:`service.endpoint`) and the hot path (:mod:`service.hot_path`). It is
+Both edges use it: the ASGI endpoint (:mod:`tailgate.service.endpoint`) and the hot path (:mod:`tailgate.service.hot_path`). It is
 written in callbacks on the event loop, since at 20 µs a request a task would be the largest part of the cost. Whatever
 happens, the request is counted once and answered once, or counted as cancelled and not answered.
 """
@@ -12,15 +12,15 @@ from typing import Any
 
 import structlog
 
-from service import protocol
-from service.batching import Ticket
-from service.errors import BadInput, Expired, Outcome, Overloaded, RequestError
-from service.images import decode_image
-from service.items import Item, Result
-from service.lifecycle import Service
-from service.message import Answer, Head, require_size
-from service.protocol import Form, Served
-from service.workers import Then, Work
+from tailgate.service import protocol
+from tailgate.service.batching import Ticket
+from tailgate.service.errors import BadInput, Expired, Outcome, Overloaded, RequestError
+from tailgate.service.images import decode_image
+from tailgate.service.items import Item, Result
+from tailgate.service.lifecycle import Service
+from tailgate.service.message import Answer, Head, require_size
+from tailgate.service.protocol import Form, Served
+from tailgate.service.workers import Then, Work
 
 # A body that comes in pieces is kept in blocks of about this size until it is whole: one object that grew to 10 MB was copied
 # 30 times on its way, 10 ms of the event loop.

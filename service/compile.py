@@ -12,12 +12,12 @@ from pathlib import Path
 
 import structlog
 
-from service import compiled, libraries
-from service.engine import Prepared, prepare
-from service.errors import CompileError, ConfigurationError, gist
-from service.logs import configure_logging, refuse
-from service.selection import export_graph, require_cache, require_cpu
-from service.settings import Settings, load_settings, log_format_of
+from tailgate.service import compiled, libraries
+from tailgate.service.engine import Prepared, prepare
+from tailgate.service.errors import CompileError, ConfigurationError, gist
+from tailgate.service.logs import configure_logging, refuse
+from tailgate.service.selection import export_graph, require_cache, require_cpu
+from tailgate.service.settings import Settings, load_settings, log_format_of
 
 
 def main() -> int:

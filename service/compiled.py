@@ -5,7 +5,7 @@ as a batch runs, in which no request can be read or answered (measured: 21 ms at
 batch). The library itself has a small C interface, kept stable by PyTorch (``aoti_runtime/interface.h``), and ctypes gives
 the lock back while it calls: the same test then shows 0.1 ms.
 
-A library is found by a key over everything that it was built from (:mod:`service.libraries`). Nothing is compiled while requests
+A library is found by a key over everything that it was built from (:mod:`tailgate.service.libraries`). Nothing is compiled while requests
 are served.
 """
 
@@ -21,9 +21,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from service import libraries
-from service.errors import CompileError
-from service.graph import GraphOutput
+from tailgate.service import libraries
+from tailgate.service.errors import CompileError
+from tailgate.service.graph import GraphOutput
 
 CACHE_FORMAT = "3"
 # A full disk still takes empty files.

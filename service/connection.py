@@ -1,8 +1,8 @@
 """One connection, guarded: uvicorn's protocol with what it lacks against slow, endless and broken clients.
 
 It stands between the socket and both edges: the hot path is a subclass, and what the hot path does not take goes on to the
-application from here. What it refuses, and how it ends, is in :mod:`service.ending`. It sees to it that a head is small, that head, body and answer pass in a bounded time (by the
-:class:`service.guard.Guard` of all connections), that a wish for another protocol is ignored as RFC 9110 has it,
+application from here. What it refuses, and how it ends, is in :mod:`tailgate.service.ending`. It sees to it that a head is small, that head, body and answer pass in a bounded time (by the
+:class:`tailgate.service.guard.Guard` of all connections), that a wish for another protocol is ignored as RFC 9110 has it,
 and that every refusal is the service's own: JSON, counted, and followed by the end of the connection.
 
 It reads no request's meaning and holds no timer: a request costs it a few assignments.
@@ -14,12 +14,12 @@ import httptools
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from service import http1
-from service.ending import BODY, HEAD, LEFT_OVER, EndingProtocol, NothingMore
-from service.errors import BadInput, Cut, HeadTooLarge, RequestError, Unavailable, UrlTooLong
-from service.guard import LINGER_BYTES, Part
-from service.pipelining import MAX_PIPELINED, Flow
-from service.tokens import Tokens, authorization
+from tailgate.service import http1
+from tailgate.service.ending import BODY, HEAD, LEFT_OVER, EndingProtocol, NothingMore
+from tailgate.service.errors import BadInput, Cut, HeadTooLarge, RequestError, Unavailable, UrlTooLong
+from tailgate.service.guard import LINGER_BYTES, Part
+from tailgate.service.pipelining import MAX_PIPELINED, Flow
+from tailgate.service.tokens import Tokens, authorization
 
 if TYPE_CHECKING:
     import asyncio

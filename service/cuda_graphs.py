@@ -3,7 +3,7 @@
 An eager model of 150 operators is 150 launches from Python's thread, each of which takes the interpreter lock; a graph is
 one. What it asks for in return is that shapes and addresses never change: so there is one recording a bucket, over
 buffers that live as long as the service. A batch between two buckets is split or padded as the measured times say
-(:mod:`service.buckets`). NVIDIA, "CUDA C++ Programming Guide", section "CUDA Graphs"; PyTorch, "CUDA semantics".
+(:mod:`tailgate.service.buckets`). NVIDIA, "CUDA C++ Programming Guide", section "CUDA Graphs"; PyTorch, "CUDA semantics".
 
 Two batches may be under way: while the device computes one, the next is put together in page-locked memory and copied to
 the device beside it. Each has buffers of its own up to there; what is recorded reads and writes one set, in the order in
@@ -20,11 +20,11 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from service.buckets import bucket_sizes, cheapest_covers
-from service.executor import GraphCall, Pending, allow_read_only_items, gather
-from service.graph import GraphOutput
-from service.items import Item
-from service.models import TensorSpec
+from tailgate.service.buckets import bucket_sizes, cheapest_covers
+from tailgate.service.executor import GraphCall, Pending, allow_read_only_items, gather
+from tailgate.service.graph import GraphOutput
+from tailgate.service.items import Item
+from tailgate.service.models import TensorSpec
 
 # Before recording: libraries choose their algorithms and allocate their workspaces in the first runs.
 WARM_UP_RUNS = 3

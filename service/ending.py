@@ -1,6 +1,6 @@
 """How a connection ends: what is refused, cut off, said goodbye to, and what is still read behind the last answer.
 
-It stands between uvicorn's protocol and :mod:`service.connection`, which receives. Here is known which request's turn it is
+It stands between uvicorn's protocol and :mod:`tailgate.service.connection`, which receives. Here is known which request's turn it is
 to be answered, so that no refusal overtakes an answer, and that each request ends once.
 """
 
@@ -11,11 +11,11 @@ import structlog
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service import half_closed, http1
-from service.errors import BadInput, Cut, Outcome, RequestError, TooSlow, Unavailable
-from service.guard import LINGER_S, Guard, Part, overdue
-from service.message import OUTCOME_KEY
-from service.pipelining import Flow
+from tailgate.service import half_closed, http1
+from tailgate.service.errors import BadInput, Cut, Outcome, RequestError, TooSlow, Unavailable
+from tailgate.service.guard import LINGER_S, Guard, Part, overdue
+from tailgate.service.message import OUTCOME_KEY
+from tailgate.service.pipelining import Flow
 
 if TYPE_CHECKING:
     import asyncio

@@ -1,8 +1,8 @@
 """``POST /predict`` as a plain ASGI application: the edge that works under any server and behind any middleware.
 
 FastAPI's routing would cost more than everything else here together, so it stands below it; the OpenAPI
-document describes it all the same (:mod:`service.openapi`). Under ``python -m service``, :mod:`service.hot_path`
-answers most requests before they get here; both hand them to :class:`service.call.Call`.
+document describes it all the same (:mod:`tailgate.service.openapi`). Under ``python -m tailgate.service``, :mod:`tailgate.service.hot_path`
+answers most requests before they get here; both hand them to :class:`tailgate.service.call.Call`.
 """
 
 import asyncio
@@ -10,13 +10,13 @@ import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeVar
 
-from service import protocol
-from service.call import Call
-from service.errors import Outcome, RequestError
-from service.lifecycle import Service
-from service.message import OUTCOME_KEY, Answer, Head
-from service.multipart import Part, boundary_of, single_file
-from service.protocol import Form, Served
+from tailgate.service import protocol
+from tailgate.service.call import Call
+from tailgate.service.errors import Outcome, RequestError
+from tailgate.service.lifecycle import Service
+from tailgate.service.message import OUTCOME_KEY, Answer, Head
+from tailgate.service.multipart import Part, boundary_of, single_file
+from tailgate.service.protocol import Form, Served
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

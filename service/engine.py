@@ -13,24 +13,25 @@ import numpy as np
 import structlog
 import torch
 
-from service import __version__, precision
-from service.accelerator import gpu_gauges
-from service.batch_times import BatchTimes
-from service.errors import ConfigurationError, gist
-from service.executor import Executor
-from service.graph import GraphOutput, ServedGraph
-from service.inference import Inference
-from service.items import Item, Result
-from service.metrics import Counter, Gauge
-from service.models.folding import fold_batch_norm
-from service.models.load import load_model, own_type
-from service.models.spec import Model, TensorSpec
-from service.precision import Parity
-from service.processors import processors
-from service.protocol import Served, answer_labels, answer_outputs
-from service.reference import reference_answers
-from service.selection import select
-from service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
+from tailgate import __version__
+from tailgate.service import precision
+from tailgate.service.accelerator import gpu_gauges
+from tailgate.service.batch_times import BatchTimes
+from tailgate.service.errors import ConfigurationError, gist
+from tailgate.service.executor import Executor
+from tailgate.service.graph import GraphOutput, ServedGraph
+from tailgate.service.inference import Inference
+from tailgate.service.items import Item, Result
+from tailgate.service.metrics import Counter, Gauge
+from tailgate.service.models.folding import fold_batch_norm
+from tailgate.service.models.load import load_model, own_type
+from tailgate.service.models.spec import Model, TensorSpec
+from tailgate.service.precision import Parity
+from tailgate.service.processors import processors
+from tailgate.service.protocol import Served, answer_labels, answer_outputs
+from tailgate.service.reference import reference_answers
+from tailgate.service.selection import select
+from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
 
 PARITY_INPUTS = 8
 

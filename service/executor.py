@@ -1,7 +1,7 @@
 """Run one batch on the device: items into one buffer, through the graph, back to the host.
 
 An executor is used by one thread at a time. It does not queue: that is the batcher's. Eager and compiled ones differ in how
-the graph is called. A recorded one (:mod:`service.cuda_graphs`) also has buffers of its own on both ends, and two batches
+the graph is called. A recorded one (:mod:`tailgate.service.cuda_graphs`) also has buffers of its own on both ends, and two batches
 under way.
 """
 
@@ -12,9 +12,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from service.graph import GraphOutput, ServedGraph
-from service.items import Item
-from service.models import TensorSpec
+from tailgate.service.graph import GraphOutput, ServedGraph
+from tailgate.service.items import Item
+from tailgate.service.models import TensorSpec
 
 GraphCall = Callable[[torch.Tensor], GraphOutput]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from service.models import ImageInput, Model
+from tailgate.service.models import ImageInput, Model
 
 # Of a dict in an error's text.
 MOST_NAMES = 8

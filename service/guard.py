@@ -7,7 +7,7 @@ connections a second stands for a timer a request; a limit is therefore kept to 
 When there are as many connections as there may be, the longest idle is closed to make room: a probe or a new client gets
 in however many others hold a connection without using it. A connection that is refused because all others are busy may
 linger for a moment beside them, so that its client gets the answer, as long as few do. What a connection is answered, and
-what it waits for, :class:`service.connection.GuardedProtocol` knows.
+what it waits for, :class:`tailgate.service.connection.GuardedProtocol` knows.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.errors import Cut
-from service.metrics import Metrics
-from service.settings import Settings
+from tailgate.service.errors import Cut
+from tailgate.service.metrics import Metrics
+from tailgate.service.settings import Settings
 
 SWEEP_S = 1.0
 # Connections looked at in one go, which takes about half a millisecond: requests are served between two of these.

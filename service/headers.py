@@ -1,6 +1,6 @@
 """Headers that every answer carries: for a client that is a browser, or a cache on the way.
 
-Under ``python -m service`` uvicorn adds them, on both edges (:mod:`service.server`); under another server, which knows
+Under ``python -m tailgate.service`` uvicorn adds them, on both edges (:mod:`tailgate.service.server`); under another server, which knows
 nothing of them, :class:`AddHeaders` does. No answer ever has an ``Access-Control`` header: no page of another origin may
 read one.
 """

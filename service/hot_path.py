@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any, cast
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from service import protocol
-from service.call import Call
-from service.connection import GuardedProtocol
-from service.ending import BODY
-from service.errors import Outcome, RequestError
-from service.lifecycle import Service
-from service.message import Answer, Head
-from service.protocol import Form
-from service.tokens import RequireToken
+from tailgate.service import protocol
+from tailgate.service.call import Call
+from tailgate.service.connection import GuardedProtocol
+from tailgate.service.ending import BODY
+from tailgate.service.errors import Outcome, RequestError
+from tailgate.service.lifecycle import Service
+from tailgate.service.message import Answer, Head
+from tailgate.service.protocol import Form
+from tailgate.service.tokens import RequireToken
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -144,7 +144,7 @@ class HotPathProtocol(GuardedProtocol):
     Its own state: ``_reading`` is the request whose message is being read, None when that goes the usual way; ``_room`` is what a body that is handed on may still
     bring, and ``_dropped`` counts the bytes beyond it, or that came after the answer. ``_known_head`` is what may be repeated: it is there only while the parser stands behind the very message
     that it is of. ``_opening`` is the read in which the present message began. Where that is the last read, too, at its end
-    (:attr:`~service.connection.GuardedProtocol._whole`), no part of the message was elsewhere.
+    (:attr:`~tailgate.service.connection.GuardedProtocol._whole`), no part of the message was elsewhere.
     """
 
     def __init__(

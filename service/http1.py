@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service import protocol
-from service.errors import BadInput, RequestError, UnknownVersion
-from service.message import Headers, told
+from tailgate.service import protocol
+from tailgate.service.errors import BadInput, RequestError, UnknownVersion
+from tailgate.service.message import Headers, told
 
 if TYPE_CHECKING:
     import asyncio

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from service.cropping import SIDEWAYS, Box, Span, spans, upright
-from service.errors import BadInput, RequestError, TooLarge, Unsupported
-from service.memory import fault_in, give_back_freed_memory
-from service.models.spec import ImageInput
+from tailgate.service.cropping import SIDEWAYS, Box, Span, spans, upright
+from tailgate.service.errors import BadInput, RequestError, TooLarge, Unsupported
+from tailgate.service.memory import fault_in, give_back_freed_memory
+from tailgate.service.models.spec import ImageInput
 
 # Formats that browsers and cameras send; the others of Pillow are more parser than use.
 FORMATS = ("JPEG", "PNG", "WEBP")

@@ -23,12 +23,12 @@ from typing import TypeVar
 import structlog
 import torch
 
-from service.batch_limit import BatchLimit, halved
-from service.errors import DeviceLost, ModelFailure, first_line
-from service.executor import Executor, Pending, PipelinedExecutor
-from service.graph import GraphOutput
-from service.items import Item, Result, non_finite_rows
-from service.settings import NonFinite
+from tailgate.service.batch_limit import BatchLimit, halved
+from tailgate.service.errors import DeviceLost, ModelFailure, first_line
+from tailgate.service.executor import Executor, Pending, PipelinedExecutor
+from tailgate.service.graph import GraphOutput
+from tailgate.service.items import Item, Result, non_finite_rows
+from tailgate.service.settings import NonFinite
 
 T = TypeVar("T")
 Answers = list[Result | ModelFailure]

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.errors import CompileError
+from tailgate.service.errors import CompileError
 
 SUFFIX = ".so"
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH

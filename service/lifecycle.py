@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from service.admission import Admission
-from service.batcher import Batcher
-from service.batching import BatchPolicy, Ticket
-from service.crowd import Crowd
-from service.errors import BytesFull, ConfigurationError, QueueFull, Unavailable, gist
-from service.forecast import Forecast
-from service.logs import lines_dropped
-from service.memory import keep_freed_memory
-from service.metrics import Counter, Gauge, Metrics
-from service.protocol import Served
-from service.settings import LARGEST_CHOSEN_BATCH, Settings, available_processors
-from service.watchdog import Watchdog
-from service.workers import Then, Work, Workers
+from tailgate.service.admission import Admission
+from tailgate.service.batcher import Batcher
+from tailgate.service.batching import BatchPolicy, Ticket
+from tailgate.service.crowd import Crowd
+from tailgate.service.errors import BytesFull, ConfigurationError, QueueFull, Unavailable, gist
+from tailgate.service.forecast import Forecast
+from tailgate.service.logs import lines_dropped
+from tailgate.service.memory import keep_freed_memory
+from tailgate.service.metrics import Counter, Gauge, Metrics
+from tailgate.service.protocol import Served
+from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Settings, available_processors
+from tailgate.service.watchdog import Watchdog
+from tailgate.service.workers import Then, Work, Workers
 
 if TYPE_CHECKING:
-    from service.engine import Engine
+    from tailgate.service.engine import Engine
 
 T = TypeVar("T")
 MAX_DECODE_THREADS = 8
@@ -399,6 +399,6 @@ async def _in_thread(function: Callable[[Settings], T], settings: Settings) -> T
 
 
 def _build(settings: Settings) -> "Engine":
-    from service.engine import build_engine  # noqa: PLC0415 - imports PyTorch, which takes seconds
+    from tailgate.service.engine import build_engine  # noqa: PLC0415 - imports PyTorch, which takes seconds
 
     return build_engine(settings)

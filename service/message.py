@@ -1,4 +1,4 @@
-"""What a request's head says, and what an answer consists of: the parts of HTTP that a :mod:`service.call` knows.
+"""What a request's head says, and what an answer consists of: the parts of HTTP that a :mod:`tailgate.service.call` knows.
 
 Neither reads from a socket nor writes to one.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from service.errors import BadInput, Encoded, TooLarge, UnknownCoding
+from tailgate.service.errors import BadInput, Encoded, TooLarge, UnknownCoding
 
 # In the state of a request's scope: how it ends where the server answers for the application (service.connection).
 OUTCOME_KEY = "tailgate.outcome"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from service.errors import BadInput
+from tailgate.service.errors import BadInput
 
 # RFC 2046, section 5.1.1: 1 to 70 characters of this alphabet, and no space at the end.
 BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import WrongShape
-from service.models.spec import TensorSpec
+from tailgate.service.errors import WrongShape
+from tailgate.service.models.spec import TensorSpec
 
 # Far beyond any tensor's rank; orjson itself stops at 1,024.
 MAX_DEPTH = 64

@@ -5,10 +5,10 @@ Each statement here is held against the running endpoint by a test.
 
 from typing import Any
 
-from service.images import CONTENT_TYPES
-from service.message import LEAST_TIMEOUT_MS
-from service.protocol import JSON, MULTIPART, OCTETS
-from service.tokens import OPEN_PATHS
+from tailgate.service.images import CONTENT_TYPES
+from tailgate.service.message import LEAST_TIMEOUT_MS
+from tailgate.service.protocol import JSON, MULTIPART, OCTETS
+from tailgate.service.tokens import OPEN_PATHS
 
 _ERROR = {
     "type": "object",

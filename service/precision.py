@@ -11,10 +11,10 @@ from typing import TypeVar
 
 import torch
 
-from service.errors import ConfigurationError
-from service.graph import GraphOutput
-from service.items import Item
-from service.settings import Precision, Settings
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.graph import GraphOutput
+from tailgate.service.items import Item
+from tailgate.service.settings import Precision, Settings
 
 # Of what computes in FP32 as the reference does, but by other kernels: rounding moves an output by a millionth, a wrong kernel
 # or a stale library by more than this.

@@ -23,12 +23,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service import nested
-from service.errors import BadInput, RequestError, TooLarge, Unsupported, WrongShape
-from service.images import CONTENT_TYPES, is_picture
-from service.items import Item, Result
-from service.models.spec import ImageInput, TensorSpec
-from service.multipart import Part
+from tailgate.service import nested
+from tailgate.service.errors import BadInput, RequestError, TooLarge, Unsupported, WrongShape
+from tailgate.service.images import CONTENT_TYPES, is_picture
+from tailgate.service.items import Item, Result
+from tailgate.service.models.spec import ImageInput, TensorSpec
+from tailgate.service.multipart import Part
 
 OCTETS, JSON, MULTIPART = "application/octet-stream", "application/json", "multipart/form-data"
 # And what browsers and libraries call them that are older than the standard.

@@ -11,11 +11,11 @@ import structlog
 import torch
 from torch import nn
 
-from service.errors import ConfigurationError, gist
-from service.graph import GraphOutput, NotOneTensor, ServedGraph
-from service.items import non_finite_rows
-from service.models import Model
-from service.precision import FP32_MAX_ERROR, compare
+from tailgate.service.errors import ConfigurationError, gist
+from tailgate.service.graph import GraphOutput, NotOneTensor, ServedGraph
+from tailgate.service.items import non_finite_rows
+from tailgate.service.models import Model
+from tailgate.service.precision import FP32_MAX_ERROR, compare
 
 # As a share of the largest output. Rounding by other kernels moves FP32 by 1e-6, and what computes in BF16 inside by 0.005; a
 # batch norm in training mode moves it by 0.06 and more, a batch taken for a sequence by 0.3 (measured on small networks).
@@ -88,7 +88,7 @@ def _failed(model: Model, graph: ServedGraph, batch: torch.Tensor, error: Except
     if model.assumed:
         return (
             f"{text}; its factory returned a bare module, which is taken for a classifier of 224 x 224 images: return a "
-            "service.models.Model with its input described, as docs/service.md says"
+            "tailgate.service.models.Model with its input described, as docs/service.md says"
         )
     if len(batch) == 1:
         return f"{text}; is a batch norm in training mode, or the batch of a fixed size?"

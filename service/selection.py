@@ -14,18 +14,18 @@ import numpy as np
 import structlog
 import torch
 
-from service import compiled, libraries
-from service.batch_times import BatchTimes, Cap, fit, medians, worthwhile_cap
-from service.cuda_graphs import Cuda, CudaGraphExecutor, GraphDevice
-from service.errors import CompileError, ConfigurationError, first_line
-from service.executor import BufferedExecutor, Executor, eager
-from service.graph import GraphOutput, ServedGraph
-from service.items import Item
-from service.models import TensorSpec
-from service.precision import FP32_MAX_ERROR, Parity
-from service.reference import batch_limit
-from service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
-from service.trial import Candidate, measure, trial_of
+from tailgate.service import compiled, libraries
+from tailgate.service.batch_times import BatchTimes, Cap, fit, medians, worthwhile_cap
+from tailgate.service.cuda_graphs import Cuda, CudaGraphExecutor, GraphDevice
+from tailgate.service.errors import CompileError, ConfigurationError, first_line
+from tailgate.service.executor import BufferedExecutor, Executor, eager
+from tailgate.service.graph import GraphOutput, ServedGraph
+from tailgate.service.items import Item
+from tailgate.service.models import TensorSpec
+from tailgate.service.precision import FP32_MAX_ERROR, Parity
+from tailgate.service.reference import batch_limit
+from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
+from tailgate.service.trial import Candidate, measure, trial_of
 
 COMPILE_COMMAND = "tailgate compile"
 

@@ -24,13 +24,13 @@ import uvicorn
 from fastapi import FastAPI
 from packaging.requirements import Requirement
 
-from service.app import create_app
-from service.errors import ConfigurationError
-from service.guard import Guard, Part
-from service.headers import SECURITY_HEADERS
-from service.hot_path import HotPathProtocol
-from service.lifecycle import Phase, Service
-from service.settings import Settings
+from tailgate.service.app import create_app
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.guard import Guard, Part
+from tailgate.service.headers import SECURITY_HEADERS
+from tailgate.service.hot_path import HotPathProtocol
+from tailgate.service.lifecycle import Phase, Service
+from tailgate.service.settings import Settings
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BACKLOG = 2048

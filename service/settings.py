@@ -23,8 +23,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from service.errors import ConfigurationError
-from service.processors import processors
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.processors import processors
 
 PREFIX = "TAILGATE_"
 
@@ -303,7 +303,7 @@ class Settings(BaseSettings):
 def load_settings(
     environment: Mapping[str, str],
     arguments: Sequence[str] | None = None,
-    program: str = "python -m service",
+    program: str = "python -m tailgate.service",
     **overrides: Any,
 ) -> Settings:
     """Read settings from ``environment``, then ``arguments``, then ``overrides``; the later wins.

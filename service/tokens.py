@@ -1,7 +1,7 @@
 """Bearer tokens: who may use the service, and the middleware that turns strangers away.
 
 It stands before everything that the application serves but the health endpoints. A request that the hot path would take is
-let through there only when its token is right (:meth:`service.connection.GuardedProtocol.knows_client`); any other
+let through there only when its token is right (:meth:`tailgate.service.connection.GuardedProtocol.knows_client`); any other
 goes the usual way and is answered here, so that there is one refusal.
 
 Tokens are read once, at the start: put the next one into the file beside the current one, restart, change the clients,
@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from service import protocol
-from service.errors import ConfigurationError, Unauthorized
-from service.metrics import Metrics
-from service.settings import Settings
+from tailgate.service import protocol
+from tailgate.service.errors import ConfigurationError, Unauthorized
+from tailgate.service.metrics import Metrics
+from tailgate.service.settings import Settings
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -8,15 +8,15 @@ from functools import partial
 
 import torch
 
-from service import precision
-from service.batch_times import Rounds
-from service.buckets import bucket_sizes
-from service.errors import ConfigurationError, first_line, gist
-from service.executor import Executor
-from service.graph import GraphOutput
-from service.items import Item
-from service.precision import Parity
-from service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
+from tailgate.service import precision
+from tailgate.service.batch_times import Rounds
+from tailgate.service.buckets import bucket_sizes
+from tailgate.service.errors import ConfigurationError, first_line, gist
+from tailgate.service.executor import Executor
+from tailgate.service.graph import GraphOutput
+from tailgate.service.items import Item
+from tailgate.service.precision import Parity
+from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
 
 ROUNDS = 8
 # Start-up must end: when so much time has gone no further round begins, as long as there have been five.

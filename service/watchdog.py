@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import structlog
 
-from service.errors import ModelFailure
-from service.items import Item, Result
+from tailgate.service.errors import ModelFailure
+from tailgate.service.items import Item, Result
 
 T = TypeVar("T")
 Answers = list[Result | ModelFailure]

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import takewhile
 
-from service.errors import Expired
-from service.forecast import Decoding
+from tailgate.service.errors import Expired
+from tailgate.service.forecast import Decoding
 
 # Called with what the work returned or raised, and the seconds that it took in its thread; None where nobody waited for that.
 Then = Callable[[object, float | None], None]

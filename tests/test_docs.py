@@ -8,16 +8,16 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from harness import hookspecs
-from harness.options import OPTIONS, options_table
-from harness.plugins import create_plugin_manager
-from harness.scenario import PROFILES
-from service.batch_times import BatchTimes
-from service.engine import _gauges, build_engine
-from service.inference import Inference
-from service.lifecycle import Service
-from service.precision import Parity
-from service.settings import load_settings
+from tailgate.harness import hookspecs
+from tailgate.harness.options import OPTIONS, options_table
+from tailgate.harness.plugins import create_plugin_manager
+from tailgate.harness.scenario import PROFILES
+from tailgate.service.batch_times import BatchTimes
+from tailgate.service.engine import _gauges, build_engine
+from tailgate.service.inference import Inference
+from tailgate.service.lifecycle import Service
+from tailgate.service.precision import Parity
+from tailgate.service.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -44,7 +44,7 @@ def test_a_value_stands_behind_an_equals_sign(page):
 def test_the_page_of_the_gate_lists_every_option_as_it_is_declared():
     text = (DOCS / "gate.md").read_text()
     assert text.endswith(options_table()), (
-        "put in what `python -c 'from harness.options import *; print(options_table())'` prints"
+        "put in what `python -c 'from tailgate.harness.options import *; print(options_table())'` prints"
     )
 
 

@@ -24,6 +24,7 @@ FOLDERS = {
     "harness",
     "scenarios",
     "service",
+    "tailgate",
     "tests",
 }
 LARGEST_FILE_BYTES = 1_000_000

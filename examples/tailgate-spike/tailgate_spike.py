@@ -9,14 +9,14 @@ Its budgets, for a service that answers in about 30 ms::
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness import hookimpl
-from harness.arrivals import Poisson, Spike
-from harness.dependence import share_interval
-from harness.errors import UsageError
-from harness.measures import Measure
-from harness.scenario import Criterion, Phase, Profile, Ref, Scenario, Witness
-from harness.verdict import Better, Estimate, Unit
-from harness.window import Window, in_order, latencies_s
+from tailgate import hookimpl
+from tailgate.harness.arrivals import Poisson, Spike
+from tailgate.harness.dependence import share_interval
+from tailgate.harness.errors import UsageError
+from tailgate.harness.measures import Measure
+from tailgate.harness.scenario import Criterion, Phase, Profile, Ref, Scenario, Witness
+from tailgate.harness.verdict import Better, Estimate, Unit
+from tailgate.harness.window import Window, in_order, latencies_s
 
 # How many times the rate rises.
 FACTOR = 3

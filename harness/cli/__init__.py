@@ -3,7 +3,7 @@
 One module a command; this one is their table of contents. Budgets are checked under pytest, ``pytest -m perf``, and so are
 comparisons there; ``tailgate compare`` is the same in fewer words.
 
-Exit statuses (:class:`harness.cli.run.Status`): 0, PASS or done; 1, FAIL; 2, the command line, a plugin or another
+Exit statuses (:class:`tailgate.harness.cli.run.Status`): 0, PASS or done; 1, FAIL; 2, the command line, a plugin or another
 setting is wrong, or there is nothing to run; 3, it could not be measured or done; 4, INCONCLUSIVE; 130, interrupted. Standard
 error says why. ``serve`` and ``compile`` end with the service's own status. The verdict of a run that is reported again
 has no say in the status.
@@ -15,18 +15,18 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from harness import __version__
-from harness.cli import calibrate, compare, judge, listing, report, samples, serve
-from harness.cli.run import Status
-from harness.errors import HarnessError, UsageError
-from harness.report.escape import terminal
+from tailgate import __version__
+from tailgate.harness.cli import calibrate, compare, judge, listing, report, samples, serve
+from tailgate.harness.cli.run import Status
+from tailgate.harness.errors import HarnessError, UsageError
+from tailgate.harness.report.escape import terminal
 
 # Options that another program or declaration knows.
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(
     help="A batching inference service, and a performance gate for any. The gate runs under pytest: "
-    "pytest --pyargs scenarios -m perf",
+    "pytest --pyargs tailgate.scenarios -m perf",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -1,5 +1,5 @@
-"""``python -m harness.cli``: the command ``tailgate`` where it is not on the path."""
+"""``python -m tailgate.harness.cli``: the command ``tailgate`` where it is not on the path."""
 
-from harness.cli import main
+from tailgate.harness.cli import main
 
 main()

@@ -12,20 +12,20 @@ import orjson
 import typer
 from rich.console import Console
 
-from harness import results_file, yardstick
-from harness.cli.run import Status, run_gate, split_sides
-from harness.comparison import calibration, ledger, proposal
-from harness.comparison.calibration import Calibration
-from harness.comparison.design import NEVER
-from harness.comparison.observation import BlockRow, append_rows, read_rows
-from harness.comparison.pairs import pairs_of
-from harness.comparison.proposal import Subject
-from harness.errors import MeasurementError, UsageError
-from harness.gate_command import GateCommand
-from harness.plugins import create_plugin_manager
-from harness.report.calibration import render
-from harness.results import RunResult, ScenarioResult
-from harness.scenario import PROFILES, refs
+from tailgate.harness import results_file, yardstick
+from tailgate.harness.cli.run import Status, run_gate, split_sides
+from tailgate.harness.comparison import calibration, ledger, proposal
+from tailgate.harness.comparison.calibration import Calibration
+from tailgate.harness.comparison.design import NEVER
+from tailgate.harness.comparison.observation import BlockRow, append_rows, read_rows
+from tailgate.harness.comparison.pairs import pairs_of
+from tailgate.harness.comparison.proposal import Subject
+from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.gate_command import GateCommand
+from tailgate.harness.plugins import create_plugin_manager
+from tailgate.harness.report.calibration import render
+from tailgate.harness.results import RunResult, ScenarioResult
+from tailgate.harness.scenario import PROFILES, refs
 
 NAME = "calibration"
 

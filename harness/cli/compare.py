@@ -2,9 +2,9 @@
 
 import typer
 
-from harness.cli.run import options_help, run_gate, split_sides
-from harness.errors import UsageError
-from harness.gate_command import GateCommand
+from tailgate.harness.cli.run import options_help, run_gate, split_sides
+from tailgate.harness.errors import UsageError
+from tailgate.harness.gate_command import GateCommand
 
 USAGE = """Usage: tailgate compare BASE [HEAD] [OPTION ...]
 

@@ -5,18 +5,18 @@ from typing import Annotated
 
 import typer
 
-from harness import results_file
-from harness.budgets import find_budgets
-from harness.cli.listing import PluginFiles
-from harness.cli.report import Format, FormatOption, Results, show
-from harness.cli.run import Status, status_of_verdict
-from harness.errors import UsageError
-from harness.gate_settings import GateSettings, parse_options
-from harness.outcome import outcome_of
-from harness.plugins import create_plugin_manager
-from harness.rejudge import Terms, judge_again
-from harness.results import RunResult
-from harness.verdict import worst
+from tailgate.harness import results_file
+from tailgate.harness.budgets import find_budgets
+from tailgate.harness.cli.listing import PluginFiles
+from tailgate.harness.cli.report import Format, FormatOption, Results, show
+from tailgate.harness.cli.run import Status, status_of_verdict
+from tailgate.harness.errors import UsageError
+from tailgate.harness.gate_settings import GateSettings, parse_options
+from tailgate.harness.outcome import outcome_of
+from tailgate.harness.plugins import create_plugin_manager
+from tailgate.harness.rejudge import Terms, judge_again
+from tailgate.harness.results import RunResult
+from tailgate.harness.verdict import worst
 
 # The options of the run that say what a verdict does.
 _SAID = ("inconclusive", "enforce")

@@ -6,8 +6,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from harness.plugins import Plugins, create_plugin_manager
-from harness.scenario import PROFILES
+from tailgate.harness.plugins import Plugins, create_plugin_manager
+from tailgate.harness.scenario import PROFILES
 
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", help="Python file with hooks of tailgate; may be repeated.")

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness import results_file
-from harness.report import escape, markdown, terminal
-from harness.results import RunResult
+from tailgate.harness import results_file
+from tailgate.harness.report import escape, markdown, terminal
+from tailgate.harness.results import RunResult
 
 Results = Annotated[Path, typer.Argument(help="A results.json, or the folder that holds it.")]
 

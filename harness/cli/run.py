@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from harness.gate_command import GateCommand
-from harness.options import OPTIONS
-from harness.outcome import outcome_of
-from harness.verdict import Verdict, worst
+from tailgate.harness.gate_command import GateCommand
+from tailgate.harness.options import OPTIONS
+from tailgate.harness.outcome import outcome_of
+from tailgate.harness.verdict import Verdict, worst
 
 # tailgate's own test, by the plugin whose name is that of its entry point, loaded where plugins are not loaded by themselves.
-TEST = ("-p", "tailgate", "--pyargs", "scenarios", "-m", "perf")
+TEST = ("-p", "tailgate", "--pyargs", "tailgate.scenarios", "-m", "perf")
 # The command has loaded modules of plugins, such as anyio, before pytest can rewrite their assertions, and pytest warns of that:
 # where a project makes errors of warnings, none of its tests would be collected.
 QUIETLY = ("-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from harness.errors import HarnessError
-from harness.samples import export_csv, read_samples
+from tailgate.harness.errors import HarnessError
+from tailgate.harness.samples import export_csv, read_samples
 
 app = typer.Typer(no_args_is_help=True)
 

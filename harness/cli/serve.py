@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from harness.errors import UsageError
+from tailgate.harness.errors import UsageError
 
 # Packages of the extra "service" that the service cannot start without; asked for, and never imported.
 SERVICE_NEEDS = ("torch", "torchvision", "fastapi", "uvicorn", "pydantic_settings")
@@ -15,12 +15,12 @@ SERVICE_NEEDS = ("torch", "torchvision", "fastapi", "uvicorn", "pydantic_setting
 
 def serve(context: typer.Context) -> None:
     """Run the inference service; its own options: tailgate serve --help."""
-    _become("service", context.args)
+    _become("tailgate.service", context.args)
 
 
 def compile_model(context: typer.Context) -> None:
     """Compile the service's model ahead of time, with the options that the service will be run with."""
-    _become("service.compile", context.args)
+    _become("tailgate.service.compile", context.args)
 
 
 def _become(module: str, arguments: list[str]) -> NoReturn:

@@ -1,22 +1,22 @@
 """The answer of a comparison, as the results keep it. Pure, from what the run of its blocks came to.
 
-Last step of :mod:`harness.comparison.compare`.
+Last step of :mod:`tailgate.harness.comparison.compare`.
 """
 
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.comparison import revision as git
-from harness.comparison.arms import WORKING_TREE, ArmTarget
-from harness.comparison.design import Design
-from harness.comparison.rehearsal import Rehearsed
-from harness.comparison.run import Outcome
-from harness.failures import Failure
-from harness.faults import Fault
-from harness.results import ArmResult, ComparisonResult, ScenarioResult
-from harness.scenario import Scenario
-from harness.verdict import Verdict
+from tailgate.harness.comparison import revision as git
+from tailgate.harness.comparison.arms import WORKING_TREE, ArmTarget
+from tailgate.harness.comparison.design import Design
+from tailgate.harness.comparison.rehearsal import Rehearsed
+from tailgate.harness.comparison.run import Outcome
+from tailgate.harness.failures import Failure
+from tailgate.harness.faults import Fault
+from tailgate.harness.results import ArmResult, ComparisonResult, ScenarioResult
+from tailgate.harness.scenario import Scenario
+from tailgate.harness.verdict import Verdict
 
 
 def comparison_result(

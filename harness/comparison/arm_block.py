@@ -1,6 +1,6 @@
 """What one arm showed in one block: from its raw records to the numbers and arrays that an observation is made of.
 
-Between :mod:`harness.comparison.block`, which measures, and :mod:`harness.comparison.observation`. Pure.
+Between :mod:`tailgate.harness.comparison.block`, which measures, and :mod:`tailgate.harness.comparison.observation`. Pure.
 """
 
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.comparison.disturbance import disturbance_of
-from harness.comparison.load import CAPACITY
-from harness.comparison.observation import STAGES, ArmBlock
-from harness.comparison.schedule import Arm
-from harness.samples import Samples
-from harness.slot_record import SlotRecord
-from harness.window import Window, failed, latencies_s, throughput_per_s
+from tailgate.harness.comparison.disturbance import disturbance_of
+from tailgate.harness.comparison.load import CAPACITY
+from tailgate.harness.comparison.observation import STAGES, ArmBlock
+from tailgate.harness.comparison.schedule import Arm
+from tailgate.harness.samples import Samples
+from tailgate.harness.slot_record import SlotRecord
+from tailgate.harness.window import Window, failed, latencies_s, throughput_per_s
 
 
 def arm_block(

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness import notes, witnesses
-from harness.comparison.block import BlockRecord
-from harness.comparison.schedule import Arm
-from harness.failures import kinds
-from harness.faults import Cause, Fault
-from harness.scrape import MetricNames
-from harness.window import Window, failed
+from tailgate.harness import notes, witnesses
+from tailgate.harness.comparison.block import BlockRecord
+from tailgate.harness.comparison.schedule import Arm
+from tailgate.harness.failures import kinds
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.scrape import MetricNames
+from tailgate.harness.window import Window, failed
 
 
 def of_blocks(kept: Sequence[BlockRecord], names: MetricNames) -> Mapping[Arm, Window]:

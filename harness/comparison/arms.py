@@ -1,6 +1,6 @@
 """Both sides of a comparison: what a user called them, the code that each runs, and the target that it is started as.
 
-Stands between the options and :mod:`harness.comparison.block`. Checks revisions out and removes them; starts each side
+Stands between the options and :mod:`tailgate.harness.comparison.block`. Checks revisions out and removes them; starts each side
 once, for what it says of itself, and measures nothing.
 """
 
@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.comparison import revision as git
-from harness.comparison.dependencies import dependency_changes
-from harness.comparison.own_code import is_own, project_in, python_path, ran_own_code
-from harness.comparison.revision import Revision
-from harness.comparison.schedule import Arm
-from harness.errors import TargetError, UsageError
-from harness.target import CommandTarget, RunningTarget, Target, TargetSettings
-from harness.target_spec import SERVICE_PREFIX
+from tailgate.harness.comparison import revision as git
+from tailgate.harness.comparison.dependencies import dependency_changes
+from tailgate.harness.comparison.own_code import is_own, project_in, python_path, ran_own_code
+from tailgate.harness.comparison.revision import Revision
+from tailgate.harness.comparison.schedule import Arm
+from tailgate.harness.errors import TargetError, UsageError
+from tailgate.harness.target import CommandTarget, RunningTarget, Target, TargetSettings
+from tailgate.harness.target_spec import SERVICE_PREFIX
 
 WORKING_TREE = "."
 _IGNORED = re.compile(r"\b(TAILGATE_\w+) is not a setting and is ignored")

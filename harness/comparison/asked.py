@@ -7,16 +7,16 @@ import dataclasses
 import shutil
 from collections.abc import Mapping, Sequence
 
-from harness.comparison.arms import Side, read_side, with_defaults
-from harness.comparison.design import Design, plan_design
-from harness.comparison.lens import LENSES, Lens, override
-from harness.comparison.load import CAPACITY, ComparisonLoad
-from harness.comparison.schedule import Arm
-from harness.errors import UsageError
-from harness.gate_settings import GateSettings
-from harness.plugins import Plugins
-from harness.scenario import Scenario
-from harness.target import TargetSettings
+from tailgate.harness.comparison.arms import Side, read_side, with_defaults
+from tailgate.harness.comparison.design import Design, plan_design
+from tailgate.harness.comparison.lens import LENSES, Lens, override
+from tailgate.harness.comparison.load import CAPACITY, ComparisonLoad
+from tailgate.harness.comparison.schedule import Arm
+from tailgate.harness.errors import UsageError
+from tailgate.harness.gate_settings import GateSettings
+from tailgate.harness.plugins import Plugins
+from tailgate.harness.scenario import Scenario
+from tailgate.harness.target import TargetSettings
 
 # Seen only where they are asked for, since looking costs load of its own.
 ON_REQUEST = (CAPACITY,)

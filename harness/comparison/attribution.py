@@ -2,7 +2,7 @@
 
 After the decision, from the same rows. A quantile moves as the requests about it do, and the mean (for CPU time) as
 all do; each block gives one difference, head less base, of the mean seconds in a stage, and the differences are
-bounded as the ratios are (:mod:`harness.comparison.signed_rank`). Stages sum to the latency, so that their changes
+bounded as the ratios are (:mod:`tailgate.harness.comparison.signed_rank`). Stages sum to the latency, so that their changes
 sum to about its change. Of CPU time the queue is no part, since who waits costs nothing. A stage is named only where its
 interval excludes no change; the stages share the error of 5 % equally.
 
@@ -14,9 +14,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.comparison import signed_rank
-from harness.comparison.lens import Lens
-from harness.comparison.observation import STAGES, BlockRow
+from tailgate.harness.comparison import signed_rank
+from tailgate.harness.comparison.lens import Lens
+from tailgate.harness.comparison.observation import STAGES, BlockRow
 
 _ERROR = 0.05
 _PLACES = {"cpu": "mean", "p50": "p50", "p95": "p95", "p99": "p99"}

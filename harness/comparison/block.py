@@ -1,6 +1,6 @@
 """One block, measured: both arms freshly started, warmed up, loaded in turn, stopped.
 
-Stands between the schedule and :mod:`harness.comparison.observation`. The arms start at the same time, since starting is
+Stands between the schedule and :mod:`tailgate.harness.comparison.observation`. The arms start at the same time, since starting is
 most of a block's time that is no load; they are loaded by turns, never at once: in windows of a common phase, or where
 the load must not be cut, in whole slots. Raw records lie on disk as those of any slot: an arm's course through a block
 is a slot whose phases are its pairs. Nothing is judged here.
@@ -18,25 +18,25 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import faults as checks
-from harness.comparison.arm_block import arm_block
-from harness.comparison.arms import ArmTarget
-from harness.comparison.disturbance import Disturbance, disturbance_of
-from harness.comparison.interleave import GAP_S, can_interleave, plan_of_arm, room_ns, windows_in
-from harness.comparison.observation import Block
-from harness.comparison.processors import Sharing, kept_to
-from harness.comparison.schedule import Arm, BlockPlan
-from harness.comparison.together import Meeting, run_together
-from harness.errors import LoadError, MeasurementError, TargetError
-from harness.faults import Cause, Fault
-from harness.load import Generator, LoadSettings
-from harness.plan import Plan
-from harness.scenario import Scenario
-from harness.scrape import MetricNames
-from harness.slot import SETTLE_S, Course, died
-from harness.slot_record import Slot, SlotRecord
-from harness.target import RunningTarget
-from harness.window import Window
+from tailgate.harness import faults as checks
+from tailgate.harness.comparison.arm_block import arm_block
+from tailgate.harness.comparison.arms import ArmTarget
+from tailgate.harness.comparison.disturbance import Disturbance, disturbance_of
+from tailgate.harness.comparison.interleave import GAP_S, can_interleave, plan_of_arm, room_ns, windows_in
+from tailgate.harness.comparison.observation import Block
+from tailgate.harness.comparison.processors import Sharing, kept_to
+from tailgate.harness.comparison.schedule import Arm, BlockPlan
+from tailgate.harness.comparison.together import Meeting, run_together
+from tailgate.harness.errors import LoadError, MeasurementError, TargetError
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.load import Generator, LoadSettings
+from tailgate.harness.plan import Plan
+from tailgate.harness.scenario import Scenario
+from tailgate.harness.scrape import MetricNames
+from tailgate.harness.slot import SETTLE_S, Course, died
+from tailgate.harness.slot_record import Slot, SlotRecord
+from tailgate.harness.target import RunningTarget
+from tailgate.harness.window import Window
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class BlockRecord:
     """What a block measured.
 
     Attributes:
-        block: for :func:`harness.comparison.observation.observe`.
+        block: for :func:`tailgate.harness.comparison.observation.observe`.
         slots: what each arm went through.
         faults: what makes the whole comparison INVALID: a server that died, a record that is not whole.
         disturbance: what the machine said of the block.

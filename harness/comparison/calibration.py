@@ -1,7 +1,7 @@
 """Calibration: what a comparison can see on this machine, in how long, told before anybody writes a threshold.
 
 From blocks of unchanged code against itself (A/A) to prospects and advice. The command ``tailgate calibrate`` measures the blocks;
-:mod:`harness.comparison.proposal` writes the answer down. Pure. What it says holds for this machine as it was, this
+:mod:`tailgate.harness.comparison.proposal` writes the answer down. Pure. What it says holds for this machine as it was, this
 service and this load, and comes from a few dozen blocks: the noise has an interval for that reason.
 """
 
@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.comparison.lens import Lens
-from harness.comparison.noise import Noise, noise_of
-from harness.comparison.observation import ArmRow, BlockRow, least_requests
-from harness.comparison.sight import Sight, sight_of
-from harness.errors import MeasurementError
+from tailgate.harness.comparison.lens import Lens
+from tailgate.harness.comparison.noise import Noise, noise_of
+from tailgate.harness.comparison.observation import ArmRow, BlockRow, least_requests
+from tailgate.harness.comparison.sight import Sight, sight_of
+from tailgate.harness.errors import MeasurementError
 
 MOST_PAIRS = 16
 # Of one processor. Above it late requests come in runs, and a quantile of them is worth fewer.

@@ -1,6 +1,6 @@
 """A comparison of one scenario, from what the user asked for to what it came to.
 
-The table of contents of the folder, called by :mod:`harness.session`: sides, arms, a rehearsal of both, the numbers of
+The table of contents of the folder, called by :mod:`tailgate.harness.session`: sides, arms, a rehearsal of both, the numbers of
 this machine, then block after block, and the result. Each step stands in a module of its own.
 """
 
@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import judging
-from harness.budgets import Budgets
-from harness.comparison import arm_windows, own_choices
-from harness.comparison import revision as git
-from harness.comparison.answer import arm_result, comparison_result, scenario_result
-from harness.comparison.arms import ArmTarget, Side, checked_out
-from harness.comparison.asked import (
+from tailgate.harness import judging
+from tailgate.harness.budgets import Budgets
+from tailgate.harness.comparison import arm_windows, own_choices
+from tailgate.harness.comparison import revision as git
+from tailgate.harness.comparison.answer import arm_result, comparison_result, scenario_result
+from tailgate.harness.comparison.arms import ArmTarget, Side, checked_out
+from tailgate.harness.comparison.asked import (
     chosen_design,
     chosen_lenses,
     find_sides,
@@ -24,31 +24,31 @@ from harness.comparison.asked import (
     side_settings,
     wanted_processors,
 )
-from harness.comparison.block import Bench, BlockRecord, measure_block
-from harness.comparison.design import Design
-from harness.comparison.disturbance import one_arm_late
-from harness.comparison.gap import find_gap_s, spill_note
-from harness.comparison.lens import Lens
-from harness.comparison.load import CAPACITY, PAIRS, block_scenario, comparable_phase
-from harness.comparison.observation import read_rows
-from harness.comparison.processors import choose_sharing
-from harness.comparison.rehearsal import Rehearsed, rehearse
-from harness.comparison.run import Limits, Outcome, come_to, plan_blocks, run_blocks
-from harness.comparison.schedule import Arm, BlockPlan
-from harness.errors import LoadError, MeasurementError, TargetError
-from harness.faults import Fault
-from harness.gate_settings import GateSettings
-from harness.load import LoadSettings
-from harness.load_settings import generator_processor
-from harness.measures import Measure
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.plugins import Plugins
-from harness.resolving import resolve_scenario
-from harness.results import CUT_SHORT, ArmResult, ScenarioResult, SlotResult
-from harness.scenario import Scenario
-from harness.slot_result import slot_result
-from harness.target import RunningTarget, TargetSettings
+from tailgate.harness.comparison.block import Bench, BlockRecord, measure_block
+from tailgate.harness.comparison.design import Design
+from tailgate.harness.comparison.disturbance import one_arm_late
+from tailgate.harness.comparison.gap import find_gap_s, spill_note
+from tailgate.harness.comparison.lens import Lens
+from tailgate.harness.comparison.load import CAPACITY, PAIRS, block_scenario, comparable_phase
+from tailgate.harness.comparison.observation import read_rows
+from tailgate.harness.comparison.processors import choose_sharing
+from tailgate.harness.comparison.rehearsal import Rehearsed, rehearse
+from tailgate.harness.comparison.run import Limits, Outcome, come_to, plan_blocks, run_blocks
+from tailgate.harness.comparison.schedule import Arm, BlockPlan
+from tailgate.harness.errors import LoadError, MeasurementError, TargetError
+from tailgate.harness.faults import Fault
+from tailgate.harness.gate_settings import GateSettings
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.load_settings import generator_processor
+from tailgate.harness.measures import Measure
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.plugins import Plugins
+from tailgate.harness.resolving import resolve_scenario
+from tailgate.harness.results import CUT_SHORT, ArmResult, ScenarioResult, SlotResult
+from tailgate.harness.scenario import Scenario
+from tailgate.harness.slot_result import slot_result
+from tailgate.harness.target import RunningTarget, TargetSettings
 
 ROWS = "blocks-{}.jsonl"
 WORKTREES = "worktrees"

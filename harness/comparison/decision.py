@@ -1,7 +1,7 @@
 """The decision: from rows, a design and lenses to a verdict by lens and one for the run.
 
 After the observations, before the reports; pure, so that a later command comes to the same answer from the kept
-rows. One lens at one look is :mod:`harness.comparison.lens_result`'s; here the looks follow each other.
+rows. One lens at one look is :mod:`tailgate.harness.comparison.lens_result`'s; here the looks follow each other.
 
 A lens that is decided at one look stays decided, and the run ends when a gating lens has failed or all have passed:
 what comes later could not be judged at the stated error. Only good blocks count towards a look; a look at which too
@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from harness.comparison.design import Design
-from harness.comparison.lens import LENSES, Lens
-from harness.comparison.lens_result import LensResult, blank, judge_lens
-from harness.comparison.observation import BlockRow
-from harness.verdict import Verdict, worst
+from tailgate.harness.comparison.design import Design
+from tailgate.harness.comparison.lens import LENSES, Lens
+from tailgate.harness.comparison.lens_result import LensResult, blank, judge_lens
+from tailgate.harness.comparison.observation import BlockRow
+from tailgate.harness.verdict import Verdict, worst
 
 __all__ = ["Decision", "LensResult", "judge", "judge_lens"]
 

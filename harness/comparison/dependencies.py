@@ -1,6 +1,6 @@
 """What two trees declare and pin differently, so that one environment may not run both.
 
-Used by :mod:`harness.comparison.arms`, which knows whether the base has an interpreter of its own. Reads files, and asks
+Used by :mod:`tailgate.harness.comparison.arms`, which knows whether the base has an interpreter of its own. Reads files, and asks
 git which of them it tracks: what it does not, no revision can have. Compared is what is said and not how: comments, order and
 spacing have no say. Whatever of a file cannot be understood is compared as text, and what is no text by its bytes, since a
 needless question costs less than a base that ran on head's packages.
@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.comparison.revision import PYPROJECT, tracked
-from harness.errors import UsageError
+from tailgate.harness.comparison.revision import PYPROJECT, tracked
+from tailgate.harness.errors import UsageError
 
 # Beside pyproject.toml: what pip is told, and what uv, poetry and pdm have resolved.
 PINS = ("requirements*.txt", "requirements/*.txt", "constraints*.txt")

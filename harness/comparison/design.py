@@ -6,7 +6,7 @@ it.
 **False FAIL.** alpha is for the run: all gating lenses of all scenarios share it equally (Bonferroni), whatever the
 dependence between them. Holm's refinement would only help to name a second lens once a first has failed, and the run
 has then failed already; the plain split is easier to check. Each share is spent over the looks
-(:mod:`harness.comparison.spending`).
+(:mod:`tailgate.harness.comparison.spending`).
 
 **False PASS.** beta is for each lens, spent over the looks alike: a run with a change as large as a lens's tolerance
 passes this lens with at most that probability.
@@ -19,10 +19,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.comparison.lens import LENSES, Lens
-from harness.comparison.signed_rank import least_n
-from harness.comparison.spending import nominal_levels
-from harness.errors import UsageError
+from tailgate.harness.comparison.lens import LENSES, Lens
+from tailgate.harness.comparison.signed_rank import least_n
+from tailgate.harness.comparison.spending import nominal_levels
+from tailgate.harness.errors import UsageError
 
 # Good blocks at the looks of a single scenario, chosen by simulation (docs/error-rates.md). With the blocks of a slower
 # machine (docs/comparison.md, "Cost") the first look comes after 4 minutes and the last after 11 to 12.

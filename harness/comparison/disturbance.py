@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness import statistics
-from harness.load import PhaseReport
-from harness.machine import MachineDelta
-from harness.slot_record import SlotRecord
-from harness.window import PhaseRecord
+from tailgate.harness import statistics
+from tailgate.harness.load import PhaseReport
+from tailgate.harness.machine import MachineDelta
+from tailgate.harness.slot_record import SlotRecord
+from tailgate.harness.window import PhaseRecord
 
 # Shares of all processors' time, over the block's measured pairs. Noise of a few per cent is what alternation and the
 # exact test are for; beyond these the block was another machine's.

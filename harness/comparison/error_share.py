@@ -1,6 +1,6 @@
 """The share of failed requests, head against base: an exact test for more, and a bound for "not much more".
 
-Between rows and the decision, as :mod:`harness.comparison.signed_rank` is for ratios, which mostly do not exist
+Between rows and the decision, as :mod:`tailgate.harness.comparison.signed_rank` is for ratios, which mostly do not exist
 here: most services fail no request at all.
 
 **More failures: a sign-flip test over blocks.** Under no change the arms of a block may exchange their names, so each
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from harness.comparison.observation import ArmRow, BlockRow
+from tailgate.harness.comparison.observation import ArmRow, BlockRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,17 @@ same: what head does to latency has no say in how it is measured.
 import contextlib
 from collections.abc import Sequence
 
-from harness import statistics
-from harness.comparison.block import Bench, on_their_processors, start_arm
-from harness.comparison.interleave import GAP_S, MAX_GAP_SHARE, can_interleave, window_s
-from harness.comparison.observation import BlockRow, spilled_share
-from harness.comparison.schedule import Arm
-from harness.errors import LoadError, MeasurementError
-from harness.plan import Plan
-from harness.report.units import percent, quantity
-from harness.slot_record import Slot
-from harness.verdict import Unit
-from harness.window import latencies_s
+from tailgate.harness import statistics
+from tailgate.harness.comparison.block import Bench, on_their_processors, start_arm
+from tailgate.harness.comparison.interleave import GAP_S, MAX_GAP_SHARE, can_interleave, window_s
+from tailgate.harness.comparison.observation import BlockRow, spilled_share
+from tailgate.harness.comparison.schedule import Arm
+from tailgate.harness.errors import LoadError, MeasurementError
+from tailgate.harness.plan import Plan
+from tailgate.harness.report.units import percent, quantity
+from tailgate.harness.slot_record import Slot
+from tailgate.harness.verdict import Unit
+from tailgate.harness.window import latencies_s
 
 QUANTILE = 0.99
 FOLDER = "trial"

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.arrivals import Constant, Gamma, Poisson
-from harness.comparison.schedule import Arm
-from harness.plan import Plan, PlannedPhase
-from harness.scenario import Phase
+from tailgate.harness.arrivals import Constant, Gamma, Poisson
+from tailgate.harness.comparison.schedule import Arm
+from tailgate.harness.plan import Plan, PlannedPhase
+from tailgate.harness.scenario import Phase
 
 # Of one arm. Shorter ones would be mostly gap and beginning, when the server is idle yet; so would ones of few requests,
 # which are few because they are slow.

@@ -2,7 +2,7 @@
 
 After the decision: an :class:`Entry` says in numbers what a comparison came to, and is appended to a file of JSON lines. A
 line is written whole by one call and reaches the disk before the call returns; nothing is ever rewritten.
-:mod:`harness.comparison.ledger_summary` counts verdicts by case. Which case a comparison was (unchanged code, a planted regression) is known only to whoever
+:mod:`tailgate.harness.comparison.ledger_summary` counts verdicts by case. Which case a comparison was (unchanged code, a planted regression) is known only to whoever
 set it up; without a name it is "".
 
 Nothing here judges, and no verdict is taken from the ledger: it says how often a gate was right on *this* history. Whoever
@@ -21,11 +21,11 @@ from pathlib import Path
 
 import orjson
 
-from harness.errors import MeasurementError
-from harness.machine import Fingerprint
-from harness.results import ArmResult, ComparisonResult, RunResult, Scalar, ScenarioResult
-from harness.results_file import from_json, to_json
-from harness.verdict import Verdict
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.machine import Fingerprint
+from tailgate.harness.results import ArmResult, ComparisonResult, RunResult, Scalar, ScenarioResult
+from tailgate.harness.results_file import from_json, to_json
+from tailgate.harness.verdict import Verdict
 
 LEDGER = "ledger.jsonl"
 # How a side says which code it was: a commit by itself, or behind the name that the user gave it.

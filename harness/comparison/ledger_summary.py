@@ -1,6 +1,6 @@
 """What a ledger adds up to: verdicts by case, with exact bounds of how often each comes.
 
-After :mod:`harness.comparison.ledger`; pure. A share of few runs is hardly known, which is what the bounds are for: no false FAIL in 20 runs
+After :mod:`tailgate.harness.comparison.ledger`; pure. A share of few runs is hardly known, which is what the bounds are for: no false FAIL in 20 runs
 still allows 14 %.
 """
 
@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.comparison.ledger import Entry
-from harness.statistics import share_interval
-from harness.verdict import Verdict
+from tailgate.harness.comparison.ledger import Entry
+from tailgate.harness.statistics import share_interval
+from tailgate.harness.verdict import Verdict
 
 # One-sided, of each end of a rate's interval.
 CONFIDENCE = 0.95

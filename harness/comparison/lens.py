@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness import named
-from harness.errors import UsageError
-from harness.verdict import Better, Unit
+from tailgate.harness import named
+from tailgate.harness.errors import UsageError
+from tailgate.harness.verdict import Better, Unit
 
 
 class Scale(enum.Enum):

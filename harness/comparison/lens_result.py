@@ -1,6 +1,6 @@
 """One lens at one look: bounded from both sides, judged, and put into words.
 
-Between the tests (:mod:`harness.comparison.signed_rank`, :mod:`harness.comparison.error_share`) and the decision
+Between the tests (:mod:`tailgate.harness.comparison.signed_rank`, :mod:`tailgate.harness.comparison.error_share`) and the decision
 over all looks and lenses. Pure. The rule::
 
     FAIL           the lower bound, at the look's level for FAIL, is above the margin: surely worse, however little;
@@ -20,12 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from harness.comparison import power, signed_rank, wording
-from harness.comparison.design import Look
-from harness.comparison.error_share import compare_shares
-from harness.comparison.lens import Lens, Scale
-from harness.comparison.observation import BlockRow, arm_value, ln_ratio, spilled_share
-from harness.verdict import Better, Verdict
+from tailgate.harness.comparison import power, signed_rank, wording
+from tailgate.harness.comparison.design import Look
+from tailgate.harness.comparison.error_share import compare_shares
+from tailgate.harness.comparison.lens import Lens, Scale
+from tailgate.harness.comparison.observation import BlockRow, arm_value, ln_ratio, spilled_share
+from tailgate.harness.verdict import Better, Verdict
 
 # A lens that saw nothing in more of the good blocks than this says nothing.
 MAX_MISSING_SHARE = 0.25

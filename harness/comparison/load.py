@@ -8,9 +8,9 @@ says what the target is asked to be, since cheap and fast requests are what a co
 import dataclasses
 from dataclasses import dataclass
 
-from harness.arrivals import ClosedLoop, Trace
-from harness.errors import UsageError
-from harness.scenario import Loop, Phase, Ref, Scenario
+from tailgate.harness.arrivals import ClosedLoop, Trace
+from tailgate.harness.errors import UsageError
+from tailgate.harness.scenario import Loop, Phase, Ref, Scenario
 
 # About 2.5 s at the rate of the scenario ``compare``; two pairs are above the 500 requests an arm and block that the ratio of a
 # p99 needs (harness.comparison.observation.least_requests). No more of them: the variance for a given time is least at about two

@@ -1,6 +1,6 @@
 """Noise: how far two sides that are the same seem apart, and what of it comes from where.
 
-From blocks of unchanged code against itself (A/A) to numbers; :mod:`harness.comparison.calibration` says what follows from them.
+From blocks of unchanged code against itself (A/A) to numbers; :mod:`tailgate.harness.comparison.calibration` says what follows from them.
 Pure. The model, for the log ratio of pair j of block i::
 
     y_ij = s_i + e_ij        s_i: two starts settle at different levels      e_ij: the noise of one pair
@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from harness.comparison.lens import Lens, Scale
-from harness.comparison.observation import BlockRow, arm_value, ln_ratio
+from tailgate.harness.comparison.lens import Lens, Scale
+from tailgate.harness.comparison.observation import BlockRow, arm_value, ln_ratio
 
 # One-sided, of each end of an interval of a deviation.
 CONFIDENCE = 0.95

@@ -22,9 +22,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from harness.comparison import reduction
-from harness.comparison.lens import LENSES, Lens
-from harness.errors import MeasurementError
+from tailgate.harness.comparison import reduction
+from tailgate.harness.comparison.lens import LENSES, Lens
+from tailgate.harness.errors import MeasurementError
 
 STAGES = ("queue", "decode", "compute", "encode", "transport")
 

@@ -7,10 +7,10 @@ as in production. Where starts chose differently, a change of speed may come fro
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.comparison.block import BlockRecord
-from harness.comparison.schedule import Arm
-from harness.slot_record import SlotRecord
-from harness.target import INFO
+from tailgate.harness.comparison.block import BlockRecord
+from tailgate.harness.comparison.schedule import Arm
+from tailgate.harness.slot_record import SlotRecord
+from tailgate.harness.target import INFO
 
 # The labels of tailgate_info that say what a server has chosen.
 CHOICES = ("max_batch_size", "executor")

@@ -1,6 +1,6 @@
 """Whose code a side runs: where Python is told to look for it, and how one knows that it was found there.
 
-Used by :mod:`harness.comparison.arms` before a side is started, and by :mod:`harness.comparison.rehearsal` after it ran. An
+Used by :mod:`tailgate.harness.comparison.arms` before a side is started, and by :mod:`tailgate.harness.comparison.rehearsal` after it ran. An
 environment in which the project is installed for development leads to the working tree, so that a base which does not
 find its own modules first is head under another name, and passes.
 """
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from harness.comparison import revision as git
-from harness.errors import TargetError
-from harness.target import TargetSettings
+from tailgate.harness.comparison import revision as git
+from tailgate.harness.errors import TargetError
+from tailgate.harness.target import TargetSettings
 
 # The project whose package ``service`` is the one that the target ``service`` runs.
 OWN_PROJECT = "tailgate"

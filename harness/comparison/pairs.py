@@ -1,15 +1,15 @@
 """Pairs: each pair of slots of a block as a row of its own, from the results of a run.
 
 A slot is what one arm got of a phase: all its windows, where the pair was interleaved. A block is what a decision goes by; its pairs tell how much of its noise is that of starts
-(:mod:`harness.comparison.noise`). Nothing is judged by them: pairs of one start are not independent.
+(:mod:`tailgate.harness.comparison.noise`). Nothing is judged by them: pairs of one start are not independent.
 """
 
 from collections.abc import Iterator
 
-from harness.comparison.lens import LENSES
-from harness.comparison.observation import ArmRow, BlockRow, least_requests
-from harness.results import PhaseResult, RunResult, SlotResult
-from harness.samples import Outcome
+from tailgate.harness.comparison.lens import LENSES
+from tailgate.harness.comparison.observation import ArmRow, BlockRow, least_requests
+from tailgate.harness.results import PhaseResult, RunResult, SlotResult
+from tailgate.harness.samples import Outcome
 
 ARMS = ("base", "head")
 

@@ -15,11 +15,11 @@ from statistics import NormalDist
 
 from scipy import special
 
-from harness.comparison.design import Design
-from harness.comparison.lens import Lens
-from harness.comparison.signed_rank import least_n
-from harness.comparison.spending import crossing
-from harness.verdict import Better
+from tailgate.harness.comparison.design import Design
+from tailgate.harness.comparison.lens import Lens
+from tailgate.harness.comparison.signed_rank import least_n
+from tailgate.harness.comparison.spending import crossing
+from tailgate.harness.verdict import Better
 
 # The Hodges-Lehmann estimate's deviation over that of the mean, of normal values.
 EFFICIENCY_LOSS = math.sqrt(math.pi / 3)

@@ -1,6 +1,6 @@
 """Which processors the servers of a block may use: few, and the same for both arms; the harness keeps off them.
 
-Between :mod:`harness.comparison.block`, which starts both arms, and the load. Linux only, since only there the threads of another
+Between :mod:`tailgate.harness.comparison.block`, which starts both arms, and the load. Linux only, since only there the threads of another
 process can be moved.
 
 **Why.** A program stays on the processor that it last ran on, and two processors of one machine, above all of a virtual one, are
@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import TargetError, UsageError
+from tailgate.harness.errors import TargetError, UsageError
 
 PROC = Path("/proc")
 # What a service says of itself, and what of it makes it need more than a few processors.

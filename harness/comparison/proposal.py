@@ -1,6 +1,6 @@
 """The proposal: lines for ``pyproject.toml`` that a calibration speaks for, and its advice in sentences.
 
-After :mod:`harness.comparison.calibration`, before the file and the terminal. Whoever reads it decides: nothing here is
+After :mod:`tailgate.harness.comparison.calibration`, before the file and the terminal. Whoever reads it decides: nothing here is
 ever written over a project's own budgets.
 """
 
@@ -8,11 +8,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.comparison.calibration import BUSY_SHARE, Calibration, Range
-from harness.comparison.observation import least_requests
-from harness.comparison.sight import Sight
-from harness.report.units import percent, quantity, significant
-from harness.verdict import Unit
+from tailgate.harness.comparison.calibration import BUSY_SHARE, Calibration, Range
+from tailgate.harness.comparison.observation import least_requests
+from tailgate.harness.comparison.sight import Sight
+from tailgate.harness.report.units import percent, quantity, significant
+from tailgate.harness.verdict import Unit
 
 # A budget in milliseconds is the largest value of any block and so much more. One in yardsticks is for other machines,
 # too, and lies as far off as one machine's yardstick was seen to wander within half an hour, and some more.

@@ -1,6 +1,6 @@
 """From the requests of one arm and block to single numbers: quantiles, and where the time of the requests went.
 
-Pure arrays, for :mod:`harness.comparison.observation`, which says what a block and an arm are.
+Pure arrays, for :mod:`tailgate.harness.comparison.observation`, which says what a block and an arm are.
 
 **Quantiles.** p50 is the exact quantile of the block's pooled requests. p95 and p99 are the geometric means of its
 slots' own: one stall fills the top hundredth of a pooled block, and then the block tells of that stall alone. In
@@ -20,7 +20,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import statistics
+from tailgate.harness import statistics
 
 # From this quantile on a block's value is the mean of its slots'.
 BY_SLOT = 0.95

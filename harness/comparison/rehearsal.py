@@ -9,11 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.comparison.arms import ArmTarget, check_own_code, ignored_settings
-from harness.comparison.own_code import runs_python
-from harness.comparison.schedule import Arm
-from harness.errors import MeasurementError, TargetError
-from harness.scrape import MetricNames
+from tailgate.harness.comparison.arms import ArmTarget, check_own_code, ignored_settings
+from tailgate.harness.comparison.own_code import runs_python
+from tailgate.harness.comparison.schedule import Arm
+from tailgate.harness.errors import MeasurementError, TargetError
+from tailgate.harness.scrape import MetricNames
 
 NO_METRICS = "none: the server's own record is left out"
 

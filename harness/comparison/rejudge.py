@@ -10,13 +10,13 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.comparison.decision import judge
-from harness.comparison.design import Design, plan_design
-from harness.comparison.lens import Lens, override
-from harness.comparison.observation import read_rows
-from harness.comparison.run import attributions_of
-from harness.results import CUT_SHORT, ScenarioResult
-from harness.verdict import Verdict
+from tailgate.harness.comparison.decision import judge
+from tailgate.harness.comparison.design import Design, plan_design
+from tailgate.harness.comparison.lens import Lens, override
+from tailgate.harness.comparison.observation import read_rows
+from tailgate.harness.comparison.run import attributions_of
+from tailgate.harness.results import CUT_SHORT, ScenarioResult
+from tailgate.harness.verdict import Verdict
 
 
 def again(scenario: ScenarioResult, directory: Path, settings: tuple[str, ...] = ()) -> ScenarioResult:

@@ -1,6 +1,6 @@
 """A revision of a git repository: which commit, and a worktree of it.
 
-Used by :mod:`harness.comparison.arms`. Runs the program ``git`` and reads ``pyproject.toml``; starts nothing else.
+Used by :mod:`tailgate.harness.comparison.arms`. Runs the program ``git`` and reads ``pyproject.toml``; starts nothing else.
 """
 
 import os
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import TargetError, UsageError
+from tailgate.harness.errors import TargetError, UsageError
 
 PYPROJECT = "pyproject.toml"
 GIT_TIMEOUT_S = 120.0

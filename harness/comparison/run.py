@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.comparison.attribution import Attribution, attribute
-from harness.comparison.block import BlockRecord
-from harness.comparison.decision import Decision, judge
-from harness.comparison.design import NEVER, Design
-from harness.comparison.lens import Lens, Scale
-from harness.comparison.observation import BlockRow, append_rows, ln_ratio, observe
-from harness.comparison.schedule import BlockPlan, plan_block
-from harness.faults import Fault
-from harness.report.units import percent
-from harness.verdict import Verdict
+from tailgate.harness.comparison.attribution import Attribution, attribute
+from tailgate.harness.comparison.block import BlockRecord
+from tailgate.harness.comparison.decision import Decision, judge
+from tailgate.harness.comparison.design import NEVER, Design
+from tailgate.harness.comparison.lens import Lens, Scale
+from tailgate.harness.comparison.observation import BlockRow, append_rows, ln_ratio, observe
+from tailgate.harness.comparison.schedule import BlockPlan, plan_block
+from tailgate.harness.faults import Fault
+from tailgate.harness.report.units import percent
+from tailgate.harness.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
 """The schedule of a comparison: who goes first, and with which seeds. Pure: the same seed gives the same schedule.
 
-First step of a comparison; :mod:`harness.comparison.block` executes it. What it balances, and how:
+First step of a comparison; :mod:`tailgate.harness.comparison.block` executes it. What it balances, and how:
 
 * Which arm goes first in a pair of windows is an independent coin for each: with a fixed order, whatever the first
   window does to the second (caches, frequency, garbage) would be taken for a difference of the code. A pair that is not
   cut into windows is one pair of windows, whose slots are whole.
 * The arms of a pair send the same requests at the same offsets within their windows, different pairs different ones.
 * Which arm is launched first, and so gets the first port that the kernel gives, is a coin for the first block and
-  alternates from there. The processors are the same for both arms (:mod:`harness.comparison.processors`), and stay for two blocks,
+  alternates from there. The processors are the same for both arms (:mod:`tailgate.harness.comparison.processors`), and stay for two blocks,
   so that each has seen either order.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.errors import UsageError
+from tailgate.harness.errors import UsageError
 
 # A plan's seed fits into a JSON number that every reader keeps whole.
 SEEDS = 2**31

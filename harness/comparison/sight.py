@@ -1,7 +1,7 @@
 """Sight: which change one lens sees on a machine of this noise, how soon, and which tolerance it can keep.
 
-Between :mod:`harness.comparison.noise` and :mod:`harness.comparison.calibration`; pure. Chances are those of
-:mod:`harness.comparison.power`, at the looks of the design that a comparison has, and at no others: after its last look a
+Between :mod:`tailgate.harness.comparison.noise` and :mod:`tailgate.harness.comparison.calibration`; pure. Chances are those of
+:mod:`tailgate.harness.comparison.power`, at the looks of the design that a comparison has, and at no others: after its last look a
 comparison sees nothing more, however long it may take.
 """
 
@@ -11,10 +11,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.comparison.design import Design, plan_design
-from harness.comparison.lens import Lens
-from harness.comparison.noise import Noise
-from harness.comparison.power import prospect, smallest_change
+from tailgate.harness.comparison.design import Design, plan_design
+from tailgate.harness.comparison.lens import Lens
+from tailgate.harness.comparison.noise import Noise
+from tailgate.harness.comparison.power import prospect, smallest_change
 
 MINUTES = (5.0, 10.0, 20.0)
 CHANGES = (0.02, 0.05, 0.10)

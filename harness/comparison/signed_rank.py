@@ -3,7 +3,7 @@
 Pure numbers; nothing here knows a block, a lens or a verdict.
 
 **What is assumed.** The values are independent and each is symmetric about the same centre; they need be neither
-normal nor of one law. Log ratios of exchangeable arms are symmetric about 0 (:mod:`harness.comparison.observation`),
+normal nor of one law. Log ratios of exchangeable arms are symmetric about 0 (:mod:`tailgate.harness.comparison.observation`),
 so that the test's level under "no change" holds whatever the noise is. The bounds assume besides that a change
 shifts the log ratio and does nothing else.
 
@@ -27,7 +27,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UsageError
+from tailgate.harness.errors import UsageError
 
 Values = NDArray[np.float64]
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from harness.errors import UsageError
+from tailgate.harness.errors import UsageError
 
 _NODES = 160  # of the quadrature at each look: levels are then good to 1e-9
 _FAR = 9.0  # standard deviations: beyond lies 1e-19

@@ -1,6 +1,6 @@
 """Both arms at once: a common start, a common end, and if one fails, an end for the other.
 
-For a pair whose windows are interleaved (:mod:`harness.comparison.interleave`): each arm runs in a thread, which mostly waits
+For a pair whose windows are interleaved (:mod:`tailgate.harness.comparison.interleave`): each arm runs in a thread, which mostly waits
 for its generator's process. Knows nothing of what the steps do.
 """
 

@@ -1,6 +1,6 @@
 """What a lens's verdict says to people.
 
-A reason begins with one word for programs and a colon, as in :mod:`harness.judge`::
+A reason begins with one word for programs and a colon, as in :mod:`tailgate.harness.judge`::
 
     within      surely changed by less than the tolerance      PASS
     beyond      surely worse by more than the margin           FAIL
@@ -12,10 +12,10 @@ A reason begins with one word for programs and a colon, as in :mod:`harness.judg
 
 import math
 
-from harness.comparison.error_share import ShareChange
-from harness.comparison.lens import Lens, Scale
-from harness.comparison.observation import least_requests
-from harness.verdict import Better, Verdict
+from tailgate.harness.comparison.error_share import ShareChange
+from tailgate.harness.comparison.lens import Lens, Scale
+from tailgate.harness.comparison.observation import least_requests
+from tailgate.harness.verdict import Better, Verdict
 
 SPILLED = "spilled: "
 LESS_SPILL = "choose a lower rate, or a quicker target"

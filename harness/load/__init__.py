@@ -2,7 +2,7 @@
 
 ::
 
-    Generator (this process)  ── plan, settings on disk ──▶  python -m harness.load DIRECTORY
+    Generator (this process)  ── plan, settings on disk ──▶  python -m tailgate.harness.load DIRECTORY
         run_phase(i)          ── {"run": i} ──▶ stdin        Sender: Pacer → Pool → Connection → Recorder
         PhaseReport           ◀── {"event": "done", …} ──    samples.bin, written as requests end
 
@@ -11,10 +11,10 @@ probes of capacity, and is called so. The generator says how late it was itself,
 matters is decided by those who read the report.
 """
 
-from harness.load.generator import Generator
-from harness.load.report import PhaseReport
-from harness.load.self_check import Capacity, self_check
-from harness.load.settings import LoadSettings, Scheduling, TimerMode
+from tailgate.harness.load.generator import Generator
+from tailgate.harness.load.report import PhaseReport
+from tailgate.harness.load.self_check import Capacity, self_check
+from tailgate.harness.load.settings import LoadSettings, Scheduling, TimerMode
 
 __all__ = [
     "Capacity",

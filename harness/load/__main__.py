@@ -1,4 +1,4 @@
-"""The generator's own process: ``python -m harness.load DIRECTORY``.
+"""The generator's own process: ``python -m tailgate.harness.load DIRECTORY``.
 
 It reads plan and settings from the directory, prints ``{"event": "ready"}``, and for each line ``{"run": i}`` on
 its standard input (with the ``stretch`` of its times, and ``at_ns``, the moment of its time 0 or null) runs phase i and
@@ -16,13 +16,13 @@ from typing import Any
 
 import orjson
 
-from harness.errors import HarnessError, LoadError
-from harness.load.files import SAMPLES, SETTINGS
-from harness.load.recorder import Recorder
-from harness.load.report import encode_report
-from harness.load.sender import OrphanedError, Sender
-from harness.load.settings import LoadSettings, Scheduling, read_settings
-from harness.plan import read_plan
+from tailgate.harness.errors import HarnessError, LoadError
+from tailgate.harness.load.files import SAMPLES, SETTINGS
+from tailgate.harness.load.recorder import Recorder
+from tailgate.harness.load.report import encode_report
+from tailgate.harness.load.sender import OrphanedError, Sender
+from tailgate.harness.load.settings import LoadSettings, Scheduling, read_settings
+from tailgate.harness.plan import read_plan
 
 # For the connections of disturbers, and what every program has open.
 _DESCRIPTORS_BESIDE = 512

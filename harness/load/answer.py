@@ -6,7 +6,7 @@ import time
 
 import httptools
 
-from harness.load.server_timing import UNTOLD, Stages, parse_server_timing
+from tailgate.harness.load.server_timing import UNTOLD, Stages, parse_server_timing
 
 # More would be no waiting time: int() of a hostile length would take long.
 _MOST_DIGITS = 9

@@ -6,10 +6,10 @@ import ssl
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import LoadError
-from harness.load.answer import Answer
-from harness.load.flight import Flight
-from harness.load.settings import LoadSettings
+from tailgate.harness.errors import LoadError
+from tailgate.harness.load.answer import Answer
+from tailgate.harness.load.flight import Flight
+from tailgate.harness.load.settings import LoadSettings
 
 # In both directions, TLS may have to read before it can write, and the other way round.
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)

@@ -1,6 +1,6 @@
 """What the generator's self-check loads: a server that costs next to nothing, in a process of its own.
 
-    python -m harness.load.echo REQUEST_BYTES [PROCESSOR]
+    python -m tailgate.harness.load.echo REQUEST_BYTES [PROCESSOR]
 
 All requests are of one known length, so it counts bytes and parses nothing: what is left is the event loop's C code
 and two lines of Python. It prints its port, and serves until its standard input ends.

@@ -2,10 +2,10 @@
 
 import httptools
 
-from harness.behaviour import Behaviour
-from harness.failures import Failure
-from harness.load.flight import Flight
-from harness.samples import Outcome
+from tailgate.harness.behaviour import Behaviour
+from tailgate.harness.failures import Failure
+from tailgate.harness.load.flight import Flight
+from tailgate.harness.samples import Outcome
 
 MOST_CHARACTERS = 200
 # Far more kinds than a service has; what is beyond them is counted by its outcome alone.
@@ -58,7 +58,7 @@ def words(kept: bytes, outcome: Outcome) -> str:
 
 
 def _as_planned(behaviour: int, outcome: Outcome) -> bool:
-    """Tell whether a disturber's request ended as its client wanted it to (:data:`harness.behaviour.DUE`)."""
+    """Tell whether a disturber's request ended as its client wanted it to (:data:`tailgate.harness.behaviour.DUE`)."""
     refused = outcome in {Outcome.CLIENT_ERROR, Outcome.SHED}
     return outcome is Outcome.LEFT or (behaviour == Behaviour.CORRUPT and refused)
 

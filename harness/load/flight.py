@@ -3,10 +3,10 @@
 import math
 from typing import TYPE_CHECKING
 
-from harness.load.server_timing import UNTOLD, Stages
+from tailgate.harness.load.server_timing import UNTOLD, Stages
 
 if TYPE_CHECKING:
-    from harness.load.connection import Connection
+    from tailgate.harness.load.connection import Connection
 
 
 class Flight:

@@ -13,13 +13,13 @@ from typing import Any, Self
 
 import orjson
 
-from harness.errors import LoadError, UsageError
-from harness.load.files import LOG, SAMPLES, SETTINGS
-from harness.load.report import PhaseReport, decode_report
-from harness.load.request import encode_request
-from harness.load.settings import LoadSettings, write_settings
-from harness.plan import Plan, write_plan
-from harness.samples import Samples, read_samples
+from tailgate.harness.errors import LoadError, UsageError
+from tailgate.harness.load.files import LOG, SAMPLES, SETTINGS
+from tailgate.harness.load.report import PhaseReport, decode_report
+from tailgate.harness.load.request import encode_request
+from tailgate.harness.load.settings import LoadSettings, write_settings
+from tailgate.harness.plan import Plan, write_plan
+from tailgate.harness.samples import Samples, read_samples
 
 # For interpreter, imports and first connections on a busy machine.
 _READY_S = 60.0
@@ -132,7 +132,7 @@ class Generator:
         with (self._directory / LOG).open("wb") as log:
             return subprocess.Popen(
                 # -P: a folder called harness in the working directory must not take our place.
-                [sys.executable, "-P", "-m", "harness.load", str(self._directory)],
+                [sys.executable, "-P", "-m", "tailgate.harness.load", str(self._directory)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

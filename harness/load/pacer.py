@@ -8,7 +8,7 @@ import select
 import time
 from pathlib import Path
 
-from harness.load.settings import Scheduling, TimerMode
+from tailgate.harness.load.settings import Scheduling, TimerMode
 
 # Linux delays a sleeper's wake-up by up to 50 us to save power (prctl(2), PR_SET_TIMERSLACK); 1 ns turns it off.
 _TIMER_SLACK = Path("/proc/self/timerslack_ns")

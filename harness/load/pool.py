@@ -12,11 +12,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from harness.load.answer import MalformedAnswerError
-from harness.load.connection import Connection, Endpoint
-from harness.load.flight import Flight
-from harness.load.settings import LoadSettings
-from harness.samples import Outcome
+from tailgate.harness.load.answer import MalformedAnswerError
+from tailgate.harness.load.connection import Connection, Endpoint
+from tailgate.harness.load.flight import Flight
+from tailgate.harness.load.settings import LoadSettings
+from tailgate.harness.samples import Outcome
 
 _RECEIVE_BYTES = 256 * 1024
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT

@@ -4,9 +4,9 @@ import os
 import struct
 from pathlib import Path
 
-from harness.errors import LoadError
-from harness.load.flight import Flight
-from harness.samples import SAMPLE, Outcome, file_header
+from tailgate.harness.errors import LoadError
+from tailgate.harness.load.flight import Flight
+from tailgate.harness.samples import SAMPLE, Outcome, file_header
 
 # The fields of SAMPLE, in order; a test holds the two together.
 _RECORD = struct.Struct("<qqqqqIIIHHHHBBBffffff")

@@ -8,10 +8,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from harness.failures import Failure
-from harness.load.settings import Scheduling, TimerMode
-from harness.samples import Outcome
-from harness.scenario import Loop
+from tailgate.harness.failures import Failure
+from tailgate.harness.load.settings import Scheduling, TimerMode
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Loop
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 import re
 
-from harness.errors import UsageError
-from harness.load.settings import LoadSettings
-from harness.payload import Payload
+from tailgate.harness.errors import UsageError
+from tailgate.harness.load.settings import LoadSettings
+from tailgate.harness.payload import Payload
 
 # RFC 9110, section 5.6.2: token; a field value holds no control characters (section 5.5).
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

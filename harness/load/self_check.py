@@ -1,6 +1,6 @@
 """What the generator can do on this machine, so that a run can say how far from its own limit it stayed.
 
-The generator loads :mod:`harness.load.echo`, which costs less than it does: first in a closed loop, as fast as it can,
+The generator loads :mod:`tailgate.harness.load.echo`, which costs less than it does: first in a closed loop, as fast as it can,
 then at a modest rate for its punctuality. It takes about three seconds, and judges nothing.
 """
 
@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.arrivals import ClosedLoop, Poisson
-from harness.errors import LoadError
-from harness.load.generator import Generator
-from harness.load.report import Lag
-from harness.load.request import encode_request
-from harness.load.settings import LoadSettings, Scheduling, TimerMode
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.scenario import Phase, Scenario
+from tailgate.harness.arrivals import ClosedLoop, Poisson
+from tailgate.harness.errors import LoadError
+from tailgate.harness.load.generator import Generator
+from tailgate.harness.load.report import Lag
+from tailgate.harness.load.request import encode_request
+from tailgate.harness.load.settings import LoadSettings, Scheduling, TimerMode
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.scenario import Phase, Scenario
 
 # Enough to keep the generator busy, few enough that each wake-up serves one or two.
 CONNECTIONS = 16
@@ -139,7 +139,14 @@ def self_check(
 def _echo(request_bytes: int, generator: int | None) -> Iterator[int]:
     """Run the server within a ``with`` block, on a processor that is not the generator's; give its port."""
     others = sorted(os.sched_getaffinity(0) - {generator}) if generator is not None else []
-    command = [sys.executable, "-P", "-m", "harness.load.echo", str(request_bytes), *map(str, others[:1])]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "tailgate.harness.load.echo",
+        str(request_bytes),
+        *map(str, others[:1]),
+    ]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None

@@ -16,20 +16,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import LoadError
-from harness.load.connection import resolve_endpoint
-from harness.load.disturber import DisturberPool
-from harness.load.failures import Failures
-from harness.load.flight import Flight
-from harness.load.pacer import Pacer
-from harness.load.pool import Pool
-from harness.load.recorder import Recorder
-from harness.load.report import PhaseReport, lag_of
-from harness.load.request import encode_request
-from harness.load.settings import LoadSettings, Scheduling
-from harness.plan import Plan, PlannedPhase
-from harness.samples import Outcome
-from harness.scenario import Loop
+from tailgate.harness.errors import LoadError
+from tailgate.harness.load.connection import resolve_endpoint
+from tailgate.harness.load.disturber import DisturberPool
+from tailgate.harness.load.failures import Failures
+from tailgate.harness.load.flight import Flight
+from tailgate.harness.load.pacer import Pacer
+from tailgate.harness.load.pool import Pool
+from tailgate.harness.load.recorder import Recorder
+from tailgate.harness.load.report import PhaseReport, lag_of
+from tailgate.harness.load.request import encode_request
+from tailgate.harness.load.settings import LoadSettings, Scheduling
+from tailgate.harness.plan import Plan, PlannedPhase
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Loop
 
 # Before a phase's time 0: connections that died since the last phase are noticed and replaced.
 _LEAD_NS = 20_000_000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from harness.errors import UsageError
+from tailgate.harness.errors import UsageError
 
 HEADERS_VARIABLE = "TAILGATE_LOAD_HEADERS"
 

@@ -4,20 +4,27 @@ Stands between the saved samples and scrapes and the judge. A measure is an obje
 ``estimate(window, criterion)``; those of plugins come in through the hook ``tailgate_measures`` and look like these.
 Nothing here compares with a limit.
 
-A request that failed was never answered: it counts as infinitely late and is never dropped (:mod:`harness.window`), so
+A request that failed was never answered: it counts as infinitely late and is never dropped (:mod:`tailgate.harness.window`), so
 that an estimate can be infinite, and a budget cannot be met by refusing the slow requests.
 """
 
-from harness.measures.built_in import built_in_measures
-from harness.measures.knee import Knee
-from harness.measures.latency import Accepted, Drift, LatencyRise, Quantile
-from harness.measures.ledger import Unaccounted
-from harness.measures.measure import Measure
-from harness.measures.probes import ProbeLatency
-from harness.measures.rates import ErrorRate, Goodput, GoodputShare, LostRate, Misanswered, Throughput
-from harness.measures.recovery import Recover, Settle
-from harness.measures.refusal import RefusalLatency, UnhintedRefusals
-from harness.measures.resources import Growth, MemoryRise, Per, Resource
+from tailgate.harness.measures.built_in import built_in_measures
+from tailgate.harness.measures.knee import Knee
+from tailgate.harness.measures.latency import Accepted, Drift, LatencyRise, Quantile
+from tailgate.harness.measures.ledger import Unaccounted
+from tailgate.harness.measures.measure import Measure
+from tailgate.harness.measures.probes import ProbeLatency
+from tailgate.harness.measures.rates import (
+    ErrorRate,
+    Goodput,
+    GoodputShare,
+    LostRate,
+    Misanswered,
+    Throughput,
+)
+from tailgate.harness.measures.recovery import Recover, Settle
+from tailgate.harness.measures.refusal import RefusalLatency, UnhintedRefusals
+from tailgate.harness.measures.resources import Growth, MemoryRise, Per, Resource
 
 __all__ = [
     "Accepted",

@@ -1,15 +1,22 @@
 """The measures that come with the harness."""
 
-from harness.measures.knee import Knee
-from harness.measures.latency import Accepted, Drift, LatencyRise, Quantile
-from harness.measures.ledger import Unaccounted
-from harness.measures.measure import Measure
-from harness.measures.probes import ProbeLatency
-from harness.measures.rates import ErrorRate, Goodput, GoodputShare, LostRate, Misanswered, Throughput
-from harness.measures.recovery import Recover, Settle
-from harness.measures.refusal import RefusalLatency, UnhintedRefusals
-from harness.measures.resources import Growth, MemoryRise, Per, Resource
-from harness.probes import Asked
+from tailgate.harness.measures.knee import Knee
+from tailgate.harness.measures.latency import Accepted, Drift, LatencyRise, Quantile
+from tailgate.harness.measures.ledger import Unaccounted
+from tailgate.harness.measures.measure import Measure
+from tailgate.harness.measures.probes import ProbeLatency
+from tailgate.harness.measures.rates import (
+    ErrorRate,
+    Goodput,
+    GoodputShare,
+    LostRate,
+    Misanswered,
+    Throughput,
+)
+from tailgate.harness.measures.recovery import Recover, Settle
+from tailgate.harness.measures.refusal import RefusalLatency, UnhintedRefusals
+from tailgate.harness.measures.resources import Growth, MemoryRise, Per, Resource
+from tailgate.harness.probes import Asked
 
 
 def built_in_measures() -> tuple[Measure, ...]:

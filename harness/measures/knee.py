@@ -3,14 +3,14 @@
 import math
 from dataclasses import dataclass
 
-from harness import statistics
-from harness.arrivals import Constant, Gamma, Poisson
-from harness.errors import MeasurementError
-from harness.measures.latency import Quantile
-from harness.measures.measure import objective_s, refuse_server
-from harness.scenario import Criterion, Ref
-from harness.verdict import Better, Estimate, Unit
-from harness.window import PhaseRecord, Window, failed, latencies_s, offered_rate_per_s
+from tailgate.harness import statistics
+from tailgate.harness.arrivals import Constant, Gamma, Poisson
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.measures.latency import Quantile
+from tailgate.harness.measures.measure import objective_s, refuse_server
+from tailgate.harness.scenario import Criterion, Ref
+from tailgate.harness.verdict import Better, Estimate, Unit
+from tailgate.harness.window import PhaseRecord, Window, failed, latencies_s, offered_rate_per_s
 
 # The tail that decides whether a rate is kept: the knee is asked in terms of p95.
 _KNEE_SHARE = 0.95

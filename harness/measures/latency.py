@@ -5,22 +5,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness import statistics
-from harness.dependence import Ranks, quantile_interval, quantile_ranks, requests_needed
-from harness.errors import MeasurementError, UsageError
-from harness.failures import kinds
-from harness.histogram import Histogram
-from harness.measures.measure import refuse_server
-from harness.quantity import show
-from harness.samples import Outcome, Samples
-from harness.scenario import Criterion, Witness, quantile_name
-from harness.verdict import Better, Estimate, Unit
-from harness.window import Seconds, Window, failed, in_order, latencies_s
+from tailgate.harness import statistics
+from tailgate.harness.dependence import Ranks, quantile_interval, quantile_ranks, requests_needed
+from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.failures import kinds
+from tailgate.harness.histogram import Histogram
+from tailgate.harness.measures.measure import refuse_server
+from tailgate.harness.quantity import show
+from tailgate.harness.samples import Outcome, Samples
+from tailgate.harness.scenario import Criterion, Witness, quantile_name
+from tailgate.harness.verdict import Better, Estimate, Unit
+from tailgate.harness.window import Seconds, Window, failed, in_order, latencies_s
 
 
 @dataclass(frozen=True, slots=True)
 class Quantile:
-    """A latency quantile, by either witness. The theory is in :mod:`harness.statistics`.
+    """A latency quantile, by either witness. The theory is in :mod:`tailgate.harness.statistics`.
 
     The client's is exact. The server's is a bucket of its histogram: the interval ends on the buckets' edges, and the
     value is interpolated, for display only. The server's histogram knows nothing of requests that never reached it,
@@ -120,7 +120,7 @@ class Accepted:
 
     For overload, where some refusals are right: those who get in must not wait for ever. Leaving the refused ones out is
     not the same as dropping slow requests, but only in company. By itself a service could keep this limit by refusing
-    whatever would be slow; so :class:`~harness.measures.rates.GoodputShare` is to be judged by the same phases, and
+    whatever would be slow; so :class:`~tailgate.harness.measures.rates.GoodputShare` is to be judged by the same phases, and
     falls with each request that is refused for no need. A request that was taken in and then timed out, broke off or
     ended in another error counts as infinitely late, as everywhere.
     """

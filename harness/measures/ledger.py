@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.behaviour import Behaviour
-from harness.errors import MeasurementError, UsageError
-from harness.faults import counted_requests
-from harness.samples import Outcome
-from harness.scenario import Criterion, Witness
-from harness.verdict import Better, Estimate, Unit
-from harness.window import PhaseRecord, Window
+from tailgate.harness.behaviour import Behaviour
+from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.faults import counted_requests
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Criterion, Witness
+from tailgate.harness.verdict import Better, Estimate, Unit
+from tailgate.harness.window import PhaseRecord, Window
 
 
 @dataclass(frozen=True, slots=True)

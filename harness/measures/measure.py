@@ -3,10 +3,10 @@
 import math
 from typing import Protocol
 
-from harness.errors import UsageError
-from harness.scenario import Criterion, Witness
-from harness.verdict import Better, Estimate, Unit
-from harness.window import Window
+from tailgate.harness.errors import UsageError
+from tailgate.harness.scenario import Criterion, Witness
+from tailgate.harness.verdict import Better, Estimate, Unit
+from tailgate.harness.window import Window
 
 
 class Measure(Protocol):

@@ -4,18 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness import statistics
-from harness.errors import MeasurementError
-from harness.measures.measure import refuse_server
-from harness.probes import Asked
-from harness.scenario import Criterion, quantile_name
-from harness.verdict import Better, Estimate, Unit
-from harness.window import Window
+from tailgate.harness import statistics
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.measures.measure import refuse_server
+from tailgate.harness.probes import Asked
+from tailgate.harness.scenario import Criterion, quantile_name
+from tailgate.harness.verdict import Better, Estimate, Unit
+from tailgate.harness.window import Window
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeLatency:
-    """A quantile of the time to a whole answer from the readiness path, or from the metrics (:mod:`harness.probes`).
+    """A quantile of the time to a whole answer from the readiness path, or from the metrics (:mod:`tailgate.harness.probes`).
 
     Without an answer, or with one that is not 2xx, a probe is infinitely late: a service that says under load that it is
     not ready takes itself out of service. Distribution-free; 44 probes without a miss bound p90 at confidence 0.99,

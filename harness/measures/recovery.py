@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness import statistics
-from harness.arrivals import Bursts
-from harness.errors import MeasurementError, UsageError
-from harness.measures.measure import objective_s, refuse_server
-from harness.scenario import Criterion
-from harness.verdict import Better, Estimate, Unit
-from harness.window import PhaseRecord, Seconds, Window, latencies_s
+from tailgate.harness import statistics
+from tailgate.harness.arrivals import Bursts
+from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.measures.measure import objective_s, refuse_server
+from tailgate.harness.scenario import Criterion
+from tailgate.harness.verdict import Better, Estimate, Unit
+from tailgate.harness.window import PhaseRecord, Seconds, Window, latencies_s
 
 
 @dataclass(frozen=True, slots=True)

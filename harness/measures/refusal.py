@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness import statistics
-from harness.dependence import quantile_interval
-from harness.errors import MeasurementError
-from harness.measures.measure import Measure, refuse_server
-from harness.measures.rates import share_of
-from harness.samples import Outcome, Samples
-from harness.scenario import Criterion, quantile_name
-from harness.verdict import Better, Estimate, Unit
-from harness.window import Seconds, Window, in_order
+from tailgate.harness import statistics
+from tailgate.harness.dependence import quantile_interval
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.measures.measure import Measure, refuse_server
+from tailgate.harness.measures.rates import share_of
+from tailgate.harness.samples import Outcome, Samples
+from tailgate.harness.scenario import Criterion, quantile_name
+from tailgate.harness.verdict import Better, Estimate, Unit
+from tailgate.harness.window import Seconds, Window, in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class RefusalLatency:
     """A quantile of the time to a refusal (429 or 503): a client that is sent away should learn it at once.
 
     From the moment at which the generator took the request up, so that a wait for a connection counts and the
-    generator's own lag does not; to the last byte. Distribution-free, as all quantiles (:mod:`harness.statistics`).
+    generator's own lag does not; to the last byte. Distribution-free, as all quantiles (:mod:`tailgate.harness.statistics`).
     """
 
     share: float = 0.5

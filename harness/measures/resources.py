@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import MeasurementError, UsageError
-from harness.measures.measure import refuse_server
-from harness.resources import ResourceSeries
-from harness.scenario import Criterion
-from harness.verdict import Better, Estimate, Unit
-from harness.window import Window
+from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.measures.measure import refuse_server
+from tailgate.harness.resources import ResourceSeries
+from tailgate.harness.scenario import Criterion
+from tailgate.harness.verdict import Better, Estimate, Unit
+from tailgate.harness.window import Window
 
 Series = NDArray[np.float64]
 

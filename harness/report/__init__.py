@@ -1,7 +1,7 @@
-"""Reports of a run: the last step of the flow, each made from a :class:`harness.results.RunResult` alone.
+"""Reports of a run: the last step of the flow, each made from a :class:`tailgate.harness.results.RunResult` alone.
 
 A reporter is any object of the shape :class:`Reporter`; reporters come in through the hook ``tailgate_reporters``.
-The terminal (:mod:`harness.report.terminal`) and JUnit (:mod:`harness.report.junit`) are no files, and are printed and
+The terminal (:mod:`tailgate.harness.report.terminal`) and JUnit (:mod:`tailgate.harness.report.junit`) are no files, and are printed and
 filled in by whoever owns the console and the test case. All say the verdict first. None measures, judges or changes
 anything.
 """
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from harness.report.json_file import JsonReporter
-from harness.report.markdown import MarkdownReporter
-from harness.results import RunResult
+from tailgate.harness.report.json_file import JsonReporter
+from tailgate.harness.report.markdown import MarkdownReporter
+from tailgate.harness.results import RunResult
 
 __all__ = ["Reporter", "built_in_reporters"]
 

@@ -5,11 +5,11 @@ Advice never changes a verdict. A rule's number says when a sentence is worth a 
 
 from collections.abc import Iterator
 
-from harness.report import comparison
-from harness.report.summary import machine_use, measured_phases, stage_means
-from harness.report.units import percent
-from harness.results import RunResult
-from harness.verdict import Verdict
+from tailgate.harness.report import comparison
+from tailgate.harness.report.summary import machine_use, measured_phases, stage_means
+from tailgate.harness.report.units import percent
+from tailgate.harness.results import RunResult
+from tailgate.harness.verdict import Verdict
 
 # Identical servers on one shared machine differ by this much in the median over a few seconds (5 % to 10 %), so a
 # machine that gives less away than this explains no failure.

@@ -1,18 +1,18 @@
 """What reports say of a comparison, in words and rows: pure functions from a scenario's result to texts.
 
-Beside :mod:`harness.report.summary`, which does the same for budgets; how a line looks is the reporter's.
+Beside :mod:`tailgate.harness.report.summary`, which does the same for budgets; how a line looks is the reporter's.
 """
 
 import math
 from collections.abc import Iterator
 
-from harness.comparison import wording
-from harness.comparison.attribution import Attribution, StageChange
-from harness.comparison.lens import Lens, Scale
-from harness.comparison.lens_result import LensResult
-from harness.report.units import MISSING, percent, quantity, significant
-from harness.results import CUT_SHORT, ComparisonResult, ScenarioResult
-from harness.verdict import Unit, Verdict
+from tailgate.harness.comparison import wording
+from tailgate.harness.comparison.attribution import Attribution, StageChange
+from tailgate.harness.comparison.lens import Lens, Scale
+from tailgate.harness.comparison.lens_result import LensResult
+from tailgate.harness.report.units import MISSING, percent, quantity, significant
+from tailgate.harness.results import CUT_SHORT, ComparisonResult, ScenarioResult
+from tailgate.harness.verdict import Unit, Verdict
 
 COLUMNS = ("lens", "base", "head", "change", "interval", "FAIL above", "PASS below", "verdict")
 REPORTED = "reported"

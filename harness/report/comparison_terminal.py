@@ -1,4 +1,4 @@
-"""A comparison in the terminal: verdict, one row a lens, what to know. Part of :mod:`harness.report.terminal`."""
+"""A comparison in the terminal: verdict, one row a lens, what to know. Part of :mod:`tailgate.harness.report.terminal`."""
 
 from collections.abc import Mapping
 
@@ -7,9 +7,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.report import comparison, summary
-from harness.results import ScenarioResult
-from harness.verdict import Verdict
+from tailgate.harness.report import comparison, summary
+from tailgate.harness.results import ScenarioResult
+from tailgate.harness.verdict import Verdict
 
 LEFT = ("lens", "verdict")
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import results_file
-from harness.results import RunResult
+from tailgate.harness import results_file
+from tailgate.harness.results import RunResult
 
 
 @dataclass(frozen=True, slots=True)

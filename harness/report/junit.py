@@ -5,9 +5,9 @@ Numbers keep full precision and SI units here, since programs read them.
 
 from collections.abc import Iterator
 
-from harness.report.escape import xml
-from harness.report.summary import failures
-from harness.results import ComparisonResult, RunResult, ScenarioResult
+from tailgate.harness.report.escape import xml
+from tailgate.harness.report.summary import failures
+from tailgate.harness.results import ComparisonResult, RunResult, ScenarioResult
 
 
 def properties(result: RunResult, scenario: str) -> list[tuple[str, str]]:

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.report import comparison, summary
-from harness.report.advice import advice
-from harness.report.escape import cell, code, fenced, markdown
-from harness.report.units import percent, quantity, significant
-from harness.results import ComparisonResult, PhaseResult, RunResult, ScenarioResult
-from harness.verdict import Unit
+from tailgate.harness.report import comparison, summary
+from tailgate.harness.report.advice import advice
+from tailgate.harness.report.escape import cell, code, fenced, markdown
+from tailgate.harness.report.units import percent, quantity, significant
+from tailgate.harness.results import ComparisonResult, PhaseResult, RunResult, ScenarioResult
+from tailgate.harness.verdict import Unit
 
 SUMMARY = "summary.md"
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"

@@ -1,15 +1,15 @@
 """What reports say in words and totals, worked out once from a result: headline, pooled phases, rows of the table.
 
-Pure functions between :mod:`harness.results` and the reporters; how a line looks is the reporter's.
+Pure functions between :mod:`tailgate.harness.results` and the reporters; how a line looks is the reporter's.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from harness.failures import sentences
-from harness.faults import VOID
-from harness.report.units import interval, percent, quantity
-from harness.results import (
+from tailgate.harness.failures import sentences
+from tailgate.harness.faults import VOID
+from tailgate.harness.report.units import interval, percent, quantity
+from tailgate.harness.results import (
     CriterionResult,
     MachineUse,
     PhaseResult,
@@ -18,7 +18,7 @@ from harness.results import (
     ScenarioResult,
     StageMeans,
 )
-from harness.verdict import Unit, Verdict
+from tailgate.harness.verdict import Unit, Verdict
 
 COLUMNS = ("criterion", "measured", "interval", "limit", "margin", "verdict")
 OK = "ok"

@@ -10,12 +10,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.report import comparison_terminal, summary
-from harness.report.advice import advice
-from harness.report.escape import shown
-from harness.report.units import percent, quantity
-from harness.results import PhaseResult, RunResult, ScenarioResult
-from harness.verdict import Unit, Verdict
+from tailgate.harness.report import comparison_terminal, summary
+from tailgate.harness.report.advice import advice
+from tailgate.harness.report.escape import shown
+from tailgate.harness.report.units import percent, quantity
+from tailgate.harness.results import PhaseResult, RunResult, ScenarioResult
+from tailgate.harness.verdict import Unit, Verdict
 
 STYLES: Mapping[Verdict, str] = {
     Verdict.PASS: "green",

@@ -5,7 +5,7 @@ Results hold seconds and shares; here, and nowhere else, they become millisecond
 
 import math
 
-from harness.verdict import Unit
+from tailgate.harness.verdict import Unit
 
 MISSING = "–"
 DIGITS = 3

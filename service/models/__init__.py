@@ -4,6 +4,6 @@
 reads files; `demo` is the trained model that comes without a network; `folding` makes any of them cheaper.
 """
 
-from service.models.spec import ImageInput, Model, TensorSpec
+from tailgate.service.models.spec import ImageInput, Model, TensorSpec
 
 __all__ = ["ImageInput", "Model", "TensorSpec"]

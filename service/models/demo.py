@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from service.errors import ConfigurationError
-from service.models.spec import ImageInput, Model
-from service.models.weights import apply_state, read_state
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.models.spec import ImageInput, Model
+from tailgate.service.models.weights import apply_state, read_state
 
 # (expansion, kernel, stride, output channels, repeats): Table 1 of the paper, without squeeze-and-excitation.
 STAGES = (

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from service.errors import ConfigurationError
-from service.models import demo
-from service.models.spec import ImageInput, Model
-from service.models.weights import apply_state, read_state
-from service.settings import Settings, existing_file
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.models import demo
+from tailgate.service.models.spec import ImageInput, Model
+from tailgate.service.models.weights import apply_state, read_state
+from tailgate.service.settings import Settings, existing_file
 
 TORCHVISION = "torchvision:"
 RANDOM = "random"

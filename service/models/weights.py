@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from service.errors import ConfigurationError
+from tailgate.service.errors import ConfigurationError
 
 SAFETENSORS = ".safetensors"
 

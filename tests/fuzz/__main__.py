@@ -21,7 +21,9 @@ def one(name, folder, arguments):
     """Fuzz one target in this process; does not return."""
     import atheris
 
-    with atheris.instrument_imports(include=["service", "PIL", "python_multipart", "starlette", "uvicorn"]):
+    with atheris.instrument_imports(
+        include=["tailgate.service", "PIL", "python_multipart", "starlette", "uvicorn"]
+    ):
         from fuzz_seeds import SEEDS
         from fuzz_targets import TARGETS
 

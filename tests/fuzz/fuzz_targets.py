@@ -15,18 +15,18 @@ import orjson
 import uvicorn
 from uvicorn.server import ServerState
 
-from service import protocol
-from service.app import create_app
-from service.errors import RequestError
-from service.hot_path import HotPathProtocol
-from service.images import decode_image
-from service.items import Result
-from service.lifecycle import Phase
-from service.models import ImageInput, TensorSpec
-from service.multipart import boundary_of, single_file
-from service.protocol import Served
-from service.settings import load_settings
-from service.workers import Work
+from tailgate.service import protocol
+from tailgate.service.app import create_app
+from tailgate.service.errors import RequestError
+from tailgate.service.hot_path import HotPathProtocol
+from tailgate.service.images import decode_image
+from tailgate.service.items import Result
+from tailgate.service.lifecycle import Phase
+from tailgate.service.models import ImageInput, TensorSpec
+from tailgate.service.multipart import boundary_of, single_file
+from tailgate.service.protocol import Served
+from tailgate.service.settings import load_settings
+from tailgate.service.workers import Work
 
 IMAGE = ImageInput(8, crop=1.0)
 SPECS = (IMAGE.spec, TensorSpec((3,), np.dtype(np.float32)), TensorSpec((2, 2), np.dtype(np.int64)))

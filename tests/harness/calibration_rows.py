@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from harness.comparison.observation import ArmRow, BlockRow
+from tailgate.harness.comparison.observation import ArmRow, BlockRow
 
 BASE = ArmRow(
     requests=1040,

@@ -8,12 +8,12 @@ import sys
 import pytest
 from steady_yardstick import SteadyYardstick
 
-from harness import dependence, faults, load, yardstick
-from harness.testing import fake_server_spec
+from tailgate.harness import dependence, faults, load, yardstick
+from tailgate.harness.testing import fake_server_spec
 
 # Loaded here once: a pytest run that is started inside this process forgets the modules that it loaded, and neither
 # numpy nor the exceptions of httpcore can be loaded twice.
-LOADED = ("harness.gate", "httpcore", "numpy", "scipy")
+LOADED = ("tailgate.harness.gate", "httpcore", "numpy", "scipy")
 for name in LOADED:
     importlib.import_module(name)
 
@@ -22,9 +22,9 @@ for name in LOADED:
 # pass is given ten minutes, and who is to fail a limit that cannot be kept.
 GENEROUS_S = 600.0
 TINY = """
-from harness import hookimpl
-from harness.arrivals import Constant
-from harness.scenario import Criterion, Phase, Scenario, Witness
+from tailgate import hookimpl
+from tailgate.harness.arrivals import Constant
+from tailgate.harness.scenario import Criterion, Phase, Scenario, Witness
 
 @hookimpl
 def tailgate_scenarios(profile):
@@ -70,7 +70,13 @@ class GateProject:
     def gate(self, *arguments, service_time_ms=10.0, target=None):
         """Run tailgate's own test with all scenarios, in this process."""
         return self.run(
-            "--pyargs", "scenarios", "-m", "perf", *arguments, target=target, service_time_ms=service_time_ms
+            "--pyargs",
+            "tailgate.scenarios",
+            "-m",
+            "perf",
+            *arguments,
+            target=target,
+            service_time_ms=service_time_ms,
         )
 
     def run(self, *arguments, service_time_ms=10.0, target=None):

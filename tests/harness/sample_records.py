@@ -3,11 +3,11 @@
 import numpy as np
 import prometheus_client
 
-from harness import scrape
-from harness.arrivals import Poisson
-from harness.samples import SAMPLE, Outcome
-from harness.scenario import Phase
-from harness.window import PhaseRecord, Window
+from tailgate.harness import scrape
+from tailgate.harness.arrivals import Poisson
+from tailgate.harness.samples import SAMPLE, Outcome
+from tailgate.harness.scenario import Phase
+from tailgate.harness.window import PhaseRecord, Window
 
 START_NS = 5_000_000_000
 EDGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)

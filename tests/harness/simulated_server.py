@@ -12,16 +12,16 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from harness.load import LoadSettings
-from harness.load import pool as pool_module
-from harness.load import sender as sender_module
-from harness.load.answer import Answer
-from harness.load.recorder import Recorder
-from harness.load.sender import Sender
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.samples import read_samples
-from harness.scenario import Phase, Scenario
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.load import pool as pool_module
+from tailgate.harness.load import sender as sender_module
+from tailgate.harness.load.answer import Answer
+from tailgate.harness.load.recorder import Recorder
+from tailgate.harness.load.sender import Sender
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.samples import read_samples
+from tailgate.harness.scenario import Phase, Scenario
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 START_NS = 1_000_000_000

@@ -2,8 +2,8 @@
 
 import contextlib
 
-from harness import yardstick
-from harness.yardstick import Yardstick
+from tailgate.harness import yardstick
+from tailgate.harness.yardstick import Yardstick
 
 
 class SteadyYardstick(contextlib.nullcontext):

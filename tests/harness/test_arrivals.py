@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.arrivals import (
+from tailgate.harness.arrivals import (
     Bursts,
     ClosedLoop,
     Constant,
@@ -20,8 +20,8 @@ from harness.arrivals import (
     Steps,
     Trace,
 )
-from harness.errors import UsageError
-from harness.scenario import Loop, Phase, Ref
+from tailgate.harness.errors import UsageError
+from tailgate.harness.scenario import Loop, Phase, Ref
 
 LAWS = [
     Constant(50.0),

@@ -5,14 +5,14 @@ import pytest
 from scripted_server import OK, ScriptedServer, status
 from test_load_sender import send
 
-from harness.arrivals import ClosedLoop, Constant
-from harness.behaviour import LEAVES_WITHIN_S, Behaviour, Disturbers, patience_s
-from harness.errors import UsageError
-from harness.load.disturber import pieces_of
-from harness.payload import Payload
-from harness.plan import DEADLINE_HEADER, draw_plan, read_plan, write_plan
-from harness.samples import Outcome
-from harness.scenario import Phase, Scenario
+from tailgate.harness.arrivals import ClosedLoop, Constant
+from tailgate.harness.behaviour import LEAVES_WITHIN_S, Behaviour, Disturbers, patience_s
+from tailgate.harness.errors import UsageError
+from tailgate.harness.load.disturber import pieces_of
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import DEADLINE_HEADER, draw_plan, read_plan, write_plan
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Phase, Scenario
 
 BODY = bytes(range(200))
 REQUEST = b"POST / HTTP/1.1\r\ncontent-length: 200\r\n\r\n" + BODY
@@ -68,7 +68,7 @@ def test_a_client_that_leaves_has_sent_all_and_gets_nothing(tmp_path):
 
 
 def test_a_client_that_is_answered_before_it_leaves_was_answered(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.load.disturber.patience_s", lambda _: 600.0)
+    monkeypatch.setattr("tailgate.harness.load.disturber.patience_s", lambda _: 600.0)
     with ScriptedServer({"/a": [OK]}) as server:
         _, samples = send(tmp_path, server.port, [phase(Behaviour.LEAVES)], [payload()])
     assert set(theirs(samples)["outcome"]) == {Outcome.OK}

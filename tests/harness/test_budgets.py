@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.arrivals import Poisson, Steps
-from harness.budgets import Budgets, check_units, find_budgets, parse_budgets
-from harness.errors import BudgetError
-from harness.measures import built_in_measures
-from harness.scenario import Criterion, Phase, Ref, Scenario
+from tailgate.harness.arrivals import Poisson, Steps
+from tailgate.harness.budgets import Budgets, check_units, find_budgets, parse_budgets
+from tailgate.harness.errors import BudgetError
+from tailgate.harness.measures import built_in_measures
+from tailgate.harness.scenario import Criterion, Phase, Ref, Scenario
 
 UNITS = {measure.name: measure.unit for measure in built_in_measures()}
 TABLE = {

@@ -9,9 +9,10 @@ import sys
 import orjson
 import pytest
 
-from harness import __version__, cli, results_file
-from harness.samples import export_csv, write_samples
-from harness.testing import run_result, samples
+from tailgate import __version__
+from tailgate.harness import cli, results_file
+from tailgate.harness.samples import export_csv, write_samples
+from tailgate.harness.testing import run_result, samples
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ class Replaced(BaseException):
 
 def test_serve_becomes_the_service_and_hands_all_arguments_on(tailgate, monkeypatch):
     def execv(program, words):
-        assert (program, words[:4]) == (sys.executable, [sys.executable, "-P", "-m", "service"])
+        assert (program, words[:4]) == (sys.executable, [sys.executable, "-P", "-m", "tailgate.service"])
         raise Replaced(words[4:])
 
     monkeypatch.setattr(os, "execv", execv)
@@ -137,7 +138,9 @@ def test_compile_becomes_the_services_compiler(tailgate, monkeypatch):
     become = []
     monkeypatch.setattr(os, "execv", lambda program, arguments: become.append((program, arguments)))
     tailgate("compile", "--threads", "1")
-    assert become == [(sys.executable, [sys.executable, "-P", "-m", "service.compile", "--threads", "1"])]
+    assert become == [
+        (sys.executable, [sys.executable, "-P", "-m", "tailgate.service.compile", "--threads", "1"])
+    ]
 
 
 def test_serve_without_the_services_packages_names_the_extra(tailgate, monkeypatch):

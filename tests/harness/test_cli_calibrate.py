@@ -9,18 +9,18 @@ import pytest
 from calibration_rows import quiet_blocks
 from typer.testing import CliRunner
 
-from harness import results_file
-from harness.cli import app
-from harness.cli.calibrate import NEVER
-from harness.comparison import arm_windows, disturbance, ledger
-from harness.comparison.decision import judge
-from harness.comparison.design import plan_design
-from harness.comparison.lens import find_lens
-from harness.comparison.observation import append_rows, ln_ratio, read_rows
-from harness.comparison.pairs import pairs_of
-from harness.errors import MeasurementError, UsageError
-from harness.faults import Cause, Fault
-from harness.results import (
+from tailgate.harness import results_file
+from tailgate.harness.cli import app
+from tailgate.harness.cli.calibrate import NEVER
+from tailgate.harness.comparison import arm_windows, disturbance, ledger
+from tailgate.harness.comparison.decision import judge
+from tailgate.harness.comparison.design import plan_design
+from tailgate.harness.comparison.lens import find_lens
+from tailgate.harness.comparison.observation import append_rows, ln_ratio, read_rows
+from tailgate.harness.comparison.pairs import pairs_of
+from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.results import (
     ArmResult,
     ComparisonResult,
     MachineUse,
@@ -29,8 +29,8 @@ from harness.results import (
     ScenarioResult,
     SlotResult,
 )
-from harness.testing import fake_server_spec, run_result
-from harness.verdict import Verdict
+from tailgate.harness.testing import fake_server_spec, run_result
+from tailgate.harness.verdict import Verdict
 
 SIDES = (ArmResult("head", "service", {"revision": "abc"}), ArmResult("base", "service", {"revision": "abc"}))
 
@@ -187,10 +187,10 @@ def test_a_calibration_is_of_the_working_tree_and_of_one_scenario(project):
 
 
 TINY = """
-from harness import hookimpl
-from harness.arrivals import Constant
-from harness.comparison.load import ComparisonLoad
-from harness.scenario import Phase, When
+from tailgate import hookimpl
+from tailgate.harness.arrivals import Constant
+from tailgate.harness.comparison.load import ComparisonLoad
+from tailgate.harness.scenario import Phase, When
 
 @hookimpl
 def tailgate_scenarios(profile):

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.run import Status, split_sides, status_of
-from harness.gate_command import GateCommand
-from harness.gate_settings import parse_options
-from harness.results import ScenarioResult
-from harness.testing import run_result
-from harness.verdict import Verdict
+from tailgate.harness.cli.run import Status, split_sides, status_of
+from tailgate.harness.gate_command import GateCommand
+from tailgate.harness.gate_settings import parse_options
+from tailgate.harness.results import ScenarioResult
+from tailgate.harness.testing import run_result
+from tailgate.harness.verdict import Verdict
 
 OK, FAILED, INTERRUPTED, INTERNAL, USAGE, NONE = range(6)
 
@@ -101,7 +101,7 @@ def test_sides_come_first_and_the_gates_options_may_stand_among_them(words, side
 
 def test_a_project_that_makes_errors_of_warnings_can_compare(tmp_path):
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\naddopts = -p no:asyncio\n")
-    command = [sys.executable, "-P", "-m", "harness.cli", "compare", ".", "--seed=none"]
+    command = [sys.executable, "-P", "-m", "tailgate.harness.cli", "compare", ".", "--seed=none"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == Status.USAGE
     assert "--perf-seed: expected a whole number" in ended.stderr

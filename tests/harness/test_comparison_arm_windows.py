@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sample_records import samples, window
 
-from harness.comparison.arm_windows import unanswered
-from harness.comparison.schedule import Arm
-from harness.faults import Cause
-from harness.samples import Outcome
+from tailgate.harness.comparison.arm_windows import unanswered
+from tailgate.harness.comparison.schedule import Arm
+from tailgate.harness.faults import Cause
+from tailgate.harness.samples import Outcome
 
 
 def arm(good, failed=0, outcome=Outcome.REDIRECT, status=307):

@@ -7,13 +7,20 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.comparison import arms, revision
-from harness.comparison.arms import Side, check_own_code, checked_out, read_side, with_defaults, with_tree
-from harness.comparison.revision import Revision
-from harness.comparison.schedule import Arm
-from harness.errors import TargetError, UsageError
-from harness.target import TargetSettings
-from harness.target_spec import parse_target
+from tailgate.harness.comparison import arms, revision
+from tailgate.harness.comparison.arms import (
+    Side,
+    check_own_code,
+    checked_out,
+    read_side,
+    with_defaults,
+    with_tree,
+)
+from tailgate.harness.comparison.revision import Revision
+from tailgate.harness.comparison.schedule import Arm
+from tailgate.harness.errors import TargetError, UsageError
+from tailgate.harness.target import TargetSettings
+from tailgate.harness.target_spec import parse_target
 
 OLD = Revision("old", "a" * 40)
 OWN = '[project]\nname = "tailgate"\n'

@@ -5,22 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from harness.arrivals import Poisson
-from harness.comparison.arms import Side
-from harness.comparison.asked import (
+from tailgate.harness.arrivals import Poisson
+from tailgate.harness.comparison.arms import Side
+from tailgate.harness.comparison.asked import (
     chosen_lenses,
     find_sides,
     payload_source,
     side_settings,
     wanted_processors,
 )
-from harness.comparison.load import ComparisonLoad
-from harness.comparison.schedule import Arm
-from harness.errors import UsageError
-from harness.gate_settings import parse_options
-from harness.plugins import create_plugin_manager
-from harness.scenario import Phase, Scenario
-from harness.target import TargetSettings
+from tailgate.harness.comparison.load import ComparisonLoad
+from tailgate.harness.comparison.schedule import Arm
+from tailgate.harness.errors import UsageError
+from tailgate.harness.gate_settings import parse_options
+from tailgate.harness.plugins import create_plugin_manager
+from tailgate.harness.scenario import Phase, Scenario
+from tailgate.harness.target import TargetSettings
 
 PHASES = (Phase("load", Poisson(1.0), requests=1),)
 LOAD = ComparisonLoad("c", "d", PHASES, (), environment=(("TAILGATE_MODEL", "small"),), source="pixels:8")

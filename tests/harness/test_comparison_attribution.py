@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from comparison_rows import arm, row
 
-from harness.comparison.attribution import attribute
-from harness.comparison.lens import find_lens
-from harness.comparison.observation import STAGES
+from tailgate.harness.comparison.attribution import attribute
+from tailgate.harness.comparison.lens import find_lens
+from tailgate.harness.comparison.observation import STAGES
 
 USUAL_S = {"queue": 0.004, "decode": 0.001, "compute": 0.008, "encode": 0.0005, "transport": 0.0015}
 

@@ -9,26 +9,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.arrivals import ClosedLoop, Constant, Steps
-from harness.comparison.arm_block import stages_s
-from harness.comparison.arms import ArmTarget, Side
-from harness.comparison.block import Bench, measure_block
-from harness.comparison.load import CAPACITY
-from harness.comparison.observation import observe
-from harness.comparison.processors import Sharing
-from harness.comparison.schedule import Arm, plan_block
-from harness.errors import TargetError
-from harness.faults import Cause
-from harness.load import Generator, LoadSettings
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.samples import Outcome
-from harness.scenario import Phase, Scenario
-from harness.scrape import MetricNames
-from harness.slot import Course
-from harness.target import TargetSettings
-from harness.target_spec import parse_target
-from harness.testing import fake_server_spec, samples
+from tailgate.harness.arrivals import ClosedLoop, Constant, Steps
+from tailgate.harness.comparison.arm_block import stages_s
+from tailgate.harness.comparison.arms import ArmTarget, Side
+from tailgate.harness.comparison.block import Bench, measure_block
+from tailgate.harness.comparison.load import CAPACITY
+from tailgate.harness.comparison.observation import observe
+from tailgate.harness.comparison.processors import Sharing
+from tailgate.harness.comparison.schedule import Arm, plan_block
+from tailgate.harness.errors import TargetError
+from tailgate.harness.faults import Cause
+from tailgate.harness.load import Generator, LoadSettings
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Phase, Scenario
+from tailgate.harness.scrape import MetricNames
+from tailgate.harness.slot import Course
+from tailgate.harness.target import TargetSettings
+from tailgate.harness.target_spec import parse_target
+from tailgate.harness.testing import fake_server_spec, samples
 
 HERE = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
 PAIRS = 2

@@ -7,17 +7,17 @@ import tomllib
 import pytest
 from calibration_rows import quiet_blocks
 
-from harness.budgets import parse_budgets
-from harness.comparison import proposal
-from harness.comparison.calibration import Division, calibrate, divide
-from harness.comparison.design import plan_design
-from harness.comparison.lens import LENSES, find_lens, override
-from harness.comparison.noise import Noise
-from harness.comparison.power import prospect
-from harness.comparison.proposal import Subject
-from harness.comparison.sight import POWER, sight_of
-from harness.errors import MeasurementError, UsageError
-from harness.results_file import from_json, to_json
+from tailgate.harness.budgets import parse_budgets
+from tailgate.harness.comparison import proposal
+from tailgate.harness.comparison.calibration import Division, calibrate, divide
+from tailgate.harness.comparison.design import plan_design
+from tailgate.harness.comparison.lens import LENSES, find_lens, override
+from tailgate.harness.comparison.noise import Noise
+from tailgate.harness.comparison.power import prospect
+from tailgate.harness.comparison.proposal import Subject
+from tailgate.harness.comparison.sight import POWER, sight_of
+from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.results_file import from_json, to_json
 
 CPU = find_lens("cpu")
 SUBJECT = Subject(

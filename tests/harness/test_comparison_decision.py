@@ -8,11 +8,11 @@ from comparison_rows import arm, row, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.comparison.decision import judge, judge_lens
-from harness.comparison.design import plan_design
-from harness.comparison.lens import LENSES, find_lens, override
-from harness.comparison.observation import swapped
-from harness.verdict import Verdict
+from tailgate.harness.comparison.decision import judge, judge_lens
+from tailgate.harness.comparison.design import plan_design
+from tailgate.harness.comparison.lens import LENSES, find_lens, override
+from tailgate.harness.comparison.observation import swapped
+from tailgate.harness.verdict import Verdict
 
 GATES = tuple(lens for lens in LENSES if lens.gates)
 DESIGN = plan_design()

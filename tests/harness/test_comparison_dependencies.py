@@ -4,9 +4,9 @@ import subprocess
 
 import pytest
 
-from harness.comparison import dependencies
-from harness.comparison.dependencies import dependency_changes
-from harness.errors import UsageError
+from tailgate.harness.comparison import dependencies
+from tailgate.harness.comparison.dependencies import dependency_changes
+from tailgate.harness.errors import UsageError
 
 PROJECT = """
 [project]

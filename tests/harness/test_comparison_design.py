@@ -2,11 +2,11 @@
 
 import pytest
 
-from harness.comparison.design import LOOKS, plan_design
-from harness.comparison.lens import LENSES, override
-from harness.comparison.signed_rank import least_n
-from harness.comparison.spending import nominal_levels
-from harness.errors import UsageError
+from tailgate.harness.comparison.design import LOOKS, plan_design
+from tailgate.harness.comparison.lens import LENSES, override
+from tailgate.harness.comparison.signed_rank import least_n
+from tailgate.harness.comparison.spending import nominal_levels
+from tailgate.harness.errors import UsageError
 
 
 def test_alpha_is_split_over_all_gating_lenses_of_all_scenarios():

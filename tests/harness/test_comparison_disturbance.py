@@ -4,12 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.arrivals import Constant
-from harness.comparison.disturbance import disturbance_of, one_arm_late
-from harness.machine import MachineDelta
-from harness.scenario import Phase
-from harness.testing import samples
-from harness.window import PhaseRecord
+from tailgate.harness.arrivals import Constant
+from tailgate.harness.comparison.disturbance import disturbance_of, one_arm_late
+from tailgate.harness.machine import MachineDelta
+from tailgate.harness.scenario import Phase
+from tailgate.harness.testing import samples
+from tailgate.harness.window import PhaseRecord
 
 MEASURED = Phase("slot 1", Constant(100.0), requests=10)
 WARM_UP = Phase("warm-up", Constant(100.0), requests=10, measured=False)

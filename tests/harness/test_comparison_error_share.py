@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.comparison.design import Look
-from harness.comparison.error_share import compare_shares, design_effect, p_more_failures
-from harness.comparison.lens import find_lens
-from harness.comparison.lens_result import judge_lens
-from harness.comparison.observation import ArmRow
-from harness.statistics import share_interval
-from harness.verdict import Verdict
+from tailgate.harness.comparison.design import Look
+from tailgate.harness.comparison.error_share import compare_shares, design_effect, p_more_failures
+from tailgate.harness.comparison.lens import find_lens
+from tailgate.harness.comparison.lens_result import judge_lens
+from tailgate.harness.comparison.observation import ArmRow
+from tailgate.harness.statistics import share_interval
+from tailgate.harness.verdict import Verdict
 
 COUNTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8)
 

@@ -2,22 +2,22 @@
 
 import pytest
 
-from harness.arrivals import Constant, Steps
-from harness.comparison import gap
-from harness.comparison.arms import ArmTarget, Side
-from harness.comparison.block import Bench, measure_block
-from harness.comparison.gap import find_gap_s
-from harness.comparison.interleave import GAP_S
-from harness.comparison.schedule import Arm, plan_block
-from harness.errors import LoadError
-from harness.load import LoadSettings
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.scenario import Phase, Scenario
-from harness.scrape import MetricNames
-from harness.target import TargetSettings
-from harness.target_spec import parse_target
-from harness.testing import fake_server_spec
+from tailgate.harness.arrivals import Constant, Steps
+from tailgate.harness.comparison import gap
+from tailgate.harness.comparison.arms import ArmTarget, Side
+from tailgate.harness.comparison.block import Bench, measure_block
+from tailgate.harness.comparison.gap import find_gap_s
+from tailgate.harness.comparison.interleave import GAP_S
+from tailgate.harness.comparison.schedule import Arm, plan_block
+from tailgate.harness.errors import LoadError
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.scenario import Phase, Scenario
+from tailgate.harness.scrape import MetricNames
+from tailgate.harness.target import TargetSettings
+from tailgate.harness.target_spec import parse_target
+from tailgate.harness.testing import fake_server_spec
 
 WARM_UP = Phase("warm-up", Constant(100.0), requests=2, measured=False)
 

@@ -9,25 +9,25 @@ from dataclasses import replace
 
 import pytest
 
-from harness import cli, results_file, session
-from harness.comparison import arm_windows, compare, disturbance, run
-from harness.comparison.decision import Decision, judge
-from harness.comparison.lens_result import blank
-from harness.comparison.observation import read_rows
-from harness.comparison.schedule import Arm
-from harness.errors import TargetError
-from harness.testing import fake_server_spec
-from harness.verdict import Verdict, worst
+from tailgate.harness import cli, results_file, session
+from tailgate.harness.comparison import arm_windows, compare, disturbance, run
+from tailgate.harness.comparison.decision import Decision, judge
+from tailgate.harness.comparison.lens_result import blank
+from tailgate.harness.comparison.observation import read_rows
+from tailgate.harness.comparison.schedule import Arm
+from tailgate.harness.errors import TargetError
+from tailgate.harness.testing import fake_server_spec
+from tailgate.harness.verdict import Verdict, worst
 
 QUICK_MS = 1.0
 # What a slow machine does to the time of a request has no say here: the slower server is known by the memory that it holds.
-SERVER = 'from harness.fake_server import main; held = b"x" * {held_bytes}; main()'
+SERVER = 'from tailgate.harness.fake_server import main; held = b"x" * {held_bytes}; main()'
 QUICK, SLOW = (SERVER.format(held_bytes=size) for size in (1, 2**27))
 SCENARIO = """
-from harness import hookimpl
-from harness.arrivals import Constant
-from harness.comparison.load import ComparisonLoad
-from harness.scenario import Phase, When
+from tailgate import hookimpl
+from tailgate.harness.arrivals import Constant
+from tailgate.harness.comparison.load import ComparisonLoad
+from tailgate.harness.scenario import Phase, When
 
 @hookimpl
 def tailgate_scenarios(profile):
@@ -88,7 +88,7 @@ def comparison(project, monkeypatch, seen):
 
     def once(what, arms, step):
         asked = (what, *(arms[arm].side for arm in Arm))
-        if any("harness.fake_server" not in side.spec for side in asked[1:]):
+        if any("tailgate.harness.fake_server" not in side.spec for side in asked[1:]):
             return step()
         if asked not in seen:
             seen[asked] = step()
@@ -160,9 +160,9 @@ def test_processors_that_are_asked_for_are_shared_and_told_of(comparison):
 
 OWN = """
 import pytest
-from harness.arrivals import Constant
-from harness.comparison.load import ComparisonLoad
-from harness.scenario import Phase
+from tailgate.harness.arrivals import Constant
+from tailgate.harness.comparison.load import ComparisonLoad
+from tailgate.harness.scenario import Phase
 
 def load(name):
     return ComparisonLoad(name, "a user's own", (Phase("load", Constant(100.0), requests=20),), (), source="file:body.txt")
@@ -243,7 +243,7 @@ def test_a_base_with_a_src_layout_is_not_head_under_another_name(comparison, mon
 
 def test_a_server_that_dies_makes_the_comparison_invalid(comparison):
     dying = comparison.server(
-        "import sys, threading, os\nfrom harness.fake_server import FakeServer, main\n"
+        "import sys, threading, os\nfrom tailgate.harness.fake_server import FakeServer, main\n"
         "async def die(self):\n    os._exit(7)\nFakeServer._predict = die\nmain(sys.argv[1:])\n"
     )
     result = comparison.gate(f"--perf-against={fake_server_spec(QUICK_MS)}", target=dying)
@@ -355,7 +355,7 @@ def test_the_command_compares_and_can_judge_again(comparison, tailgate):
     assert status == 1
     assert "\nFAIL: tiny: beyond: p50 as the test has it" in said.out
     assert (
-        "\nreproduce tiny: PERF_PLUGINS='' pytest --pyargs scenarios --perf-scenario=tiny -m perf "
+        "\nreproduce tiny: PERF_PLUGINS='' pytest --pyargs tailgate.scenarios --perf-scenario=tiny -m perf "
         in said.out
     )
     assert "\ntiny: block 1, 1 good: so far " in said.out

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.arrivals import Bursts, ClosedLoop, Constant, Gamma, OnOff, Poisson, Ramp
-from harness.behaviour import Behaviour, Disturbers
-from harness.comparison.interleave import (
+from tailgate.harness.arrivals import Bursts, ClosedLoop, Constant, Gamma, OnOff, Poisson, Ramp
+from tailgate.harness.behaviour import Behaviour, Disturbers
+from tailgate.harness.comparison.interleave import (
     GAP_S,
     NEVER_NS,
     WINDOW_REQUESTS,
@@ -18,10 +18,10 @@ from harness.comparison.interleave import (
     room_ns,
     windows_in,
 )
-from harness.comparison.schedule import Arm, plan_block
-from harness.payload import Payload
-from harness.plan import PlannedPhase, draw_plan
-from harness.scenario import Phase, Scenario
+from tailgate.harness.comparison.schedule import Arm, plan_block
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import PlannedPhase, draw_plan
+from tailgate.harness.scenario import Phase, Scenario
 
 GAP_NS = round(GAP_S * 1e9)
 offsets = st.lists(st.integers(0, 6_000_000_000), min_size=1, max_size=300).map(sorted)

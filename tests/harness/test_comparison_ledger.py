@@ -10,18 +10,18 @@ from calibration_rows import quiet_blocks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.comparison import ledger
-from harness.comparison.attribution import Attribution
-from harness.comparison.decision import judge
-from harness.comparison.design import plan_design
-from harness.comparison.ledger import Entry, LensEntry, append, entries_of, read, short
-from harness.comparison.ledger_summary import summarise
-from harness.comparison.lens import find_lens
-from harness.errors import MeasurementError
-from harness.faults import Cause, Fault
-from harness.results import ArmResult, ComparisonResult, ScenarioResult
-from harness.testing import run_result
-from harness.verdict import Verdict
+from tailgate.harness.comparison import ledger
+from tailgate.harness.comparison.attribution import Attribution
+from tailgate.harness.comparison.decision import judge
+from tailgate.harness.comparison.design import plan_design
+from tailgate.harness.comparison.ledger import Entry, LensEntry, append, entries_of, read, short
+from tailgate.harness.comparison.ledger_summary import summarise
+from tailgate.harness.comparison.lens import find_lens
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.results import ArmResult, ComparisonResult, ScenarioResult
+from tailgate.harness.testing import run_result
+from tailgate.harness.verdict import Verdict
 
 
 def entry(verdict=Verdict.FAIL, case="more-5", lenses=None, load_s=60.0, wall_s=100.0):

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from harness.comparison.lens import LENSES, find_lens, override
-from harness.errors import UsageError
+from tailgate.harness.comparison.lens import LENSES, find_lens, override
+from tailgate.harness.errors import UsageError
 
 
 def test_cost_latency_and_errors_gate_and_the_rest_is_reported():

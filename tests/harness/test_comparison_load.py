@@ -2,12 +2,12 @@
 
 import pytest
 
-from harness.arrivals import Bursts, ClosedLoop, Poisson, Trace
-from harness.comparison.load import SLOT_REQUESTS, ComparisonLoad, block_scenario, comparable_phase
-from harness.errors import UsageError
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.scenario import Phase, Scenario, resolve
+from tailgate.harness.arrivals import Bursts, ClosedLoop, Poisson, Trace
+from tailgate.harness.comparison.load import SLOT_REQUESTS, ComparisonLoad, block_scenario, comparable_phase
+from tailgate.harness.errors import UsageError
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.scenario import Phase, Scenario, resolve
 
 WARM_UP = Phase("warm-up", Poisson(100.0), requests=50, measured=False)
 

@@ -8,9 +8,9 @@ import pytest
 from calibration_rows import arm, quiet_blocks
 from scipy import stats
 
-from harness.comparison.lens import find_lens
-from harness.comparison.noise import noise_of
-from harness.comparison.observation import BlockRow
+from tailgate.harness.comparison.lens import find_lens
+from tailgate.harness.comparison.noise import noise_of
+from tailgate.harness.comparison.observation import BlockRow
 
 CPU, P99 = find_lens("cpu"), find_lens("p99")
 

@@ -9,8 +9,8 @@ from comparison_rows import arm, row, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.comparison.lens import LENSES, find_lens
-from harness.comparison.observation import (
+from tailgate.harness.comparison.lens import LENSES, find_lens
+from tailgate.harness.comparison.observation import (
     STAGES,
     ArmBlock,
     Block,
@@ -24,7 +24,7 @@ from harness.comparison.observation import (
     swapped,
     to_json,
 )
-from harness.errors import MeasurementError
+from tailgate.harness.errors import MeasurementError
 
 P95 = find_lens("p95")
 

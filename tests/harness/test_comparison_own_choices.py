@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 import sample_records
 
-from harness import scrape
-from harness.comparison.own_choices import CHOICES, findings, of_blocks
-from harness.comparison.schedule import Arm
+from tailgate.harness import scrape
+from tailgate.harness.comparison.own_choices import CHOICES, findings, of_blocks
+from tailgate.harness.comparison.schedule import Arm
 
 
 def told(base, head):

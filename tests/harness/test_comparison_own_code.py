@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.comparison import revision as git
-from harness.comparison.arms import ArmTarget, Side, check_own_code, with_tree
-from harness.comparison.own_code import ran_own_code, runs_python
-from harness.comparison.revision import Revision
-from harness.comparison.schedule import Arm
-from harness.errors import TargetError
-from harness.target import TargetSettings
-from harness.target_spec import parse_target
+from tailgate.harness.comparison import revision as git
+from tailgate.harness.comparison.arms import ArmTarget, Side, check_own_code, with_tree
+from tailgate.harness.comparison.own_code import ran_own_code, runs_python
+from tailgate.harness.comparison.revision import Revision
+from tailgate.harness.comparison.schedule import Arm
+from tailgate.harness.errors import TargetError
+from tailgate.harness.target import TargetSettings
+from tailgate.harness.target_spec import parse_target
 
 OLD = Revision("old", "a" * 40)
 COMMAND = "command:python -m app --port {port}"

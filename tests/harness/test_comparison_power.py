@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from comparison_rows import arm, row
 
-from harness.comparison.decision import judge
-from harness.comparison.design import plan_design
-from harness.comparison.lens import find_lens, override
-from harness.comparison.power import blocks_for, prospect, smallest_change
-from harness.statistics import share_interval
-from harness.verdict import Verdict
+from tailgate.harness.comparison.decision import judge
+from tailgate.harness.comparison.design import plan_design
+from tailgate.harness.comparison.lens import find_lens, override
+from tailgate.harness.comparison.power import blocks_for, prospect, smallest_change
+from tailgate.harness.statistics import share_interval
+from tailgate.harness.verdict import Verdict
 
 DESIGN = plan_design()
 P95 = find_lens("p95")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.comparison.processors import Sharing, Split, choose_sharing, kept_to
-from harness.comparison.schedule import plan_block
-from harness.errors import TargetError, UsageError
+from tailgate.harness.comparison.processors import Sharing, Split, choose_sharing, kept_to
+from tailgate.harness.comparison.schedule import plan_block
+from tailgate.harness.errors import TargetError, UsageError
 
 HERE = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
 COMPUTES = {"device": "cpu", "threads": "1"}

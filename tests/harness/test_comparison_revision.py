@@ -4,11 +4,11 @@ import subprocess
 
 import pytest
 
-from harness.comparison import revision as git
-from harness.comparison.arms import read_side
-from harness.comparison.revision import Revision
-from harness.comparison.schedule import Arm
-from harness.errors import TargetError, UsageError
+from tailgate.harness.comparison import revision as git
+from tailgate.harness.comparison.arms import read_side
+from tailgate.harness.comparison.revision import Revision
+from tailgate.harness.comparison.schedule import Arm
+from tailgate.harness.errors import TargetError, UsageError
 
 
 def run(folder, *arguments):

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 import pytest
 from comparison_rows import rows
 
-from harness.comparison import run
-from harness.comparison.design import plan_design
-from harness.comparison.lens import LENSES
-from harness.comparison.observation import read_rows
-from harness.comparison.run import Limits, run_blocks
-from harness.faults import Cause, Fault
-from harness.testing import FakeClock
-from harness.verdict import Verdict
+from tailgate.harness.comparison import run
+from tailgate.harness.comparison.design import plan_design
+from tailgate.harness.comparison.lens import LENSES
+from tailgate.harness.comparison.observation import read_rows
+from tailgate.harness.comparison.run import Limits, run_blocks
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.testing import FakeClock
+from tailgate.harness.verdict import Verdict
 
 BLOCK_S = 22.0
 LONG = Limits(time_s=3_600)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.comparison.schedule import SEEDS, Arm, plan_block
-from harness.errors import UsageError
+from tailgate.harness.comparison.schedule import SEEDS, Arm, plan_block
+from tailgate.harness.errors import UsageError
 
 seeds = st.integers(0, 2**40)
 indices = st.integers(0, 500)

@@ -8,9 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.comparison import signed_rank
-from harness.errors import UsageError
-from harness.statistics import share_interval
+from tailgate.harness.comparison import signed_rank
+from tailgate.harness.errors import UsageError
+from tailgate.harness.statistics import share_interval
 
 LOG_RATIOS = st.lists(st.floats(-3, 3), min_size=1, max_size=24)
 LEVELS = st.sampled_from([0.0005, 0.001, 0.01, 0.025, 0.1, 0.4])

@@ -13,16 +13,16 @@ from benchmarks import gate_estimators, gate_simulation, naive
 from benchmarks.gate_effects import EFFECTS, GATES, UNCHANGED, measured, plant
 from benchmarks.gate_noise import block_rows, calibrated, disturbed, pair_rows, shown_by_pairs
 from benchmarks.gate_simulation import Condition, conditions, simulate
-from harness import results_file
-from harness.comparison.calibration import calibrate
-from harness.comparison.design import plan_design
-from harness.comparison.lens import LENSES, find_lens
-from harness.comparison.observation import append_rows, ln_ratio
-from harness.errors import UsageError
-from harness.results import PhaseResult, SlotResult
-from harness.samples import SAMPLE, write_samples
-from harness.testing import run_result
-from harness.verdict import Verdict
+from tailgate.harness import results_file
+from tailgate.harness.comparison.calibration import calibrate
+from tailgate.harness.comparison.design import plan_design
+from tailgate.harness.comparison.lens import LENSES, find_lens
+from tailgate.harness.comparison.observation import append_rows, ln_ratio
+from tailgate.harness.errors import UsageError
+from tailgate.harness.results import PhaseResult, SlotResult
+from tailgate.harness.samples import SAMPLE, write_samples
+from tailgate.harness.testing import run_result
+from tailgate.harness.verdict import Verdict
 
 DESIGN = plan_design(GATES)
 QUIET = calibrated(gate_simulation.CALIBRATION)

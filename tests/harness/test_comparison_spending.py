@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.comparison import signed_rank, spending
-from harness.errors import UsageError
-from harness.statistics import share_interval
+from tailgate.harness.comparison import signed_rank, spending
+from tailgate.harness.errors import UsageError
+from tailgate.harness.statistics import share_interval
 
 SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=6, unique=True).map(
     lambda sizes: tuple(sorted(sizes))

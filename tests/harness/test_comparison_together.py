@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from harness.comparison.together import LEAD_NS, Meeting, run_together
-from harness.errors import LoadError
+from tailgate.harness.comparison.together import LEAD_NS, Meeting, run_together
+from tailgate.harness.errors import LoadError
 
 
 def test_all_are_given_one_start_in_the_future():
@@ -110,7 +110,7 @@ def test_an_interruption_of_the_one_that_waits_for_both_stops_both(monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.comparison.together.wait", interrupted)
+    monkeypatch.setattr("tailgate.harness.comparison.together.wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_together([step, step], stopped.set)
     assert stopped.is_set()

@@ -11,14 +11,14 @@ from test_load_sender import at_once as all_at_once
 from test_load_sender import payload, send
 from test_slot_course import target
 
-from harness.arrivals import Constant
-from harness.connections import MOST, answered_at_once, keeps_connections
-from harness.load import LoadSettings
-from harness.plan import draw_plan
-from harness.samples import Outcome
-from harness.scenario import Phase, Scenario
-from harness.slot import measure_slot
-from harness.slot_record import Slot
+from tailgate.harness.arrivals import Constant
+from tailgate.harness.connections import MOST, answered_at_once, keeps_connections
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Phase, Scenario
+from tailgate.harness.slot import measure_slot
+from tailgate.harness.slot_record import Slot
 
 
 class Simulated:

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness import dependence, statistics
+from tailgate.harness import dependence, statistics
 
 SHARES = st.sampled_from([0.5, 0.9, 0.95, 0.99])
 CONFIDENCES = st.sampled_from([0.9, 0.99, 0.9995])

@@ -4,7 +4,7 @@ import ctypes
 
 import pytest
 
-from harness import device
+from tailgate.harness import device
 
 
 class Driver:

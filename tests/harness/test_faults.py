@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sample_records import delta, phase, record, samples, window
 
-from harness.faults import (
+from tailgate.harness.faults import (
     Cause,
     check_counts,
     check_generator,
@@ -12,12 +12,12 @@ from harness.faults import (
     check_send_lag,
     check_yardsticks,
 )
-from harness.probes import Asked, ProbeRecord
-from harness.samples import Outcome
-from harness.scrape import MetricNames
-from harness.window import PhaseRecord
-from harness.witnesses import check_witnesses
-from harness.yardstick import Yardstick
+from tailgate.harness.probes import Asked, ProbeRecord
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scrape import MetricNames
+from tailgate.harness.window import PhaseRecord
+from tailgate.harness.witnesses import check_witnesses
+from tailgate.harness.yardstick import Yardstick
 
 
 def single(faults, cause):

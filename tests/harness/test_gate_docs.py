@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.comparison.lens import LENSES
-from harness.dependence import requests_needed
-from harness.judging import fail_confidence
-from harness.options import OPTIONS
-from harness.scenario import PROFILES
-from harness.yardstick import TOLERANCE
+from tailgate.harness.comparison.lens import LENSES
+from tailgate.harness.dependence import requests_needed
+from tailgate.harness.judging import fail_confidence
+from tailgate.harness.options import OPTIONS
+from tailgate.harness.scenario import PROFILES
+from tailgate.harness.yardstick import TOLERANCE
 
 DOCS = Path(__file__).parents[2] / "docs"
 GATE = " ".join((DOCS / "gate.md").read_text().split())

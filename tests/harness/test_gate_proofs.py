@@ -15,18 +15,18 @@ from benchmarks.gate_cases import CASES, PLANT, SERVICE, Case, failing
 from benchmarks.gate_proofs import BLOCKS, LEDGER, PLANTED, able, grow, keep, longest_s, next_case
 from benchmarks.gate_rows import small
 from benchmarks.gate_tables import tables
-from harness import results_file
-from harness.comparison import ledger
-from harness.comparison.attribution import Attribution
-from harness.comparison.decision import judge
-from harness.comparison.design import plan_design
-from harness.comparison.ledger import LensEntry
-from harness.comparison.lens import LENSES, find_lens, override
-from harness.comparison.observation import append_rows, read_rows
-from harness.errors import HarnessError
-from harness.results import ArmResult, ComparisonResult, ScenarioResult
-from harness.testing import run_result
-from harness.verdict import Verdict
+from tailgate.harness import results_file
+from tailgate.harness.comparison import ledger
+from tailgate.harness.comparison.attribution import Attribution
+from tailgate.harness.comparison.decision import judge
+from tailgate.harness.comparison.design import plan_design
+from tailgate.harness.comparison.ledger import LensEntry
+from tailgate.harness.comparison.lens import LENSES, find_lens, override
+from tailgate.harness.comparison.observation import append_rows, read_rows
+from tailgate.harness.errors import HarnessError
+from tailgate.harness.results import ArmResult, ComparisonResult, ScenarioResult
+from tailgate.harness.testing import run_result
+from tailgate.harness.verdict import Verdict
 
 AUTHOR = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
 BY_NAME = {case.name: case for case in CASES}

@@ -21,11 +21,11 @@ from benchmarks.gate_replay import (
     replay,
 )
 from benchmarks.gate_tally import Tally, markdown, worst
-from harness.comparison.decision import judge
-from harness.comparison.design import plan_design
-from harness.comparison.observation import append_rows, read_rows, swapped
-from harness.errors import UsageError
-from harness.verdict import Verdict
+from tailgate.harness.comparison.decision import judge
+from tailgate.harness.comparison.design import plan_design
+from tailgate.harness.comparison.observation import append_rows, read_rows, swapped
+from tailgate.harness.errors import UsageError
+from tailgate.harness.verdict import Verdict
 
 DESIGN = plan_design(GATES)
 ENOUGH = complete(DESIGN)

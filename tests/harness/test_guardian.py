@@ -1,11 +1,11 @@
-"""What of the guardian does not show through :mod:`harness.launch`, whose tests kill the rest."""
+"""What of the guardian does not show through :mod:`tailgate.harness.launch`, whose tests kill the rest."""
 
 import subprocess
 import sys
 
 import pytest
 
-from harness import guardian
+from tailgate.harness import guardian
 
 
 @pytest.mark.parametrize(

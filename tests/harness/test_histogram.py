@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import histogram, scrape, statistics
-from harness.errors import MeasurementError
-from harness.histogram import Histogram
-from harness.verdict import Better, Estimate, Verdict, decide
+from tailgate.harness import histogram, scrape, statistics
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.histogram import Histogram
+from tailgate.harness.verdict import Better, Estimate, Verdict, decide
 
 INF = math.inf
 EDGES = (0.1, 0.2, 0.5, INF)

@@ -9,17 +9,17 @@ import psutil
 import pytest
 from scripted_server import OK, ScriptedServer
 
-from harness import results_file, scrape
-from harness.arrivals import Constant
-from harness.errors import LoadError, MeasurementError
-from harness.faults import Cause
-from harness.load import Generator, LoadSettings
-from harness.load.recorder import Recorder
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.samples import SAMPLE, Outcome, file_header, read_samples
-from harness.scenario import Phase, Scenario
-from harness.verdict import Verdict
+from tailgate.harness import results_file, scrape
+from tailgate.harness.arrivals import Constant
+from tailgate.harness.errors import LoadError, MeasurementError
+from tailgate.harness.faults import Cause
+from tailgate.harness.load import Generator, LoadSettings
+from tailgate.harness.load.recorder import Recorder
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.samples import SAMPLE, Outcome, file_header, read_samples
+from tailgate.harness.scenario import Phase, Scenario
+from tailgate.harness.verdict import Verdict
 
 SERVER = Path(__file__).with_name("hostile_server.py")
 WARM_UP, LOAD = 3, 90  # requests of the scenario

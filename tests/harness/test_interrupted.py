@@ -2,14 +2,14 @@
 
 import pytest
 
-from harness import judging, results_file, session
+from tailgate.harness import judging, results_file, session
 
 SPEC = "nowhere"
 PLUGIN = """
-from harness import hookimpl
-from harness.arrivals import Constant
-from harness.errors import TargetError
-from harness.scenario import Criterion, Phase, Scenario
+from tailgate import hookimpl
+from tailgate.harness.arrivals import Constant
+from tailgate.harness.errors import TargetError
+from tailgate.harness.scenario import Criterion, Phase, Scenario
 
 @hookimpl
 def tailgate_scenarios(profile):
@@ -61,7 +61,7 @@ def interrupted(project, monkeypatch):
             *project.arguments,
             f"--perf-target={SPEC}",
             "--pyargs",
-            "scenarios",
+            "tailgate.scenarios",
             "-m",
             "perf",
             no_reraise_ctrlc=True,

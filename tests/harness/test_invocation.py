@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.invocation import misleading_value, project_folder
-from harness.pytest_options import VALUED
+from tailgate.harness.invocation import misleading_value, project_folder
+from tailgate.harness.pytest_options import VALUED
 
 # Files by their path; the folder that pytest is called in is "here".
 LAYOUTS = {

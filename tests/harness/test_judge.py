@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_records import delta, record, samples, window
 
-from harness.arrivals import ClosedLoop, Poisson
-from harness.errors import UsageError
-from harness.faults import Cause, Fault
-from harness.judge import cause_of, find_measure, judge, judged_latencies_s, void
-from harness.measures import built_in_measures
-from harness.report import summary
-from harness.results import criterion_result
-from harness.samples import Outcome
-from harness.scenario import Criterion, Ref, Witness
-from harness.verdict import Verdict
+from tailgate.harness.arrivals import ClosedLoop, Poisson
+from tailgate.harness.errors import UsageError
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.judge import cause_of, find_measure, judge, judged_latencies_s, void
+from tailgate.harness.measures import built_in_measures
+from tailgate.harness.report import summary
+from tailgate.harness.results import criterion_result
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Criterion, Ref, Witness
+from tailgate.harness.verdict import Verdict
 
 MEASURES = built_in_measures()
 SPREAD = np.random.default_rng(11).permutation(np.linspace(0.001, 1.0, 1_000))

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from sample_records import delta, record, samples
 
-from harness.arrivals import Poisson
-from harness.faults import Cause, Fault
-from harness.judging import fail_confidence, judge_slot, reasons
-from harness.measures import built_in_measures
-from harness.quantity import parse_quantity
-from harness.scenario import Criterion, Phase, Ref, Scenario, Witness
-from harness.slot_record import Slot, SlotRecord
-from harness.statistics import quantile_ranks
-from harness.testing import criterion_result, run_result
-from harness.verdict import Verdict
-from harness.yardstick import Yardstick
+from tailgate.harness.arrivals import Poisson
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.judging import fail_confidence, judge_slot, reasons
+from tailgate.harness.measures import built_in_measures
+from tailgate.harness.quantity import parse_quantity
+from tailgate.harness.scenario import Criterion, Phase, Ref, Scenario, Witness
+from tailgate.harness.slot_record import Slot, SlotRecord
+from tailgate.harness.statistics import quantile_ranks
+from tailgate.harness.testing import criterion_result, run_result
+from tailgate.harness.verdict import Verdict
+from tailgate.harness.yardstick import Yardstick
 
 QUICK = [0.015] * 1_000
 SERVED = [0.012] * 1_000

@@ -14,8 +14,8 @@ import time
 import httpx
 import pytest
 
-from harness.errors import TargetError, UsageError
-from harness.launch import Launch, ServerProcess, describe_exit, tail
+from tailgate.harness.errors import TargetError, UsageError
+from tailgate.harness.launch import Launch, ServerProcess, describe_exit, tail
 
 GONE_TIMEOUT_S = 60  # a bound on waiting for an event, many times what it takes
 
@@ -239,7 +239,7 @@ def test_a_dead_server_refuses_connections(tmp_path):
 
 HARNESS = """
 import pathlib, sys, time
-from harness.launch import Launch, ServerProcess
+from tailgate.harness.launch import Launch, ServerProcess
 
 stubborn, log = sys.argv[1:]
 server = ServerProcess(Launch((sys.executable, "-c", stubborn, "{fd}"), stop_timeout_s=0.01), pathlib.Path(log))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.load.answer import Answer, MalformedAnswerError
+from tailgate.harness.load.answer import Answer, MalformedAnswerError
 
 ANSWERS = {
     "content-length": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",

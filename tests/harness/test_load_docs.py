@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from harness import behaviour, faults
-from harness.behaviour import Behaviour
-from harness.load import Scheduling, TimerMode
-from harness.samples import SAMPLE, Outcome, file_header
+from tailgate.harness import behaviour, faults
+from tailgate.harness.behaviour import Behaviour
+from tailgate.harness.load import Scheduling, TimerMode
+from tailgate.harness.samples import SAMPLE, Outcome, file_header
 
 PAGE = (Path(__file__).parents[2] / "docs" / "load-generation.md").read_text(encoding="utf-8")
 

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 from scripted_server import OK, ScriptedServer, status
 from test_load_sender import payload, send
 
-from harness.arrivals import Trace
-from harness.behaviour import Behaviour
-from harness.failures import Failure
-from harness.load.answer import Answer, MalformedAnswerError
-from harness.load.failures import MOST_CHARACTERS, MOST_KINDS, Failures, words
-from harness.load.flight import Flight
-from harness.samples import Outcome
-from harness.scenario import Phase
+from tailgate.harness.arrivals import Trace
+from tailgate.harness.behaviour import Behaviour
+from tailgate.harness.failures import Failure
+from tailgate.harness.load.answer import Answer, MalformedAnswerError
+from tailgate.harness.load.failures import MOST_CHARACTERS, MOST_KINDS, Failures, words
+from tailgate.harness.load.flight import Flight
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Phase
 
 LONG = "é" * 300
 CHUNKED = b"HTTP/1.1 500 Oh\r\ntransfer-encoding: chunked\r\n\r\n3\r\nout\r\na\r\n of memory\r\n0\r\n\r\n"

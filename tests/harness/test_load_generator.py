@@ -12,13 +12,13 @@ import psutil
 import pytest
 from scripted_server import OK, ScriptedServer
 
-from harness.arrivals import ClosedLoop, Constant
-from harness.errors import LoadError, MeasurementError, UsageError
-from harness.load import Generator, LoadSettings, Scheduling, TimerMode
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.samples import Outcome
-from harness.scenario import Phase, Scenario
+from tailgate.harness.arrivals import ClosedLoop, Constant
+from tailgate.harness.errors import LoadError, MeasurementError, UsageError
+from tailgate.harness.load import Generator, LoadSettings, Scheduling, TimerMode
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Phase, Scenario
 
 PAYLOAD = Payload("a", b"body", "text/plain", path="/a")
 
@@ -165,11 +165,11 @@ def test_a_killed_parent_takes_the_generator_with_it(tmp_path):
         import sys
         from pathlib import Path
         import psutil
-        from harness.arrivals import Constant
-        from harness.load import Generator, LoadSettings
-        from harness.payload import Payload
-        from harness.plan import draw_plan
-        from harness.scenario import Phase, Scenario
+        from tailgate.harness.arrivals import Constant
+        from tailgate.harness.load import Generator, LoadSettings
+        from tailgate.harness.payload import Payload
+        from tailgate.harness.plan import draw_plan
+        from tailgate.harness.scenario import Phase, Scenario
 
         scenario = Scenario("s", "d", (Phase("long", Constant(20.0), duration_s=600.0),), ())
         plan = draw_plan(scenario, [Payload("a", b"", "", path="/a")], 1)

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.load import Scheduling, TimerMode
-from harness.load import pacer as pacer_module
-from harness.load.pacer import Pacer
+from tailgate.harness.load import Scheduling, TimerMode
+from tailgate.harness.load import pacer as pacer_module
+from tailgate.harness.load.pacer import Pacer
 
 POLL_NS = 1_000
 

@@ -1,13 +1,13 @@
 import numpy as np
 
-from harness.failures import Failure
-from harness.load import PhaseReport, TimerMode
-from harness.load.flight import Flight
-from harness.load.recorder import _RECORD, Recorder
-from harness.load.report import Lag, decode_report, encode_report, lag_of
-from harness.load.settings import LoadSettings, Scheduling, read_settings, write_settings
-from harness.samples import SAMPLE, Outcome, read_samples
-from harness.scenario import Loop
+from tailgate.harness.failures import Failure
+from tailgate.harness.load import PhaseReport, TimerMode
+from tailgate.harness.load.flight import Flight
+from tailgate.harness.load.recorder import _RECORD, Recorder
+from tailgate.harness.load.report import Lag, decode_report, encode_report, lag_of
+from tailgate.harness.load.settings import LoadSettings, Scheduling, read_settings, write_settings
+from tailgate.harness.samples import SAMPLE, Outcome, read_samples
+from tailgate.harness.scenario import Loop
 
 REPORT = PhaseReport(
     phase=1,

@@ -1,9 +1,9 @@
 import pytest
 
-from harness.errors import UsageError
-from harness.load import LoadSettings
-from harness.load.request import encode_request, host_header
-from harness.payload import Payload
+from tailgate.harness.errors import UsageError
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.load.request import encode_request, host_header
+from tailgate.harness.payload import Payload
 
 HERE = LoadSettings("127.0.0.1", 8000)
 

@@ -5,11 +5,11 @@ import dataclasses
 import psutil
 import pytest
 
-from harness.errors import LoadError
-from harness.load import Capacity, Scheduling, TimerMode, self_check
-from harness.load import echo as echo_module
-from harness.load.report import Lag
-from harness.load.server_timing import parse_server_timing
+from tailgate.harness.errors import LoadError
+from tailgate.harness.load import Capacity, Scheduling, TimerMode, self_check
+from tailgate.harness.load import echo as echo_module
+from tailgate.harness.load.report import Lag
+from tailgate.harness.load.server_timing import parse_server_timing
 
 CAPACITY = Capacity(
     body_bytes=100,

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from scripted_server import OK, ScriptedServer, status
 
-from harness.arrivals import Bursts, ClosedLoop, Constant, Trace
-from harness.errors import LoadError
-from harness.load import LoadSettings, TimerMode
-from harness.load.connection import Connection
-from harness.load.pool import outcome_of
-from harness.load.recorder import Recorder
-from harness.load.sender import Sender
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.samples import Outcome, read_samples
-from harness.scenario import Loop, Phase, Scenario
+from tailgate.harness.arrivals import Bursts, ClosedLoop, Constant, Trace
+from tailgate.harness.errors import LoadError
+from tailgate.harness.load import LoadSettings, TimerMode
+from tailgate.harness.load.connection import Connection
+from tailgate.harness.load.pool import outcome_of
+from tailgate.harness.load.recorder import Recorder
+from tailgate.harness.load.sender import Sender
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.samples import Outcome, read_samples
+from tailgate.harness.scenario import Loop, Phase, Scenario
 
 TIMED = b'HTTP/1.1 200 OK\r\nserver-timing: queue;dur=1, batch;desc="3"\r\ncontent-length: 0\r\n\r\n'
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.load.server_timing import UNTOLD, Stages, parse_server_timing
+from tailgate.harness.load.server_timing import UNTOLD, Stages, parse_server_timing
 
 FULL = b'queue;dur=1.5, decode;dur=2, compute;dur=30.25, encode;dur=0, total;dur=33.75, batch;desc="8"'
 

@@ -6,17 +6,17 @@ import httpx
 import pytest
 from scripted_server import OK, ScriptedServer
 
-from harness.arrivals import Constant
-from harness.behaviour import Behaviour, Disturbers
-from harness.gate_settings import parse_options
-from harness.load.request import encode_request
-from harness.load_settings import load_settings
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.scenario import Phase, Scenario
-from harness.slot import measure_slot
-from harness.slot_record import Slot
-from harness.target import RunningUrl, TargetSettings
+from tailgate.harness.arrivals import Constant
+from tailgate.harness.behaviour import Behaviour, Disturbers
+from tailgate.harness.gate_settings import parse_options
+from tailgate.harness.load.request import encode_request
+from tailgate.harness.load_settings import load_settings
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.scenario import Phase, Scenario
+from tailgate.harness.slot import measure_slot
+from tailgate.harness.slot_record import Slot
+from tailgate.harness.target import RunningUrl, TargetSettings
 
 SETTINGS = parse_options(lambda _: None, Path("a-project"))
 PAYLOAD = Payload("a", b"body", "text/plain", path="/a?x=1")

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 from simulated_server import START_NS, SimulatedServer, latency_s, lindley_wait_s, simulate
 
-from harness.arrivals import Bursts, ClosedLoop, Constant, Poisson, Trace
-from harness.samples import Outcome
+from tailgate.harness.arrivals import Bursts, ClosedLoop, Constant, Poisson, Trace
+from tailgate.harness.samples import Outcome
 
 LEAD_S = 0.02 + START_NS / 1e9  # the moment of a phase's time 0
 

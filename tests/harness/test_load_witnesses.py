@@ -9,20 +9,20 @@ import pytest
 from sample_records import samples
 from scripted_server import ScriptedServer
 
-from harness import judging
-from harness.arrivals import ClosedLoop, Constant
-from harness.load import LoadSettings, PhaseReport, Scheduling, TimerMode
-from harness.load.report import Lag
-from harness.measures import built_in_measures
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.samples import Outcome
-from harness.scenario import Criterion, Loop, Phase, Scenario
-from harness.slot import measure_slot
-from harness.slot_record import Slot, SlotRecord
-from harness.target import TargetSettings, UrlTarget
-from harness.verdict import Verdict
-from harness.window import PhaseRecord
+from tailgate.harness import judging
+from tailgate.harness.arrivals import ClosedLoop, Constant
+from tailgate.harness.load import LoadSettings, PhaseReport, Scheduling, TimerMode
+from tailgate.harness.load.report import Lag
+from tailgate.harness.measures import built_in_measures
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Criterion, Loop, Phase, Scenario
+from tailgate.harness.slot import measure_slot
+from tailgate.harness.slot_record import Slot, SlotRecord
+from tailgate.harness.target import TargetSettings, UrlTarget
+from tailgate.harness.verdict import Verdict
+from tailgate.harness.window import PhaseRecord
 
 SCENARIO = Scenario(
     "sample",
@@ -136,7 +136,7 @@ def test_a_server_that_is_not_the_same_or_counts_otherwise_makes_the_run_invalid
     tmp_path, monkeypatch, lie, said
 ):
     # It counts what it answers before it answers, and will not tell another number later.
-    monkeypatch.setattr("harness.metrics.COUNTING_S", 0.0)
+    monkeypatch.setattr("tailgate.harness.metrics.COUNTING_S", 0.0)
     result = measured(tmp_path, lie)
     assert said in " ".join(integrity(result))
     assert result.verdict is Verdict.INVALID

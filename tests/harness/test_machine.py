@@ -6,8 +6,8 @@ import types
 
 import pytest
 
-from harness import machine
-from harness.machine import MachineReading
+from tailgate.harness import machine
+from tailgate.harness.machine import MachineReading
 
 CPUINFO = """\
 processor	: 0

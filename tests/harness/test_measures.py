@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_records import delta, record, samples, window
 
-from harness import statistics
-from harness.arrivals import Bursts, Constant, Gamma, Poisson, Ramp
-from harness.dependence import Ranks
-from harness.errors import MeasurementError, UsageError
-from harness.histogram import Histogram
-from harness.measures import ErrorRate, Knee, Quantile, Recover, Throughput, built_in_measures
-from harness.samples import Outcome
-from harness.scenario import Criterion, Witness
-from harness.verdict import Better, Unit, Verdict, decide
+from tailgate.harness import statistics
+from tailgate.harness.arrivals import Bursts, Constant, Gamma, Poisson, Ramp
+from tailgate.harness.dependence import Ranks
+from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.histogram import Histogram
+from tailgate.harness.measures import ErrorRate, Knee, Quantile, Recover, Throughput, built_in_measures
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Criterion, Witness
+from tailgate.harness.verdict import Better, Unit, Verdict, decide
 
 SPREAD = np.random.default_rng(11).permutation(np.linspace(0.001, 1.0, 1_000))
 

@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_records import samples, window
 
-from harness.arrivals import Poisson
-from harness.errors import MeasurementError, UsageError
-from harness.measures import Drift, Growth, LatencyRise, MemoryRise, Per, Resource
-from harness.measures.resources import MOST_STRETCHES, stretches
-from harness.resources import ResourceSeries
-from harness.samples import Outcome
-from harness.scenario import Criterion, Phase
-from harness.verdict import Better, Unit, Verdict, decide
-from harness.window import PhaseRecord
+from tailgate.harness.arrivals import Poisson
+from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.measures import Drift, Growth, LatencyRise, MemoryRise, Per, Resource
+from tailgate.harness.measures.resources import MOST_STRETCHES, stretches
+from tailgate.harness.resources import ResourceSeries
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Criterion, Phase
+from tailgate.harness.verdict import Better, Unit, Verdict, decide
+from tailgate.harness.window import PhaseRecord
 
 MIB = 2**20
 

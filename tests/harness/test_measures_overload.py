@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from sample_records import delta, record, samples, window
 
-from harness.arrivals import ClosedLoop, Poisson
-from harness.behaviour import Behaviour
-from harness.errors import MeasurementError, UsageError
-from harness.measures import (
+from tailgate.harness.arrivals import ClosedLoop, Poisson
+from tailgate.harness.behaviour import Behaviour
+from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.measures import (
     Accepted,
     Goodput,
     GoodputShare,
@@ -23,10 +23,10 @@ from harness.measures import (
     Unaccounted,
     UnhintedRefusals,
 )
-from harness.probes import Asked, ProbeRecord
-from harness.samples import Outcome
-from harness.scenario import Criterion, Phase, Witness
-from harness.window import PhaseRecord
+from tailgate.harness.probes import Asked, ProbeRecord
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Criterion, Phase, Witness
+from tailgate.harness.window import PhaseRecord
 
 SPREAD = np.random.default_rng(3).permutation(np.linspace(0.001, 1.0, 1_000))
 

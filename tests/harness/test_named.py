@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness import named
-from harness.errors import UsageError
+from tailgate.harness import named
+from tailgate.harness.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from sample_records import delta, phase, samples, window
 
-from harness.notes import notes
-from harness.scrape import MetricNames
-from harness.window import PhaseRecord
+from tailgate.harness.notes import notes
+from tailgate.harness.scrape import MetricNames
+from tailgate.harness.window import PhaseRecord
 
 
 def scraped(counted, own_scrapes=1, **options):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
-from harness.gate_settings import pairs, parse_options
-from harness.options import OPTIONS, Enforce, OnInconclusive, Option, Pin, options_table
+from tailgate.harness.errors import UsageError
+from tailgate.harness.gate_settings import pairs, parse_options
+from tailgate.harness.options import OPTIONS, Enforce, OnInconclusive, Option, Pin, options_table
 
 ROOT = Path("a-project")
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.faults import Cause, Fault
-from harness.gate_settings import parse_options
-from harness.outcome import explain, outcome_of
-from harness.testing import criterion_result, run_result
-from harness.verdict import Verdict
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.gate_settings import parse_options
+from tailgate.harness.outcome import explain, outcome_of
+from tailgate.harness.testing import criterion_result, run_result
+from tailgate.harness.verdict import Verdict
 
 PASS, FAIL, INCONCLUSIVE, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.INVALID
 BROKEN = Fault(Cause.INTEGRITY, "3 records of 5 were saved")

@@ -6,8 +6,8 @@ import sys
 import pytest
 from PIL import Image
 
-from harness.errors import UsageError
-from harness.payload_sources import PHOTOS, built_in_payloads
+from tailgate.harness.errors import UsageError
+from tailgate.harness.payload_sources import PHOTOS, built_in_payloads
 
 
 def test_photographs_are_jpeg_files_in_colour():

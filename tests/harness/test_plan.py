@@ -3,11 +3,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness.arrivals import ClosedLoop, Constant, Poisson, Trace
-from harness.errors import LoadError, UsageError
-from harness.payload import Payload
-from harness.plan import BODIES, HEADER, SCHEDULE, draw_plan, read_plan, write_plan
-from harness.scenario import Criterion, Phase, Ref, Scenario
+from tailgate.harness.arrivals import ClosedLoop, Constant, Poisson, Trace
+from tailgate.harness.errors import LoadError, UsageError
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import BODIES, HEADER, SCHEDULE, draw_plan, read_plan, write_plan
+from tailgate.harness.scenario import Criterion, Phase, Ref, Scenario
 
 SMALL = Payload("small", b"abc", "image/jpeg", weight=3.0)
 LARGE = Payload("large", b"x" * 1000, "image/png", path="/other", headers=(("X-A", "1"), ("X-A", "2")))

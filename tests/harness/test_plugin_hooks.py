@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import hookimpl
-from harness.arrivals import Poisson
-from harness.errors import PluginError, TargetError, UsageError
-from harness.measures import Throughput
-from harness.payload import Payload
-from harness.plugin_hooks import EXPECTED
-from harness.plugins import Plugins
-from harness.report.json_file import JsonReporter
-from harness.scenario import PROFILES, Criterion, Phase, Ref, Scenario, refs, resolve
-from harness.target import RunningTarget, TargetSettings, UrlTarget
+from tailgate import hookimpl
+from tailgate.harness.arrivals import Poisson
+from tailgate.harness.errors import PluginError, TargetError, UsageError
+from tailgate.harness.measures import Throughput
+from tailgate.harness.payload import Payload
+from tailgate.harness.plugin_hooks import EXPECTED
+from tailgate.harness.plugins import Plugins
+from tailgate.harness.report.json_file import JsonReporter
+from tailgate.harness.scenario import PROFILES, Criterion, Phase, Ref, Scenario, refs, resolve
+from tailgate.harness.target import RunningTarget, TargetSettings, UrlTarget
 
 SETTINGS = TargetSettings()
 ARGUMENTS = {
@@ -211,7 +211,7 @@ def module_of(**attributes):
 @every_hook
 def test_a_hook_without_its_mark_is_pointed_out(hook):
     with pytest.raises(
-        PluginError, match=f"plugin 'mine' of acme has {hook}, which is not marked: put @harness.hookimpl"
+        PluginError, match=f"plugin 'mine' of acme has {hook}, which is not marked: put @tailgate.hookimpl"
     ):
         Plugins().register(module_of(**{hook: function(hook, "pass")}), "mine", "acme", "1")
 

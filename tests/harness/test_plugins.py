@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-import scenarios
-from harness import __version__, hookimpl
-from harness.arrivals import Poisson
-from harness.errors import PluginError, UsageError
-from harness.hookspecs import PROJECT
-from harness.measures import Throughput
-from harness.payload import Payload
-from harness.plugins import Plugins, create_plugin_manager
-from harness.scenario import PROFILES, Phase, Scenario
+from tailgate import __version__, hookimpl, scenarios
+from tailgate.harness.arrivals import Poisson
+from tailgate.harness.errors import PluginError, UsageError
+from tailgate.harness.hookspecs import PROJECT
+from tailgate.harness.measures import Throughput
+from tailgate.harness.payload import Payload
+from tailgate.harness.plugins import Plugins, create_plugin_manager
+from tailgate.harness.scenario import PROFILES, Phase, Scenario
 
 PROFILE = PROFILES["smoke"]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tailgate-spike"
@@ -78,7 +77,7 @@ def test_the_built_ins_come_in_through_the_same_hooks_as_anybody():
 
 
 def test_installed_plugins_are_found_by_their_entry_point(installed):
-    installed("acme-perf", "from harness import hookimpl\n@hookimpl\ndef tailgate_measures(): return []")
+    installed("acme-perf", "from tailgate import hookimpl\n@hookimpl\ndef tailgate_measures(): return []")
     origins = {origin.name: origin for origin in create_plugin_manager((), {}).origins}
     assert str(origins["theirs"]) == "'theirs' of acme-perf"
     assert origins["theirs"].hooks == ("tailgate_measures",)
@@ -94,7 +93,7 @@ def test_installed_plugins_are_found_by_their_entry_point(installed):
     ],
 )
 def test_perf_plugins_limits_what_is_installed(installed, limit, names):
-    installed("acme-perf", "from harness import hookimpl\n@hookimpl\ndef tailgate_measures(): return []")
+    installed("acme-perf", "from tailgate import hookimpl\n@hookimpl\ndef tailgate_measures(): return []")
     installed("noisy", "raise RuntimeError('loaded all the same')", entry_point="noisy")
     plugins = create_plugin_manager((), {"PERF_PLUGINS": limit})
     assert [origin.name for origin in plugins.origins] == names
@@ -109,13 +108,13 @@ def test_perf_plugins_that_names_nobody_is_refused():
 
 def test_a_file_is_a_plugin_whatever_it_is_called(tmp_path):
     """Its module has a name of its own: a file called harness.py takes nobody's place."""
-    code = "from harness import hookimpl\n@hookimpl\ndef tailgate_measures(): return []"
-    files = [tmp_path / "harness.py", tmp_path / "a-b.py"]
+    code = "from tailgate import hookimpl\n@hookimpl\ndef tailgate_measures(): return []"
+    files = [tmp_path / "tailgate.harness.py", tmp_path / "a-b.py"]
     for file in files:
         file.write_text(code)
     plugins = hermetic(*files)
     assert [origin.name for origin in plugins.origins[1:]] == [str(file) for file in files]
-    assert sys.modules["harness"].__version__ == __version__
+    assert sys.modules["tailgate"].__version__ == __version__
 
 
 def test_the_built_in_scenarios_are_a_plugin():
@@ -137,7 +136,7 @@ def test_an_installed_plugin_that_does_not_load_is_named_with_its_distribution(i
 
 def test_two_distributions_with_one_plugin_name_are_both_named(installed):
     for name in ("acme-perf", "other-perf"):
-        installed(name, "from harness import hookimpl\n@hookimpl\ndef tailgate_measures(): return []")
+        installed(name, "from tailgate import hookimpl\n@hookimpl\ndef tailgate_measures(): return []")
     with pytest.raises(PluginError) as refused:
         create_plugin_manager((), {})
     assert "'theirs' of acme-perf" in str(refused.value)
@@ -150,9 +149,9 @@ def test_two_distributions_with_one_plugin_name_are_both_named(installed):
         ("1 / 0", r"plugin file .*mine.py does not load: ZeroDivisionError: division by zero"),
         ("import sys\nsys.exit(5)", r"plugin file .*mine.py does not load: SystemExit: 5"),
         ("x = (", r"plugin file .*mine.py does not load: SyntaxError: "),
-        ("", r"mine.py' has no hook .*@harness.hookimpl"),
+        ("", r"mine.py' has no hook .*@tailgate.hookimpl"),
         (
-            "from harness import hookimpl\n@hookimpl\ndef tailgate_scenarios(profil): return []",
+            "from tailgate import hookimpl\n@hookimpl\ndef tailgate_scenarios(profil): return []",
             r"mine.py' does not fit: .*\n.*profil",
         ),
     ],

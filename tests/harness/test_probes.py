@@ -5,8 +5,8 @@ import math
 import pytest
 from scripted_server import OK, ScriptedServer, status
 
-from harness.asking import asking_client
-from harness.probes import Asked, Prober
+from tailgate.harness.asking import asking_client
+from tailgate.harness.probes import Asked, Prober
 
 
 def ask(script, times=1):

@@ -5,17 +5,17 @@ import xml.etree.ElementTree as ET
 import pytest
 from users_tests import USERS_TESTS
 
-from harness import device, results_file
-from harness.report.markdown import SUMMARY
-from harness.target import TargetSettings
-from harness.target_spec import parse_target
-from harness.testing import fake_server_spec
-from harness.verdict import Verdict
+from tailgate.harness import device, results_file
+from tailgate.harness.report.markdown import SUMMARY
+from tailgate.harness.target import TargetSettings
+from tailgate.harness.target_spec import parse_target
+from tailgate.harness.testing import fake_server_spec
+from tailgate.harness.verdict import Verdict
 
 DIES_AT_START = "import sys; sys.exit('no weights in this folder')"
 DIES_UNDER_LOAD = """
 import os
-from harness import fake_server
+from tailgate.harness import fake_server
 
 class Dying(fake_server.FakeServer):
     served = 0

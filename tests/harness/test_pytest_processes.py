@@ -10,10 +10,10 @@ import time
 import psutil
 import pytest
 
-from harness import results_file
-from harness.samples import SAMPLE, read_samples
-from harness.testing import fake_server_spec
-from harness.verdict import Verdict
+from tailgate.harness import results_file
+from tailgate.harness.samples import SAMPLE, read_samples
+from tailgate.harness.testing import fake_server_spec
+from tailgate.harness.verdict import Verdict
 
 # Far longer than anything here takes: only a hang gets there.
 PATIENCE_S = 60.0
@@ -28,8 +28,8 @@ def command(project):
     # Two measurements of the machine less, which cost more than all else.
     project.pytester.makeconftest(
         """
-        from harness import load
-        from harness.yardstick import Yardstick, YardstickProcess
+        from tailgate.harness import load
+        from tailgate.harness.yardstick import Yardstick, YardstickProcess
 
         load.self_check = lambda _: "fast enough"
         YardstickProcess.__enter__ = lambda self: self
@@ -40,7 +40,7 @@ def command(project):
     def words(*arguments):
         target = f"--perf-target={fake_server_spec(1.0)}"
         # As the program pytest does, -P keeps the working directory out of the places where modules are looked for.
-        pytest_words = [sys.executable, "-P", "-m", "pytest", "--pyargs", "scenarios", "-m", "perf"]
+        pytest_words = [sys.executable, "-P", "-m", "pytest", "--pyargs", "tailgate.scenarios", "-m", "perf"]
         return [*pytest_words, *project.arguments, target, SOUND, *arguments]
 
     return words

@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.options import OPTIONS, PROFILE_NAMES
-from harness.pytest_options import read
-from harness.scenario import PROFILES
+from tailgate.harness.options import OPTIONS, PROFILE_NAMES
+from tailgate.harness.pytest_options import read
+from tailgate.harness.scenario import PROFILES
 
 INI = {
     "target": "http://127.0.0.1:1",
@@ -95,9 +95,9 @@ def test_the_profiles_of_the_options_are_those_of_the_scenarios():
 
 
 MISSING = """
-from harness import hookimpl
-from harness.arrivals import Poisson
-from harness.scenario import Criterion, Phase, Ref, Scenario
+from tailgate import hookimpl
+from tailgate.harness.arrivals import Poisson
+from tailgate.harness.scenario import Criterion, Phase, Ref, Scenario
 
 @hookimpl
 def tailgate_scenarios(profile):
@@ -267,7 +267,7 @@ def test_a_value_behind_a_space_that_leads_pytest_to_another_project_is_refused(
 
 def test_what_an_ini_file_names_is_found_from_any_folder(project, monkeypatch):
     """The payload and the server's program lie beside the ini file, and pytest is called further down."""
-    server = project.server("import sys\nfrom harness.fake_server import main\nmain(sys.argv[1:])")
+    server = project.server("import sys\nfrom tailgate.harness.fake_server import main\nmain(sys.argv[1:])")
     project.pytester.makeini(
         f"""
         [pytest]
@@ -280,7 +280,7 @@ def test_what_an_ini_file_names_is_found_from_any_folder(project, monkeypatch):
     project.pytester.path.joinpath("budgets.toml").write_text("")
     monkeypatch.chdir(project.pytester.mkdir("below"))
     run = project.pytester.runpytest_inprocess
-    gate = ["-p", "tailgate", "--pyargs", "scenarios", "-m", "perf"]
+    gate = ["-p", "tailgate", "--pyargs", "tailgate.scenarios", "-m", "perf"]
     run(*gate, "--perf-enforce=measurement").assert_outcomes(passed=1)
     assert project.results().is_dir()
     refused = run(*gate, "--perf-payloads=file:body.txt")

@@ -40,7 +40,7 @@ def test_a_project_without_a_test_under_load_is_told_where_one_is(project):
     project.pytester.makepyfile("def test_of_a_unit(): pass")
     result = project.run("-m", "perf")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-    result.stdout.fnmatch_lines(["*tailgate's own test: pytest --pyargs scenarios -m perf"])
+    result.stdout.fnmatch_lines(["*tailgate's own test: pytest --pyargs tailgate.scenarios -m perf"])
 
 
 def test_plain_pytest_loads_nothing_heavy(project):
@@ -49,7 +49,7 @@ def test_plain_pytest_loads_nothing_heavy(project):
         import sys
 
         def test_modules():
-            heavy = {"numpy", "scipy", "httpx", "rich", "jsonschema", "torch", "filelock", "harness.session"}
+            heavy = {"numpy", "scipy", "httpx", "rich", "jsonschema", "torch", "filelock", "tailgate.harness.session"}
             assert heavy & set(sys.modules) == set()
         """
     )

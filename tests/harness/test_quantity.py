@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import BudgetError
-from harness.quantity import Yards, parse_quantity, show
-from harness.verdict import Unit
+from tailgate.harness.errors import BudgetError
+from tailgate.harness.quantity import Yards, parse_quantity, show
+from tailgate.harness.verdict import Unit
 
 
 @pytest.mark.parametrize(

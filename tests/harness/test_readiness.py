@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from harness.errors import TargetError
-from harness.readiness import LONGEST_PAUSE_S, Told, probe, wait_until_ready
-from harness.redirect import path_of
+from tailgate.harness.errors import TargetError
+from tailgate.harness.readiness import LONGEST_PAUSE_S, Told, probe, wait_until_ready
+from tailgate.harness.redirect import path_of
 
 
 class World:

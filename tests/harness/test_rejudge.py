@@ -9,27 +9,27 @@ import orjson
 import pytest
 from sample_records import record, samples
 
-from harness import arrivals, cli, results_file, slot_file
-from harness.behaviour import Behaviour, Disturbers
-from harness.budgets import parse_budgets
-from harness.errors import BudgetError, MeasurementError, UsageError
-from harness.measures import built_in_measures
-from harness.probes import Asked, ProbeRecord
-from harness.quantity import parse_quantity
-from harness.rejudge import Terms, judge_again
-from harness.samples import SAMPLE, write_samples
-from harness.scenario import Criterion, Loop, Phase, Ref, Scenario, Witness
-from harness.slot_record import Slot, SlotRecord
-from harness.testing import fake_server_spec, run_result
-from harness.verdict import Verdict
-from harness.yardstick import Yardstick
+from tailgate.harness import arrivals, cli, results_file, slot_file
+from tailgate.harness.behaviour import Behaviour, Disturbers
+from tailgate.harness.budgets import parse_budgets
+from tailgate.harness.errors import BudgetError, MeasurementError, UsageError
+from tailgate.harness.measures import built_in_measures
+from tailgate.harness.probes import Asked, ProbeRecord
+from tailgate.harness.quantity import parse_quantity
+from tailgate.harness.rejudge import Terms, judge_again
+from tailgate.harness.samples import SAMPLE, write_samples
+from tailgate.harness.scenario import Criterion, Loop, Phase, Ref, Scenario, Witness
+from tailgate.harness.slot_record import Slot, SlotRecord
+from tailgate.harness.testing import fake_server_spec, run_result
+from tailgate.harness.verdict import Verdict
+from tailgate.harness.yardstick import Yardstick
 
 # Every kind of phase, and measures that look at all that a slot keeps.
 EVERYTHING = """
-from harness import hookimpl
-from harness.arrivals import Bursts, ClosedLoop, Constant, Poisson
-from harness.behaviour import Behaviour, Disturbers
-from harness.scenario import Criterion, Phase, Ref, Scenario, Witness
+from tailgate import hookimpl
+from tailgate.harness.arrivals import Bursts, ClosedLoop, Constant, Poisson
+from tailgate.harness.behaviour import Behaviour, Disturbers
+from tailgate.harness.scenario import Criterion, Phase, Ref, Scenario, Witness
 
 @hookimpl
 def tailgate_scenarios(profile):

@@ -7,22 +7,22 @@ import pytest
 from comparison_rows import arm, rows
 from rich.console import Console
 
-from harness import outcome, results_file
-from harness.comparison.compare import Compared
-from harness.comparison.decision import judge
-from harness.comparison.design import plan_design
-from harness.comparison.lens import LENSES, find_lens
-from harness.comparison.observation import append_rows
-from harness.comparison.run import attributions_of
-from harness.errors import TargetError, UsageError
-from harness.faults import Cause, Fault
-from harness.gate_settings import parse_options
-from harness.rejudge import Terms, judge_again
-from harness.report import comparison as words
-from harness.report import junit, markdown, terminal
-from harness.results import CUT_SHORT, ArmResult, ComparisonResult
-from harness.testing import run_result
-from harness.verdict import Verdict
+from tailgate.harness import outcome, results_file
+from tailgate.harness.comparison.compare import Compared
+from tailgate.harness.comparison.decision import judge
+from tailgate.harness.comparison.design import plan_design
+from tailgate.harness.comparison.lens import LENSES, find_lens
+from tailgate.harness.comparison.observation import append_rows
+from tailgate.harness.comparison.run import attributions_of
+from tailgate.harness.errors import TargetError, UsageError
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.gate_settings import parse_options
+from tailgate.harness.rejudge import Terms, judge_again
+from tailgate.harness.report import comparison as words
+from tailgate.harness.report import junit, markdown, terminal
+from tailgate.harness.results import CUT_SHORT, ArmResult, ComparisonResult
+from tailgate.harness.testing import run_result
+from tailgate.harness.verdict import Verdict
 
 SEEN = tuple(lens for lens in LENSES if lens.name != "capacity")
 DESIGN = plan_design(SEEN)

@@ -16,14 +16,14 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 from test_report_comparison import compared, with_stages
 
-from harness.comparison.calibration import calibrate
-from harness.comparison.lens import LENSES
-from harness.failures import Failure
-from harness.faults import Cause, Fault
-from harness.outcome import explain
-from harness.report import calibration, escape, junit, markdown, terminal
-from harness.testing import criterion_result, run_result
-from harness.verdict import Verdict
+from tailgate.harness.comparison.calibration import calibrate
+from tailgate.harness.comparison.lens import LENSES
+from tailgate.harness.failures import Failure
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.outcome import explain
+from tailgate.harness.report import calibration, escape, junit, markdown, terminal
+from tailgate.harness.testing import criterion_result, run_result
+from tailgate.harness.verdict import Verdict
 
 HOSTILE = [
     "\x1b]0;title\x07\x1b[2J\x1b[1;1H\x1b[32mPASS: 29 of 29 criteria hold\x1b[0m",

@@ -2,13 +2,13 @@
 
 import pytest
 
-from harness.faults import Cause, Fault
-from harness.report import junit, markdown
-from harness.report.json_file import JsonReporter
-from harness.report.markdown import MarkdownReporter
-from harness.results_file import read
-from harness.testing import criterion_result, run_result
-from harness.verdict import Verdict
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.report import junit, markdown
+from tailgate.harness.report.json_file import JsonReporter
+from tailgate.harness.report.markdown import MarkdownReporter
+from tailgate.harness.results_file import read
+from tailgate.harness.testing import criterion_result, run_result
+from tailgate.harness.verdict import Verdict
 
 
 def test_the_json_report_is_the_result(tmp_path):

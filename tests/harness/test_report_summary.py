@@ -4,16 +4,16 @@ import io
 import pytest
 from rich.console import Console
 
-from harness.failures import Failure, pooled
-from harness.faults import VOID, Cause, Fault
-from harness.outcome import explain
-from harness.report import junit, markdown, summary, terminal
-from harness.report.advice import advice
-from harness.report.json_file import JsonReporter
-from harness.results import ArmResult, MachineUse, StageMeans
-from harness.scenario import PROFILES
-from harness.testing import criterion_result, run_result
-from harness.verdict import Verdict
+from tailgate.harness.failures import Failure, pooled
+from tailgate.harness.faults import VOID, Cause, Fault
+from tailgate.harness.outcome import explain
+from tailgate.harness.report import junit, markdown, summary, terminal
+from tailgate.harness.report.advice import advice
+from tailgate.harness.report.json_file import JsonReporter
+from tailgate.harness.results import ArmResult, MachineUse, StageMeans
+from tailgate.harness.scenario import PROFILES
+from tailgate.harness.testing import criterion_result, run_result
+from tailgate.harness.verdict import Verdict
 
 FAULT = Fault(Cause.INTEGRITY, "10 requests were planned, 9 records were saved")
 SLOT = run_result().slots[0]

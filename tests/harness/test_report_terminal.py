@@ -3,10 +3,10 @@ import io
 import pytest
 from rich.console import Console
 
-from harness.faults import Cause, Fault
-from harness.report.terminal import render
-from harness.testing import criterion_result, run_result
-from harness.verdict import Better, Unit, Verdict
+from tailgate.harness.faults import Cause, Fault
+from tailgate.harness.report.terminal import render
+from tailgate.harness.testing import criterion_result, run_result
+from tailgate.harness.verdict import Better, Unit, Verdict
 
 MIXED = run_result(
     [

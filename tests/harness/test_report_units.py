@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.units import interval, percent, quantity, significant
-from harness.verdict import Unit
+from tailgate.harness.report.units import interval, percent, quantity, significant
+from tailgate.harness.verdict import Unit
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import shlex
 from pathlib import Path
 
-from harness.gate_settings import parse_options
-from harness.reproduce import built_in_test, command
+from tailgate.harness.gate_settings import parse_options
+from tailgate.harness.reproduce import built_in_test, command
 
 SAID = {"target": "command:python app.py --port {port}", "env": ["A=x y"], "seed": "3"}
 
@@ -21,7 +21,15 @@ def words(environment=None, **said):
 def test_it_names_the_scenario_the_seed_and_what_the_command_line_said():
     """The profile stands in the ini file, where the second run finds it again."""
     assert shlex.split(words()) == [
-        *("pytest", "--pyargs", "scenarios", "--perf-scenario=steady", "-m", "perf", "--perf-seed=7"),
+        *(
+            "pytest",
+            "--pyargs",
+            "tailgate.scenarios",
+            "--perf-scenario=steady",
+            "-m",
+            "perf",
+            "--perf-seed=7",
+        ),
         *("--perf-target=command:python app.py --port {port}", "--perf-env=A=x y"),
     ]
 

@@ -7,9 +7,9 @@ import threading
 import numpy as np
 import pytest
 
-from harness import resources
-from harness.periodic import Periodic, next_due_s
-from harness.resources import ResourceReading, ResourceWitness, period_s, read, series
+from tailgate.harness import resources
+from tailgate.harness.periodic import Periodic, next_due_s
+from tailgate.harness.resources import ResourceReading, ResourceWitness, period_s, read, series
 
 
 def process(proc, pid, *, pages, threads, fds, name="server"):

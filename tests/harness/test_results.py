@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from harness.results import criterion_result, margin
-from harness.scenario import Criterion, Ref
-from harness.verdict import Better, Estimate, Judgement, Unit, Verdict
+from tailgate.harness.results import criterion_result, margin
+from tailgate.harness.scenario import Criterion, Ref
+from tailgate.harness.verdict import Better, Estimate, Judgement, Unit, Verdict
 
 
 def judgement(estimate, limit=0.1):

@@ -18,14 +18,14 @@ from jsonschema import Draft202012Validator
 from rich.console import Console
 from test_report_comparison import compared, with_stages
 
-from harness.errors import MeasurementError
-from harness.faults import Fault
-from harness.outcome import explain
-from harness.report import junit, markdown, terminal
-from harness.results import RunResult, Scalar
-from harness.results_file import contradiction, from_json, read, schema, to_json, write
-from harness.testing import criterion_result, run_result
-from harness.verdict import Verdict
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.faults import Fault
+from tailgate.harness.outcome import explain
+from tailgate.harness.report import junit, markdown, terminal
+from tailgate.harness.results import RunResult, Scalar
+from tailgate.harness.results_file import contradiction, from_json, read, schema, to_json, write
+from tailgate.harness.testing import criterion_result, run_result
+from tailgate.harness.verdict import Verdict
 
 
 def test_a_result_is_the_same_after_writing_and_reading(tmp_path):

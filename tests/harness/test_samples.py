@@ -4,8 +4,8 @@ import io
 import numpy as np
 import pytest
 
-from harness.errors import MeasurementError
-from harness.samples import SAMPLE, Outcome, export_csv, file_header, read_samples, write_samples
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.samples import SAMPLE, Outcome, export_csv, file_header, read_samples, write_samples
 
 
 def sample(**fields):

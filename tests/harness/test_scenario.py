@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.arrivals import Poisson, Steps
-from harness.errors import BudgetError, UsageError
-from harness.scenario import (
+from tailgate.harness.arrivals import Poisson, Steps
+from tailgate.harness.errors import BudgetError, UsageError
+from tailgate.harness.scenario import (
     PROFILES,
     Criterion,
     Phase,
@@ -20,7 +20,7 @@ from harness.scenario import (
     refs,
     resolve,
 )
-from harness.statistics import least_samples, quantile_ranks
+from tailgate.harness.statistics import least_samples, quantile_ranks
 
 WARM_UP = Phase("warm-up", Poisson(1.0), requests=1, measured=False)
 LOAD = Phase("load", Poisson(Ref("rate")), duration_s=2.0)

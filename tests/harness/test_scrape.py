@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import scrape
-from harness.errors import MeasurementError
-from harness.scrape import MetricNames, Scrape, Series
+from tailgate.harness import scrape
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.scrape import MetricNames, Scrape, Series
 
 BEFORE = """\
 # HELP process_start_time_seconds Start time.

@@ -9,16 +9,17 @@ import pytest
 from filelock import FileLock
 from steady_yardstick import SteadyYardstick
 
-from harness import hookimpl, load, results_file, yardstick
-from harness.arrivals import Constant
-from harness.errors import MeasurementError, PluginError, TargetError, UsageError
-from harness.gate_settings import parse_options
-from harness.plugins import Plugins, create_plugin_manager
-from harness.scenario import Criterion, Phase, Ref, Scenario
-from harness.session import Session
-from harness.target_settings import metric_names
-from harness.verdict import Verdict
-from harness.yardstick import Yardstick
+from tailgate import hookimpl
+from tailgate.harness import load, results_file, yardstick
+from tailgate.harness.arrivals import Constant
+from tailgate.harness.errors import MeasurementError, PluginError, TargetError, UsageError
+from tailgate.harness.gate_settings import parse_options
+from tailgate.harness.plugins import Plugins, create_plugin_manager
+from tailgate.harness.scenario import Criterion, Phase, Ref, Scenario
+from tailgate.harness.session import Session
+from tailgate.harness.target_settings import metric_names
+from tailgate.harness.verdict import Verdict
+from tailgate.harness.yardstick import Yardstick
 
 
 def scenario(name="tiny", limit=1.0):

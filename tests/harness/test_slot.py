@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from harness.plan import PlannedPhase
-from harness.slot import announcement
+from tailgate.harness.plan import PlannedPhase
+from tailgate.harness.slot import announcement
 
 
 @pytest.mark.parametrize(

@@ -9,22 +9,22 @@ import orjson
 import pytest
 from scripted_server import OK, ScriptedServer
 
-from harness.arrivals import ClosedLoop, Constant
-from harness.behaviour import Behaviour, Disturbers
-from harness.errors import MeasurementError, UsageError
-from harness.faults import Cause, check_counts
-from harness.load import LoadSettings
-from harness.metrics import SCRAPES
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.probes import Asked, probing_period_s
-from harness.samples import Outcome
-from harness.scenario import Criterion, Phase, Scenario
-from harness.scrape import MetricNames
-from harness.slot import PROBES, RESOURCES, measure_slot
-from harness.slot_record import Slot
-from harness.window import Window
-from harness.yardstick import Yardstick
+from tailgate.harness.arrivals import ClosedLoop, Constant
+from tailgate.harness.behaviour import Behaviour, Disturbers
+from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.faults import Cause, check_counts
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.metrics import SCRAPES
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.probes import Asked, probing_period_s
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scenario import Criterion, Phase, Scenario
+from tailgate.harness.scrape import MetricNames
+from tailgate.harness.slot import PROBES, RESOURCES, measure_slot
+from tailgate.harness.slot_record import Slot
+from tailgate.harness.window import Window
+from tailgate.harness.yardstick import Yardstick
 
 PATIENCE_S = 60.0
 PAYLOAD = Payload("a", b"body", "text/plain", path="/a")
@@ -192,7 +192,7 @@ def test_a_capacity_of_nothing_ends_the_slot_as_a_broken_measurement(tmp_path):
 
 
 def test_after_clients_that_left_the_books_are_read_when_nothing_is_held_any_more(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.metrics.DRAIN_S", PATIENCE_S)
+    monkeypatch.setattr("tailgate.harness.metrics.DRAIN_S", PATIENCE_S)
     leaving = Phase("load", Constant(100.0), requests=20, disturbers=(Disturbers(Behaviour.LEAVES, 0.5),))
     with Metered({"/a": [OK]}, exposition(0, 3, 1, 0)) as server:
         record = course(tmp_path, server, leaving)
@@ -213,7 +213,7 @@ def counting(*counts):
 
 
 def test_a_server_that_counts_when_its_answer_has_left_is_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.metrics.COUNTING_S", PATIENCE_S)
+    monkeypatch.setattr("tailgate.harness.metrics.COUNTING_S", PATIENCE_S)
     with Metered({"/a": [OK]}, counting(0, 18, 19, 20)) as server:
         record = course(tmp_path, server, Phase("load", Constant(100.0), requests=20))
     (phase,) = record.phases
@@ -242,7 +242,7 @@ def test_a_metric_that_the_user_names_and_that_is_not_there_ends_the_slot_at_onc
 
 
 def test_a_server_that_keeps_what_its_clients_have_left_is_a_fault(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.metrics.DRAIN_S", 0.0)
+    monkeypatch.setattr("tailgate.harness.metrics.DRAIN_S", 0.0)
     leaving = Phase("load", Constant(100.0), requests=20, disturbers=(Disturbers(Behaviour.LEAVES, 0.5),))
     with Metered({"/a": [OK]}, exposition(0, 3)) as server:
         record = course(tmp_path, server, leaving)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness import statistics
-from harness.errors import UsageError
+from tailgate.harness import statistics
+from tailgate.harness.errors import UsageError
 
 SHARES = st.sampled_from([0.5, 0.9, 0.95, 0.99, 0.999])
 CONFIDENCES = st.sampled_from([0.9, 0.95, 0.99, 0.999])

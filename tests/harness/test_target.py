@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from harness.errors import TargetError, UsageError
-from harness.launch import Launch
-from harness.target import CommandTarget, TargetSettings, UrlTarget
-from harness.target_spec import parse_target
+from tailgate.harness.errors import TargetError, UsageError
+from tailgate.harness.launch import Launch
+from tailgate.harness.target import CommandTarget, TargetSettings, UrlTarget
+from tailgate.harness.target_spec import parse_target
 
 SETTINGS = TargetSettings(environment={"FROM": "settings"}, python="/opt/python")
-FAKE = f"command:{sys.executable} -m harness.fake_server --fd {{fd}} --service-time-ms 0"
+FAKE = f"command:{sys.executable} -m tailgate.harness.fake_server --fd {{fd}} --service-time-ms 0"
 
 
 def test_a_command_is_started_described_restarted_and_stopped(tmp_path):
@@ -78,7 +78,7 @@ def test_a_target_without_metrics_has_no_address_for_them_and_no_facts(tmp_path)
     ],
 )
 def test_an_address_is_taken_apart(url, host, port, tls, monkeypatch, tmp_path):
-    monkeypatch.setattr("harness.target.wait_until_ready", lambda *_, **__: None)
+    monkeypatch.setattr("tailgate.harness.target.wait_until_ready", lambda *_, **__: None)
     running = parse_target(url, TargetSettings()).start(tmp_path)
     assert (running.host, running.port, running.tls) == (host, port, tls)
     assert running.base_url == url.rstrip("/")
@@ -97,7 +97,7 @@ def test_an_address_is_taken_apart(url, host, port, tls, monkeypatch, tmp_path):
 def test_the_service_is_a_program_told_by_its_environment(spec, environment):
     target = parse_target(spec, SETTINGS)
     assert isinstance(target, CommandTarget)
-    assert target.launch.command == ("/opt/python", "-P", "-m", "service")
+    assert target.launch.command == ("/opt/python", "-P", "-m", "tailgate.service")
     assert target.launch.environment == {"FROM": "settings", "TAILGATE_FD": "{fd}", **environment}
 
 

@@ -6,11 +6,11 @@ import httpx
 import numpy as np
 import pytest
 
-from harness.samples import SAMPLE, Outcome
-from harness.scrape import MetricNames, Series, difference, fetch
-from harness.target import TargetSettings
-from harness.target_spec import parse_target
-from harness.testing import FakeClock, fake_server_spec, samples
+from tailgate.harness.samples import SAMPLE, Outcome
+from tailgate.harness.scrape import MetricNames, Series, difference, fetch
+from tailgate.harness.target import TargetSettings
+from tailgate.harness.target_spec import parse_target
+from tailgate.harness.testing import FakeClock, fake_server_spec, samples
 
 
 def test_a_fake_clock_moves_only_when_told():

@@ -1,8 +1,8 @@
 import pytest
 
-from harness.arrivals import Trace
-from harness.errors import UsageError
-from harness.trace import read_trace
+from tailgate.harness.arrivals import Trace
+from tailgate.harness.errors import UsageError
+from tailgate.harness.trace import read_trace
 
 
 @pytest.mark.parametrize(

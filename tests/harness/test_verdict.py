@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.verdict import SEVERITY, Better, Estimate, Verdict, decide, worst
+from tailgate.harness.verdict import SEVERITY, Better, Estimate, Verdict, decide, worst
 
 PASS, FAIL, INCONCLUSIVE, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.INVALID
 ENDS = st.none() | st.floats(allow_nan=False)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sample_records import delta, record, samples, window
 
-from harness.errors import MeasurementError
-from harness.samples import Outcome
-from harness.scrape import MetricNames
-from harness.window import failed, latencies_s, offered_rate_per_s
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.samples import Outcome
+from tailgate.harness.scrape import MetricNames
+from tailgate.harness.window import failed, latencies_s, offered_rate_per_s
 
 
 def test_latency_counts_from_the_intended_time_however_late_the_request_was_sent():

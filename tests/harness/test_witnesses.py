@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_records import delta, phase, record, samples, window
 
-from harness.faults import Cause
-from harness.samples import Outcome
-from harness.window import PhaseRecord
-from harness.witnesses import check_witnesses, late_ends
+from tailgate.harness.faults import Cause
+from tailgate.harness.samples import Outcome
+from tailgate.harness.window import PhaseRecord
+from tailgate.harness.witnesses import check_witnesses, late_ends
 
 
 def single(faults, cause):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import yardstick
-from harness.errors import MeasurementError
-from harness.yardstick import YARDSTICK_VERSION, Yardstick
+from tailgate.harness import yardstick
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.yardstick import YARDSTICK_VERSION, Yardstick
 
 
 class Clock:

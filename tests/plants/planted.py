@@ -2,7 +2,7 @@
 
 Used as::
 
-    PYTHONPATH=tests/plants TAILGATE_MODEL=planted:more_5 TAILGATE_INPUT_SIZE=64 pytest scenarios -m perf
+    PYTHONPATH=tests/plants TAILGATE_MODEL=planted:more_5 TAILGATE_INPUT_SIZE=64 pytest tailgate/scenarios -m perf
 
 Two regressions need no factory: ``TAILGATE_MAX_WAIT_MS=5`` plants a batching window, ``TAILGATE_MAX_BATCH_SIZE=1`` turns
 batching off.
@@ -16,10 +16,10 @@ import torch
 from extra_work import Again, Leaking, More, MoreOfAll, StallEvery, burn
 from torch import nn
 
-from service.models import Model
-from service.models.folding import fold_batch_norm
-from service.models.load import load_model
-from service.settings import Settings
+from tailgate.service.models import Model
+from tailgate.service.models.folding import fold_batch_norm
+from tailgate.service.models.load import load_model
+from tailgate.service.settings import Settings
 
 MOBILENET = "torchvision:mobilenet_v3_small"
 

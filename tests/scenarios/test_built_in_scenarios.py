@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import scenarios
-from harness.arrivals import Bursts, Poisson
-from harness.behaviour import Behaviour
-from harness.budgets import check_units, find_budgets
-from harness.dependence import requests_needed
-from harness.measures import built_in_measures
-from harness.payload import Payload
-from harness.plan import draw_plan
-from harness.scenario import PROFILES, Loop, Scenario, When, Witness, quantile_name, refs, resolve
-from harness.statistics import quantile_interval
-from scenarios import burst, compare, overload, ramp, soak, steady
+from tailgate import scenarios
+from tailgate.harness.arrivals import Bursts, Poisson
+from tailgate.harness.behaviour import Behaviour
+from tailgate.harness.budgets import check_units, find_budgets
+from tailgate.harness.dependence import requests_needed
+from tailgate.harness.measures import built_in_measures
+from tailgate.harness.payload import Payload
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.scenario import PROFILES, Loop, Scenario, When, Witness, quantile_name, refs, resolve
+from tailgate.harness.statistics import quantile_interval
+from tailgate.scenarios import burst, compare, overload, ramp, soak, steady
 
 ROOT = Path(__file__).parents[2]
 YARDSTICK_S = 0.013

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from harness.budgets import find_budgets
-from harness.comparison.load import PAIRS, ComparisonLoad, block_scenario
-from harness.comparison.observation import least_requests
-from harness.plan import draw_plan
-from harness.plugins import create_plugin_manager
-from harness.scenario import PROFILES, refs, resolve
-from scenarios import compare
-from service.settings import load_settings
+from tailgate.harness.budgets import find_budgets
+from tailgate.harness.comparison.load import PAIRS, ComparisonLoad, block_scenario
+from tailgate.harness.comparison.observation import least_requests
+from tailgate.harness.plan import draw_plan
+from tailgate.harness.plugins import create_plugin_manager
+from tailgate.harness.scenario import PROFILES, refs, resolve
+from tailgate.scenarios import compare
+from tailgate.service.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 

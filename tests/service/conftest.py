@@ -6,7 +6,7 @@ import types
 import pytest
 from tiny_models import FOUR_FLOATS, Gate
 
-from service.models import Model
+from tailgate.service.models import Model
 
 
 @pytest.fixture

@@ -17,13 +17,13 @@ from tiny_models import COLOURS
 from torch import nn
 from uvicorn.server import ServerState
 
-from service.app import create_app
-from service.call import Call
-from service.connection import GuardedProtocol
-from service.hot_path import HotPathProtocol
-from service.lifecycle import Service
-from service.models import ImageInput, Model
-from service.settings import load_settings
+from tailgate.service.app import create_app
+from tailgate.service.call import Call
+from tailgate.service.connection import GuardedProtocol
+from tailgate.service.hot_path import HotPathProtocol
+from tailgate.service.lifecycle import Service
+from tailgate.service.models import ImageInput, Model
+from tailgate.service.settings import load_settings
 
 POISON_PIXEL = 13
 HOST = b"Host: x\r\n"
@@ -204,7 +204,7 @@ class Watched(HotPathProtocol):
 def two_edges(monkeypatch, prepare=lambda app: None, plain=GuardedProtocol, **settings):
     """Start the service behind both edges in a thread; stop it at the end."""
     module, ready, done = Moody(), threading.Event(), asyncio.Event()
-    monkeypatch.setattr("service.engine.load_model", lambda _: moody_model(module))
+    monkeypatch.setattr("tailgate.service.engine.load_model", lambda _: moody_model(module))
     app = create_app(load_settings({}, threads=1, max_batch_size=8, executor="eager", **settings))
     prepare(app)
     edges = Edges(app.state.service, module, uvloop.new_event_loop())

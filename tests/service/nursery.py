@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-LOADED = ("service.server", "service.engine")
+LOADED = ("tailgate.service.server", "tailgate.service.engine")
 REQUEST_BYTES, DESCRIPTORS = 2**17, 16
 
 

@@ -8,10 +8,10 @@ import httpx
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import server
-from service.app import create_app
-from service.lifecycle import Service
-from service.settings import load_settings
+from tailgate.service import server
+from tailgate.service.app import create_app
+from tailgate.service.lifecycle import Service
+from tailgate.service.settings import load_settings
 
 PATIENCE_S = 30
 

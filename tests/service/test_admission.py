@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from serving import metric_samples, running, until
 
-from service.admission import why_late
-from service.batching import Ticket
-from service.call import Call
-from service.errors import Outcome, QueueFull
-from service.forecast import Forecast, Outlook
-from service.message import Head
-from service.protocol import Form
+from tailgate.service.admission import why_late
+from tailgate.service.batching import Ticket
+from tailgate.service.call import Call
+from tailgate.service.errors import Outcome, QueueFull
+from tailgate.service.forecast import Forecast, Outlook
+from tailgate.service.message import Head
+from tailgate.service.protocol import Form
 
 pytestmark = pytest.mark.asyncio
 
@@ -158,7 +158,7 @@ async def decoding_for_long(monkeypatch, *, known=True, **settings):
         assert go_on.wait(30)
         return np.zeros((8, 8, 3), np.uint8)
 
-    monkeypatch.setattr("service.call.decode_image", slow)
+    monkeypatch.setattr("tailgate.service.call.decode_image", slow)
     async with running("tiny_models:colours", decode_threads=2, **settings) as server:
         if known:
             server.service._admission.forecast.learn_decoding(ITEM_S)

@@ -7,10 +7,10 @@ import httpx
 import pytest
 from serving import running
 
-from service.app import create_app
-from service.errors import ConfigurationError
-from service.lifecycle import Phase
-from service.settings import load_settings
+from tailgate.service.app import create_app
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.lifecycle import Phase
+from tailgate.service.settings import load_settings
 
 pytestmark = pytest.mark.asyncio
 

@@ -5,7 +5,7 @@ import pytest
 from bad_bodies import BODIES, MAX_BODY_BYTES, MAX_IMAGE_PIXELS, OCTETS, SERVED
 from edges import HOST, PIXELS, Connection, chunked, pixels, post, two_edges
 
-from service.connection import GuardedProtocol
+from tailgate.service.connection import GuardedProtocol
 
 # The same guard stands before both.
 WAYS = ["hot", "plain"]

@@ -12,7 +12,7 @@ from serving import metric_samples, running, until
 from tiny_models import FOUR_FLOATS
 from torch import nn
 
-from service.models import Model
+from tailgate.service.models import Model
 
 pytestmark = pytest.mark.asyncio
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from service.batcher import Batcher
-from service.batching import BatchPolicy, Ticket
-from service.errors import Expired, ModelFailure, QueueFull, Unavailable
+from tailgate.service.batcher import Batcher
+from tailgate.service.batching import BatchPolicy, Ticket
+from tailgate.service.errors import Expired, ModelFailure, QueueFull, Unavailable
 
 PATIENCE_S = 30
 HOURS_S = 7200.0

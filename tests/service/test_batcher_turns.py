@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.batcher import Batcher
-from service.batching import BatchPolicy, Ticket
-from service.errors import Expired, QueueFull, Unavailable
+from tailgate.service.batcher import Batcher
+from tailgate.service.batching import BatchPolicy, Ticket
+from tailgate.service.errors import Expired, QueueFull, Unavailable
 
 PATIENCE_S = 30
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.batching import BatchPolicy, BatchQueue, Take, Ticket, Wait, next_batch
-from service.errors import Expired, QueueFull, Unavailable
+from tailgate.service.batching import BatchPolicy, BatchQueue, Take, Ticket, Wait, next_batch
+from tailgate.service.errors import Expired, QueueFull, Unavailable
 
 AT_ONCE = BatchPolicy(max_batch_size=4, queue_capacity=8)
 WINDOW = BatchPolicy(max_batch_size=4, queue_capacity=8, max_wait_s=2.0)

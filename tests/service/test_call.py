@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from service.batching import Ticket
-from service.call import Call
-from service.errors import (
+from tailgate.service.batching import Ticket
+from tailgate.service.call import Call
+from tailgate.service.errors import (
     BadInput,
     BytesFull,
     DeviceLost,
@@ -23,13 +23,13 @@ from service.errors import (
     Unavailable,
     UnknownCoding,
 )
-from service.items import Result
-from service.lifecycle import Service
-from service.message import Answer, Head
-from service.metrics import Metrics
-from service.models import TensorSpec
-from service.protocol import Form, Served
-from service.settings import load_settings
+from tailgate.service.items import Result
+from tailgate.service.lifecycle import Service
+from tailgate.service.message import Answer, Head
+from tailgate.service.metrics import Metrics
+from tailgate.service.models import TensorSpec
+from tailgate.service.protocol import Form, Served
+from tailgate.service.settings import load_settings
 
 SERVED = Served("stub", TensorSpec((4,), np.dtype(np.float32)), None, None)
 BODY = np.arange(4, dtype=np.float32).tobytes()
@@ -350,7 +350,7 @@ def test_waiting_for_a_decoding_thread_is_waiting_and_decoding_is_only_what_the_
     monkeypatch, form, began_s, waited_s, decode_s
 ):
     clock = [100.0]
-    monkeypatch.setattr("service.call.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr("tailgate.service.call.time", SimpleNamespace(perf_counter=lambda: clock[0]))
     service, answers = StubService(), []
     call = Call(service, answers.append)
     clock[0] = began_s
@@ -378,7 +378,7 @@ def test_waiting_for_a_decoding_thread_is_waiting_and_decoding_is_only_what_the_
 def test_a_body_is_whole_in_whatever_pieces_it_comes_and_a_large_one_is_not_copied_again_and_again(pieces):
     service = StubService()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("service.call.BLOCK_BYTES", 10)
+        patch.setattr("tailgate.service.call.BLOCK_BYTES", 10)
         call = Call(service, lambda _: None)
         for piece in pieces:
             call.take(piece)

@@ -19,14 +19,14 @@ import torch
 from structlog.testing import capture_logs
 from torch import nn
 
-from service import compile as compile_command
-from service import compiled, libraries
-from service.engine import build_engine, example_items
-from service.errors import CompileError, ConfigurationError
-from service.executor import BufferedExecutor, eager
-from service.graph import ServedGraph
-from service.selection import export_graph, require_cpu
-from service.settings import load_settings
+from tailgate.service import compile as compile_command
+from tailgate.service import compiled, libraries
+from tailgate.service.engine import build_engine, example_items
+from tailgate.service.errors import CompileError, ConfigurationError
+from tailgate.service.executor import BufferedExecutor, eager
+from tailgate.service.graph import ServedGraph
+from tailgate.service.selection import export_graph, require_cpu
+from tailgate.service.settings import load_settings
 
 HERE = Path(__file__).parent
 CPU = torch.device("cpu")
@@ -56,7 +56,14 @@ def caches(tmp_path_factory):
     folders = {model: tmp_path_factory.mktemp(model) for model in MODELS}
     programs = [
         subprocess.Popen(
-            [sys.executable, "-m", "service.compile", *options(model, folder), "--log-format", "json"],
+            [
+                sys.executable,
+                "-m",
+                "tailgate.service.compile",
+                *options(model, folder),
+                "--log-format",
+                "json",
+            ],
             env={**os.environ, "PYTHONPATH": str(HERE)},
             cwd=HERE.parents[1],
             stderr=subprocess.PIPE,
@@ -254,10 +261,10 @@ def test_a_compilation_that_does_not_end_leaves_nothing(monkeypatch, tmp_path, e
     ("where", "reason"),
     [
         (
-            "service.compiled.tempfile.TemporaryFile",
+            "tailgate.service.compiled.tempfile.TemporaryFile",
             "cannot be written: .*No space left.* name another folder",
         ),
-        ("service.libraries.os.fsync", "cannot be compiled: OSError: .*No space left"),
+        ("tailgate.service.libraries.os.fsync", "cannot be compiled: OSError: .*No space left"),
     ],
     ids=["before compiling", "at the very end"],
 )
@@ -279,9 +286,9 @@ def test_too_little_room_is_told_before_anything_is_compiled(monkeypatch, tmp_pa
     scratch, cache = tmp_path / "scratch", tmp_path / "cache"
     scratch.mkdir()
     monkeypatch.setattr("torch._inductor.aoti_compile_and_package", pytest.fail)
-    monkeypatch.setattr("service.compiled.tempfile.gettempdir", lambda: str(scratch))
+    monkeypatch.setattr("tailgate.service.compiled.tempfile.gettempdir", lambda: str(scratch))
     monkeypatch.setattr(
-        "service.compiled.shutil.disk_usage",
+        "tailgate.service.compiled.shutil.disk_usage",
         lambda folder: types.SimpleNamespace(free=2**20 if folder.name == full else 2**40),
     )
     with pytest.raises(CompileError, match=f"{variable}: .* has 1 MiB left, and .* takes about 16;"):
@@ -416,8 +423,8 @@ def test_what_the_processor_can_do_is_read_on_x86_and_on_arm(monkeypatch, line):
         ("torch.get_num_threads", lambda: 2),
         ("torch.__version__", "0.0"),
         ("torch.backends.cpu.get_cpu_capability", lambda: "ABACUS"),
-        ("service.compiled._processor", lambda: "flags : slide"),
-        ("service.compiled.CACHE_FORMAT", "0"),
+        ("tailgate.service.compiled._processor", lambda: "flags : slide"),
+        ("tailgate.service.compiled.CACHE_FORMAT", "0"),
     ],
 )
 def test_whatever_it_is_compiled_by_and_for_changes_the_key(usual, monkeypatch, where, value):

@@ -12,10 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving import PATIENCE_S
 
-from service.connection import MAX_FRAME_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, MAX_URL_BYTES, GuardedProtocol
-from service.guard import LINGER_S, Limits, Part
-from service.lifecycle import Phase
-from service.pipelining import MAX_PIPELINED
+from tailgate.service.connection import (
+    MAX_FRAME_BYTES,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_URL_BYTES,
+    GuardedProtocol,
+)
+from tailgate.service.guard import LINGER_S, Limits, Part
+from tailgate.service.lifecycle import Phase
+from tailgate.service.pipelining import MAX_PIPELINED
 
 OCTETS = b"application/octet-stream"
 MAX_BODY_BYTES = 20_000
@@ -271,7 +277,7 @@ def test_many_connections_that_drip_do_not_keep_a_normal_client_out(server):
 
 
 def test_the_clock_that_looks_at_connections_runs(server, monkeypatch):
-    monkeypatch.setattr("service.guard.SWEEP_S", 0.01)
+    monkeypatch.setattr("tailgate.service.guard.SWEEP_S", 0.01)
     server.guard.limits = Limits(1e-6, 30, 20, 75, 4096)
     with server.connect() as connection:
         assert connection.is_closed()
@@ -789,8 +795,8 @@ def test_a_client_that_is_refused_may_say_the_rest_and_hangs_up_itself(server):
 
 @pytest.mark.parametrize("reason", ["a head too large", "a slow body"])
 def test_a_client_that_hangs_up_behind_a_refusal_is_left_at_once(server, monkeypatch, reason):
-    monkeypatch.setattr("service.ending.LINGER_S", LONG_S)
-    monkeypatch.setattr("service.half_closed.ASK_AFTER_S", 0)
+    monkeypatch.setattr("tailgate.service.ending.LINGER_S", LONG_S)
+    monkeypatch.setattr("tailgate.service.half_closed.ASK_AFTER_S", 0)
     with server.connect() as connection:
         if reason == "a slow body":
             connection.send(PIXELS[:-1])
@@ -814,7 +820,7 @@ def test_a_client_that_does_not_hang_up_is_left_after_a_moment(server):
 
 
 def test_a_client_that_does_not_stop_sending_is_left_after_so_many_bytes(server, monkeypatch):
-    monkeypatch.setattr("service.connection.LINGER_BYTES", 2_000_000)
+    monkeypatch.setattr("tailgate.service.connection.LINGER_BYTES", 2_000_000)
     with server.connect() as connection:
         refused(server, connection)
         with pytest.raises(OSError, match=r"(reset|pipe)"):
@@ -840,7 +846,7 @@ def test_a_client_that_lingers_makes_room_for_a_new_one(server):
 
 
 def test_where_many_that_were_not_let_in_linger_one_more_is_closed_at_once(server, monkeypatch):
-    monkeypatch.setattr("service.guard.MAX_LINGERING", 0)
+    monkeypatch.setattr("tailgate.service.guard.MAX_LINGERING", 0)
     server.guard.limits = Limits(10, 30, 20, 75, connections=1)
     with server.edges.hold(getattr(server.edges, server.way)) as held, server.connect() as new:
         assert new.answer()[0] == 503

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from torchvision.transforms.functional import _compute_resized_output_size
 
-from service.cropping import SIDEWAYS, STRIP, spans, upright
-from service.images import MAX_SIDE
-from service.models import ImageInput
+from tailgate.service.cropping import SIDEWAYS, STRIP, spans, upright
+from tailgate.service.images import MAX_SIDE
+from tailgate.service.models import ImageInput
 
 SIDES = st.integers(1, MAX_SIDE)
 # Every pair of torchvision's recipes has such sizes; 8 and 4,096 are the limits of TAILGATE_INPUT_SIZE.

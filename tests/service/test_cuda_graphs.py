@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from service.cuda_graphs import Cuda, CudaGraphExecutor, Recording
-from service.engine import build_engine
-from service.executor import eager
-from service.graph import ServedGraph
-from service.models import Model
-from service.settings import load_settings
+from tailgate.service.cuda_graphs import Cuda, CudaGraphExecutor, Recording
+from tailgate.service.engine import build_engine
+from tailgate.service.executor import eager
+from tailgate.service.graph import ServedGraph
+from tailgate.service.models import Model
+from tailgate.service.settings import load_settings
 
 CPU = torch.device("cpu")
 PER_ITEM = {1: 1.0, 2: 2.0, 4: 4.0, 8: 8.0}
@@ -256,8 +256,8 @@ def test_a_batch_beyond_the_memory_of_cuda_is_answered_in_parts():
             return batch + ballast[:, :4] * 0
 
     model = Model("hungry", Hungry(), "none", input=tiny_models.FOUR_FLOATS)
-    from service.executor import BufferedExecutor
-    from service.inference import Inference
+    from tailgate.service.executor import BufferedExecutor
+    from tailgate.service.inference import Inference
 
     cuda = torch.device("cuda")
     call = eager(ServedGraph(model, model.module, torch.float32, 2), cuda)

@@ -11,8 +11,8 @@ from PIL import Image
 from serving import running, until
 from tiny_models import POISON
 
-from service import protocol
-from service.endpoint import CLIENT_GONE
+from tailgate.service import protocol
+from tailgate.service.endpoint import CLIENT_GONE
 
 pytestmark = pytest.mark.asyncio
 
@@ -279,7 +279,7 @@ async def test_a_fault_of_the_services_own_is_answered_and_counted(monkeypatch):
 
     async with running() as server:
         with monkeypatch.context() as patch:
-            patch.setattr("service.call.protocol.answer_outputs", broken)
+            patch.setattr("tailgate.service.call.protocol.answer_outputs", broken)
             answer = await server.predict(ITEM)
         served = await server.predict(ITEM)
         outcomes = await server.outcomes()
@@ -369,7 +369,7 @@ async def test_requests_that_wait_to_be_decoded_count_as_waiting(monkeypatch):
         assert go_on.wait(30)
         return pixels()
 
-    monkeypatch.setattr("service.call.decode_image", slow)
+    monkeypatch.setattr("tailgate.service.call.decode_image", slow)
     async with running("tiny_models:colours", queue_capacity=3, decode_threads=1) as server:
 
         def send():
@@ -532,7 +532,7 @@ async def test_a_client_that_leaves_while_its_form_is_parsed_is_counted_and_not_
         assert go_on.wait(30)
         return "application/octet-stream", pixels().tobytes()
 
-    monkeypatch.setattr("service.endpoint.single_file", held)
+    monkeypatch.setattr("tailgate.service.endpoint.single_file", held)
     visitor = Visitor({"body": part() + END}, headers=[(b"content-type", FORM.encode())])
     async with running("tiny_models:colours") as server:
         visit = asyncio.create_task(visitor.visit(server.app))

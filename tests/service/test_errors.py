@@ -2,8 +2,8 @@
 
 import re
 
-from service import errors
-from service.errors import ConfigurationError, RequestError
+from tailgate.service import errors
+from tailgate.service.errors import ConfigurationError, RequestError
 
 
 def test_the_table_of_errors_lists_each_with_its_status_and_no_other():

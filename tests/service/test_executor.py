@@ -5,9 +5,9 @@ import pytest
 import tiny_models
 import torch
 
-from service.executor import BufferedExecutor, eager
-from service.graph import Cast, Normalise, ServedGraph
-from service.models import ImageInput
+from tailgate.service.executor import BufferedExecutor, eager
+from tailgate.service.graph import Cast, Normalise, ServedGraph
+from tailgate.service.models import ImageInput
 
 
 def executor_of(model, top_k=5, max_batch_size=4):

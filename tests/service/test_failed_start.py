@@ -9,8 +9,8 @@ import pytest
 import safetensors.torch
 import tiny_models
 
-from service import server
-from service.settings import load_settings
+from tailgate.service import server
+from tailgate.service.settings import load_settings
 
 HERE = Path(__file__).parent
 PATIENCE_S = 60
@@ -52,7 +52,7 @@ def test_a_process_whose_weights_are_missing_ends_with_status_1_and_one_line_of_
         [
             sys.executable,
             "-m",
-            "service",
+            "tailgate.service",
             "--port",
             "0",
             "--model",

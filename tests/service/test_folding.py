@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision import models as zoo
 
-from service.models.folding import fold_batch_norm
+from tailgate.service.models.folding import fold_batch_norm
 
 
 def settled(module):

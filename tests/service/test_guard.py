@@ -3,10 +3,10 @@
 import pytest
 from serving import metric_samples
 
-from service.errors import Cut
-from service.guard import MAX_LINGERING, Guard, Limits, Part, overdue
-from service.metrics import Metrics
-from service.settings import load_settings
+from tailgate.service.errors import Cut
+from tailgate.service.guard import MAX_LINGERING, Guard, Limits, Part, overdue
+from tailgate.service.metrics import Metrics
+from tailgate.service.settings import load_settings
 
 LIMITS = Limits(head_s=10, body_s=30, write_s=20, idle_s=75, connections=4)
 CUT = "tailgate_connections_cut_total"
@@ -204,7 +204,7 @@ def test_one_timer_looks_at_all_connections_as_long_as_there_are_any(loop):
 
 
 def test_many_connections_are_looked_at_in_slices_so_that_requests_are_served_between_them(loop, monkeypatch):
-    monkeypatch.setattr("service.guard.SLICE", 2)
+    monkeypatch.setattr("tailgate.service.guard.SLICE", 2)
     all_ = guard(connections=9)
     connections = [FakeConnection(0) for _ in range(5)]
     for each in connections:
@@ -218,7 +218,7 @@ def test_many_connections_are_looked_at_in_slices_so_that_requests_are_served_be
 
 
 def test_a_connection_that_ends_between_two_slices_is_not_looked_at(loop, monkeypatch):
-    monkeypatch.setattr("service.guard.SLICE", 1)
+    monkeypatch.setattr("tailgate.service.guard.SLICE", 1)
     all_ = guard()
     connections = [FakeConnection(0), FakeConnection(0)]
     for each in connections:

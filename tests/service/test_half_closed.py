@@ -103,7 +103,7 @@ def test_a_half_closed_client_that_waits_long_is_asked_whether_it_listens_and_th
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_half_closed_client_of_http_1_0_is_not_asked(edges, way, monkeypatch):
-    monkeypatch.setattr("service.half_closed.ASK_AFTER_S", 0)
+    monkeypatch.setattr("tailgate.service.half_closed.ASK_AFTER_S", 0)
     with (
         edges.hold(edges.hot) as held,
         silent(getattr(edges, way), post(pixels(), OCTETS, version=b"1.0")) as connection,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.errors import BadInput, Encoded, RequestError
-from service.http1 import checked_target, is_host
-from service.message import MOST_TOLD, Head
-from service.openapi import predict_path
+from tailgate.service.errors import BadInput, Encoded, RequestError
+from tailgate.service.http1 import checked_target, is_host
+from tailgate.service.message import MOST_TOLD, Head
+from tailgate.service.openapi import predict_path
 
 TIMEOUT, LENGTH = b"x-request-timeout-ms", b"content-length"
 SINGLE = [b"content-type", LENGTH, TIMEOUT]

@@ -25,10 +25,10 @@ from edges import (
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from service import hot_path
-from service.batching import Ticket
-from service.forecast import Forecast
-from service.lifecycle import Phase
+from tailgate.service import hot_path
+from tailgate.service.batching import Ticket
+from tailgate.service.forecast import Forecast
+from tailgate.service.lifecycle import Phase
 
 JSON, PNG, OCTETS = b"application/json", b"image/png", b"application/octet-stream"
 TENSOR = b'{"inputs": %b}' % str([[[200, 100, 0]] * 8] * 8).encode()
@@ -271,15 +271,15 @@ def test_a_latency_objective_bounds_the_queue_and_lets_the_first_in(edges, monke
 @pytest.mark.parametrize(
     ("step", "request_"),
     [
-        ("service.call.protocol.item_from_octets", PIXELS),
-        ("service.call.protocol.item_from_json", post(TENSOR, JSON)),
-        ("service.call.decode_image", post(picture(), PNG)),
-        ("service.lifecycle.Service.submit", PIXELS),
-        ("service.lifecycle.Service.submit", post(picture(), PNG)),
-        ("service.call.protocol.answer_labels", PIXELS),
-        ("service.call.protocol.answer_outputs", post(TENSOR, JSON)),
-        ("service.message.Head.read", PIXELS),
-        ("service.endpoint.single_file", form(picture())),
+        ("tailgate.service.call.protocol.item_from_octets", PIXELS),
+        ("tailgate.service.call.protocol.item_from_json", post(TENSOR, JSON)),
+        ("tailgate.service.call.decode_image", post(picture(), PNG)),
+        ("tailgate.service.lifecycle.Service.submit", PIXELS),
+        ("tailgate.service.lifecycle.Service.submit", post(picture(), PNG)),
+        ("tailgate.service.call.protocol.answer_labels", PIXELS),
+        ("tailgate.service.call.protocol.answer_outputs", post(TENSOR, JSON)),
+        ("tailgate.service.message.Head.read", PIXELS),
+        ("tailgate.service.endpoint.single_file", form(picture())),
     ],
 )
 def test_a_fault_of_ours_in_any_step_is_a_counted_500_on_both_ways(edges, monkeypatch, step, request_):
@@ -592,7 +592,7 @@ def test_a_client_that_leaves_while_its_image_is_decoded_is_counted_once(edges, 
         assert go_on.wait(30)
         return np.zeros((8, 8, 3), np.uint8)
 
-    monkeypatch.setattr("service.call.decode_image", slow)
+    monkeypatch.setattr("tailgate.service.call.decode_image", slow)
     before = edges.outcomes()
     with Connection(edges.hot) as connection:
         connection.send(post(b"x", PNG))

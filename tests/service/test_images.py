@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service import images
-from service.errors import BadInput, TooLarge, Unsupported
-from service.images import MAX_EXIF_BYTES, MAX_READS, MAX_SCANS, MAX_SIDE, decode_image, is_picture
-from service.models import ImageInput
+from tailgate.service import images
+from tailgate.service.errors import BadInput, TooLarge, Unsupported
+from tailgate.service.images import MAX_EXIF_BYTES, MAX_READS, MAX_SCANS, MAX_SIDE, decode_image, is_picture
+from tailgate.service.models import ImageInput
 
 WHOLE = ImageInput(16, crop=1.0)
 MANY = 50_000_000

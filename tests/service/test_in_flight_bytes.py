@@ -8,12 +8,12 @@ from edges import PIXELS, POISON_PIXEL, Connection, chunked, form, picture, pixe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.call import Call
-from service.connection import GuardedProtocol
-from service.errors import BadInput, BytesFull, Cut, TooLarge
-from service.lifecycle import Service
-from service.message import Head
-from service.settings import load_settings
+from tailgate.service.call import Call
+from tailgate.service.connection import GuardedProtocol
+from tailgate.service.errors import BadInput, BytesFull, Cut, TooLarge
+from tailgate.service.lifecycle import Service
+from tailgate.service.message import Head
+from tailgate.service.settings import load_settings
 
 MAX_BODY_BYTES, MAX_IN_FLIGHT_BYTES = 20_000, 30_000
 JSON, PNG, OCTETS = b"application/json", b"image/png", b"application/octet-stream"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from serving import running
 from structlog.testing import capture_logs
 
-from service.errors import DeviceLost, ModelFailure
-from service.graph import GraphOutput
-from service.inference import Inference
-from service.items import non_finite_rows
+from tailgate.service.errors import DeviceLost, ModelFailure
+from tailgate.service.graph import GraphOutput
+from tailgate.service.inference import Inference
+from tailgate.service.items import non_finite_rows
 
 POISON = -1.0
 

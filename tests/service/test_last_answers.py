@@ -8,7 +8,7 @@ import socket
 import pytest
 from edges import HOST, PIXELS, Connection, form, picture, pixels, post, two_edges
 
-from service.lifecycle import Phase
+from tailgate.service.lifecycle import Phase
 
 WAYS = ["hot", "plain"]
 OCTETS, FORM = b"application/octet-stream", b"multipart/form-data; boundary=x"

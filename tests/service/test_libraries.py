@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from service import libraries
-from service.errors import CompileError
+from tailgate.service import libraries
+from tailgate.service.errors import CompileError
 
 ELSE = 65534
 WHOLE = b"a library"

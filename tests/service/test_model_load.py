@@ -13,11 +13,11 @@ from torch import nn
 from torchvision import models as zoo
 from torchvision.transforms._presets import ImageClassification
 
-from service.engine import build_engine, example_items
-from service.errors import ConfigurationError
-from service.models import ImageInput, Model, TensorSpec
-from service.models.load import load_model
-from service.settings import load_settings
+from tailgate.service.engine import build_engine, example_items
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.models import ImageInput, Model, TensorSpec
+from tailgate.service.models.load import load_model
+from tailgate.service.settings import load_settings
 
 NAME = "torchvision:squeezenet1_1"
 FOUR_BY_TWO = TensorSpec((4, 2), np.dtype(np.float32))

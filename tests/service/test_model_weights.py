@@ -7,8 +7,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from service.errors import ConfigurationError
-from service.models.weights import apply_state, read_state
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.models.weights import apply_state, read_state
 
 
 class Exploding:

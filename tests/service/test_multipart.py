@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving import running, until
 
-from service import endpoint
-from service.errors import BadInput
-from service.multipart import Part, boundary_of, single_file
+from tailgate.service import endpoint
+from tailgate.service.errors import BadInput
+from tailgate.service.multipart import Part, boundary_of, single_file
 
 FIELD = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
 FILE = (

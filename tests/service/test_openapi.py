@@ -15,9 +15,9 @@ from serving import running, until
 from tiny_models import POISON, Gate
 from torch import nn
 
-from service.app import create_app
-from service.models import ImageInput, Model
-from service.settings import load_settings
+from tailgate.service.app import create_app
+from tailgate.service.models import ImageInput, Model
+from tailgate.service.settings import load_settings
 
 pytestmark = pytest.mark.asyncio
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from test_batcher_turns import EVENTS, PATIENCE_S, World, events, policies
 
-from service.batching import BatchPolicy, Ticket
-from service.errors import Expired, ModelFailure
-from service.forecast import Running
-from service.graph import GraphOutput
-from service.inference import Inference
-from service.watchdog import Watchdog
+from tailgate.service.batching import BatchPolicy, Ticket
+from tailgate.service.errors import Expired, ModelFailure
+from tailgate.service.forecast import Running
+from tailgate.service.graph import GraphOutput
+from tailgate.service.inference import Inference
+from tailgate.service.watchdog import Watchdog
 
 
 class Device(World):

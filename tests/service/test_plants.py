@@ -9,9 +9,9 @@ import torch
 from extra_work import Again, Leaking, More, MoreOfAll, StallEvery, burn
 from torch import nn
 
-from service.models.folding import fold_batch_norm
-from service.models.load import load_model
-from service.settings import load_settings
+from tailgate.service.models.folding import fold_batch_norm
+from tailgate.service.models.load import load_model
+from tailgate.service.settings import load_settings
 
 SIDE = 64
 NAMES = ("unchanged", "more_2", "more_5", "more_10", "all_5", "all_10", "stall", "leak", "slow_start")

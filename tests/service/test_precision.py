@@ -7,12 +7,12 @@ import torch
 from serving import metric_samples, running
 from structlog.testing import capture_logs
 
-from service.engine import build_engine, example_items
-from service.errors import ConfigurationError
-from service.graph import GraphOutput
-from service.models import TensorSpec
-from service.precision import Parity, choose_device, choose_precision, compare, require
-from service.settings import load_settings
+from tailgate.service.engine import build_engine, example_items
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.graph import GraphOutput
+from tailgate.service.models import TensorSpec
+from tailgate.service.precision import Parity, choose_device, choose_precision, compare, require
+from tailgate.service.settings import load_settings
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from service import processors
-from service.processors import Processors, cpu_quota
+from tailgate.service import processors
+from tailgate.service.processors import Processors, cpu_quota
 
 V2 = "31 23 0:28 / /sys/fs/cgroup rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate"
 V1_CPU = "33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct"

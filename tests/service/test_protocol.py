@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from service import protocol
-from service.errors import BadInput, RequestError, TooLarge, Unsupported, WrongShape
-from service.items import Result
-from service.models import ImageInput, TensorSpec
-from service.multipart import Part
-from service.protocol import Form, Served
+from tailgate.service import protocol
+from tailgate.service.errors import BadInput, RequestError, TooLarge, Unsupported, WrongShape
+from tailgate.service.items import Result
+from tailgate.service.models import ImageInput, TensorSpec
+from tailgate.service.multipart import Part
+from tailgate.service.protocol import Form, Served
 
 PIXELS = TensorSpec((2, 2), np.dtype(np.uint8))
 FLOATS = TensorSpec((3,), np.dtype(np.float32))

@@ -13,12 +13,12 @@ from structlog.testing import capture_logs
 from torch import nn
 from torch.nn import functional
 
-from service.engine import build_engine, example_items
-from service.errors import ConfigurationError
-from service.graph import ServedGraph
-from service.models import Model, TensorSpec
-from service.reference import BATCH_MAX_ERROR, reference_answers
-from service.settings import load_settings
+from tailgate.service.engine import build_engine, example_items
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.graph import ServedGraph
+from tailgate.service.models import Model, TensorSpec
+from tailgate.service.reference import BATCH_MAX_ERROR, reference_answers
+from tailgate.service.settings import load_settings
 
 LIMIT = 0.2
 COUNT = itertools.count()

@@ -9,10 +9,10 @@ import skimage
 from PIL import Image, ImageOps
 from torchvision import models as zoo
 
-from service.images import DRAFT_GAP, decode_image
-from service.models import ImageInput
-from service.models.load import load_model
-from service.settings import load_settings
+from tailgate.service.images import DRAFT_GAP, decode_image
+from tailgate.service.models import ImageInput
+from tailgate.service.models.load import load_model
+from tailgate.service.settings import load_settings
 
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
 MANY = 50_000_000

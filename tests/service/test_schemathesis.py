@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from service.app import create_app
-from service.settings import load_settings
+from tailgate.service.app import create_app
+from tailgate.service.settings import load_settings
 
 # Read here and not in a fixture: each operation is a test of its own.
 schema = schemathesis.openapi.from_dict(create_app(load_settings({})).openapi())

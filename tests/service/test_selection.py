@@ -7,14 +7,14 @@ import torch
 from costly import Clock, Costly
 from structlog.testing import capture_logs
 
-from service import compiled, libraries, precision, selection, trial
-from service.batch_times import Cap
-from service.cuda_graphs import Recording
-from service.errors import CompileError, ConfigurationError
-from service.graph import GraphOutput, ServedGraph
-from service.models import Model
-from service.selection import select
-from service.settings import LARGEST_CHOSEN_BATCH, load_settings
+from tailgate.service import compiled, libraries, precision, selection, trial
+from tailgate.service.batch_times import Cap
+from tailgate.service.cuda_graphs import Recording
+from tailgate.service.errors import CompileError, ConfigurationError
+from tailgate.service.graph import GraphOutput, ServedGraph
+from tailgate.service.models import Model
+from tailgate.service.selection import select
+from tailgate.service.settings import LARGEST_CHOSEN_BATCH, load_settings
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 ITEMS = [np.full(4, number, np.float32) for number in range(LARGEST_CHOSEN_BATCH)]
@@ -323,17 +323,17 @@ def raises(error):
     ("where", "error"),
     [
         ("pathlib.Path.glob", PermissionError(13, "not yours")),
-        ("service.libraries.found", PermissionError(13, "not yours")),
-        ("service.compiled.export", RecursionError("too deep\nand a page of advice")),
-        ("service.compiled.cache_key", NotImplementedError("no bytes of a sparse tensor")),
-        ("service.compiled.load_library", ValueError("whatever")),
+        ("tailgate.service.libraries.found", PermissionError(13, "not yours")),
+        ("tailgate.service.compiled.export", RecursionError("too deep\nand a page of advice")),
+        ("tailgate.service.compiled.cache_key", NotImplementedError("no bytes of a sparse tensor")),
+        ("tailgate.service.compiled.load_library", ValueError("whatever")),
     ],
 )
 def test_whatever_fails_on_the_way_to_a_library_leaves_eager_and_is_refused_where_compiled_is_asked_for(
     tmp_path, monkeypatch, where, error
 ):
     (tmp_path / "0123-00.so").touch()
-    if where == "service.compiled.load_library":
+    if where == "tailgate.service.compiled.load_library":
         monkeypatch.setattr(compiled, "cache_key", lambda _: "0123")
     options = {"cache_dir": tmp_path, "max_batch_size": 4}
     with monkeypatch.context() as patch:

@@ -25,12 +25,12 @@ from nursery import nursery
 from serving import metric_samples, serve_and, until
 from tiny_models import HOLD, POISON
 
-from service import server
-from service.__main__ import main
-from service.errors import ConfigurationError
-from service.guard import LINGER_S, Part
-from service.lifecycle import Phase
-from service.settings import load_settings
+from tailgate.service import server
+from tailgate.service.__main__ import main
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.guard import LINGER_S, Part
+from tailgate.service.lifecycle import Phase
+from tailgate.service.settings import load_settings
 
 HERE = Path(__file__).parent
 PATIENCE_S = 60
@@ -39,7 +39,7 @@ HELD = {"inputs": [HOLD, 2.0, 3.0, 4.0]}
 
 
 class Program:
-    """``python -m service`` on a socket of ours, and a pipe to and from its model."""
+    """``python -m tailgate.service`` on a socket of ours, and a pipe to and from its model."""
 
     def __init__(self, process, url, said, hold, *, read_log=True):
         self.process = process
@@ -110,7 +110,7 @@ def program(model, *, read_log=True, **settings):
         for descriptor in (said, hold):
             stack.callback(os.close, descriptor)
         process = nursery().start(
-            "service",
+            "tailgate.service",
             ["--model", model, "--log-format", "json"],
             {
                 **os.environ,
@@ -324,7 +324,7 @@ def test_when_the_drain_time_is_over_who_still_waits_is_told_so_and_the_process_
 
 
 def test_a_killed_process_leaves_its_port_to_the_next():
-    command = [sys.executable, "-m", "service", "--model", "tiny_models:doubler", "--port", "0"]
+    command = [sys.executable, "-m", "tailgate.service", "--model", "tiny_models:doubler", "--port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(HERE), "TAILGATE_LOG_FORMAT": "json"}
     with subprocess.Popen(
         command, env=environment, cwd=HERE.parents[1], stderr=subprocess.PIPE, text=True
@@ -348,7 +348,7 @@ def test_a_port_in_use_is_told_at_once_with_status_2():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = subprocess.run(
-            [sys.executable, "-m", "service", "--port", str(port)],
+            [sys.executable, "-m", "tailgate.service", "--port", str(port)],
             capture_output=True,
             text=True,
             timeout=PATIENCE_S,
@@ -372,7 +372,7 @@ def test_a_file_that_strangers_are_kept_out_with_is_asked_for_before_anything_st
     monkeypatch.setattr(sys, "argv", ["service"])
     monkeypatch.setenv(variable, str(tmp_path / "none"))
     monkeypatch.setattr(server, "listen", None)
-    monkeypatch.setattr("service.__main__.configure_logging", lambda _: None)
+    monkeypatch.setattr("tailgate.service.__main__.configure_logging", lambda _: None)
     assert main() == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from serving import metric_samples, running
 
-from service.errors import Outcome
-from service.metrics import Gauge, Histogram, Metrics, batch_edges, latency_edges
+from tailgate.service.errors import Outcome
+from tailgate.service.metrics import Gauge, Histogram, Metrics, batch_edges, latency_edges
 
 # What dashboards, rules and the harness read.
 HISTOGRAMS = ("request", "queue", "decode", "compute", "encode")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from service import compile as compile_command
-from service import settings as settings_module
-from service.engine import build_engine
-from service.errors import ConfigurationError
-from service.lifecycle import Service
-from service.processors import Processors
-from service.settings import (
+from tailgate.service import compile as compile_command
+from tailgate.service import settings as settings_module
+from tailgate.service.engine import build_engine
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.lifecycle import Service
+from tailgate.service.processors import Processors
+from tailgate.service.settings import (
     PREFIX,
     Settings,
     existing_file,
@@ -207,10 +207,10 @@ def test_threads_are_as_many_as_a_cpu_quota_allows(monkeypatch, quota, model_thr
 
 
 def test_one_processor_is_left_to_the_event_loop_unless_told(monkeypatch):
-    monkeypatch.setattr("service.settings.available_processors", lambda: 4)
+    monkeypatch.setattr("tailgate.service.settings.available_processors", lambda: 4)
     assert load_settings({}).model_threads == 3
     assert load_settings({"TAILGATE_THREADS": "4"}).model_threads == 4
-    monkeypatch.setattr("service.settings.available_processors", lambda: 1)
+    monkeypatch.setattr("tailgate.service.settings.available_processors", lambda: 1)
     assert load_settings({}).model_threads == 1
 
 
@@ -238,7 +238,7 @@ def test_help_holds_every_setting_and_how_it_is_called_in_the_environment(capsys
 def test_the_document_holds_the_table_as_it_is_declared():
     assert settings_table() in DOCUMENT.read_text(), (
         "docs/settings.md is out of date: put in what `python -c "
-        "'from service.settings import settings_table; print(settings_table())'` prints"
+        "'from tailgate.service.settings import settings_table; print(settings_table())'` prints"
     )
 
 
@@ -251,7 +251,7 @@ def test_the_document_holds_the_table_as_it_is_declared():
 )
 def test_the_program_ends_with_status_2_and_one_clear_line(environment, arguments, expected):
     ended = subprocess.run(
-        [sys.executable, "-m", "service", *arguments],
+        [sys.executable, "-m", "tailgate.service", *arguments],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

@@ -8,12 +8,12 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from service import lifecycle, server
-from service.app import create_app
-from service.errors import ConfigurationError
-from service.lifecycle import Phase, Service
-from service.settings import load_settings
-from service.workers import Workers
+from tailgate.service import lifecycle, server
+from tailgate.service.app import create_app
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.lifecycle import Phase, Service
+from tailgate.service.settings import load_settings
+from tailgate.service.workers import Workers
 
 OPTIONS = {
     "model": "raising:factory",

@@ -13,13 +13,13 @@ from serving import PATIENCE_S, until
 from tiny_models import doubler
 from uvicorn.server import ServerState
 
-from service.app import create_app
-from service.connection import GuardedProtocol
-from service.errors import Cut
-from service.headers import SECURITY_HEADERS
-from service.lifecycle import Phase
-from service.server import uvicorn_config
-from service.settings import Settings, load_settings
+from tailgate.service.app import create_app
+from tailgate.service.connection import GuardedProtocol
+from tailgate.service.errors import Cut
+from tailgate.service.headers import SECURITY_HEADERS
+from tailgate.service.lifecycle import Phase
+from tailgate.service.server import uvicorn_config
+from tailgate.service.settings import Settings, load_settings
 
 TOKEN = "open-sesame-open-sesame"
 ORIGIN = b"Origin: https://elsewhere.example\r\n"
@@ -82,7 +82,7 @@ def test_no_answer_lets_another_origin_in_or_tells_of_our_insides(edges, way, re
 async def test_every_answer_has_the_security_headers_once_also_without_our_server(monkeypatch, alone):
     """Ours gives them to each answer; under another, which knows nothing of them, the application does."""
     monkeypatch.setenv("TAILGATE_TOKEN", TOKEN)
-    monkeypatch.setattr("service.engine.load_model", lambda _: doubler())
+    monkeypatch.setattr("tailgate.service.engine.load_model", lambda _: doubler())
     settings = load_settings({"TAILGATE_TOKEN": TOKEN})
     app = create_app() if alone else create_app(settings)
     config = (

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from service.admission import given_up, why_late
-from service.batching import BatchPolicy, Take, next_batch
-from service.forecast import Decoding, Forecast, Running
+from tailgate.service.admission import given_up, why_late
+from tailgate.service.batching import BatchPolicy, Take, next_batch
+from tailgate.service.forecast import Decoding, Forecast, Running
 
 REQUESTS = 3000
 OBJECTIVE_S = 1.0

@@ -6,10 +6,10 @@ import pytest
 from edges import GET_LIVE, HOST, PIXELS, Connection, chunked, pixels, post, two_edges
 from serving import metric_samples, running
 
-from service.connection import GuardedProtocol
-from service.errors import ConfigurationError
-from service.settings import Settings, load_settings
-from service.tokens import Tokens, authorization, load_tokens
+from tailgate.service.connection import GuardedProtocol
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.settings import Settings, load_settings
+from tailgate.service.tokens import Tokens, authorization, load_tokens
 
 TOKEN, OTHER = "open-sesame-open-sesame", "b3RoZXI/b3RoZXI+b3RoZXI=="
 KNOWN = f"Bearer {TOKEN}".encode()
@@ -45,7 +45,9 @@ def test_a_known_bearer_token_is_admitted_and_nothing_else(value, admitted):
 
 def test_every_known_token_is_compared_whatever_the_first_says(monkeypatch):
     compared = []
-    monkeypatch.setattr("service.tokens.hmac.compare_digest", lambda *pair: bool(compared.append(pair)))
+    monkeypatch.setattr(
+        "tailgate.service.tokens.hmac.compare_digest", lambda *pair: bool(compared.append(pair))
+    )
     assert not Tokens([TOKEN, OTHER]).admit(KNOWN)
     assert len(compared) == 2
 

@@ -6,8 +6,8 @@ from importlib import metadata
 import pytest
 import uvicorn
 
-from service import server
-from service.__main__ import main
+from tailgate.service import server
+from tailgate.service.__main__ import main
 
 RANGE = "<0.55,>=0.53"
 
@@ -31,7 +31,7 @@ def test_any_other_is_refused_before_anything_starts(declared, monkeypatch, caps
     declared(version)
     monkeypatch.setattr(server, "listen", None)
     monkeypatch.setattr(sys, "argv", ["service"])
-    monkeypatch.setattr("service.__main__.configure_logging", lambda _: None)
+    monkeypatch.setattr("tailgate.service.__main__.configure_logging", lambda _: None)
     assert main() == 2
     said = capsys.readouterr().err
     assert said.startswith(f"tailgate: uvicorn {version} is installed, ")

@@ -6,7 +6,7 @@ import pytest
 from serving import metric_samples, running, until
 from structlog.testing import capture_logs
 
-from service.watchdog import Watchdog
+from tailgate.service.watchdog import Watchdog
 
 
 class Clock:

@@ -10,8 +10,8 @@ import pytest
 from edges import HOST, Connection, post
 from serving import PATIENCE_S, serve_and, until
 
-from service import server
-from service.lifecycle import Phase
+from tailgate.service import server
+from tailgate.service.lifecycle import Phase
 
 GET_READY = b"GET /health/ready HTTP/1.1\r\n" + HOST + b"\r\n"
 REQUESTS = [GET_READY, post(b"x" * 100, b"image/png"), post(b"x", b"multipart/form-data; boundary=x")]
@@ -20,7 +20,7 @@ REQUESTS = [GET_READY, post(b"x" * 100, b"image/png"), post(b"x", b"multipart/fo
 @pytest.fixture(autouse=True)
 def model_that_never_comes(monkeypatch):
     held = threading.Event()
-    monkeypatch.setattr("service.lifecycle._build", lambda _: held.wait(PATIENCE_S))
+    monkeypatch.setattr("tailgate.service.lifecycle._build", lambda _: held.wait(PATIENCE_S))
     yield
     held.set()
 

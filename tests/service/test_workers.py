@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 from serving import running, until
 
-from service.errors import Expired
-from service.forecast import Decoding
-from service.workers import Workers
+from tailgate.service.errors import Expired
+from tailgate.service.forecast import Decoding
+from tailgate.service.workers import Workers
 
 pytestmark = pytest.mark.asyncio
 
@@ -126,7 +126,7 @@ async def test_images_of_late_clients_and_of_those_who_left_are_not_decoded_and_
         assert go_on.wait(30)
         raise ZeroDivisionError
 
-    monkeypatch.setattr("service.call.decode_image", slow)
+    monkeypatch.setattr("tailgate.service.call.decode_image", slow)
     async with running("tiny_models:colours", queue_capacity=3, decode_threads=1) as server:
 
         def send(body, **headers):
@@ -139,7 +139,7 @@ async def test_images_of_late_clients_and_of_those_who_left_are_not_decoded_and_
         await until(lambda: server.service._decoding == 2)
         with monkeypatch.context() as patch:
             patch.setattr(
-                "service.workers.time", SimpleNamespace(perf_counter=lambda: 1e12)
+                "tailgate.service.workers.time", SimpleNamespace(perf_counter=lambda: 1e12)
             )  # long after its deadline
             assert (await send(b"late", **{"x-request-timeout-ms": "600000"})).status_code == 504
         assert server.service._decoding == 2
@@ -157,7 +157,7 @@ async def test_what_waits_and_what_has_a_thread_is_told_apart_and_how_long_threa
     monkeypatch,
 ):
     clock = [100.0]
-    monkeypatch.setattr("service.workers.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr("tailgate.service.workers.time", SimpleNamespace(perf_counter=lambda: clock[0]))
     done = []
     async with one_busy_thread() as (workers, held, go_on):
         workers.done = done.append

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from service.models import ImageInput, Model, TensorSpec
+from tailgate.service.models import ImageInput, Model, TensorSpec
 
 FOUR_FLOATS = TensorSpec((4,), np.dtype(np.float32))
 COLOURS = ("red", "green", "blue")
