@@ -40,6 +40,7 @@ class TargetSettings:
         stop_timeout_s: from TERM to KILL.
         directory: where a command runs; None for the current directory.
         python: the interpreter that runs the service.
+        service: the module that it runs.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class TargetSettings:
     stop_timeout_s: float = 30.0
     directory: Path | None = None
     python: str = sys.executable
+    service: str = "tailgate.service"
 
     def __post_init__(self) -> None:
         """Refuse a path that is not one."""

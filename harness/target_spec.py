@@ -40,7 +40,7 @@ def service_target(spec: str, settings: TargetSettings) -> Target | None:
         environment[SERVICE_PREFIX + key.strip().upper().removeprefix(SERVICE_PREFIX)] = value
     environment[f"{SERVICE_PREFIX}FD"] = "{fd}"
     return _command(
-        spec, (settings.python, "-P", "-m", "tailgate.service"), replace(settings, environment=environment)
+        spec, (settings.python, "-P", "-m", settings.service), replace(settings, environment=environment)
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tailgate.harness.comparison import revision as git
 from tailgate.harness.comparison.dependencies import dependency_changes
-from tailgate.harness.comparison.own_code import is_own, project_in, python_path, ran_own_code
+from tailgate.harness.comparison.own_code import is_own, project_in, python_path, ran_own_code, service_module
 from tailgate.harness.comparison.revision import Revision
 from tailgate.harness.comparison.schedule import Arm
 from tailgate.harness.errors import TargetError, UsageError
@@ -182,8 +182,10 @@ def with_tree(
         "PYTHONPYCACHEPREFIX": "",
         "PYTHONDONTWRITEBYTECODE": "",
     }
-    directory = settings.directory if side.is_service else project
-    return replace(settings, environment=environment, directory=directory)
+    if not side.is_service:
+        return replace(settings, environment=environment, directory=project)
+    service = service_module(project) if is_own(project) else settings.service
+    return replace(settings, environment=environment, service=service)
 
 
 def check_own_code(arm: ArmTarget, root: Path, *, python: bool) -> str:

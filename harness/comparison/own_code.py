@@ -25,8 +25,13 @@ _NO_SERVER = {"test", "tests"}
 
 
 def is_own(folder: Path) -> bool:
-    """Tell whether a folder's project is the one whose package ``service`` the target ``service`` runs."""
+    """Tell whether a folder's project is the one whose folder ``service`` the target ``service`` runs."""
     return git.project_name(git.pyproject_of(folder)) == OWN_PROJECT
+
+
+def service_module(project: Path) -> str:
+    """Return the module that is the service in a project's folder; old revisions have no package ``tailgate``."""
+    return "tailgate.service" if (project / "tailgate").is_dir() else "service"
 
 
 def project_in(worktree: Path, root: Path) -> Path:

@@ -106,10 +106,12 @@ def test_a_service_is_asked_to_be_what_nobody_else_has_said(monkeypatch):
 @pytest.fixture
 def sides(tmp_path, monkeypatch):
     """Return what checks sides out, the base as a folder with a project file, and lists what was removed."""
-    made = SimpleNamespace(base=OWN, removed=[])
+    made = SimpleNamespace(base=OWN, packages=["tailgate"], removed=[])
 
     def add(root, _, folder):
         (folder / "service").mkdir(parents=True, exist_ok=True)
+        for package in made.packages:
+            (folder / package).mkdir(exist_ok=True)
         (folder / "pyproject.toml").write_text(made.base)
 
     monkeypatch.setattr(revision, "add_worktree", add)
@@ -123,6 +125,17 @@ def sides(tmp_path, monkeypatch):
 
     made.check_out = check_out
     return made
+
+
+@pytest.mark.parametrize(
+    ("base", "packages", "module"),
+    [(OWN, ["tailgate"], "tailgate.service"), (OWN, [], "service"), (OTHER, [], "tailgate.service")],
+    ids=["now", "before there was the package tailgate", "another project"],
+)
+def test_a_service_is_run_by_the_name_that_it_has_in_its_own_tree(sides, base, packages, module):
+    sides.base, sides.packages = base, packages
+    with sides.check_out() as arms:
+        assert arms[Arm.BASE].target.launch.command[-1] == module
 
 
 def test_a_checked_out_side_is_removed_at_the_end_and_after_an_interruption(sides):
