@@ -6,6 +6,11 @@ from tailgate import hookimpl
 from tailgate.harness.scenario import Profile, Scenario
 from tailgate.scenarios import burst, compare, overload, ramp, soak, steady
 
+if __name__ != "tailgate.scenarios":
+    raise ImportError(
+        f"{__file__} is tailgate.scenarios, and was imported as {__name__}: import tailgate.scenarios"
+    )
+
 __all__ = ["tailgate_scenarios"]
 
 
