@@ -136,6 +136,17 @@ def test_every_public_name_is_there_and_is_loaded_when_it_is_asked_for(fresh, pr
     assert "module" not in ran([fresh / "python", "-c", code], project).split()
 
 
+def test_the_command_says_what_it_can_do_without_loading_what_measures_or_serves(fresh, project):
+    code = (
+        "import atexit, sys; from tailgate.harness.cli import main; sys.argv[1:] = ['--help']\n"
+        "heavy = {'scipy', 'numpy', 'httpx', 'torch', 'pytest', 'rich'}\n"
+        "atexit.register(lambda: print('loaded:', *sorted(heavy & set(sys.modules))))\n"
+        "main()"
+    )
+    assert "\nloaded:\n" in ran([fresh / "python", "-c", code], project).replace("loaded: \n", "loaded:\n")
+    assert "compare" in ran([fresh / "tailgate", "--help"], project)
+
+
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_of_ours_cannot_be_imported_by_a_second_name(name):
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {name}"

@@ -1,9 +1,10 @@
 """The command ``tailgate``: serve, compile, compare, calibrate, list what plugins bring, judge or report a run again, export samples.
 
-One module a command; this one is their table of contents. Budgets are checked under pytest, ``pytest -m perf``, and so are
+What each takes is declared here, and what it does is in a module of its own, which is loaded when it is run: help, and a service
+that starts, wait for nothing that measures. Budgets are checked under pytest, ``pytest -m perf``, and so are
 comparisons there; ``tailgate compare`` is the same in fewer words.
 
-Exit statuses (:class:`tailgate.harness.cli.run.Status`): 0, PASS or done; 1, FAIL; 2, the command line, a plugin or another
+Exit statuses (:class:`tailgate.harness.cli.status.Status`): 0, PASS or done; 1, FAIL; 2, the command line, a plugin or another
 setting is wrong, or there is nothing to run; 3, it could not be measured or done; 4, INCONCLUSIVE; 130, interrupted. Standard
 error says why. ``serve`` and ``compile`` end with the service's own status. The verdict of a run that is reported again
 has no say in the status.
@@ -11,18 +12,44 @@ has no say in the status.
 
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from tailgate import __version__
-from tailgate.harness.cli import calibrate, compare, judge, listing, report, samples, serve
-from tailgate.harness.cli.run import Status
+from tailgate.harness.cli.form import Format
+from tailgate.harness.cli.status import Status
 from tailgate.harness.errors import HarnessError, UsageError
-from tailgate.harness.report.escape import terminal
 
 # Options that another program or declaration knows.
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+Results = Annotated[Path, typer.Argument(help="A results.json, or the folder that holds it.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to write it.")]
+PluginFiles = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="Python file with hooks of tailgate; may be repeated.")
+]
+BudgetFile = Annotated[
+    Path | None,
+    typer.Option("--budgets", "--perf-budgets", help="Other budgets than those of the run: a TOML file."),
+]
+Confidence = Annotated[
+    float | None,
+    typer.Option("--confidence", "--perf-confidence", help="Another confidence than that of the run."),
+]
+LensSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lens", "--perf-lens", help="p95=8%, p95.margin=1%, memory=gate or p99=report; may be repeated."
+    ),
+]
+Minutes = Annotated[float, typer.Option(help="Minutes of blocks.", min=0.1)]
+From = Annotated[
+    list[Path] | None,
+    typer.Option("--from", help="Folder of a kept comparison of code with itself; may be repeated."),
+]
+Into = Annotated[Path | None, typer.Option(help="Folder for the answer; default: that of the run.")]
 
 app = typer.Typer(
     help="A batching inference service, and a performance gate for any. The gate runs under pytest: "
@@ -30,6 +57,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # loading it takes longer than all else of --help
 )
 
 
@@ -38,6 +66,8 @@ def main() -> NoReturn:
     try:
         app(prog_name="tailgate")
     except HarnessError as error:
+        from tailgate.harness.report.escape import terminal
+
         typer.echo(terminal(f"tailgate: {error}"), err=True)
         sys.exit(Status.USAGE if isinstance(error, UsageError) else Status.UNMEASURED)
     except Exception:  # noqa: BLE001 - Python's own status of an error would say FAIL
@@ -62,12 +92,106 @@ def _tailgate(
     pass
 
 
-app.command(add_help_option=False, context_settings=_PASSED_ON)(serve.serve)
-app.command(name="compile", add_help_option=False, context_settings=_PASSED_ON)(serve.compile_model)
-app.command(add_help_option=False, context_settings=_PASSED_ON)(compare.compare)
-app.command(context_settings=_PASSED_ON)(calibrate.calibrate)
-app.command()(judge.judge)
-app.command()(listing.plugins)
-app.command()(listing.scenarios)
-app.command()(report.report)
-app.add_typer(samples.app, name="samples", help="The raw records of a run, one a request.")
+@app.command(add_help_option=False, context_settings=_PASSED_ON)
+def serve(context: typer.Context) -> None:
+    """Run the inference service; its options: serve --help."""
+    from tailgate.harness.cli.serve import become
+
+    become("tailgate.service", context.args)
+
+
+@app.command(name="compile", add_help_option=False, context_settings=_PASSED_ON)
+def _compile(context: typer.Context) -> None:
+    """Compile the service's model ahead of time.
+
+    The options are those that the service will be run with.
+    """
+    from tailgate.harness.cli.serve import become
+
+    become("tailgate.service.compile", context.args)
+
+
+@app.command(add_help_option=False, context_settings=_PASSED_ON)
+def compare(context: typer.Context) -> None:
+    """Compare two revisions or targets: tailgate compare BASE [HEAD]."""
+    from tailgate.harness.cli.compare import compare
+
+    raise typer.Exit(compare(context.args))
+
+
+@app.command(context_settings=_PASSED_ON)
+def calibrate(context: typer.Context, minutes: Minutes = 10.0, from_: From = None, into: Into = None) -> None:
+    """Say which changes this machine can see, and in how long.
+
+    The working tree is compared with itself. Options of the gate may follow.
+    """
+    from tailgate.harness.cli.calibrate import calibrate
+
+    calibrate(context.args, minutes, from_ or (), into)
+
+
+@app.command()
+def judge(
+    results: Results,
+    budgets: BudgetFile = None,
+    confidence: Confidence = None,
+    lens: LensSettings = None,
+    plugin: PluginFiles = None,
+    format_: FormatOption = Format.TERMINAL,
+) -> None:
+    """Judge a run again from its folder.
+
+    By the same terms, or by other budgets, confidence or tolerances.
+    Exit status as of compare, by the options of the run.
+    """
+    from tailgate.harness.cli.judge import judge
+
+    raise typer.Exit(judge(results, budgets, confidence, lens or (), plugin or (), format_))
+
+
+@app.command()
+def plugins(
+    plugin: PluginFiles = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """List who takes part in a run, with version and hooks."""
+    from tailgate.harness.cli.listing import plugins
+
+    plugins(plugin or (), as_json=as_json)
+
+
+@app.command()
+def scenarios(plugin: PluginFiles = None) -> None:
+    """List the scenarios that can be run."""
+    from tailgate.harness.cli.listing import scenarios
+
+    scenarios(plugin or ())
+
+
+@app.command()
+def report(results: Results, format_: FormatOption = Format.TERMINAL) -> None:
+    """Report a run again, from its results alone."""
+    from tailgate.harness.cli.report import report
+
+    report(results, format_)
+
+
+_samples = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(_samples, name="samples", help="The raw records of a run, one a request.")
+
+
+@_samples.callback()
+def _of_samples() -> None:
+    pass
+
+
+@_samples.command("export")
+def _export(
+    file: Annotated[Path, typer.Argument(help="A samples.bin.")],
+    csv: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
+) -> None:
+    """Write raw records as CSV, one line a request."""
+    from tailgate.harness.cli.samples import export
+
+    export(file, csv)

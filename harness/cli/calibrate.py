@@ -6,14 +6,14 @@ that was kept can be calibrated from again (``--from``), without measuring.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import orjson
 import typer
 from rich.console import Console
 
 from tailgate.harness import results_file, yardstick
-from tailgate.harness.cli.run import Status, run_gate, split_sides
+from tailgate.harness.cli.run import run_gate, split_sides
+from tailgate.harness.cli.status import Status
 from tailgate.harness.comparison import calibration, ledger, proposal
 from tailgate.harness.comparison.calibration import Calibration
 from tailgate.harness.comparison.design import NEVER
@@ -29,19 +29,19 @@ from tailgate.harness.scenario import PROFILES, refs
 
 NAME = "calibration"
 
-Minutes = Annotated[float, typer.Option(help="Minutes of blocks.", min=0.1)]
-From = Annotated[
-    list[Path] | None,
-    typer.Option("--from", help="Folder of a kept comparison of code with itself; may be repeated."),
-]
-Into = Annotated[Path | None, typer.Option(help="Folder for the answer; default: that of the run.")]
 
+def calibrate(words: Sequence[str], minutes: float, kept: Sequence[Path], into: Path | None) -> None:
+    """Measure for so many minutes, or take the runs that were kept, and write what they tell.
 
-def calibrate(context: typer.Context, minutes: Minutes = 10.0, from_: From = None, into: Into = None) -> None:
-    """Measure this machine's noise, and say which changes can be seen in how long; the options of the gate follow."""
-    if from_ and context.args:
-        raise UsageError(f"--from measures nothing, so {context.args[0]!r} has no meaning beside it")
-    folders = from_ or [_measure(minutes, context.args)]
+    Args:
+        words: options of the gate.
+        minutes: of blocks.
+        kept: folders of comparisons of code with itself.
+        into: folder for the answer; None for that of the run.
+    """
+    if kept and words:
+        raise UsageError(f"--from measures nothing, so {words[0]!r} has no meaning beside it")
+    folders = kept or [_measure(minutes, words)]
     results = [results_file.read(folder / results_file.RESULTS) for folder in folders]
     scenarios = [_unchanged(result) for result in results]
     if len({(one.name, result.arms[0].target) for one, result in zip(scenarios, results, strict=True)}) > 1:

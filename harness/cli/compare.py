@@ -1,8 +1,11 @@
 """``tailgate compare BASE HEAD``: ``pytest -m perf --perf-against=BASE --perf-head=HEAD`` in fewer words."""
 
+from collections.abc import Sequence
+
 import typer
 
 from tailgate.harness.cli.run import options_help, run_gate, split_sides
+from tailgate.harness.cli.status import Status
 from tailgate.harness.errors import UsageError
 from tailgate.harness.gate_command import GateCommand
 
@@ -19,15 +22,15 @@ that the options let pass (--perf-inconclusive, --perf-enforce) is 0.
 """
 
 
-def compare(context: typer.Context) -> None:
-    """Compare two revisions or targets under the same load: tailgate compare BASE [HEAD]; more: compare --help."""
-    if {"--help", "-h"} & set(context.args):
+def compare(words: Sequence[str]) -> Status:
+    """Compare the sides that these words name, with the options that follow."""
+    if {"--help", "-h"} & set(words):
         typer.echo(f"{USAGE}\n{options_help('against', 'head')}", nl=False)
-        return
-    sides, rest = split_sides(context.args)
+        return Status.PASS
+    sides, rest = split_sides(words)
     if not 1 <= len(sides) <= 2:
         raise UsageError(
             f"expected tailgate compare BASE [HEAD] [OPTION ...], got {len(sides)} sides: {' '.join(sides) or 'none'}"
         )
-    words = [f"--perf-{name}={side}" for name, side in zip(("against", "head"), sides, strict=False)]
-    raise typer.Exit(run_gate(GateCommand(tells=True), [*rest, *words]))
+    named = [f"--perf-{name}={side}" for name, side in zip(("against", "head"), sides, strict=False)]
+    return run_gate(GateCommand(tells=True), [*rest, *named])

@@ -1,15 +1,14 @@
 """``tailgate judge``: a run judged again from what it kept. Nothing is measured."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from tailgate.harness import results_file
 from tailgate.harness.budgets import find_budgets
-from tailgate.harness.cli.listing import PluginFiles
-from tailgate.harness.cli.report import Format, FormatOption, Results, show
-from tailgate.harness.cli.run import Status, status_of_verdict
+from tailgate.harness.cli.form import Format
+from tailgate.harness.cli.report import show
+from tailgate.harness.cli.run import status_of_verdict
+from tailgate.harness.cli.status import Status
 from tailgate.harness.errors import UsageError
 from tailgate.harness.gate_settings import GateSettings, parse_options
 from tailgate.harness.outcome import outcome_of
@@ -21,45 +20,34 @@ from tailgate.harness.verdict import worst
 # The options of the run that say what a verdict does.
 _SAID = ("inconclusive", "enforce")
 
-BudgetFile = Annotated[
-    Path | None,
-    typer.Option("--budgets", "--perf-budgets", help="Other budgets than those of the run: a TOML file."),
-]
-Confidence = Annotated[
-    float | None,
-    typer.Option("--confidence", "--perf-confidence", help="Another confidence than that of the run."),
-]
-LensSettings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--lens", "--perf-lens", help="p95=8%, p95.margin=1%, memory=gate or p99=report; may be repeated."
-    ),
-]
-
 
 def judge(
-    results: Results,
-    budgets: BudgetFile = None,
-    confidence: Confidence = None,
-    lens: LensSettings = None,
-    plugin: PluginFiles = None,
-    format_: FormatOption = Format.TERMINAL,
-) -> None:
-    """Judge a run again from its folder: by the same terms, or by other budgets, confidence or tolerances.
+    results: Path,
+    budgets: Path | None,
+    confidence: float | None,
+    lenses: Sequence[str],
+    plugins: Sequence[Path],
+    form: Format,
+) -> Status:
+    """Judge a run again, and show what it came to; the status is that of a comparison with the options of the run.
 
-    Exit status as of compare, by the options of the run.
+    Args:
+        results: a results file, or its folder.
+        budgets: file of other budgets than the run's.
+        confidence: another one than the run's.
+        lenses: other settings of lenses, such as ``p95=8%``.
+        plugins: files with hooks.
+        form: of the report.
     """
     if confidence is not None and not 0.5 < confidence < 1:
         raise UsageError(f"--confidence: expected a share between 0.5 and 1, got {confidence}")
     path = results / results_file.RESULTS if results.is_dir() else results
-    terms = Terms(
-        None if budgets is None else find_budgets(budgets, Path.cwd()), confidence, tuple(lens or ())
-    )
-    measures = create_plugin_manager(plugin or ()).measures()
+    terms = Terms(None if budgets is None else find_budgets(budgets, Path.cwd()), confidence, tuple(lenses))
+    measures = create_plugin_manager(plugins).measures()
     result = judge_again(results_file.read(path), path.parent, measures, terms)
-    show(result, format_)
+    show(result, form)
     failing = [one.verdict for one in result.scenarios if outcome_of(one, _settings(result)).fails]
-    raise typer.Exit(status_of_verdict(worst(failing)) if failing else Status.PASS)
+    return status_of_verdict(worst(failing)) if failing else Status.PASS
 
 
 def _settings(result: RunResult) -> GateSettings:

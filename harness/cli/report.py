@@ -1,32 +1,19 @@
 """``tailgate report``: a run's results once more, in another form. Nothing is judged here, nor measured."""
 
-import enum
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from tailgate.harness import results_file
+from tailgate.harness.cli.form import Format
 from tailgate.harness.report import escape, markdown, terminal
 from tailgate.harness.results import RunResult
 
-Results = Annotated[Path, typer.Argument(help="A results.json, or the folder that holds it.")]
 
-
-class Format(enum.Enum):
-    """How a report is written."""
-
-    TERMINAL = "terminal"
-    MARKDOWN = "markdown"
-
-
-FormatOption = Annotated[Format, typer.Option("--format", help="How to write it.")]
-
-
-def report(results: Results, format_: FormatOption = Format.TERMINAL) -> None:
-    """Report a run again, from its results alone."""
-    show(results_file.read(results / results_file.RESULTS if results.is_dir() else results), format_)
+def report(results: Path, form: Format) -> None:
+    """Report a run again, from its results file or the folder that holds it."""
+    show(results_file.read(results / results_file.RESULTS if results.is_dir() else results), form)
 
 
 def show(result: RunResult, form: Format) -> None:

@@ -4,11 +4,11 @@ What the project's ini file, ``PYTEST_ADDOPTS`` and further arguments say counts
 are. pytest's own status says whether tests passed; that of ``tailgate`` says what was found out.
 """
 
-import enum
 from collections.abc import Sequence
 
 import pytest
 
+from tailgate.harness.cli.status import Status
 from tailgate.harness.gate_command import GateCommand
 from tailgate.harness.options import OPTIONS
 from tailgate.harness.outcome import outcome_of
@@ -22,17 +22,6 @@ QUIETLY = ("-W", "ignore:Module already imported so cannot be rewritten:pytest.P
 # The gate's options without the part of their name that tells them from other plugins'.
 SHORT = {f"--{option.name}": f"--perf-{option.name}" for option in OPTIONS}
 FLAGS = {f"--perf-{option.name}" for option in OPTIONS if option.flag}
-
-
-class Status(enum.IntEnum):
-    """How a command ends."""
-
-    PASS = 0
-    FAIL = 1
-    USAGE = 2
-    UNMEASURED = 3
-    INCONCLUSIVE = 4
-    INTERRUPTED = 130
 
 
 def run_gate(command: GateCommand, words: Sequence[str]) -> Status:

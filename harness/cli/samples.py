@@ -2,27 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from tailgate.harness.errors import HarnessError
 from tailgate.harness.samples import export_csv, read_samples
 
-app = typer.Typer(no_args_is_help=True)
 
-
-@app.callback()
-def _samples() -> None:
-    pass
-
-
-@app.command("export")
-def export_samples(
-    file: Annotated[Path, typer.Argument(help="A samples.bin.")],
-    csv: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
-) -> None:
-    """Write raw records as CSV, one line a request."""
+def export(file: Path, csv: Path | None) -> None:
+    """Write raw records as CSV, to standard output where no file is named."""
     records = read_samples(file)
     if csv is None:
         export_csv(records, sys.stdout)

@@ -3,9 +3,8 @@
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
-
-import typer
 
 from tailgate.harness.errors import UsageError
 
@@ -13,17 +12,12 @@ from tailgate.harness.errors import UsageError
 SERVICE_NEEDS = ("torch", "torchvision", "fastapi", "uvicorn", "pydantic_settings")
 
 
-def serve(context: typer.Context) -> None:
-    """Run the inference service; its own options: tailgate serve --help."""
-    _become("tailgate.service", context.args)
+def become(module: str, arguments: Sequence[str]) -> NoReturn:
+    """Run a module of the service in place of this process.
 
-
-def compile_model(context: typer.Context) -> None:
-    """Compile the service's model ahead of time, with the options that the service will be run with."""
-    _become("tailgate.service.compile", context.args)
-
-
-def _become(module: str, arguments: list[str]) -> NoReturn:
+    Raises:
+        UsageError: the service's packages are not installed.
+    """
     missing = [name for name in SERVICE_NEEDS if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(f"the service needs {', '.join(missing)}: pip install 'tailgate[service]'")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tailgate.harness.cli.run import Status, split_sides, status_of
+from tailgate.harness.cli.run import split_sides, status_of
+from tailgate.harness.cli.status import Status
 from tailgate.harness.gate_command import GateCommand
 from tailgate.harness.gate_settings import parse_options
 from tailgate.harness.results import ScenarioResult
