@@ -25,7 +25,7 @@ from tailgate.harness.errors import HarnessError, UsageError
 # Options that another program or declaration knows.
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
-Results = Annotated[Path, typer.Argument(help="A results.json, or the folder that holds it.")]
+Results = Annotated[Path, typer.Argument(exists=True, help="A results.json, or the folder that holds it.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to write it.")]
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", help="Python file with hooks of tailgate; may be repeated.")
@@ -188,7 +188,7 @@ def _of_samples() -> None:
 
 @_samples.command("export")
 def _export(
-    file: Annotated[Path, typer.Argument(help="A samples.bin.")],
+    file: Annotated[Path, typer.Argument(exists=True, help="A samples.bin.")],
     csv: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
 ) -> None:
     """Write raw records as CSV, one line a request."""

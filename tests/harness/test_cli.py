@@ -84,10 +84,20 @@ def test_a_report_in_markdown_holds_no_command_for_a_runner_of_ci(tailgate, resu
     assert "\n:\\:error::forged #\\#vso[task.complete]\n" in out
 
 
-def test_results_that_are_not_there_are_a_failure(tailgate, tmp_path):
-    status, _, error = tailgate("report", tmp_path / "gone.json")
+@pytest.mark.parametrize("command", ["report", "judge"])
+def test_results_that_are_not_there_cannot_be_asked_for(tailgate, tmp_path, command):
+    status, _, error = tailgate(command, tmp_path / "gone.json")
+    assert status == 2
+    assert "does not exist" in error
+
+
+@pytest.mark.parametrize("command", ["report", "judge"])
+def test_a_folder_without_results_is_a_failure(tailgate, tmp_path, command):
+    status, _, error = tailgate(command, tmp_path)
     assert status == 3
-    assert error == f"tailgate: cannot read the results {tmp_path / 'gone.json'}: No such file or directory\n"
+    assert (
+        error == f"tailgate: cannot read the results {tmp_path / 'results.json'}: No such file or directory\n"
+    )
 
 
 def test_samples_are_exported_to_a_file_or_to_standard_output(tailgate, tmp_path):
