@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from tailgate import hookimpl
-from tailgate.harness.scenario import Profile, Scenario
+from tailgate import Profile, Scenario, hookimpl
 from tailgate.scenarios import burst, compare, overload, ramp, soak, steady
 
 if __name__ != "tailgate.scenarios":

@@ -1,7 +1,6 @@
 """Burst: a quiet service is hit by many requests at one instant, again and again. How late, and for how long?"""
 
-from tailgate.harness.arrivals import Bursts, Poisson
-from tailgate.harness.scenario import Criterion, Phase, Profile, Ref, Scenario, latency_criteria
+from tailgate import Bursts, Criterion, Phase, Poisson, Profile, Ref, Scenario, latency_criteria
 
 # Requests that arrive together; at one batch of 16 or several smaller ones, a queue that has to be worked off.
 SIZE = 16

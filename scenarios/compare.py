@@ -1,8 +1,6 @@
 """Compare: many cheap requests, since samples are what a comparison sees small changes with. Not run without a base."""
 
-from tailgate.harness.arrivals import Poisson
-from tailgate.harness.comparison.load import SLOT_REQUESTS, ComparisonLoad
-from tailgate.harness.scenario import Phase, Profile, Ref, When
+from tailgate import SLOT_REQUESTS, ComparisonLoad, Phase, Poisson, Profile, Ref, When
 
 SIDE_PIXELS = 64
 WARM_UP_REQUESTS = 60

@@ -5,8 +5,7 @@ measures first. That throughput is a criterion itself, against a budget that kno
 that got slower all over would be asked for less, and pass.
 """
 
-from tailgate.harness.arrivals import ClosedLoop, Poisson
-from tailgate.harness.scenario import Criterion, Number, Phase, Profile, Ref, Scenario, Witness
+from tailgate import ClosedLoop, Criterion, Number, Phase, Poisson, Profile, Ref, Scenario, Witness
 
 # Two full batches of 32: one is computed while the other waits.
 CONNECTIONS = 64

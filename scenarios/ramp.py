@@ -1,7 +1,6 @@
 """Ramp: a rate that rises step by step through the one that is asked for. Where is the knee?"""
 
-from tailgate.harness.arrivals import Poisson
-from tailgate.harness.scenario import Criterion, Phase, Profile, Ref, Scenario, latency_criteria
+from tailgate import Criterion, Phase, Poisson, Profile, Ref, Scenario, latency_criteria
 
 # Shares of the asked rate: up to it the service must keep its latency, beyond it the ramp looks for the knee.
 WITHIN = (0.6, 0.8, 1.0)

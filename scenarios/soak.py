@@ -3,9 +3,19 @@
 It runs when it is named (``--perf-scenario=soak``), for 20 minutes or what the budget's ``length`` says.
 """
 
-from tailgate.harness.arrivals import Poisson
-from tailgate.harness.behaviour import Behaviour, Disturbers
-from tailgate.harness.scenario import Criterion, Phase, Profile, Ref, Scenario, When, Witness, quantile_name
+from tailgate import (
+    Behaviour,
+    Criterion,
+    Disturbers,
+    Phase,
+    Poisson,
+    Profile,
+    Ref,
+    Scenario,
+    When,
+    Witness,
+    quantile_name,
+)
 
 DISTURBERS = (
     Disturbers(Behaviour.LEAVES, 0.04),

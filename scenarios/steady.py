@@ -1,7 +1,6 @@
 """Steady: independent users at a constant mean rate. The everyday load, and the plainest question."""
 
-from tailgate.harness.arrivals import Poisson
-from tailgate.harness.scenario import Criterion, Phase, Profile, Ref, Scenario, latency_criteria
+from tailgate import Criterion, Phase, Poisson, Profile, Ref, Scenario, latency_criteria
 
 
 def scenario(profile: Profile) -> Scenario:

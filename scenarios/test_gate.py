@@ -2,8 +2,7 @@
 
 import pytest
 
-from tailgate.harness.gate import Gate
-from tailgate.harness.scenario import Scenario
+from tailgate import Gate, Scenario
 
 
 @pytest.mark.perf

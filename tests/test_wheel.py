@@ -1,6 +1,7 @@
 """The wheel as others install it: one top-level package, beside projects that have packages of the same names as our folders."""
 
 import os
+import re
 import shutil
 import site
 import subprocess
@@ -145,6 +146,16 @@ def test_the_command_says_what_it_can_do_without_loading_what_measures_or_serves
     )
     assert "\nloaded:\n" in ran([fresh / "python", "-c", code], project).replace("loaded: \n", "loaded:\n")
     assert "compare" in ran([fresh / "tailgate", "--help"], project)
+
+
+def test_built_in_scenarios_and_the_example_import_only_what_is_promised_to_plugins():
+    files = [*(ROOT / "scenarios").glob("*.py"), *(ROOT / "examples").rglob("*.py")]
+    imported = {
+        name
+        for file in files
+        for name in re.findall(r"^(?:from|import) (tailgate[.\w]*)", file.read_text(), re.MULTILINE)
+    }
+    assert imported == {"tailgate", "tailgate.harness.testing", "tailgate.scenarios"}
 
 
 @pytest.mark.parametrize("name", FOLDERS)

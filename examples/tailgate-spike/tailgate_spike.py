@@ -9,14 +9,26 @@ Its budgets, for a service that answers in about 30 ms::
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tailgate import hookimpl
-from tailgate.harness.arrivals import Poisson, Spike
-from tailgate.harness.dependence import share_interval
-from tailgate.harness.errors import UsageError
-from tailgate.harness.measures import Measure
-from tailgate.harness.scenario import Criterion, Phase, Profile, Ref, Scenario, Witness
-from tailgate.harness.verdict import Better, Estimate, Unit
-from tailgate.harness.window import Window, in_order, latencies_s
+from tailgate import (
+    Better,
+    Criterion,
+    Estimate,
+    Measure,
+    Phase,
+    Poisson,
+    Profile,
+    Ref,
+    Scenario,
+    Spike,
+    Unit,
+    UsageError,
+    Window,
+    Witness,
+    hookimpl,
+    in_order,
+    latencies_s,
+    share_interval,
+)
 
 # How many times the rate rises.
 FACTOR = 3

@@ -3,13 +3,19 @@
 import pytest
 from tailgate_spike import LateShare, spike
 
-from tailgate.harness.arrivals import Spike
-from tailgate.harness.payload import Payload
-from tailgate.harness.plan import draw_plan
-from tailgate.harness.samples import Outcome
-from tailgate.harness.scenario import PROFILES, Criterion, refs, resolve
+from tailgate import (
+    PROFILES,
+    Criterion,
+    Outcome,
+    Payload,
+    PhaseRecord,
+    Spike,
+    Window,
+    draw_plan,
+    refs,
+    resolve,
+)
 from tailgate.harness.testing import samples
-from tailgate.harness.window import PhaseRecord, Window
 
 BUDGETS = {"rate": 10.0, "quiet": 5.0, "spike": 5.0, "late": 0.2, "late_share": 0.02, "error_rate": 0.0}
 
