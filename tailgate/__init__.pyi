@@ -48,5 +48,8 @@ from .harness.window import PhaseRecord as PhaseRecord
 from .harness.window import Window as Window
 from .harness.window import in_order as in_order
 from .harness.window import latencies_s as latencies_s
+from .service.models import ImageInput as ImageInput
+from .service.models import Model as Model
+from .service.models import TensorSpec as TensorSpec
 
 __version__: str
