@@ -89,6 +89,7 @@ class Nursery:
                 return False
             pid, status = json.loads(self._socket.recv(REQUEST_BYTES))
             if status is None:
+                self.statuses.pop(pid, None)  # of an earlier process with this number
                 self._born.append(pid)
             else:
                 self.statuses[pid] = status
