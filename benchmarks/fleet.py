@@ -20,7 +20,7 @@ from benchmarks.environments import ROOT, AbsentError, cache
 from benchmarks.roster import Entry
 from benchmarks.workloads import Workload
 from tailgate.harness.errors import TargetError
-from tailgate.harness.launch import ServerProcess
+from tailgate.harness.target.launch import ServerProcess
 
 WARM_S = 0.3
 

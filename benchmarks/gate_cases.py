@@ -6,8 +6,8 @@ committed revision is checked out as it would be for a pull request. Sizes of th
 
 from dataclasses import dataclass
 
-from tailgate.harness.comparison.ledger import Entry
-from tailgate.harness.verdict import Verdict
+from tailgate.harness.results.ledger import Entry
+from tailgate.harness.results.verdict import Verdict
 
 SERVICE, COMMITTED, WORKING_TREE = "service", "HEAD", "."
 TAIL = frozenset({"p95", "p99"})

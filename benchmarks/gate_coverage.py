@@ -18,8 +18,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from tailgate.harness import dependence, statistics
-from tailgate.harness.scenario import quantile_name
+from tailgate.harness import statistics
+from tailgate.harness.measures import dependence
+from tailgate.harness.scenario.scenario import quantile_name
 from tailgate.harness.statistics import Interval
 
 Array = NDArray[np.float64]

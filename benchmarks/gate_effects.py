@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from tailgate.harness.comparison.lens import LENSES, Lens
-from tailgate.harness.comparison.observation import BlockRow
+from tailgate.harness.compare.blocks.row import BlockRow
+from tailgate.harness.compare.lens import LENSES
+from tailgate.harness.results.comparison import Lens
 
 Effect = Mapping[str, float]
 

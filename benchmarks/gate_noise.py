@@ -25,7 +25,7 @@ from benchmarks.gate_disturbance import (
     pair_levels,
 )
 from benchmarks.gate_effects import FIELDS
-from tailgate.harness.comparison.observation import ArmRow, BlockRow
+from tailgate.harness.compare.blocks.row import ArmRow, BlockRow
 from tailgate.harness.errors import UsageError
 
 USUAL = np.array([3.0, 0.009, 0.016, 0.020])

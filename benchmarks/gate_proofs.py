@@ -33,11 +33,11 @@ from benchmarks.gate_effects import GATES
 from benchmarks.gate_rows import refusing, small
 from benchmarks.gate_tables import tables
 from benchmarks.record import RESULTS
-from tailgate.harness import results_file
-from tailgate.harness.comparison import ledger
-from tailgate.harness.comparison.design import plan_design
-from tailgate.harness.comparison.observation import read_rows, to_json
+from tailgate.harness.compare.blocks.row import read_rows, to_json
+from tailgate.harness.compare.decision.design import plan_design
 from tailgate.harness.errors import HarnessError
+from tailgate.harness.results import file as results_file
+from tailgate.harness.results import ledger
 
 LEDGER = "gate-ledger.jsonl"
 BLOCKS, PLANTED = "gate-blocks.jsonl", "gate-blocks-planted.jsonl"

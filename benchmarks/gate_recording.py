@@ -23,10 +23,10 @@ from benchmarks.gate_effects import GATES
 from benchmarks.gate_replay import complete
 from benchmarks.gate_rows import refusing, small
 from benchmarks.gate_simulation import RECORDING
-from tailgate.harness.comparison.design import plan_design
-from tailgate.harness.comparison.ledger import append_line
-from tailgate.harness.comparison.observation import read_rows, to_json
+from tailgate.harness.compare.blocks.row import read_rows, to_json
+from tailgate.harness.compare.decision.design import plan_design
 from tailgate.harness.errors import HarnessError, UsageError
+from tailgate.harness.results.ledger import append_line
 
 ROWS = "calibration-blocks.jsonl"
 KEPT = ROOT / ".perf" / "gate-recording"

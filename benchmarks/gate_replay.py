@@ -31,12 +31,11 @@ from benchmarks.gate_disturbance import (
 )
 from benchmarks.gate_effects import EFFECTS, FIELDS, GATES, Effect, plant
 from benchmarks.gate_tally import Tally
-from tailgate.harness.comparison.decision import judge
-from tailgate.harness.comparison.design import Design
-from tailgate.harness.comparison.lens import Lens
-from tailgate.harness.comparison.observation import ArmRow, BlockRow, swapped
+from tailgate.harness.compare.blocks.row import ArmRow, BlockRow, swapped
+from tailgate.harness.compare.decision.decision import judge
 from tailgate.harness.errors import UsageError
-from tailgate.harness.verdict import Verdict
+from tailgate.harness.results.comparison import Design, Lens
+from tailgate.harness.results.verdict import Verdict
 
 # Of blocks whose rows note no turns.
 USUAL_PAIRS, USUAL_WINDOWS = 2, 5

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from tailgate.harness.comparison.observation import ArmRow, BlockRow
+from tailgate.harness.compare.blocks.row import ArmRow, BlockRow
 from tailgate.harness.errors import HarnessError
 
 DIGITS = 6

@@ -27,9 +27,10 @@ from benchmarks.gate_replay import replay as replay_rows
 from benchmarks.gate_rows import refusing
 from benchmarks.gate_tally import Tally, markdown, worst
 from benchmarks.record import RESULTS
-from tailgate.harness.comparison.decision import judge
-from tailgate.harness.comparison.design import Design, plan_design
-from tailgate.harness.comparison.observation import BlockRow, read_rows
+from tailgate.harness.compare.blocks.row import BlockRow, read_rows
+from tailgate.harness.compare.decision.decision import judge
+from tailgate.harness.compare.decision.design import plan_design
+from tailgate.harness.results.comparison import Design
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 

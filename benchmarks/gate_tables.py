@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from benchmarks.gate_cases import CASES, RETIRED, Case
-from tailgate.harness.comparison.ledger import Entry
-from tailgate.harness.comparison.ledger_summary import Rate, rate, summarise
-from tailgate.harness.report.units import percent, significant
-from tailgate.harness.verdict import Verdict
+from tailgate.harness.results.ledger import Entry
+from tailgate.harness.results.ledger_summary import Rate, rate, summarise
+from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.units import percent, significant
 
 NOTE = (
     "Right: of the runs that are not INVALID; at least and at most: the exact one-sided 95 % bounds of that share. By a tail: "

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, median
 
-from tailgate.harness.comparison.decision import Decision
+from tailgate.harness.results.comparison import Decision
+from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.statistics import share_interval
-from tailgate.harness.verdict import Verdict
 
 CONFIDENCE = 0.95
 

@@ -20,12 +20,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tailgate.harness.arrivals import Constant, Poisson
 from tailgate.harness.load import Generator, LoadSettings, PhaseReport, TimerMode
-from tailgate.harness.payload import Payload
-from tailgate.harness.plan import draw_plan
-from tailgate.harness.samples import Samples
-from tailgate.harness.scenario import Phase, Scenario
+from tailgate.harness.load.samples import Samples
+from tailgate.harness.scenario.arrivals import Constant, Poisson
+from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.plan import draw_plan
+from tailgate.harness.scenario.scenario import Phase, Scenario
 
 # The generator keeps up while it is late by less than this in half of its requests: the tail of the lag belongs to
 # whatever else runs on the machine.

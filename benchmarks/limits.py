@@ -33,11 +33,11 @@ from benchmarks.simulation import latencies
 from benchmarks.spread import Spread, spread
 from benchmarks.targets import Sense, Target
 from benchmarks.workloads import Workload
-from tailgate.harness.arrivals import Poisson
 from tailgate.harness.load import Generator, LoadSettings
-from tailgate.harness.payload import Payload
-from tailgate.harness.plan import draw_plan
-from tailgate.harness.scenario import Phase, Scenario
+from tailgate.harness.scenario.arrivals import Poisson
+from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.plan import draw_plan
+from tailgate.harness.scenario.scenario import Phase, Scenario
 from tailgate.service.batching import BatchPolicy
 
 CONNECTIONS = 64

@@ -12,19 +12,19 @@ import psutil
 from benchmarks.claims import Claim, Sense
 from benchmarks.load_run import SEED, hogs, payload, send, server
 from benchmarks.pinning import client_processor, server_processor
-from tailgate.harness import faults, judging
-from tailgate.harness.arrivals import Constant, Poisson
 from tailgate.harness.load import Generator, LoadSettings, PhaseReport, Scheduling, self_check
+from tailgate.harness.load.samples import SAMPLE
 from tailgate.harness.measures import built_in_measures
-from tailgate.harness.plan import draw_plan
-from tailgate.harness.samples import SAMPLE
-from tailgate.harness.scenario import Criterion, Phase, Scenario
-from tailgate.harness.slot import measure_slot
-from tailgate.harness.slot_record import Slot
-from tailgate.harness.target import TargetSettings
-from tailgate.harness.target_spec import parse_target
-from tailgate.harness.testing import fake_server_spec
-from tailgate.harness.window import PhaseRecord, Window
+from tailgate.harness.observe.slot import measure_slot
+from tailgate.harness.observe.slot_record import Slot
+from tailgate.harness.observe.window import PhaseRecord, Window
+from tailgate.harness.scenario.arrivals import Constant, Poisson
+from tailgate.harness.scenario.plan import draw_plan
+from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
+from tailgate.harness.target.settings import TargetSettings
+from tailgate.harness.target.spec import parse_target
+from tailgate.harness.testing.kit import fake_server_spec
+from tailgate.harness.verdict import faults, judging
 
 PUNCTUAL_PER_S = 1_000.0
 MEMORY_PER_S = 20_000.0

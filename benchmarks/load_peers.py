@@ -18,8 +18,8 @@ from rich.table import Table
 from benchmarks.claims import Claim, Sense
 from benchmarks.load_run import payload, send, server
 from benchmarks.pinning import client_processor
-from tailgate.harness.arrivals import ClosedLoop
-from tailgate.harness.scenario import Phase
+from tailgate.harness.scenario.arrivals import ClosedLoop
+from tailgate.harness.scenario.scenario import Phase
 
 CONNECTIONS = 32
 # Of the law server, whose constant law takes 5 ms: 4 connections make 800 requests/s of every client.

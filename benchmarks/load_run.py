@@ -10,10 +10,10 @@ from pathlib import Path
 from benchmarks.environments import ROOT
 from benchmarks.pinning import client_processor, server_processor
 from tailgate.harness.load import Generator, LoadSettings, PhaseReport, Scheduling
-from tailgate.harness.payload import Payload
-from tailgate.harness.plan import draw_plan
-from tailgate.harness.samples import Samples
-from tailgate.harness.scenario import Phase, Scenario
+from tailgate.harness.load.samples import Samples
+from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.plan import draw_plan
+from tailgate.harness.scenario.scenario import Phase, Scenario
 
 SEED = 1
 

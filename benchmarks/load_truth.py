@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from benchmarks import law_server
 from benchmarks.claims import Claim, Sense
 from benchmarks.load_run import payload, send, server
-from tailgate.harness.arrivals import Constant, Poisson, Trace
-from tailgate.harness.samples import Samples
-from tailgate.harness.scenario import Phase
+from tailgate.harness.load.samples import Samples
+from tailgate.harness.scenario.arrivals import Constant, Poisson
+from tailgate.harness.scenario.scenario import Phase
+from tailgate.harness.scenario.trace import Trace
 
 LAWS = ("zero", "constant", "exponential", "bimodal")
 RATE_PER_S = 400.0

@@ -37,14 +37,14 @@ from benchmarks.gate_replay import Rows, apart, places, recordings, replay
 from benchmarks.gate_rows import refusing
 from benchmarks.gate_simulation import RECORDING
 from benchmarks.gate_tally import CONFIDENCE, percent
-from tailgate.harness import results_file
-from tailgate.harness.comparison.design import plan_design
-from tailgate.harness.comparison.observation import ArmRow, BlockRow, read_rows, swapped
+from tailgate.harness.compare.blocks.row import ArmRow, BlockRow, read_rows, swapped
+from tailgate.harness.compare.decision.design import plan_design
 from tailgate.harness.errors import UsageError
-from tailgate.harness.samples import read_samples
+from tailgate.harness.load.samples import read_samples
+from tailgate.harness.observe.window import latencies_s
+from tailgate.harness.results import file as results_file
+from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.statistics import share_interval
-from tailgate.harness.verdict import Verdict
-from tailgate.harness.window import latencies_s
 
 Latencies = NDArray[np.float64]
 # Latencies of a block's arms, base first, by the block's session and index.

@@ -11,9 +11,9 @@ import numpy as np
 from benchmarks.pinning import client_processor, server_processor
 from benchmarks.roster import Entry
 from benchmarks.workloads import Workload
-from tailgate.harness.arrivals import ClosedLoop, Poisson
 from tailgate.harness.errors import HarnessError, MeasurementError
 from tailgate.harness.load import LoadSettings
+from tailgate.harness.load.samples import Outcome
 from tailgate.harness.measures import (
     Accepted,
     GoodputShare,
@@ -26,15 +26,17 @@ from tailgate.harness.measures import (
     Throughput,
     UnhintedRefusals,
 )
-from tailgate.harness.payload import Payload
-from tailgate.harness.plan import draw_plan
-from tailgate.harness.probes import Asked
-from tailgate.harness.samples import Outcome
-from tailgate.harness.scenario import Criterion, Phase, Scenario
-from tailgate.harness.slot import measure_slot
-from tailgate.harness.slot_record import Slot, SlotRecord
-from tailgate.harness.target import CommandTarget, RunningTarget, TargetSettings
-from tailgate.harness.window import Window
+from tailgate.harness.observe.probes import Asked
+from tailgate.harness.observe.slot import measure_slot
+from tailgate.harness.observe.slot_record import Slot, SlotRecord
+from tailgate.harness.observe.window import Window
+from tailgate.harness.scenario.arrivals import ClosedLoop, Poisson
+from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.plan import draw_plan
+from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
+from tailgate.harness.target.command import CommandTarget
+from tailgate.harness.target.settings import TargetSettings
+from tailgate.harness.target.target import RunningTarget
 from tailgate.scenarios.overload import (
     CONNECTIONS,
     DEADLINE,

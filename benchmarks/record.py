@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from benchmarks.environments import ROOT
-from tailgate.harness import machine
+from tailgate.harness.observe import machine
 
 FORMAT = 1
 RESULTS = ROOT / "benchmarks" / "results"

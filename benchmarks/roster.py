@@ -11,7 +11,7 @@ import orjson
 
 from benchmarks.environments import ROOT, cache, python_for
 from benchmarks.workloads import JPEG, Workload
-from tailgate.harness.launch import Launch
+from tailgate.harness.target.launch import Launch
 
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 8.0

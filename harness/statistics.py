@@ -18,7 +18,7 @@ which is the test that MLPerf LoadGen calls early stopping. At alpha = 0.01 and 
 n = 459 for p99.
 
 **What is assumed.** Samples are independent and of one law. Of requests that queue behind each other
-:mod:`tailgate.harness.dependence` gives intervals. Nor does an interval say anything about another machine, rate or day.
+:mod:`tailgate.harness.measures.dependence` gives intervals. Nor does an interval say anything about another machine, rate or day.
 """
 
 import bisect

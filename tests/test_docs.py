@@ -8,10 +8,10 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from tailgate.harness import hookspecs
-from tailgate.harness.options import OPTIONS, options_table
-from tailgate.harness.plugins import create_plugin_manager
-from tailgate.harness.scenario import PROFILES
+from tailgate.harness.options.table import OPTIONS, options_table
+from tailgate.harness.plugins import hookspecs
+from tailgate.harness.plugins.manager import create_plugin_manager
+from tailgate.harness.profiles import PROFILES
 from tailgate.service.batch_times import BatchTimes
 from tailgate.service.engine import _gauges, build_engine
 from tailgate.service.inference import Inference
@@ -44,7 +44,7 @@ def test_a_value_stands_behind_an_equals_sign(page):
 def test_the_page_of_the_gate_lists_every_option_as_it_is_declared():
     text = (DOCS / "gate.md").read_text()
     assert text.endswith(options_table()), (
-        "put in what `python -c 'from tailgate.harness.options import *; print(options_table())'` prints"
+        "put in what `python -c 'from tailgate.harness.options.table import *; print(options_table())'` prints"
     )
 
 

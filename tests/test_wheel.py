@@ -117,7 +117,7 @@ def test_a_wheel_has_one_top_level_package_and_all_that_belongs_to_it(wheel):
 def test_a_project_with_packages_of_our_folders_names_runs_its_own_tests_and_the_gate(fresh, project, way):
     program = [fresh / way[0], *way[1:]]
     assert "1 passed" in ran([*program, "-q", "-p", "no:cacheprovider"], project)
-    target = f"command:{fresh / 'python'} -P -m tailgate.harness.fake_server --fd {{fd}} --service-time-ms 1"
+    target = f"command:{fresh / 'python'} -P -m tailgate.harness.testing.fake_server --fd {{fd}} --service-time-ms 1"
     said = ran(
         [
             *program,

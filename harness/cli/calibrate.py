@@ -11,21 +11,23 @@ import orjson
 import typer
 from rich.console import Console
 
-from tailgate.harness import results_file, yardstick
 from tailgate.harness.cli.run import run_gate, split_sides
 from tailgate.harness.cli.status import Status
-from tailgate.harness.comparison import calibration, ledger, proposal
-from tailgate.harness.comparison.calibration import Calibration
-from tailgate.harness.comparison.design import NEVER
-from tailgate.harness.comparison.observation import BlockRow, append_rows, read_rows
-from tailgate.harness.comparison.pairs import pairs_of
-from tailgate.harness.comparison.proposal import Subject
+from tailgate.harness.compare.blocks.row import BlockRow, append_rows, read_rows
+from tailgate.harness.compare.calibration import calibration, proposal
+from tailgate.harness.compare.calibration.calibration import Calibration
+from tailgate.harness.compare.calibration.noise import pairs_of
+from tailgate.harness.compare.calibration.proposal import Subject
+from tailgate.harness.compare.decision.design import NEVER
 from tailgate.harness.errors import MeasurementError, UsageError
-from tailgate.harness.gate_command import GateCommand
-from tailgate.harness.plugins import create_plugin_manager
+from tailgate.harness.plugins.manager import create_plugin_manager
+from tailgate.harness.profiles import PROFILES
 from tailgate.harness.report.calibration import render
-from tailgate.harness.results import RunResult, ScenarioResult
-from tailgate.harness.scenario import PROFILES, refs
+from tailgate.harness.results import file as results_file
+from tailgate.harness.results import ledger, yardstick
+from tailgate.harness.results.run import RunResult, ScenarioResult
+from tailgate.harness.scenario.ref import refs
+from tailgate.harness.session.command import GateCommand
 
 NAME = "calibration"
 

@@ -7,7 +7,7 @@ import typer
 from tailgate.harness.cli.run import options_help, run_gate, split_sides
 from tailgate.harness.cli.status import Status
 from tailgate.harness.errors import UsageError
-from tailgate.harness.gate_command import GateCommand
+from tailgate.harness.session.command import GateCommand
 
 USAGE = """Usage: tailgate compare BASE [HEAD] [OPTION ...]
 

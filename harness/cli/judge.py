@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tailgate.harness import results_file
-from tailgate.harness.budgets import find_budgets
 from tailgate.harness.cli.form import Format
 from tailgate.harness.cli.report import show
 from tailgate.harness.cli.run import status_of_verdict
 from tailgate.harness.cli.status import Status
 from tailgate.harness.errors import UsageError
-from tailgate.harness.gate_settings import GateSettings, parse_options
-from tailgate.harness.outcome import outcome_of
-from tailgate.harness.plugins import create_plugin_manager
-from tailgate.harness.rejudge import Terms, judge_again
-from tailgate.harness.results import RunResult
-from tailgate.harness.verdict import worst
+from tailgate.harness.options.settings import GateSettings, parse_options
+from tailgate.harness.plugins.manager import create_plugin_manager
+from tailgate.harness.results import file as results_file
+from tailgate.harness.results.run import RunResult
+from tailgate.harness.results.verdict import worst
+from tailgate.harness.scenario.budgets import find_budgets
+from tailgate.harness.session.outcome import outcome_of
+from tailgate.harness.session.rejudge import Terms, judge_again
 
 # The options of the run that say what a verdict does.
 _SAID = ("inconclusive", "enforce")

@@ -6,8 +6,8 @@ from pathlib import Path
 import orjson
 import typer
 
-from tailgate.harness.plugins import create_plugin_manager
-from tailgate.harness.scenario import PROFILES
+from tailgate.harness.plugins.manager import create_plugin_manager
+from tailgate.harness.profiles import PROFILES
 
 
 def plugins(files: Sequence[Path], *, as_json: bool) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from tailgate.harness import results_file
 from tailgate.harness.cli.form import Format
 from tailgate.harness.report import escape, markdown, terminal
-from tailgate.harness.results import RunResult
+from tailgate.harness.results import file as results_file
+from tailgate.harness.results.run import RunResult
 
 
 def report(results: Path, form: Format) -> None:

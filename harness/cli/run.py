@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import pytest
 
 from tailgate.harness.cli.status import Status
-from tailgate.harness.gate_command import GateCommand
-from tailgate.harness.options import OPTIONS
-from tailgate.harness.outcome import outcome_of
-from tailgate.harness.verdict import Verdict, worst
+from tailgate.harness.options.table import OPTIONS
+from tailgate.harness.results.verdict import Verdict, worst
+from tailgate.harness.session.command import GateCommand
+from tailgate.harness.session.outcome import outcome_of
 
 # tailgate's own test, by the plugin whose name is that of its entry point, loaded where plugins are not loaded by themselves.
 TEST = ("-p", "tailgate", "--pyargs", "tailgate.scenarios", "-m", "perf")

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from tailgate.harness.errors import HarnessError
-from tailgate.harness.samples import export_csv, read_samples
+from tailgate.harness.load.samples import export_csv, read_samples
 
 
 def export(file: Path, csv: Path | None) -> None:

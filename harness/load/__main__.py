@@ -17,12 +17,12 @@ from typing import Any
 import orjson
 
 from tailgate.harness.errors import HarnessError, LoadError
-from tailgate.harness.load.files import SAMPLES, SETTINGS
 from tailgate.harness.load.recorder import Recorder
 from tailgate.harness.load.report import encode_report
+from tailgate.harness.load.samples import SAMPLES
 from tailgate.harness.load.sender import OrphanedError, Sender
-from tailgate.harness.load.settings import LoadSettings, Scheduling, read_settings
-from tailgate.harness.plan import read_plan
+from tailgate.harness.load.settings import SETTINGS, LoadSettings, Scheduling, read_settings
+from tailgate.harness.scenario.plan import read_plan
 
 # For the connections of disturbers, and what every program has open.
 _DESCRIPTORS_BESIDE = 512

@@ -1,7 +1,7 @@
 """Plays the clients that do not simply wait: each request on a connection of its own, which ends with it.
 
 Beside the pool, which carries all others and knows nothing of this: a disturber's connection is never anybody else's.
-What the kinds do, :mod:`tailgate.harness.behaviour` says; when their requests leave, and when they time out, is the sender's
+What the kinds do, :mod:`tailgate.harness.scenario.behaviour` says; when their requests leave, and when they time out, is the sender's
 to say. A corrupt body is in the plan already: here that client waits like any other.
 """
 
@@ -10,12 +10,12 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from tailgate.harness.behaviour import DRIPS_PAUSE_S, DRIPS_PIECES, Behaviour, patience_s
-from tailgate.harness.load.answer import MalformedAnswerError
-from tailgate.harness.load.connection import Connection, Endpoint
-from tailgate.harness.load.flight import Flight
 from tailgate.harness.load.pool import CLOSED, OnEnd, outcome_of, reason_of
-from tailgate.harness.samples import Outcome
+from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.wire.answer import MalformedAnswerError
+from tailgate.harness.load.wire.connection import Connection, Endpoint
+from tailgate.harness.load.wire.flight import Flight
+from tailgate.harness.scenario.behaviour import DRIPS_PAUSE_S, DRIPS_PIECES, Behaviour, patience_s
 
 _RECEIVE_BYTES = 64 * 1024
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT

@@ -14,12 +14,11 @@ from typing import Any, Self
 import orjson
 
 from tailgate.harness.errors import LoadError, UsageError
-from tailgate.harness.load.files import LOG, SAMPLES, SETTINGS
 from tailgate.harness.load.report import PhaseReport, decode_report
-from tailgate.harness.load.request import encode_request
-from tailgate.harness.load.settings import LoadSettings, write_settings
-from tailgate.harness.plan import Plan, write_plan
-from tailgate.harness.samples import Samples, read_samples
+from tailgate.harness.load.samples import SAMPLES, Samples, read_samples
+from tailgate.harness.load.settings import LOG, SETTINGS, LoadSettings, write_settings
+from tailgate.harness.load.wire.request import encode_request
+from tailgate.harness.scenario.plan import Plan, write_plan
 
 # For interpreter, imports and first connections on a busy machine.
 _READY_S = 60.0

@@ -8,10 +8,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from tailgate.harness.failures import Failure
+from tailgate.harness.load.samples import Outcome
 from tailgate.harness.load.settings import Scheduling, TimerMode
-from tailgate.harness.samples import Outcome
-from tailgate.harness.scenario import Loop
+from tailgate.harness.results.failure import Failure
+from tailgate.harness.results.slot import Loop
 
 
 @dataclass(frozen=True, slots=True)

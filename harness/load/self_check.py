@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tailgate.harness.arrivals import ClosedLoop, Poisson
 from tailgate.harness.errors import LoadError
 from tailgate.harness.load.generator import Generator
 from tailgate.harness.load.report import Lag
-from tailgate.harness.load.request import encode_request
 from tailgate.harness.load.settings import LoadSettings, Scheduling, TimerMode
-from tailgate.harness.payload import Payload
-from tailgate.harness.plan import draw_plan
-from tailgate.harness.scenario import Phase, Scenario
+from tailgate.harness.load.wire.request import encode_request
+from tailgate.harness.scenario.arrivals import ClosedLoop, Poisson
+from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.plan import draw_plan
+from tailgate.harness.scenario.scenario import Phase, Scenario
 
 # Enough to keep the generator busy, few enough that each wake-up serves one or two.
 CONNECTIONS = 16

@@ -17,19 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailgate.harness.errors import LoadError
-from tailgate.harness.load.connection import resolve_endpoint
 from tailgate.harness.load.disturber import DisturberPool
-from tailgate.harness.load.failures import Failures
-from tailgate.harness.load.flight import Flight
 from tailgate.harness.load.pacer import Pacer
 from tailgate.harness.load.pool import Pool
-from tailgate.harness.load.recorder import Recorder
+from tailgate.harness.load.recorder import Failures, Recorder
 from tailgate.harness.load.report import PhaseReport, lag_of
-from tailgate.harness.load.request import encode_request
+from tailgate.harness.load.samples import Outcome
 from tailgate.harness.load.settings import LoadSettings, Scheduling
-from tailgate.harness.plan import Plan, PlannedPhase
-from tailgate.harness.samples import Outcome
-from tailgate.harness.scenario import Loop
+from tailgate.harness.load.wire.connection import resolve_endpoint
+from tailgate.harness.load.wire.flight import Flight
+from tailgate.harness.load.wire.request import encode_request
+from tailgate.harness.results.slot import Loop
+from tailgate.harness.scenario.plan import Plan, PlannedPhase
 
 # Before a phase's time 0: connections that died since the last phase are noticed and replaced.
 _LEAD_NS = 20_000_000

@@ -11,6 +11,9 @@ import orjson
 
 from tailgate.harness.errors import UsageError
 
+# Files that generator and parent share, beside the plan's and the samples.
+SETTINGS = "load.json"
+LOG = "generator.log"
 HEADERS_VARIABLE = "TAILGATE_LOAD_HEADERS"
 
 

@@ -4,14 +4,12 @@ Stands between the saved samples and scrapes and the judge. A measure is an obje
 ``estimate(window, criterion)``; those of plugins come in through the hook ``tailgate_measures`` and look like these.
 Nothing here compares with a limit.
 
-A request that failed was never answered: it counts as infinitely late and is never dropped (:mod:`tailgate.harness.window`), so
+A request that failed was never answered: it counts as infinitely late and is never dropped (:mod:`tailgate.harness.observe.window`), so
 that an estimate can be infinite, and a budget cannot be met by refusing the slow requests.
 """
 
-from tailgate.harness.measures.built_in import built_in_measures
 from tailgate.harness.measures.knee import Knee
 from tailgate.harness.measures.latency import Accepted, Drift, LatencyRise, Quantile
-from tailgate.harness.measures.ledger import Unaccounted
 from tailgate.harness.measures.measure import Measure
 from tailgate.harness.measures.probes import ProbeLatency
 from tailgate.harness.measures.rates import (
@@ -25,6 +23,8 @@ from tailgate.harness.measures.rates import (
 from tailgate.harness.measures.recovery import Recover, Settle
 from tailgate.harness.measures.refusal import RefusalLatency, UnhintedRefusals
 from tailgate.harness.measures.resources import Growth, MemoryRise, Per, Resource
+from tailgate.harness.measures.unaccounted import Unaccounted
+from tailgate.harness.observe.probes import Asked
 
 __all__ = [
     "Accepted",
@@ -51,3 +51,29 @@ __all__ = [
     "UnhintedRefusals",
     "built_in_measures",
 ]
+
+
+def built_in_measures() -> tuple[Measure, ...]:
+    """Return them."""
+    return (
+        *(Quantile(share) for share in (0.5, 0.9, 0.95, 0.99, 0.999)),
+        *(Accepted(share) for share in (0.5, 0.95, 0.99)),
+        *(Drift(share) for share in (0.5, 0.95)),
+        *(LatencyRise(share) for share in (0.5, 0.95)),
+        ErrorRate(),
+        LostRate(),
+        Misanswered(),
+        Throughput(),
+        Goodput(),
+        GoodputShare(),
+        RefusalLatency(0.5),
+        UnhintedRefusals(),
+        Knee(),
+        Recover(),
+        Settle(),
+        *(ProbeLatency(asked, share) for asked in Asked for share in (0.5, 0.9)),
+        *(Growth(Resource.RSS, per) for per in Per),
+        *(Growth(resource) for resource in (Resource.FDS, Resource.THREADS)),
+        MemoryRise(),
+        Unaccounted(),
+    )

@@ -4,13 +4,15 @@ import math
 from dataclasses import dataclass
 
 from tailgate.harness import statistics
-from tailgate.harness.arrivals import Constant, Gamma, Poisson
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.measures.latency import Quantile
-from tailgate.harness.measures.measure import objective_s, refuse_server
-from tailgate.harness.scenario import Criterion, Ref
-from tailgate.harness.verdict import Better, Estimate, Unit
-from tailgate.harness.window import PhaseRecord, Window, failed, latencies_s, offered_rate_per_s
+from tailgate.harness.measures.measure import Estimate, objective_s, refuse_server
+from tailgate.harness.observe.window import PhaseRecord, Window, failed, latencies_s, offered_rate_per_s
+from tailgate.harness.results.verdict import Better
+from tailgate.harness.scenario.arrivals import Constant, Gamma, Poisson
+from tailgate.harness.scenario.ref import Ref
+from tailgate.harness.scenario.scenario import Criterion
+from tailgate.harness.units import Unit
 
 # The tail that decides whether a rate is kept: the knee is asked in terms of p95.
 _KNEE_SHARE = 0.95

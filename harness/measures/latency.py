@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailgate.harness import statistics
-from tailgate.harness.dependence import Ranks, quantile_interval, quantile_ranks, requests_needed
 from tailgate.harness.errors import MeasurementError, UsageError
-from tailgate.harness.failures import kinds
-from tailgate.harness.histogram import Histogram
-from tailgate.harness.measures.measure import refuse_server
-from tailgate.harness.quantity import show
-from tailgate.harness.samples import Outcome, Samples
-from tailgate.harness.scenario import Criterion, Witness, quantile_name
-from tailgate.harness.verdict import Better, Estimate, Unit
-from tailgate.harness.window import Seconds, Window, failed, in_order, latencies_s
+from tailgate.harness.load.samples import Outcome, Samples, kinds
+from tailgate.harness.measures.dependence import Ranks, quantile_interval, quantile_ranks, requests_needed
+from tailgate.harness.measures.measure import Estimate, refuse_server
+from tailgate.harness.observe.histogram import Histogram
+from tailgate.harness.observe.window import Seconds, Window, failed, in_order, latencies_s
+from tailgate.harness.results.criterion import Witness
+from tailgate.harness.results.verdict import Better
+from tailgate.harness.scenario.scenario import Criterion, quantile_name
+from tailgate.harness.units import Unit, show
 
 
 @dataclass(frozen=True, slots=True)

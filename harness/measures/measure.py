@@ -1,12 +1,41 @@
-"""What a measure is, and the two questions that each asks of its criterion first."""
+"""What a measure is, what it gives, and the two questions that each asks of its criterion first."""
 
 import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from tailgate.harness.errors import UsageError
-from tailgate.harness.scenario import Criterion, Witness
-from tailgate.harness.verdict import Better, Estimate, Unit
-from tailgate.harness.window import Window
+from tailgate.harness.observe.window import Window
+from tailgate.harness.results.criterion import Witness
+from tailgate.harness.results.verdict import Better
+from tailgate.harness.scenario.scenario import Criterion
+from tailgate.harness.units import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A measured value with its interval.
+
+    Attributes:
+        value: the point estimate; None where too few samples speak.
+        low: lower end of the interval; None when nothing bounds it from below.
+        high: upper end; None when nothing bounds it from above.
+        n: samples behind it.
+        confidence: one-sided confidence of each end, such as 0.99.
+        note: what a reader must know to take it right, or empty.
+        narrows: more samples would make the interval narrower where the limit lies; if not, the note says why.
+        worth: how many independent samples say as much; None where they are taken as independent.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    confidence: float
+    note: str = ""
+    narrows: bool = True
+    worth: float | None = None
 
 
 class Measure(Protocol):
@@ -43,6 +72,11 @@ class Measure(Protocol):
             UsageError: the criterion makes no sense for this measure.
         """
         ...
+
+
+def units_of(measures: Iterable[Measure]) -> Mapping[str, Unit]:
+    """Return what the numbers of each measure count, by its name."""
+    return {measure.name: measure.unit for measure in measures}
 
 
 def objective_s(measure: Measure, criterion: Criterion) -> float:

@@ -6,16 +6,17 @@ import numpy as np
 
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.measures.measure import refuse_server
-from tailgate.harness.probes import Asked
-from tailgate.harness.scenario import Criterion, quantile_name
-from tailgate.harness.verdict import Better, Estimate, Unit
-from tailgate.harness.window import Window
+from tailgate.harness.measures.measure import Estimate, refuse_server
+from tailgate.harness.observe.probes import Asked
+from tailgate.harness.observe.window import Window
+from tailgate.harness.results.verdict import Better
+from tailgate.harness.scenario.scenario import Criterion, quantile_name
+from tailgate.harness.units import Unit
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeLatency:
-    """A quantile of the time to a whole answer from the readiness path, or from the metrics (:mod:`tailgate.harness.probes`).
+    """A quantile of the time to a whole answer from the readiness path, or from the metrics (:mod:`tailgate.harness.observe.probes`).
 
     Without an answer, or with one that is not 2xx, a probe is infinitely late: a service that says under load that it is
     not ready takes itself out of service. Distribution-free; 44 probes without a miss bound p90 at confidence 0.99,

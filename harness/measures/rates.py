@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 from scipy import special
 
 from tailgate.harness import statistics
-from tailgate.harness.behaviour import DUE, Behaviour, Due
-from tailgate.harness.dependence import share_interval
 from tailgate.harness.errors import MeasurementError, UsageError
-from tailgate.harness.measures.measure import objective_s, refuse_server
-from tailgate.harness.samples import Outcome, Samples
-from tailgate.harness.scenario import Criterion, Loop
-from tailgate.harness.verdict import Better, Estimate, Unit
-from tailgate.harness.window import PhaseRecord, Window, duration_s, failed, in_order, latencies_s
+from tailgate.harness.load.samples import Outcome, Samples
+from tailgate.harness.measures.dependence import share_interval
+from tailgate.harness.measures.measure import Estimate, objective_s, refuse_server
+from tailgate.harness.observe.window import PhaseRecord, Window, duration_s, failed, in_order, latencies_s
+from tailgate.harness.results.slot import Loop
+from tailgate.harness.results.verdict import Better
+from tailgate.harness.scenario.behaviour import DUE, Behaviour, Due
+from tailgate.harness.scenario.scenario import Criterion
+from tailgate.harness.units import Unit
 
 # A rate's spread is taken from so many slices of its time; fewer say little, and more hold too few batches each.
 SLICES = 10
@@ -26,7 +28,7 @@ SLICES = 10
 class ErrorRate:
     """The share of requests that ended without a good answer, with the interval of Clopper and Pearson.
 
-    Failures that come in runs widen it (:mod:`tailgate.harness.dependence`). With no failure at all the high end is 1 - alpha^(1/n), never 0: a limit of exactly 0 cannot be shown to hold, so
+    Failures that come in runs widen it (:mod:`tailgate.harness.measures.dependence`). With no failure at all the high end is 1 - alpha^(1/n), never 0: a limit of exactly 0 cannot be shown to hold, so
     that limit is read as "none was seen" (see :meth:`estimate`).
     """
 
@@ -61,7 +63,7 @@ class LostRate:
 
 @dataclass(frozen=True, slots=True)
 class Misanswered:
-    """The share of disturbers' requests that did not get what they had coming (:data:`tailgate.harness.behaviour.DUE`).
+    """The share of disturbers' requests that did not get what they had coming (:data:`tailgate.harness.scenario.behaviour.DUE`).
 
     A corrupt body has a 4xx coming, a slow one a good answer; those who leave have nothing coming, and do not count.
     """

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailgate.harness import statistics
-from tailgate.harness.arrivals import Bursts
 from tailgate.harness.errors import MeasurementError, UsageError
-from tailgate.harness.measures.measure import objective_s, refuse_server
-from tailgate.harness.scenario import Criterion
-from tailgate.harness.verdict import Better, Estimate, Unit
-from tailgate.harness.window import PhaseRecord, Seconds, Window, latencies_s
+from tailgate.harness.measures.measure import Estimate, objective_s, refuse_server
+from tailgate.harness.observe.window import PhaseRecord, Seconds, Window, latencies_s
+from tailgate.harness.results.verdict import Better
+from tailgate.harness.scenario.arrivals import Bursts
+from tailgate.harness.scenario.scenario import Criterion
+from tailgate.harness.units import Unit
 
 
 @dataclass(frozen=True, slots=True)

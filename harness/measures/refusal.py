@@ -5,14 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from tailgate.harness import statistics
-from tailgate.harness.dependence import quantile_interval
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.measures.measure import Measure, refuse_server
+from tailgate.harness.load.samples import Outcome, Samples
+from tailgate.harness.measures.dependence import quantile_interval
+from tailgate.harness.measures.measure import Estimate, Measure, refuse_server
 from tailgate.harness.measures.rates import share_of
-from tailgate.harness.samples import Outcome, Samples
-from tailgate.harness.scenario import Criterion, quantile_name
-from tailgate.harness.verdict import Better, Estimate, Unit
-from tailgate.harness.window import Seconds, Window, in_order
+from tailgate.harness.observe.window import Seconds, Window, in_order
+from tailgate.harness.results.verdict import Better
+from tailgate.harness.scenario.scenario import Criterion, quantile_name
+from tailgate.harness.units import Unit
 
 
 @dataclass(frozen=True, slots=True)

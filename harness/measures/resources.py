@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailgate.harness.errors import MeasurementError, UsageError
-from tailgate.harness.measures.measure import refuse_server
-from tailgate.harness.resources import ResourceSeries
-from tailgate.harness.scenario import Criterion
-from tailgate.harness.verdict import Better, Estimate, Unit
-from tailgate.harness.window import Window
+from tailgate.harness.measures.measure import Estimate, refuse_server
+from tailgate.harness.observe.resources import ResourceSeries
+from tailgate.harness.observe.window import Window
+from tailgate.harness.results.verdict import Better
+from tailgate.harness.scenario.scenario import Criterion
+from tailgate.harness.units import Unit
 
 Series = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""Reports of a run: the last step of the flow, each made from a :class:`tailgate.harness.results.RunResult` alone.
+"""Reports of a run: the last step of the flow, each made from a :class:`tailgate.harness.results.run.RunResult` alone.
 
 A reporter is any object of the shape :class:`Reporter`; reporters come in through the hook ``tailgate_reporters``.
 The terminal (:mod:`tailgate.harness.report.terminal`) and JUnit (:mod:`tailgate.harness.report.junit`) are no files, and are printed and
@@ -7,12 +7,13 @@ anything.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tailgate.harness.report.json_file import JsonReporter
 from tailgate.harness.report.markdown import MarkdownReporter
-from tailgate.harness.results import RunResult
+from tailgate.harness.results import file as results_file
+from tailgate.harness.results.run import RunResult
 
 __all__ = ["Reporter", "built_in_reporters"]
 
@@ -35,3 +36,16 @@ class Reporter(Protocol):
 def built_in_reporters() -> Sequence[Reporter]:
     """Return the reporters that write files: JSON first, since the others can be made again from it."""
     return (JsonReporter(), MarkdownReporter())
+
+
+@dataclass(frozen=True, slots=True)
+class JsonReporter:
+    """Writes ``results.json``, held to the schema."""
+
+    name: str = "json"
+
+    def write(self, result: RunResult, directory: Path) -> Path:
+        """Write the file and return its path."""
+        path = directory / results_file.RESULTS
+        results_file.write(result, path)
+        return path

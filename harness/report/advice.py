@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from tailgate.harness.report import comparison
 from tailgate.harness.report.summary import machine_use, measured_phases, stage_means
-from tailgate.harness.report.units import percent
-from tailgate.harness.results import RunResult
-from tailgate.harness.verdict import Verdict
+from tailgate.harness.results.run import RunResult
+from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.units import percent
 
 # Identical servers on one shared machine differ by this much in the median over a few seconds (5 % to 10 %), so a
 # machine that gives less away than this explains no failure.

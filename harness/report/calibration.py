@@ -6,11 +6,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tailgate.harness.comparison.calibration import Calibration, Range
-from tailgate.harness.comparison.proposal import advice
-from tailgate.harness.comparison.sight import CHANGES, MINUTES, Sight
+from tailgate.harness.compare.calibration.calibration import Calibration, Range
+from tailgate.harness.compare.calibration.proposal import advice
+from tailgate.harness.compare.calibration.sight import CHANGES, MINUTES, Sight
 from tailgate.harness.report.escape import shown
-from tailgate.harness.report.units import MISSING, percent, significant
+from tailgate.harness.units import MISSING, percent, significant
 
 
 def render(found: Calibration, console: Console) -> None:

@@ -6,13 +6,19 @@ Beside :mod:`tailgate.harness.report.summary`, which does the same for budgets; 
 import math
 from collections.abc import Iterator
 
-from tailgate.harness.comparison import wording
-from tailgate.harness.comparison.attribution import Attribution, StageChange
-from tailgate.harness.comparison.lens import Lens, Scale
-from tailgate.harness.comparison.lens_result import LensResult
-from tailgate.harness.report.units import MISSING, percent, quantity, significant
-from tailgate.harness.results import CUT_SHORT, ComparisonResult, ScenarioResult
-from tailgate.harness.verdict import Unit, Verdict
+from tailgate.harness.compare.decision import wording
+from tailgate.harness.results.comparison import (
+    CUT_SHORT,
+    Attribution,
+    ComparisonResult,
+    Lens,
+    LensResult,
+    Scale,
+    StageChange,
+)
+from tailgate.harness.results.run import ScenarioResult
+from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.units import MISSING, Unit, percent, quantity, significant
 
 COLUMNS = ("lens", "base", "head", "change", "interval", "FAIL above", "PASS below", "verdict")
 REPORTED = "reported"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from tailgate.harness.faults import Fault
+from tailgate.harness.results.fault import Fault
 
 T = TypeVar("T")
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from tailgate.harness.report.escape import xml
 from tailgate.harness.report.summary import failures
-from tailgate.harness.results import ComparisonResult, RunResult, ScenarioResult
+from tailgate.harness.results.comparison import ComparisonResult
+from tailgate.harness.results.run import RunResult, ScenarioResult
 
 
 def properties(result: RunResult, scenario: str) -> list[tuple[str, str]]:

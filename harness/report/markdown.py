@@ -8,9 +8,10 @@ from pathlib import Path
 from tailgate.harness.report import comparison, summary
 from tailgate.harness.report.advice import advice
 from tailgate.harness.report.escape import cell, code, fenced, markdown
-from tailgate.harness.report.units import percent, quantity, significant
-from tailgate.harness.results import ComparisonResult, PhaseResult, RunResult, ScenarioResult
-from tailgate.harness.verdict import Unit
+from tailgate.harness.results.comparison import ComparisonResult
+from tailgate.harness.results.run import RunResult, ScenarioResult
+from tailgate.harness.results.slot import PhaseResult
+from tailgate.harness.units import Unit, percent, quantity, significant
 
 SUMMARY = "summary.md"
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"

@@ -1,24 +1,18 @@
 """What reports say in words and totals, worked out once from a result: headline, pooled phases, rows of the table.
 
-Pure functions between :mod:`tailgate.harness.results` and the reporters; how a line looks is the reporter's.
+Pure functions between :mod:`tailgate.harness.results.run` and the reporters; how a line looks is the reporter's.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from tailgate.harness.failures import sentences
-from tailgate.harness.faults import VOID
-from tailgate.harness.report.units import interval, percent, quantity
-from tailgate.harness.results import (
-    CriterionResult,
-    MachineUse,
-    PhaseResult,
-    RunResult,
-    Scalar,
-    ScenarioResult,
-    StageMeans,
-)
-from tailgate.harness.verdict import Unit, Verdict
+from tailgate.harness.results.criterion import CriterionResult
+from tailgate.harness.results.failure import sentences
+from tailgate.harness.results.fault import VOID
+from tailgate.harness.results.run import RunResult, Scalar, ScenarioResult
+from tailgate.harness.results.slot import MachineUse, PhaseResult, StageMeans
+from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.units import Unit, interval, percent, quantity
 
 COLUMNS = ("criterion", "measured", "interval", "limit", "margin", "verdict")
 OK = "ok"

@@ -10,12 +10,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tailgate.harness.report import comparison_terminal, summary
+from tailgate.harness.report import comparison, summary
 from tailgate.harness.report.advice import advice
 from tailgate.harness.report.escape import shown
-from tailgate.harness.report.units import percent, quantity
-from tailgate.harness.results import PhaseResult, RunResult, ScenarioResult
-from tailgate.harness.verdict import Unit, Verdict
+from tailgate.harness.results.comparison import ComparisonResult
+from tailgate.harness.results.run import RunResult, ScenarioResult
+from tailgate.harness.results.slot import PhaseResult
+from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.units import Unit, percent, quantity
 
 STYLES: Mapping[Verdict, str] = {
     Verdict.PASS: "green",
@@ -24,6 +26,8 @@ STYLES: Mapping[Verdict, str] = {
     Verdict.INVALID: "bold magenta",
 }
 INDENT = 2
+# Columns of a comparison that hold text.
+_LEFT = ("lens", "verdict")
 
 
 def render(result: RunResult, console: Console) -> None:
@@ -48,8 +52,7 @@ def render(result: RunResult, console: Console) -> None:
 
 def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult], console: Console) -> None:
     if scenario.comparison is not None:
-        for sentence in comparison_terminal.render(scenario, console, STYLES, INDENT):
-            _line(console, sentence)
+        _comparison(scenario, scenario.comparison, console)
         return
     load = summary.load(phases)
     title = Text.assemble(
@@ -80,6 +83,31 @@ def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult], console: 
     )
     _list(console, "yardstick before, between and after the phases", summary.yardsticks(phases))
     _list(console, "limits by its readings, to pass / to fail", summary.limits(scenario))
+
+
+def _comparison(scenario: ScenarioResult, compared: ComparisonResult, console: Console) -> None:
+    """Print a comparison: its verdict, a line per lens, and the sentences that follow."""
+    console.print()
+    console.print(
+        Text.assemble(
+            (scenario.name, "bold"),
+            ": ",
+            (scenario.verdict.value, STYLES[scenario.verdict]),
+            f"  {comparison.title(scenario)}",
+        ),
+        soft_wrap=True,
+    )
+    # A space between columns, or eight of them would not fit 80.
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    for column in comparison.COLUMNS:
+        table.add_column(column, justify="left" if column in _LEFT else "right", no_wrap=True)
+    for result in compared.decision.results:
+        *cells, verdict = comparison.row(result)
+        style = STYLES[result.verdict] if result.lens.gates else "dim"
+        table.add_row(*map(Text, cells), Text(verdict, style=style))
+    console.print(Padding(table, (0, 0, 0, INDENT), expand=False))
+    for sentence in (*summary.remarks(scenario), *comparison.remarks(compared)):
+        _line(console, sentence)
 
 
 def _table(scenario: ScenarioResult) -> Table:

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from tailgate.harness.comparison.observation import ArmRow, BlockRow
+from tailgate.harness.compare.blocks.row import ArmRow, BlockRow
 
 BASE = ArmRow(
     requests=1040,

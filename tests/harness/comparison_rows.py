@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tailgate.harness.comparison.observation import ArmRow, BlockRow
+from tailgate.harness.compare.blocks.row import ArmRow, BlockRow
 
 REQUESTS = 700
 BASE = {"cpu_s": 7.0, "p50_s": 0.010, "p95_s": 0.020, "p99_s": 0.040}

@@ -8,12 +8,15 @@ import sys
 import pytest
 from steady_yardstick import SteadyYardstick
 
-from tailgate.harness import dependence, faults, load, yardstick
+from tailgate.harness import load
+from tailgate.harness.measures import dependence
+from tailgate.harness.observe import yardstick
 from tailgate.harness.testing import fake_server_spec
+from tailgate.harness.verdict import faults
 
 # Loaded here once: a pytest run that is started inside this process forgets the modules that it loaded, and neither
 # numpy nor the exceptions of httpcore can be loaded twice.
-LOADED = ("tailgate.harness.gate", "httpcore", "numpy", "scipy")
+LOADED = ("tailgate.harness.gate.gate", "httpcore", "numpy", "scipy")
 for name in LOADED:
     importlib.import_module(name)
 
@@ -23,8 +26,9 @@ for name in LOADED:
 GENEROUS_S = 600.0
 TINY = """
 from tailgate import hookimpl
-from tailgate.harness.arrivals import Constant
-from tailgate.harness.scenario import Criterion, Phase, Scenario, Witness
+from tailgate.harness.scenario.arrivals import Constant
+from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
+from tailgate.harness.results.criterion import Witness
 
 @hookimpl
 def tailgate_scenarios(profile):

@@ -3,11 +3,12 @@
 import numpy as np
 import prometheus_client
 
-from tailgate.harness import scrape
-from tailgate.harness.arrivals import Poisson
-from tailgate.harness.samples import SAMPLE, Outcome
-from tailgate.harness.scenario import Phase
-from tailgate.harness.window import PhaseRecord, Window
+from tailgate.harness.load.samples import SAMPLE, Outcome
+from tailgate.harness.observe.delta import difference
+from tailgate.harness.observe.window import PhaseRecord, Window
+from tailgate.harness.scenario.arrivals import Poisson
+from tailgate.harness.scenario.scenario import Phase
+from tailgate.harness.target import exposition as scrape
 
 START_NS = 5_000_000_000
 EDGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -38,7 +39,7 @@ def delta(server_s, *, edges=EDGES, requests=None):
         seconds.observe(value)
     counter.labels("ok").inc(len(server_s) if requests is None else requests)
     after = prometheus_client.generate_latest(registry).decode()
-    return scrape.difference(scrape.parse(before, 1), scrape.parse(after, 10_000_000_001))
+    return difference(scrape.parse(before, 1), scrape.parse(after, 10_000_000_001))
 
 
 def phase(name="load", arrivals=None, requests=1):

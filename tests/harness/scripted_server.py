@@ -5,6 +5,9 @@ import socket
 import ssl
 import struct
 import threading
+from types import SimpleNamespace
+
+from tailgate.harness.target.settings import MetricNames
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 
@@ -99,3 +102,20 @@ class ScriptedServer:
             if step != "deaf":
                 connection.sendall(step)
         return True
+
+
+def target(server, **changes):
+    """Return a running target of which only what a slot asks is there; this process is the server's."""
+    base_url = f"http://127.0.0.1:{server.port}"
+    settings = SimpleNamespace(readiness_path="/health/ready", metric_names=MetricNames())
+    made = {"pids": (threading.get_native_id(),), "alive": lambda: True, "log_tail": lambda: ""}
+    return SimpleNamespace(
+        **{
+            "base_url": base_url,
+            "metrics_url": f"{base_url}/metrics",
+            "headers": (),
+            "settings": settings,
+            **made,
+            **changes,
+        }
+    )

@@ -15,13 +15,13 @@ import numpy as np
 from tailgate.harness.load import LoadSettings
 from tailgate.harness.load import pool as pool_module
 from tailgate.harness.load import sender as sender_module
-from tailgate.harness.load.answer import Answer
 from tailgate.harness.load.recorder import Recorder
+from tailgate.harness.load.samples import read_samples
 from tailgate.harness.load.sender import Sender
-from tailgate.harness.payload import Payload
-from tailgate.harness.plan import draw_plan
-from tailgate.harness.samples import read_samples
-from tailgate.harness.scenario import Phase, Scenario
+from tailgate.harness.load.wire.answer import Answer
+from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.plan import draw_plan
+from tailgate.harness.scenario.scenario import Phase, Scenario
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 START_NS = 1_000_000_000

@@ -2,8 +2,8 @@
 
 import contextlib
 
-from tailgate.harness import yardstick
-from tailgate.harness.yardstick import Yardstick
+from tailgate.harness.observe import yardstick
+from tailgate.harness.results.yardstick import Yardstick
 
 
 class SteadyYardstick(contextlib.nullcontext):

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailgate.harness.errors import BudgetError
-from tailgate.harness.quantity import Yards, parse_quantity, show
-from tailgate.harness.verdict import Unit
+from tailgate.harness.units import Unit, Yards, parse_quantity, show
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailgate.harness import results_file
-from tailgate.harness.gate_settings import parse_options
-from tailgate.harness.launch import Launch, ServerProcess
-from tailgate.harness.reproduce import command
+from tailgate.harness.options.settings import parse_options
+from tailgate.harness.results import file as results_file
 from tailgate.harness.secrecy import HIDDEN, Secrets, basic_authorization, is_secret
+from tailgate.harness.session.reproduce import command
+from tailgate.harness.target.launch import Launch, ServerProcess
 
 SECRET_NAMES = (
     *(
@@ -167,7 +167,7 @@ def test_the_command_that_reproduces_a_run_has_no_secret_and_gives_its_variable(
 # The whole way: a server that lets nobody in who does not say who asks.
 
 GUARDED = """
-from tailgate.harness import fake_server
+from tailgate.harness.testing import fake_server
 
 class Guarded(fake_server.FakeServer):
     async def serve_connection(self, reader, writer):

@@ -2,8 +2,8 @@
 
 USERS_TESTS = """
 import pytest
-from tailgate.harness.arrivals import Constant
-from tailgate.harness.scenario import Criterion, Phase, Scenario
+from tailgate.harness.scenario.arrivals import Constant
+from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
 
 def test_of_a_unit():
     pass

@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 
 from tailgate import scenarios
-from tailgate.harness.arrivals import Bursts, Poisson
-from tailgate.harness.behaviour import Behaviour
-from tailgate.harness.budgets import check_units, find_budgets
-from tailgate.harness.dependence import requests_needed
 from tailgate.harness.measures import built_in_measures
-from tailgate.harness.payload import Payload
-from tailgate.harness.plan import draw_plan
-from tailgate.harness.scenario import PROFILES, Loop, Scenario, When, Witness, quantile_name, refs, resolve
+from tailgate.harness.measures.dependence import requests_needed
+from tailgate.harness.profiles import PROFILES
+from tailgate.harness.results.criterion import Witness
+from tailgate.harness.results.slot import Loop
+from tailgate.harness.scenario.arrivals import Bursts, Poisson
+from tailgate.harness.scenario.behaviour import Behaviour
+from tailgate.harness.scenario.budgets import check_units, find_budgets
+from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.plan import draw_plan
+from tailgate.harness.scenario.ref import refs, resolve
+from tailgate.harness.scenario.scenario import Scenario, When, quantile_name
 from tailgate.harness.statistics import quantile_interval
 from tailgate.scenarios import burst, compare, overload, ramp, soak, steady
 

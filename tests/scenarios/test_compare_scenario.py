@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from tailgate.harness.budgets import find_budgets
-from tailgate.harness.comparison.load import PAIRS, ComparisonLoad, block_scenario
-from tailgate.harness.comparison.observation import least_requests
-from tailgate.harness.plan import draw_plan
-from tailgate.harness.plugins import create_plugin_manager
-from tailgate.harness.scenario import PROFILES, refs, resolve
+from tailgate.harness.compare.blocks.row import least_requests
+from tailgate.harness.compare.load import PAIRS, ComparisonLoad, block_scenario
+from tailgate.harness.plugins.manager import create_plugin_manager
+from tailgate.harness.profiles import PROFILES
+from tailgate.harness.scenario.budgets import find_budgets
+from tailgate.harness.scenario.plan import draw_plan
+from tailgate.harness.scenario.ref import refs, resolve
 from tailgate.scenarios import compare
 from tailgate.service.settings import load_settings
 

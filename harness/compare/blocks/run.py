@@ -1,0 +1,154 @@
+"""The run of a comparison: block after block, until the design says that it is decided or the time is up.
+
+The loop is free of measuring and of statistics: both are given to it. It stops for four reasons only: every lens is
+decided or the last look is over; too many blocks are void; the time or the blocks that were allowed are spent; the
+record is broken. A ratio that looks good or bad in between is shown, and stops nothing.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tailgate.harness.compare.blocks.block import BlockRecord
+from tailgate.harness.compare.blocks.observation import observe
+from tailgate.harness.compare.blocks.row import BlockRow, append_rows, ln_ratio
+from tailgate.harness.compare.blocks.schedule import BlockPlan, plan_block
+from tailgate.harness.compare.decision.attribution import attribute
+from tailgate.harness.compare.decision.decision import judge
+from tailgate.harness.compare.decision.design import NEVER
+from tailgate.harness.results.comparison import Attribution, Decision, Design, Lens, Scale
+from tailgate.harness.results.fault import Fault
+from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.units import percent
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When to stop without a decision.
+
+    Attributes:
+        time_s: of all blocks together; a block that would end beyond it is not begun.
+        blocks: at most; None for as many as the design has, void ones beside them.
+    """
+
+    time_s: float
+    blocks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a comparison came to.
+
+    Attributes:
+        rows: of all blocks, void ones too.
+        decision: over them.
+        attributions: of the lenses that moved.
+        faults: what makes it INVALID whatever was decided.
+        stopped: why no further block was measured; empty where the decision itself was the end.
+    """
+
+    rows: tuple[BlockRow, ...]
+    decision: Decision
+    attributions: tuple[Attribution, ...]
+    faults: tuple[Fault, ...] = ()
+    stopped: str = ""
+
+
+def run_blocks(  # noqa: PLR0913 - what is measured, what is judged and when to stop are given, so that the loop is free of them
+    measure: Callable[[BlockPlan], BlockRecord],
+    plan: Callable[[int], BlockPlan],
+    design: Design,
+    lenses: Sequence[Lens],
+    limits: Limits,
+    *,
+    kept: Path,
+    tell: Callable[[str], None] = lambda _: None,
+    now_s: Callable[[], float] = time.monotonic,
+) -> Outcome:
+    """Measure blocks until there is a reason to stop.
+
+    Args:
+        measure: executes a block.
+        plan: from the index of a block to its plan.
+        design: when to look.
+        lenses: through which.
+        limits: of time and blocks.
+        kept: file of rows, one line a block, written as they come.
+        tell: takes a line after each block.
+        now_s: clock.
+    """
+    began_s = now_s()
+    rows: list[BlockRow] = []
+    faults: tuple[Fault, ...] = ()
+    stopped = ""
+    decision = judge(rows, design, lenses)
+    while not decision.finished and not faults:
+        stopped = _limit_reached(rows, limits, now_s() - began_s)
+        if stopped:
+            break
+        record = measure(plan(len(rows)))
+        faults = record.faults
+        if faults:
+            stopped = "the record is broken"
+            break
+        rows.append(observe(record.block))
+        append_rows(kept, rows[-1:])
+        decision = judge(rows, design, lenses)
+        tell(progress(rows, decision, lenses))
+    return Outcome(tuple(rows), decision, attributions_of(decision, rows), faults, stopped)
+
+
+def come_to(rows: Sequence[BlockRow], design: Design, lenses: Sequence[Lens]) -> Outcome:
+    """Return what blocks come to that an exception was the end of."""
+    decision = judge(rows, design, lenses)
+    return Outcome(tuple(rows), decision, attributions_of(decision, rows))
+
+
+def attributions_of(decision: Decision, rows: Sequence[BlockRow]) -> tuple[Attribution, ...]:
+    """Return where the change went, for each lens that moved."""
+    good = [row for row in rows if row.void is None]
+    moved = [result.lens for result in decision.results if result.verdict is Verdict.FAIL]
+    found = [attribute(lens, good) for lens in moved]
+    return tuple(one for one in found if one is not None)
+
+
+def _limit_reached(rows: Sequence[BlockRow], limits: Limits, spent_s: float) -> str:
+    """Return which limit keeps the next block from being begun; empty for none."""
+    if limits.blocks is not None and len(rows) >= limits.blocks:
+        return f"the allowed number of blocks is spent: {limits.blocks} (--perf-blocks)"
+    next_s = statistics.median(row.wall_s for row in rows) if rows else 0.0
+    if rows and spent_s + next_s > limits.time_s:
+        return f"the allowed time is spent: {limits.time_s / 60:g} minutes (--perf-time-limit)"
+    return ""
+
+
+def progress(rows: Sequence[BlockRow], decision: Decision, lenses: Sequence[Lens]) -> str:
+    """Return a line after a block: what the medians of the blocks so far look like, which decides nothing."""
+    last = rows[-1]
+    good = [row for row in rows if row.void is None]
+    parts = [f"{lens.name} {_so_far(lens, good)}" for lens in lenses if lens.gates]
+    due = (
+        f", next look at {decision.next_look_blocks}"
+        if decision.next_look_blocks not in {None, NEVER}
+        else ""
+    )
+    state = f"void: {last.void}" if last.void else "so far " + ", ".join(parts)
+    machine = "" if last.steal_share is None else f", steal {percent(last.steal_share)}"
+    return f"block {last.index + 1}, {len(good)} good{due}: {state} ({last.wall_s:.0f} s{machine})"
+
+
+def _so_far(lens: Lens, rows: Sequence[BlockRow]) -> str:
+    values = [value for row in rows if (value := ln_ratio(lens, row)) is not None]
+    if not values:
+        return "unseen"
+    middle = statistics.median(values)
+    change = middle if lens.scale is Scale.DIFFERENCE else math.expm1(middle) if middle < math.inf else middle
+    return percent(change, signed=True)
+
+
+def plan_blocks(seed: int, pairs: int) -> Callable[[int], BlockPlan]:
+    """Return the plan of a run's blocks."""
+    return lambda index: plan_block(seed, index, pairs)

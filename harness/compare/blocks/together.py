@@ -1,0 +1,92 @@
+"""Both arms at once: a common start, a common end, and if one fails, an end for the other.
+
+For a pair whose windows are interleaved (:mod:`tailgate.harness.compare.blocks.interleave`): each arm runs in a thread, which mostly waits
+for its generator's process. Knows nothing of what the steps do.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
+from types import TracebackType
+
+# From the meeting to the common start: for both commands to reach their generators, which need 20 ms more.
+LEAD_NS = 50_000_000
+
+
+class Meeting:
+    """Where all parties wait for each other, as a context manager that each enters once in its own thread.
+
+    Entering gives the common start. Leaving waits for the others, too: whoever is done first must not be scraped under
+    the load of the last. Whoever waits when a party fails gets a ``BrokenBarrierError``.
+
+    Args:
+        parties: how many meet.
+        now_ns: CLOCK_MONOTONIC.
+    """
+
+    def __init__(self, parties: int, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._now_ns = now_ns
+        self._at_ns = 0
+        self._before = threading.Barrier(parties, self._agree)
+        self._after = threading.Barrier(parties)
+
+    def __enter__(self) -> int:
+        """Wait for all, and return the nanosecond of CLOCK_MONOTONIC at which all begin."""
+        self._before.wait()
+        return self._at_ns
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait until all are done; a failure ends the meeting at once."""
+        if kind is None:
+            self._after.wait()
+        else:
+            self.break_off()
+
+    def break_off(self) -> None:
+        """Let nobody wait any longer."""
+        self._before.abort()
+        self._after.abort()
+
+    def _agree(self) -> None:
+        self._at_ns = self._now_ns() + LEAD_NS
+
+
+def run_together(steps: Iterable[Callable[[Meeting], object]], stop: Callable[[], None]) -> None:
+    """Take steps at the same time and wait for all.
+
+    Args:
+        steps: each enters the meeting that it is given, once.
+        stop: ends what a step may be waiting for; called from any thread when one has failed, or at an interruption.
+
+    Raises:
+        BaseException: that of the step that failed first; not that of one which was only let go by it.
+    """
+    steps = tuple(steps)
+    meeting = Meeting(len(steps))
+    failures: list[BaseException] = []
+
+    def end_all() -> None:
+        meeting.break_off()
+        stop()
+
+    def take(step: Callable[[Meeting], object]) -> None:
+        try:
+            step(meeting)
+        except BaseException as error:  # noqa: BLE001 - raised below, when the others have ended
+            failures.append(error)
+            end_all()
+
+    with ThreadPoolExecutor(len(steps)) as pool:
+        try:
+            wait([pool.submit(take, step) for step in steps])
+        except BaseException:
+            end_all()
+            raise
+    if failures:
+        # Whoever waits may be let go, and be recorded, before the failure that let it go is.
+        raise next(
+            (one for one in failures if not isinstance(one, threading.BrokenBarrierError)), failures[0]
+        )

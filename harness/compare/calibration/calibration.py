@@ -1,0 +1,204 @@
+"""Calibration: what a comparison can see on this machine, in how long, told before anybody writes a threshold.
+
+From blocks of unchanged code against itself (A/A) to prospects and advice. The command ``tailgate calibrate`` measures the blocks;
+:mod:`tailgate.harness.compare.calibration.proposal` writes the answer down. Pure. What it says holds for this machine as it was, this
+service and this load, and comes from a few dozen blocks: the noise has an interval for that reason.
+"""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tailgate.harness.compare.blocks.row import ArmRow, BlockRow, least_requests
+from tailgate.harness.compare.calibration.noise import Noise, noise_of
+from tailgate.harness.compare.calibration.sight import Sight, sight_of
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.results.comparison import Lens
+
+MOST_PAIRS = 16
+# Of one processor. Above it late requests come in runs, and a quantile of them is worth fewer.
+BUSY_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A number over the blocks.
+
+    Attributes:
+        low: least.
+        middle: median.
+        high: largest.
+    """
+
+    low: float
+    middle: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """How a block's time is best divided between starts and pairs.
+
+    Attributes:
+        pairs: in a block.
+        gain: how many times sooner a comparison sees the same change than with the pairs that were measured.
+    """
+
+    pairs: int
+    gain: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What a machine's noise allows.
+
+    Attributes:
+        sights: of each lens that is a ratio and was seen.
+        blocks: good ones.
+        voided: blocks that did not count, by reason.
+        pairs: in a block.
+        windows: of each arm in a pair; 1 where its slots were whole.
+        block_wall_s: median seconds of a block.
+        block_load_s: of load in it.
+        slot_requests: requests of one arm in a pair, the median.
+        rate_per_s: of requests under load.
+        cpu_s: processor seconds of a request; None if unseen.
+        steal_share: of processor time, void blocks included; None if unseen.
+        cpu_pressure_share: of time in which work waited for a processor, likewise.
+        division: what the noise of starts and of pairs advises; None where they are unknown.
+        quantiles_s: latencies of single arms and blocks, by lens.
+    """
+
+    sights: tuple[Sight, ...]
+    blocks: int
+    voided: Mapping[str, int]
+    pairs: int
+    windows: int
+    block_wall_s: float
+    block_load_s: float
+    slot_requests: float
+    rate_per_s: float
+    cpu_s: Range | None
+    steal_share: Range | None
+    cpu_pressure_share: Range | None
+    division: Division | None
+    quantiles_s: Mapping[str, Range]
+
+    @property
+    def busy_share(self) -> float | None:
+        """Share of one processor that the service uses under load; None if unseen."""
+        return None if self.cpu_s is None else self.cpu_s.middle * self.rate_per_s
+
+
+def calibrate(
+    rows: Sequence[BlockRow],
+    pairs: Sequence[BlockRow],
+    lenses: Sequence[Lens],
+    *,
+    alpha: float = 0.01,
+    beta: float = 0.05,
+) -> Calibration:
+    """Return what can be seen.
+
+    Args:
+        rows: blocks of unchanged code against itself, in order of time, void ones too.
+        pairs: each pair as a row of its own, with the ``index`` and ``run`` of its block.
+        lenses: those that gate share alpha.
+        alpha: error allowed to a run.
+        beta: error allowed to PASS.
+
+    Raises:
+        MeasurementError: fewer than two good blocks.
+        UsageError: no lens gates.
+    """
+    good = [row for row in rows if row.void is None]
+    if len(good) < 2:
+        raise MeasurementError(
+            f"the noise needs two good blocks at the least, got {len(good)} of {len(rows)}; measure for longer, or when "
+            "the machine does less else"
+        )
+    arms = [arm for row in good for arm in (row.base, row.head)]
+    wall_s = statistics.median(row.wall_s for row in good)
+    load_s = statistics.median(row.load_s for row in good)
+    count = _pairs_of_a_block(good, pairs)
+    requests = statistics.median(arm.requests for arm in arms) / count
+    noises = [found for lens in lenses if (found := noise_of(lens, rows, pairs)) is not None]
+    return Calibration(
+        sights=tuple(sight_of(noise, lenses, wall_s, alpha, beta) for noise in noises),
+        blocks=len(good),
+        voided=Counter(row.void for row in rows if row.void is not None),
+        pairs=count,
+        windows=_windows_of_a_pair(good),
+        block_wall_s=wall_s,
+        block_load_s=load_s,
+        slot_requests=requests,
+        rate_per_s=statistics.median(
+            (row.base.requests + row.head.requests) / row.load_s for row in good if row.load_s > 0
+        ),
+        cpu_s=_range(arm.cpu_s / arm.requests for arm in arms if arm.cpu_s is not None and arm.requests),
+        steal_share=_range(row.steal_share for row in rows),
+        cpu_pressure_share=_range(row.cpu_pressure_share for row in rows),
+        division=divide(noises, wall_s - load_s, load_s / count, count, _least_pairs(lenses, requests)),
+        quantiles_s=_quantiles(arms),
+    )
+
+
+def divide(
+    noises: Sequence[Noise], start_s: float, pair_s: float, pairs: int, least: int = 1
+) -> Division | None:
+    """Return the number of pairs in a block with which the time until a change is seen is shortest.
+
+    That time is in proportion to the variance of a block times its length, (var(s) + var(e)/k)(start + k pair): the
+    allocation of two-stage sampling (Cochran, "Sampling Techniques", section 10.6), minimised here by trying.
+    Of several gating lenses it is the geometric mean.
+
+    Args:
+        noises: of all lenses.
+        start_s: seconds of a block without load.
+        pair_s: seconds of one pair.
+        pairs: in the blocks that were measured.
+        least: fewer give too few requests for some quantile.
+    """
+    known = [noise for noise in noises if noise.lens.gates and noise.pair and noise.start is not None]
+    if not known:
+        return None
+
+    def cost(count: int) -> float:
+        blocks = [noise.of_block(count) for noise in known]
+        return statistics.fmean(2 * math.log(block) for block in blocks if block) + math.log(
+            start_s + count * pair_s
+        )
+
+    best = min(range(least, max(least, MOST_PAIRS) + 1), key=cost)
+    return Division(best, math.exp(cost(pairs) - cost(best)))
+
+
+def _least_pairs(lenses: Sequence[Lens], requests: float) -> int:
+    shares = [lens.quantile for lens in lenses if lens.gates and lens.quantile is not None]
+    return max([1, *(math.ceil(least_requests(share) / requests) for share in shares)])
+
+
+def _pairs_of_a_block(good: Sequence[BlockRow], pairs: Iterable[BlockRow]) -> int:
+    counts = Counter((pair.run, pair.index) for pair in pairs)
+    seen = (
+        [counts[row.run, row.index] for row in good] if counts else [len(row.order.split()) for row in good]
+    )
+    return max(1, round(statistics.median(seen)))
+
+
+def _windows_of_a_pair(good: Sequence[BlockRow]) -> int:
+    """Return how many windows of each arm a pair most often had."""
+    seen = [len(pair) // 2 for row in good for pair in row.order.split()]
+    return max(1, round(statistics.median(seen))) if seen else 1
+
+
+def _quantiles(arms: Sequence[ArmRow]) -> dict[str, Range]:
+    found = {name: _range(getattr(arm, f"{name}_s") for arm in arms) for name in ("p50", "p95", "p99")}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _range(values: Iterable[float | None]) -> Range | None:
+    seen = [value for value in values if value is not None and math.isfinite(value)]
+    return Range(min(seen), statistics.median(seen), max(seen)) if seen else None

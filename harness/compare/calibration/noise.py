@@ -1,0 +1,178 @@
+"""Noise: how far two sides that are the same seem apart, and what of it comes from where.
+
+From blocks of unchanged code against itself (A/A) to numbers; :mod:`tailgate.harness.compare.calibration.calibration` says what follows from them.
+Pure. The model, for the log ratio of pair j of block i::
+
+    y_ij = s_i + e_ij        s_i: two starts settle at different levels      e_ij: the noise of one pair
+
+Both have mean 0, since the sides are exchangeable. A block of k pairs then has the variance var(s) + var(e) / k. Components
+are those of the one-way analysis of variance (Searle, Casella & McCulloch, "Variance components", chapter 3), with the
+mean known: var(e) is what pairs of one block differ by, and var(s) what remains of the blocks' mean square. A
+negative remainder is 0: starts then don't differ by more than their pairs explain.
+
+A block pools its slots' requests, and its quantile is not the mean of its slots'. So the components say how to divide the
+time; how much noise a block has is measured on the blocks themselves.
+
+**Drift** is not noise of the ratio: both sides of a pair share it, and it cancels. It is told because it is what a
+comparison of one run with another would suffer.
+
+**Pairs.** A slot is what one arm got of a phase: all its windows, where the pair was interleaved. A block is what a
+decision goes by; its pairs tell how much of its noise is that of starts. Nothing is judged by them: pairs of one start
+are not independent.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from tailgate.harness.compare.blocks.row import ArmRow, BlockRow, arm_value, least_requests, ln_ratio
+from tailgate.harness.compare.lens import LENSES
+from tailgate.harness.load.samples import Outcome
+from tailgate.harness.results.comparison import Lens, Scale
+from tailgate.harness.results.run import RunResult
+from tailgate.harness.results.slot import PhaseResult, SlotResult
+
+# One-sided, of each end of an interval of a deviation.
+CONFIDENCE = 0.95
+ARMS = ("base", "head")
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """The noise of one lens. All are deviations of natural logarithms: 0.02 is about 2 %.
+
+    Attributes:
+        lens: which.
+        blocks: good blocks that saw it.
+        sigma: of ln(head/base) of one block, about the 0 that is known.
+        low: lower end of its interval, one-sided confidence 0.95, for normal noise.
+        high: upper end.
+        start: by which two starts differ beyond what pairs explain; None where pairs were too short for this lens.
+        pair: of ln(head/base) of one pair about its block's level; None likewise.
+        drift: of the level of both sides together, from block to block; None for less than 3 blocks.
+        trend_per_hour: Theil and Sen's slope of that level; None likewise.
+    """
+
+    lens: Lens
+    blocks: int
+    sigma: float
+    low: float
+    high: float
+    start: float | None = None
+    pair: float | None = None
+    drift: float | None = None
+    trend_per_hour: float | None = None
+
+    def of_block(self, pairs: int) -> float | None:
+        """Return what the components make of a block of so many pairs; None where they are unknown."""
+        if self.start is None or self.pair is None:
+            return None
+        return math.sqrt(self.start**2 + self.pair**2 / pairs)
+
+
+def noise_of(lens: Lens, rows: Sequence[BlockRow], pairs: Iterable[BlockRow] = ()) -> Noise | None:
+    """Return a lens's noise; None where fewer than two blocks saw it, or it is no ratio.
+
+    Args:
+        lens: a ratio.
+        rows: blocks of unchanged code against itself, in order of time; void ones are left out.
+        pairs: each pair of slots as a row of its own, with the ``index`` and ``run`` of its block.
+    """
+    good = [row for row in rows if row.void is None]
+    seen = _finite(ln_ratio(lens, row) for row in good)
+    if lens.scale is not Scale.RATIO or len(seen) < 2:
+        return None
+    n, square = len(seen), float(np.sum(seen**2))
+    # With the mean known, the sum of squares over the variance is chi-squared of n, not of n - 1.
+    low, high = (math.sqrt(square / special.chdtri(n, above)) for above in (1 - CONFIDENCE, CONFIDENCE))
+    names = {(row.run, row.index) for row in good}
+    start, pair = _components(lens, [one for one in pairs if (one.run, one.index) in names])
+    drift, trend = _drift(lens, good)
+    return Noise(lens, n, math.sqrt(square / n), low, high, start, pair, drift, trend)
+
+
+def _components(lens: Lens, pairs: Iterable[BlockRow]) -> tuple[float | None, float | None]:
+    """Return the deviations of starts and of pairs; None where no block has two pairs of this lens."""
+    by_block: dict[tuple[str, int], list[float | None]] = {}
+    for pair in pairs:
+        by_block.setdefault((pair.run, pair.index), []).append(ln_ratio(lens, pair))
+    blocks = [found for values in by_block.values() if len(found := _finite(values)) > 1]
+    if len(blocks) < 2:
+        return None, None
+    within = sum(float(np.sum((block - block.mean()) ** 2)) for block in blocks)
+    pair_variance = within / sum(len(block) - 1 for block in blocks)
+    # E[k mean²] = k var(s) + var(e), summed over blocks: those with more pairs say more.
+    between = sum(len(block) * float(block.mean()) ** 2 for block in blocks)
+    start_variance = (between - len(blocks) * pair_variance) / sum(len(block) for block in blocks)
+    return math.sqrt(max(0.0, start_variance)), math.sqrt(pair_variance)
+
+
+def _drift(lens: Lens, rows: Sequence[BlockRow]) -> tuple[float | None, float | None]:
+    """Return deviation and slope an hour of the level of both sides; runs of their own are held apart."""
+    ends_s: dict[str, float] = {}
+    times, levels = [], []
+    for row in rows:
+        ends_s[row.run] = ends_s.get(row.run, 0.0) + row.wall_s
+        both = [arm_value(lens, arm) for arm in (row.base, row.head)]
+        if all(value is not None and 0 < value < math.inf for value in both):
+            times.append(ends_s[row.run] / 3600)
+            levels.append(sum(math.log(value) for value in both if value is not None) / 2)
+    if len(levels) < 3:
+        return None, None
+    spread = float(np.std(levels, ddof=1))
+    if len(ends_s) > 1 or len(set(times)) < len(times):
+        return spread, None
+    first, second = np.triu_indices(len(levels), 1)
+    slopes = np.subtract(*np.take(levels, (second, first))) / np.subtract(*np.take(times, (second, first)))
+    return spread, float(np.median(slopes))
+
+
+def _finite(values: Iterable[float | None]) -> NDArray[np.float64]:
+    return np.array(
+        [value for value in values if value is not None and math.isfinite(value)], dtype=np.float64
+    )
+
+
+def pairs_of(result: RunResult, scenario: str) -> tuple[BlockRow, ...]:
+    """Return the pairs of a comparison, in order of block and phase; ``index`` and ``run`` are those of their block.
+
+    Args:
+        result: of a run that compared.
+        scenario: whose comparison.
+    """
+    blocks: dict[int, dict[str, SlotResult]] = {}
+    for slot in result.slots:
+        if slot.scenario == scenario and slot.arm in ARMS:
+            blocks.setdefault(slot.block, {})[slot.arm] = slot
+    found = [(index, arms) for index, arms in sorted(blocks.items()) if len(arms) == len(ARMS)]
+    return tuple(
+        BlockRow(index=index, base=base, head=head, run=result.run_id)
+        for index, arms in found
+        for base, head in _pairs(arms["base"], arms["head"])
+    )
+
+
+def _pairs(base: SlotResult, head: SlotResult) -> Iterator[tuple[ArmRow, ArmRow]]:
+    heads = {phase.name: phase for phase in head.phases if phase.measured}
+    for phase in base.phases:
+        if phase.measured and phase.name in heads:
+            yield _row(phase), _row(heads[phase.name])
+
+
+def _row(phase: PhaseResult) -> ArmRow:
+    cpu_s = None if phase.machine is None else phase.machine.server_cpu_s_per_request
+    quantiles = {
+        f"{lens.name}_s": getattr(phase.client, f"{lens.name}_s")
+        for lens in LENSES
+        if lens.quantile is not None and phase.client and phase.requests >= least_requests(lens.quantile)
+    }
+    return ArmRow(
+        requests=phase.requests,
+        failed=phase.requests - phase.outcomes.get(Outcome.OK.name.lower(), 0),
+        cpu_s=None if cpu_s is None else cpu_s * phase.requests,
+        **quantiles,
+    )

@@ -1,0 +1,64 @@
+"""Attribution: which stage of a request moved, for a lens that did. Display only: no verdict is taken from it.
+
+After the decision, from the same rows. A quantile moves as the requests about it do, and the mean (for CPU time) as
+all do; each block gives one difference, head less base, of the mean seconds in a stage, and the differences are
+bounded as the ratios are (:mod:`tailgate.harness.compare.decision.signed_rank`). Stages sum to the latency, so that their changes
+sum to about its change. Of CPU time the queue is no part, since who waits costs nothing. A stage is named only where its
+interval excludes no change; the stages share the error of 5 % equally.
+
+Where the time of a request went says where a slowdown showed, and not always what caused it: with dearer compute at
+the same rate the queue grows, too, often by more.
+"""
+
+import math
+from collections.abc import Sequence
+
+from tailgate.harness.compare.blocks.row import STAGES, BlockRow
+from tailgate.harness.compare.decision import signed_rank
+from tailgate.harness.results.comparison import Attribution, Lens, StageChange
+
+_ERROR = 0.05
+_PLACES = {"cpu": "mean", "p50": "p50", "p95": "p95", "p99": "p99"}
+# The stage in which a request costs no processor time.
+_WAITING = "queue"
+
+
+def attribute(lens: Lens, rows: Sequence[BlockRow]) -> Attribution | None:
+    """Return which stage moved, for a lens that became worse; None where it has no stages or none were told.
+
+    Args:
+        lens: cpu and p50, p95, p99 have stages.
+        rows: good blocks only.
+    """
+    place = _PLACES.get(lens.name)
+    if place is None:
+        return None
+    costs = lens.quantile is None
+    concerned = [stage for stage in STAGES if not (costs and stage == _WAITING)]
+    by_stage = {stage: _differences_s(rows, place, stage) for stage in concerned}
+    told = {stage: seconds for stage, seconds in by_stage.items() if seconds}
+    if not told:
+        return None
+    level = _ERROR / 2 / len(told)
+    centres = {stage: signed_rank.bound(seconds, level, level) for stage, seconds in told.items()}
+    total_s = math.fsum(centre.estimate for centre in centres.values())
+    stages = tuple(
+        StageChange(
+            stage=stage,
+            change_s=centre.estimate,
+            low_s=centre.low if math.isfinite(centre.low) else None,
+            high_s=centre.high if math.isfinite(centre.high) else None,
+            share=centre.estimate / total_s if total_s else None,
+        )
+        for stage, centre in centres.items()
+    )
+    # The stages of a mean latency do not sum to CPU time: a smaller batch is shorter and costs more for each request.
+    grew = costs or total_s > 0
+    sure = [stage for stage, centre in centres.items() if (centre.low > 0 if grew else centre.high < 0)]
+    moved = max(sure, key=lambda stage: abs(centres[stage].estimate), default=None)
+    return Attribution(lens, stages, moved)
+
+
+def _differences_s(rows: Sequence[BlockRow], place: str, stage: str) -> list[float]:
+    pairs = [(row.base.stages_s.get(place, {}), row.head.stages_s.get(place, {})) for row in rows]
+    return [head[stage] - base[stage] for base, head in pairs if stage in base and stage in head]

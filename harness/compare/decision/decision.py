@@ -1,0 +1,98 @@
+"""The decision: from rows, a design and lenses to a verdict by lens and one for the run.
+
+After the observations, before the reports; pure, so that a later command comes to the same answer from the kept
+rows. One lens at one look is :mod:`tailgate.harness.compare.decision.lens_result`'s; here the looks follow each other.
+
+A lens that is decided at one look stays decided, and the run ends when a gating lens has failed or all have passed:
+what comes later could not be judged at the stated error. Only good blocks count towards a look; a look at which too
+many blocks were void decides nothing, and if it is the last, the run is INVALID.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+from tailgate.harness.compare.blocks.row import BlockRow
+from tailgate.harness.compare.decision.lens_result import blank, judge_lens
+from tailgate.harness.compare.lens import LENSES
+from tailgate.harness.results.comparison import Decision, Design, Lens, LensResult
+from tailgate.harness.results.verdict import Verdict, worst
+
+__all__ = ["Decision", "LensResult", "judge", "judge_lens"]
+
+
+def judge(rows: Sequence[BlockRow], design: Design, lenses: Sequence[Lens] = LENSES) -> Decision:
+    """Judge all blocks of a comparison so far, look by look; a lens decided at one look stays decided.
+
+    Pure: given the same rows in the same order the answer is the same, whether asked after every block or at the end.
+    Call it after each block, and stop when ``finished``. Rows beyond the look that finished are not looked at.
+    """
+    good = [row for row in rows if row.void is None]
+    results: dict[str, LensResult] = {}
+    over, disturbed, settled = 0, False, False
+    for number, look in enumerate(design.looks, start=1):
+        if len(good) < look.blocks or settled:
+            break
+        over = number
+        seen = _until(rows, look.blocks)
+        disturbed = len(seen) - look.blocks > design.max_void_share * len(seen)
+        if disturbed:
+            continue
+        for lens in lenses:
+            if lens.name not in results or results[lens.name].verdict not in _DECIDED:
+                results[lens.name] = judge_lens(lens, good[: look.blocks], look, number=number)
+        settled = _settled(results.values())
+    if settled:
+        rows = _until(rows, design.looks[over - 1].blocks)
+    voided = sum(row.void is not None for row in rows)
+    noisy = voided > design.max_void_blocks or (disturbed and over == len(design.looks))
+    finished = settled or noisy or over == len(design.looks)
+    ordered = tuple(results.get(lens.name) or _waiting(lens, len(good), design) for lens in lenses)
+    verdict, reason = _overall(ordered, noisy=noisy, voided=voided, blocks=len(rows))
+    return Decision(
+        verdict=verdict,
+        reason=reason,
+        results=ordered,
+        finished=finished,
+        look=over,
+        blocks=design.looks[over - 1].blocks if over else 0,
+        voided=voided,
+        next_look_blocks=None if finished else design.looks[over].blocks,
+        load_s=sum(row.load_s for row in rows),
+        wall_s=sum(row.wall_s for row in rows),
+    )
+
+
+_DECIDED = {Verdict.PASS, Verdict.FAIL}
+
+
+def _until(rows: Sequence[BlockRow], blocks: int) -> Sequence[BlockRow]:
+    """Return the rows up to the one that is the last of so many good ones."""
+    counts = accumulate(row.void is None for row in rows)
+    return rows[: 1 + next(index for index, count in enumerate(counts) if count == blocks)]
+
+
+def _settled(results: Iterable[LensResult]) -> bool:
+    """Tell whether more blocks could not change the verdict: a gate failed, or each is decided or sees nothing at all."""
+    gates = [result for result in results if result.lens.gates]
+    if any(gate.verdict is Verdict.FAIL for gate in gates):
+        return True
+    return all(gate.verdict in _DECIDED or gate.n == 0 for gate in gates)
+
+
+def _waiting(lens: Lens, blocks: int, design: Design) -> LensResult:
+    reason = f"undecided: {blocks} good blocks so far, and the first look needs {design.looks[0].blocks}"
+    return blank(lens, Verdict.INCONCLUSIVE, reason)
+
+
+def _overall(results: Sequence[LensResult], *, noisy: bool, voided: int, blocks: int) -> tuple[Verdict, str]:
+    gates = [result for result in results if result.lens.gates]
+    if noisy:
+        reason = f"noise: {voided} of {blocks} blocks are void; wait for a calmer machine, or use another"
+        return Verdict.INVALID, reason
+    verdict = worst([gate.verdict for gate in gates])
+    if verdict is Verdict.PASS:
+        n = max(gate.n for gate in gates)
+        return verdict, f"within: nothing that gates became worse by as much as is tolerated, in {n} blocks"
+    telling = [gate for gate in gates if gate.verdict is verdict]
+    also = ", ".join(gate.lens.name for gate in telling[1:])
+    return verdict, telling[0].reason + (f"; likewise {also}" if also else "")

@@ -1,0 +1,139 @@
+"""The share of failed requests, head against base: an exact test for more, and a bound for "not much more".
+
+Between rows and the decision, as :mod:`tailgate.harness.compare.decision.signed_rank` is for ratios, which mostly do not exist
+here: most services fail no request at all.
+
+**More failures: a sign-flip test over blocks.** Under no change the arms of a block may exchange their names, so each
+block's difference of failures keeps its size and takes either sign with equal chances; the probability that random
+signs sum to what was seen or more is exact, by convolution. The binomial test of all failures pooled would be
+sharper and wrong: failures come in bursts (a stall times out all that wait), and 20 failures of one stall are one
+event, not 20 coins. Here that block counts as one, and p is at least 1/2.
+
+**Not much more: bounds of the two shares.** Clopper-Pearson's upper bound of head's share less the lower bound of
+base's, each at half the level, over requests thinned by their design effect: by how much the shares of blocks vary
+more than independent requests would let them (Rao & Scott, "A simple method for the analysis of clustered binary
+data", Biometrics 48, 1992).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from tailgate.harness.compare.blocks.row import ArmRow, BlockRow
+
+
+@dataclass(frozen=True, slots=True)
+class ShareChange:
+    """Head's share of failed requests less base's.
+
+    Attributes:
+        difference: of the pooled shares.
+        low: lower bound of it, for people.
+        high: upper bound.
+        p: of the sign-flip test for more failures than the margin allows.
+        n: blocks in which both arms sent something.
+        worse: of them, those in which head failed more than the margin allows.
+        better: those in which it failed less.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    n: int
+    worse: int
+    better: int
+
+
+def compare_shares(
+    rows: Sequence[BlockRow], margin: float, low_level: float, high_level: float
+) -> ShareChange | None:
+    """Estimate and bound the difference; None where nothing was sent.
+
+    Args:
+        rows: good blocks.
+        margin: a difference of shares that is allowed.
+        low_level: one-sided error allowed to the lower bound.
+        high_level: to the upper bound.
+    """
+    rows = [row for row in rows if row.base.requests and row.head.requests]
+    if not rows:
+        return None
+    base, head = [row.base for row in rows], [row.head for row in rows]
+    # One arm may have been spared the bursts that the other had: both are thinned by the larger effect.
+    effect = max(design_effect(base), design_effect(head))
+    excess = _excess(rows, margin)
+    return ShareChange(
+        difference=_share(head) - _share(base),
+        low=_lower(head, effect, low_level / 2) - _upper(base, effect, low_level / 2),
+        high=_upper(head, effect, high_level / 2) - _lower(base, effect, high_level / 2),
+        p=p_more_failures(rows, margin),
+        n=len(rows),
+        worse=int((excess > 0).sum()),
+        better=int((excess < 0).sum()),
+    )
+
+
+def p_more_failures(rows: Sequence[BlockRow], margin: float = 0.0) -> float:
+    """Return the one-sided p for "head fails no more than base", by exact sign flips of blocks.
+
+    Args:
+        rows: good blocks.
+        margin: a difference of shares that is allowed; the test is exact for 0, and for others as far as the blocks'
+            differences spread about it symmetrically.
+    """
+    excess = _excess(rows, margin)
+    sizes = np.abs(excess[excess != 0])
+    if not len(sizes):
+        return 1.0
+    # The sum of random signs times sizes is 2 x (the sum of a random subset) - (the sum of all).
+    law = np.zeros(int(sizes.sum()) + 1)
+    law[0] = 1.0
+    for size in sizes:
+        law[size:] = (law[size:] + law[:-size]) / 2
+        law[:size] /= 2
+    seen = int(excess[excess > 0].sum())
+    return min(1.0, float(law[seen:].sum()))
+
+
+def _excess(rows: Sequence[BlockRow], margin: float) -> NDArray[np.int64]:
+    """Return by how many requests head failed more than allowed, shape (blocks,)."""
+    # Rounded against rejection, so that the sums are whole numbers.
+    return np.array(
+        [row.head.failed - row.base.failed - math.ceil(margin * row.head.requests - 1e-9) for row in rows],
+        dtype=np.int64,
+    )
+
+
+def _share(arms: Sequence[ArmRow]) -> float:
+    return sum(arm.failed for arm in arms) / sum(arm.requests for arm in arms)
+
+
+def design_effect(arms: Sequence[ArmRow]) -> float:
+    """Return the variance of the pooled share over the binomial one, by Rao and Scott's ratio estimate; at least 1."""
+    share, requests, blocks = _share(arms), sum(arm.requests for arm in arms), len(arms)
+    binomial = share * (1 - share) / requests
+    if blocks < 2 or binomial == 0:
+        return 1.0
+    residuals: NDArray[np.float64] = np.array([arm.failed - share * arm.requests for arm in arms])
+    clustered = blocks / (blocks - 1) * float(residuals @ residuals) / requests**2
+    return max(1.0, clustered / binomial)
+
+
+def _upper(arms: Sequence[ArmRow], effect: float, level: float) -> float:
+    n, hits = _thinned(arms, effect)
+    return 1.0 if hits >= n else float(special.betaincinv(hits + 1, n - hits, 1 - level))
+
+
+def _lower(arms: Sequence[ArmRow], effect: float, level: float) -> float:
+    n, hits = _thinned(arms, effect)
+    return 0.0 if hits == 0 else float(special.betaincinv(hits, n - hits + 1, level))
+
+
+def _thinned(arms: Sequence[ArmRow], effect: float) -> tuple[float, float]:
+    n = sum(arm.requests for arm in arms) / effect
+    return n, n * _share(arms)

@@ -1,0 +1,201 @@
+"""One lens at one look: bounded from both sides, judged, and put into words.
+
+Between the tests (:mod:`tailgate.harness.compare.decision.signed_rank`, :mod:`tailgate.harness.compare.decision.error_share`) and the decision
+over all looks and lenses. Pure. The rule::
+
+    FAIL           the lower bound, at the look's level for FAIL, is above the margin: surely worse, however little;
+                   of shares of failed requests the exact test says so, which is no bound
+    PASS           the upper bound, at its level for PASS, is below the tolerance, and it is no FAIL; of a latency,
+                   unless so many answers spilled into the other arm's window that a change would look smaller
+    INCONCLUSIVE   neither
+    INVALID        the lens saw nothing in too many blocks
+
+A change that is surely there *and* surely less than the tolerance is a FAIL: a gate that let it pass would let a
+service become slow in steps. Whoever wants small ones to pass sets the margin.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from tailgate.harness.compare.blocks.row import BlockRow, arm_value, ln_ratio, spilled_share
+from tailgate.harness.compare.decision import power, signed_rank, wording
+from tailgate.harness.compare.decision.error_share import compare_shares
+from tailgate.harness.results.comparison import Lens, LensResult, Look, Scale
+from tailgate.harness.results.verdict import Better, Verdict
+
+# A lens that saw nothing in more of the good blocks than this says nothing.
+MAX_MISSING_SHARE = 0.25
+# Of all answers, those that ended in the other arm's window. So few can hardly shrink what a quantile shows.
+MAX_SPILLED_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class _Worse:
+    """A change for the worse: a log ratio (positive where head is worse), or a difference of shares.
+
+    Attributes:
+        margin: above which it FAILs, on the same scale.
+        tolerance: below which it PASSes.
+        fails: the test for more than the margin rejects.
+        error: standard error; None if unknown.
+        why_failed: what a FAIL says, where that is not the lower bound.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    low_level: float
+    high_level: float
+    n: int
+    margin: float
+    tolerance: float
+    fails: bool
+    error: float | None
+    why_failed: str | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.fails:
+            return Verdict.FAIL
+        return Verdict.PASS if self.high < self.tolerance else Verdict.INCONCLUSIVE
+
+
+def judge_lens(lens: Lens, rows: Sequence[BlockRow], look: Look, *, number: int = 1) -> LensResult:
+    """Judge one lens at one look.
+
+    Args:
+        lens: which.
+        rows: good blocks only, as many as the look has.
+        look: with its levels.
+        number: of the look, from 1.
+    """
+    worse = (_shares if lens.scale is Scale.DIFFERENCE else _ratios)(lens, rows, look)
+    if worse is None:
+        return unseen(lens, rows, number)
+    change, low, high = (_as_change(lens, end) for end in (worse.estimate, worse.low, worse.high))
+    low_level, high_level = worse.low_level, worse.high_level
+    if lens.better is Better.HIGHER:
+        low, high, low_level, high_level = high, low, high_level, low_level
+    mde = _mde(lens, worse, look)
+    verdict, spilled = worse.verdict, spilled_share(rows)
+    blurred = lens.quantile is not None and spilled is not None and spilled > MAX_SPILLED_SHARE
+    if blurred and verdict is Verdict.PASS:
+        verdict = Verdict.INCONCLUSIVE
+    near, far = (
+        lens.share_worse(end) if lens.scale is Scale.RATIO else end for end in (worse.low, worse.high)
+    )
+    reason = worse.why_failed or wording.explain(lens, worse.verdict, near, far, mde)
+    if verdict is not worse.verdict and spilled is not None:
+        reason = wording.spilled(lens, spilled, MAX_SPILLED_SHARE, reason)
+    return LensResult(
+        lens=lens,
+        verdict=verdict,
+        reason=reason,
+        change=change,
+        low=low if low_level else None,
+        high=high if high_level else None,
+        low_level=low_level or None,
+        high_level=high_level or None,
+        base=_median([arm_value(lens, row.base) for row in rows]),
+        head=_median([arm_value(lens, row.head) for row in rows]),
+        n=worse.n,
+        missing=len(rows) - worse.n,
+        look=number,
+        mde=mde,
+        further_blocks=_further_blocks(worse, look),
+    )
+
+
+def unseen(lens: Lens, rows: Sequence[BlockRow], number: int) -> LensResult:
+    """Return the result of a lens that saw too little."""
+    seen = sum(ln_ratio(lens, row) is not None for row in rows) if lens.scale is Scale.RATIO else 0
+    reason = f"integrity: {lens.title} was seen in {seen} of {len(rows)} blocks; {wording.why_unseen(lens)}"
+    return blank(lens, Verdict.INVALID, reason, n=seen, missing=len(rows) - seen, look=number)
+
+
+def blank(
+    lens: Lens, verdict: Verdict, reason: str, *, n: int = 0, missing: int = 0, look: int | None = None
+) -> LensResult:
+    """Return a result without numbers."""
+    return LensResult(
+        lens, verdict, reason, None, None, None, None, None, None, None, n, missing, look, None, None
+    )
+
+
+def _ratios(lens: Lens, rows: Sequence[BlockRow], look: Look) -> _Worse | None:
+    sign = 1 if lens.better is Better.LOWER else -1
+    ratios = [sign * ratio for row in rows if (ratio := ln_ratio(lens, row)) is not None]
+    if len(ratios) < max(1, (1 - MAX_MISSING_SHARE) * len(rows)):
+        return None
+    centre = signed_rank.bound(ratios, look.fail_level, look.pass_level)
+    margin, tolerance = lens.ln_worse(lens.margin), lens.ln_worse(lens.tolerance)
+    return _Worse(
+        estimate=centre.estimate,
+        low=centre.low,
+        high=centre.high,
+        low_level=centre.low_level,
+        high_level=centre.high_level,
+        n=centre.n,
+        margin=margin,
+        tolerance=tolerance,
+        fails=centre.low > margin,
+        error=signed_rank.standard_error(ratios),
+    )
+
+
+def _shares(lens: Lens, rows: Sequence[BlockRow], look: Look) -> _Worse | None:
+    found = compare_shares(rows, lens.margin, look.fail_level, look.pass_level)
+    if found is None or found.n < (1 - MAX_MISSING_SHARE) * len(rows):
+        return None
+    fails = found.p <= look.fail_level
+    # The test is what decides, and is sharper or blunter than the bound: the end that is shown must not contradict it.
+    low = max(found.low, min(lens.margin, found.difference)) if fails else min(found.low, lens.margin)
+    return _Worse(
+        estimate=found.difference,
+        low=low,
+        high=found.high,
+        low_level=look.fail_level,
+        high_level=look.pass_level,
+        n=found.n,
+        margin=lens.margin,
+        tolerance=lens.tolerance,
+        fails=fails,
+        error=None,
+        why_failed=wording.more_failures(lens, found) if fails else None,
+    )
+
+
+def _as_change(lens: Lens, worse: float) -> float:
+    """Return a change for the worse as head against base."""
+    if lens.scale is Scale.DIFFERENCE:
+        return worse
+    ln_ratio_ = worse if lens.better is Better.LOWER else -worse
+    return math.exp(ln_ratio_) if ln_ratio_ < 700 else math.inf
+
+
+def _mde(lens: Lens, worse: _Worse, look: Look) -> float | None:
+    if worse.error is None:
+        return None
+    return lens.share_worse(worse.margin + power.detectable(worse.error, worse.n, look.fail_level))
+
+
+def _further_blocks(worse: _Worse, look: Look) -> int | None:
+    """Estimate how many blocks more would decide, if the estimate stayed: its error shrinks as 1/√n."""
+    if worse.verdict is not Verdict.INCONCLUSIVE or worse.error is None or not math.isfinite(worse.estimate):
+        return None
+    ways = (
+        (worse.estimate - worse.margin, look.fail_level),
+        (worse.tolerance - worse.estimate, look.pass_level),
+    )
+    needed = [
+        worse.n * (NormalDist().inv_cdf(level) * worse.error / gap) ** 2 for gap, level in ways if gap > 0
+    ]
+    return max(1, math.ceil(min(needed)) - worse.n) if needed else None
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    seen = [value for value in values if value is not None]
+    return statistics.median(seen) if seen else None

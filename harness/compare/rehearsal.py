@@ -1,0 +1,77 @@
+"""The rehearsal: both sides are started once before anything is measured, and stopped again.
+
+It tells what each side is, that each runs its own code, and which settings one of them does not know. It also lets the
+interpreter write the bytecode of a fresh checkout, so that no measured start pays for that.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from tailgate.harness.compare.arms import ArmTarget, check_own_code, ignored_settings
+from tailgate.harness.compare.blocks.schedule import Arm
+from tailgate.harness.errors import MeasurementError, TargetError
+from tailgate.harness.target.own_code import runs_python
+from tailgate.harness.target.settings import MetricNames
+
+NO_METRICS = "none: the server's own record is left out"
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What a side was seen to be.
+
+    Attributes:
+        facts: how it describes itself.
+        names: what it calls its metrics.
+        notes: what a reader must know of it.
+    """
+
+    facts: Mapping[str, str]
+    names: MetricNames
+    notes: tuple[str, ...] = ()
+
+
+def rehearse(arms: Mapping[Arm, ArmTarget], directory: Path, root: Path) -> Mapping[Arm, Rehearsed]:
+    """Start both sides at once, ask them, and stop them.
+
+    Args:
+        arms: both.
+        directory: of the run; their logs go there.
+        root: folder of the project.
+
+    Raises:
+        TargetError: a side did not become ready, or runs another code than its revision's.
+        MeasurementError: its metrics cannot be read.
+    """
+    with ThreadPoolExecutor(len(arms)) as pool:
+        futures: dict[Arm, Future[Rehearsed]] = {
+            arm: pool.submit(_rehearse, one, directory / f"rehearsal-{arm.value}", root)
+            for arm, one in arms.items()
+        }
+        wait(futures.values())
+    return {arm: future.result() for arm, future in futures.items()}
+
+
+def _rehearse(arm: ArmTarget, directory: Path, root: Path) -> Rehearsed:
+    name = arm.side.arm.value
+    try:
+        with arm.target.start(directory) as running:
+            facts = running.facts() if running.metrics_url is not None else {"metrics": NO_METRICS}
+            ignored = ignored_settings(running)
+            pids = running.pids
+            python = pids is not None and runs_python(pids)
+            names = running.settings.metric_names
+    except TargetError as error:
+        raise TargetError(f"{name} ({arm.side.given}): {error}") from error
+    except MeasurementError as error:
+        raise MeasurementError(f"{name}: {error}") from error
+    doubt = check_own_code(arm, root, python=python)
+    notes = [doubt] if doubt else []
+    notes += [f"{name} does not know the setting {variable}, and ignored it" for variable in ignored]
+    if pids is None:
+        notes.append(
+            f"{name} runs elsewhere and is never restarted: how its one start settled cannot be told from its code"
+        )
+    return Rehearsed(facts, names, tuple(notes))

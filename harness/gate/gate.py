@@ -1,0 +1,270 @@
+"""The gate inside pytest: what a test asks to check a scenario, and the plugin that prints, reports and cleans up.
+
+Made by :mod:`tailgate.harness.gate.plugin` only where ``-m perf`` asks for it, and registered once a test is left that puts load
+on a server. Measuring and judging are :mod:`tailgate.harness.session.session`'s.
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from rich.console import Console
+
+from tailgate.harness.compare.load import ComparisonLoad
+from tailgate.harness.errors import HarnessError, UsageError
+from tailgate.harness.named import find
+from tailgate.harness.observe import machine
+from tailgate.harness.options.settings import GateSettings
+from tailgate.harness.plugins.manager import Plugins, create_plugin_manager
+from tailgate.harness.report.escape import terminal
+from tailgate.harness.report.junit import properties
+from tailgate.harness.report.terminal import render
+from tailgate.harness.results.run import ScenarioResult
+from tailgate.harness.scenario.scenario import Scenario, When
+from tailgate.harness.session.command import GateCommand
+from tailgate.harness.session.outcome import outcome_of
+from tailgate.harness.session.preparation import Prepared, prepare
+from tailgate.harness.session.reproduce import built_in_test
+from tailgate.harness.session.session import Session
+
+T = TypeVar("T")
+
+NAME = "tailgate-gate"
+SCENARIO = "perf_scenario"
+
+
+class Gate:
+    """What a test asks to check a scenario."""
+
+    def __init__(self, session: Session, plugin: "GatePlugin") -> None:
+        self._session = session
+        self._plugin = plugin
+
+    def check(self, scenario: Scenario) -> ScenarioResult:
+        """Run and judge a scenario; fail the test where its verdict asks for it.
+
+        Args:
+            scenario: of the fixture ``perf_scenario``, or a test's own; each is run once in a session.
+
+        Returns:
+            What it came to, where the test goes on.
+        """
+        __tracebackhide__ = True
+        plugin = self._plugin
+        plugin.checked.append(scenario.name)
+        result = plugin.plainly(lambda: self._session.run(scenario, plugin.selection(scenario)))
+        outcome = outcome_of(result, plugin.settings)
+        text = terminal(plugin.settings.secrets.hide(outcome.text))
+        if outcome.fails:
+            pytest.fail(text, pytrace=False)
+        if text:
+            plugin.notes.append(text)
+        return result
+
+
+class GatePlugin:
+    """The plugin: its methods are pytest's hooks, and one session is behind them.
+
+    Args:
+        config: of pytest.
+        settings: the options.
+
+    Raises:
+        UsageError: a plugin does not fit, or there is no scenario of a name that was given.
+
+    Attributes:
+        settings: the options.
+        plugins: who takes part.
+        scenarios: those that a run takes, by name.
+        checked: names of the scenarios that the present test has checked.
+        notes: what the summary says after the table.
+    """
+
+    def __init__(self, config: pytest.Config, settings: GateSettings) -> None:
+        self.settings = settings
+        self.plugins: Plugins = create_plugin_manager(settings.plugin)
+        self.scenarios = self._chosen()
+        self.checked: list[str] = []
+        self.notes: list[str] = []
+        self._config = config
+        self._command: GateCommand = GateCommand.of(config)
+        self._command.settings = settings
+        self._expected = 1
+        self._names: list[str] = []
+        self._prepared: Prepared | None = None
+        self._item: pytest.Item | None = None
+        self._session: Session | None = None
+
+    def _chosen(self) -> dict[str, Scenario]:
+        every = self.plugins.scenarios(self.settings.gathered)
+        named = [
+            find("scenario", name, every.values(), "--perf-scenario: ") for name in self.settings.scenario
+        ]
+        unasked = [scenario for scenario in every.values() if self._unasked(scenario)]
+        return {scenario.name: scenario for scenario in named or unasked}
+
+    def _unasked(self, scenario: Scenario) -> bool:
+        """Tell whether a run takes a scenario that nobody named: a comparison those that are made for it."""
+        if self.settings.against is not None:
+            return isinstance(scenario, ComparisonLoad)
+        return scenario.when is When.ALWAYS
+
+    def prepare(self, items: Sequence[pytest.Item]) -> None:
+        """Refuse what cannot run, now that it is known which tests will put load on a server.
+
+        Raises:
+            UsageError: an option, a budget, a plugin, a revision or a scenario is wrong.
+            TargetError: git cannot tell of a revision.
+        """
+        self._config.pluginmanager.register(self, NAME)
+        # A comparison splits its error over all tests that will check a scenario, plugins' and users'.
+        self._expected = len(items)
+        parameters = [getattr(getattr(item, "callspec", None), "params", {}) for item in items]
+        scenarios: list[Any] = [one[SCENARIO] for one in parameters if SCENARIO in one]
+        if None in scenarios:
+            which = (
+                "that is made for comparisons"
+                if self.settings.against is not None
+                else "that a run takes unasked"
+            )
+            raise UsageError(
+                f"no plugin brings a scenario {which}; name one with --perf-scenario, or bring one with --perf-plugin"
+            )
+        self._names = [one.name for one in scenarios]
+        if self._command.alone and len(scenarios) != 1:
+            names = ", ".join(self._names) or "none"
+            raise UsageError(f"a calibration is of one scenario, got {names}; name one with --perf-scenario")
+        if self._config.getoption("collectonly", False):
+            return
+        self._prepared = prepare(
+            self.settings, self.plugins, scenarios, expected=self._expected, looks=self._command.looks
+        )
+
+    def skip_without_device(self) -> None:
+        """Skip, or fail where that is asked for, when the target wants CUDA and there is none."""
+        if self.settings.variable("TAILGATE_DEVICE") != "cuda" or machine.cuda_devices():
+            return
+        reason = "TAILGATE_DEVICE=cuda, and the driver finds no CUDA device on this machine"
+        if self.settings.require_device:
+            pytest.fail(f"{reason} (--perf-require-device)", pytrace=False)
+        pytest.skip(reason)
+
+    @contextmanager
+    def open(self) -> Iterator[Gate]:
+        """Start the session; write the reports when it is left, after an interruption too."""
+        session = Session(
+            self.settings,
+            self.plugins,
+            self._tell,
+            prepared=self._prepared,
+            expected=self._expected,
+            looks=self._command.looks,
+        )
+        with ExitStack() as stack:
+            self.plainly(lambda: stack.enter_context(session))
+            self._session = session
+            self._command.directory = session.directory
+            self.notes += [
+                f"no scenario asks for the budget {name}: is it misspelt?"
+                for name in session.misspelt_budgets()
+            ]
+            yield Gate(session, self)
+            # First what there is: a key pressed while the reports are written costs reports, not the summary.
+            self._command.result = session.result()
+            self.plainly(session.finish)
+
+    def plainly(self, step: Callable[[], T]) -> T:
+        """Take a step; what the harness can name fails the test without a traceback, since its message says all."""
+        __tracebackhide__ = True
+        try:
+            return step()
+        except HarnessError as error:
+            self._command.refused |= isinstance(error, UsageError)
+            text = terminal(self.settings.secrets.hide(str(error)))
+        # Outside of the except clause, or pytest shows the error a second time, as its context.
+        pytest.fail(text, pytrace=False)
+
+    def selection(self, scenario: Scenario) -> tuple[str, ...]:
+        """Return pytest's arguments that select the present test."""
+        if self._item is None or self.scenarios.get(scenario.name) == scenario:
+            return built_in_test(scenario.name)
+        return (self._item.nodeid,)
+
+    def pytest_report_collectionfinish(self) -> str:
+        """Say what is going to be measured."""
+        settings, names = self.settings, ", ".join(self._names) or "of the tests' own"
+        sides = f"target {settings.target}, profile {settings.profile}"
+        if settings.against is not None:
+            head = settings.target if settings.head == "." else settings.head
+            sides = f"target {head} against {settings.against}"
+        return settings.secrets.hide(f"perf: {sides}, scenarios {names}")
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Remember whose scenarios are checked from now on."""
+        self._item = item
+        self.checked.clear()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, Any, Any]:
+        """Attach the numbers to the properties of a test, and the end of the server's log where it failed."""
+        if call.when == "call":
+            # Before the report is made: JUnit takes them from the report of the teardown.
+            item.user_properties += self._properties()
+        report = yield
+        tail = self._session.log_tail() if self._session is not None and self.checked else ""
+        if report.failed and tail:
+            report.sections.append(("the server's log, its end", terminal(tail)))
+        return report
+
+    def _properties(self) -> list[tuple[str, object]]:
+        if self._session is None or not self.checked:
+            return []
+        result = self._session.result()
+        ran = {scenario.name for scenario in result.scenarios}
+        return [pair for name in self.checked if name in ran for pair in properties(result, name)]
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, None]:
+        """Go on to the summary when a second key ends the writing of reports or the wait for the target's end."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._command.interrupted = True
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+
+    def pytest_terminal_summary(self, terminalreporter: "pytest.TerminalReporter") -> None:
+        """Print the verdict first, then the table."""
+        result, directory = self._command.result, self._command.directory
+        if result is None or directory is None or not self._command.reports:
+            return
+        writer = terminalreporter._tw  # noqa: SLF001 - pytest offers no other way to its width
+        terminalreporter.section("performance gate")
+        console = Console(width=writer.fullwidth, force_terminal=writer.hasmarkup, highlight=False)
+        with console.capture() as captured:
+            render(result, console)
+        writer.write(captured.get())
+        for note in self.notes:
+            terminalreporter.write_line(note)
+        terminalreporter.write_line(f"results: {_short(directory)}")
+
+    def _tell(self, line: str) -> None:
+        """Print what is being done now, where somebody watches; a minute of silence looks like a hang."""
+        reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
+        capture: Any = self._config.pluginmanager.get_plugin("capturemanager")
+        if reporter is None:
+            return
+        if not (self._command.tells or reporter.isatty or self._config.get_verbosity() > 0):
+            return
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            reporter.ensure_newline()
+            reporter.write_line(terminal(self.settings.secrets.hide(line)))
+
+
+def _short(path: Path) -> str:
+    """Return a path as seen from the working directory, where that is shorter."""
+    return min(os.path.relpath(path), str(path), key=len)

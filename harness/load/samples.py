@@ -1,0 +1,140 @@
+"""Raw records, one a request, as the load generator writes them: fixed little-endian numpy records.
+
+Times are nanoseconds of CLOCK_MONOTONIC; 0 means that the event never happened. Latency counts from
+``intended_ns``, the moment at which the schedule wanted the request to leave, so that a stalled server cannot
+slow down the clock that judges it (coordinated omission).
+
+A file of samples is a 16-byte header (the magic ``TGSAMPLE``, then the format's version and the size of a record,
+each ``<u4``) and then records in the order in which requests ended. A generator that is killed keeps what it
+wrote, and a record cut short at the end is left out by the reader. The file can be read while it grows.
+"""
+
+import csv
+import enum
+import struct
+from collections import Counter
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.results.failure import kind
+from tailgate.harness.scenario.behaviour import Behaviour
+
+SAMPLE = np.dtype(
+    [
+        ("intended_ns", "<i8"),  # when the schedule wanted it sent
+        ("dispatched_ns", "<i8"),  # when the generator took it up: its own lag is this less intended_ns
+        # After dispatched_ns by the wait for a connection.
+        ("sent_ns", "<i8"),  # when its first byte was handed to the kernel
+        ("first_byte_ns", "<i8"),  # first byte of the answer
+        ("done_ns", "<i8"),  # last byte of the answer, or the moment of failure
+        ("request", "<u4"),  # index within its phase: the same plan gives the same request the same index
+        ("bytes_received", "<u4"),  # of the whole answer
+        ("connection", "<u4"),  # which connection carried it
+        ("phase", "<u2"),  # index into the scenario's phases
+        ("payload", "<u2"),  # index into the plan's payloads
+        ("status", "<u2"),  # HTTP status, 0 when there was none
+        ("batch_size", "<u2"),  # from Server-Timing, 0 when not told
+        ("outcome", "u1"),  # an Outcome
+        ("stale_retries", "u1"),  # times that a dead keep-alive connection was met before anything was sent
+        ("behaviour", "u1"),  # a Behaviour: what its client did
+        ("queue_s", "<f4"),  # stages from Server-Timing, NaN when not told
+        ("decode_s", "<f4"),
+        ("compute_s", "<f4"),
+        ("encode_s", "<f4"),
+        ("server_s", "<f4"),
+        ("retry_after_s", "<f4"),  # from Retry-After, NaN when not told
+    ]
+)
+SAMPLES = "samples.bin"
+
+
+class Outcome(enum.IntEnum):
+    """How a request ended."""
+
+    OK = 0  # 2xx
+    CLIENT_ERROR = 1  # 4xx but 429
+    SERVER_ERROR = 2  # 5xx but 503
+    SHED = 3  # 429 or 503: refused under load
+    REFUSED = 4  # the connection was refused
+    RESET = 5  # the connection ended before the answer did
+    TIMEOUT = 6  # no complete answer in time
+    MALFORMED = 7  # the answer was not HTTP
+    LEFT = 8  # the client left before the answer, as planned
+    REDIRECT = 9  # 3xx: the answer is elsewhere, and the generator does not follow
+
+
+Samples = NDArray[np.void]
+
+VERSION = 2
+_HEADER = struct.Struct("<8sII")
+_MAGIC = b"TGSAMPLE"
+
+
+def file_header() -> bytes:
+    """Return what a file of samples begins with."""
+    return _HEADER.pack(_MAGIC, VERSION, SAMPLE.itemsize)
+
+
+def write_samples(path: Path, samples: Samples) -> None:
+    """Write a whole array of samples as a file of them."""
+    path.write_bytes(file_header() + samples.astype(SAMPLE, copy=False).tobytes())
+
+
+def read_samples(path: Path) -> Samples:
+    """Return the samples of a file, shape (n,), ordered by phase and by request within it.
+
+    Raises:
+        MeasurementError: there is no such file, or it is not a file of samples of this version.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise MeasurementError(f"no samples to read at {path}: {error.strerror}") from error
+    if not content.startswith(file_header()):
+        raise MeasurementError(
+            f"{path} is not a file of samples of version {VERSION} with {SAMPLE.itemsize}-byte records; "
+            f"it begins with {content[: _HEADER.size]!r}"
+        )
+    whole = (len(content) - _HEADER.size) // SAMPLE.itemsize
+    samples = np.frombuffer(content, SAMPLE, count=whole, offset=_HEADER.size)
+    return samples[np.lexsort((samples["request"], samples["phase"]))]
+
+
+def export_csv(samples: Samples, stream: TextIO) -> None:
+    """Write samples as CSV: one line each, the fields' names first, outcomes by name, nothing where not told.
+
+    Times stay nanoseconds of CLOCK_MONOTONIC: they are exact, and a reader subtracts what it likes.
+    """
+    names = list(SAMPLE.names or ())
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(names)
+    for row in samples:
+        writer.writerow([_cell(name, value) for name, value in zip(names, row.tolist(), strict=True)])
+
+
+def _cell(name: str, value: Any) -> Any:
+    """Return a field as CSV shows it; 0 stands for "never" in the fields that the table above says so of."""
+    if name == "outcome":
+        return Outcome(value).name
+    if name == "behaviour":
+        return Behaviour(value).name
+    if name in {"sent_ns", "first_byte_ns", "status", "batch_size"} and value == 0:
+        return ""
+    if isinstance(value, float):
+        # Nine digits give a 4-byte float back exactly.
+        return "" if np.isnan(value) else f"{value:.9g}"
+    return value
+
+
+def kinds(samples: Samples) -> str:
+    """Return the kinds of some failed requests, the most frequent first: ``404 Not Found, timeout``; three at most."""
+    counts = Counter(zip(samples["outcome"].tolist(), samples["status"].tolist(), strict=True))
+    named = dict.fromkeys(
+        kind(Outcome(outcome).name.lower(), status) for (outcome, status), _ in counts.most_common()
+    )
+    shown = list(named)[:3]
+    return ", ".join(shown if len(shown) == len(named) else [*shown, "…"])

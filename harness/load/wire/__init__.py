@@ -1,0 +1,1 @@
+"""Bytes on a connection: a request out, an answer in."""

@@ -1,0 +1,121 @@
+"""The answer that is being read on a connection: HTTP/1.1 by httptools, one answer after another."""
+
+import email.utils
+import math
+import time
+
+import httptools
+
+from tailgate.harness.load.wire.server_timing import UNTOLD, Stages, parse_server_timing
+
+# More would be no waiting time: int() of a hostile length would take long.
+_MOST_DIGITS = 9
+# Of an answer that failed: an ordinary head, and more of the body than any report shows.
+_KEPT_BYTES = 8192
+
+
+class MalformedAnswerError(Exception):
+    """What came is not an HTTP answer."""
+
+
+def parse_retry_after(value: bytes) -> float:
+    """Return the seconds that a Retry-After asks for (RFC 9110, section 10.2.3); NaN where it is neither form."""
+    if value.isdigit() and len(value) <= _MOST_DIGITS:
+        return float(value)
+    try:
+        date = email.utils.parsedate_to_datetime(value.decode("latin-1"))
+        return max(0.0, date.timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+class Answer:
+    """Parses answers in pieces; ``begin`` makes it ready for the next one.
+
+    Interim answers (1xx) are passed over. Bodies of good answers are not kept: their length is known from what was
+    received. ``kept`` has the first bytes of any other answer, head included, as they came.
+    """
+
+    __slots__ = (
+        "_framed",
+        "_headed",
+        "_parser",
+        "_server_timing",
+        "complete",
+        "keep_alive",
+        "kept",
+        "retry_after_s",
+        "stages",
+        "status",
+    )
+
+    def __init__(self, *, server_timing: bool) -> None:
+        self._server_timing = server_timing
+        self._parser = httptools.HttpResponseParser(self)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget the last answer."""
+        self._headed = False
+        self._framed = False
+        self.complete = False
+        self.keep_alive = False
+        self.kept = b""
+        self.status = 0
+        self.retry_after_s = math.nan
+        self.stages: Stages = UNTOLD
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take the next piece.
+
+        Raises:
+            MalformedAnswerError: it is not HTTP, it switches protocols, or something follows the answer.
+        """
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self.kept = self.kept or bytes(data[:_KEPT_BYTES])
+            raise MalformedAnswerError(str(error)) from error
+        if self.status >= 300 and len(self.kept) < _KEPT_BYTES:
+            self.kept += data[: _KEPT_BYTES - len(self.kept)]
+
+    def end(self) -> bool:
+        """Say whether the end of the connection completes the answer.
+
+        It does where neither Content-Length nor Transfer-Encoding frames it (RFC 9112, section 6.3, rule 8).
+        """
+        self.complete = self.complete or (self._headed and not self._framed)
+        return self.complete
+
+    def close(self) -> None:
+        """Break the cycle with the parser: the garbage collector is off during a run."""
+        del self._parser
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note what frames the body and what the server tells of itself (called by the parser)."""
+        # Lengths first: most headers are none of these, and this runs for each of them.
+        length = len(name)
+        if length == 13:
+            if self._server_timing and name.lower() == b"server-timing":
+                self.stages = parse_server_timing(value, self.stages)
+        elif (length == 14 and name.lower() == b"content-length") or (
+            length == 17 and name.lower() == b"transfer-encoding"
+        ):
+            self._framed = True
+        elif length == 11 and name.lower() == b"retry-after":
+            self.retry_after_s = parse_retry_after(value)
+
+    def on_headers_complete(self) -> None:
+        """Take the status (called by the parser)."""
+        if self.complete:
+            raise MalformedAnswerError("a second answer to one request")
+        self.status = self._parser.get_status_code()
+        self._headed = True
+
+    def on_message_complete(self) -> None:
+        """Note the end, or begin anew after an interim answer (called by the parser)."""
+        if 100 <= self.status < 200:
+            self.begin()
+            return
+        self.complete = True
+        self.keep_alive = self._parser.should_keep_alive()

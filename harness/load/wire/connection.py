@@ -1,0 +1,148 @@
+"""One connection to the server: a socket that never blocks, with or without TLS, and the answer read from it."""
+
+import errno
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+from tailgate.harness.errors import LoadError
+from tailgate.harness.load.settings import LoadSettings
+from tailgate.harness.load.wire.answer import Answer
+from tailgate.harness.load.wire.flight import Flight
+
+# In both directions, TLS may have to read before it can write, and the other way round.
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where connections go: resolved once, so that no look-up falls into a run."""
+
+    family: int
+    address: tuple[Any, ...]
+    host: str
+    context: ssl.SSLContext | None
+
+
+def resolve_endpoint(settings: LoadSettings) -> Endpoint:
+    """Look the host up and prepare TLS.
+
+    Raises:
+        LoadError: the host has no address, or the certificates to trust cannot be read.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
+            0
+        ]
+        context = ssl.create_default_context(cafile=settings.ca_file) if settings.tls else None
+    except OSError as error:
+        raise LoadError(f"cannot prepare connections to {settings.host}:{settings.port}: {error}") from error
+    return Endpoint(family, address, settings.host, context)
+
+
+class Connection:
+    """A connection, from before it stands until it is closed.
+
+    Attributes:
+        number: counts connections in the order in which they were opened, from 1.
+        descriptor: of its socket.
+        established: ready for requests.
+        flight: the request it carries, None while idle.
+        unsent: what of that request's bytes the kernel has not taken yet.
+        answer: what is being read.
+    """
+
+    __slots__ = ("_endpoint", "_socket", "answer", "descriptor", "established", "flight", "number", "unsent")
+
+    def __init__(self, number: int, endpoint: Endpoint, *, server_timing: bool) -> None:
+        self.number = number
+        self.established = False
+        self.flight: Flight | None = None
+        self.unsent: memoryview | None = None
+        self.answer = Answer(server_timing=server_timing)
+        self._endpoint = endpoint
+        self._socket: socket.socket = socket.socket(endpoint.family, socket.SOCK_STREAM)
+        self._socket.setblocking(False)
+        # Without it, the second segment of a request waits for the first one's acknowledgement.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.descriptor = self._socket.fileno()
+
+    def connect(self) -> None:
+        """Start connecting.
+
+        Raises:
+            OSError: refused at once.
+        """
+        error = self._socket.connect_ex(self._endpoint.address)
+        if error not in {0, errno.EINPROGRESS}:
+            raise OSError(error, "connect")
+
+    def proceed(self) -> None:
+        """Go on connecting after the socket became ready; ``established`` says whether that was all.
+
+        Raises:
+            OSError: the server refused, or TLS failed.
+        """
+        if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(error, "connect")
+        context = self._endpoint.context
+        if context is not None:
+            if not isinstance(self._socket, ssl.SSLSocket):
+                self._socket = context.wrap_socket(
+                    self._socket, server_hostname=self._endpoint.host, do_handshake_on_connect=False
+                )
+            try:
+                self._socket.do_handshake()
+            except _NOT_NOW:
+                return
+        self.established = True
+
+    def begin(self, request: bytes) -> None:
+        """Start a request; ``unsent`` is what the kernel did not take at once.
+
+        Raises:
+            OSError: the connection is dead, and nothing was sent on it.
+        """
+        sent = self._send(request)
+        self.answer.begin()
+        self.unsent = memoryview(request)[sent:] if sent < len(request) else None
+
+    def go_on(self) -> None:
+        """Send more of the request.
+
+        Raises:
+            OSError: the connection is dead.
+        """
+        if self.unsent is not None:
+            self.unsent = self.unsent[self._send(self.unsent) :] or None
+
+    def receive(self, buffer: memoryview) -> int | None:
+        """Read into a buffer and return the number of bytes: 0 at the end, None if there is nothing to read now.
+
+        Raises:
+            OSError: the connection was reset.
+        """
+        try:
+            return self._socket.recv_into(buffer)
+        except _NOT_NOW:
+            return None
+
+    def has_more(self) -> bool:
+        """Say whether TLS holds decrypted bytes of which the kernel no longer tells."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+
+    def reusable(self) -> bool:
+        """Say whether another request may follow."""
+        return self.answer.complete and self.answer.keep_alive and self.unsent is None
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+        self.answer.close()
+
+    def _send(self, data: bytes | memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except _NOT_NOW:
+            return 0

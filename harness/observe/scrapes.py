@@ -1,0 +1,115 @@
+"""The server's metrics before and after each phase of a slot: read, kept word for word, and waited for where need be."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import httpx
+
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.load.samples import Samples
+from tailgate.harness.observe.delta import ServerDelta, difference
+from tailgate.harness.observe.window import PhaseRecord, counted_requests
+from tailgate.harness.scenario.scenario import Phase
+from tailgate.harness.target.exposition import Scrape, get, parse
+from tailgate.harness.target.settings import MetricNames
+from tailgate.harness.target.target import RunningTarget
+
+SCRAPES = "scrapes.jsonl"
+SCRAPE_TIMEOUT_S = 30.0
+# From the last client's going to the end of the batch that has its request.
+DRAIN_S = 10.0
+DRAIN_POLL_S = 0.1
+# From an answer's last byte to the moment at which a server that counts afterwards has counted it.
+COUNTING_S = 2.0
+COUNTING_POLL_S = 0.1
+
+
+class Metrics:
+    """The metrics of one running target.
+
+    Args:
+        running: takes load.
+        client: of :func:`~tailgate.harness.target.asking.asking_client`.
+        keep: takes each reading as it came.
+    """
+
+    def __init__(
+        self, running: RunningTarget, client: httpx.Client, keep: Callable[[Mapping[str, object]], None]
+    ) -> None:
+        self._running = running
+        self._client = client
+        self._keep = keep
+        self._readings = 0
+
+    def read(self, index: int) -> Scrape | None:
+        """Read the metrics before a phase; None for a target that has none."""
+        self._readings = 0
+        return self._scrape(index)
+
+    def settled(
+        self, index: int, phase: Phase, before: Scrape | None, samples: Samples
+    ) -> tuple[ServerDelta | None, int]:
+        """Read the metrics after a phase, once the server has counted what it answered and holds nothing any more.
+
+        Many servers count a request when its answer has left.
+
+        Args:
+            index: of the phase.
+            phase: as the scenario has it.
+            before: the reading before it.
+            samples: of all its requests.
+
+        Returns:
+            What changed, None without metrics; and how often the harness asked for them between the two readings that
+            it changed between, the first of these included.
+
+        Raises:
+            MeasurementError: another server answered, or it holds requests whose clients have gone.
+        """
+        deadline_s = time.monotonic() + COUNTING_S
+        while True:
+            after = self._drained(index, phase)
+            if before is None or after is None:
+                return None, 0
+            delta = difference(before, after)
+            record = PhaseRecord(phase, samples, delta)
+            if time.monotonic() >= deadline_s or not _short(record, self._running.settings.metric_names):
+                return delta, self._readings - 1
+            time.sleep(COUNTING_POLL_S)
+
+    def _drained(self, index: int, phase: Phase) -> Scrape | None:
+        """Read the metrics; after clients that left, once the server holds none of their requests any more."""
+        scrape = self._scrape(index)
+        gauge = self._running.settings.metric_names.in_flight
+        if not phase.disturbers or gauge is None:
+            return scrape
+        deadline_s = time.monotonic() + DRAIN_S
+        while scrape is not None and (held := scrape.gauge(gauge)):
+            if time.monotonic() >= deadline_s:
+                raise MeasurementError(
+                    f"phase {phase.name!r}: {DRAIN_S:g} s after its last client had gone, the server still held {held:g} "
+                    f"requests, by its {gauge}"
+                )
+            time.sleep(DRAIN_POLL_S)
+            scrape = self._scrape(index)
+        return scrape
+
+    def _scrape(self, index: int) -> Scrape | None:
+        """Read the metrics, keep them word for word, and parse them."""
+        url = self._running.metrics_url
+        if url is None:
+            return None
+        text = get(self._client, url)
+        self._readings += 1
+        time_ns = time.monotonic_ns()
+        self._keep({"phase": index, "time_ns": time_ns, "text": text})
+        return parse(text, time_ns)
+
+
+def _short(record: PhaseRecord, names: MetricNames) -> bool:
+    """Tell whether the server counted fewer requests than had a good answer."""
+    try:
+        counts = counted_requests(record, names)
+    except MeasurementError:  # the check of the counts says so
+        return False
+    return any(count < record.sent.good for count in counts.values())

@@ -1,0 +1,256 @@
+"""One slot: one scenario, once, against one running target. Everything is measured here, and nothing is judged.
+
+Between phases nothing is in flight, and the server's metrics are scraped, so that each phase has its own difference. After
+each measured phase the yardstick is timed, beside a server that is idle. What was measured lies on disk as it came: the
+plan, one raw record a request, the scrapes word for word, the readings of the server's resources, and the probes; and at
+the end what else it takes to judge them (:mod:`tailgate.harness.observe.slot_file`).
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import orjson
+
+from tailgate.harness.errors import LoadError, MeasurementError, TargetError
+from tailgate.harness.load import Generator, LoadSettings, PhaseReport
+from tailgate.harness.load.samples import SAMPLES, Samples
+from tailgate.harness.observe import machine
+from tailgate.harness.observe.delta import ServerDelta
+from tailgate.harness.observe.machine import MachineDelta
+from tailgate.harness.observe.periodic import Periodic
+from tailgate.harness.observe.probes import PROBE_TIMEOUT_S, Asked, Prober, ProbeRecord, probing_period_s
+from tailgate.harness.observe.resources import (
+    ResourceReading,
+    ResourceSeries,
+    ResourceWitness,
+    period_s,
+    series,
+)
+from tailgate.harness.observe.scrapes import SCRAPE_TIMEOUT_S, SCRAPES, Metrics
+from tailgate.harness.observe.slot_record import Slot, SlotRecord, clients
+from tailgate.harness.observe.window import PhaseRecord, throughput_per_s
+from tailgate.harness.results.fault import Cause, Fault
+from tailgate.harness.results.yardstick import Yardstick
+from tailgate.harness.scenario.plan import Plan, PlannedPhase
+from tailgate.harness.scenario.scenario import Phase
+from tailgate.harness.target.asking import asking_client
+from tailgate.harness.target.target import RunningTarget
+
+RESOURCES = "resources.jsonl"
+PROBES = "probes.jsonl"
+# From a connection that breaks to the exit of a process that dumps its core or is reaped late.
+SETTLE_S = 1.0
+SETTLE_POLL_S = 0.02
+
+
+def measure_slot(
+    slot: Slot,
+    plan: Plan,
+    running: RunningTarget,
+    settings: LoadSettings,
+    directory: Path,
+    tell: Callable[[str], None] = lambda _: None,
+    read_yardstick: Callable[[], Yardstick] | None = None,
+) -> SlotRecord:
+    """Run every phase of the plan; a failure in the middle ends the slot, keeps what there is, and is its fault.
+
+    Args:
+        slot: what it is.
+        plan: drawn from the slot's scenario and seed.
+        running: takes load.
+        settings: how the generator reaches it.
+        directory: for everything that is measured.
+        tell: takes a line before each phase.
+        read_yardstick: times the yardstick after each measured phase; None: it is not timed.
+
+    Raises:
+        UsageError: a payload cannot be sent as an HTTP request.
+    """
+    course = Course(slot, plan, running, directory)
+    try:
+        with Generator(plan, settings, directory) as generator, course.client:
+            for index, phase in enumerate(plan.phases):
+                stretch = course.stretch(phase)
+                tell(f"{plan.scenario}: {announcement(phase, stretch)}")
+                course.run_phase(index, generator, stretch)
+                if read_yardstick is not None and is_timed_after(slot.scenario.phases, index):
+                    course.readings[index + 1] = read_yardstick()
+    except (LoadError, MeasurementError, TargetError) as error:
+        course.faults.append(Fault(Cause.INTEGRITY, str(error)))
+    if died(running, SETTLE_S if course.faults else 0.0):
+        tail = running.log_tail()
+        its_log = f"\nits log ends:\n{tail}" if tail else ""
+        # First, since whatever else is wrong comes of it.
+        course.faults.insert(0, Fault(Cause.INTEGRITY, f"the server died under load{its_log}"))
+    return course.record()
+
+
+def is_timed_after(phases: Sequence[Phase], index: int) -> bool:
+    """Tell whether the yardstick is timed after a phase: a measured one, unless the next follows it without a pause."""
+    following = phases[index + 1 : index + 2]
+    return phases[index].measured and not any(phase.without_pause for phase in following)
+
+
+def died(running: RunningTarget, within_s: float) -> bool:
+    """Tell whether the server is gone; one that has just crashed may take a moment to be seen as that."""
+    deadline_s = time.monotonic() + within_s
+    while running.alive():
+        if time.monotonic() >= deadline_s:
+            return False
+        time.sleep(SETTLE_POLL_S)
+    return True
+
+
+def announcement(phase: PlannedPhase, stretch: float = 1.0) -> str:
+    """Return what a phase is going to do, such as "phase steady, 1,000 requests at 15.7/s, about 64 s"."""
+    requests, last_s = len(phase.offsets_ns), float(phase.offsets_ns[-1]) / 1e9 * stretch
+    rate = f" at {requests / last_s:,.1f}/s" if last_s else " at once"
+    digits = 0 if last_s >= 10 else 1
+    return f"phase {phase.name}, {requests:,} requests{rate}, about {last_s:,.{digits}f} s"
+
+
+class Course:
+    """A slot as it runs, phase by phase; who has several in turn, as a comparison has, drives each one's phases itself."""
+
+    def __init__(self, slot: Slot, plan: Plan, running: RunningTarget, directory: Path) -> None:
+        self._slot = slot
+        self._plan = plan
+        self._running = running
+        self._directory = directory
+        self.client = asking_client(SCRAPE_TIMEOUT_S, running.headers)
+        self._metrics = Metrics(running, self.client, partial(self._append, SCRAPES))
+        self.faults: list[Fault] = []
+        self._deltas: list[ServerDelta | None] = []
+        self._reports: list[PhaseReport] = []
+        self._machines: list[MachineDelta] = []
+        self._resources: list[ResourceSeries | None] = []
+        self._probes: list[tuple[ProbeRecord, ...]] = []
+        self._scrapes: list[int] = []
+        self._processes: int | None = None
+        self._samples: Samples | None = None
+        # Of the yardstick, by how many phases were over.
+        self.readings: dict[int, Yardstick] = {} if slot.yardstick is None else {0: slot.yardstick}
+
+    def _around(self, index: int) -> tuple[Yardstick, Yardstick] | None:
+        """Return the last reading before a phase and the first after it; None unless there are both."""
+        before = [reading for over, reading in self.readings.items() if over <= index]
+        after = [reading for over, reading in self.readings.items() if over > index]
+        return (before[-1], after[0]) if before and after else None
+
+    def stretch(self, phase: PlannedPhase) -> float:
+        """Return the seconds between two good answers of the phase that this one is relative to; 1 for none.
+
+        Raises:
+            MeasurementError: nothing was answered there.
+        """
+        if phase.relative_to is None:
+            return 1.0
+        return 1 / throughput_per_s(self._of_phase(phase.relative_to))
+
+    def run_phase(
+        self,
+        index: int,
+        generator: Generator,
+        stretch: float,
+        together: contextlib.AbstractContextManager[int | None] | None = None,
+    ) -> None:
+        """Scrape, send, scrape.
+
+        Args:
+            index: of the phase.
+            generator: holds the plan.
+            stretch: of the phase's offsets.
+            together: entered for the load alone; gives CLOCK_MONOTONIC (ns) at the phase's time 0. None to begin at once.
+        """
+        pids = self._running.pids
+        self._processes = None if pids is None else len(pids)
+        before, machine_before = self._metrics.read(index), machine.read(pids or ())
+        with self._witnesses(index, stretch), together or contextlib.nullcontext() as at_ns:
+            report = generator.run_phase(index, stretch, at_ns)
+        self._samples = generator.samples()
+        machine_after = machine.read(self._running.pids or ())
+        phase = self._slot.scenario.phases[index]
+        delta, scrapes = self._metrics.settled(index, phase, before, self._of_phase(index))
+        self._deltas.append(delta)
+        self._scrapes.append(scrapes)
+        self._reports.append(report)
+        self._machines.append(machine.difference(machine_before, machine_after))
+        if delta is not None and report.ok:
+            delta.refuse_missing(self._running.settings.metric_names)
+
+    @contextlib.contextmanager
+    def _witnesses(self, index: int, stretch: float) -> Iterator[None]:
+        """Watch the server's processes beside the load, and ask what a probed phase wants asked."""
+        running, phase = self._running, self._slot.scenario.phases[index]
+        resources = ResourceWitness(lambda: running.pids, partial(self._keep, RESOURCES, index))
+        length_s = self._plan.phases[index].length_s * stretch
+        probers = []
+        with contextlib.ExitStack() as stack:
+            if phase.probes:
+                urls = {
+                    Asked.HEALTH: running.base_url + running.settings.readiness_path,
+                    Asked.METRICS: running.metrics_url,
+                }
+                client = stack.enter_context(asking_client(PROBE_TIMEOUT_S, running.headers))
+                keep = partial(self._keep, PROBES, index)
+                probers = [Prober(asked, url, client, keep) for asked, url in urls.items() if url is not None]
+            for prober in probers:
+                stack.enter_context(Periodic(prober, probing_period_s(phase.probes, length_s)))
+            stack.enter_context(Periodic(resources, period_s(length_s)))
+            yield
+        self._resources.append(series(resources.readings))
+        self._probes.append(tuple(record for prober in probers for record in prober.records))
+
+    def _keep(self, name: str, index: int, value: ResourceReading | ProbeRecord) -> None:
+        """Write one line at once, so that a run that is cut short keeps what it has.
+
+        Raises:
+            MeasurementError: the disk takes no more.
+        """
+        self._append(name, {"phase": index, **dataclasses.asdict(value)})
+
+    def _append(self, name: str, line: Mapping[str, object]) -> None:
+        try:
+            with (self._directory / name).open("ab") as file:
+                file.write(orjson.dumps(line) + b"\n")
+        except OSError as error:
+            raise MeasurementError(f"cannot write to {self._directory / name}: {error.strerror}") from error
+
+    def record(self) -> SlotRecord:
+        """Return what there is."""
+        phases = tuple(
+            self._phase_record(index) for index in range(len(self._reports)) if self._samples is not None
+        )
+        return SlotRecord(
+            slot=self._slot,
+            planned=tuple(len(phase.offsets_ns) for phase in self._plan.phases),
+            phases=phases,
+            reports=tuple(self._reports),
+            machines=tuple(self._machines),
+            samples=self._directory / SAMPLES,
+            faults=tuple(self.faults),
+            names=self._running.settings.metric_names,
+            processes=self._processes,
+        )
+
+    def _phase_record(self, index: int) -> PhaseRecord:
+        waiting, disturbers = clients(self._of_phase(index))
+        return PhaseRecord(
+            self._slot.scenario.phases[index],
+            waiting,
+            self._deltas[index],
+            disturbers,
+            self._resources[index],
+            self._probes[index],
+            self._scrapes[index],
+            self._around(index),
+        )
+
+    def _of_phase(self, index: int) -> Samples:
+        assert self._samples is not None
+        samples: Samples = self._samples[self._samples["phase"] == index]
+        return samples

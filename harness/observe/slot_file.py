@@ -1,0 +1,267 @@
+"""What a slot measured, kept so that it can be judged again: ``slot.json`` beside the files that were written as it ran.
+
+Samples, scrapes, resources and probes lie in files of their own, as they came (:mod:`tailgate.harness.observe.slot`). This file holds the
+rest: what was asked, by which budgets, what the generator, the machine and the yardstick said, and what went wrong. Laws
+of arrival are kept by name. One that a plugin brought is kept as a name alone, since a results folder may come from
+anywhere, and reading it runs nothing.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.load.report import decode_report, encode_report
+from tailgate.harness.load.samples import SAMPLE, SAMPLES, read_samples
+from tailgate.harness.observe.delta import ServerDelta, difference
+from tailgate.harness.observe.machine import MachineDelta
+from tailgate.harness.observe.probes import Asked, ProbeRecord
+from tailgate.harness.observe.resources import ResourceReading, series
+from tailgate.harness.observe.scrapes import SCRAPES
+from tailgate.harness.observe.slot import PROBES, RESOURCES
+from tailgate.harness.observe.slot_record import Slot, SlotRecord, clients
+from tailgate.harness.observe.window import PhaseRecord
+from tailgate.harness.results import file as results_file
+from tailgate.harness.results.criterion import Witness
+from tailgate.harness.results.fault import Fault
+from tailgate.harness.results.slot import Loop
+from tailgate.harness.results.yardstick import Yardstick
+from tailgate.harness.scenario import arrivals
+from tailgate.harness.scenario.behaviour import Behaviour, Disturbers
+from tailgate.harness.scenario.changing_rates import OnOff, Ramp, Sine, Spike, Steps
+from tailgate.harness.scenario.ref import Number, Ref
+from tailgate.harness.scenario.scenario import Arrivals, Criterion, Phase, Scenario
+from tailgate.harness.scenario.trace import Trace
+from tailgate.harness.target.exposition import parse
+from tailgate.harness.target.settings import MetricNames
+from tailgate.harness.units import parse_quantity
+
+SLOT = "slot.json"
+FORMAT = 1
+_LAWS: Mapping[str, type[Any]] = {
+    law.__name__: law
+    for law in (
+        arrivals.Constant,
+        arrivals.Poisson,
+        arrivals.Gamma,
+        OnOff,
+        Ramp,
+        Steps,
+        Spike,
+        Sine,
+        arrivals.Bursts,
+        Trace,
+        arrivals.ClosedLoop,
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ForeignLaw:
+    """A law of arrival that a plugin brought: its name, and whether its loop is open.
+
+    Attributes:
+        law: name of its class.
+        loop: as it said.
+    """
+
+    law: str
+    loop: Loop
+
+    def draw(self, rng: object, *, requests: int | None, duration_s: float | None) -> Any:  # noqa: ARG002 - the protocol's signature
+        """Refuse: what was sent is in the plan."""
+        raise UsageError(f"the law {self.law!r} belongs to a plugin, and is not drawn from a kept slot")
+
+
+def write(record: SlotRecord, directory: Path) -> None:
+    """Keep a record.
+
+    Raises:
+        MeasurementError: the disk takes no more.
+    """
+    slot = record.slot
+    document = {
+        "format": FORMAT,
+        "scenario": {
+            "name": slot.scenario.name,
+            "description": slot.scenario.description,
+            "phases": [_phase_document(phase) for phase in slot.scenario.phases],
+            "criteria": results_file.to_json(slot.scenario.criteria),
+        },
+        "budgets": {key: quantity.text for key, quantity in slot.quantities.items()},
+        "arm": slot.arm,
+        "block": slot.block,
+        "start": slot.start,
+        # As text: a seed may be wider than the 64 bits of a JSON integer.
+        "seed": str(slot.seed),
+        "scenarios": slot.scenarios,
+        "yardstick": results_file.to_json(slot.yardstick),
+        "metric_names": results_file.to_json(record.names),
+        "planned": record.planned,
+        "processes": record.processes,
+        "reports": [encode_report(report) for report in record.reports],
+        "machines": results_file.to_json(record.machines),
+        "yardsticks": results_file.to_json([phase.yardsticks for phase in record.phases]),
+        "faults": results_file.to_json(record.faults),
+    }
+    path = directory / SLOT
+    try:
+        path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
+    except OSError as error:
+        raise MeasurementError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read(directory: Path) -> SlotRecord:
+    """Return the record that :func:`write` kept.
+
+    Raises:
+        MeasurementError: a file is missing, or of another format.
+    """
+    path = directory / SLOT
+    try:
+        document = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise MeasurementError(
+            f"cannot read {path}: {error.strerror}; a run can be judged again from its whole folder only"
+        ) from error
+    except orjson.JSONDecodeError as error:
+        raise MeasurementError(f"{path} is not JSON: {error}") from error
+    found = document.get("format") if isinstance(document, dict) else None
+    if found != FORMAT:
+        raise MeasurementError(f"{path} has format {found!r}, and this tailgate reads {FORMAT}")
+    try:
+        return _record(document, directory)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MeasurementError(
+            f"{path} does not hold what its format says: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _record(document: Mapping[str, Any], directory: Path) -> SlotRecord:
+    asked = document["scenario"]
+    scenario = Scenario(
+        name=asked["name"],
+        description=asked["description"],
+        phases=tuple(_phase(one) for one in asked["phases"]),
+        criteria=tuple(_criterion(one) for one in asked["criteria"]),
+    )
+    slot = Slot(
+        scenario,
+        document["arm"],
+        document["block"],
+        document["start"],
+        int(document["seed"]),
+        {key: parse_quantity(text) for key, text in document["budgets"].items()},
+        _yardstick(document["yardstick"]),
+        document["scenarios"],
+    )
+    kept = directory / SAMPLES
+    samples = read_samples(kept) if kept.is_file() else np.zeros(0, SAMPLE)
+    reports = tuple(decode_report(one) for one in document["reports"])
+    scrapes, resources = _by_phase(directory / SCRAPES), _by_phase(directory / RESOURCES)
+    probes = _by_phase(directory / PROBES)
+    phases = [
+        PhaseRecord(
+            phase,
+            waiting,
+            _delta(scrapes.get(index, [])),
+            disturbers,
+            series([ResourceReading(**one) for one in resources.get(index, [])]),
+            tuple(_probe(one) for one in probes.get(index, [])),
+            max(0, len(scrapes.get(index, [])) - 1),
+            _around(around),
+        )
+        for index, (phase, around) in enumerate(zip(scenario.phases, document["yardsticks"], strict=False))
+        for waiting, disturbers in [clients(samples[samples["phase"] == index])]
+    ]
+    return SlotRecord(
+        slot=slot,
+        planned=tuple(document["planned"]),
+        phases=tuple(phases),
+        reports=reports,
+        machines=tuple(results_file.from_json(MachineDelta, one) for one in document["machines"]),
+        samples=kept,
+        faults=tuple(results_file.from_json(Fault, one) for one in document["faults"]),
+        names=MetricNames(**document["metric_names"]),
+        processes=document["processes"],
+    )
+
+
+def _phase_document(phase: Phase) -> dict[str, Any]:
+    law = phase.arrivals
+    name = type(law).__name__
+    kept: dict[str, Any] = {"law": name}
+    if type(law) is _LAWS.get(name):
+        kept |= results_file.to_json(law)
+    else:
+        kept |= {"foreign": True, "loop": phase.loop.value}
+    return {**results_file.to_json(phase), "arrivals": kept}
+
+
+def _phase(document: Mapping[str, Any]) -> Phase:
+    disturbers = tuple(
+        Disturbers(Behaviour(one["behaviour"]), one["share"]) for one in document["disturbers"]
+    )
+    return Phase(**{**document, "arrivals": _law(document["arrivals"]), "disturbers": disturbers})
+
+
+def _law(document: Mapping[str, Any]) -> Arrivals:
+    if "foreign" in document:
+        return ForeignLaw(document["law"], Loop(document["loop"]))
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in document.items()}
+    law: Arrivals = _LAWS[document["law"]](**{name: fields[name] for name in fields if name != "law"})
+    return law
+
+
+def _criterion(document: Mapping[str, Any]) -> Criterion:
+    return Criterion(
+        measure=document["measure"],
+        limit=_number(document["limit"]),
+        phases=tuple(document["phases"]),
+        witness=Witness(document["witness"]),
+        objective_s=None if document["objective_s"] is None else _number(document["objective_s"]),
+    )
+
+
+def _number(value: Any) -> Number:
+    return Ref(**value) if isinstance(value, Mapping) else float(value)
+
+
+def _yardstick(document: Mapping[str, Any] | None) -> Yardstick | None:
+    return None if document is None else Yardstick(**document)
+
+
+def _around(document: list[Mapping[str, Any]] | None) -> tuple[Yardstick, Yardstick] | None:
+    if document is None:
+        return None
+    before, after = (Yardstick(**one) for one in document)
+    return before, after
+
+
+def _delta(scrapes: list[dict[str, Any]]) -> ServerDelta | None:
+    """Return what the server counted from the first scrape of a phase to its last; None without metrics."""
+    if not scrapes:
+        return None
+    first, last = (parse(one["text"], one["time_ns"]) for one in (scrapes[0], scrapes[-1]))
+    return difference(first, last)
+
+
+def _probe(document: dict[str, Any]) -> ProbeRecord:
+    # JSON has no infinity: what was never answered has no time.
+    seconds = math.inf if document["seconds"] is None else document["seconds"]
+    return ProbeRecord(Asked(document["asked"]), document["time_ns"], seconds, document["status"])
+
+
+def _by_phase(path: Path) -> dict[int, list[dict[str, Any]]]:
+    """Return the lines of a file by the phase that each names; none where there is no such file."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    if path.is_file():
+        for line in path.read_bytes().splitlines():
+            document = orjson.loads(line)
+            found.setdefault(document.pop("phase"), []).append(document)
+    return found

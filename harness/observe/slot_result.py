@@ -1,0 +1,169 @@
+"""From what a slot measured to the numbers that reports show: quantiles, rates, stages, batch sizes, machine.
+
+Beside :mod:`tailgate.harness.verdict.judging`, which judges the same records; nothing here has a say in a verdict.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailgate.harness import statistics
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.load import PhaseReport
+from tailgate.harness.load.samples import Outcome, Samples
+from tailgate.harness.observe import histogram
+from tailgate.harness.observe.histogram import Histogram
+from tailgate.harness.observe.machine import MachineDelta
+from tailgate.harness.observe.resources import ResourceSeries
+from tailgate.harness.observe.slot_record import SlotRecord
+from tailgate.harness.observe.window import PhaseRecord, failed, latencies_s, offered_rate_per_s
+from tailgate.harness.results.fault import Fault
+from tailgate.harness.results.slot import (
+    Interval,
+    MachineUse,
+    PhaseResult,
+    Quantiles,
+    ResourceUse,
+    SlotResult,
+    StageMeans,
+)
+from tailgate.harness.scenario.scenario import quantile_name
+from tailgate.harness.target.settings import MetricNames
+
+SHOWN = (0.5, 0.95, 0.99)
+STAGES = ("queue", "decode", "compute", "encode")
+
+
+def slot_result(record: SlotRecord, faults: tuple[Fault, ...], names: MetricNames, root: Path) -> SlotResult:
+    """Summarise a slot; paths are relative to ``root``."""
+    phases = zip(record.planned, record.phases, record.reports, record.machines, strict=False)
+    slot = record.slot
+    return SlotResult(
+        scenario=slot.scenario.name,
+        arm=slot.arm,
+        block=slot.block,
+        start=slot.start,
+        seed=slot.seed,
+        phases=tuple(
+            phase_result(planned, phase, report, used, names) for planned, phase, report, used in phases
+        ),
+        samples=str(record.samples.relative_to(root)) if record.samples.is_file() else None,
+        faults=faults,
+    )
+
+
+def phase_result(
+    planned: int, record: PhaseRecord, report: PhaseReport, used: MachineDelta, names: MetricNames
+) -> PhaseResult:
+    """Summarise one phase."""
+    samples, everything = record.samples, record.every_sample
+    good = samples[~failed(samples)]
+    first_ns = int(everything["intended_ns"].min()) if len(everything) else 0
+    duration_s = (int(everything["done_ns"].max()) - first_ns) / 1e9 if len(everything) else None
+    outcomes = Counter(Outcome(code).name.lower() for code in everything["outcome"])
+    return PhaseResult(
+        name=record.phase.name,
+        measured=record.phase.measured,
+        duration_s=duration_s,
+        intended=planned,
+        requests=len(everything),
+        outcomes=dict(outcomes),
+        offered_per_s=offered_rate_per_s(everything),
+        achieved_per_s=len(good) / duration_s if duration_s else None,
+        lag=quantiles(
+            (everything["dispatched_ns"] - everything["intended_ns"])[everything["dispatched_ns"] > 0] / 1e9
+        ),
+        client=quantiles(latencies_s(samples)),
+        server=_server_quantiles(record, names),
+        stages=_stage_means(good),
+        batch_sizes=_batch_sizes(record, names),
+        machine=_machine_use(used, report, len(everything)),
+        loop=record.phase.loop,
+        resources=_resource_use(record.resources),
+        yardsticks=record.yardsticks or (),
+    )
+
+
+def _resource_use(series: ResourceSeries | None) -> ResourceUse | None:
+    if series is None:
+        return None
+    return ResourceUse(
+        n=len(series.times_s),
+        rss_first_bytes=int(series.rss_bytes[0]),
+        rss_last_bytes=int(series.rss_bytes[-1]),
+        rss_peak_bytes=series.peak_rss_bytes,
+        fds_peak=int(series.fds.max()),
+        threads_peak=int(series.threads.max()),
+    )
+
+
+def quantiles(seconds: NDArray[np.float64]) -> Quantiles | None:
+    """Return exact quantiles of observed times; None without any."""
+    if not len(seconds):
+        return None
+    p50_s, p95_s, p99_s = (_finite(statistics.quantile(seconds, share)) for share in SHOWN)
+    return Quantiles(len(seconds), p50_s, p95_s, p99_s, _finite(float(seconds.max())))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _histogram(record: PhaseRecord, name: str | None) -> Histogram | None:
+    if record.server is None or name is None:
+        return None
+    try:
+        return histogram.from_delta(record.server, name)
+    except MeasurementError:  # the target has no such histogram; whoever judges by it says so
+        return None
+
+
+def _server_quantiles(record: PhaseRecord, names: MetricNames) -> Mapping[str, Interval] | None:
+    try:
+        found = record.request_histogram(names)
+    except MeasurementError:  # whoever judges by it says so
+        return None
+    if not found.n:
+        return None
+    return {quantile_name(share): Interval(*found.quantile_bucket(share)) for share in SHOWN}
+
+
+def _batch_sizes(record: PhaseRecord, names: MetricNames) -> Mapping[str, float] | None:
+    found = _histogram(record, names.batch_size)
+    if found is None:
+        return None
+    counts = np.diff(np.asarray(found.cumulative, dtype=float), prepend=0.0)
+    return {
+        "+Inf" if math.isinf(edge) else f"{edge:g}": float(count)
+        for edge, count in zip(found.edges, counts, strict=True)
+        if count
+    }
+
+
+def _stage_means(good: Samples) -> StageMeans | None:
+    """Return mean seconds by stage, of the requests whose answer told them."""
+    told = good[~np.isnan(good["server_s"])]
+    if not len(told):
+        return None
+    means = {f"{stage}_s": _mean(told[f"{stage}_s"]) for stage in STAGES}
+    wire_s = (told["done_ns"] - told["sent_ns"]) / 1e9
+    return StageMeans(**means, transport_s=float(np.mean(wire_s - told["server_s"])))
+
+
+def _mean(seconds: NDArray[np.float32]) -> float | None:
+    told = seconds[~np.isnan(seconds)]
+    return float(told.mean(dtype=np.float64)) if len(told) else None
+
+
+def _machine_use(used: MachineDelta, report: PhaseReport, requests: int) -> MachineUse:
+    cpu_s, stalled = used.process_cpu_s, used.stalled_share
+    return MachineUse(
+        steal_share=used.steal_share,
+        cpu_pressure_share=None if stalled is None else stalled.get("cpu"),
+        server_cpu_s_per_request=cpu_s / requests if cpu_s is not None and requests else None,
+        generator_cpu_share=report.cpu_s / report.wall_s if report.wall_s else None,
+    )

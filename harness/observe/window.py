@@ -1,0 +1,238 @@
+"""What is judged: some phases of one run, each with the records of both witnesses.
+
+Stands between the saved samples and scrapes and whatever reads them, the measures and the judge. Holds records, says what
+latency, failure and offered rate mean, and how many requests of a phase a server may have counted; estimates nothing.
+
+The harness asks the server questions of its own between two scrapes: for its metrics, the first of the two scrapes
+among them, and in a probed phase for its readiness. Middleware that counts all requests counts these too, all of
+a path or none of it. They are allowed for to the request, and nothing else is.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.load.samples import SAMPLE, Outcome, Samples
+from tailgate.harness.observe import histogram
+from tailgate.harness.observe.delta import ServerDelta
+from tailgate.harness.observe.histogram import Histogram
+from tailgate.harness.observe.probes import Asked, ProbeRecord
+from tailgate.harness.observe.resources import ResourceSeries
+from tailgate.harness.results.yardstick import Yardstick
+from tailgate.harness.scenario.scenario import Phase
+from tailgate.harness.target.settings import MetricNames
+
+_AFTER_SENDING = (Outcome.RESET, Outcome.TIMEOUT, Outcome.MALFORMED, Outcome.LEFT)
+Seconds = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the client knows of the requests of a phase.
+
+    Attributes:
+        good: with a good answer: each was counted.
+        answered: with a whole answer of any kind. One that is no good answer may have been counted or not: a proxy may
+            have given it, or a part of the service that stands before the one that counts.
+        lost: ended after sending without a whole answer: each may be counted now, later or never.
+    """
+
+    good: int
+    answered: int
+    lost: int
+
+
+def gave_up(samples: Samples) -> NDArray[np.bool_]:
+    """Return for each request whether it was sent and ended without a whole answer."""
+    lost: NDArray[np.bool_] = np.isin(samples["outcome"], _AFTER_SENDING) & (samples["sent_ns"] > 0)
+    return lost
+
+
+def own_counted(
+    counted: float, least: int, most: int, scrapes: int, probes: Sequence[ProbeRecord]
+) -> int | None:
+    """Return how many of the harness's own requests are among those that the server counted; None if no number fits.
+
+    Args:
+        counted: by the server, between two scrapes.
+        least: of the client's requests that it must have counted.
+        most: of them that it can have counted.
+        scrapes: of the metrics between the two readings, the first of them included.
+        probes: that were sent meanwhile.
+    """
+    of_path = {
+        asked: (
+            sum(probe.asked is asked and probe.status is not None for probe in probes),
+            sum(probe.asked is asked for probe in probes),
+        )
+        for asked in Asked
+    }
+    answered, asked = of_path[Asked.METRICS]
+    of_path[Asked.METRICS] = (answered + scrapes, asked + scrapes)
+    fits = []
+    for paths in itertools.product(*[((0, 0), some) for some in of_path.values()]):
+        low = max(sum(low for low, _ in paths), round(counted) - most)
+        if low <= min(sum(high for _, high in paths), round(counted) - least):
+            fits.append(low)
+    return min(fits, default=None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhaseRecord:
+    """What both witnesses saw of one phase.
+
+    Attributes:
+        phase: as the scenario has it, resolved.
+        samples: one SAMPLE record per planned request whose client waits for its answer, in any order.
+        server: differenced scrapes around the phase; None where the target has no metrics.
+        disturbers: the same of the clients that do not simply wait (:mod:`tailgate.harness.scenario.behaviour`).
+        resources: what the server's processes held; None where they cannot be seen.
+        probes: questions that were asked beside the load; none where the phase asks for no probes.
+        own_scrapes: how often the harness asked for the metrics between the two readings, the first of them included.
+        yardsticks: the readings before and after it, the server idle; None where it was not timed around.
+    """
+
+    phase: Phase
+    samples: Samples
+    server: ServerDelta | None = None
+    disturbers: Samples = field(default_factory=lambda: np.zeros(0, SAMPLE))
+    resources: ResourceSeries | None = None
+    probes: tuple[ProbeRecord, ...] = ()
+    own_scrapes: int = 0
+    yardsticks: tuple[Yardstick, Yardstick] | None = None
+
+    @property
+    def every_sample(self) -> Samples:
+        """The records of all requests: what the server must have counted."""
+        return np.concatenate([self.samples, self.disturbers])
+
+    @property
+    def sent(self) -> Sent:
+        """What the client knows of its requests, by what the server can know of them."""
+        samples = self.every_sample
+        lost = gave_up(samples)
+        answered = int(np.sum((samples["status"] > 0) & ~lost))
+        return Sent(int(np.sum(~failed(samples))), answered, int(lost.sum()))
+
+    def own_counted(self, counted: float, least: int, most: int) -> int | None:
+        """Return how many of the harness's own requests the server counted (:func:`tailgate.harness.observe.window.own_counted`)."""
+        return own_counted(counted, least, most, self.own_scrapes, self.probes)
+
+    def request_histogram(self, names: MetricNames) -> Histogram:
+        """Return the server's own latency histogram.
+
+        Raises:
+            MeasurementError: the phase has no metrics, or they hold no such histogram.
+        """
+        if names.request_seconds is None:
+            raise MeasurementError("this target names no histogram of request seconds")
+        if self.server is None:
+            raise MeasurementError(f"phase {self.phase.name!r} has no metrics of the server")
+        found = histogram.from_delta(self.server, names.request_seconds)
+        sent = self.sent
+        own = self.own_counted(found.n, sent.good, sent.answered + sent.lost)
+        # None is a fault of the count, and said by the check of it.
+        return replace(found, own=own or 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """The phases that one criterion judges, or that one check looks at, in the order in which they ran.
+
+    Attributes:
+        phases: their records.
+        confidence: one-sided, for each end of every interval.
+        names: what the target calls its metrics.
+    """
+
+    phases: tuple[PhaseRecord, ...]
+    confidence: float = 0.99
+    names: MetricNames = field(default_factory=MetricNames)
+
+    @property
+    def samples(self) -> Samples:
+        """The records of all clients that wait, pooled."""
+        if not self.phases:
+            return np.zeros(0, SAMPLE)
+        return np.concatenate([record.samples for record in self.phases])
+
+    def request_histogram(self) -> Histogram:
+        """Return the server's own latency histogram over all phases.
+
+        Raises:
+            MeasurementError: a phase has no metrics, or they hold no such histogram.
+        """
+        return histogram.merge([record.request_histogram(self.names) for record in self.phases])
+
+
+def failed(samples: Samples) -> NDArray[np.bool_]:
+    """Return for each request whether it ended without a good answer."""
+    without_answer: NDArray[np.bool_] = (samples["outcome"] != Outcome.OK) | (samples["done_ns"] == 0)
+    return without_answer
+
+
+def latencies_s(samples: Samples) -> Seconds:
+    """Return for each request the seconds from its intended time to its last byte, +inf where it failed."""
+    seconds = (samples["done_ns"] - samples["intended_ns"]) / 1e9
+    return np.where(failed(samples), np.inf, seconds)
+
+
+def in_order(samples: Samples) -> list[Samples]:
+    """Return the samples of each phase, in order of their intended times: slow ones come in runs there."""
+    ordered = samples[np.lexsort((samples["intended_ns"], samples["phase"]))]
+    starts = np.flatnonzero(np.diff(ordered["phase"])) + 1
+    return np.split(ordered, starts)
+
+
+def duration_s(samples: Samples) -> float:
+    """Return the seconds from the first intended time to the last end; 0 for none."""
+    if not len(samples):
+        return 0.0
+    end_ns = max(int(samples["done_ns"].max()), int(samples["intended_ns"].max()))
+    return (end_ns - int(samples["intended_ns"].min())) / 1e9
+
+
+def throughput_per_s(samples: Samples) -> float:
+    """Return good answers a second, from the first intended time to the last end.
+
+    Raises:
+        MeasurementError: nothing was answered, or all at one instant.
+    """
+    answered, seconds = int(np.sum(~failed(samples))), duration_s(samples)
+    if not answered or seconds <= 0:
+        raise MeasurementError(f"{answered} good answers in {seconds} s give no throughput")
+    return answered / seconds
+
+
+def offered_rate_per_s(samples: Samples) -> float | None:
+    """Return the rate of the intended times, (n - 1) / (last - first); None for fewer than two of them."""
+    intended = samples["intended_ns"]
+    if len(intended) < 2 or intended.max() == intended.min():
+        return None
+    return float((len(intended) - 1) / ((intended.max() - intended.min()) / 1e9))
+
+
+def counted_requests(record: PhaseRecord, names: MetricNames) -> Mapping[str, float]:
+    """Return how many requests of a phase the server counted, by each metric of it that counts them, a counter first.
+
+    None where the user says that the target has no such histogram, and it has no counter of requests either.
+
+    Raises:
+        MeasurementError: it has no metrics, or none that counts requests.
+    """
+    if record.server is None:
+        raise MeasurementError(f"phase {record.phase.name!r} has no metrics of the server; other phases have")
+    histogram = names.request_seconds and f"{names.request_seconds}_count"
+    totals = {name: record.server.total(name) for name in (names.requests_total, histogram) if name}
+    found = {name: total for name, total in totals.items() if total is not None}
+    if not found and len(record.every_sample) and names.request_seconds is not None:
+        raise MeasurementError(
+            f"phase {record.phase.name!r}: the metrics hold neither {names.requests_total!r} nor "
+            f"{names.request_seconds!r}; say what this target calls its histogram of request seconds, "
+            "--perf-metric=request_seconds=NAME, or leave its metrics out, --perf-metrics-path="
+        )
+    return found

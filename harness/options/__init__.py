@@ -1,0 +1,1 @@
+"""What the user said: every option, declared once, and the settings of one run."""

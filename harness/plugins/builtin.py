@@ -1,0 +1,35 @@
+"""What the harness itself brings, through the same hooks as anybody's plugin. Scenarios come from the package of that name."""
+
+from collections.abc import Sequence
+
+from tailgate.harness.measures import Measure, built_in_measures
+from tailgate.harness.plugins.hookspecs import hookimpl
+from tailgate.harness.report import Reporter, built_in_reporters
+from tailgate.harness.scenario.payload import Payload, built_in_payloads
+from tailgate.harness.target.settings import TargetSettings
+from tailgate.harness.target.spec import BUILT_IN
+from tailgate.harness.target.target import Target
+
+
+@hookimpl
+def tailgate_target(spec: str, settings: TargetSettings) -> Target | None:
+    """Know the service, any command line, and any address."""
+    return next((target for parse in BUILT_IN if (target := parse(spec, settings)) is not None), None)
+
+
+@hookimpl
+def tailgate_payloads(source: str) -> Sequence[Payload] | None:
+    """Know photographs, random pixels, and files."""
+    return built_in_payloads(source)
+
+
+@hookimpl
+def tailgate_measures() -> Sequence[Measure]:
+    """Bring those of :mod:`tailgate.harness.measures`."""
+    return built_in_measures()
+
+
+@hookimpl
+def tailgate_reporters() -> Sequence[Reporter]:
+    """Bring the JSON file and the Markdown summary."""
+    return built_in_reporters()

@@ -1,0 +1,178 @@
+"""What a hook of a plugin may do: each is called through pluggy, held to what it should give, and named where it fails.
+
+A plugin's functions are wrapped one by one before they are registered (:func:`guarded`), so that wrappers work as they do
+anywhere with pluggy, and each error still says whose it is.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tailgate.harness.errors import HarnessError, PluginError
+from tailgate.harness.results.verdict import Better
+from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.scenario import Scenario
+from tailgate.harness.units import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a plugin comes from.
+
+    Attributes:
+        name: unique among plugins: of its entry point, or the file's path.
+        distribution: the installed package that brings it; None for a file.
+        version: of the distribution; None for a file.
+        hooks: names of the hooks that it has, in the order of the alphabet.
+    """
+
+    name: str
+    distribution: str | None
+    version: str | None
+    hooks: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Name it as messages do."""
+        return f"{self.name!r} of {self.distribution}" if self.distribution else repr(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a hook gives.
+
+    Attributes:
+        what: one of it, for messages.
+        kind: its class; None for any object of the shape.
+        attributes: that it has, each with the class of its value; None for a method.
+        many: the hook gives any iterable of them, rather than one.
+    """
+
+    what: str
+    kind: type | None = None
+    attributes: tuple[tuple[str, type | None], ...] = ()
+    many: bool = True
+
+    def lacks(self, thing: object) -> str:
+        """Return what keeps a thing from being one; empty where nothing does."""
+        if self.kind is not None:
+            return "" if isinstance(thing, self.kind) else f"it is a {type(thing).__name__}"
+        for name, kind in self.attributes:
+            value = getattr(thing, name, None)
+            if kind is None and not callable(value):
+                return f"it has no method {name}()"
+            if kind is not None and not isinstance(value, kind):
+                return f"its {name} is {value!r}, expected a {kind.__name__}"
+        return ""
+
+
+NAMED = ("name", str)
+# None: whatever the hook gives is ignored.
+EXPECTED: dict[str, Expected | None] = {
+    "tailgate_scenarios": Expected("Scenario", Scenario),
+    "tailgate_measures": Expected(
+        "measure", attributes=(NAMED, ("unit", Unit), ("better", Better), ("estimate", None))
+    ),
+    "tailgate_reporters": Expected("reporter", attributes=(NAMED, ("write", None))),
+    "tailgate_payloads": Expected("Payload", Payload),
+    "tailgate_target": Expected("target", attributes=(("spec", str), ("start", None)), many=False),
+    "tailgate_finished": None,
+}
+
+Brought = Callable[[object, Origin], None]
+
+
+def guarded(function: Callable[..., Any], hook: str, origin: Origin, brought: Brought) -> Callable[..., Any]:
+    """Return a function for pluggy in the place of a plugin's own.
+
+    Args:
+        function: of the plugin; a generator function is a wrapper.
+        hook: which it is.
+        origin: whose it is.
+        brought: takes each thing that it gives, and whose it is.
+    """
+    who = f"plugin {origin}: {hook}"
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        with _Named(who, origin):
+            given = taken(hook, function(*arguments, **named), who)
+        if given is not None:
+            for thing in given if isinstance(given, list) else [given]:
+                brought(thing, origin)
+        return given
+
+    @functools.wraps(function)
+    def wrap(*arguments: Any, **named: Any) -> Generator[Any, Any, Any]:
+        with _Named(who, origin):
+            return (yield from _wrapping_once(function(*arguments, **named), who))
+
+    return wrap if inspect.isgeneratorfunction(function) else call
+
+
+def _wrapping_once(wrapper: Generator[Any, Any, Any], who: str) -> Generator[Any, Any, Any]:
+    """Run a wrapper, which yields once.
+
+    Raises:
+        PluginError: it yields never or twice, which pluggy would say of no plugin.
+    """
+    try:
+        next(wrapper)
+    except StopIteration:
+        raise PluginError(f"{who} is a wrapper, and has ended without a yield; expected one") from None
+    try:
+        try:
+            outcome = yield
+        except BaseException as error:  # noqa: BLE001 - the wrapper's to catch, whatever it is
+            wrapper.throw(error)
+        else:
+            wrapper.send(outcome)
+    except StopIteration as end:
+        return end.value
+    raise PluginError(f"{who} is a wrapper, and has yielded twice; expected one yield")
+
+
+class _Named:
+    """A context manager that names the plugin in whatever error leaves it."""
+
+    def __init__(self, who: str, origin: Origin) -> None:
+        self._who = who
+        self._is_own = origin.name == "builtin"
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Raise a :class:`PluginError` in the place of any other; one passes through the wrappers around it."""
+        if isinstance(error, PluginError) or not isinstance(error, (Exception, SystemExit)):
+            return
+        if self._is_own and isinstance(error, HarnessError):
+            raise PluginError(str(error)) from None
+        raise PluginError(f"{self._who} raised {type(error).__name__}: {error}") from error
+
+
+def taken(hook: str, given: Any, who: str) -> Any:
+    """Return what one function of a hook gave: a list for an iterable, else the thing itself; None for nothing.
+
+    Raises:
+        PluginError: it is not what the hook should give.
+    """
+    expected = EXPECTED[hook]
+    if given is None or expected is None:
+        return None
+    if not expected.many:
+        _hold(expected, given, who)
+        return given
+    if isinstance(given, (str, bytes, dict)) or not isinstance(given, Iterable):
+        raise PluginError(f"{who} gave {given!r}, expected a list, each item a {expected.what}")
+    things = list(given)
+    for thing in things:
+        _hold(expected, thing, who)
+    return things
+
+
+def _hold(expected: Expected, thing: object, who: str) -> None:
+    lacking = expected.lacks(thing)
+    if lacking:
+        raise PluginError(f"{who} gave {thing!r}, expected a {expected.what}: {lacking}")

@@ -1,0 +1,36 @@
+"""How much evidence a run gathers: the profiles ``smoke``, ``default`` and ``thorough``.
+
+Every pytest session on the machine loads this module, so it imports nothing heavy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How much evidence a run gathers.
+
+    Attributes:
+        name: ``smoke``, ``default`` or ``thorough``.
+        quantiles: judged latency quantiles, as shares below 1.
+        requests: the least number of measured requests behind each judged quantile.
+        warm_up_requests: sent first and not judged.
+        repeats: repeated events (bursts) of a scenario that has them.
+    """
+
+    name: str
+    quantiles: tuple[float, ...]
+    requests: int
+    warm_up_requests: int
+    repeats: int
+
+
+# n(1 - p) >= 10 before a quantile is spoken of: 200 requests for p95, 1,000 for p99. To bound one from above takes 90 and
+# 459 independent requests; in a queue that is half busy slow requests come in runs, and it takes about three times as many
+# (docs/gate.md, "How many requests it takes").
+PROFILES: Mapping[str, Profile] = {
+    "smoke": Profile("smoke", (0.95,), requests=400, warm_up_requests=20, repeats=7),
+    "default": Profile("default", (0.95, 0.99), requests=2_000, warm_up_requests=50, repeats=10),
+    "thorough": Profile("thorough", (0.95, 0.99), requests=5_000, warm_up_requests=200, repeats=30),
+}

@@ -1,0 +1,82 @@
+"""Requests without a good answer, by kind: how many there were, and what the first of each kind said.
+
+The load generator counts them as they end (:mod:`tailgate.harness.load.recorder`), results keep them, and every report says them
+once, by :func:`sentences`.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+
+# A report shows so many kinds; the file of the results has all.
+SHOWN = 5
+
+# Of outcomes without a whole answer; the others are told by their status.
+_KINDS = {
+    "refused": "no connection",
+    "reset": "connection lost before the answer's end",
+    "timeout": "timeout",
+    "malformed": "not an HTTP answer",
+    "left": "left by the client",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Requests that ended in one way, which was no good answer.
+
+    Attributes:
+        outcome: name of a :class:`~tailgate.harness.load.samples.Outcome`, in lower case.
+        status: of the answer; None without one.
+        count: how many requests.
+        said: the first answer's first characters, or where a redirect leads, or why there was no answer; empty where
+            nothing was said.
+    """
+
+    outcome: str
+    status: int | None
+    count: int
+    said: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Such as ``404 Not Found``, ``307 Temporary Redirect`` or ``timeout``."""
+        return kind(self.outcome, self.status)
+
+    def __str__(self) -> str:
+        """Say it in one line: ``1,000 × 404 Not Found: {"detail": "Not Found"}``."""
+        if self.outcome == "redirect" and self.said:
+            return f"{self.count:,} × {self.status} to {self.said}"
+        return f"{self.count:,} × {self.kind}" + (f": {self.said}" if self.said else "")
+
+
+def kind(outcome: str, status: int | None) -> str:
+    """Return the field's name for a way to fail."""
+    if outcome in _KINDS or not status:
+        return _KINDS.get(outcome, outcome)
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:  # no status of any RFC
+        return str(status)
+
+
+def pooled(failures: Iterable[Failure]) -> tuple[Failure, ...]:
+    """Add failures of several phases by kind, the most frequent first; of each kind the first one's words stay."""
+    found: dict[tuple[str, int | None, str], Failure] = {}
+    for one in failures:
+        # What an answer says differs from request to request; why there was none is a kind of its own.
+        key = (one.outcome, one.status, "" if one.status is not None else one.said)
+        known = found.get(key)
+        found[key] = one if known is None else dataclasses.replace(known, count=known.count + one.count)
+    return tuple(sorted(found.values(), key=lambda one: -one.count))
+
+
+def sentences(failures: Iterable[Failure]) -> Iterator[str]:
+    """Yield a line for each kind, the most frequent first; beyond :data:`SHOWN`, one line for the rest."""
+    every = tuple(failures)
+    for one in every[:SHOWN]:
+        yield f"failed: {one}"
+    if rest := every[SHOWN:]:
+        count = sum(one.count for one in rest)
+        yield f"failed: {count:,} in {len(rest)} further ways, which are in the file of the results"

@@ -1,0 +1,147 @@
+"""A run's result as a JSON file: written, read, and held to ``results.schema.json`` both times.
+
+The dataclasses of :mod:`tailgate.harness.results.run` say what there is; this module turns them into JSON and back by their
+annotations, so that no field is named twice in code. The schema is a contract with other programs and is written
+by hand; a test holds the two together. Numbers that are not finite become ``null``.
+"""
+
+import dataclasses
+import enum
+import math
+import os
+import types
+import typing
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
+import orjson
+from jsonschema import Draft202012Validator
+
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.results.run import SCHEMA_VERSION, RunResult
+
+T = TypeVar("T")
+
+RESULTS = "results.json"
+
+
+def write(result: RunResult, path: Path) -> None:
+    """Write a result; the file is there whole or not at all.
+
+    Raises:
+        MeasurementError: the result does not fit the schema.
+    """
+    document = to_json(result)
+    _check(document, "the result of this run")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    draft.replace(path)
+
+
+def read(path: Path) -> RunResult:
+    """Read a result.
+
+    Raises:
+        MeasurementError: there is no such file, or it is not a result that this version reads.
+    """
+    try:
+        document = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise MeasurementError(f"cannot read the results {path}: {error.strerror}") from error
+    except orjson.JSONDecodeError as error:
+        raise MeasurementError(f"the results {path} are not JSON: {error}") from error
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version != SCHEMA_VERSION:
+        raise MeasurementError(
+            f"the results {path} have schema version {version!r}, and this tailgate reads {SCHEMA_VERSION!r}; "
+            "read them with the version that they name as tailgate_version"
+        )
+    _check(document, f"the results {path}")
+    result = from_json(RunResult, document)
+    if text := contradiction(result):
+        raise MeasurementError(f"the results {path}: {text}")
+    return result
+
+
+def contradiction(result: RunResult) -> str:
+    """Say which parts of a result do not fit together, which no schema can tell; or nothing."""
+    for scenario in result.scenarios:
+        compared = scenario.comparison
+        if compared is None:
+            continue
+        looks, lenses = len(compared.design.looks), {one.lens.name for one in compared.decision.results}
+        for one in compared.decision.results:
+            if one.look is not None and not 1 <= one.look <= looks:
+                return (
+                    f"scenario {scenario.name!r} has a result of look {one.look}, and its design has {looks}"
+                )
+        for attribution in compared.attributions:
+            if attribution.lens.name not in lenses:
+                return f"scenario {scenario.name!r} tells the stages of {attribution.lens.name!r}, and has no result of it"
+    return ""
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a result."""
+    text = resources.files("tailgate.harness.results").joinpath("results.schema.json").read_bytes()
+    loaded: dict[str, Any] = orjson.loads(text)
+    return loaded
+
+
+def _check(document: Any, what: str) -> None:
+    error = next(Draft202012Validator(schema()).iter_errors(document), None)
+    if error is not None:
+        raise MeasurementError(f"{what}: at {error.json_path}: {error.message}")
+
+
+def to_json(value: Any) -> Any:
+    """Return dataclasses, enums, mappings, tuples and numpy's numbers as JSON values; what is not finite as None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    elif isinstance(value, np.generic):
+        value = value.item()
+    match value:
+        case enum.Enum():
+            return value.value
+        case str():
+            # An argument that was no UTF-8 has surrogates in it, which no JSON can hold.
+            return value.encode("utf-8", "backslashreplace").decode()
+        case Mapping():
+            return {to_json(str(key)): to_json(item) for key, item in value.items()}
+        case tuple() | list():
+            return [to_json(item) for item in value]
+        case float():
+            return value if math.isfinite(value) else None
+        case _:
+            return value
+
+
+def from_json(kind: type[T], document: Any) -> T:
+    """Return a valid document as an instance of a dataclass, by its annotations."""
+    loaded: T = _load(kind, document)
+    return loaded
+
+
+def _load(kind: Any, document: Any) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = get_type_hints(kind)
+        return kind(**{name: _load(hints[name], item) for name, item in document.items()})
+    if origin in {types.UnionType, typing.Union}:
+        # A union here is one kind or None, or several plain values, which JSON keeps apart by itself.
+        kinds = [argument for argument in arguments if argument is not types.NoneType]
+        return document if document is None or len(kinds) > 1 else _load(kinds[0], document)
+    if origin is tuple:
+        return tuple(_load(arguments[0], item) for item in document)
+    if origin is Mapping:
+        return {key: _load(arguments[1], item) for key, item in document.items()}
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return kind(document)
+    # JSON Schema takes 2.0 for an integer.
+    return kind(document) if kind in {int, float} else document

@@ -1,0 +1,307 @@
+"""The ledger: one line for each comparison that was ever run, so that error rates are counted and not only computed.
+
+After the decision: an :class:`Entry` says in numbers what a comparison came to, and is appended to a file of JSON lines. A
+line is written whole by one call and reaches the disk before the call returns; nothing is ever rewritten.
+:mod:`tailgate.harness.results.ledger_summary` counts verdicts by case. Which case a comparison was (unchanged code, a planted regression) is known only to whoever
+set it up; without a name it is "".
+
+Nothing here judges, and no verdict is taken from the ledger: it says how often a gate was right on *this* history. Whoever
+compares the same code again after a FAIL is told so in the report (:func:`recall`), since a gate that is repeated until it
+passes is none.
+"""
+
+import dataclasses
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.results.comparison import ComparisonResult
+from tailgate.harness.results.file import from_json, to_json
+from tailgate.harness.results.run import ArmResult, Fingerprint, RunResult, Scalar, ScenarioResult
+from tailgate.harness.results.verdict import Verdict
+
+LEDGER = "ledger.jsonl"
+# How a side says which code it was: a commit by itself, or behind the name that the user gave it.
+_COMMIT = re.compile(r"(?P<target>.*) at (?:(?P<alone>[0-9a-f]{7,40})|\S+ \((?P<named>[0-9a-f]{7,40})\))")
+
+
+@dataclass(frozen=True, slots=True)
+class LensEntry:
+    """What one lens came to.
+
+    Attributes:
+        verdict: of this lens.
+        gates: whether it counts for the run's.
+        change: ratio head/base, or difference; None where unknown or infinite.
+        low: lower end of its interval; None where nothing bounds it.
+        high: upper end.
+        mde: the smallest change that would have been called; None where unknown.
+        stage: the stage that moved; None where none did or none were told.
+    """
+
+    verdict: Verdict
+    gates: bool
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    mde: float | None = None
+    stage: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One comparison: one line of the ledger.
+
+    Attributes:
+        run: identity of the run.
+        date: when it began, ISO 8601, in UTC.
+        machine: short fingerprint (:func:`short`).
+        tailgate: version of the harness.
+        base: what head was compared with: target, and revision where it has one.
+        head: likewise.
+        scenario: under which load.
+        case: which known case this is, such as ``unchanged`` or ``more-5``; "" where nobody knows.
+        seed: of the run.
+        verdict: of the scenario.
+        reason: why, in one sentence.
+        load_s: seconds of measured load, void blocks included.
+        wall_s: seconds of all blocks: starts, warm-up, load, stops.
+        blocks: good ones.
+        voided: blocks that did not count.
+        steal_share: of processor time, the median over all blocks; None if unseen.
+        cpu_pressure_share: of time in which work waited for a processor, likewise.
+        lenses: by name; none where the run ended before it could judge.
+    """
+
+    run: str
+    date: str
+    machine: str
+    tailgate: str
+    base: str
+    head: str
+    scenario: str
+    case: str
+    seed: int
+    verdict: Verdict
+    reason: str
+    load_s: float
+    wall_s: float
+    blocks: int
+    voided: int
+    steal_share: float | None = None
+    cpu_pressure_share: float | None = None
+    lenses: Mapping[str, LensEntry] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenLine:
+    """A line that could not be read.
+
+    Attributes:
+        number: from 1.
+        reason: what is wrong with it.
+    """
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A file, read.
+
+    Attributes:
+        entries: in the order of their lines.
+        broken: lines that are no entries, such as the last one of a run that was cut off.
+    """
+
+    entries: tuple[Entry, ...]
+    broken: tuple[BrokenLine, ...] = ()
+
+
+def short(machine: Mapping[str, Scalar]) -> str:
+    """Return a fingerprint in few words, with eight digits of a digest of all its facts: equal texts, equal machines."""
+    facts = {
+        name: machine.get(name) for name in sorted(field.name for field in dataclasses.fields(Fingerprint))
+    }
+    digest = hashlib.sha256(orjson.dumps(facts)).hexdigest()[:8]
+    return f"{facts['processor'] or 'unknown processor'}, {facts['processors'] or '?'} processors, {digest}"
+
+
+def entries_of(result: RunResult, case: str = "") -> tuple[Entry, ...]:
+    """Return a line for each scenario of a run that compared.
+
+    Args:
+        result: of the run. A scenario that ended in an error has a line, too: INVALID, with no lens.
+        case: which known case it is.
+    """
+    return tuple(_entry(result, scenario, case) for scenario in result.scenarios)
+
+
+def _entry(result: RunResult, scenario: ScenarioResult, case: str) -> Entry:
+    found = scenario.comparison
+    decision = None if found is None else found.decision
+    said = (
+        found.reason
+        if found is not None and not scenario.faults
+        else "".join(fault.text for fault in scenario.faults[:1])
+    )
+    return Entry(
+        run=result.run_id,
+        date=result.started_at,
+        machine=short(result.machine),
+        tailgate=result.tailgate_version,
+        base=_side(result.arms, "base"),
+        head=_side(result.arms, "head"),
+        scenario=scenario.name,
+        case=case,
+        seed=scenario.seed,
+        verdict=scenario.verdict,
+        reason=said.partition("\n")[0],
+        load_s=0.0 if decision is None else decision.load_s,
+        wall_s=0.0 if decision is None else decision.wall_s,
+        blocks=0 if found is None or decision is None else len(found.order) - decision.voided,
+        voided=0 if decision is None else decision.voided,
+        steal_share=None if found is None else found.steal_share,
+        cpu_pressure_share=None if found is None else found.cpu_pressure_share,
+        lenses={} if found is None else _lenses(found),
+    )
+
+
+def _lenses(found: ComparisonResult) -> dict[str, LensEntry]:
+    moved = {attribution.lens.name: attribution.moved for attribution in found.attributions}
+    return {
+        result.lens.name: LensEntry(
+            verdict=result.verdict,
+            gates=result.lens.gates,
+            change=result.change,
+            low=result.low,
+            high=result.high,
+            mde=result.mde,
+            stage=moved.get(result.lens.name),
+        )
+        for result in found.decision.results
+    }
+
+
+def recall(scenario: ScenarioResult, arms: Iterable[ArmResult], path: Path) -> ScenarioResult:
+    """Return a comparison with a note where the same base and head were compared before, under the same load, and FAILed.
+
+    Only where both are committed code: a working tree with changes may have had others then. The load is the same where the
+    scenario has that name; the environment and the lenses' settings of then are not kept.
+
+    Args:
+        scenario: compared just now, and not in the ledger yet.
+        arms: both sides.
+        path: of the ledger; one that cannot be read becomes a note of its own.
+    """
+    if scenario.comparison is None:
+        return scenario
+    base, head = _side(arms, "base"), _side(arms, "head")
+    try:
+        entries = [entry for entry in read(path).entries if entry.scenario == scenario.name]
+    except MeasurementError as error:
+        note = f"whether this was compared before is not known: {error}"
+    else:
+        same = [one for one in entries if _same_code(one.base, base) and _same_code(one.head, head)]
+        failed = dict.fromkeys(entry.date[:10] for entry in same if entry.verdict is Verdict.FAIL)
+        if not failed:
+            return scenario
+        note = (
+            f"compared before: FAIL on {', '.join(failed)}, with the same load (other settings and tolerances are not told "
+            "apart); a gate is not repeated until it passes"
+        )
+    comparison = dataclasses.replace(scenario.comparison, notes=(note, *scenario.comparison.notes))
+    return dataclasses.replace(scenario, comparison=comparison)
+
+
+def _same_code(before: str, now: str) -> bool:
+    """Tell whether two sides as :func:`_side` writes them are surely the same target at the same commit."""
+    first, second = _COMMIT.fullmatch(before), _COMMIT.fullmatch(now)
+    if first is None or second is None or first["target"] != second["target"]:
+        return False
+    one, other = (found["alone"] or found["named"] for found in (first, second))
+    return one.startswith(other) or other.startswith(one)
+
+
+def _side(arms: Iterable[ArmResult], name: str) -> str:
+    """Return target and revision of an arm; "" where the run ended before it was known."""
+    arm = next((arm for arm in arms if arm.name == name), None)
+    if arm is None:
+        return ""
+    revision = arm.facts.get("revision")
+    return arm.target if revision is None else f"{arm.target} at {revision}"
+
+
+def record(result: RunResult, path: Path, case: str = "") -> None:
+    """Append a line for each scenario of a run that compared.
+
+    Raises:
+        MeasurementError: the file cannot be written.
+    """
+    for entry in entries_of(result, case):
+        append(entry, path)
+
+
+def append(entry: Entry, path: Path) -> None:
+    """Append one line; it is on the disk when this returns.
+
+    Several processes may append to one file. Where the last line was cut off, a new one begins all the same.
+
+    Raises:
+        MeasurementError: the file cannot be written.
+    """
+    append_line(orjson.dumps(to_json(entry)), path)
+
+
+def append_line(line: bytes, path: Path) -> None:
+    """Append a line without its end to a file of lines, by one write.
+
+    Raises:
+        MeasurementError: the file cannot be written, or only a part of the line could.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # O_APPEND: the end is found and written to in one step, so that two writers never overwrite each other.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            # Given back when it is closed. Without it a line that another writes just now looks like one that was cut off.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            size = os.fstat(descriptor).st_size
+            cut_off = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            whole = (b"\n" if cut_off else b"") + line + b"\n"
+            written = os.write(descriptor, whole)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise MeasurementError(f"cannot append to {path}: {error.strerror}") from error
+    if written != len(whole):
+        raise MeasurementError(f"only {written} of {len(whole)} bytes went to {path}: is the disk full?")
+
+
+def read(path: Path) -> Ledger:
+    """Read a ledger; a file that is not there is empty.
+
+    Raises:
+        MeasurementError: the file cannot be read.
+    """
+    try:
+        lines = path.read_bytes().splitlines() if path.exists() else []
+    except OSError as error:
+        raise MeasurementError(f"cannot read the ledger {path}: {error.strerror}") from error
+    entries: list[Entry] = []
+    broken: list[BrokenLine] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            entries.append(from_json(Entry, orjson.loads(line)))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            broken.append(BrokenLine(number, str(error) or repr(error)))
+    return Ledger(tuple(entries), tuple(broken))

@@ -1,0 +1,1 @@
+"""What is asked: phases of load, when requests leave, what they carry, and the budgets that hold them."""

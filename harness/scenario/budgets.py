@@ -1,0 +1,224 @@
+"""Budgets: the numbers of a scenario's limits and rates for one machine, device and precision.
+
+Read before anything runs; :func:`tailgate.harness.scenario.ref.resolve` fills them in. One line a scenario, device and precision, in
+a file ``budgets.toml`` or in ``pyproject.toml`` under ``[tool.tailgate.budgets]``::
+
+    "*"                = { error_rate = 0.0 }
+    "steady"           = { rate = "0.30 /yd", p95 = "6 yd", p99 = "250 ms" }
+    "steady:cpu:bf16"  = { p99 = "220 ms" }
+
+A key is ``scenario[:device[:precision]]``, where ``*`` or nothing stands for all. All lines that fit are merged, key by
+key; a line that names the scenario beats one that does not, then one that names the device, then the precision.
+
+What a quantity is, :mod:`tailgate.harness.units` says. One in yardsticks serves machines of different speed.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tailgate.harness.errors import BudgetError
+from tailgate.harness.scenario.ref import Ref
+from tailgate.harness.scenario.scenario import Criterion, Scenario
+from tailgate.harness.units import Quantity, Unit, Yards, parse_quantity
+
+ANY = "*"
+FILE_NAME = "budgets.toml"
+_KEY_PARTS = ("scenario", "device", "precision")
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """All lines of one budget file.
+
+    Attributes:
+        lines: (scenario, device, precision), each possibly ``*``, to the line's quantities.
+        source: the file, None where there is none.
+    """
+
+    lines: Mapping[tuple[str, str, str], Mapping[str, Quantity]]
+    source: Path | None = None
+
+    def quantities(self, scenario: str, device: str, precision: str) -> Mapping[str, Quantity]:
+        """Return the merged line for one scenario on one device in one precision."""
+        wanted = (scenario, device, precision)
+        merged: dict[str, Quantity] = {}
+        # Ascending in how specific they are: False sorts before True, the scenario counts first.
+        for key in sorted(self.lines, key=lambda key: tuple(part != ANY for part in key)):
+            if all(part in {ANY, want} for part, want in zip(key, wanted, strict=True)):
+                merged.update(self.lines[key])
+        return merged
+
+    def numbers(
+        self, scenario: str, device: str, precision: str, yardstick_s: float | None
+    ) -> Mapping[str, float]:
+        """Return the merged line in seconds, requests/s, shares and counts.
+
+        Args:
+            scenario: its name.
+            device: such as ``cpu``.
+            precision: such as ``fp32``.
+            yardstick_s: what 1 yd is here; None if it was not timed.
+
+        Raises:
+            BudgetError: a quantity is in yardsticks, and ``yardstick_s`` is None.
+        """
+        merged = self.quantities(scenario, device, precision)
+        return {key: quantity.resolve(yardstick_s) for key, quantity in merged.items()}
+
+    @property
+    def needs_yardstick(self) -> bool:
+        """Whether any line is in yardsticks."""
+        return any(
+            quantity.yards is not Yards.NONE for line in self.lines.values() for quantity in line.values()
+        )
+
+    def unused(self, used: Mapping[str, Iterable[str]]) -> list[str]:
+        """Return what no scenario asks for, as ``line.key``, for a warning about misspellings.
+
+        Args:
+            used: for each known scenario the budget keys that it refers to (:func:`tailgate.harness.scenario.ref.refs`).
+        """
+        everything = {key for keys in used.values() for key in keys}
+        found = []
+        for parts, line in self.lines.items():
+            wanted = everything if parts[0] == ANY else set(used.get(parts[0], ()))
+            found += [f"{_join(parts)}.{key}" for key in line if key not in wanted]
+        return sorted(found)
+
+
+def parse_budgets(table: Mapping[str, Any], source: Path | None = None) -> Budgets:
+    """Read budgets from the table of a TOML file.
+
+    Raises:
+        BudgetError: a line or a quantity is wrong; the message names the file, the line and the key.
+    """
+    lines: dict[tuple[str, str, str], Mapping[str, Quantity]] = {}
+    where = f"{source}: " if source else ""
+    for name, line in table.items():
+        parts = [part.strip() for part in name.split(":")]
+        if len(parts) > len(_KEY_PARTS) or not all(parts):
+            raise BudgetError(f"{where}budget {name!r}: expected a key scenario[:device[:precision]]")
+        scenario, device, precision = (*parts, ANY, ANY)[: len(_KEY_PARTS)]
+        key = (scenario, device, precision)
+        if key in lines:
+            raise BudgetError(f"{where}budget {name!r} stands twice, as {_join(key)!r}; keep one")
+        if not isinstance(line, Mapping):
+            raise BudgetError(
+                f'{where}budget {name!r}: got {line!r}, expected a table such as {{ p95 = "250 ms" }}'
+            )
+        lines[key] = {
+            item: _quantity_of(f"{where}budget {name!r}, {item}", value) for item, value in line.items()
+        }
+    return Budgets(lines, source)
+
+
+def find_budgets(path: Path | None, rootdir: Path) -> Budgets:
+    """Read the budgets of a project.
+
+    Args:
+        path: a file to read; a ``pyproject.toml`` by its table, any other by its top level. None looks for
+            ``budgets.toml`` or that table of ``pyproject.toml`` in ``rootdir``.
+        rootdir: the project's top folder.
+
+    Returns:
+        No lines at all where ``path`` is None and the project has no budgets.
+
+    Raises:
+        BudgetError: the file is missing or no TOML, both places have budgets, or a line is wrong.
+    """
+    if path is not None:
+        table = _read(path)
+        if table is None:
+            raise BudgetError(f"{path}: no table [tool.tailgate.budgets] in it")
+        return parse_budgets(table, path)
+    places = [place for place in (rootdir / FILE_NAME, rootdir / "pyproject.toml") if place.is_file()]
+    found = [(place, table) for place in places if (table := _read(place)) is not None]
+    if len(found) > 1:
+        raise BudgetError(
+            f"budgets stand in {found[0][0]} and in {found[1][0]}: keep one, or say which to read"
+        )
+    return parse_budgets(found[0][1], found[0][0]) if found else Budgets({})
+
+
+def check_units(scenario: Scenario, quantities: Mapping[str, Quantity], units: Mapping[str, Unit]) -> None:
+    """Check that each budget is of the unit that the scenario uses it as: no rate where a latency is meant.
+
+    The unit is that of the measure for a criterion's limit, seconds for its objective, and elsewhere told by the name
+    of the field: ``_per_s`` is a rate, ``_s`` seconds. Keys without a budget are left to
+    :func:`tailgate.harness.scenario.ref.resolve`.
+
+    Args:
+        scenario: not yet resolved.
+        quantities: its budgets.
+        units: of every measure, by name.
+
+    Raises:
+        BudgetError: naming the key, what was got and what is expected.
+    """
+    for ref, unit in _uses(scenario, units):
+        quantity = quantities.get(ref.key)
+        if quantity is not None and not quantity.fits(unit):
+            raise BudgetError(
+                f"scenario {scenario.name!r}, budget {ref.key!r}: got {quantity.text!r}, expected a number of unit "
+                f"{unit.value!r}"
+            )
+
+
+def _uses(value: Any, units: Mapping[str, Unit]) -> Iterable[tuple[Ref, Unit]]:
+    """Yield each open number of a scenario, or of a part of one, with the unit that it is used as."""
+    if isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _uses(part, units)
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            inside = getattr(value, field.name)
+            unit = _unit_of_field(value, field.name, units)
+            for number in inside if isinstance(inside, (tuple, list)) else (inside,):
+                if isinstance(number, Ref):
+                    if unit is not None:
+                        yield number, unit
+                else:
+                    yield from _uses(number, units)
+
+
+def _unit_of_field(owner: Any, name: str, units: Mapping[str, Unit]) -> Unit | None:
+    if isinstance(owner, Criterion) and name == "limit":
+        return units.get(owner.measure)
+    if name.endswith("_per_s"):
+        return Unit.PER_SECOND
+    return Unit.SECONDS if name.endswith("_s") else None
+
+
+def _quantity_of(what: str, value: Any) -> Quantity:
+    try:
+        return parse_quantity(value)
+    except BudgetError as error:
+        raise BudgetError(f"{what}: {error}") from None
+
+
+def _read(path: Path) -> Mapping[str, Any] | None:
+    """Return the table of budgets in a file, None where a ``pyproject.toml`` has none."""
+    try:
+        table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BudgetError(f"no budgets to read at {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BudgetError(f"{path} is not TOML: {error}") from error
+    if path.name == "pyproject.toml":
+        for part in ("tool", "tailgate", "budgets"):
+            table = table.get(part) if isinstance(table, Mapping) else None
+    if table is not None and not isinstance(table, Mapping):
+        raise BudgetError(f"{path}: [tool.tailgate.budgets] is no table, got {table!r}")
+    return table
+
+
+def _join(parts: tuple[str, str, str]) -> str:
+    """Write a key as short as it can be."""
+    text = ":".join(parts)
+    while text.endswith(f":{ANY}"):
+        text = text.removesuffix(f":{ANY}")
+    return text

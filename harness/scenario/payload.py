@@ -1,0 +1,156 @@
+"""What a request carries, and where payloads come from: photographs, random pixels, or files.
+
+Payloads come through the hook ``tailgate_payloads``, and a plan draws from them. Nothing here knows what a service makes of
+them.
+"""
+
+import io
+import mimetypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tailgate.harness.errors import UsageError
+from tailgate.harness.options.values import whole
+
+# Photographs of real things, of different sizes; those of scikit-image that are micrographs or patterns are left out.
+PHOTOS = (
+    "chelsea.png",
+    "coffee.png",
+    "rocket.jpg",
+    "astronaut.png",
+    "motorcycle_left.png",
+    "hubble_deep_field.jpg",
+)
+JPEG_QUALITY = 90
+OCTETS = "application/octet-stream"
+DEFAULT_SIDE = 224
+# 48 MiB a payload, of which there are eight.
+MOST_PIXELS = 4_096
+PIXEL_PAYLOADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """One request's content.
+
+    Attributes:
+        name: unique in its source; samples refer to it.
+        body: sent as it is.
+        content_type: value of the Content-Type header.
+        path: request target on the service, from its base address on; begins with "/".
+        method: HTTP method.
+        headers: further headers; Host, Content-Length and Content-Type are added by the generator.
+        weight: relative share of requests that carry it.
+    """
+
+    name: str
+    body: bytes
+    content_type: str
+    path: str = "/predict"
+    method: str = "POST"
+    headers: tuple[tuple[str, str], ...] = ()
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Take any buffer for the body, lists, and numpy's numbers; refuse what cannot be sent."""
+        try:
+            # bytes() would take a text's length, or a number, for so many zeros.
+            object.__setattr__(self, "body", bytes(memoryview(self.body)))
+        except TypeError:
+            raise UsageError(f"payload {self.name!r}: its body is bytes, got {self.body!r:.80}") from None
+        object.__setattr__(self, "headers", tuple((name, value) for name, value in self.headers))
+        object.__setattr__(self, "weight", float(self.weight))
+
+
+def built_in_payloads(source: str) -> Sequence[Payload] | None:
+    """Return the payloads of ``photos``, ``pixels:SIDE``, ``file:PATH`` or ``dir:PATH``; None for another source.
+
+    Raises:
+        UsageError: the source is known, and what it names is not there.
+    """
+    kind, _, argument = source.partition(":")
+    if kind in {"file", "dir"} and not argument.strip():
+        raise UsageError(f"payloads {kind}:PATH: expected a path, got none")
+    match kind:
+        case "photos":
+            return photographs()
+        case "pixels":
+            return pixels(argument)
+        case "file":
+            return [file_payload(Path(argument))]
+        case "dir":
+            return folder_payloads(Path(argument))
+        case _:
+            return None
+
+
+def photographs() -> Sequence[Payload]:
+    """Return scikit-image's photographs as JPEG, as a camera or a browser would send them.
+
+    Raises:
+        UsageError: the package is not installed.
+    """
+    try:
+        import skimage  # noqa: PLC0415 - an extra
+        from PIL import Image  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the photographs come with an extra: pip install 'tailgate[demo]' ({error.name})"
+        ) from None
+    folder = Path(skimage.__file__).parent / "data"
+    payloads = []
+    for name in PHOTOS:
+        stream = io.BytesIO()
+        with Image.open(folder / name) as image:
+            image.convert("RGB").save(stream, "JPEG", quality=JPEG_QUALITY)
+        payloads.append(Payload(Path(name).stem, stream.getvalue(), "image/jpeg"))
+    return payloads
+
+
+def pixels(argument: str) -> Sequence[Payload]:
+    """Return seeded random pixels, side × side × 3 bytes, for a service that takes its model's input as bytes.
+
+    Raises:
+        UsageError: the side is no number of pixels, or one that makes more than 48 MiB.
+    """
+    try:
+        side = whole(1, MOST_PIXELS)(argument) if argument else DEFAULT_SIDE
+    except ValueError as error:
+        raise UsageError(f"payloads pixels:SIDE: {error}, got {argument!r}") from None
+    rng = np.random.default_rng(0)
+    return [
+        Payload(f"pixels-{index}", rng.integers(0, 256, (side, side, 3), dtype=np.uint8).tobytes(), OCTETS)
+        for index in range(PIXEL_PAYLOADS)
+    ]
+
+
+def folder_payloads(folder: Path) -> Sequence[Payload]:
+    """Return the files of a folder, in the order of their names; its own folders are left out.
+
+    Raises:
+        UsageError: there are none, or one cannot be read.
+    """
+    paths = sorted(path for path in folder.expanduser().glob("*") if path.is_file())
+    if not paths:
+        raise UsageError(f"payloads dir:PATH: there is no file in {folder}")
+    return [file_payload(path) for path in paths]
+
+
+def file_payload(path: Path) -> Payload:
+    """Return a file's bytes, with the content type that its name suggests.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    file = path.expanduser()
+    try:
+        # One that is no plain file, such as a pipe or a device, may have no end.
+        if file.exists() and not file.is_file():
+            raise UsageError(f"payloads file:PATH: {path} is no plain file")
+        body = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"payloads file:PATH: cannot read {path}: {error.strerror}") from None
+    return Payload(path.name, body, mimetypes.guess_type(path.name)[0] or OCTETS)

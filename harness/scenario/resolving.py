@@ -1,0 +1,112 @@
+"""From a scenario with open numbers to one for this machine, device and precision.
+
+Between the budget file and the plan; :mod:`tailgate.harness.scenario.scenario` fills numbers in, and this module says which, and refuses
+what is missing while it can still be mended.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tailgate.harness.errors import BudgetError
+from tailgate.harness.scenario.budgets import FILE_NAME, Budgets, check_units
+from tailgate.harness.scenario.ref import Number, refs, resolve
+from tailgate.harness.scenario.scenario import Criterion, Scenario
+from tailgate.harness.units import Quantity, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A scenario whose load is settled, and the budgets that its limits are still to be read from.
+
+    Attributes:
+        scenario: its phases in numbers; of its criteria those numbers that set the load, too.
+        quantities: the budgets that it asks for, by key; what its line has for other profiles is left out.
+    """
+
+    scenario: Scenario
+    quantities: Mapping[str, Quantity]
+
+
+def resolve_scenario(
+    scenario: Scenario,
+    budgets: Budgets,
+    facts: Mapping[str, str],
+    yardstick_s: float,
+    units: Mapping[str, Unit],
+    root: Path,
+) -> Resolved:
+    """Settle the load by the budgets of the target's device and precision, as the yardstick is now.
+
+    Limits stay open until what they judge is over, and the yardstick has been read again (:func:`asked_at`). But a number
+    that sets the load is what it was when the load was drawn, in a criterion too: nothing else was sent.
+
+    Args:
+        scenario: not resolved yet.
+        budgets: of the project.
+        facts: how the target describes itself.
+        yardstick_s: what 1 yd is here, now.
+        units: of every measure, by name.
+        root: folder of the project, named where it lacks budgets.
+
+    Raises:
+        BudgetError: one is missing, or of another unit than it is used as.
+    """
+    quantities = find_quantities(scenario, budgets, facts, units, root)
+    numbers = {key: quantity.resolve(yardstick_s) for key, quantity in quantities.items()}
+    of_load = refs(tuple((phase.arrivals, phase.duration_s) for phase in scenario.phases))
+    settled = {key: numbers[key] for key in of_load}
+    resolved = dataclasses.replace(
+        scenario,
+        phases=resolve(scenario.phases, numbers),
+        criteria=tuple(_settled(criterion, settled) for criterion in scenario.criteria),
+    )
+    return Resolved(resolved, {key: quantities[key] for key in refs(scenario)})
+
+
+def find_quantities(
+    scenario: Scenario,
+    budgets: Budgets,
+    facts: Mapping[str, str],
+    units: Mapping[str, Unit],
+    root: Path,
+) -> Mapping[str, Quantity]:
+    """Return the budgets of a scenario on the target's device in its precision; arguments and errors as above."""
+    device = "cpu" if facts.get("device", "cpu") == "cpu" else "cuda"
+    precision = facts.get("precision", "fp32")
+    quantities = budgets.quantities(scenario.name, device, precision)
+    if missing := sorted(refs(scenario) - set(quantities)):
+        where = budgets.source or root / FILE_NAME
+        line = ", ".join(f"{key} = …" for key in missing)
+        raise BudgetError(
+            f"scenario {scenario.name!r} lacks budgets on {device} in {precision}; "
+            f'write into {where}: "{scenario.name}" = {{ {line} }}'
+        )
+    check_units(scenario, quantities, units)
+    return quantities
+
+
+def asked_at(
+    criterion: Criterion, quantities: Mapping[str, Quantity], yardsticks_s: Sequence[float]
+) -> tuple[Criterion, Criterion]:
+    """Return a criterion in numbers: at the least of these readings, and at the greatest.
+
+    Raises:
+        BudgetError: a number is in yardsticks, and there is no reading.
+    """
+    needed = {key: quantities[key] for key in refs(criterion) if key in quantities}
+
+    def at(yardstick_s: float | None) -> Criterion:
+        return resolve(criterion, {key: quantity.resolve(yardstick_s) for key, quantity in needed.items()})
+
+    return at(min(yardsticks_s, default=None)), at(max(yardsticks_s, default=None))
+
+
+def _settled(criterion: Criterion, numbers: Mapping[str, float]) -> Criterion:
+    def number(value: Number | None) -> Number | None:
+        return resolve(value, numbers) if refs(value) and refs(value) <= set(numbers) else value
+
+    limit = number(criterion.limit)
+    assert limit is not None
+    return dataclasses.replace(criterion, limit=limit, objective_s=number(criterion.objective_s))

@@ -1,0 +1,95 @@
+"""Recorded arrivals, and their file: CSV with a header line, or JSON lines, as the file's suffix says.
+
+``time_s`` is seconds from the phase's start; ``payload`` names a payload, in all lines or in none::
+
+    time_s,payload                     {"time_s": 0.0, "payload": "cat"}
+    0.0,cat                            {"time_s": 0.25, "payload": "dog"}
+    0.25,dog
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from tailgate.harness.errors import UsageError
+from tailgate.harness.scenario.arrivals import Times, extent
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Recorded times, replayed as they are; :mod:`tailgate.harness.scenario.trace` reads them from a file.
+
+    Attributes:
+        times_s: seconds from the phase's start, ascending.
+        payloads: for each time the name of its payload; empty to draw payloads by weight.
+    """
+
+    times_s: tuple[float, ...]
+    payloads: tuple[str, ...] = ()
+
+    def draw(self, rng: np.random.Generator, *, requests: int | None, duration_s: float | None) -> Times:  # noqa: ARG002 - the protocol's signature
+        """Return the recorded times within the extent.
+
+        Raises:
+            UsageError: more requests are asked for than were recorded, or the times do not ascend from 0.
+        """
+        times = np.array(self.times_s, dtype=np.float64)
+        if times.size == 0 or not np.isfinite(times).all() or times[0] < 0 or (np.diff(times) < 0).any():
+            raise UsageError(
+                "Trace: times_s must be finite seconds that ascend from 0 or later, at least one"
+            )
+        if self.payloads and len(self.payloads) != len(self.times_s):
+            raise UsageError(f"Trace: {len(self.times_s)} times but {len(self.payloads)} payload names")
+        if requests is None:
+            return times[times < extent(self, requests, duration_s)]
+        if requests > times.size:
+            raise UsageError(f"Trace: the phase asks for {requests} requests, the trace holds {times.size}")
+        return times[:requests]
+
+
+def read_trace(path: Path) -> Trace:
+    """Return the trace that a ``.csv`` or ``.jsonl`` file holds.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is not one of a trace; the error names file and line.
+    """
+    try:
+        rows = list(_rows(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"trace {path}: {error}") from error
+    times_s: list[float] = []
+    payloads: list[str] = []
+    for line, row in rows:
+        try:
+            times_s.append(float(row["time_s"]))
+        except (TypeError, KeyError, ValueError) as error:
+            raise UsageError(
+                f"trace {path}, line {line}: expected time_s as a number, got {row!r}"
+            ) from error
+        if row.get("payload"):
+            payloads.append(str(row["payload"]))
+        if len(payloads) not in {0, len(times_s)}:
+            raise UsageError(f"trace {path}, line {line}: payload must be given in every line or in none")
+    return Trace(tuple(times_s), tuple(payloads))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield line numbers and their fields."""
+    if path.suffix == ".csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            for row in reader:
+                yield reader.line_num, row
+    elif path.suffix == ".jsonl":
+        for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                yield line, orjson.loads(text)
+            except orjson.JSONDecodeError as error:
+                raise UsageError(f"trace {path}, line {line}: {error}") from error
+    else:
+        raise UsageError(f"trace {path}: the name must end in .csv or .jsonl")

@@ -1,0 +1,223 @@
+"""What is wrong with a run is refused here, before anything is started, timed or written.
+
+Read are options, budgets, plugins, payloads, revisions and the scenarios that are going to run. What only the running
+target can tell is left to :mod:`tailgate.harness.scenario.resolving`: which device it computes on, and in which precision.
+"""
+
+import dataclasses
+import difflib
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tailgate.harness.compare.asked import (
+    chosen_design,
+    chosen_lenses,
+    find_sides,
+    payload_source,
+    side_settings,
+    wanted_processors,
+)
+from tailgate.harness.compare.lens import LENSES, override
+from tailgate.harness.compare.load import comparable_phase
+from tailgate.harness.compare.processors import choose_sharing
+from tailgate.harness.errors import BudgetError, UsageError
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.load.reach import generator_processor
+from tailgate.harness.load.wire.request import encode_request
+from tailgate.harness.measures import Measure
+from tailgate.harness.measures.measure import units_of
+from tailgate.harness.options.settings import GateSettings
+from tailgate.harness.plugins.manager import Plugins
+from tailgate.harness.report import Reporter
+from tailgate.harness.scenario.budgets import ANY, FILE_NAME, Budgets, check_units, find_budgets
+from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.plan import choose_payloads
+from tailgate.harness.scenario.ref import Ref, refs, resolve
+from tailgate.harness.scenario.scenario import Phase, Scenario
+from tailgate.harness.target.command import CommandTarget
+from tailgate.harness.target.settings import TargetSettings, target_settings
+from tailgate.harness.target.target import Target
+from tailgate.harness.verdict import judge
+
+# About what one is on a common machine: whether a number makes sense does not depend on it.
+NOMINAL_YARDSTICK_S = 0.012
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a run needs, read and checked.
+
+    Attributes:
+        measures: all that the plugins bring.
+        budgets: of the project.
+        payloads: by their source.
+        reporters: all that the plugins bring.
+    """
+
+    measures: tuple[Measure, ...]
+    budgets: Budgets
+    payloads: Mapping[str, Sequence[Payload]]
+    reporters: tuple[Reporter, ...]
+
+
+def prepare(
+    settings: GateSettings,
+    plugins: Plugins,
+    scenarios: Iterable[Scenario] = (),
+    *,
+    expected: int = 1,
+    looks: Sequence[int] | None = None,
+) -> Prepared:
+    """Read what a run needs, and refuse what cannot run.
+
+    Args:
+        settings: the options.
+        plugins: who takes part.
+        scenarios: those that are known to be run; a test may bring another of its own later.
+        expected: over how many comparisons the error that is allowed is split.
+        looks: good blocks at each look of a comparison; None for the usual.
+
+    Raises:
+        UsageError: an option, a budget, a plugin, a revision or a scenario is wrong.
+        TargetError: git cannot tell of a revision.
+    """
+    chosen = list(scenarios)
+    measures, budgets = plugins.measures(), find_budgets(settings.budgets, settings.root)
+    target = target_settings(settings, budgets, [one.name for one in chosen], NOMINAL_YARDSTICK_S)
+    _refuse_output(settings.output)
+    # Of the ini file, it may be, for a comparison another time.
+    override(LENSES, settings.lens)
+    if settings.against is None:
+        _refuse_unknown_program(plugins.target(settings.target, target))
+        sources = {settings.payloads}
+    else:
+        _refuse_incomparable(settings, plugins, chosen, target, expected, looks)
+        sources = {payload_source(one, settings) for one in chosen}
+    payloads = {source: plugins.payloads(source) for source in sources}
+    for source in payloads.values():
+        for payload in source:
+            encode_request(payload, LoadSettings("localhost", 1))
+    for scenario in chosen:
+        _refuse_criteria(scenario, measures)
+        _refuse_numbers(scenario, settings, budgets, measures, payloads)
+    return Prepared(measures, budgets, payloads, plugins.reporters())
+
+
+def _refuse_output(folder: Path) -> None:
+    """Refuse a folder for results that cannot be made or written to."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"--perf-output: cannot write into {folder}: {there} is no folder that may be written to"
+        )
+
+
+def _refuse_incomparable(
+    settings: GateSettings,
+    plugins: Plugins,
+    scenarios: Iterable[Scenario],
+    target: TargetSettings,
+    expected: int,
+    looks: Sequence[int] | None,
+) -> None:
+    sides = find_sides(settings, plugins.knows_target)
+    lenses, _ = chosen_lenses(settings, sides)
+    chosen_design(settings, lenses, expected, looks)
+    if settings.processors is not None:
+        choose_sharing(settings.processors, (), generator_processor(settings.pin), asked=True)
+    for scenario in scenarios:
+        comparable_phase(scenario)
+        wanted_processors(scenario, settings, sides)
+        for side in sides.values():
+            made = plugins.target(side.spec, side_settings(side, scenario, settings, target))
+            if side.revision is None:
+                _refuse_unknown_program(made)
+
+
+def _refuse_unknown_program(target: Target) -> None:
+    """Refuse a program that is nowhere on the path; one with a slash in its name is found where it is started."""
+    if not isinstance(target, CommandTarget):
+        return
+    program, path = target.launch.command[0], target.launch.environment.get("PATH")
+    if "/" not in program and "{" not in program and shutil.which(program, path=path) is None:
+        raise UsageError(
+            f"the target {target.spec!r} starts the program {program!r}, which is not on the path"
+        )
+
+
+def _refuse_criteria(scenario: Scenario, measures: tuple[Measure, ...]) -> None:
+    """Refuse measures that nobody brings, and latencies of a closed loop."""
+    for criterion in scenario.criteria:
+        phases = [phase for phase in scenario.phases if phase.name in criterion.phases]
+        judge.refuse_closed_loop(criterion, phases, judge.find_measure(criterion.measure, measures))
+
+
+def _refuse_numbers(
+    scenario: Scenario,
+    settings: GateSettings,
+    budgets: Budgets,
+    measures: tuple[Measure, ...],
+    payloads: Mapping[str, Sequence[Payload]],
+) -> None:
+    """Refuse budgets that are missing whatever the target's device and precision, or have no meaning."""
+    compared = settings.against is not None
+    # A comparison has no absolute limits, so none of their budgets is asked for.
+    asked = dataclasses.replace(scenario, criteria=()) if compared else scenario
+    choose_payloads(asked, payloads[payload_source(scenario, settings) if compared else settings.payloads])
+    units = units_of(measures)
+    lines = [budgets.quantities(scenario.name, *place) for place in _places(budgets, scenario.name)]
+    for line in lines:
+        check_units(asked, line, units)
+    whole = [line for line in lines if refs(asked) <= set(line)]
+    if not whole:
+        raise BudgetError(_missing(scenario, asked, budgets, settings, max(lines, key=len)))
+    for line in whole:
+        numbers = {key: quantity.resolve(NOMINAL_YARDSTICK_S) for key, quantity in line.items()}
+        for phase in resolve(asked, numbers).phases:
+            _refuse_arrivals(scenario, phase)
+
+
+def _refuse_arrivals(scenario: Scenario, phase: Phase) -> None:
+    """Refuse a law of arrival that cannot be drawn from."""
+    assert not isinstance(phase.duration_s, Ref)
+    try:
+        phase.arrivals.draw(np.random.default_rng(0), requests=phase.requests, duration_s=phase.duration_s)
+    except UsageError as error:
+        raise UsageError(f"scenario {scenario.name!r}, phase {phase.name!r}: {error}") from None
+    except Exception as error:
+        raise UsageError(
+            f"scenario {scenario.name!r}, phase {phase.name!r}: {phase.arrivals} raised {type(error).__name__}: {error}"
+        ) from error
+
+
+def _places(budgets: Budgets, scenario: str) -> Iterator[tuple[str, str]]:
+    """Yield each device and precision that the budgets of a scenario tell apart."""
+    keys = [key for key in budgets.lines if key[0] in {ANY, scenario}]
+    for device in sorted({key[1] for key in keys} | {ANY}):
+        for precision in sorted({key[2] for key in keys} | {ANY}):
+            yield device, precision
+
+
+def _missing(
+    scenario: Scenario,
+    asked: Scenario,
+    budgets: Budgets,
+    settings: GateSettings,
+    line: Mapping[str, object],
+) -> str:
+    missing, unasked = sorted(refs(asked) - set(line)), sorted(set(line) - refs(scenario))
+    where = budgets.source or settings.budgets or settings.root / FILE_NAME
+    keys = ", ".join(f"{key} = …" for key in missing)
+    lines = {key[0] for key in budgets.lines} - {ANY, scenario.name}
+    hints = [_hint(key, unasked) for key in missing] + [_hint(scenario.name, lines)]
+    return f'scenario {scenario.name!r} lacks budgets; write into {where}: "{scenario.name}" = {{ {keys} }}{"".join(hints)}'
+
+
+def _hint(name: str, written: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, written, n=1)
+    return f"; is {near[0]!r} meant for {name!r}?" if near else ""

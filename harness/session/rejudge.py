@@ -1,0 +1,128 @@
+"""A run judged again from its folder: the same verdict by the same budgets, on any machine. Nothing is measured.
+
+Other budgets, another confidence or other tolerances may be asked for. Choosing them after having seen the result proves
+nothing about this run; the next one is what they are for, and the report says so. The load stays what it was, and with it
+every number that set it. A scenario that ended in an error before all was measured stays as it was.
+"""
+
+import dataclasses
+import shlex
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from tailgate.harness.compare import rejudge as comparison
+from tailgate.harness.errors import UsageError
+from tailgate.harness.measures import Measure
+from tailgate.harness.measures.measure import units_of
+from tailgate.harness.observe import slot_file
+from tailgate.harness.observe.slot_record import SlotRecord
+from tailgate.harness.results.run import RunResult, ScenarioResult
+from tailgate.harness.results.verdict import worst
+from tailgate.harness.scenario.budgets import Budgets
+from tailgate.harness.scenario.ref import refs
+from tailgate.harness.scenario.resolving import find_quantities
+from tailgate.harness.verdict import judging
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is to be judged by; None and nothing for what the run was judged by.
+
+    Attributes:
+        budgets: of every scenario.
+        confidence: of the run.
+        lenses: settings of lenses, as ``--perf-lens`` takes them.
+    """
+
+    budgets: Budgets | None = None
+    confidence: float | None = None
+    lenses: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options of a new run by these terms."""
+        source = None if self.budgets is None else self.budgets.source
+        return (
+            *([] if source is None else [f"--perf-budgets={source}"]),
+            *([] if self.confidence is None else [f"--perf-confidence={self.confidence:g}"]),
+        )
+
+
+def judge_again(
+    result: RunResult, directory: Path, measures: tuple[Measure, ...], terms: Terms | None = None
+) -> RunResult:
+    """Return the run with its scenarios judged again.
+
+    Args:
+        result: of the run.
+        directory: where its files lie.
+        measures: all that the plugins give.
+        terms: what to judge by; None: as the run was judged.
+
+    Raises:
+        MeasurementError: a file that the run kept is not there.
+        UsageError: a budget, a setting or a measure is missing, or cannot be read.
+    """
+    terms = terms or Terms()
+    folders = {
+        slot.scenario: directory / PurePath(slot.samples).parent
+        for slot in result.slots
+        if slot.samples is not None
+    }
+    _refuse_terms_without_use(result, terms)
+    judged = {}
+    for scenario in result.scenarios:
+        if scenario.comparison is not None:
+            judged[scenario.name] = comparison.again(scenario, directory, terms.lenses)
+        elif scenario.name in folders:
+            record = slot_file.read(folders[scenario.name])
+            judged[scenario.name] = _by(terms, record, result, measures, scenario.reproduce)
+    scenarios = tuple(judged.get(one.name, one) for one in result.scenarios)
+    return dataclasses.replace(
+        result,
+        scenarios=scenarios,
+        slots=tuple(
+            slot
+            if slot.scenario not in folders or judged[slot.scenario].comparison is not None
+            else dataclasses.replace(slot, faults=judged[slot.scenario].faults)
+            for slot in result.slots
+        ),
+        verdict=worst([one.verdict for one in scenarios]),
+        reasons=judging.reasons(scenarios),
+    )
+
+
+def _refuse_terms_without_use(result: RunResult, terms: Terms) -> None:
+    compared = any(one.comparison is not None for one in result.scenarios)
+    checked = any(one.comparison is None for one in result.scenarios)
+    if terms.lenses and not compared:
+        raise UsageError(f"run {result.run_id} compared nothing, so that --lens has no meaning for it")
+    if terms.options and not checked:
+        raise UsageError(
+            f"run {result.run_id} checked no budgets, so that {terms.options[0]} has no meaning for it"
+        )
+
+
+def _by(
+    terms: Terms, record: SlotRecord, result: RunResult, measures: tuple[Measure, ...], reproduce: str
+) -> ScenarioResult:
+    """Return what a slot comes to by these terms, with a word on them where they were chosen after the fact."""
+    kept, notes = record.slot, []
+    if terms.options:
+        said = ", ".join(terms.options)
+        notes.append(f"judged again with {said}, chosen after the fact, which proves nothing about this run")
+        reproduce = " ".join([reproduce, *map(shlex.quote, terms.options)])
+    if terms.budgets is not None:
+        facts = {name: str(fact) for name, fact in result.arms[0].facts.items()}
+        quantities = find_quantities(kept.scenario, terms.budgets, facts, units_of(measures), Path.cwd())
+        record = dataclasses.replace(record, slot=dataclasses.replace(kept, quantities=quantities))
+        open_limits = refs(kept.scenario.criteria)
+        notes += [
+            f"its load stays what it was, {key} = {quantity.text}"
+            for key, quantity in kept.quantities.items()
+            if key not in open_limits and quantities.get(key, quantity) != quantity
+        ]
+    stated = float(result.settings["confidence"] or 0)
+    confidence = stated if terms.confidence is None else terms.confidence
+    judged = judging.judge_slot(record, measures, confidence, reproduce)
+    return dataclasses.replace(judged, notes=(*judged.notes, *notes))

@@ -1,0 +1,62 @@
+"""The command line that runs one scenario again: same seed, same options, same settings of the service.
+
+A report ends with it. Options of the ini file are left out, since a second run finds them there again. Nothing secret
+stands in it: a variable of a secret name is taken from the environment of whoever runs it again.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from tailgate.harness.options.settings import SERVICE_PREFIX, GateSettings
+from tailgate.harness.options.table import OPTIONS
+from tailgate.harness.plugins.loading import PLUGINS_VARIABLE
+from tailgate.harness.secrecy import Secrets, is_secret
+
+ENVIRONMENT_OPTION = "--perf-env="
+
+
+def built_in_test(scenario: str) -> tuple[str, ...]:
+    """Return the arguments that select the test of a scenario that a plugin brings."""
+    return ("--pyargs", "tailgate.scenarios", f"--perf-scenario={scenario}")
+
+
+def command(
+    selection: Sequence[str], seed: int, settings: GateSettings, environment: Mapping[str, str]
+) -> str:
+    """Return the command for a POSIX shell.
+
+    Args:
+        selection: pytest's arguments that select the one test, such as those of :func:`built_in_test`.
+        seed: of the run, whether it was given or drawn.
+        settings: options of the run.
+        environment: usually ``os.environ``.
+    """
+    arguments = ["pytest", *selection, "-m", "perf", f"--perf-seed={seed}"]
+    return _shell([*arguments, *_options(settings, {"scenario", "seed"})], environment, settings.secrets)
+
+
+def _options(settings: GateSettings, without: set[str]) -> list[str]:
+    chosen = [option for option in OPTIONS if option.name in settings.given - without]
+    return [word for option in chosen for word in option.words(getattr(settings, option.field))]
+
+
+def _shell(arguments: Sequence[str], environment: Mapping[str, str], secrets: Secrets) -> str:
+    assignments = [
+        _assigned(name, value)
+        for name, value in sorted(environment.items())
+        if name.startswith(SERVICE_PREFIX) or name == PLUGINS_VARIABLE
+    ]
+    return " ".join([*assignments, *(_word(argument, secrets) for argument in arguments)])
+
+
+def _assigned(name: str, value: str) -> str:
+    """Return an assignment, which must not be quoted as a whole, or the shell takes it for the program."""
+    return f'{name}="${name}"' if is_secret(name) else f"{name}={shlex.quote(value)}"
+
+
+def _word(word: str, secrets: Secrets) -> str:
+    """Return a word for the shell; of a secret variable the shell gives the value, who has it."""
+    name, equals, _ = word.removeprefix(ENVIRONMENT_OPTION).partition("=")
+    if word.startswith(ENVIRONMENT_OPTION) and equals and is_secret(name.strip()):
+        return f'"{ENVIRONMENT_OPTION}{name.strip()}=${name.strip()}"'
+    return shlex.quote(secrets.hide(word))

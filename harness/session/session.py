@@ -1,0 +1,397 @@
+"""A run of the gate: the target, the budgets of this machine, one scenario after the other, and the result.
+
+This is the table of contents of the flow: each step stands in a module of its own, and this one calls them in order.
+"""
+
+import contextlib
+import dataclasses
+import datetime as dt
+import os
+import secrets
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from tailgate import __version__
+from tailgate.harness import load as generator
+from tailgate.harness.compare.comparison import Compared, Ground, compare
+from tailgate.harness.errors import HarnessError, PluginError, TargetError, UsageError
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.load.reach import generator_processor, load_settings
+from tailgate.harness.measures import Measure
+from tailgate.harness.measures.measure import units_of
+from tailgate.harness.observe import machine, slot_file, yardstick
+from tailgate.harness.observe.slot import measure_slot
+from tailgate.harness.observe.slot_record import Slot, SlotRecord
+from tailgate.harness.observe.slot_result import slot_result
+from tailgate.harness.options.settings import GateSettings, stated
+from tailgate.harness.plugins.manager import Plugins
+from tailgate.harness.profiles import PROFILES
+from tailgate.harness.report import Reporter
+from tailgate.harness.results import file as results_file
+from tailgate.harness.results import ledger
+from tailgate.harness.results.criterion import Witness
+from tailgate.harness.results.run import ArmResult, RunResult, Scalar, ScenarioResult
+from tailgate.harness.results.slot import SlotResult
+from tailgate.harness.results.verdict import worst
+from tailgate.harness.results.yardstick import Yardstick
+from tailgate.harness.scenario.budgets import Budgets
+from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.plan import draw_plan
+from tailgate.harness.scenario.ref import refs
+from tailgate.harness.scenario.resolving import Resolved, resolve_scenario
+from tailgate.harness.scenario.scenario import Criterion, Scenario
+from tailgate.harness.session import reproduce
+from tailgate.harness.session.preparation import Prepared, prepare
+from tailgate.harness.target.settings import target_settings
+from tailgate.harness.target.target import RunningTarget, Target
+from tailgate.harness.units import Unit
+from tailgate.harness.verdict import judge, judging
+
+HEAD = "head"
+LOCK = "lock"
+
+
+class Session:
+    """A context manager around one target; leaving it stops the target, whatever happened.
+
+    Args:
+        settings: the options.
+        plugins: who takes part.
+        tell: takes a line about what is being done now.
+        prepared: what has been read and checked already; None to do that when the session is entered.
+        expected: scenarios that will be run: the error that the run allows itself is split over them.
+        looks: good blocks at each look of a comparison; None for the usual. Others make no run of the gate: the
+            ledger is for those that are judged.
+
+    Attributes:
+        run_id: unique; names the run's directory.
+        directory: where everything that is measured lies.
+        seed: given or drawn.
+    """
+
+    def __init__(
+        self,
+        settings: GateSettings,
+        plugins: Plugins,
+        tell: Callable[[str], None] = lambda _: None,
+        *,
+        prepared: Prepared | None = None,
+        expected: int = 1,
+        looks: tuple[int, ...] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.plugins = plugins
+        self._tell = tell
+        self._prepared = prepared
+        self._expected = expected
+        self._looks = looks
+        self._started_s = time.monotonic()
+        self._started_at = dt.datetime.now(dt.UTC)
+        self.run_id = f"{self._started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self.directory = settings.output / self.run_id
+        self.seed = settings.seed if settings.seed is not None else secrets.randbelow(2**31)
+        self._cleanup = contextlib.ExitStack()
+        self._running: RunningTarget | None = None
+        self._unusable: str | None = None
+        self._starts = 0
+        self._facts: Mapping[str, str] = {}
+        self._arms: tuple[ArmResult, ...] = ()
+        self._slots: list[SlotResult] = []
+        self._scenarios: list[ScenarioResult] = []
+        # What a comparison came to, for an exception that ends it or what follows it: at most one.
+        self._cut_short: list[Compared] = []
+
+    def __enter__(self) -> Self:
+        """Refuse what cannot run, then time the yardstick; the target starts with the first scenario.
+
+        Raises:
+            UsageError: an option, a budget or a plugin is wrong, or another run measures here.
+            MeasurementError: the yardstick could not be timed.
+            LoadError: the load generator does not work on this machine.
+        """
+        settings = self.settings
+        ready = self._prepared or prepare(settings, self.plugins, expected=self._expected, looks=self._looks)
+        self._measures: tuple[Measure, ...] = ready.measures
+        self._budgets: Budgets = ready.budgets
+        self._payloads: dict[str, Sequence[Payload]] = dict(ready.payloads)
+        self._reporters: tuple[Reporter, ...] = ready.reporters
+        with self._cleanup as cleanup:
+            cleanup.callback(self._acquired_lock().release)
+            cleanup.callback(self._stop)
+            # What the generator can do here stands with every result: nobody need believe that it was fast enough.
+            capacity = str(generator.self_check(generator_processor(settings.pin)))
+            self._machine: Mapping[str, Scalar] = dataclasses.asdict(machine.fingerprint()) | {
+                "generator": capacity
+            }
+            self._yardstick = cleanup.enter_context(yardstick.YardstickProcess())
+            self._before: Yardstick = self._yardstick.read(yardstick.LONG)
+            self._last = self._before
+            every = self.plugins.scenarios(settings.gathered)
+            self._target_settings = target_settings(settings, self._budgets, every, self._before.seconds)
+            if settings.against is None:
+                self._target: Target = self.plugins.target(settings.target, self._target_settings)
+            self.directory.mkdir(parents=True)
+            self._cleanup = cleanup.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the target, and let others measure."""
+        self._cleanup.close()
+
+    def log_tail(self) -> str:
+        """Return the last lines of the target's log; asking for them never fails, since pytest asks in the middle of a report."""
+        if self._running is None:
+            return ""
+        try:
+            return self.settings.secrets.hide(self._running.log_tail())
+        except Exception as error:  # noqa: BLE001 - of a plugin's target, which may raise anything
+            return f"log_tail() of {self._running!r} raised {type(error).__name__}: {error}"
+
+    def run(
+        self, scenario: Scenario, selection: Sequence[str] = (), again: str | None = None
+    ) -> ScenarioResult:
+        """Measure and judge one scenario.
+
+        A scenario that ends in an exception stands in the results as INVALID, so that no report shows the others only.
+
+        Args:
+            scenario: not resolved yet.
+            selection: pytest's arguments that select its test, for the command that reproduces it.
+            again: that command, where it is not pytest's.
+
+        Raises:
+            UsageError: the scenario or its budgets make no sense, it has been run already, or it is one more than the
+                error that the run allows was split over.
+            TargetError: the target did not become ready.
+            MeasurementError: the yardstick could not be timed, or the target's metrics not be read.
+        """
+        if any(one.name == scenario.name for one in self._scenarios):
+            raise UsageError(
+                f"scenario {scenario.name!r} has been run in this session: a gate is not repeated until it passes"
+            )
+        if len(self._scenarios) >= self._expected:
+            raise UsageError(
+                f"{scenario.name!r} is scenario {len(self._scenarios) + 1} of this run, and the error that it allows was "
+                f"split over {self._expected}: one for each collected test that asks for perf_gate. Give each scenario a "
+                "test of its own"
+            )
+        again = again or reproduce.command(
+            selection or reproduce.built_in_test(scenario.name), self.seed, self.settings, os.environ
+        )
+        self._cut_short.clear()
+        try:
+            way = self._judged if self.settings.against is None else self._compared
+            judged, slots = way(scenario, again)
+        except BaseException as error:
+            unmeasured = judging.unmeasured(scenario, self.seed, error, again)
+            for compared in self._cut_short:
+                self._arms = compared.arms
+                self._keep(compared.cut_short(unmeasured, error), *compared.slots)
+            if not self._cut_short:
+                self._keep(unmeasured)
+            raise
+        self._keep(judged, *slots)
+        return judged
+
+    def finish(self) -> RunResult:
+        """Write the reports, enter a comparison into the ledger, and return the result."""
+        result = self.result()
+        errors = [error for one in self._reporters if (error := self._written(one, result))]
+        if self.settings.against is not None and self._looks is None:
+            ledger.record(result, self.settings.output / ledger.LEDGER)
+        self.plugins.hook.tailgate_finished(result=result, directory=self.directory)
+        if errors:
+            raise PluginError("; ".join(errors))
+        return result
+
+    def _written(self, reporter: Reporter, result: RunResult) -> str:
+        """Have a report written; return what went wrong, so that the others are written all the same."""
+        try:
+            reporter.write(result, self.directory)
+        except Exception as error:  # noqa: BLE001 - of a plugin, which may raise anything
+            owner = self.plugins.owner(reporter, "tailgate_reporters")
+            return f"{owner}: the reporter {reporter.name!r} raised {type(error).__name__}: {error}"
+        return ""
+
+    def result(self) -> RunResult:
+        """Return what all scenarios so far came to, without what must not be told."""
+        return self.settings.secrets.hide_all(self._result())
+
+    def _result(self) -> RunResult:
+        # The result as it is, passwords included.
+        return RunResult(
+            run_id=self.run_id,
+            started_at=f"{self._started_at:%Y-%m-%dT%H:%M:%SZ}",
+            duration_s=time.monotonic() - self._started_s,
+            command=shlex.join(map(self.settings.secrets.hide, sys.argv)),
+            verdict=worst([scenario.verdict for scenario in self._scenarios]),
+            reasons=judging.reasons(self._scenarios),
+            machine=self._machine,
+            yardstick_before=self._before,
+            yardstick_after=self._last,
+            profile=self.settings.gathered,
+            settings=stated(self.settings) | {"seed": self.seed},
+            arms=self._arms or (ArmResult(HEAD, self.settings.target, dict(self._facts)),),
+            slots=tuple(self._slots),
+            scenarios=tuple(self._scenarios),
+            tailgate_version=__version__,
+        )
+
+    def misspelt_budgets(self) -> list[str]:
+        """Return what the budget file has and no scenario of any profile asks for, as ``line.key``."""
+        used: dict[str, set[str]] = {}
+        for profile in PROFILES.values():
+            for name, scenario in self.plugins.scenarios(profile).items():
+                used.setdefault(name, set()).update(refs(scenario))
+        return self._budgets.unused(used)
+
+    def _acquired_lock(self) -> BaseFileLock:
+        lock = FileLock(self.settings.output / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(
+                f"another run holds {lock.lock_file}: two runs at once would measure each other; wait for its end"
+            ) from None
+        except OSError as error:
+            raise UsageError(
+                f"--perf-output: cannot write into {self.settings.output}: {error.strerror}"
+            ) from None
+        return lock
+
+    def _stop(self) -> None:
+        if self._running is not None:
+            self._running.stop()
+
+    def _compared(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, tuple[SlotResult, ...]]:
+        ground = Ground(
+            settings=self.settings,
+            known_target=self.plugins.knows_target,
+            make_target=self.plugins.target,
+            units=units_of(self._measures),
+            budgets=self._budgets,
+            directory=self.directory,
+            run_id=self.run_id,
+            seed=self.seed,
+            scenarios=self._expected,
+            payloads=self._payloads_of,
+            connect=self._load_settings,
+            tell=self._tell,
+            looks=self._looks,
+            keep=self._cut_short.append,
+        )
+        compared = compare(scenario, ground, self._target_settings, self._last.seconds, again)
+        # What comes after the last block takes seconds, too, in which a key may be pressed.
+        self._cut_short.append(compared)
+        self._arms, self._last = compared.arms, self._yardstick.read()
+        recalled = ledger.recall(compared.scenario, compared.arms, self.settings.output / ledger.LEDGER)
+        return recalled, compared.slots
+
+    def _judged(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, tuple[SlotResult, ...]]:
+        running = self._ready_target()
+        self._last = self._yardstick.read()
+        record = self._measure(self._resolve(scenario, running), running)
+        judged = judging.judge_slot(record, self._measures, self.settings.confidence, again)
+        return judged, (slot_result(record, judged.faults, record.names, self.directory),)
+
+    def _keep(self, judged: ScenarioResult, *slots: SlotResult) -> None:
+        """Write the results after each scenario, so that a run that is cut short keeps what it has."""
+        self._scenarios.append(judged)
+        self._slots += slots
+        results_file.write(self.result(), self.directory / results_file.RESULTS)
+
+    def _ready_target(self) -> RunningTarget:
+        """Return the target. One that died is started again; one that did not start is not tried twice."""
+        if self._unusable is not None:
+            raise TargetError(f"the target failed before and was not tried again: {self._unusable}")
+        if self._running is not None and self._running.alive():
+            return self._running
+        self._tell(f"target {self.settings.target}: waiting until it is ready")
+        try:
+            if self._running is None:
+                self._running = self._target.start(self.directory)
+            else:
+                self._running.restart()
+            self._starts += 1
+            self._facts = self._described(self._running)
+        except HarnessError as error:
+            self._unusable = str(error).partition("\n")[0]
+            raise
+        return self._running
+
+    def _described(self, running: RunningTarget) -> Mapping[str, str]:
+        """Return how the target describes itself."""
+        if running.metrics_url is None:
+            return {"metrics": "none: the server's criteria are left out"}
+        facts = running.facts()
+        if running.settings.metric_names.request_seconds is None:
+            return {
+                **facts,
+                "metrics": "no histogram of request seconds: the server's latency is not judged",
+            }
+        return facts
+
+    def _resolve(self, scenario: Scenario, running: RunningTarget) -> Resolved:
+        """Settle the load by the yardstick of now; what the target has no metrics for is left out."""
+        resolved = resolve_scenario(
+            scenario,
+            self._budgets,
+            self._facts,
+            self._last.seconds,
+            units_of(self._measures),
+            self.settings.root,
+        )
+        for criterion in resolved.scenario.criteria:
+            # The judge asks the same once all is measured, which is late to hear of a misspelt measure.
+            phases = [phase for phase in resolved.scenario.phases if phase.name in criterion.phases]
+            judge.refuse_closed_loop(criterion, phases, judge.find_measure(criterion.measure, self._measures))
+        left = tuple(item for item in resolved.scenario.criteria if self._can_judge(item, running))
+        return dataclasses.replace(resolved, scenario=dataclasses.replace(resolved.scenario, criteria=left))
+
+    def _can_judge(self, criterion: Criterion, running: RunningTarget) -> bool:
+        """Tell whether the target has what its witness goes by: metrics, and for a latency the histogram of it."""
+        if criterion.witness is Witness.CLIENT:
+            return True
+        latency = judge.find_measure(criterion.measure, self._measures).unit is Unit.SECONDS
+        named = running.settings.metric_names.request_seconds is not None
+        return running.metrics_url is not None and (named or not latency)
+
+    def _measure(self, resolved: Resolved, running: RunningTarget) -> SlotRecord:
+        scenario = resolved.scenario
+        slot = Slot(
+            scenario,
+            HEAD,
+            block=0,
+            start=self._starts,
+            seed=self.seed,
+            quantities=resolved.quantities,
+            yardstick=self._last,
+            scenarios=self._expected,
+        )
+        plan = draw_plan(scenario, self._payloads_of(self.settings.payloads), self.seed)
+        directory = self.directory / f"{scenario.name}-{HEAD}-0"
+        settings = self._load_settings(running)
+        record = measure_slot(slot, plan, running, settings, directory, self._tell, self._read_yardstick)
+        slot_file.write(record, directory)
+        return record
+
+    def _read_yardstick(self) -> Yardstick:
+        self._last = self._yardstick.read()
+        return self._last
+
+    def _payloads_of(self, source: str) -> Sequence[Payload]:
+        """Return the payloads of a source; a test's own scenario may name one that was not known before."""
+        if source not in self._payloads:
+            self._payloads[source] = self.plugins.payloads(source)
+        return self._payloads[source]
+
+    def _load_settings(self, running: RunningTarget) -> LoadSettings:
+        return load_settings(running, self.settings)

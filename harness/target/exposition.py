@@ -1,0 +1,166 @@
+"""What a server's ``/metrics`` said at one moment: a text exposition becomes a :class:`Scrape`.
+
+Nothing here knows a scenario or a limit.
+"""
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.target.asking import path_of
+
+START_TIME = "process_start_time_seconds"
+# Far more than any server has to say, and longer than any should take to say it.
+LARGEST_BYTES = 16 * 2**20
+LONGEST_S = 30.0
+# The first hash outside of quotes: an exemplar (OpenMetrics) stands behind the value.
+_QUOTED_OR_HASH = re.compile(r'"(?:\\.|[^"\\])*"|(#)')
+_TYPE = re.compile(r'^[ \t]*#[ \t]+TYPE[ \t]+"?([^\s"]+)"?[ \t]+(\w+)[ \t]*\r?$', re.MULTILINE)
+
+
+class MovedError(MeasurementError):
+    """The metrics are at another path of the same server, which the message names."""
+
+
+class Series(NamedTuple):
+    """A metric's name with its labels, in the labels' order of name."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        """Write it as an exposition does."""
+        inside = ",".join(f'{name}="{value}"' for name, value in self.labels)
+        return f"{self.name}{{{inside}}}" if inside else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """One reading of a server's metrics.
+
+    Attributes:
+        time_ns: CLOCK_MONOTONIC when the answer was there.
+        values: every series; of one that is given twice, the last value.
+        kinds: each metric's type, as the exposition gives it.
+        twice: the series that are given more than once.
+    """
+
+    time_ns: int
+    values: Mapping[Series, float]
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    twice: frozenset[Series] = frozenset()
+
+    @property
+    def start_time_s(self) -> float | None:
+        """When the server process started, in seconds since the epoch; None where it does not tell."""
+        told = self.values.get(Series(START_TIME), math.nan)
+        return told if math.isfinite(told) else None
+
+    def gauge(self, name: str) -> float | None:
+        """Return a gauge summed over its labels, None where there is no such series."""
+        return summed({series: value for series, value in self.values.items() if series.name == name})
+
+
+def parse(text: str, time_ns: int) -> Scrape:
+    """Read a Prometheus text exposition (format 0.0.4), or an OpenMetrics one.
+
+    Args:
+        text: the body of ``/metrics``.
+        time_ns: CLOCK_MONOTONIC of its arrival.
+
+    Raises:
+        MeasurementError: it is not an exposition, or holds nothing.
+    """
+    values: dict[Series, float] = {}
+    twice: set[Series] = set()
+    try:
+        # The parser of the older format reads OpenMetrics but for its exemplars; its own parser refuses what many
+        # servers write.
+        for family in text_string_to_metric_families("\n".join(map(_without_exemplar, text.split("\n")))):
+            for sample in family.samples:
+                series = Series(sample.name, tuple(sorted(sample.labels.items())))
+                if series in values:
+                    twice.add(series)
+                values[series] = float(sample.value)
+    except (ValueError, IndexError) as error:
+        raise MeasurementError(f"the metrics are not a Prometheus text exposition: {error}") from error
+    if not values:
+        raise MeasurementError("the metrics hold no series; is this the path of a Prometheus exposition?")
+    return Scrape(time_ns, MappingProxyType(values), dict(_TYPE.findall(text)), frozenset(twice))
+
+
+def fetch(client: httpx.Client, url: str, prefix: str = "") -> Scrape:
+    """Get and parse a server's metrics, for the first time.
+
+    Args:
+        client: to ask with.
+        url: of the metrics.
+        prefix: path of the target's address, for the hint where a redirect leads.
+
+    Raises:
+        MeasurementError: no answer, an answer other than 200, or no exposition in it; it says what to do.
+    """
+    try:
+        return parse(get(client, url, prefix), time.monotonic_ns())
+    except MovedError:
+        raise
+    except MeasurementError as error:
+        raise MeasurementError(
+            f"{error}; --perf-metrics-path=PATH names another path, and a target without metrics is measured with "
+            "--perf-metrics-path= (empty)"
+        ) from error
+
+
+def get(client: httpx.Client, url: str, prefix: str = "") -> str:
+    """Get a server's metrics, word for word.
+
+    Raises:
+        MovedError: they are at another path.
+        MeasurementError: no answer, an answer other than 200, or one that does not end.
+    """
+    deadline_s, content = time.monotonic() + LONGEST_S, bytearray()
+    try:
+        with client.stream("GET", url, headers={"Accept": "text/plain; version=0.0.4"}) as response:
+            if response.status_code != httpx.codes.OK:
+                raise _no_metrics(url, response, prefix)
+            # A client's own timeout is for each piece.
+            for piece in response.iter_bytes():
+                content += piece
+                if len(content) > LARGEST_BYTES or time.monotonic() > deadline_s:
+                    raise MeasurementError(
+                        f"no metrics from {url}: its answer does not end; {len(content):,} bytes so far"
+                    )
+    except httpx.HTTPError as error:
+        raise MeasurementError(f"no metrics from {url}: {error!r}") from error
+    return content.decode(errors="replace")
+
+
+def _no_metrics(url: str, response: httpx.Response, prefix: str) -> MeasurementError:
+    location = response.headers.get("location", "")
+    path = path_of(url, location, prefix)
+    if path is not None:
+        return MovedError(
+            f"no metrics from {url}: {response.status_code} to {location}: --perf-metrics-path={path}"
+        )
+    told = f"status {response.status_code}" + (f" to {location}" if location else "")
+    return MeasurementError(f"no metrics from {url}: {told}, expected 200")
+
+
+def _without_exemplar(line: str) -> str:
+    if "#" not in line or line.lstrip().startswith("#"):
+        return line
+    mark = next((found for found in _QUOTED_OR_HASH.finditer(line) if found[1]), None)
+    return line if mark is None else line[: mark.start()]
+
+
+def summed(values: Mapping[Series, float]) -> float | None:
+    """Return the sum of some series; None for none."""
+    return math.fsum(values.values()) if values else None

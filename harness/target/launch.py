@@ -1,0 +1,297 @@
+"""Launch a command line as a server under test: a socket, a guardian, readiness, an end.
+
+It stands between :mod:`tailgate.harness.target.target`, which says *what* is started, and the server's process. The listening
+socket is bound here, to a port that the kernel picks, and passed down, since finding a free port and binding it
+later is a race. :mod:`tailgate.harness.target.guardian` holds the server's life to that of this process; a child that this process
+forks without executing another program (``multiprocessing`` by fork) keeps the server alive as long as itself.
+
+Nothing here knows scenarios, metrics or load.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from tailgate.harness.errors import TargetError, UsageError
+from tailgate.harness.target import guardian
+from tailgate.harness.target.readiness import wait_until_ready
+
+HOST = "127.0.0.1"
+BACKLOG = 2048  # as uvicorn's: a burst must be met by the server's queue, not by the kernel's
+KILL_MARGIN_S = 15.0  # beyond the grace: the guardian's own KILL_TIMEOUT_S and its exit
+LOG_TAIL_LINES = 30
+LOG_TAIL_BYTES = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a server is started and ended.
+
+    In the command and in the environment's values ``{fd}`` stands for the number of an inherited, listening
+    socket, and ``{port}`` for the port. With ``{port}`` alone the port is reserved and given up just before the
+    server starts; another program can take it in between, so use ``{fd}`` where the server can inherit.
+
+    Attributes:
+        command: program and arguments.
+        environment: variables added to those of this process.
+        directory: where it runs; None for the current directory.
+        readiness_path: answers 2xx once the server takes load.
+        ready_timeout_s: how long it may take to become ready.
+        stop_timeout_s: from TERM to KILL: the time that it has to drain.
+    """
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    directory: Path | None = None
+    readiness_path: str = "/health/ready"
+    ready_timeout_s: float = 120.0
+    stop_timeout_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuse a command that cannot be told where to listen, and times that never end."""
+        if not self.command:
+            raise UsageError("the command of a target is empty; give a program and its arguments")
+        if not (self.names("{fd}") or self.names("{port}")):
+            raise UsageError(
+                f"the command {' '.join(self.command)!r} is told neither {{port}} nor {{fd}}, so it cannot know "
+                "where to listen; put one of them into the command or into its environment"
+            )
+        if not (0 < self.ready_timeout_s < float("inf") and 0 <= self.stop_timeout_s < float("inf")):
+            raise UsageError(
+                f"the target's times must be positive and finite, got ready_timeout_s={self.ready_timeout_s}, "
+                f"stop_timeout_s={self.stop_timeout_s}"
+            )
+
+    def names(self, placeholder: str) -> bool:
+        """Tell whether the command or its environment holds a placeholder."""
+        return any(placeholder in text for text in (*self.command, *self.environment.values()))
+
+
+class ServerProcess:
+    """A running command line with its port and its log; a context manager that leaves nothing behind.
+
+    Attributes:
+        launch: what was started.
+        log: file of its standard output and error.
+        port: where it listens on 127.0.0.1; 0 before :meth:`start`.
+        pid: of the command itself, not of its guardian; None before :meth:`start`.
+    """
+
+    def __init__(self, launch: Launch, log: Path) -> None:
+        self.launch = launch
+        self.log = log
+        self.port = 0
+        self.pid: int | None = None
+        self._guardian: subprocess.Popen[bytes] | None = None
+        self._lifeline: socket.socket | None = None
+
+    def __enter__(self) -> Self:
+        """Bring the server up."""
+        self.bring_up()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the server."""
+        self.stop()
+
+    @property
+    def base_url(self) -> str:
+        """Scheme, host and port."""
+        return f"http://{HOST}:{self.port}"
+
+    def bring_up(self) -> None:
+        """Start the server and wait until it is ready; stop it when that fails.
+
+        Raises:
+            TargetError: as :meth:`start` and :meth:`wait_ready`.
+        """
+        self.start()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def start(self) -> None:
+        """Start the command under a guardian; return once its process exists.
+
+        Raises:
+            TargetError: the guardian could not be started, or this object has been started before.
+        """
+        if self._lifeline is not None:
+            raise TargetError(
+                f"{self.launch.command[0]!r} was started already; a new start is a new ServerProcess"
+            )
+        self._lifeline, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._spawn(theirs)
+            self.pid = self._told_pid(self._lifeline)
+        except BaseException as error:
+            self.stop()
+            if isinstance(error, OSError):
+                raise TargetError(f"cannot start {self.launch.command[0]!r}: {error}") from error
+            raise
+
+    def _spawn(self, lifeline: socket.socket) -> None:
+        """Bind a port and start the guardian with it; close this process's copies of all that it passed."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        inherits = self.launch.names("{fd}")
+        with self.log.open("ab") as log, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((HOST, 0))
+            self.port = int(listener.getsockname()[1])
+            numbers = {"{port}": str(self.port)}
+            passed = [lifeline.fileno()]
+            if inherits:
+                listener.listen(BACKLOG)
+                numbers["{fd}"] = str(listener.fileno())
+                passed.append(listener.fileno())
+            else:
+                listener.close()
+            environment = {name: _fill(value, numbers) for name, value in self.launch.environment.items()}
+            watch = ["--lifeline", str(lifeline.fileno()), "--grace", str(self.launch.stop_timeout_s), "--"]
+            command = [_fill(argument, numbers) for argument in self.launch.command]
+            self._guardian = subprocess.Popen(
+                # -I -S: no site-packages and no settings of the user, so that it starts within milliseconds.
+                [sys.executable, "-I", "-S", guardian.__file__, *watch, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.launch.directory,
+                # Unbuffered, or the last words of a Python server that dies would die with it.
+                env={"PYTHONUNBUFFERED": "1", **os.environ, **environment},
+                pass_fds=passed,
+                start_new_session=True,  # a Ctrl-C at the terminal is for the harness alone
+            )
+
+    def _told_pid(self, lifeline: socket.socket) -> int:
+        """Read the command's process id, the only thing that the guardian ever says."""
+        lifeline.settimeout(self.launch.ready_timeout_s)
+        told = b""
+        while not told.endswith(b"\n"):
+            received = lifeline.recv(32)
+            if not received:
+                raise TargetError(
+                    f"the guardian of {self.launch.command[0]!r} did not start.{self._log_note()}"
+                )
+            told += received
+        return int(told)
+
+    def wait_ready(self) -> None:
+        """Wait until the readiness path answers 2xx.
+
+        Raises:
+            TargetError: the server exited, said at once, or was not ready in time; with the tail of its log.
+        """
+        try:
+            url = self.base_url + self.launch.readiness_path
+            wait_until_ready(url, self.launch.ready_timeout_s, self.check_alive)
+        except TargetError as error:
+            raise TargetError(f"{error}.{self._log_note()}") from None
+
+    def check_alive(self) -> None:
+        """Raise TargetError when the server's process has ended."""
+        code = self.exit_code()
+        if code is not None:
+            hint = "; if it went into the background, run it in the foreground" if code == 0 else ""
+            raise TargetError(f"{' '.join(self.launch.command)!r} ended with {describe_exit(code)}{hint}")
+
+    def alive(self) -> bool:
+        """Tell whether the server's process exists."""
+        return self._guardian is not None and self._guardian.poll() is None
+
+    def exit_code(self) -> int | None:
+        """Return the command's exit status, 128 + n where signal n ended it, None while it runs."""
+        return None if self._guardian is None else self._guardian.poll()
+
+    def pids(self) -> tuple[int, ...]:
+        """Return the processes of the server: the command and what it has started."""
+        if self.pid is None or not self.alive():
+            return ()
+        try:
+            children = psutil.Process(self.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return ()
+        return (self.pid, *(child.pid for child in children))
+
+    def log_tail(self) -> str:
+        """Return the last lines of the log; empty where there is none."""
+        return tail(self.log)
+
+    def _log_note(self) -> str:
+        last_words = self.log_tail()
+        if not last_words:
+            return f" It wrote nothing to its log ({self.log})."
+        return f" The end of its log ({self.log}):\n{last_words}"
+
+    def stop(self) -> int | None:
+        """Ask the server to end, give it time to drain, then kill it; doing so twice changes nothing.
+
+        Returns:
+            Its exit status, as :meth:`exit_code`; None where it never started.
+        """
+        process = self._guardian
+        try:
+            if process is not None:
+                process.terminate()
+                process.wait(self.launch.stop_timeout_s + KILL_MARGIN_S)
+        except subprocess.TimeoutExpired:
+            pass  # the guardian hangs: what follows does its work
+        finally:
+            if self._lifeline is not None:
+                self._lifeline.close()
+            # Below 0: the guardian itself was killed, and its wards with it, but for theirs.
+            if process is not None and (process.poll() is None or process.returncode < 0):
+                self._kill(process)
+        return self.exit_code()
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        """End it the hard way: the guardian hangs, or a second Ctrl-C cut the wait short."""
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        try:
+            process.wait(KILL_MARGIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _fill(text: str, numbers: Mapping[str, str]) -> str:
+    for placeholder, number in numbers.items():
+        text = text.replace(placeholder, number)
+    return text
+
+
+def describe_exit(code: int) -> str:
+    """Put an exit status into words, such as ``exit status 3`` or ``signal SIGKILL``."""
+    number = code - 128 if code > 128 else -code
+    try:
+        return f"signal {signal.Signals(number).name}"
+    except ValueError:
+        return f"exit status {code}"
+
+
+def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """Return the last lines of a text file, reading no more than its end; empty where there is no file."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - LOG_TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])

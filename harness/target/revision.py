@@ -1,0 +1,168 @@
+"""A revision of a git repository: which commit, and a worktree of it.
+
+Used by :mod:`tailgate.harness.compare.arms`. Runs the program ``git`` and reads ``pyproject.toml``; starts nothing else.
+"""
+
+import os
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tailgate.harness.errors import TargetError, UsageError
+
+PYPROJECT = "pyproject.toml"
+GIT_TIMEOUT_S = 120.0
+GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A commit, as the user called it.
+
+    Attributes:
+        name: such as ``main`` or ``HEAD~3``.
+        commit: its full hash.
+    """
+
+    name: str
+    commit: str
+
+    def __str__(self) -> str:
+        """Return it as reports show it."""
+        # Always as many digits: with fewer one could not tell later that two were the same commit.
+        short = self.commit[:10]
+        return short if self.commit.startswith(self.name) else f"{self.name} ({short})"
+
+
+def find_revision(root: Path, name: str) -> Revision | None:
+    """Return the commit of this name; None where the repository has none, or ``root`` is in no repository.
+
+    Raises:
+        UsageError: git is not installed.
+    """
+    if shutil.which("git") is None:
+        raise UsageError(f"{name!r} may be a git revision, and the program git is not installed")
+    if name.startswith("-"):
+        return None
+    found = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return Revision(name, found.stdout.strip()) if found.returncode == 0 else None
+
+
+def has_project(root: Path, revision: Revision) -> bool:
+    """Tell whether a revision has the folder that ``root`` is in the repository."""
+    place = place_in_repository(root)
+    return not place.parts or _git(root, "cat-file", "-e", f"{revision.commit}:{place}").returncode == 0
+
+
+def state_of(root: Path) -> Mapping[str, str]:
+    """Return what the working tree is: its commit, and whether files differ from it; empty outside of a repository."""
+    commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD") if shutil.which("git") else None
+    if commit is None or commit.returncode != 0:
+        return {}
+    changed = bool(_git(root, "status", "--porcelain", "--untracked-files=no").stdout.strip())
+    return {"revision": commit.stdout.strip()[:10] + (" with changes" if changed else "")}
+
+
+def place_in_repository(folder: Path) -> Path:
+    """Return where a folder lies in its repository, as seen from the repository's top; ``.`` outside of any."""
+    prefix = _git(folder, "rev-parse", "--show-prefix") if shutil.which("git") else None
+    return Path(prefix.stdout.removesuffix("\n") if prefix is not None and prefix.returncode == 0 else "")
+
+
+def top_of(folder: Path) -> Path:
+    """Return the top of the repository that a folder lies in; itself outside of any."""
+    folder, place = folder.resolve(), place_in_repository(folder)
+    return folder.parents[len(place.parts) - 1] if place.parts else folder
+
+
+def is_ignored(root: Path, path: Path) -> bool:
+    """Tell whether the repository's ignore rules leave a path out of every revision."""
+    return _git(root, "check-ignore", "--quiet", str(path)).returncode == 0
+
+
+def tracked(folder: Path, patterns: Iterable[str]) -> frozenset[str] | None:
+    """Return what git tracks in a folder of files like these, as seen from there; None outside of any repository."""
+    if shutil.which("git") is None:
+        return None
+    listed = _git(folder, "ls-files", "-z", "--", *patterns)
+    return frozenset(filter(None, listed.stdout.split("\0"))) if listed.returncode == 0 else None
+
+
+def add_worktree(root: Path, revision: Revision, folder: Path) -> None:
+    """Check a revision out into a new folder; the index, the branches and the working tree stay as they are.
+
+    It holds no bytecode, neither what was committed nor what a hook made: what is found later was imported from there.
+
+    Raises:
+        TargetError: git refuses; with its words.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = _git(root, "worktree", "add", "--detach", "--force", str(folder), revision.commit)
+    if made.returncode != 0:
+        raise TargetError(f"cannot check out {revision} into {folder}: {made.stderr.strip()}")
+    for bytecode in list(folder.rglob("__pycache__")):
+        shutil.rmtree(bytecode, ignore_errors=True)
+
+
+def remove_worktree(root: Path, folder: Path) -> None:
+    """Remove a worktree and what git remembers of it; one that is gone already changes nothing."""
+    _git(root, "worktree", "remove", "--force", "--force", str(folder))
+    if folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+    _git(root, "worktree", "prune")
+
+
+def remove_stale_worktrees(root: Path, beneath: Path) -> tuple[Path, ...]:
+    """Remove the worktrees beneath a folder, which a run that was killed has left there; return them.
+
+    Only for whoever holds the lock of that folder: a run that is going on would lose its worktree.
+    """
+    listed = _git(root, "worktree", "list", "--porcelain")
+    folders = [
+        Path(line.removeprefix("worktree "))
+        for line in listed.stdout.splitlines()
+        if line.startswith("worktree ")
+    ]
+    stale = tuple(folder for folder in folders if folder.is_relative_to(beneath.resolve()))
+    for folder in stale:
+        remove_worktree(root, folder)
+    return stale
+
+
+def project_name(text: str | None) -> str | None:
+    """Return the name of the project that a text of ``pyproject.toml`` declares; None where it declares none."""
+    if text is None:
+        return None
+    name = _project(text, PYPROJECT).get("name")
+    return name if isinstance(name, str) else None
+
+
+def pyproject_of(folder: Path) -> str | None:
+    """Return the text of a folder's ``pyproject.toml``; None where there is none."""
+    path = folder / PYPROJECT
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _project(text: str, what: str) -> Mapping[str, Any]:
+    try:
+        project = tomllib.loads(text).get("project", {})
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{what} is not TOML: {error}") from error
+    return project if isinstance(project, Mapping) else {}
+
+
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # Inside a hook git's own variables name another repository or index than the folder's.
+    environment = {name: value for name, value in os.environ.items() if name not in GIT_PLACES}
+    return subprocess.run(
+        ["git", "-C", str(root), *arguments],  # noqa: S607 - the user's own git, from the path
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=GIT_TIMEOUT_S,
+    )

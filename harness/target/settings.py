@@ -1,0 +1,131 @@
+"""What a target is started with, and what it calls its metrics; read from the options and budgets of a run."""
+
+import dataclasses
+import difflib
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tailgate.harness.errors import UsageError
+from tailgate.harness.options.settings import GateSettings, pairs
+from tailgate.harness.scenario.budgets import Budgets
+from tailgate.harness.units import Unit
+
+# Further edges of the service's latency histograms.
+EDGES_VARIABLE = "TAILGATE_HISTOGRAM_EDGES_MS"
+
+
+def _named(kind: str, name: str) -> Any:
+    return field(default=name, metadata={"kind": kind})
+
+
+@dataclass(frozen=True, slots=True)
+class MetricNames:
+    """What a target calls the metrics that the harness reads; None where it has none.
+
+    Attributes:
+        request_seconds: histogram, from a request's arrival at the server to its answer.
+        queue_seconds: histogram, waiting for the executor.
+        decode_seconds: histogram, bytes to model input.
+        compute_seconds: histogram, in the model.
+        encode_seconds: histogram, model output to bytes.
+        batch_size: histogram, requests per batch.
+        requests_total: counter of finished requests, by label ``outcome``.
+        queue_depth: gauge, requests waiting.
+        in_flight: gauge, requests accepted and not yet answered.
+        executor_busy_seconds_total: counter, seconds in which the executor worked.
+    """
+
+    request_seconds: str | None = _named("histogram", "tailgate_request_seconds")
+    queue_seconds: str | None = _named("histogram", "tailgate_queue_seconds")
+    decode_seconds: str | None = _named("histogram", "tailgate_decode_seconds")
+    compute_seconds: str | None = _named("histogram", "tailgate_compute_seconds")
+    encode_seconds: str | None = _named("histogram", "tailgate_encode_seconds")
+    batch_size: str | None = _named("histogram", "tailgate_batch_size")
+    requests_total: str | None = _named("counter", "tailgate_requests_total")
+    queue_depth: str | None = _named("gauge", "tailgate_queue_depth")
+    in_flight: str | None = _named("gauge", "tailgate_in_flight")
+    executor_busy_seconds_total: str | None = _named("counter", "tailgate_executor_busy_seconds_total")
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSettings:
+    """What a specification leaves open.
+
+    Attributes:
+        environment: variables for a target that is started, added to those of this process.
+        readiness_path: answers 2xx once the target takes load.
+        metrics_path: its Prometheus metrics; None where it has none: the server's criteria are then left out.
+        metric_names: what it calls its metrics.
+        ready_timeout_s: how long it may take to become ready.
+        stop_timeout_s: from TERM to KILL.
+        directory: where a command runs; None for the current directory.
+        python: the interpreter that runs the service.
+        service: the module that it runs.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    readiness_path: str = "/health/ready"
+    metrics_path: str | None = "/metrics"
+    metric_names: MetricNames = field(default_factory=MetricNames)
+    ready_timeout_s: float = 120.0
+    stop_timeout_s: float = 30.0
+    directory: Path | None = None
+    python: str = sys.executable
+    service: str = "tailgate.service"
+
+    def __post_init__(self) -> None:
+        """Refuse a path that is not one."""
+        for name in ("readiness_path", "metrics_path"):
+            path = getattr(self, name)
+            if path is not None and not path.startswith("/"):
+                raise UsageError(f"the target's {name} must start with '/', got {path!r}")
+
+
+def target_settings(
+    settings: GateSettings, budgets: Budgets, scenarios: Iterable[str], yardstick_s: float
+) -> TargetSettings:
+    """Return the target's settings; at the budgets' latencies its histograms get edges, so that shares there are exact.
+
+    Args:
+        settings: options of the run.
+        budgets: of every scenario.
+        scenarios: names of those that may be run.
+        yardstick_s: what 1 yd is here, in seconds.
+
+    Raises:
+        UsageError: the options name a metric that the harness does not read, or a path that is none.
+    """
+    device = settings.variable("TAILGATE_DEVICE") or "cpu"
+    precision = settings.variable("TAILGATE_PRECISION") or "fp32"
+    latencies_s = {
+        quantity.resolve(yardstick_s)
+        for name in scenarios
+        for quantity in budgets.quantities(name, device, precision).values()
+        if quantity.unit is Unit.SECONDS
+    }
+    edges = ",".join(repr(seconds * 1000) for seconds in sorted(latencies_s))
+    return TargetSettings(
+        environment={EDGES_VARIABLE: edges, **settings.environment},
+        readiness_path=settings.readiness_path,
+        metrics_path=settings.metrics_path or None,
+        metric_names=metric_names(pairs(settings.metric)),
+        ready_timeout_s=settings.ready_timeout,
+        directory=settings.launch_folder("target"),
+    )
+
+
+def metric_names(theirs: Mapping[str, str]) -> MetricNames:
+    """Return what a target calls its metrics; an empty name says that it has none of that kind.
+
+    Raises:
+        UsageError: the harness reads no metric of that name.
+    """
+    known = {field.name for field in dataclasses.fields(MetricNames)}
+    if unknown := sorted(set(theirs) - known):
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"did you mean {near[0]!r}? There are" if near else "there are"
+        raise UsageError(f"--perf-metric: the harness reads no metric {unknown[0]!r}; {hint} {sorted(known)}")
+    return MetricNames(**{name: their or None for name, their in theirs.items()})

@@ -1,0 +1,140 @@
+"""What is under test: a target is a frozen description, and ``start`` makes a running target of it.
+
+:mod:`tailgate.harness.target.spec` makes one of what a user wrote. Nothing here sends load.
+"""
+
+import abc
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from tailgate.harness.target.asking import asking_client
+from tailgate.harness.target.exposition import fetch
+from tailgate.harness.target.launch import HOST
+from tailgate.harness.target.readiness import PROBE_TIMEOUT_S
+from tailgate.harness.target.settings import TargetSettings
+
+INFO = "tailgate_info"
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class RunningTarget(abc.ABC):
+    """A target that takes load; a context manager that stops it.
+
+    Attributes:
+        spec: the specification that it came from.
+        settings: what the specification left open.
+    """
+
+    def __init__(self, spec: str, settings: TargetSettings) -> None:
+        self.spec = spec
+        self.settings = settings
+
+    def __enter__(self) -> Self:
+        """Return the target, which runs already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it."""
+        self.stop()
+
+    @property
+    @abc.abstractmethod
+    def base_url(self) -> str:
+        """Scheme, host, port and any path prefix, without a slash at the end."""
+
+    @property
+    @abc.abstractmethod
+    def pids(self) -> tuple[int, ...] | None:
+        """The target's processes now, the first one first; None where they cannot be seen."""
+
+    @abc.abstractmethod
+    def restart(self) -> None:
+        """End the server, start a fresh one and wait until it is ready; its port changes.
+
+        Raises:
+            TargetError: it did not become ready, or is not the harness's to restart.
+        """
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """End the server if the harness started it; doing so twice changes nothing."""
+
+    @abc.abstractmethod
+    def alive(self) -> bool:
+        """Tell whether the server is still there."""
+
+    @abc.abstractmethod
+    def log_tail(self) -> str:
+        """Return the last lines of its log; empty where the harness has none."""
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Name and value of each header that every request to it carries, whoever sends it."""
+        return ()
+
+    @property
+    def tls(self) -> bool:
+        """Whether requests are sent encrypted."""
+        return urlsplit(self.base_url).scheme == "https"
+
+    @property
+    def host(self) -> str:
+        """Name or address to connect to."""
+        return urlsplit(self.base_url).hostname or HOST
+
+    @property
+    def port(self) -> int:
+        """TCP port to connect to."""
+        parts = urlsplit(self.base_url)
+        return parts.port or DEFAULT_PORTS[parts.scheme]
+
+    @property
+    def prefix(self) -> str:
+        """Path of the base address as it is sent, without a slash at its end; empty for none."""
+        return httpx.URL(self.base_url).raw_path.decode("ascii").rstrip("/")
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Where its metrics are; None for a target without any."""
+        path = self.settings.metrics_path
+        return None if path is None else self.base_url + path
+
+    def facts(self) -> Mapping[str, str]:
+        """Return how the target describes itself (model, device, precision, …): the labels of ``tailgate_info``.
+
+        Empty for a target without metrics, or without that one.
+
+        Raises:
+            MeasurementError: its metrics cannot be read.
+        """
+        if self.metrics_url is None:
+            return {}
+        with asking_client(PROBE_TIMEOUT_S, self.headers) as client:
+            values = fetch(client, self.metrics_url, self.prefix).values
+        return next((dict(series.labels) for series in values if series.name == INFO), {})
+
+
+class Target(Protocol):
+    """A description of what is under test; any object of this shape will do.
+
+    Attributes:
+        spec: the specification that it came from.
+    """
+
+    @property
+    def spec(self) -> str: ...  # noqa: D102 - see above
+
+    def start(self, directory: Path) -> RunningTarget:
+        """Start it, wait until it is ready, and keep its logs in ``directory``.
+
+        Raises:
+            TargetError: it did not become ready.
+        """
+        ...

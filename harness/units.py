@@ -1,0 +1,187 @@
+"""Numbers with units: as people write them in budgets, and as they read them in reports.
+
+A budget says ``s``, ``ms``, ``us``, ``min``, ``MiB``, ``/s``, ``%``, or a multiple of the harness's own yardstick
+(:mod:`tailgate.harness.observe.yardstick`): ``6 yd`` is six of it, ``0.3 /yd`` is three requests per ten of it. A bare number is a
+share or a count. Inside the harness all numbers are seconds, requests/s, shares, bytes and counts; this is the one place of
+conversion.
+"""
+
+import enum
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from tailgate.harness.errors import BudgetError
+
+_QUANTITY = re.compile(r"\s*(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>\S*)\s*")
+_EXPECTED = 'such as "250 ms", "1.5 s", "40 /s", "6 yd", "0.3 /yd", "0.5 %" or a bare share or count'
+MISSING = "–"
+DIGITS = 3
+
+
+class Unit(enum.Enum):
+    """What a number counts, so that reports can print it."""
+
+    SECONDS = "s"
+    PER_SECOND = "/s"
+    SHARE = "share"
+    COUNT = "count"
+    BYTES = "B"
+
+
+class Yards(enum.Enum):
+    """How a quantity depends on the yardstick."""
+
+    NONE = 0
+    MULTIPLE = 1  # "6 yd": grows with it
+    RATE = -1  # "0.3 /yd": shrinks with it
+
+
+# Unit as written: what it counts, how often it goes into that, how it depends on the yardstick.
+_UNITS: Mapping[str, tuple[Unit | None, Decimal, Yards]] = {
+    "": (None, Decimal(1), Yards.NONE),
+    "%": (Unit.SHARE, Decimal("0.01"), Yards.NONE),
+    "s": (Unit.SECONDS, Decimal(1), Yards.NONE),
+    "ms": (Unit.SECONDS, Decimal("1e-3"), Yards.NONE),
+    "min": (Unit.SECONDS, Decimal(60), Yards.NONE),
+    "us": (Unit.SECONDS, Decimal("1e-6"), Yards.NONE),
+    "µs": (Unit.SECONDS, Decimal("1e-6"), Yards.NONE),
+    "MiB": (Unit.BYTES, Decimal(2**20), Yards.NONE),
+    "/s": (Unit.PER_SECOND, Decimal(1), Yards.NONE),
+    "yd": (Unit.SECONDS, Decimal(1), Yards.MULTIPLE),
+    "/yd": (Unit.PER_SECOND, Decimal(1), Yards.RATE),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number as a budget gives it.
+
+    Attributes:
+        number: in seconds, requests/s, a share or a count; in yardsticks where ``yards`` says so.
+        unit: what it counts; None for a bare number, a share or a count.
+        yards: its dependence on the yardstick.
+        text: as it was written.
+    """
+
+    number: float
+    unit: Unit | None
+    yards: Yards
+    text: str
+
+    def resolve(self, yardstick_s: float | None) -> float:
+        """Return the number in seconds, requests/s, a share or a count.
+
+        Raises:
+            BudgetError: it is in yardsticks, and none was timed.
+        """
+        if self.yards is Yards.NONE:
+            return self.number
+        if yardstick_s is None or not 0 < yardstick_s < math.inf:
+            raise BudgetError(
+                f"{self.text!r} is in yardsticks, and the yardstick took {yardstick_s} s: time it first"
+            )
+        return self.number * yardstick_s if self.yards is Yards.MULTIPLE else self.number / yardstick_s
+
+    def fits(self, unit: Unit) -> bool:
+        """Tell whether this can be a number of that unit."""
+        if self.unit is None:
+            return unit in {Unit.SHARE, Unit.COUNT, Unit.BYTES}
+        return self.unit is unit
+
+
+def parse_quantity(value: Any) -> Quantity:
+    """Read a quantity.
+
+    Units are decimal: "35 ms" is exactly the float 0.035, so that it meets a histogram's edge of that name.
+
+    Raises:
+        BudgetError: it is not one; the message says what was expected.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not (math.isfinite(value) and value >= 0):
+            raise BudgetError(f"got {value!r}, expected a finite number that is not negative")
+        return Quantity(float(value), None, Yards.NONE, str(value))
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match["unit"] not in _UNITS:
+        raise BudgetError(f"got {value!r}, expected a quantity {_EXPECTED}")
+    unit, scale, yards = _UNITS[match["unit"]]
+    number = float(Decimal(match["number"]) * scale)
+    if not math.isfinite(number):
+        raise BudgetError(f"got {value!r}, which is too large for a number")
+    return Quantity(number, unit, yards, value.strip())
+
+
+def show(value: float | None, unit: Unit) -> str:
+    """Write a number with its unit for people, in four digits: ``12.5 ms``, ``0.5 %``, ``20/s``; ``?`` for None."""
+    if value is None:
+        return "?"
+    match unit:
+        case Unit.SECONDS:
+            return f"{value * 1e3:.4g} ms" if value < 10 else f"{value:.4g} s"
+        case Unit.PER_SECOND:
+            return f"{value:.4g}/s"
+        case Unit.SHARE:
+            return f"{value * 100:.4g} %"
+        case Unit.BYTES:
+            return f"{value / 2**20:.4g} MiB"
+        case Unit.COUNT:
+            return f"{value:.4g}"
+
+
+# Factor and symbol of each unit; seconds and bytes choose by size.
+_PLAIN = {Unit.PER_SECOND: (1.0, "/s"), Unit.SHARE: (100.0, " %"), Unit.COUNT: (1.0, "")}
+_BYTES = ((2.0**30, " GiB"), (2.0**20, " MiB"), (2.0**10, " KiB"), (1.0, " B"))
+
+
+def significant(number: float) -> str:
+    """Return a number with three significant digits, all digits before the point, and no exponent."""
+    if not math.isfinite(number):
+        return str(number)
+    if number == 0:
+        return "0"
+    rounded = float(f"{number:.{DIGITS - 1}e}")
+    decimals = max(0, DIGITS - 1 - math.floor(math.log10(abs(rounded))))
+    return f"{number:,.{decimals}f}"
+
+
+def quantity(value: float | None, unit: Unit) -> str:
+    """Return ``12.3 ms`` for 0.0123 s."""
+    # Infinite: so many requests failed, which is told beside it.
+    if value is None or math.isinf(value):
+        return MISSING
+    factor, symbol = _scale(value, unit)
+    return significant(value * factor) + symbol
+
+
+def interval(low: float | None, high: float | None, unit: Unit) -> str:
+    """Return ``[11.2, 13.4] ms``, or one bound where the other is open."""
+    low, high = (None if end is None or math.isinf(end) else end for end in (low, high))
+    if low is None and high is None:
+        return MISSING
+    if low is None:
+        return f"≤ {quantity(high, unit)}"
+    if high is None:
+        return f"≥ {quantity(low, unit)}"
+    factor, symbol = _scale(high, unit)
+    return f"[{significant(low * factor)}, {significant(high * factor)}]{symbol}"
+
+
+def percent(share: float | None, *, signed: bool = False) -> str:
+    """Return ``12.3 %`` for 0.123, with its sign when asked."""
+    if share is None:
+        return MISSING
+    sign = "+" if signed and share > 0 else ""
+    return f"{sign}{significant(share * 100)} %"
+
+
+def _scale(value: float, unit: Unit) -> tuple[float, str]:
+    if unit is Unit.SECONDS:
+        return (1.0, " s") if abs(value) >= 10 else (1e3, " ms")
+    if unit is Unit.BYTES:
+        size, symbol = next((pair for pair in _BYTES if abs(value) >= pair[0]), _BYTES[-1])
+        return 1 / size, symbol
+    return _PLAIN[unit]

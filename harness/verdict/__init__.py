@@ -1,0 +1,1 @@
+"""From an estimate and its limit to PASS, FAIL, INCONCLUSIVE or INVALID."""

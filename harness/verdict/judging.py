@@ -1,0 +1,212 @@
+"""From what a slot measured to what a scenario came to: faults first, then each criterion, then the whole.
+
+Pure functions over saved records: nothing here measures, and judging again needs no server.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from tailgate.harness.errors import HarnessError, MeasurementError
+from tailgate.harness.load import PhaseReport
+from tailgate.harness.measures import Measure
+from tailgate.harness.observe.slot_record import Slot, SlotRecord
+from tailgate.harness.observe.window import PhaseRecord, Window, counted_requests
+from tailgate.harness.results.failure import Failure, pooled
+from tailgate.harness.results.fault import VOID, Cause, Fault
+from tailgate.harness.results.run import ScenarioResult
+from tailgate.harness.results.verdict import SEVERITY, Verdict, worst
+from tailgate.harness.scenario.resolving import asked_at
+from tailgate.harness.scenario.scenario import Scenario
+from tailgate.harness.verdict import faults as checks
+from tailgate.harness.verdict import judge, witnesses
+from tailgate.harness.verdict.rule import criterion_result
+from tailgate.harness.verdict.witnesses import check_witnesses
+
+
+def judge_slot(
+    record: SlotRecord, measures: tuple[Measure, ...], confidence: float, reproduce: str
+) -> ScenarioResult:
+    """Judge every criterion of the slot's scenario; a fault makes all of them INVALID.
+
+    Args:
+        record: what was measured.
+        measures: all that the plugins give.
+        confidence: of the run: one minus the most that it may err by a false PASS, and by a false FAIL
+            (:func:`fail_confidence`).
+        reproduce: command line that runs it again.
+
+    Raises:
+        BudgetError: a limit is in yardsticks, and the yardstick was not timed.
+        UsageError: a criterion cannot be judged.
+    """
+    slot, scenario = record.slot, record.slot.scenario
+    by_name = {phase.phase.name: phase for phase in record.phases}
+    # A slot that was cut short lacks phases; what there is of them is shown, and is INVALID.
+    there = [
+        tuple(by_name[name] for name in criterion.phases if name in by_name)
+        for criterion in scenario.criteria
+    ]
+    asked = [
+        asked_at(criterion, slot.quantities, yardsticks_s(slot, phases))
+        for criterion, phases in zip(scenario.criteria, there, strict=True)
+    ]
+    latencies_s = judge.judged_latencies_s([one for ones in asked for one in ones], measures)
+    found = find_faults(record, confidence, latencies_s)
+    if not scenario.criteria:
+        found.append(
+            Fault(Cause.INTEGRITY, "no criterion is left to judge this target by: nothing was judged")
+        )
+    surely = fail_confidence(confidence, slot.scenarios, len(scenario.criteria))
+    judged = []
+    for phases, (first, also) in zip(there, asked, strict=True):
+        window = Window(phases, confidence, record.names)
+        judgement = judge.judge(first, window, measures, also=also, fail_confidence=surely)
+        judged.append(criterion_result(judge.void(judgement, _summary(found))))
+    return ScenarioResult(
+        name=scenario.name,
+        description=scenario.description,
+        seed=slot.seed,
+        verdict=worst([criterion.verdict for criterion in judged]),
+        criteria=tuple(judged),
+        faults=tuple(found),
+        reproduce=reproduce,
+        failures={record.slot.arm: failures_of([record])},
+        notes=tuple(notes(_measured(record, confidence), record.reports)),
+    )
+
+
+def failures_of(records: Iterable[SlotRecord]) -> tuple[Failure, ...]:
+    """Return what failed in the measured phases by kind; in the others where no phase was measured."""
+    reports = [pair for record in records for pair in zip(record.phases, record.reports, strict=False)]
+    measured = [report for phase, report in reports if phase.phase.measured]
+    chosen = measured or [report for _, report in reports]
+    return pooled(failure for report in chosen for failure in report.failures)
+
+
+def fail_confidence(confidence: float, scenarios: int, criteria: int) -> float:
+    """Return the confidence of the end that FAIL goes by, so that a run whose criteria all hold FAILs seldom enough.
+
+    Any one criterion fails the run: what it may err is split evenly over its scenarios, and each one's part over its
+    criteria (Bonferroni), before anything is measured. PASS is not split. A run passes only if every criterion does, so
+    that one which does not hold is passed no more often than it alone would be (an intersection-union test; Berger,
+    "Multiparameter hypothesis testing and acceptance sampling", Technometrics 24, 1982).
+    """
+    return 1 - (1 - confidence) / (scenarios * max(1, criteria))
+
+
+def yardsticks_s(slot: Slot, phases: Sequence[PhaseRecord]) -> tuple[float, ...]:
+    """Return the readings around phases, in seconds; of a slot that was cut short, the one that its load was drawn by."""
+    around = [reading for phase in phases for reading in phase.yardsticks or ()]
+    drawn = [] if slot.yardstick is None else [slot.yardstick]
+    return tuple(reading.seconds for reading in around or drawn)
+
+
+def unmeasured(scenario: Scenario, seed: int, error: BaseException, reproduce: str) -> ScenarioResult:
+    """Return the result of a scenario that ended in an exception: INVALID, since nothing is known of the service."""
+    text = str(error) if isinstance(error, HarnessError) else f"cut short by {type(error).__name__}: {error}"
+    return ScenarioResult(
+        name=scenario.name,
+        description=scenario.description,
+        seed=seed,
+        verdict=Verdict.INVALID,
+        criteria=(),
+        faults=(Fault(Cause.INTEGRITY, text.removesuffix(": ")),),
+        reproduce=reproduce,
+    )
+
+
+def _summary(found: list[Fault]) -> list[Fault]:
+    """Return what each criterion says of the faults, which the scenario tells in full once."""
+    if not found:
+        return []
+    cause = min((fault.cause for fault in found), key=list(Cause).index)
+    return [Fault(cause, VOID)]
+
+
+def find_faults(record: SlotRecord, confidence: float, latencies_s: Sequence[float]) -> list[Fault]:
+    """Return what keeps the slot from carrying a verdict; none for a sound one.
+
+    Args:
+        record: what was measured.
+        confidence: of the run.
+        latencies_s: that are judged by, in seconds.
+    """
+    names = record.names
+    everything = Window(record.phases, confidence, names)
+    measured = _measured(record, confidence)
+    found = list(record.faults)
+    found += checks.check_records(everything, record.planned[: len(record.phases)])
+    found += checks.check_counts(everything, record.processes)
+    for phase in measured.phases:
+        found += check_witnesses(Window((phase,), confidence, names))
+    found += checks.check_send_lag(measured, latencies_s)
+    for item, report in zip(record.phases, record.reports, strict=False):
+        if item.phase.measured:
+            found += checks.check_generator(report.utilisation, report.run_delay_per_request_s, latencies_s)
+    found += checks.check_yardsticks(measured)
+    return found
+
+
+def _measured(record: SlotRecord, confidence: float) -> Window:
+    return Window(tuple(item for item in record.phases if item.phase.measured), confidence, record.names)
+
+
+def reasons(scenarios: Iterable[ScenarioResult]) -> tuple[str, ...]:
+    """Return why the run is not PASS, a line each, the most telling first."""
+    # A stable sort: within a verdict the scenarios keep their order.
+    worst_first = sorted(scenarios, key=lambda scenario: SEVERITY.index(scenario.verdict))
+    lines = []
+    for scenario in worst_first:
+        if scenario.verdict is Verdict.PASS:
+            continue
+        if scenario.faults:
+            # A server's log may follow on further lines; the scenario itself tells it.
+            lines.append(f"{scenario.name}: {scenario.faults[0].text.splitlines()[0]}")
+            continue
+        if scenario.comparison is not None:
+            lines.append(f"{scenario.name}: {scenario.comparison.reason}")
+            continue
+        lines += [
+            f"{scenario.name}: {item.reason}"
+            for item in scenario.criteria
+            if item.verdict is scenario.verdict
+        ]
+    # Criteria that fell for one reason say it once.
+    return tuple(dict.fromkeys(lines))
+
+
+def notes(window: Window, reports: Iterable[PhaseReport] = ()) -> Iterator[str]:
+    """Yield sentences on the measured phases of a slot, or of several slots of one arm.
+
+    Args:
+        window: the measured phases.
+        reports: what the generator says of itself.
+    """
+    if at_once := max((report.at_once or 0 for report in reports), default=0):
+        several = "one connection" if at_once == 1 else f"{at_once} connections"
+        yield (
+            f"the server answers on {several} at a time: no more were open, and the wait for one is part of a request's "
+            "latency"
+        )
+    if said := _own_requests(window):
+        yield said
+    if said := witnesses.late_ends(window):
+        yield said
+
+
+def _own_requests(window: Window) -> str:
+    """Say how many of the harness's own requests the server counted with the client's; nothing for none."""
+    own = 0
+    for record in window.phases:
+        try:
+            counts = counted_requests(record, window.names)
+        except MeasurementError:  # a fault, or no metrics at all
+            return ""
+        sent = record.sent
+        fits = [record.own_counted(one, sent.good, sent.answered + sent.lost) or 0 for one in counts.values()]
+        own += max(fits, default=0)
+    if not own:
+        return ""
+    return (
+        f"the server counts the harness's own scrapes and probes too, {own} in the measured phases: they are allowed "
+        "for, and its percentiles are bounded as if these were its slowest requests, and as if its quickest"
+    )

@@ -1,0 +1,82 @@
+"""Where servers chose differently for themselves, the comparison says so by name."""
+
+from types import SimpleNamespace
+
+import pytest
+import sample_records
+
+from tailgate.harness.compare.answer import CHOICES, choices_of, findings
+from tailgate.harness.compare.blocks.schedule import Arm
+from tailgate.harness.observe.delta import difference
+from tailgate.harness.target import exposition as scrape
+
+
+def told(base, head):
+    return list(findings({"max_batch_size": {"base": base, "head": head}}))
+
+
+@pytest.mark.parametrize(
+    ("base", "head"),
+    [([], []), (["32"], ["32"]), (["32"] * 5, ["32"] * 4), ([], ["16", "16"]), (["16"], [])],
+)
+def test_starts_that_chose_the_same_or_do_not_tell_are_no_finding(base, head):
+    assert told(base, head) == []
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "said"),
+    [
+        (["16", "16"], ["2"], "base chose max_batch_size 16, head 2: "),
+        (
+            ["16"] * 5 + ["2"] * 3,
+            ["2"] * 8,
+            "base chose max_batch_size 16 in 5 of 8 starts and 2 in 3, head 2: ",
+        ),
+        (
+            ["32"],
+            ["32", "8", "32", "16"],
+            "base chose max_batch_size 32, head 32 in 2 of 4 starts and 8 in 1 and 16 in 1: ",
+        ),
+        ([], ["4", "8", "8"], "head chose max_batch_size 8 in 2 of 3 starts and 4 in 1: "),
+    ],
+)
+def test_starts_that_chose_differently_are_a_finding_of_their_own(base, head, said):
+    (finding,) = told(base, head)
+    assert finding.startswith(said)
+    assert finding.endswith("a change may come from this choice and not from the code")
+
+
+def block(base, head):
+    """A block whose servers say this of themselves, in the text of their metrics."""
+
+    def slot(labels):
+        asked = None
+        if labels is not None:
+            inside = ",".join(f'{name}="{value}"' for name, value in labels.items())
+            text = f"tailgate_info{{{inside}}} 1\n"
+            asked = difference(scrape.parse(text, 1), scrape.parse(text, 2))
+        return SimpleNamespace(phases=(sample_records.record(sample_records.samples([]), asked),))
+
+    return SimpleNamespace(slots={Arm.BASE: slot(base), Arm.HEAD: slot(head)})
+
+
+def test_what_servers_chose_is_read_from_their_own_metrics_at_each_start():
+    kept = [
+        block({"max_batch_size": "16", "executor": "eager"}, {"max_batch_size": "2", "executor": "eager"}),
+        block(None, {"model": "another server", "max_batch_size": "2"}),
+        block({"max_batch_size": "16", "executor": "compiled"}, {"model": "another server"}),
+    ]
+    assert choices_of(kept) == {
+        "max_batch_size": {"base": ["16", "16"], "head": ["2", "2"]},
+        "executor": {"base": ["eager", "compiled"], "head": ["eager"]},
+    }
+    about_cap, about_executor = findings(choices_of(kept))
+    assert about_cap.startswith("base chose max_batch_size 16, head 2: ")
+    assert about_executor.startswith(
+        "base chose executor eager in 1 of 2 starts and compiled in 1, head eager: "
+    )
+
+
+def test_servers_without_metrics_are_no_finding():
+    assert list(findings(choices_of([block(None, None)]))) == []
+    assert set(choices_of([])) == set(CHOICES)

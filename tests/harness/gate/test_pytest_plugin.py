@@ -1,0 +1,242 @@
+"""A run of the gate as its users see it: pytest in a project of their own, against a server without a model."""
+
+import xml.etree.ElementTree as ET
+
+import pytest
+from users_tests import USERS_TESTS
+
+from tailgate.harness.observe import machine
+from tailgate.harness.report.markdown import SUMMARY
+from tailgate.harness.results import file as results_file
+from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.target.settings import TargetSettings
+from tailgate.harness.target.spec import parse_target
+from tailgate.harness.testing import fake_server_spec
+
+DIES_AT_START = "import sys; sys.exit('no weights in this folder')"
+DIES_UNDER_LOAD = """
+import os
+from tailgate.harness.testing import fake_server
+
+class Dying(fake_server.FakeServer):
+    served = 0
+
+    async def _predict(self):
+        Dying.served += 1
+        if Dying.served > 20:
+            print("the memory is used up", flush=True)
+            os._exit(9)
+        return await super()._predict()
+
+fake_server.FakeServer = Dying
+fake_server.main()
+"""
+
+
+def lines_after(result, title):
+    """Return what was printed after a line that holds this."""
+    lines = result.outlines
+    start = next(index for index, line in enumerate(lines) if title in line)
+    return lines[start + 1 :]
+
+
+def test_a_scenario_of_a_users_own_file_is_run_and_passes(project):
+    result = project.gate("-v", "--junitxml=junit.xml")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "perf: target command:*, profile default, scenarios tiny",
+            "target command:*: waiting until it is ready",
+            "tiny: phase warm-up, 3 requests at *",
+            "tiny: phase load, 90 requests at *",
+            "*test_scenario[[]tiny[]] PASSED*",
+        ]
+    )
+    assert lines_after(result, " performance gate ")[0] == "PASS: 3 of 3 criteria hold; scenarios: tiny"
+    run = results_file.read(project.results() / results_file.RESULTS)
+    assert run.verdict is Verdict.PASS
+    assert run.settings["seed"] == 1
+    assert [slot.samples for slot in run.slots] == ["tiny-head-0/samples.bin"]
+    assert (project.results() / run.slots[0].samples).is_file()
+    assert (project.results() / SUMMARY).read_text().startswith("# PASS")
+    properties = junit_properties(project)
+    assert properties["perf.verdict"] == "PASS"
+    assert properties["perf.seed"] == "1"
+    assert properties["perf.p95 (server).verdict"] == "PASS"
+
+
+def junit_properties(project):
+    (case,) = ET.parse(project.pytester.path / "junit.xml").iter("testcase")
+    return {item.get("name"): item.get("value") for item in case.iter("property")}
+
+
+def test_a_server_three_times_as_slow_turns_the_gate_red_and_names_what_moved(project):
+    project.scenarios("tiny", limit_s=1.5)
+    result = project.gate("--junitxml=junit.xml", service_time_ms=30.0)
+    result.assert_outcomes(failed=1)
+    failure = lines_after(result, "_ test_scenario")
+    assert failure[0] == "FAIL: tiny: p95 (client), p95 (server)"
+    assert failure[1].startswith("  FAIL  beyond: p95 (client) is at least ")
+    assert failure[2].startswith("  FAIL  beyond: p95 (server) is at least ")
+    assert failure[3].startswith("  reproduce: ")
+    assert lines_after(result, " performance gate ")[0] == "FAIL: tiny: p95 (client), p95 (server)"
+    run = results_file.read(project.results() / results_file.RESULTS)
+    assert {item.name: item.verdict for item in run.scenarios[0].criteria} == {
+        "p95 (client)": Verdict.FAIL,
+        "p95 (server)": Verdict.FAIL,
+        "error_rate (client)": Verdict.PASS,
+    }
+    assert junit_properties(project)["perf.verdict"] == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "outcome"),
+    [
+        ([], {"failed": 1}),
+        (["--perf-inconclusive=warn"], {"passed": 1}),
+    ],
+)
+def test_an_inconclusive_scenario_does_what_the_option_says(project, arguments, outcome):
+    """40 requests cannot show a p95: from 90 on they can."""
+    project.scenarios("tiny", requests=40)
+    result = project.gate(*arguments)
+    result.assert_outcomes(**outcome)
+    after = lines_after(result, " performance gate ")
+    assert after[0] == "INCONCLUSIVE: tiny: p95 (client), p95 (server)"
+    assert ("WARNING: INCONCLUSIVE: tiny: p95 (client), p95 (server)" in after) == ("passed" in outcome)
+
+
+def test_a_server_that_dies_at_start_is_tried_once_and_its_log_is_shown(project):
+    project.scenarios("one", "two")
+    result = project.gate(target=project.server(DIES_AT_START))
+    result.assert_outcomes(failed=2)
+    text = result.stdout.str()
+    one, two = text.index("_ test_scenario[one] _"), text.index("_ test_scenario[two] _")
+    assert "no weights in this folder" in text[one:two]
+    assert "ended with exit status 1" in text[one:two]
+    assert "the target failed before and was not tried again" in text[two:]
+    assert "During handling" not in text
+    assert "harness/" not in text[one:two]
+    assert lines_after(result, " performance gate ")[0].startswith("INVALID: one: ")
+    run = results_file.read(project.results() / results_file.RESULTS)
+    assert [scenario.verdict for scenario in run.scenarios] == [Verdict.INVALID, Verdict.INVALID]
+
+
+def test_a_server_that_dies_under_load_makes_the_scenario_invalid_and_the_next_one_has_a_fresh_server(
+    project,
+):
+    """18 requests each: the second scenario meets the 21st, and the third a server that does not die again."""
+    project.scenarios("one", "three", "two", requests=15)
+    project.pytester.makeconftest(
+        """
+        def pytest_collection_modifyitems(items):
+            items.sort(key=lambda item: ["one", "two", "three"].index(item.callspec.id))
+        """
+    )
+    result = project.gate("--perf-enforce=measurement", target=project.server(DIES_UNDER_LOAD))
+    result.assert_outcomes(passed=2, failed=1)
+    failure = lines_after(result, "_ test_scenario[two] _")
+    assert failure[0] == "INVALID: two"
+    assert failure[1:3] == ["  integrity: the server died under load", "its log ends:"]
+    assert "the memory is used up" in failure[3]
+    assert lines_after(result, " performance gate ")[0] == "INVALID: two: the server died under load"
+    run = results_file.read(project.results() / results_file.RESULTS)
+    assert [(slot.scenario, slot.start) for slot in run.slots] == [("one", 1), ("two", 1), ("three", 2)]
+
+
+def test_what_voids_a_scenario_is_said_once_and_not_for_each_criterion(project):
+    result = project.gate(target=project.server(DIES_UNDER_LOAD))
+    run = results_file.read(project.results() / results_file.RESULTS)
+    result.assert_outcomes(failed=1)
+    assert [item.reason for item in run.scenarios[0].criteria if "died" in item.reason] == []
+    assert {item.verdict for item in run.scenarios[0].criteria} == {Verdict.INVALID}
+
+
+def test_an_address_without_metrics_leaves_out_the_servers_criteria_and_says_so(project, tmp_path):
+    with parse_target(fake_server_spec(1.0), TargetSettings()).start(tmp_path) as running:
+        result = project.gate("--perf-metrics-path=", target=running.base_url)
+        assert running.alive()
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["PASS: 2 of 2 criteria hold*", "*metrics=none: the server's criteria are left*"]
+    )
+    run = results_file.read(project.results() / results_file.RESULTS)
+    assert [item.name for item in run.scenarios[0].criteria] == ["p95 (client)", "error_rate (client)"]
+    assert run.arms[0].facts == {"metrics": "none: the server's criteria are left out"}
+
+
+def test_a_histogram_that_is_left_out_leaves_out_the_servers_latency_and_says_so(project):
+    result = project.gate("--perf-metric=request_seconds=")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["PASS: 2 of 2 criteria hold*"])
+    run = results_file.read(project.results() / results_file.RESULTS)
+    assert [item.name for item in run.scenarios[0].criteria] == ["p95 (client)", "error_rate (client)"]
+    assert (
+        run.arms[0].facts["metrics"] == "no histogram of request seconds: the server's latency is not judged"
+    )
+
+
+def test_metrics_that_are_not_where_they_should_be_are_an_error_that_says_what_to_do(project):
+    result = project.gate("--perf-metrics-path=/nowhere")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["no metrics from http*/nowhere: status 404*--perf-metrics-path= (empty)"])
+
+
+def test_a_budget_that_nobody_asks_for_is_pointed_out(project):
+    project.pytester.path.joinpath("budgets.toml").write_text('"tiny" = { p59 = "1 s" }')
+    result = project.gate()
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["no scenario asks for the budget tiny.p59: is it misspelt?"])
+
+
+def test_a_scenario_is_not_repeated_until_it_passes(project):
+    project.pytester.makepyfile(
+        USERS_TESTS.replace(
+            "perf_gate.check(perf_scenario)", "[perf_gate.check(perf_scenario) for _ in 'ab']"
+        )
+    )
+    result = project.run("-m", "perf and not x")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["scenario 'tiny' has been run in this session: a gate is not repeated *"])
+
+
+def test_a_test_of_a_users_own_is_reproduced_by_its_node_and_has_its_properties(project):
+    project.pytester.makepyfile(test_own=USERS_TESTS)
+    result = project.run("-m", "perf and x", "--junitxml=junit.xml")
+    result.assert_outcomes(passed=1, deselected=2)
+    result.stdout.fnmatch_lines(
+        ["reproduce own: *pytest test_own.py::test_under_load -m perf --perf-seed=1 *"]
+    )
+    assert junit_properties(project)["perf.verdict"] == "PASS"
+
+
+def test_two_runs_at_once_are_refused(project):
+    project.pytester.makepyfile(
+        """
+        import pytest
+        from filelock import FileLock
+
+        @pytest.fixture(scope="session", autouse=True)
+        def another_run(tmp_path_factory):
+            import pathlib
+            pathlib.Path(".perf").mkdir()
+            with FileLock(".perf/lock"):
+                yield
+
+        @pytest.mark.perf
+        def test_x(perf_gate):
+            pass
+        """
+    )
+    result = project.run("-m", "perf")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["another run holds *lock: two runs at once would measure each other*"])
+
+
+def test_without_cuda_a_gate_that_wants_it_is_skipped_with_the_reason(project, monkeypatch):
+    monkeypatch.setattr(machine, "cuda_devices", lambda: 0)
+    result = project.gate("-rs", "--perf-env=TAILGATE_DEVICE=cuda")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*TAILGATE_DEVICE=cuda, and the driver finds no CUDA device*"])
+    demanded = project.gate("--perf-env=TAILGATE_DEVICE=cuda", "--perf-require-device")
+    demanded.assert_outcomes(errors=1)

@@ -1,0 +1,82 @@
+import pytest
+
+from tailgate.harness.errors import UsageError
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.load.wire.request import encode_request, host_header
+from tailgate.harness.scenario.payload import Payload
+
+HERE = LoadSettings("127.0.0.1", 8000)
+
+
+def test_a_request_is_head_and_body():
+    payload = Payload("cat", b"\xff\xd8", "image/jpeg", headers=(("X-Trace", "a"), ("X-Trace", "b")))
+    settings = LoadSettings("127.0.0.1", 8000, headers=(("Authorization", "Bearer t"),))
+    assert encode_request(payload, settings) == (
+        b"POST /predict HTTP/1.1\r\n"
+        b"host: 127.0.0.1:8000\r\n"
+        b"content-length: 2\r\n"
+        b"content-type: image/jpeg\r\n"
+        b"Authorization: Bearer t\r\n"
+        b"X-Trace: a\r\n"
+        b"X-Trace: b\r\n"
+        b"\r\n"
+        b"\xff\xd8"
+    )
+
+
+def test_a_request_without_body_has_no_content_headers():
+    payload = Payload("health", b"", "", path="/health/live?x=1", method="GET")
+    assert encode_request(payload, HERE) == b"GET /health/live?x=1 HTTP/1.1\r\nhost: 127.0.0.1:8000\r\n\r\n"
+
+
+def test_an_empty_post_says_that_it_is_empty():
+    assert b"\r\ncontent-length: 0\r\n" in encode_request(Payload("empty", b"", "image/png"), HERE)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (LoadSettings("example.org", 80), "example.org"),
+        (LoadSettings("example.org", 443, tls=True), "example.org"),
+        (LoadSettings("example.org", 443), "example.org:443"),
+        (LoadSettings("::1", 8000), "[::1]:8000"),
+    ],
+)
+def test_the_host_header_leaves_out_the_scheme_s_own_port(settings, expected):
+    assert host_header(settings) == expected
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (Payload("p", b"", "", method="HEAD"), "method 'HEAD' cannot be sent"),
+        (Payload("p", b"", "", method="GET /"), "method 'GET /' cannot be sent"),
+        (Payload("p", b"", "", path="/a b"), "percent-encode the rest"),
+        (Payload("p", b"", "", path=""), "must begin with '/'"),
+        (Payload("p", b"", "", path="predict"), "must begin with '/'"),
+        (Payload("p", b"x", "image/\r\nX: y"), "is not a valid HTTP field"),
+        (Payload("p", b"", "", headers=(("X-A", "1\r\nX-B: 2"),)), "is not a valid HTTP field"),
+        (Payload("p", b"", "", headers=(("X A", "1"),)), "is not a valid HTTP field"),
+        (
+            Payload("p", b"", "", headers=(("Content-Length", "1"),)),
+            "'Content-Length' is set by the generator",
+        ),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_by_name(payload, message):
+    with pytest.raises(UsageError, match=f"payload 'p': .*{message}"):
+        encode_request(payload, HERE)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"timeout_s": 0.0}, "timeout_s must be finite and above 0"),
+        ({"grace_s": float("inf")}, "grace_s must be finite and above 0"),
+        ({"connections_warm": 9, "connections_max": 8}, "connections_warm must be from 0 to connections_max"),
+        ({"port": 0}, "port must be from 1 to 65535, got 0"),
+    ],
+)
+def test_limits_that_no_run_could_keep_are_refused(fields, message):
+    with pytest.raises(UsageError, match=message):
+        LoadSettings(**{"host": "h", "port": 1, **fields})

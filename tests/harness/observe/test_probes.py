@@ -1,0 +1,48 @@
+"""Probes beside the load: what counts as an answer, and that each one comes by a connection of its own."""
+
+import math
+
+import pytest
+from scripted_server import OK, ScriptedServer, status
+
+from tailgate.harness.observe.probes import Asked, Prober
+from tailgate.harness.target.asking import asking_client
+
+
+def ask(script, times=1):
+    kept = []
+    with ScriptedServer({"/up": script}) as server, asking_client(5) as client:
+        prober = Prober(Asked.HEALTH, f"http://127.0.0.1:{server.port}/up", client, kept.append)
+        for _ in range(times):
+            prober()
+        connections = server.connections
+    assert kept == prober.records
+    return kept, connections
+
+
+def test_an_answer_is_timed_and_each_question_opens_a_connection():
+    records, connections = ask([OK], times=3)
+    assert [record.status for record in records] == [200] * 3
+    assert all(0 < record.seconds < math.inf for record in records)
+    assert connections == 3
+
+
+def test_any_2xx_is_a_good_answer():
+    ((record,), _) = ask([b"HTTP/1.1 204 No Content\r\n\r\n"])
+    assert (record.status, record.seconds < math.inf) == (204, True)
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ([status(307)], 307),
+        ([status(503)], 503),
+        (["close"], None),
+        (["reset"], None),
+        ([b"nonsense\r\n\r\n"], None),
+    ],
+)
+def test_what_is_no_good_answer_is_infinitely_late(script, code):
+    ((record,), _) = ask(script)
+    assert (record.status, record.seconds) == (code, math.inf)
+    assert record.asked is Asked.HEALTH

@@ -1,0 +1,141 @@
+"""What processes hold, read from a /proc that a test has made and from this one's own; and the witnesses' clock."""
+
+import os
+import socket
+import threading
+
+import numpy as np
+import pytest
+
+from tailgate.harness.observe import resources
+from tailgate.harness.observe.periodic import Periodic, next_due_s
+from tailgate.harness.observe.resources import ResourceReading, ResourceWitness, period_s, read, series
+
+
+def process(proc, pid, *, pages, threads, fds, name="server"):
+    folder = proc / str(pid)
+    (folder / "fd").mkdir(parents=True)
+    for number in range(fds):
+        (folder / "fd" / str(number)).touch()
+    (folder / "statm").write_text(f"99999 {pages} 3 1 0 5 0\n")
+    before = " ".join(["0"] * 16)
+    (folder / "stat").write_text(f"{pid} ({name}) S {before} {threads} 0 12345\n")
+
+
+def test_what_the_processes_hold_is_summed(tmp_path):
+    process(tmp_path, 10, pages=100, threads=3, fds=7)
+    process(tmp_path, 11, pages=50, threads=1, fds=2, name="a) S 9 (b")
+    reading = read([10, 11], tmp_path)
+    assert (reading.rss_bytes, reading.fds, reading.threads) == (150 * os.sysconf("SC_PAGE_SIZE"), 9, 4)
+
+
+def test_a_process_that_is_gone_is_left_out_and_nothing_is_read_of_none(tmp_path):
+    process(tmp_path, 10, pages=100, threads=3, fds=7)
+    assert read([10, 12], tmp_path).threads == 3
+    assert read([12], tmp_path) is None
+    assert read([], tmp_path) is None
+
+
+def test_this_process_is_read_as_it_is():
+    before = read([os.getpid()])
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    with socket.socket(), socket.socket():
+        after = read([os.getpid()])
+    stop.set()
+    thread.join()
+    assert (after.fds - before.fds, after.threads - before.threads) == (2, 1)
+    assert after.rss_bytes > 2**20
+    assert after.time_s > before.time_s
+
+
+def test_readings_become_arrays_and_none_becomes_none():
+    made = series(
+        [ResourceReading(1.0, 10, 2, 3), ResourceReading(2.0, 30, 2, 4), ResourceReading(3.0, 20, 2, 4)]
+    )
+    assert made.times_s.tolist() == [1.0, 2.0, 3.0]
+    assert made.peak_rss_bytes == 30
+    assert made.threads.dtype == np.int64
+    assert series([]) is None
+
+
+@pytest.mark.parametrize(
+    ("length_s", "expected_s"), [(1.0, 0.2), (120.0, 0.2), (1_200.0, 2.0), (86_400.0, 5.0)]
+)
+def test_long_phases_are_read_less_often(length_s, expected_s):
+    assert period_s(length_s) == expected_s
+
+
+@pytest.mark.parametrize("pids", [None, ()])
+def test_processes_that_cannot_be_seen_have_no_readings(pids):
+    witness = ResourceWitness(lambda: pids, pytest.fail)
+    witness()
+    assert witness.readings == []
+
+
+def test_each_reading_is_kept_as_it_is_taken(monkeypatch):
+    readings = iter([ResourceReading(1.0, 1, 1, 1), ResourceReading(2.0, 2, 2, 2)])
+    monkeypatch.setattr(resources, "read", lambda _: next(readings))
+    kept = []
+    witness = ResourceWitness(lambda: (1,), kept.append)
+    witness()
+    assert len(kept) == 1
+    witness()
+    assert kept == witness.readings
+
+
+@pytest.mark.parametrize(
+    ("now_s", "expected_s"),
+    [
+        (10.1, 11.0),  # a quick call
+        (11.0, 12.0),  # what was due then is due no more
+        (13.5, 14.0),  # a slow one: what fell into it is left out
+    ],
+)
+def test_calls_keep_to_moments_that_are_fixed_beforehand(now_s, expected_s):
+    assert next_due_s(10.0, 1.0, now_s) == expected_s
+
+
+def test_a_function_is_called_at_once_and_until_the_block_is_left():
+    called = threading.Semaphore(0)
+    with Periodic(called.release, 0.001):
+        for _ in range(3):
+            assert called.acquire(timeout=30)
+
+
+def test_a_function_is_called_once_in_a_block_that_is_left_before_its_thread_runs(monkeypatch):
+    calls = []
+    periodic = Periodic(lambda: calls.append(None), 60.0)
+    start = periodic._thread.start
+    monkeypatch.setattr(periodic._thread, "start", lambda: (periodic._stop.set(), start()))
+    with periodic:
+        pass
+    assert len(calls) == 1
+
+
+def test_an_exception_of_the_function_is_raised_at_the_end_of_the_block():
+    called = threading.Event()
+
+    def fail():
+        called.set()
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"), Periodic(fail, 0.001):
+        assert called.wait(30)
+
+
+def test_an_exception_of_the_block_goes_before_that_of_the_function():
+    called = threading.Event()
+
+    def fail():
+        called.set()
+        raise OSError("no space left")
+
+    def interrupted():
+        with Periodic(fail, 0.001):
+            assert called.wait(30)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()

@@ -1,0 +1,70 @@
+"""The reports that are files or properties: JSON, Markdown, JUnit."""
+
+import pytest
+
+from tailgate.harness.report import JsonReporter, junit, markdown
+from tailgate.harness.report.markdown import MarkdownReporter
+from tailgate.harness.results.fault import Cause, Fault
+from tailgate.harness.results.file import read
+from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.testing import criterion_result, run_result
+
+
+def test_the_json_report_is_the_result(tmp_path):
+    path = JsonReporter().write(run_result(), tmp_path)
+    assert path == tmp_path / "results.json"
+    assert read(path) == run_result()
+
+
+def test_a_report_can_be_made_again_from_the_file_alone(tmp_path):
+    again = read(JsonReporter().write(run_result(), tmp_path))
+    assert markdown.render(again) == markdown.render(run_result())
+
+
+def test_the_markdown_report_begins_with_the_verdict_and_holds_the_table(tmp_path):
+    path = MarkdownReporter(environment={}).write(run_result(), tmp_path)
+    assert path == tmp_path / "summary.md"
+    text = path.read_text().splitlines()
+    assert text[0] == "# PASS: 1 of 1 criteria hold; scenarios: steady"
+    assert "| criterion | measured | interval | limit | margin | verdict |" in text
+    assert "| p95 (client) | 80.0 ms | [72.0, 88.0] ms | 100 ms | +20.0 % | PASS |" in text
+    assert "pytest -m perf --perf-scenario=steady --perf-seed=7" in text
+    assert "| processor | Example 9000 |" in text
+    assert not any("governor" in line for line in text)
+
+
+def test_the_step_summary_is_appended_to(tmp_path):
+    step = tmp_path / "step"
+    step.write_text("before\n")
+    MarkdownReporter(environment={"GITHUB_STEP_SUMMARY": str(step)}).write(run_result(), tmp_path)
+    assert step.read_text() == "before\n" + (tmp_path / "summary.md").read_text()
+
+
+def test_what_comes_from_outside_cannot_leave_its_cell_or_its_line():
+    result = run_result(faults=[Fault(Cause.NOISE, "a | b\n# <script>")])
+    text = markdown.render(result)
+    assert "- noise: a `|` b `# <script>`" in text
+
+
+def test_a_run_that_measured_nothing_still_has_a_summary():
+    result = run_result([], slots=(), arms=(), machine={}, settings={}, duration_s=None)
+    assert markdown.render(result).startswith("# INVALID: nothing was judged\n")
+
+
+def test_junit_properties_hold_each_number_in_full_and_leave_out_what_is_missing():
+    criteria = [criterion_result(value=1 / 3, high=None), criterion_result("p99", None, verdict=Verdict.FAIL)]
+    result = run_result(criteria, faults=[Fault(Cause.NOISE, "late")])
+    told = dict(junit.properties(result, "steady"))
+    assert told["perf.verdict"] == "INVALID"
+    assert told["perf.seed"] == "7"
+    assert told["perf.fault.1"] == "noise: late"
+    assert float(told["perf.p95 (client).value"]) == 1 / 3
+    assert told["perf.p95 (client).unit"] == "s"
+    assert told["perf.p99 (client).verdict"] == "FAIL"
+    assert "perf.p95 (client).high" not in told
+    assert "perf.p99 (client).value" not in told
+
+
+def test_junit_properties_of_a_scenario_that_did_not_run_are_a_mistake():
+    with pytest.raises(KeyError, match="no scenario 'burst'; it has \\['steady'\\]"):
+        junit.properties(run_result(), "burst")

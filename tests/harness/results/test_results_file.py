@@ -1,0 +1,255 @@
+"""The JSON file: a round trip, a schema that fits the dataclasses, and files that are refused."""
+
+import dataclasses
+import enum
+import io
+import math
+import types
+import typing
+from collections.abc import Mapping
+
+import numpy as np
+import orjson
+import pytest
+from compared_results import compared, with_stages
+from comparison_rows import rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from rich.console import Console
+
+from tailgate.harness.errors import MeasurementError
+from tailgate.harness.report import junit, markdown, terminal
+from tailgate.harness.results.fault import Fault
+from tailgate.harness.results.file import contradiction, from_json, read, schema, to_json, write
+from tailgate.harness.results.run import RunResult, Scalar
+from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.session.outcome import explain
+from tailgate.harness.testing import criterion_result, run_result
+
+
+def test_a_result_is_the_same_after_writing_and_reading(tmp_path):
+    path = tmp_path / "new" / "results.json"
+    result = run_result()
+    write(result, path)
+    assert read(path) == result
+    assert [found.name for found in path.parent.iterdir()] == ["results.json"]
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    value=st.none() | finite,
+    limit=finite,
+    verdict=st.sampled_from(Verdict),
+    facts=st.dictionaries(st.text(), st.none() | st.booleans() | st.text() | finite | st.integers(0, 2**53)),
+    seed=st.integers(0, 2**63),
+)
+def test_any_valid_result_survives_the_round_trip(value, limit, verdict, facts, seed):
+    result = run_result(
+        [criterion_result(value=value, limit=limit, verdict=verdict, margin=None)], machine=facts
+    )
+    result = dataclasses.replace(
+        result, scenarios=tuple(dataclasses.replace(one, seed=seed) for one in result.scenarios)
+    )
+    document = orjson.loads(orjson.dumps(to_json(result)))
+    Draft202012Validator(schema()).validate(document)
+    # An interval 10 % wide may overflow, which to_json says as None.
+    low, high = (document["scenarios"][0]["criteria"][0][end] for end in ("low", "high"))
+    criterion = dataclasses.replace(result.scenarios[0].criteria[0], low=low, high=high)
+    result = dataclasses.replace(
+        result, scenarios=(dataclasses.replace(result.scenarios[0], criteria=(criterion,)),)
+    )
+    assert from_json(RunResult, document) == result
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan, np.float64("inf")])
+def test_what_is_not_finite_is_null_in_the_file(number, tmp_path):
+    write(run_result([criterion_result(high=number)]), tmp_path / "results.json")
+    assert read(tmp_path / "results.json").scenarios[0].criteria[0].high is None
+
+
+def test_an_argument_that_is_no_utf_8_can_be_written(tmp_path):
+    write(run_result(command="pytest \udcff", machine={"\udcfe": "x"}), tmp_path / "results.json")
+    back = read(tmp_path / "results.json")
+    assert (back.command, dict(back.machine)) == ("pytest \\udcff", {"\\udcfe": "x"})
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    write(run_result([criterion_result(value=np.float64(0.25))]), tmp_path / "results.json")
+    assert read(tmp_path / "results.json").scenarios[0].criteria[0].value == 0.25
+
+
+def test_a_number_that_must_be_there_and_is_not_is_refused_by_its_path(tmp_path):
+    result = run_result([criterion_result(limit=math.nan)])
+    with pytest.raises(
+        MeasurementError, match=r"\$\.scenarios\[0\]\.criteria\[0\]\.limit: None is not of type"
+    ):
+        write(result, tmp_path / "results.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "cannot read the results .*: No such file"),
+        ("", "are not JSON"),
+        ("[]", "schema version None"),
+        ('{"schema_version": "2.0"}', "schema version '2.0', and this tailgate reads '1.2'"),
+        ('{"schema_version": "1.2"}', r"at \$: 'tailgate_version' is a required property"),
+    ],
+)
+def test_a_file_that_is_no_result_is_refused(text, words, tmp_path):
+    path = tmp_path / "results.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(MeasurementError, match=words):
+        read(path)
+
+
+@pytest.mark.parametrize("edge", ["abc", "", "nan", "-1", "inf", "1_0", "1e999", "+Inf ", "\u0661"])
+def test_a_batch_size_that_is_no_edge_is_refused(tmp_path, edge):
+    document = to_json(run_result())
+    document["slots"][0]["phases"][1]["batch_sizes"] = {edge: 1}
+    path = tmp_path / "results.json"
+    path.write_bytes(orjson.dumps(document))
+    with pytest.raises(MeasurementError, match=r"batch_sizes: "):
+        read(path)
+
+
+@pytest.mark.parametrize("edge", ["1.0", "2", "+Inf", "0.5", "1e+06", "1e-05"])
+def test_a_batch_size_may_be_any_edge(tmp_path, edge):
+    assert float(edge) >= 0
+    document = to_json(run_result())
+    document["slots"][0]["phases"][1]["batch_sizes"] = {edge: 1}
+    Draft202012Validator(schema()).validate(document)
+
+
+def leaves(document, path=()):
+    """Yield the path of every value in a document that is no list and no object, and of every object."""
+    if isinstance(document, dict | list):
+        for key, value in document.items() if isinstance(document, dict) else enumerate(document):
+            yield from leaves(value, (*path, key))
+    else:
+        yield path
+
+
+DOCUMENTS = [
+    to_json(run_result([criterion_result(), criterion_result("p99", None, verdict=Verdict.FAIL)])),
+    to_json(compared(with_stages(rows(12, worse=1.25, sigma=0.2), 0.002), notes=("a note",))),
+]
+ODD = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | finite
+    | st.sampled_from([0, -1, 1e308, 5e-324, 2**63])
+    | st.text()
+)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_whatever_the_schema_takes_is_reported_without_a_traceback(data):
+    document = orjson.loads(orjson.dumps(DOCUMENTS[data.draw(st.integers(0, len(DOCUMENTS) - 1))]))
+    for path in data.draw(st.lists(st.sampled_from(list(leaves(document))), min_size=1, max_size=4)):
+        place = document
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = data.draw(ODD)
+    if next(Draft202012Validator(schema()).iter_errors(document), None) is not None:
+        return
+    result = from_json(RunResult, document)
+    if contradiction(result):
+        return
+    terminal.render(result, Console(file=io.StringIO(), width=80))
+    markdown.render(result)
+    for scenario in result.scenarios:
+        junit.properties(result, scenario.name)
+        explain(scenario)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda made: made["decision"]["results"][0].update(look=99),
+            "a result of look 99, and its design has",
+        ),
+        (lambda made: made["decision"]["results"][0].update(look=0), "a result of look 0"),
+        (
+            lambda made: made["attributions"][0]["lens"].update(name="p42"),
+            "tells the stages of 'p42', and has no",
+        ),
+    ],
+)
+def test_parts_of_a_result_that_do_not_fit_together_are_refused(tmp_path, change, words):
+    document = orjson.loads(orjson.dumps(DOCUMENTS[1]))
+    change(document["scenarios"][0]["comparison"])
+    path = tmp_path / "results.json"
+    path.write_bytes(orjson.dumps(document))
+    with pytest.raises(MeasurementError, match=words):
+        read(path)
+
+
+def test_a_field_that_the_schema_does_not_know_is_refused(tmp_path):
+    path = tmp_path / "results.json"
+    write(run_result(), path)
+    path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | {"colour": "red"}))
+    with pytest.raises(MeasurementError, match="'colour' was unexpected"):
+        read(path)
+
+
+def test_the_schema_is_a_schema():
+    Draft202012Validator.check_schema(schema())
+
+
+def dataclasses_of(kind, found):
+    if dataclasses.is_dataclass(kind) and kind not in found:
+        found.append(kind)
+        for hint in typing.get_type_hints(kind).values():
+            dataclasses_of(hint, found)
+    for argument in typing.get_args(kind):
+        dataclasses_of(argument, found)
+    return found
+
+
+@pytest.mark.parametrize("kind", dataclasses_of(RunResult, []), ids=lambda kind: kind.__name__)
+def test_the_schema_has_the_fields_of_the_dataclass_with_their_types(kind):
+    described = schema() if kind is RunResult else schema()["$defs"][kind.__name__]
+    names = [field.name for field in dataclasses.fields(kind)]
+    assert sorted(described["properties"]) == sorted(described["required"]) == sorted(names)
+    assert described["additionalProperties"] is False
+    for name, hint in typing.get_type_hints(kind).items():
+        if name != "schema_version":
+            assert fits(described["properties"][name], hint), name
+
+
+JSON_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
+
+
+def fits(described, hint):
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint == Scalar:
+        return described["type"] == ["string", "number", "boolean", "null"]
+    if origin is types.UnionType:
+        (kind,) = set(arguments) - {types.NoneType}
+        if "anyOf" in described:
+            return described["anyOf"][1] == {"type": "null"} and fits(described["anyOf"][0], kind)
+        return described["type"] == [JSON_TYPES[kind], "null"]
+    if origin is tuple:
+        return described["type"] == "array" and fits(described["items"], arguments[0])
+    if origin is Mapping:
+        return described["type"] == "object" and fits(described["additionalProperties"], arguments[1])
+    if dataclasses.is_dataclass(hint):
+        return described["$ref"] == f"#/$defs/{hint.__name__}"
+    if issubclass(hint, enum.Enum):
+        return described["enum"] == [member.value for member in hint]
+    return described["type"] == JSON_TYPES[hint]
+
+
+def test_every_definition_of_the_schema_is_used():
+    names = {kind.__name__ for kind in dataclasses_of(RunResult, [])} - {"RunResult"}
+    assert set(schema()["$defs"]) == names
+    assert Fault.__name__ in names

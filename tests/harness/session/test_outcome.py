@@ -1,0 +1,86 @@
+"""What a verdict does to a test, for every option."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tailgate.harness.options.settings import parse_options
+from tailgate.harness.results.fault import Cause, Fault
+from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.session.outcome import explain, outcome_of
+from tailgate.harness.testing import criterion_result, run_result
+
+PASS, FAIL, INCONCLUSIVE, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.INVALID
+BROKEN = Fault(Cause.INTEGRITY, "3 records of 5 were saved")
+NOISY = Fault(Cause.NOISE, "the machine changed")
+
+
+def settings(**raw):
+    return parse_options(lambda option: raw.get(option.field), Path("a-project"))
+
+
+def scenario(verdict, *faults, **criterion):
+    criteria = [criterion_result("p95"), criterion_result("p99", verdict=verdict, **criterion)]
+    return replace(run_result(criteria, faults=faults).scenarios[0], verdict=verdict)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "faults", "inconclusive", "enforce", "fails"),
+    [
+        (PASS, [], "fail", "budgets", False),
+        (FAIL, [], "fail", "budgets", True),
+        (FAIL, [], "pass", "budgets", True),
+        (FAIL, [], "fail", "measurement", False),
+        (INCONCLUSIVE, [], "fail", "budgets", True),
+        (INCONCLUSIVE, [], "warn", "budgets", False),
+        (INCONCLUSIVE, [], "pass", "budgets", False),
+        (INCONCLUSIVE, [], "fail", "measurement", False),
+        (INVALID, [NOISY], "fail", "budgets", True),
+        (INVALID, [NOISY], "pass", "budgets", True),
+        (INVALID, [NOISY], "fail", "measurement", False),
+        (INVALID, [BROKEN], "fail", "measurement", True),
+        (INVALID, [NOISY, BROKEN], "pass", "measurement", True),
+    ],
+)
+def test_a_verdict_fails_its_test(verdict, faults, inconclusive, enforce, fails):
+    outcome = outcome_of(scenario(verdict, *faults), settings(inconclusive=inconclusive, enforce=enforce))
+    assert outcome.fails == fails
+    assert (outcome.text == "") == (verdict is PASS)
+
+
+def test_a_criterion_that_could_not_be_judged_is_broken_without_a_fault_of_its_scenario():
+    broken = scenario(INVALID, reason="integrity: nothing was measured")
+    assert outcome_of(broken, settings(enforce="measurement")).fails
+
+
+def test_a_scenario_in_which_nothing_was_judged_fails_however_little_is_enforced():
+    nothing = replace(scenario(INVALID), criteria=())
+    assert outcome_of(nothing, settings(enforce="measurement", inconclusive="pass")).fails
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({"inconclusive": "warn"}, "let pass (--perf-inconclusive=warn)"),
+        ({"inconclusive": "pass"}, "let pass (--perf-inconclusive=pass)"),
+        ({"enforce": "measurement"}, "not enforced (--perf-enforce=measurement)"),
+    ],
+)
+def test_what_is_let_pass_says_by_which_option(raw, said):
+    assert outcome_of(scenario(INCONCLUSIVE), settings(**raw)).text.endswith(said)
+
+
+def test_the_explanation_begins_with_the_verdict_and_the_criteria_and_ends_with_the_command():
+    lines = explain(scenario(FAIL, reason="beyond: p99 is 3 s")).splitlines()
+    assert lines[0] == "FAIL: steady: p99 (client)"
+    assert lines[1] == "  FAIL  beyond: p99 is 3 s"
+    assert lines[2] == "  reproduce: pytest -m perf --perf-scenario=steady --perf-seed=7"
+
+
+def test_what_voids_a_scenario_is_told_in_place_of_its_criteria():
+    assert explain(scenario(INVALID, NOISY, BROKEN)).splitlines()[:3] == [
+        "INVALID: steady",
+        "  noise: the machine changed",
+        "  integrity: 3 records of 5 were saved",
+    ]

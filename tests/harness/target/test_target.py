@@ -1,0 +1,149 @@
+"""Targets that are started for real are this repository's own small fake server."""
+
+import dataclasses
+import sys
+
+import pytest
+
+from tailgate.harness.errors import TargetError, UsageError
+from tailgate.harness.target.command import CommandTarget
+from tailgate.harness.target.launch import Launch
+from tailgate.harness.target.settings import TargetSettings
+from tailgate.harness.target.spec import parse_target
+from tailgate.harness.target.url import UrlTarget
+
+SETTINGS = TargetSettings(environment={"FROM": "settings"}, python="/opt/python")
+FAKE = f"command:{sys.executable} -m tailgate.harness.testing.fake_server --fd {{fd}} --service-time-ms 0"
+
+
+def test_a_command_is_started_described_restarted_and_stopped(tmp_path):
+    target = parse_target(FAKE, TargetSettings())
+    with target.start(tmp_path) as running:
+        first_pids, first_url = running.pids, running.base_url
+        assert (running.spec, running.host, running.tls) == (FAKE, "127.0.0.1", False)
+        assert running.base_url == f"http://127.0.0.1:{running.port}"
+        assert running.metrics_url == f"{running.base_url}/metrics"
+        assert running.facts() == {"model": "fake", "device": "cpu"}
+        assert len(first_pids) == 1
+        running.restart()
+        assert running.alive()
+        assert running.pids != first_pids
+        assert running.base_url != first_url
+    assert not running.alive()
+    assert running.server.exit_code() == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["server-1.log", "server-2.log"]
+
+
+def test_a_url_is_used_and_left_alone(tmp_path):
+    with parse_target(FAKE, TargetSettings()).start(tmp_path) as server:
+        with parse_target(server.base_url + "/", TargetSettings()).start(tmp_path) as running:
+            assert running.base_url == server.base_url
+            assert running.port == server.port
+            assert running.pids is None
+            assert running.log_tail() == ""
+            assert running.facts()["model"] == "fake"
+            with pytest.raises(TargetError, match="cannot restart it"):
+                running.restart()
+        assert server.alive()
+        assert running.alive()
+    assert not running.alive()
+
+
+def test_a_url_that_is_never_ready_is_an_error(tmp_path):
+    settings = TargetSettings(readiness_path="/nowhere", ready_timeout_s=1e-9)
+    with (
+        parse_target(FAKE, TargetSettings()).start(tmp_path) as server,
+        pytest.raises(TargetError, match="the last answer was 404"),
+    ):
+        parse_target(server.base_url, settings).start(tmp_path)
+
+
+def test_a_command_that_dies_at_start_is_an_error_with_its_last_words(tmp_path):
+    target = parse_target(f"{FAKE} --no-such-option", TargetSettings())
+    with pytest.raises(TargetError, match="unrecognized arguments: --no-such-option"):
+        target.start(tmp_path)
+
+
+def test_a_target_without_metrics_has_no_address_for_them_and_no_facts(tmp_path):
+    settings = TargetSettings(metrics_path=None)
+    with parse_target(FAKE, settings).start(tmp_path) as running:
+        assert running.metrics_url is None
+        assert running.facts() == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "tls"),
+    [
+        ("http://example.test", "example.test", 80, False),
+        ("https://example.test/prefix/", "example.test", 443, True),
+        ("http://[::1]:8000", "::1", 8000, False),
+    ],
+)
+def test_an_address_is_taken_apart(url, host, port, tls, monkeypatch, tmp_path):
+    monkeypatch.setattr("tailgate.harness.target.url.wait_until_ready", lambda *_, **__: None)
+    running = parse_target(url, TargetSettings()).start(tmp_path)
+    assert (running.host, running.port, running.tls) == (host, port, tls)
+    assert running.base_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("spec", "environment"),
+    [
+        ("service", {}),
+        ("service:", {}),
+        ("service:MODEL=demo,max_batch_size=1", {"TAILGATE_MODEL": "demo", "TAILGATE_MAX_BATCH_SIZE": "1"}),
+        ("service:TAILGATE_MODEL=a.b:c=d", {"TAILGATE_MODEL": "a.b:c=d"}),
+        ("service: WEIGHTS=", {"TAILGATE_WEIGHTS": ""}),
+    ],
+)
+def test_the_service_is_a_program_told_by_its_environment(spec, environment):
+    target = parse_target(spec, SETTINGS)
+    assert isinstance(target, CommandTarget)
+    assert target.launch.command == ("/opt/python", "-P", "-m", "tailgate.service")
+    assert target.launch.environment == {"FROM": "settings", "TAILGATE_FD": "{fd}", **environment}
+
+
+def test_a_command_is_split_as_a_shell_would():
+    settings = dataclasses.replace(SETTINGS, readiness_path="/up", ready_timeout_s=3, stop_timeout_s=4)
+    target = parse_target("command:my 'big server' --port={port}", settings)
+    assert target == CommandTarget(
+        spec="command:my 'big server' --port={port}",
+        launch=Launch(("my", "big server", "--port={port}"), {"FROM": "settings"}, None, "/up", 3, 4),
+        settings=settings,
+    )
+
+
+def test_an_address_is_a_target_of_its_own_kind():
+    assert parse_target("https://example.test:8443", SETTINGS) == UrlTarget(
+        "https://example.test:8443", SETTINGS
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("", "no target is called ''"),
+        ("servce", "no target is called 'servce'"),
+        ("command", "no target is called 'command'"),
+        ("command:", "is empty"),
+        ("command:python app.py", "neither {port} nor {fd}"),
+        ("command:python 'app.py {port}", "cannot be split"),
+        ("service:MODEL", "expected service:KEY=VALUE"),
+        ("service:=1", "expected service:KEY=VALUE"),
+        ("http://", "is no address"),
+        ("http://host:port", "is no address"),
+        ("http://host:99999", "is no address"),
+        ("http://host/?a=b", r"holds '\?'; expected an address without query"),
+        ("http://host/api?", r"holds '\?'"),
+        ("http://host/api#part", "holds '#'"),
+        ("http://[::1/api", "is no address"),
+    ],
+)
+def test_a_specification_that_means_nothing_is_refused(spec, words):
+    with pytest.raises(UsageError, match=words):
+        parse_target(spec, SETTINGS)
+
+
+def test_paths_must_be_paths():
+    with pytest.raises(UsageError, match="readiness_path must start with '/', got 'ready'"):
+        TargetSettings(readiness_path="ready")
