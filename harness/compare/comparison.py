@@ -58,7 +58,7 @@ OF_THE_SERVICE = (TargetError, LoadError, MeasurementError)
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What every comparison of a session stands on.
+    """What every scenario of a session stands on.
 
     Attributes:
         settings: the options.

@@ -20,40 +20,32 @@ from filelock import BaseFileLock, FileLock, Timeout
 from tailgate import __version__
 from tailgate.harness import load as generator
 from tailgate.harness.compare.comparison import Compared, Ground, compare
-from tailgate.harness.errors import HarnessError, PluginError, TargetError, UsageError
+from tailgate.harness.errors import PluginError, UsageError
 from tailgate.harness.load import LoadSettings
 from tailgate.harness.load.reach import generator_processor, load_settings
-from tailgate.harness.measures import Measure
 from tailgate.harness.measures.measure import units_of
-from tailgate.harness.observe import machine, slot_file, yardstick
-from tailgate.harness.observe.slot import measure_slot
-from tailgate.harness.observe.slot_record import Slot, SlotRecord
-from tailgate.harness.observe.slot_result import slot_result
+from tailgate.harness.observe import machine, yardstick
 from tailgate.harness.options.settings import GateSettings, stated
 from tailgate.harness.plugins.manager import Plugins
 from tailgate.harness.profiles import PROFILES
 from tailgate.harness.report import Reporter
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results import ledger
-from tailgate.harness.results.criterion import Witness
 from tailgate.harness.results.run import ArmResult, RunResult, Scalar, ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import worst
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.budgets import Budgets
 from tailgate.harness.scenario.payload import Payload
-from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.ref import refs
-from tailgate.harness.scenario.resolving import Resolved, resolve_scenario
-from tailgate.harness.scenario.scenario import Criterion, Scenario
+from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.session import reproduce
+from tailgate.harness.session.budget_run import HEAD, BudgetRun
 from tailgate.harness.session.preparation import Prepared, prepare
 from tailgate.harness.target.settings import target_settings
-from tailgate.harness.target.target import RunningTarget, Target
-from tailgate.harness.units import Unit
-from tailgate.harness.verdict import judge, judging
+from tailgate.harness.target.target import RunningTarget
+from tailgate.harness.verdict import judging
 
-HEAD = "head"
 LOCK = "lock"
 
 
@@ -97,10 +89,7 @@ class Session:
         self.directory = settings.output / self.run_id
         self.seed = settings.seed if settings.seed is not None else secrets.randbelow(2**31)
         self._cleanup = contextlib.ExitStack()
-        self._running: RunningTarget | None = None
-        self._unusable: str | None = None
-        self._starts = 0
-        self._facts: Mapping[str, str] = {}
+        self._budget_run: BudgetRun | None = None
         self._arms: tuple[ArmResult, ...] = ()
         self._slots: list[SlotResult] = []
         self._scenarios: list[ScenarioResult] = []
@@ -117,7 +106,6 @@ class Session:
         """
         settings = self.settings
         ready = self._prepared or prepare(settings, self.plugins, expected=self._expected, looks=self._looks)
-        self._measures: tuple[Measure, ...] = ready.measures
         self._budgets: Budgets = ready.budgets
         self._payloads: dict[str, Sequence[Payload]] = dict(ready.payloads)
         self._reporters: tuple[Reporter, ...] = ready.reporters
@@ -134,8 +122,10 @@ class Session:
             self._last = self._before
             every = self.plugins.scenarios(settings.gathered)
             self._target_settings = target_settings(settings, self._budgets, every, self._before.seconds)
+            self._ground = self._common_ground(ready)
             if settings.against is None:
-                self._target: Target = self.plugins.target(settings.target, self._target_settings)
+                target = self.plugins.target(settings.target, self._target_settings)
+                self._budget_run = BudgetRun(target, self._ground, ready.measures, self._read_yardstick)
             self.directory.mkdir(parents=True)
             self._cleanup = cleanup.pop_all()
         return self
@@ -148,12 +138,7 @@ class Session:
 
     def log_tail(self) -> str:
         """Return the last lines of the target's log; asking for them never fails, since pytest asks in the middle of a report."""
-        if self._running is None:
-            return ""
-        try:
-            return self.settings.secrets.hide(self._running.log_tail())
-        except Exception as error:  # noqa: BLE001 - of a plugin's target, which may raise anything
-            return f"log_tail() of {self._running!r} raised {type(error).__name__}: {error}"
+        return "" if self._budget_run is None else self._budget_run.log_tail()
 
     def run(
         self, scenario: Scenario, selection: Sequence[str] = (), again: str | None = None
@@ -227,6 +212,7 @@ class Session:
 
     def _result(self) -> RunResult:
         # The result as it is, passwords included.
+        facts = {} if self._budget_run is None else dict(self._budget_run.facts)
         return RunResult(
             run_id=self.run_id,
             started_at=f"{self._started_at:%Y-%m-%dT%H:%M:%SZ}",
@@ -239,7 +225,7 @@ class Session:
             yardstick_after=self._last,
             profile=self.settings.gathered,
             settings=stated(self.settings) | {"seed": self.seed},
-            arms=self._arms or (ArmResult(HEAD, self.settings.target, dict(self._facts)),),
+            arms=self._arms or (ArmResult(HEAD, self.settings.target, facts),),
             slots=tuple(self._slots),
             scenarios=tuple(self._scenarios),
             tailgate_version=__version__,
@@ -267,17 +253,13 @@ class Session:
             ) from None
         return lock
 
-    def _stop(self) -> None:
-        if self._running is not None:
-            self._running.stop()
-
-    def _compared(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, tuple[SlotResult, ...]]:
-        ground = Ground(
+    def _common_ground(self, ready: Prepared) -> Ground:
+        return Ground(
             settings=self.settings,
             known_target=self.plugins.knows_target,
             make_target=self.plugins.target,
-            units=units_of(self._measures),
-            budgets=self._budgets,
+            units=units_of(ready.measures),
+            budgets=ready.budgets,
             directory=self.directory,
             run_id=self.run_id,
             seed=self.seed,
@@ -288,7 +270,13 @@ class Session:
             looks=self._looks,
             keep=self._cut_short.append,
         )
-        compared = compare(scenario, ground, self._target_settings, self._last.seconds, again)
+
+    def _stop(self) -> None:
+        if self._budget_run is not None:
+            self._budget_run.stop()
+
+    def _compared(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, tuple[SlotResult, ...]]:
+        compared = compare(scenario, self._ground, self._target_settings, self._last.seconds, again)
         # What comes after the last block takes seconds, too, in which a key may be pressed.
         self._cut_short.append(compared)
         self._arms, self._last = compared.arms, self._yardstick.read()
@@ -296,92 +284,15 @@ class Session:
         return recalled, compared.slots
 
     def _judged(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, tuple[SlotResult, ...]]:
-        running = self._ready_target()
-        self._last = self._yardstick.read()
-        record = self._measure(self._resolve(scenario, running), running)
-        judged = judging.judge_slot(record, self._measures, self.settings.confidence, again)
-        return judged, (slot_result(record, judged.faults, record.names, self.directory),)
+        assert self._budget_run is not None
+        judged, slot = self._budget_run.check(scenario, again)
+        return judged, (slot,)
 
     def _keep(self, judged: ScenarioResult, *slots: SlotResult) -> None:
         """Write the results after each scenario, so that a run that is cut short keeps what it has."""
         self._scenarios.append(judged)
         self._slots += slots
         results_file.write(self.result(), self.directory / results_file.RESULTS)
-
-    def _ready_target(self) -> RunningTarget:
-        """Return the target. One that died is started again; one that did not start is not tried twice."""
-        if self._unusable is not None:
-            raise TargetError(f"the target failed before and was not tried again: {self._unusable}")
-        if self._running is not None and self._running.alive():
-            return self._running
-        self._tell(f"target {self.settings.target}: waiting until it is ready")
-        try:
-            if self._running is None:
-                self._running = self._target.start(self.directory)
-            else:
-                self._running.restart()
-            self._starts += 1
-            self._facts = self._described(self._running)
-        except HarnessError as error:
-            self._unusable = str(error).partition("\n")[0]
-            raise
-        return self._running
-
-    def _described(self, running: RunningTarget) -> Mapping[str, str]:
-        """Return how the target describes itself."""
-        if running.metrics_url is None:
-            return {"metrics": "none: the server's criteria are left out"}
-        facts = running.facts()
-        if running.settings.metric_names.request_seconds is None:
-            return {
-                **facts,
-                "metrics": "no histogram of request seconds: the server's latency is not judged",
-            }
-        return facts
-
-    def _resolve(self, scenario: Scenario, running: RunningTarget) -> Resolved:
-        """Settle the load by the yardstick of now; what the target has no metrics for is left out."""
-        resolved = resolve_scenario(
-            scenario,
-            self._budgets,
-            self._facts,
-            self._last.seconds,
-            units_of(self._measures),
-            self.settings.root,
-        )
-        for criterion in resolved.scenario.criteria:
-            # The judge asks the same once all is measured, which is late to hear of a misspelt measure.
-            phases = [phase for phase in resolved.scenario.phases if phase.name in criterion.phases]
-            judge.refuse_closed_loop(criterion, phases, judge.find_measure(criterion.measure, self._measures))
-        left = tuple(item for item in resolved.scenario.criteria if self._can_judge(item, running))
-        return dataclasses.replace(resolved, scenario=dataclasses.replace(resolved.scenario, criteria=left))
-
-    def _can_judge(self, criterion: Criterion, running: RunningTarget) -> bool:
-        """Tell whether the target has what its witness goes by: metrics, and for a latency the histogram of it."""
-        if criterion.witness is Witness.CLIENT:
-            return True
-        latency = judge.find_measure(criterion.measure, self._measures).unit is Unit.SECONDS
-        named = running.settings.metric_names.request_seconds is not None
-        return running.metrics_url is not None and (named or not latency)
-
-    def _measure(self, resolved: Resolved, running: RunningTarget) -> SlotRecord:
-        scenario = resolved.scenario
-        slot = Slot(
-            scenario,
-            HEAD,
-            block=0,
-            start=self._starts,
-            seed=self.seed,
-            quantities=resolved.quantities,
-            yardstick=self._last,
-            scenarios=self._expected,
-        )
-        plan = draw_plan(scenario, self._payloads_of(self.settings.payloads), self.seed)
-        directory = self.directory / f"{scenario.name}-{HEAD}-0"
-        settings = self._load_settings(running)
-        record = measure_slot(slot, plan, running, settings, directory, self._tell, self._read_yardstick)
-        slot_file.write(record, directory)
-        return record
 
     def _read_yardstick(self) -> Yardstick:
         self._last = self._yardstick.read()

@@ -3,7 +3,7 @@
 import pytest
 
 from tailgate.harness.results import file as results_file
-from tailgate.harness.session import session
+from tailgate.harness.session import budget_run, session
 from tailgate.harness.verdict import judging
 
 SPEC = "nowhere"
@@ -31,7 +31,7 @@ class Nowhere:
 MEASURED, CUT_SHORT = "INVALID: tiny: it did not start", "INVALID: tiny: cut short by KeyboardInterrupt"
 # Where a key is pressed, by what runs then; and what is said of the scenario.
 MOMENTS = {
-    "the target starts": ((session.Session, "_ready_target"), CUT_SHORT),
+    "the target starts": ((budget_run.BudgetRun, "_ready_target"), CUT_SHORT),
     "the scenario is judged": ((judging, "unmeasured"), "INVALID: "),
     "its result is written": ((results_file, "write"), MEASURED),
     "the result is put together": ((session.Session, "finish"), MEASURED),

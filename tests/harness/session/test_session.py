@@ -196,10 +196,10 @@ def test_a_target_whose_log_cannot_be_read_fails_nobody(session_of):
             return 1 / 0
 
     with session_of(Loud(None)) as session:
-        session._running = Loud(None)
+        session._budget_run._running = Loud(None)
         assert "log_tail() of " in session.log_tail()
         assert "raised ZeroDivisionError" in session.log_tail()
-        session._running = None
+        session._budget_run._running = None
 
 
 def test_a_second_session_of_the_project_is_refused_while_the_first_measures(session_of):
@@ -241,9 +241,9 @@ def test_a_budget_in_yardsticks_follows_the_machine_from_scenario_to_scenario(
     tmp_path.joinpath("budgets.toml").write_text('"*" = { p95 = "20 yd", rate = "0.5 /yd" }')
     running = SimpleNamespace(metrics_url="http://127.0.0.1:1/metrics")
     with session_of(Broken(None)) as session:
-        first = session._resolve(paced("a"), running)
-        session._last = Yardstick(0.020, 0.0199, 0.0201, 60)
-        second = session._resolve(paced("b"), running)
+        run = session._budget_run
+        first = run._resolve(paced("a"), running, session._last)
+        second = run._resolve(paced("b"), running, Yardstick(0.020, 0.0199, 0.0201, 60))
     rates = [made.scenario.phases[0].arrivals.rate_per_s for made in (first, second)]
     assert rates == pytest.approx([50.0, 25.0])
     # A limit is open until what it judges is over; but one that set the load is what it was then.
@@ -268,7 +268,7 @@ def test_a_measure_that_nobody_brings_is_refused_before_any_load(session_of):
         session_of(Broken(None)) as session,
         pytest.raises(UsageError, match="there is no measure 'p96'; did you"),
     ):
-        session._resolve(misspelt, running)
+        session._budget_run._resolve(misspelt, running, session._last)
 
 
 def test_what_the_generator_can_do_here_stands_with_the_result(session_of):

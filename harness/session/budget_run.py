@@ -1,0 +1,155 @@
+"""Budgets, checked on one target: it starts with the first scenario, and serves all of them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from tailgate.harness.compare.comparison import Ground
+from tailgate.harness.errors import HarnessError, TargetError
+from tailgate.harness.measures import Measure
+from tailgate.harness.observe import slot_file
+from tailgate.harness.observe.slot import measure_slot
+from tailgate.harness.observe.slot_record import Slot, SlotRecord
+from tailgate.harness.observe.slot_result import slot_result
+from tailgate.harness.results.criterion import Witness
+from tailgate.harness.results.run import ScenarioResult
+from tailgate.harness.results.slot import SlotResult
+from tailgate.harness.results.yardstick import Yardstick
+from tailgate.harness.scenario.plan import draw_plan
+from tailgate.harness.scenario.resolving import Resolved, resolve_scenario
+from tailgate.harness.scenario.scenario import Criterion, Scenario
+from tailgate.harness.target.target import RunningTarget, Target
+from tailgate.harness.units import Unit
+from tailgate.harness.verdict import judge, judging
+
+HEAD = "head"
+
+
+class BudgetRun:
+    """One target, and the scenarios that are checked on it.
+
+    Args:
+        target: not started yet.
+        ground: of the session.
+        measures: all that the plugins bring.
+        read_yardstick: times the yardstick.
+
+    Attributes:
+        facts: how the target describes itself; empty before it has started.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        ground: Ground,
+        measures: tuple[Measure, ...],
+        read_yardstick: Callable[[], Yardstick],
+    ) -> None:
+        self.facts: Mapping[str, str] = {}
+        self._target = target
+        self._ground = ground
+        self._measures = measures
+        self._read_yardstick = read_yardstick
+        self._running: RunningTarget | None = None
+        self._unusable: str | None = None
+        self._starts = 0
+
+    def check(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, SlotResult]:
+        """Measure and judge one scenario.
+
+        Args:
+            scenario: not resolved yet.
+            again: command line that runs it again.
+
+        Raises:
+            UsageError: the scenario or its budgets make no sense.
+            TargetError: the target did not become ready.
+            MeasurementError: the yardstick could not be timed, or the target's metrics not be read.
+        """
+        running = self._ready_target()
+        drawn_by = self._read_yardstick()
+        record = self._measure(self._resolve(scenario, running, drawn_by), running, drawn_by)
+        judged = judging.judge_slot(record, self._measures, self._ground.settings.confidence, again)
+        return judged, slot_result(record, judged.faults, record.names, self._ground.directory)
+
+    def log_tail(self) -> str:
+        """Return the last lines of the target's log, without what must not be told, or why it gives none."""
+        if self._running is None:
+            return ""
+        try:
+            return self._ground.settings.secrets.hide(self._running.log_tail())
+        except Exception as error:  # noqa: BLE001 - of a plugin's target, which may raise anything
+            return f"log_tail() of {self._running!r} raised {type(error).__name__}: {error}"
+
+    def stop(self) -> None:
+        """Stop the target, if it was started."""
+        if self._running is not None:
+            self._running.stop()
+
+    def _ready_target(self) -> RunningTarget:
+        """Return the target. One that died is started again; one that did not start is not tried twice."""
+        if self._unusable is not None:
+            raise TargetError(f"the target failed before and was not tried again: {self._unusable}")
+        if self._running is not None and self._running.alive():
+            return self._running
+        self._ground.tell(f"target {self._ground.settings.target}: waiting until it is ready")
+        try:
+            if self._running is None:
+                self._running = self._target.start(self._ground.directory)
+            else:
+                self._running.restart()
+            self._starts += 1
+            self.facts = _described(self._running)
+        except HarnessError as error:
+            self._unusable = str(error).partition("\n")[0]
+            raise
+        return self._running
+
+    def _resolve(self, scenario: Scenario, running: RunningTarget, drawn_by: Yardstick) -> Resolved:
+        """Settle the load by the yardstick of now; what the target has no metrics for is left out."""
+        ground = self._ground
+        resolved = resolve_scenario(
+            scenario, ground.budgets, self.facts, drawn_by.seconds, ground.units, ground.settings.root
+        )
+        for criterion in resolved.scenario.criteria:
+            # The judge asks the same once all is measured, which is late to hear of a misspelt measure.
+            phases = [phase for phase in resolved.scenario.phases if phase.name in criterion.phases]
+            judge.refuse_closed_loop(criterion, phases, judge.find_measure(criterion.measure, self._measures))
+        left = tuple(item for item in resolved.scenario.criteria if self._can_judge(item, running))
+        return dataclasses.replace(resolved, scenario=dataclasses.replace(resolved.scenario, criteria=left))
+
+    def _can_judge(self, criterion: Criterion, running: RunningTarget) -> bool:
+        """Tell whether the target has what its witness goes by: metrics, and for a latency the histogram of it."""
+        if criterion.witness is Witness.CLIENT:
+            return True
+        latency = judge.find_measure(criterion.measure, self._measures).unit is Unit.SECONDS
+        named = running.settings.metric_names.request_seconds is not None
+        return running.metrics_url is not None and (named or not latency)
+
+    def _measure(self, resolved: Resolved, running: RunningTarget, drawn_by: Yardstick) -> SlotRecord:
+        ground, scenario = self._ground, resolved.scenario
+        slot = Slot(
+            scenario,
+            HEAD,
+            block=0,
+            start=self._starts,
+            seed=ground.seed,
+            quantities=resolved.quantities,
+            yardstick=drawn_by,
+            scenarios=ground.scenarios,
+        )
+        plan = draw_plan(scenario, ground.payloads(ground.settings.payloads), ground.seed)
+        directory = ground.directory / f"{scenario.name}-{HEAD}-0"
+        settings = ground.connect(running)
+        record = measure_slot(slot, plan, running, settings, directory, ground.tell, self._read_yardstick)
+        slot_file.write(record, directory)
+        return record
+
+
+def _described(running: RunningTarget) -> Mapping[str, str]:
+    """Return how a target describes itself."""
+    if running.metrics_url is None:
+        return {"metrics": "none: the server's criteria are left out"}
+    facts = running.facts()
+    if running.settings.metric_names.request_seconds is None:
+        return {**facts, "metrics": "no histogram of request seconds: the server's latency is not judged"}
+    return facts
