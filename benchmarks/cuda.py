@@ -31,9 +31,9 @@ from benchmarks import record
 from benchmarks.environments import ROOT
 from benchmarks.models import LARGE_SIDE
 from benchmarks.spread import Spread, ratio, spread
-from tailgate.service.cuda_graphs import Cuda
-from tailgate.service.engine import prepare
-from tailgate.service.graph import GraphOutput
+from tailgate.service.execution.build import prepare
+from tailgate.service.execution.cuda import Cuda
+from tailgate.service.execution.graph import GraphOutput
 from tailgate.service.logs import configure_logging
 from tailgate.service.settings import load_settings
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 from PIL import Image
 
-from tailgate.service.images import decode_image
+from tailgate.service.codec.images import decode_image
 from tailgate.service.memory import keep_freed_memory
 from tailgate.service.models import ImageInput
 

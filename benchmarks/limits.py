@@ -38,7 +38,7 @@ from tailgate.harness.scenario.arrivals import Poisson
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Phase, Scenario
-from tailgate.service.batching import BatchPolicy
+from tailgate.service.batching.policy import BatchPolicy
 
 CONNECTIONS = 64
 SIZES = (1, 2, 4, 8, 16, 24, 32)

@@ -32,8 +32,8 @@ from rich.table import Table
 from benchmarks import record
 from benchmarks.fault_service import FaultService
 from benchmarks.spread import Spread, spread
-from tailgate.service.protocol import JSON as JSON_TYPE
-from tailgate.service.protocol import JSON_BYTES_A_NUMBER, MORE_MARKS, OCTETS
+from tailgate.service.codec.inputs import JSON as JSON_TYPE
+from tailgate.service.codec.inputs import JSON_BYTES_A_NUMBER, MORE_MARKS, OCTETS
 
 SHAPE = (224, 224, 3)
 NUMBERS = 224 * 224 * 3

@@ -20,11 +20,11 @@ from benchmarks import record
 from benchmarks.compiling import Executor, executor_of
 from benchmarks.environments import CACHE
 from benchmarks.workloads import Workload
-from tailgate.service.engine import Engine, build_engine
+from tailgate.service.codec.images import decode_image
 from tailgate.service.errors import ModelFailure
-from tailgate.service.images import decode_image
-from tailgate.service.items import Item, Result
+from tailgate.service.execution.build import Engine, build_engine
 from tailgate.service.logs import configure_logging
+from tailgate.service.models.items import Item, Result
 from tailgate.service.settings import load_settings
 
 PHOTOGRAPHS = ("chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "astronaut.png", "ihc.png")

@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from tailgate.service.engine import build_engine
+from tailgate.service.codec.images import decode_image
 from tailgate.service.errors import ModelFailure
-from tailgate.service.images import decode_image
-from tailgate.service.items import Item, Result
+from tailgate.service.execution.build import build_engine
 from tailgate.service.memory import keep_freed_memory
+from tailgate.service.models.items import Item, Result
 from tailgate.service.models.load import load_model
-from tailgate.service.protocol import Served
+from tailgate.service.models.spec import Served
 from tailgate.service.settings import Settings, load_settings
 
 

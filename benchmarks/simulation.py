@@ -1,6 +1,6 @@
 """The batching rule in virtual time: which latencies the policy itself causes, on a machine without noise.
 
-:func:`tailgate.service.batching.next_batch` decides, as in the service. The executor takes ``batch_s(n)`` for a batch of n, and
+:func:`tailgate.service.batching.policy.next_batch` decides, as in the service. The executor takes ``batch_s(n)`` for a batch of n, and
 nothing else takes time.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tailgate.service.batching import BatchPolicy, Wait, next_batch
+from tailgate.service.batching.policy import BatchPolicy, Wait, next_batch
 
 
 def latencies(

@@ -1,17 +1,14 @@
 """tailgate's inference service: one process, one model, dynamic batching behind HTTP.
 
-The folder reads in the order in which a request flows::
+A folder is a step of a request's way; imports go from left to right::
 
-    server → hot_path, or app → endpoint      bytes on a socket to one request
-           → call → protocol, images          its body to one model input
-           → lifecycle → batching, batcher    the queue, and who goes now
-           → inference → executor → graph     one batch on the device
-           → call                             each result to its answer, and back the same way
+    http  →  batching  →  execution
+      bytes on a       who waits, who goes,   one batch
+      socket           who is refused         on the device
+                   ↘  codec  →  models
+                      bytes become values     what is served
 
-`settings` says what can be set, `models` what is served, `metrics` what is seen. At the start `engine` builds what computes.
-`reference` runs the model as it came and refuses one whose answers depend on the batch. `selection` has each executor on
-`trial`, against those answers and the clock (`batch_times`). `compiled` brings in what ``tailgate compile`` has left in the
-folder of `libraries`.
+On the ground floor stand ``settings``, ``metrics``, ``errors`` and ``logs``.
 """
 
 if __name__ != "tailgate.service":

@@ -9,8 +9,8 @@ from typing import NoReturn
 import structlog
 
 from tailgate.service.errors import ConfigurationError
+from tailgate.service.http.server import run
 from tailgate.service.logs import configure_logging, refuse
-from tailgate.service.server import run
 from tailgate.service.settings import load_settings, log_format_of, unknown_variables
 
 USAGE_ERROR = 2

@@ -12,11 +12,11 @@ from tailgate.harness.options.table import OPTIONS, options_table
 from tailgate.harness.plugins import hookspecs
 from tailgate.harness.plugins.manager import create_plugin_manager
 from tailgate.harness.profiles import PROFILES
-from tailgate.service.batch_times import BatchTimes
-from tailgate.service.engine import _gauges, build_engine
-from tailgate.service.inference import Inference
-from tailgate.service.lifecycle import Service
-from tailgate.service.precision import Parity
+from tailgate.service.batching.service import Service
+from tailgate.service.execution.batch_times import BatchTimes
+from tailgate.service.execution.build import _gauges, build_engine
+from tailgate.service.execution.isolate import Inference
+from tailgate.service.execution.parity import Parity
 from tailgate.service.settings import load_settings
 
 ROOT = Path(__file__).parents[1]

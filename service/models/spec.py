@@ -134,3 +134,20 @@ class Model:
             return self.image.spec
         assert self.input is not None
         return self.input
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the service has to know of a model to take requests for it.
+
+    Attributes:
+        name: told with each answer.
+        item: shape and type of one input.
+        labels: of a classifier, else None.
+        image: how photographs become inputs, None for a model that takes none.
+    """
+
+    name: str
+    item: TensorSpec
+    labels: tuple[str, ...] | None
+    image: ImageInput | None

@@ -5,28 +5,25 @@ Hypothesis calls them in the suite (test_fuzz.py), atheris for as long as it is 
 
 import asyncio
 import contextlib
-import logging
 import warnings
 from types import SimpleNamespace
 
 import httptools
 import numpy as np
 import orjson
-import uvicorn
-from uvicorn.server import ServerState
 
-from tailgate.service import protocol
-from tailgate.service.app import create_app
+from tailgate.service.batching.service import Phase
+from tailgate.service.codec import inputs
+from tailgate.service.codec.forms import boundary_of, single_file
+from tailgate.service.codec.images import decode_image
 from tailgate.service.errors import RequestError
-from tailgate.service.hot_path import HotPathProtocol
-from tailgate.service.images import decode_image
-from tailgate.service.items import Result
-from tailgate.service.lifecycle import Phase
+from tailgate.service.http.app import create_app
+from tailgate.service.http.connection import Connection
+from tailgate.service.http.site import Site
 from tailgate.service.models import ImageInput, TensorSpec
-from tailgate.service.multipart import boundary_of, single_file
-from tailgate.service.protocol import Served
+from tailgate.service.models.items import Result
+from tailgate.service.models.spec import Served
 from tailgate.service.settings import load_settings
-from tailgate.service.workers import Work
 
 IMAGE = ImageInput(8, crop=1.0)
 SPECS = (IMAGE.spec, TensorSpec((3,), np.dtype(np.float32)), TensorSpec((2, 2), np.dtype(np.int64)))
@@ -41,7 +38,7 @@ def fuzz_json(data):
     """A JSON body is an input of exactly the model's shape and type, or refused."""
     for spec in SPECS:
         with contextlib.suppress(RequestError):
-            item, _ = protocol.item_from_json(data, spec)
+            item, _ = inputs.item_from_json(data, spec)
             assert (item.shape, item.dtype) == (spec.shape, spec.dtype)
             assert np.isfinite(item).all()
             numbers = leaves(orjson.loads(data)["inputs"])
@@ -50,7 +47,7 @@ def fuzz_json(data):
                 assert item.ravel().tolist() == numbers
             else:
                 assert np.array_equal(item.ravel(), np.array(numbers, np.float64).astype(spec.dtype))
-            whole = protocol.item_from_octets(item.tobytes(), spec)
+            whole = inputs.item_from_octets(item.tobytes(), spec)
             assert np.array_equal(whole, item)
 
 
@@ -66,7 +63,7 @@ def fuzz_multipart(data):
     with contextlib.suppress(RequestError):
         part = single_file(boundary_of(content_type), body)
         assert part.body in body
-        assert isinstance(protocol.form_of_part(part, Served("m", IMAGE.spec, None, IMAGE)), protocol.Form)
+        assert isinstance(inputs.kind_of_part(part, Served("m", IMAGE.spec, None, IMAGE)), inputs.Kind)
 
 
 def fuzz_image(data):
@@ -151,30 +148,31 @@ class Edge:
         self.service._loop = self.loop
         self.service.admit = lambda *_, **__: None
         self.service.submit = self._submit
-        self.service.offload = self._offload
-        self.config = uvicorn.Config(app, http=HotPathProtocol, ws="none", lifespan="off", log_config=None)
-        self.config.load()
-        # It says of nearly each input that it is invalid.
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        self.service.decoders = self.service.writers = self
+        self.site = Site(app, self.loop)
 
-    def _submit(self, ticket):
-        ticket.bound_s, ticket.computed_s, ticket.batch_size = ticket.queued_s, 0.0, 1
-        ticket.outcome = Result(np.zeros(2, np.float32), [0.5, 0.5], [0, 1])
-        self.loop.call_soon(ticket.ended, ticket)
+    def _submit(self, request):
+        request.bound_s, request.computed_s, request.batch_size = request.queued_s, 0.0, 1
+        request.outcome = Result(np.zeros(2, np.float32), [0.5, 0.5], [0, 1])
+        self.loop.call_soon(request.computed)
 
-    def _offload(self, then, function, *arguments, **_):
+    # What requests take for the threads.
+
+    def submit(self, request, work):
         try:
-            outcome = function(*arguments)
+            outcome = work()
         except Exception as error:  # noqa: BLE001 - what the service does with any error of a decoder
             outcome = error
-        self.loop.call_soon(then, outcome, 0.0)
-        return Work(lambda: None, lambda *_: None, lambda _: None)
+        self.loop.call_soon(request.worked, outcome, 0.0)
+
+    def drop(self, request):
+        """Leave it: it is done already."""
 
     def converse(self, pieces):
         """Give the server's side the pieces, and then the end; return the answers."""
-        state, wire = ServerState(), Wire()
+        wire = Wire()
         counted = sum(self.service.metrics.requests.values())
-        edge = HotPathProtocol(self.config, state, {}, self.loop)
+        edge = Connection(self.site)
         edge.connection_made(wire)
         for piece in pieces:
             if not wire.closing:
@@ -185,11 +183,12 @@ class Edge:
         edge.eof_received()
         edge.connection_lost(None)
         self.turn()
-        if state.tasks:
-            self.loop.run_until_complete(asyncio.wait(set(state.tasks), timeout=PATIENCE_S))
+        tasks = asyncio.all_tasks(self.loop)
+        if tasks:
+            self.loop.run_until_complete(asyncio.wait(tasks, timeout=PATIENCE_S))
             self.turn()
         assert self.service.in_flight == 0, "a request has not ended"
-        assert not state.tasks, "a task has not ended"
+        assert not asyncio.all_tasks(self.loop), "a task has not ended"
         answers = Answers()
         # The answer to a HEAD has a length and no body, which only its client knows.
         if b"HEAD" not in b"".join(pieces):

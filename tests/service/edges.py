@@ -1,4 +1,4 @@
-"""One service behind two real sockets, the hot path's and the application's, so that the same bytes can be sent to both."""
+"""One service behind two real sockets, our own server's and uvicorn's, so that the same bytes can be sent to both."""
 
 import asyncio
 import contextlib
@@ -17,11 +17,13 @@ from tiny_models import COLOURS
 from torch import nn
 from uvicorn.server import ServerState
 
-from tailgate.service.app import create_app
-from tailgate.service.call import Call
-from tailgate.service.connection import GuardedProtocol
-from tailgate.service.hot_path import HotPathProtocol
-from tailgate.service.lifecycle import Service
+from tailgate.service.batching.request import Request
+from tailgate.service.batching.service import Service
+from tailgate.service.http.app import create_app
+from tailgate.service.http.connection import Connection as ServerConnection
+from tailgate.service.http.limits import Guard
+from tailgate.service.http.site import Site
+from tailgate.service.http.state import State
 from tailgate.service.models import ImageInput, Model
 from tailgate.service.settings import load_settings
 
@@ -59,21 +61,21 @@ class Edges:
 
     Attributes:
         service: behind both.
+        guard: of the hot edge's connections.
         model: can be held.
         loop: theirs.
-        hot, plain: addresses.
-        open: server protocols of the connections, those of the hot edge and those of the plain one.
-        ways: True for each request that was taken by the hot path, False for each that it handed on.
-        begun: requests that reached the model's endpoint, by either way.
+        hot, plain: addresses of our own server and of uvicorn.
+        ways: True for each request of the hot edge that was handed to the model, False for each page.
+        begun: requests to the model, by either way.
         repeated: of ``ways``, those whose head was known.
     """
 
     service: Service
+    guard: Guard
     model: Moody
     loop: asyncio.AbstractEventLoop
     hot: tuple[str, int] = ("", 0)
     plain: tuple[str, int] = ("", 0)
-    open: dict = field(default_factory=dict)
     ways: list[bool] = field(default_factory=list)
     begun: int = 0
     repeated: list[bool] = field(default_factory=list)
@@ -97,16 +99,16 @@ class Edges:
         is not to meet it.
         """
         service = self.service
-        self.until(lambda: service.in_flight == 0 and service._batcher.running is None)
+        self.until(lambda: service.in_flight == 0 and service._dispatcher.running is None)
 
     def protocol(self, connection):
-        """Return the server's side of a connection."""
+        """Return the hot edge's side of a connection."""
         mine = connection.socket.getsockname()
         found = []
 
         def appeared():
             found[:] = [
-                each for state in self.open.values() for each in state.connections if each.client == mine
+                each for each in self.guard.connections() if each.transport.get_extra_info("peername") == mine
             ]
             return bool(found)
 
@@ -129,7 +131,7 @@ class Edges:
 
     def waiting(self, count):
         """Wait until so many requests wait for a batch."""
-        self.until(lambda: self.service._batcher.waiting == count)
+        self.until(lambda: self.service._dispatcher.waiting == count)
 
     def outcomes(self):
         """Return how many requests have ended, by outcome, without zeros."""
@@ -182,67 +184,75 @@ class Connection:
         self.socket.close()
 
 
-class Watched(HotPathProtocol):
-    """The hot path, saying of each request which way it goes."""
+class Watched(Site):
+    """What the hot edge's connections share, saying of each request which way it goes."""
 
-    ways: list
-    repeated: list
+    def __init__(self, app, edges):
+        super().__init__(app, edges.loop)
+        self.edges = edges
 
-    def _takes(self):
-        taken = super()._takes()
-        self.ways.append(taken)
-        self.repeated.append(False)
-        return taken
+    def request(self, reply):
+        self.edges.ways.append(True)
+        self.edges.repeated.append(True)
+        return super().request(reply)
 
-    def _run_known(self, known, data):
-        self.ways.append(True)
-        self.repeated.append(True)
-        super()._run_known(known, data)
+    def exchange(self, head, reply):
+        exchange = super().exchange(head, reply)
+        if isinstance(exchange, Request):
+            self.edges.repeated[-1] = False
+        else:
+            self.edges.ways.append(False)
+            self.edges.repeated.append(False)
+        return exchange
+
+    def common_headers(self):
+        return b"date: today\r\n"
+
+
+def answered(protocol):
+    """Tell whether a connection of the hot edge owes no answer."""
+    return protocol.state not in (State.BODY, State.IN_HAND)
 
 
 @contextlib.contextmanager
-def two_edges(monkeypatch, prepare=lambda app: None, plain=GuardedProtocol, **settings):
+def two_edges(monkeypatch, prepare=lambda app: None, **settings):
     """Start the service behind both edges in a thread; stop it at the end."""
     module, ready, done = Moody(), threading.Event(), asyncio.Event()
-    monkeypatch.setattr("tailgate.service.engine.load_model", lambda _: moody_model(module))
+    monkeypatch.setattr("tailgate.service.execution.build.load_model", lambda _: moody_model(module))
     app = create_app(load_settings({}, threads=1, max_batch_size=8, executor="eager", **settings))
     prepare(app)
-    edges = Edges(app.state.service, module, uvloop.new_event_loop())
-    begin = Call.__init__
+    edges = Edges(app.state.service, app.state.guard, module, uvloop.new_event_loop())
+    begin = Request.__init__
 
     def counted(self, *arguments):
         edges.begun += 1
         begin(self, *arguments)
 
-    monkeypatch.setattr(Call, "__init__", counted)
+    monkeypatch.setattr(Request, "__init__", counted)
 
     async def serve():
         await edges.service.start()
-        watched = type("Watched", (Watched,), {"ways": edges.ways, "repeated": edges.repeated})
-        listeners = []
-        for name, protocol in (("hot", watched), ("plain", plain)):
-            config = uvicorn.Config(
-                app, http=protocol, ws="none", lifespan="off", access_log=False, log_config=None
-            )
-            config.timeout_keep_alive = edges.service.settings.keep_alive_s
-            config.load()
-            state = edges.open[name] = ServerState()
-            state.default_headers = [(b"date", b"today")]
-            listener = await edges.loop.create_server(
-                lambda config=config, state=state: config.http_protocol_class(config, state, {}),
-                "127.0.0.1",
-                0,
-            )
-            setattr(edges, name, listener.sockets[0].getsockname())
-            listeners.append(listener)
+        site = Watched(app, edges)
+        config = uvicorn.Config(
+            app, http="httptools", ws="none", lifespan="off", access_log=False, log_config=None
+        )
+        config.load()
+        state = ServerState()
+        state.default_headers = [(b"date", b"today")]
+        listeners = [
+            await edges.loop.create_server(lambda: ServerConnection(site), "127.0.0.1", 0),
+            await edges.loop.create_server(
+                lambda: config.http_protocol_class(config, state, {}), "127.0.0.1", 0
+            ),
+        ]
+        edges.hot, edges.plain = (each.sockets[0].getsockname() for each in listeners)
         ready.set()
         await done.wait()
         for listener in listeners:
             listener.close()
-        for state in edges.open.values():
-            for protocol in tuple(state.connections):
-                protocol.transport.close()
-            await until(lambda state=state: not state.connections and not state.tasks)
+        for protocol in (*edges.guard.connections(), *state.connections):
+            protocol.transport.close()
+        await until(lambda: not edges.guard.connections() and not state.connections and not state.tasks)
         await asyncio.to_thread(edges.service.stop)
 
     def work():

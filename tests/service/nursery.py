@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-LOADED = ("tailgate.service.server", "tailgate.service.engine")
+LOADED = ("tailgate.service.http.server", "tailgate.service.execution.build")
 REQUEST_BYTES, DESCRIPTORS = 2**17, 16
 
 

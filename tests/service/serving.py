@@ -8,9 +8,9 @@ import httpx
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from tailgate.service import server
-from tailgate.service.app import create_app
-from tailgate.service.lifecycle import Service
+from tailgate.service.batching.service import Service
+from tailgate.service.http import server
+from tailgate.service.http.app import create_app
 from tailgate.service.settings import load_settings
 
 PATIENCE_S = 30
@@ -57,14 +57,14 @@ async def running(model="tiny_models:doubler", **settings):
 
 def serve_and(visit, monkeypatch, **settings):
     """Run the server in this process, beside a coroutine that visits it and ends it by a signal."""
-    serve = server.serve
+    serve = server.Server.serve
 
-    async def both(uvicorn_server, service, listener):
-        serving = asyncio.create_task(serve(uvicorn_server, service, listener))
-        await visit(uvicorn_server, service, listener.getsockname())
+    async def both(self):
+        serving = asyncio.create_task(serve(self))
+        await visit(self, self.service, self._listener.getsockname())
         return await serving
 
-    monkeypatch.setattr(server, "serve", both)
+    monkeypatch.setattr(server.Server, "serve", both)
     return server.run(load_settings({}, port=0, **settings))
 
 

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from serving import metric_samples, running, until
 
-from tailgate.service.admission import why_late
-from tailgate.service.batching import Ticket
-from tailgate.service.call import Call
+from tailgate.service.batching.admission import why_late
+from tailgate.service.batching.forecast import Forecast, Outlook
+from tailgate.service.batching.request import Request
+from tailgate.service.codec.inputs import Kind
+from tailgate.service.codec.intent import Intent
 from tailgate.service.errors import Outcome, QueueFull
-from tailgate.service.forecast import Forecast, Outlook
-from tailgate.service.message import Head
-from tailgate.service.protocol import Form
 
 pytestmark = pytest.mark.asyncio
 
@@ -32,7 +31,7 @@ async def busy_for_long(gate, **settings):
         server.service._admission.forecast = Forecast(lambda _: BATCH_S, 1, doubt=0.0)
         gate.opened.clear()
         held = begin(server.service, None)
-        send_body(held, None)
+        send_body(held)
         assert await asyncio.to_thread(gate.entered.acquire, timeout=30)
         yield server.service
         gate.opened.set()
@@ -56,26 +55,33 @@ async def test_who_would_be_late_is_told_by_how_much(
     assert why_late(Outlook(likely_s, latest_s), timeout_s, spent_s, objective_s) == told
 
 
-class Begun(Call):
-    """A call with the answers that it was given."""
+class Begun(Request):
+    """A request with the answers that it was given."""
 
     def __init__(self, service):
-        super().__init__(service)
         self.answers = []
-
-    def reply(self, answer):
-        self.answers.append(answer)
+        super().__init__(service, self.answers.append)
 
 
-def begin(service, timeout_s):
+def begin(service, timeout_s, kind=Kind.PIXELS):
     """Take a request at its head, as both edges do."""
     service.require_ready()
-    service.admit(timeout_s, decoded=False)
-    return Begun(service)
+    request = Begun(service)
+    request._intend(Intent(kind, None, None, timeout_s))
+    service.admit(timeout_s, decoded=kind is not Kind.PIXELS)
+    return request
 
 
-def send_body(call, timeout_s):
-    call.run(Head("", len(BODY), timeout_s), Form.PIXELS, BODY)
+def send_body(request):
+    request.take(BODY)
+    request.complete()
+
+
+def started_earlier(request, seconds):
+    """Have a request begin so much earlier; its timer is late."""
+    request.start_s -= seconds
+    if request.deadline_s is not None:
+        request.deadline_s -= seconds
 
 
 async def test_bodies_that_come_together_after_their_heads_are_admitted_by_those_before_them(gate):
@@ -83,13 +89,12 @@ async def test_bodies_that_come_together_after_their_heads_are_admitted_by_those
         patience_s = 3.5 * BATCH_S  # for the batch that runs, one other, and its own
         calls = [begin(service, patience_s) for _ in range(6)]
         for call in calls:
-            send_body(call, patience_s)
+            send_body(call)
         refused = [call for call in calls if call.answers]
         assert refused == calls[2:]
         for call in refused:
             (answer,) = call.answers
-            ((name, seconds),) = answer.more
-            assert (answer.status, name, float(seconds)) == (429, b"retry-after", about(3 * BATCH_S))
+            assert (answer.status, retry_after_s(answer)) == (429, about(3 * BATCH_S))
         for call in calls[:2]:
             call.abandon()
 
@@ -98,8 +103,8 @@ async def test_what_the_body_took_is_taken_from_the_clients_patience(gate):
     async with busy_for_long(gate) as service:
         patience_s = 2.5 * BATCH_S
         call = begin(service, patience_s)
-        call._start_s -= BATCH_S  # its body took that long
-        send_body(call, patience_s)
+        started_earlier(call, BATCH_S)  # its body took that long
+        send_body(call)
         (answer,) = call.answers
     assert answer.status == 429
     said = re.search(rb"it would take (\d+) ms, and X-Request-Timeout-Ms allows 2.5e\+06", answer.body)
@@ -108,26 +113,26 @@ async def test_what_the_body_took_is_taken_from_the_clients_patience(gate):
 
 async def test_a_request_whose_patience_has_ended_before_its_body_is_there_has_expired_whoever_waits(gate):
     async with busy_for_long(gate) as service:
-        busy, idle = begin(service, 2.5 * BATCH_S), Begun(service)
-        busy._start_s -= 3 * BATCH_S
-        send_body(busy, 2.5 * BATCH_S)
+        busy, idle = (begin(service, 2.5 * BATCH_S) for _ in range(2))
+        for request in (busy, idle):
+            started_earlier(request, 3 * BATCH_S)
+        send_body(busy)
         gate.opened.set()
-        await until(lambda: service._batcher.running is None)
-        idle._start_s -= 3 * BATCH_S
-        send_body(idle, 2.5 * BATCH_S)
+        await until(lambda: service._dispatcher.running is None)
+        send_body(idle)
     assert [call.answers[0].status for call in (busy, idle)] == [504, 504]
 
 
 async def test_a_queue_that_is_full_when_an_item_is_decoded_says_when_to_come_back(gate):
     async with busy_for_long(gate, queue_capacity=2) as service:
-        tickets = [Ticket(np.zeros(4, np.float32), 0.0) for _ in range(3)]
-        service.submit(tickets[0])
-        service.submit(tickets[1])
+        requests = [begin(service, None) for _ in range(3)]
+        for request in requests[:2]:
+            send_body(request)
         with pytest.raises(QueueFull) as refusal:
-            service.submit(tickets[2])
+            service.submit(requests[2])
         assert refusal.value.retry_after_s == about(3 * BATCH_S)
-        for ticket in tickets:
-            service.withdraw(ticket)
+        for request in requests:
+            request.abandon()
 
 
 async def test_a_request_that_was_taken_before_the_drain_is_answered_though_its_body_comes_in_it():
@@ -136,7 +141,7 @@ async def test_a_request_that_was_taken_before_the_drain_is_answered_though_its_
         drained = asyncio.create_task(server.service.drain())
         await until(lambda: not server.service.ready)
         assert (await server.predict([1, 2, 3, 4])).status_code == 503
-        send_body(call, None)
+        send_body(call)
         assert await drained
     assert [answer.status for answer in call.answers] == [200]
 
@@ -158,7 +163,7 @@ async def decoding_for_long(monkeypatch, *, known=True, **settings):
         assert go_on.wait(30)
         return np.zeros((8, 8, 3), np.uint8)
 
-    monkeypatch.setattr("tailgate.service.call.decode_image", slow)
+    monkeypatch.setattr("tailgate.service.codec.inputs.decode_image", slow)
     async with running("tiny_models:colours", decode_threads=2, **settings) as server:
         if known:
             server.service._admission.forecast.learn_decoding(ITEM_S)
@@ -169,9 +174,9 @@ async def decoding_for_long(monkeypatch, *, known=True, **settings):
 
 def send_picture(service, timeout_s):
     """Send a request whose body is there at once, and return it."""
-    call = Begun(service)
-    call.run(Head("", 1, timeout_s), Form.IMAGE, b"x")
-    return call
+    request = Begun(service)
+    request.repeat(Intent(Kind.IMAGE, 1, None, timeout_s), b"x", 0)
+    return request
 
 
 def refused(calls):
@@ -179,7 +184,7 @@ def refused(calls):
 
 
 def retry_after_s(answer):
-    return float(dict(answer.headers())[b"retry-after"])
+    return float(dict(answer.headers)[b"retry-after"])
 
 
 async def test_who_would_be_late_because_of_decoding_is_refused_at_once_and_told_when_to_come_back(
@@ -211,7 +216,7 @@ async def test_pixels_do_not_wait_for_pictures_that_are_decoded(monkeypatch):
         calls = [send_picture(service, None) for _ in range(5)]
         assert len(refused(calls)) == 3
         pixels = Begun(service)
-        pixels.run(Head("", 192, ITEM_S), Form.PIXELS, bytes(192))
+        pixels.repeat(Intent(Kind.PIXELS, 192, None, ITEM_S), bytes(192), 0)
         await until(lambda: pixels.answers)
         assert pixels.answers[0].status == 200
 
@@ -234,7 +239,7 @@ async def test_those_whom_nobody_knew_to_be_late_are_told_when_the_first_item_sh
         for call in calls[4:12]:
             assert b"it still waits to be decoded: it would take" in call.answers[0].body
             assert retry_after_s(call.answers[0]) == about(2 * ITEM_S)
-        assert service._decoding == 4
+        assert service.decoders.unfinished == 4
 
 
 async def test_the_backlog_of_decoding_is_a_gauge_beside_that_of_the_batches(monkeypatch):

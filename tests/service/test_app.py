@@ -7,9 +7,9 @@ import httpx
 import pytest
 from serving import running
 
-from tailgate.service.app import create_app
+from tailgate.service.batching.service import Phase
 from tailgate.service.errors import ConfigurationError
-from tailgate.service.lifecycle import Phase
+from tailgate.service.http.app import create_app
 from tailgate.service.settings import load_settings
 
 pytestmark = pytest.mark.asyncio

@@ -5,11 +5,6 @@ import pytest
 from bad_bodies import BODIES, MAX_BODY_BYTES, MAX_IMAGE_PIXELS, OCTETS, SERVED
 from edges import HOST, PIXELS, Connection, chunked, pixels, post, two_edges
 
-from tailgate.service.connection import GuardedProtocol
-
-# The same guard stands before both.
-WAYS = ["hot", "plain"]
-
 
 @pytest.fixture(scope="module")
 def _edges():
@@ -17,7 +12,6 @@ def _edges():
         pytest.MonkeyPatch.context() as monkeypatch,
         two_edges(
             monkeypatch,
-            plain=GuardedProtocol,
             max_body_bytes=MAX_BODY_BYTES,
             max_image_pixels=MAX_IMAGE_PIXELS,
         ) as edges,
@@ -30,7 +24,7 @@ def edges(_edges):
     """Both edges; after each test nothing is in flight."""
     yield _edges
     _edges.rest()
-    assert _edges.service._batcher.waiting == _edges.service._decoding == 0
+    assert _edges.service._dispatcher.waiting == _edges.service.decoders.unfinished == 0
 
 
 def counted(edges, act):
@@ -171,10 +165,9 @@ AMBIGUOUS = {
 
 
 @pytest.mark.parametrize("request_", AMBIGUOUS.values(), ids=AMBIGUOUS)
-@pytest.mark.parametrize("way", WAYS)
-def test_what_two_readers_could_read_differently_is_refused_and_ends_the_connection(edges, way, request_):
+def test_what_two_readers_could_read_differently_is_refused_and_ends_the_connection(edges, request_):
     def converse():
-        with Connection(getattr(edges, way)) as connection:
+        with Connection(edges.hot) as connection:
             connection.send(request_)
             status = connection.answer()[0]
             return status, connection.is_closed()
@@ -185,24 +178,22 @@ def test_what_two_readers_could_read_differently_is_refused_and_ends_the_connect
     assert set(outcomes) <= {"bad_input", "cancelled"}
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "line",
     [b"POST /predict HTTP/0.9", b"POST /predict HTTP/2.0", b"POST /predict", b"GET /health/live HTTP/2.0"],
 )
-def test_another_version_of_http_is_refused_and_ends_the_connection(edges, way, line):
+def test_another_version_of_http_is_refused_and_ends_the_connection(edges, line):
     def converse():
-        with Connection(getattr(edges, way)) as connection:
+        with Connection(edges.hot) as connection:
             connection.send(bare(LENGTH, body=pixels(), line=line))
             return connection.answer()[0], connection.is_closed()
 
     assert counted(edges, converse) == ((505, True), {"bad_input": 1})
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_body_that_is_longer_than_announced_is_another_request_and_refused_as_one(edges, way):
+def test_a_body_that_is_longer_than_announced_is_another_request_and_refused_as_one(edges):
     def converse():
-        with Connection(getattr(edges, way)) as connection:
+        with Connection(edges.hot) as connection:
             connection.send(PIXELS)
             first = connection.answer()[0]
             connection.send(b"\0\0\0\0")
@@ -213,13 +204,12 @@ def test_a_body_that_is_longer_than_announced_is_another_request_and_refused_as_
     assert outcomes == {"ok": 1, "bad_input": 1}
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("request_", [PIXELS[:-1], chunked(pixels())[:-1], chunked(pixels())[:-5]])
-def test_a_body_that_is_shorter_than_announced_is_a_client_that_has_gone(edges, way, request_):
+def test_a_body_that_is_shorter_than_announced_is_a_client_that_has_gone(edges, request_):
     begun = edges.begun
 
     def converse():
-        with Connection(getattr(edges, way)) as connection:
+        with Connection(edges.hot) as connection:
             connection.send(request_)
             edges.until(lambda: edges.begun == begun + 1)
 

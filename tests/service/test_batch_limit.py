@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailgate.service.batch_limit import HOLD_S, halved
+from tailgate.service.execution.isolate import HOLD_S, halved
 
 
 @pytest.mark.parametrize(("failed", "size"), [(32, 16), (33, 16), (3, 1), (2, 1), (1, 1)])

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailgate.service.batch_times import DEARER, NEARLY_ALL, Cap, fit, worthwhile_cap
-from tailgate.service.trial import ROUNDS
+from tailgate.service.execution.batch_times import DEARER, NEARLY_ALL, Cap, fit, worthwhile_cap
+from tailgate.service.execution.trial import ROUNDS
 
 SIZES = (1, 2, 4, 8, 16, 32)
 TRIED = "the largest that is tried"

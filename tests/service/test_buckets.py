@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailgate.service.buckets import bucket_sizes, cheapest_covers
+from tailgate.service.execution.cuda import bucket_sizes, cheapest_covers
 
 COSTS = st.dictionaries(st.integers(1, 20), st.floats(1e-4, 1.0), min_size=1, max_size=6)
 

@@ -20,12 +20,12 @@ from structlog.testing import capture_logs
 from torch import nn
 
 from tailgate.service import compile as compile_command
-from tailgate.service import compiled, libraries
-from tailgate.service.engine import build_engine, example_items
 from tailgate.service.errors import CompileError, ConfigurationError
-from tailgate.service.executor import BufferedExecutor, eager
-from tailgate.service.graph import ServedGraph
-from tailgate.service.selection import export_graph, require_cpu
+from tailgate.service.execution import compiled, libraries
+from tailgate.service.execution.build import build_engine, example_items
+from tailgate.service.execution.executor import BufferedExecutor, eager
+from tailgate.service.execution.graph import ServedGraph
+from tailgate.service.execution.selection import export_graph, require_cpu
 from tailgate.service.settings import load_settings
 
 HERE = Path(__file__).parent
@@ -261,10 +261,10 @@ def test_a_compilation_that_does_not_end_leaves_nothing(monkeypatch, tmp_path, e
     ("where", "reason"),
     [
         (
-            "tailgate.service.compiled.tempfile.TemporaryFile",
+            "tailgate.service.execution.compiled.tempfile.TemporaryFile",
             "cannot be written: .*No space left.* name another folder",
         ),
-        ("tailgate.service.libraries.os.fsync", "cannot be compiled: OSError: .*No space left"),
+        ("tailgate.service.execution.libraries.os.fsync", "cannot be compiled: OSError: .*No space left"),
     ],
     ids=["before compiling", "at the very end"],
 )
@@ -286,9 +286,9 @@ def test_too_little_room_is_told_before_anything_is_compiled(monkeypatch, tmp_pa
     scratch, cache = tmp_path / "scratch", tmp_path / "cache"
     scratch.mkdir()
     monkeypatch.setattr("torch._inductor.aoti_compile_and_package", pytest.fail)
-    monkeypatch.setattr("tailgate.service.compiled.tempfile.gettempdir", lambda: str(scratch))
+    monkeypatch.setattr("tailgate.service.execution.compiled.tempfile.gettempdir", lambda: str(scratch))
     monkeypatch.setattr(
-        "tailgate.service.compiled.shutil.disk_usage",
+        "tailgate.service.execution.compiled.shutil.disk_usage",
         lambda folder: types.SimpleNamespace(free=2**20 if folder.name == full else 2**40),
     )
     with pytest.raises(CompileError, match=f"{variable}: .* has 1 MiB left, and .* takes about 16;"):
@@ -423,8 +423,8 @@ def test_what_the_processor_can_do_is_read_on_x86_and_on_arm(monkeypatch, line):
         ("torch.get_num_threads", lambda: 2),
         ("torch.__version__", "0.0"),
         ("torch.backends.cpu.get_cpu_capability", lambda: "ABACUS"),
-        ("tailgate.service.compiled._processor", lambda: "flags : slide"),
-        ("tailgate.service.compiled.CACHE_FORMAT", "0"),
+        ("tailgate.service.execution.compiled._processor", lambda: "flags : slide"),
+        ("tailgate.service.execution.compiled.CACHE_FORMAT", "0"),
     ],
 )
 def test_whatever_it_is_compiled_by_and_for_changes_the_key(usual, monkeypatch, where, value):

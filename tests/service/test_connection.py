@@ -1,4 +1,4 @@
-"""Slow, endless and broken clients at a guarded connection; time passes only where a test lets it."""
+"""Slow, endless and broken clients at a connection; time passes only where a test lets it."""
 
 import asyncio
 import contextlib
@@ -7,27 +7,26 @@ import socket
 import threading
 
 import pytest
-from edges import GET_LIVE, HOST, PIXELS, Connection, chunked, pixels, post, two_edges
+from edges import GET_LIVE, HOST, PIXELS, Connection, answered, chunked, pixels, post, two_edges
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving import PATIENCE_S
 
-from tailgate.service.connection import (
+from tailgate.service.batching.service import Phase
+from tailgate.service.http.limits import LINGER_S, Limits
+from tailgate.service.http.reader import (
     MAX_FRAME_BYTES,
     MAX_HEAD_BYTES,
     MAX_HEADERS,
     MAX_URL_BYTES,
-    GuardedProtocol,
+    HeadReader,
 )
-from tailgate.service.guard import LINGER_S, Limits, Part
-from tailgate.service.lifecycle import Phase
-from tailgate.service.pipelining import MAX_PIPELINED
+from tailgate.service.http.state import State
 
 OCTETS = b"application/octet-stream"
 MAX_BODY_BYTES = 20_000
 LIMITS = Limits(head_s=10, body_s=30, write_s=20, idle_s=75, connections=4096)
 LONG_S = 1000.0
-WAYS = ["plain", "hot"]
 HEAD_LIVE = GET_LIVE.replace(b"GET", b"HEAD")
 GET_10 = b"GET /health/live HTTP/1.0\r\n\r\n"
 GET_METRICS = b"GET /metrics HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -35,23 +34,22 @@ GET_METRICS = b"GET /metrics HTTP/1.1\r\n" + HOST + b"\r\n"
 
 @pytest.fixture(scope="module")
 def _edges():
-    apps = []
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
-        two_edges(monkeypatch, apps.append, plain=GuardedProtocol, max_body_bytes=MAX_BODY_BYTES) as edges,
+        two_edges(monkeypatch, max_body_bytes=MAX_BODY_BYTES) as edges,
     ):
-        yield edges, apps[0].state.guard
+        yield edges
 
 
 class Guarded:
-    """A guarded edge, and the time at it."""
+    """The hot edge, and the time at it."""
 
-    def __init__(self, edges, guard, way):
-        self.edges, self.guard, self.way = edges, guard, way
+    def __init__(self, edges):
+        self.edges, self.guard = edges, edges.guard
         self.cuts_before, self.outcomes_before = self.cuts(), edges.outcomes()
 
     def connect(self):
-        return Connection(getattr(self.edges, self.way))
+        return Connection(self.edges.hot)
 
     def protocol(self, connection):
         return self.edges.protocol(connection)
@@ -66,10 +64,10 @@ class Guarded:
 
         self.edges.run(look())
 
-    def until_in(self, connection, part):
-        """Wait until the server has read the connection's bytes up to a part of a request."""
+    def until_in(self, connection, *states):
+        """Wait until the server's side of a connection is in one of some states."""
         protocol = self.protocol(connection)
-        self.edges.until(lambda: protocol.part is part)
+        self.edges.until(lambda: protocol.state in states)
 
     def cuts(self):
         return dict(self.guard.metrics.cuts)
@@ -93,13 +91,13 @@ class Guarded:
         }
 
 
-@pytest.fixture(params=WAYS)
-def server(request, _edges):
-    """A guarded edge; after each test every request has ended once, and no connection is left."""
-    edges, guard = _edges
+@pytest.fixture
+def server(_edges):
+    """The hot edge; after each test every request has ended once, and no connection is left."""
+    edges, guard = _edges, _edges.guard
     guard.limits, guard.closing = LIMITS, False
     begun, ended = edges.begun, edges.ended()
-    yield Guarded(edges, guard, request.param)
+    yield Guarded(edges)
     edges.model.opened.set()
     edges.rest()
     edges.until(lambda: not guard._open and not guard._lingering)
@@ -167,7 +165,7 @@ def test_a_body_that_does_not_come_in_time_is_answered_408_and_counted_once(serv
     with server.connect() as connection:
         connection.send(request_)
         server.edges.until(lambda: server.edges.service.in_flight == 1)
-        server.until_in(connection, Part.BODY)
+        server.until_in(connection, State.BODY)
         server.pass_time(LIMITS.body_s)
         server.pass_time(LIMITS.body_s + 1)
         status, headers, body = connection.answer()
@@ -202,31 +200,20 @@ def test_an_idle_connection_is_closed_in_the_end(server):
 
 
 def test_line_ends_between_requests_keep_no_connection_open(server):
-    """Uvicorn's own timer stops with any byte, and a parser takes these for nothing."""
     with server.connect() as connection:
         connection.send(PIXELS)
         assert connection.answer()[0] == 200
-        connection.send(b"\r\n" * 10)
         protocol = server.protocol(connection)
-        server.edges.until(lambda: protocol.timeout_keep_alive_task is None)
+        feed(server, connection, b"\r\n" * 10, 3)
+        assert protocol.state is State.IDLE
         server.pass_time(LIMITS.idle_s + 1)
-        assert connection.is_closed()
-    assert server.cut() == {"idle": 1}
-
-
-def test_uvicorns_own_timer_of_an_idle_connection_is_counted_alike(server):
-    with server.connect() as connection:
-        connection.send(PIXELS)
-        connection.answer()
-        protocol = server.protocol(connection)
-        server.edges.loop.call_soon_threadsafe(protocol.timeout_keep_alive_handler)
         assert connection.is_closed()
     assert server.cut() == {"idle": 1}
 
 
 def test_a_client_that_waits_for_us_is_never_slow(server):
     with contextlib.ExitStack() as stack:
-        held = stack.enter_context(server.edges.hold(getattr(server.edges, server.way)))
+        held = stack.enter_context(server.edges.hold(server.edges.hot))
         queued = stack.enter_context(server.connect())
         queued.send(PIXELS)
         behind = stack.enter_context(server.connect())
@@ -247,11 +234,11 @@ def test_a_client_that_does_not_read_its_answers_is_cut_off(server):
         accepted = protocol.transport.get_extra_info("socket")
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         while protocol.transport.get_write_buffer_size() == 0:
-            answered = server.edges.open[server.way].total_requests
+            begun = protocol.requests
             connection.send(GET_METRICS)
             server.edges.until(
-                lambda answered=answered: (
-                    server.edges.open[server.way].total_requests > answered or protocol.flow.write_paused
+                lambda begun=begun: (
+                    (protocol.requests > begun and answered(protocol)) or protocol._write_paused
                 )
             )
         server.pass_time(LIMITS.write_s)
@@ -277,7 +264,7 @@ def test_many_connections_that_drip_do_not_keep_a_normal_client_out(server):
 
 
 def test_the_clock_that_looks_at_connections_runs(server, monkeypatch):
-    monkeypatch.setattr("tailgate.service.guard.SWEEP_S", 0.01)
+    monkeypatch.setattr("tailgate.service.http.limits.SWEEP_S", 0.01)
     server.guard.limits = Limits(1e-6, 30, 20, 75, 4096)
     with server.connect() as connection:
         assert connection.is_closed()
@@ -289,7 +276,7 @@ def test_the_clock_that_looks_at_connections_runs(server, monkeypatch):
 
 def test_one_connection_too_many_is_refused_where_all_others_are_busy(server):
     server.guard.limits = Limits(10, 30, 20, 75, connections=1)
-    with server.edges.hold(getattr(server.edges, server.way)) as held, server.connect() as refused:
+    with server.edges.hold(server.edges.hot) as held, server.connect() as refused:
         status, headers, body = refused.answer()
         assert refused.is_closed()
         server.edges.model.opened.set()
@@ -302,7 +289,7 @@ def test_one_connection_too_many_is_refused_where_all_others_are_busy(server):
 def test_a_client_that_had_sent_its_request_before_it_was_refused_reads_the_whole_refusal(server):
     server.guard.limits = Limits(10, 30, 20, 75, connections=1)
     sent = threading.Event()
-    with server.edges.hold(getattr(server.edges, server.way)) as held:
+    with server.edges.hold(server.edges.hot) as held:
         server.edges.loop.call_soon_threadsafe(sent.wait, PATIENCE_S)  # nobody is let in meanwhile
         with server.connect() as refused:
             refused.send(PIXELS)
@@ -338,7 +325,7 @@ def test_a_connection_that_becomes_idle_after_others_were_refused_makes_room_at_
     with server.connect() as busy:
         busy.send(request_[:-1])
         if request_ is not GET_LIVE:
-            server.until_in(busy, Part.BODY)
+            server.until_in(busy, State.BODY, State.DROPPING)
             with server.connect() as refused_:
                 assert refused_.answer()[0] == 503
         busy.send(request_[-1:])
@@ -391,47 +378,36 @@ def turns(server, count=5):
 
 
 def test_nothing_is_read_while_a_request_waits_behind_another(server):
-    with server.edges.hold(getattr(server.edges, server.way)) as held:
+    with server.edges.hold(server.edges.hot) as held:
         protocol = server.protocol(held)
         feed(server, held, GET_LIVE, 1 << 20)
         turns(server)
-        assert protocol.flow.read_paused
+        assert protocol._read_paused
         held.send(GET_LIVE * 3)
         server.edges.model.opened.set()
         assert [answer[0] for answer in held.answers(5)] == [200] * 5
         turns(server)
-        assert not protocol.flow.read_paused
+        assert not protocol._read_paused
     assert server.cut() == {}
 
 
-def test_more_requests_than_may_wait_are_not_taken_and_end_the_connection(server):
-    with server.edges.hold(getattr(server.edges, server.way)) as held:
-        protocol = server.protocol(held)
-        feed(server, held, GET_LIVE * 1000, 1 << 20)
-        feed(server, held, PIXELS * 10, 1 << 20)
-        assert len(protocol.pipeline) == MAX_PIPELINED
+def test_any_number_of_requests_in_one_read_is_answered_and_the_connection_goes_on(server):
+    with server.edges.hold(server.edges.hot) as held:
+        feed(server, held, (PIXELS + GET_LIVE * 50) * 10, 1 << 20)
         server.edges.model.opened.set()
-        answers = held.answers(1 + MAX_PIPELINED)
-        assert held.is_closed()
+        answers = held.answers(1 + 51 * 10)
+        held.send(PIXELS)
+        assert held.answer()[0] == 200
     assert {answer[0] for answer in answers} == {200}
-    assert [b"connection: close" in answer[1] for answer in answers] == [False] * MAX_PIPELINED + [True]
-    assert server.ended() == {"ok": 1}
+    assert server.ended() == {"ok": 12}
 
 
-def test_as_many_requests_as_may_wait_are_answered_and_the_connection_goes_on(server):
-    with server.connect() as connection:
-        for _ in range(3):
-            feed(server, connection, PIXELS + GET_LIVE * (MAX_PIPELINED - 1), 1 << 20)
-            assert {answer[0] for answer in connection.answers(MAX_PIPELINED)} == {200}
-
-
-def test_a_body_behind_another_request_is_kept_no_further_than_it_may_go(server):
+def test_a_body_behind_another_request_is_not_read_before_its_turn(server):
     endless = chunked(*[bytes(1000)] * (10 * MAX_BODY_BYTES // 1000))
     with server.edges.hold(server.edges.hot) as held:
-        protocol = server.protocol(held)
-        feed(server, held, endless + GET_LIVE, 5000)
-        assert len(protocol.cycle.body) == 0
-        assert len(protocol.pipeline[1][0].body) == MAX_BODY_BYTES + 1
+        held.send(endless + GET_LIVE)
+        turns(server)
+        assert server.edges.service.in_flight_bytes == len(pixels())
         server.edges.model.opened.set()
         assert [answer[0] for answer in held.answers(3)] == [200, 413, 200]
 
@@ -514,10 +490,8 @@ TRAILERS = chunked(pixels())[:-2]
 @pytest.mark.parametrize("endless", [b"aa:bb\r\n", b"a" * 50 + b":b\r\n"], ids=["short", "long"])
 def test_a_trailer_without_an_end_is_refused_and_kept_nowhere(server, endless):
     with server.connect() as connection:
-        protocol = server.protocol(connection)
         feed(server, connection, TRAILERS + endless * (2 * MAX_FRAME_BYTES // len(endless)), 1000)
         status, headers, _ = connection.answer()
-        assert len(protocol.headers) <= 5
     assert (status, headers[-1]) == (431, b"connection: close")
     assert server.cut() == {"malformed": 1}
 
@@ -641,7 +615,7 @@ REFUSED_HEADS = {
 @pytest.mark.parametrize(("garbage", "status"), REFUSED_HEADS.values(), ids=REFUSED_HEADS)
 def test_a_refusal_waits_for_the_answers_to_the_requests_before_it(server, garbage, status, before):
     models, count = before.count(b"/predict"), before.count(b"HTTP/1.1")
-    with server.edges.hold(getattr(server.edges, server.way)) as held:
+    with server.edges.hold(server.edges.hot) as held:
         feed(server, held, before + garbage + PIXELS, 1 << 20)
         turns(server)
         server.edges.model.opened.set()
@@ -655,7 +629,7 @@ def test_a_refusal_waits_for_the_answers_to_the_requests_before_it(server, garba
 
 @pytest.mark.parametrize("garbage", [b"nonsense\r\n\r\n", chunked(pixels())[:-5] + b"nonsense"])
 def test_a_refusal_whose_client_leaves_before_its_turn_is_counted_once(server, garbage):
-    with server.edges.hold(getattr(server.edges, server.way)) as held:
+    with server.edges.hold(server.edges.hot) as held:
         feed(server, held, garbage, 1 << 20)
         turns(server)
         held.close(reset=True)
@@ -667,27 +641,30 @@ def test_a_refusal_whose_client_leaves_before_its_turn_is_counted_once(server, g
 
 
 @pytest.mark.parametrize("behind", [b"", GET_LIVE, b"nonsense\r\n\r\n"], ids=["alone", "another", "garbage"])
-def test_no_refusal_lands_in_an_answer_that_has_begun(server, behind):
-    begun = asyncio.Event()
+def test_a_page_that_is_not_whole_in_the_drain_time_is_answered_with_a_refusal_alone(server, behind):
+    begun, site = asyncio.Event(), None
 
     async def half(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
         begun.set()
         await receive()
+        await receive()
 
     with server.connect() as connection:
         protocol = server.protocol(connection)
+        site = protocol._site
 
         async def give_up():
-            protocol.app = half
+            app, site._app = site._app, half
             protocol.data_received(GET_LIVE + behind)
             await begun.wait()
             server.guard.give_up()
+            site._app = app
 
         server.edges.run(give_up())
         answer = connection._file.read()
-    assert answer.startswith(b"HTTP/1.1 200 OK")
-    assert answer.count(b"HTTP/1.1") == 1
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
     assert server.cut()["drain"] == 1
 
 
@@ -712,10 +689,10 @@ def test_a_target_without_a_path_is_the_root(server, target, headers):
 
 
 def test_a_fault_of_ours_in_the_connection_is_a_500_that_tells_nothing(server, monkeypatch):
-    def broken(_):
+    def broken(*_):
         raise ZeroDivisionError("/secret/path")
 
-    monkeypatch.setattr(GuardedProtocol, "_check_head", broken)
+    monkeypatch.setattr(HeadReader, "_require_small", broken)
     with server.connect() as connection:
         connection.send(PIXELS)
         status, _, body = connection.answer()
@@ -787,7 +764,7 @@ def test_a_client_that_is_refused_may_say_the_rest_and_hangs_up_itself(server):
     with server.connect() as connection:
         protocol = refused(server, connection)
         connection.send(bytes(1_000_000), PIXELS)
-        server.edges.until(lambda: protocol._left_over_bytes > 1_000_000)
+        server.edges.until(lambda: protocol._dropped > 1_000_000)
     server.edges.until(lambda: not server.guard._open)
     assert server.cut() == {"malformed": 1}
     assert server.ended() == {"bad_input": 1}
@@ -795,12 +772,12 @@ def test_a_client_that_is_refused_may_say_the_rest_and_hangs_up_itself(server):
 
 @pytest.mark.parametrize("reason", ["a head too large", "a slow body"])
 def test_a_client_that_hangs_up_behind_a_refusal_is_left_at_once(server, monkeypatch, reason):
-    monkeypatch.setattr("tailgate.service.ending.LINGER_S", LONG_S)
-    monkeypatch.setattr("tailgate.service.half_closed.ASK_AFTER_S", 0)
+    monkeypatch.setattr("tailgate.service.http.connection.LINGER_S", LONG_S)
+    monkeypatch.setattr("tailgate.service.http.half_closed.ASK_AFTER_S", 0)
     with server.connect() as connection:
         if reason == "a slow body":
             connection.send(PIXELS[:-1])
-            server.until_in(connection, Part.BODY)
+            server.until_in(connection, State.BODY)
             server.pass_time(LIMITS.body_s + 1)
             assert connection.answer()[0] == 408
         else:
@@ -820,7 +797,7 @@ def test_a_client_that_does_not_hang_up_is_left_after_a_moment(server):
 
 
 def test_a_client_that_does_not_stop_sending_is_left_after_so_many_bytes(server, monkeypatch):
-    monkeypatch.setattr("tailgate.service.connection.LINGER_BYTES", 2_000_000)
+    monkeypatch.setattr("tailgate.service.http.connection.LINGER_BYTES", 2_000_000)
     with server.connect() as connection:
         refused(server, connection)
         with pytest.raises(OSError, match=r"(reset|pipe)"):
@@ -831,7 +808,7 @@ def test_a_client_that_does_not_stop_sending_is_left_after_so_many_bytes(server,
 def test_a_stop_of_the_server_waits_for_no_client_that_has_been_refused(server):
     with server.connect() as connection:
         protocol = refused(server, connection)
-        server.edges.loop.call_soon_threadsafe(protocol.shutdown)
+        server.edges.loop.call_soon_threadsafe(protocol.shut_down)
         server.edges.until(lambda: not server.guard._open)
 
 
@@ -846,12 +823,11 @@ def test_a_client_that_lingers_makes_room_for_a_new_one(server):
 
 
 def test_where_many_that_were_not_let_in_linger_one_more_is_closed_at_once(server, monkeypatch):
-    monkeypatch.setattr("tailgate.service.guard.MAX_LINGERING", 0)
+    monkeypatch.setattr("tailgate.service.http.limits.MAX_LINGERING", 0)
     server.guard.limits = Limits(10, 30, 20, 75, connections=1)
-    with server.edges.hold(getattr(server.edges, server.way)) as held, server.connect() as new:
+    with server.edges.hold(server.edges.hot) as held, server.connect() as new:
         assert new.answer()[0] == 503
-        state = server.edges.open[server.way]
-        server.edges.until(lambda: len(state.connections) == 1)
+        server.edges.until(lambda: len(server.guard.connections()) == 1)
         server.edges.model.opened.set()
         assert held.answer()[0] == 200
     assert server.cut() == {"refused": 1}
@@ -973,7 +949,7 @@ def test_a_client_of_http_1_0_is_never_asked(server):
 
 
 def test_while_the_server_stops_each_connection_ends_with_its_next_answer(server):
-    with server.connect() as connection, server.edges.hold(getattr(server.edges, server.way)) as held:
+    with server.connect() as connection, server.edges.hold(server.edges.hot) as held:
         connection.send(GET_LIVE)
         assert connection.answer()[0] == 200
         server.guard.closing = True
@@ -986,7 +962,7 @@ def test_while_the_server_stops_each_connection_ends_with_its_next_answer(server
 
 
 def test_a_request_that_has_not_ended_in_the_drain_time_is_told_so_and_counted_once(server):
-    with server.edges.hold(getattr(server.edges, server.way)) as held, server.connect() as reading:
+    with server.edges.hold(server.edges.hot) as held, server.connect() as reading:
         reading.send(PIXELS[:-1])
         server.edges.until(lambda: server.edges.service.in_flight == 2)
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from torchvision.transforms.functional import _compute_resized_output_size
 
-from tailgate.service.cropping import SIDEWAYS, STRIP, spans, upright
-from tailgate.service.images import MAX_SIDE
+from tailgate.service.codec.cropping import SIDEWAYS, STRIP, spans, upright
+from tailgate.service.codec.images import MAX_SIDE
 from tailgate.service.models import ImageInput
 
 SIDES = st.integers(1, MAX_SIDE)

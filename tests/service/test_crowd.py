@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tailgate.service.crowd import REST_S, WORK_S, Crowd
+from tailgate.service.batching.admission import REST_S, WORK_S, Crowd
 
 pytestmark = pytest.mark.asyncio
 

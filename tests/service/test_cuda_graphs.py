@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tailgate.service.cuda_graphs import Cuda, CudaGraphExecutor, Recording
-from tailgate.service.engine import build_engine
-from tailgate.service.executor import eager
-from tailgate.service.graph import ServedGraph
+from tailgate.service.execution.build import build_engine
+from tailgate.service.execution.cuda import Cuda, CudaGraphExecutor, Recording
+from tailgate.service.execution.executor import eager
+from tailgate.service.execution.graph import ServedGraph
 from tailgate.service.models import Model
 from tailgate.service.settings import load_settings
 
@@ -256,8 +256,8 @@ def test_a_batch_beyond_the_memory_of_cuda_is_answered_in_parts():
             return batch + ballast[:, :4] * 0
 
     model = Model("hungry", Hungry(), "none", input=tiny_models.FOUR_FLOATS)
-    from tailgate.service.executor import BufferedExecutor
-    from tailgate.service.inference import Inference
+    from tailgate.service.execution.executor import BufferedExecutor
+    from tailgate.service.execution.isolate import Inference
 
     cuda = torch.device("cuda")
     call = eager(ServedGraph(model, model.module, torch.float32, 2), cuda)

@@ -37,7 +37,7 @@ def since(edges, before):
     """Wait until nothing is in flight, and return what was counted and computed."""
     edges.rest()
     outcomes, computed = counts(edges)
-    assert edges.service._batcher.waiting == edges.service._decoding == 0
+    assert edges.service._dispatcher.waiting == edges.service.decoders.unfinished == 0
     return {
         name: outcomes[name] - before[0].get(name, 0)
         for name in outcomes

@@ -5,8 +5,8 @@ import pytest
 import tiny_models
 import torch
 
-from tailgate.service.executor import BufferedExecutor, eager
-from tailgate.service.graph import Cast, Normalise, ServedGraph
+from tailgate.service.execution.executor import BufferedExecutor, eager
+from tailgate.service.execution.graph import Cast, Normalise, ServedGraph
 from tailgate.service.models import ImageInput
 
 

@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import tiny_models
 
-from tailgate.service import server
+from tailgate.service.http import server
 from tailgate.service.settings import load_settings
 
 HERE = Path(__file__).parent

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailgate.service.forecast import MOST_SLOWDOWN, Decoding, Forecast, Outlook, Running
+from tailgate.service.batching.forecast import MOST_SLOWDOWN, Decoding, Forecast, Outlook, Running
 
 
 def batch_s(size):

@@ -4,43 +4,38 @@ import pytest
 from serving import metric_samples
 
 from tailgate.service.errors import Cut
-from tailgate.service.guard import MAX_LINGERING, Guard, Limits, Part, overdue
+from tailgate.service.http.limits import MAX_LINGERING, Guard, Limits, overdue
+from tailgate.service.http.state import State
 from tailgate.service.metrics import Metrics
 from tailgate.service.settings import load_settings
 
 LIMITS = Limits(head_s=10, body_s=30, write_s=20, idle_s=75, connections=4)
 CUT = "tailgate_connections_cut_total"
-HEAD, BODY, NOTHING = Part.HEAD, Part.BODY, Part.NOTHING
-
-
-def wait(part, for_s, *, busy=False, fresh=False, unsent_s=None):
-    return {"part": part, "for_s": for_s, "unsent_s": unsent_s, "busy": busy, "fresh": fresh}
 
 
 @pytest.mark.parametrize(
-    ("what", "reason"),
+    ("state", "for_s", "unsent_s", "reason"),
     [
-        (wait(HEAD, 10), None),
-        (wait(HEAD, 10.1), Cut.SLOW_HEAD),
-        (wait(HEAD, 10, fresh=True), None),
-        (wait(HEAD, 10.1, fresh=True), Cut.IDLE),
-        (wait(HEAD, 1e6, busy=True), None),
-        (wait(BODY, 30, busy=True), None),
-        (wait(BODY, 30.1, busy=True), Cut.SLOW_BODY),
-        (wait(BODY, 30.1), Cut.SLOW_BODY),
-        (wait(NOTHING, 75), None),
-        (wait(NOTHING, 75.1), Cut.IDLE),
-        (wait(NOTHING, 1e6, busy=True), None),
-        (wait(NOTHING, 0, unsent_s=20), None),
-        (wait(NOTHING, 0, unsent_s=20.1), Cut.SLOW_READER),
-        (wait(NOTHING, 1e6, busy=True, unsent_s=20.1), Cut.SLOW_READER),
-        (wait(Part.SET_ASIDE, 1e6), None),
-        (wait(Part.LEFT_OVER, 1e6, busy=True), None),
-        (wait(Part.LEFT_OVER, 1e6, busy=True, unsent_s=20.1), Cut.SLOW_READER),
+        (State.NEW, 10, None, None),
+        (State.NEW, 10.1, None, Cut.IDLE),
+        (State.HEAD, 10, None, None),
+        (State.HEAD, 10.1, None, Cut.SLOW_HEAD),
+        (State.BODY, 30, None, None),
+        (State.BODY, 30.1, None, Cut.SLOW_BODY),
+        (State.DROPPING, 30.1, None, Cut.SLOW_BODY),
+        (State.IN_HAND, 1e6, None, None),
+        (State.IN_HAND, 1e6, 20.1, Cut.SLOW_READER),
+        (State.IDLE, 75, None, None),
+        (State.IDLE, 75.1, None, Cut.IDLE),
+        (State.IDLE, 0, 20, None),
+        (State.IDLE, 0, 20.1, Cut.SLOW_READER),
+        (State.LINGERING, 1e6, None, None),
+        (State.LINGERING, 1e6, 20.1, Cut.SLOW_READER),
+        (State.CLOSED, 1e6, None, None),
     ],
 )
-def test_a_connection_ends_when_its_client_takes_longer_than_it_may(what, reason):
-    assert overdue(LIMITS, **what) is reason
+def test_a_connection_ends_when_its_client_takes_longer_than_it_may(state, for_s, unsent_s, reason):
+    assert overdue(LIMITS, state, for_s, unsent_s) is reason
 
 
 def test_the_limits_are_those_of_the_settings():
@@ -204,7 +199,7 @@ def test_one_timer_looks_at_all_connections_as_long_as_there_are_any(loop):
 
 
 def test_many_connections_are_looked_at_in_slices_so_that_requests_are_served_between_them(loop, monkeypatch):
-    monkeypatch.setattr("tailgate.service.guard.SLICE", 2)
+    monkeypatch.setattr("tailgate.service.http.limits.SLICE", 2)
     all_ = guard(connections=9)
     connections = [FakeConnection(0) for _ in range(5)]
     for each in connections:
@@ -218,7 +213,7 @@ def test_many_connections_are_looked_at_in_slices_so_that_requests_are_served_be
 
 
 def test_a_connection_that_ends_between_two_slices_is_not_looked_at(loop, monkeypatch):
-    monkeypatch.setattr("tailgate.service.guard.SLICE", 1)
+    monkeypatch.setattr("tailgate.service.http.limits.SLICE", 1)
     all_ = guard()
     connections = [FakeConnection(0), FakeConnection(0)]
     for each in connections:

@@ -1,4 +1,4 @@
-"""Clients that close their sending half behind a request, and clients that leave: the same FIN, told apart on both edges."""
+"""Clients that close their sending half behind a request, and clients that leave: the same FIN, told apart ."""
 
 import http.client
 import io
@@ -7,7 +7,6 @@ import socket
 import pytest
 from edges import GET_LIVE, HOST, PIXELS, Connection, chunked, form, picture, pixels, post, two_edges
 
-WAYS = ["hot", "plain"]
 GET_METRICS = b"GET /metrics HTTP/1.1\r\n" + HOST + b"\r\n"
 OCTETS = b"application/octet-stream"
 
@@ -61,10 +60,9 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
-@pytest.mark.parametrize("way", WAYS)
-def test_a_half_closed_client_gets_its_answer_and_then_the_end(edges, way, request_):
+def test_a_half_closed_client_gets_its_answer_and_then_the_end(edges, request_):
     expected = 415 if b"text/plain" in request_ else 404 if b"nowhere" in request_ else 200
-    with silent(getattr(edges, way), request_) as connection:
+    with silent(edges.hot, request_) as connection:
         assert final(connection)[0] == [expected]
 
 
@@ -80,20 +78,18 @@ def test_a_half_closed_client_gets_its_answer_and_then_the_end(edges, way, reque
     ],
     ids=["three", "half a head", "half a body", "half the chunks", "half a body behind two", "nonsense"],
 )
-@pytest.mark.parametrize("way", WAYS)
 def test_all_that_a_half_closed_client_has_asked_is_answered_and_what_it_has_not_finished_is_not(
-    edges, way, request_, statuses
+    edges, request_, statuses
 ):
-    with edges.hold(edges.hot) as held, silent(getattr(edges, way), request_) as connection:
+    with edges.hold(edges.hot) as held, silent(edges.hot, request_) as connection:
         edges.waiting(1)
         edges.model.opened.set()
         assert held.answer()[0] == 200
         assert final(connection, len(statuses))[0] == statuses
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_half_closed_client_that_waits_long_is_asked_whether_it_listens_and_then_answered(edges, way):
-    with edges.hold(edges.hot) as held, silent(getattr(edges, way), PIXELS) as connection:
+def test_a_half_closed_client_that_waits_long_is_asked_whether_it_listens_and_then_answered(edges):
+    with edges.hold(edges.hot) as held, silent(edges.hot, PIXELS) as connection:
         assert connection.answer() == (100, (), b"")
         edges.model.opened.set()
         assert held.answer()[0] == 200
@@ -101,16 +97,15 @@ def test_a_half_closed_client_that_waits_long_is_asked_whether_it_listens_and_th
     assert (statuses, headers[-1]) == ([200], b"connection: close")
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_half_closed_client_of_http_1_0_is_not_asked(edges, way, monkeypatch):
-    monkeypatch.setattr("tailgate.service.half_closed.ASK_AFTER_S", 0)
+def test_a_half_closed_client_of_http_1_0_is_not_asked(edges, monkeypatch):
+    monkeypatch.setattr("tailgate.service.http.half_closed.ASK_AFTER_S", 0)
     with (
         edges.hold(edges.hot) as held,
-        silent(getattr(edges, way), post(pixels(), OCTETS, version=b"1.0")) as connection,
+        silent(edges.hot, post(pixels(), OCTETS, version=b"1.0")) as connection,
     ):
         edges.waiting(1)
         protocol = edges.protocol(connection)
-        edges.until(lambda: protocol.silent)
+        edges.until(lambda: protocol._silent)
         edges.model.opened.set()
         assert held.answer()[0] == 200
         assert connection.answer()[0] == 200
@@ -121,11 +116,10 @@ def test_a_half_closed_client_of_http_1_0_is_not_asked(edges, way, monkeypatch):
     [(False, False), (False, True), (True, True)],
     ids=["closed", "reset", "reset once asked"],
 )
-@pytest.mark.parametrize("way", WAYS)
-def test_a_half_closed_client_that_leaves_is_counted_and_never_computed(edges, way, asked, reset):
+def test_a_half_closed_client_that_leaves_is_counted_and_never_computed(edges, asked, reset):
     before, computed = edges.outcomes(), edges.service.metrics.batch_size.sum
     with edges.hold(edges.hot) as held:
-        leaving = silent(getattr(edges, way), PIXELS)
+        leaving = silent(edges.hot, PIXELS)
         edges.waiting(1)
         if asked:
             assert leaving.answer()[0] == 100
@@ -151,12 +145,11 @@ class Recorded:
         return io.BytesIO(self._data)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_the_standard_librarys_client_reads_over_the_question(edges, way):
-    with edges.hold(edges.hot) as held, silent(getattr(edges, way), PIXELS) as connection:
+def test_the_standard_librarys_client_reads_over_the_question(edges):
+    with edges.hold(edges.hot) as held, silent(edges.hot, PIXELS) as connection:
         edges.waiting(1)
         protocol = edges.protocol(connection)
-        edges.until(lambda: protocol.silent)
+        edges.until(lambda: protocol._silent)
         assert connection.socket.recv(1, socket.MSG_PEEK) == b"H"
         edges.model.opened.set()
         assert held.answer()[0] == 200

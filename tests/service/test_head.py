@@ -9,17 +9,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tailgate.service.codec.message import MOST_TOLD, RequestHeaders
 from tailgate.service.errors import BadInput, Encoded, RequestError
-from tailgate.service.http1 import checked_target, is_host
-from tailgate.service.message import MOST_TOLD, Head
-from tailgate.service.openapi import predict_path
+from tailgate.service.http.head import checked_target, is_host
+from tailgate.service.http.openapi import predict_path
 
 TIMEOUT, LENGTH = b"x-request-timeout-ms", b"content-length"
 SINGLE = [b"content-type", LENGTH, TIMEOUT]
 
 
 def read(name, *values):
-    return Head.read([(name, value) for value in values])
+    return RequestHeaders.read([(name, value) for value in values])
 
 
 # Numbers.
@@ -121,7 +121,7 @@ DIGITS = st.integers(0, 40_000).map(lambda count: b"7" * count)
 def test_whatever_headers_come_the_fault_is_the_clients(headers):
     refusal = BadInput()
     try:
-        Head.read(headers)
+        RequestHeaders.read(headers)
     except RequestError as error:
         refusal = error
     assert refusal.status in {400, 415, 501}
@@ -140,7 +140,7 @@ def test_a_header_that_comes_twice_with_different_values_is_refused(name):
 
 @pytest.mark.parametrize("values", [[], [b""], [b"identity"], [b"Identity, identity"], [b"", b" , identity"]])
 def test_no_content_coding_is_taken(values):
-    assert read(b"content-encoding", *values) == Head("", None, None)
+    assert read(b"content-encoding", *values) == RequestHeaders("", None, None)
 
 
 @pytest.mark.parametrize("values", [[b"gzip"], [b"identity, br"], [b"identity", b"deflate"], [b"x" * 30_000]])
@@ -237,8 +237,8 @@ def test_no_name_with_a_character_that_delimits_is_a_host(before, character, beh
         (b"/", b"/"),
         (b"//x", b"//x"),
         (b"/a?b=%23", b"/a?b=%23"),
-        (b"http://x/predict?a", b"http://x/predict?a"),
-        (b"HTTPS://x/", b"HTTPS://x/"),
+        (b"http://x/predict?a", b"/predict?a"),
+        (b"HTTPS://x/", b"/"),
         (b"http://x", b"/"),
         (b"http://x?a=b", b"/?a=b"),
         (b"http://[::1]:80", b"/"),

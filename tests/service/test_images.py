@@ -13,9 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tailgate.service import images
+from tailgate.service.codec import images
+from tailgate.service.codec.images import (
+    MAX_EXIF_BYTES,
+    MAX_READS,
+    MAX_SCANS,
+    MAX_SIDE,
+    decode_image,
+    is_picture,
+)
 from tailgate.service.errors import BadInput, TooLarge, Unsupported
-from tailgate.service.images import MAX_EXIF_BYTES, MAX_READS, MAX_SCANS, MAX_SIDE, decode_image, is_picture
 from tailgate.service.models import ImageInput
 
 WHOLE = ImageInput(16, crop=1.0)

@@ -1,4 +1,4 @@
-"""The bytes of all bodies in flight: bounded together on both edges, and given back whatever becomes of their request."""
+"""The bytes of all bodies in flight: bounded together , and given back whatever becomes of their request."""
 
 from types import SimpleNamespace
 
@@ -8,18 +8,17 @@ from edges import PIXELS, POISON_PIXEL, Connection, chunked, form, picture, pixe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailgate.service.call import Call
-from tailgate.service.connection import GuardedProtocol
-from tailgate.service.errors import BadInput, BytesFull, Cut, TooLarge
-from tailgate.service.lifecycle import Service
-from tailgate.service.message import Head
+from tailgate.service.batching.request import Request
+from tailgate.service.batching.service import Service
+from tailgate.service.codec.inputs import Kind
+from tailgate.service.codec.intent import Intent
+from tailgate.service.errors import BadInput, Cut
 from tailgate.service.settings import load_settings
 
 MAX_BODY_BYTES, MAX_IN_FLIGHT_BYTES = 20_000, 30_000
 JSON, PNG, OCTETS = b"application/json", b"image/png", b"application/octet-stream"
 FORM = b"multipart/form-data; boundary=x"
 TENSOR = b'{"inputs": %b}' % str([[[200, 100, 0]] * 8] * 8).encode()
-WAYS = ["hot", "plain"]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +27,6 @@ def _edges():
         pytest.MonkeyPatch.context() as monkeypatch,
         two_edges(
             monkeypatch,
-            plain=GuardedProtocol,
             max_body_bytes=MAX_BODY_BYTES,
             max_in_flight_bytes=MAX_IN_FLIGHT_BYTES,
             queue_capacity=1,
@@ -71,29 +69,26 @@ ENDINGS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("request_", "status"), ENDINGS.values(), ids=ENDINGS)
-def test_what_an_answered_request_held_is_given_back(edges, way, request_, status):
-    with Connection(getattr(edges, way)) as connection:
+def test_what_an_answered_request_held_is_given_back(edges, request_, status):
+    with Connection(edges.hot) as connection:
         for _ in range(2):  # the second has a known head
             connection.send(request_)
             assert connection.answer()[0] == status
             assert edges.service.in_flight_bytes == 0
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", [OCTETS, FORM])
-def test_a_client_that_leaves_in_the_middle_of_its_body_gives_it_back(edges, way, kind):
-    with Connection(getattr(edges, way)) as connection:
+def test_a_client_that_leaves_in_the_middle_of_its_body_gives_it_back(edges, kind):
+    with Connection(edges.hot) as connection:
         connection.send(post(pixels(), kind)[:-1])
         held(edges, 191)
     held(edges, 0)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_body_is_held_until_its_answer_or_until_its_client_leaves(edges, way):
-    with edges.hold(getattr(edges, way)) as first:
-        with Connection(getattr(edges, way)) as second:
+def test_a_body_is_held_until_its_answer_or_until_its_client_leaves(edges):
+    with edges.hold(edges.hot) as first:
+        with Connection(edges.hot) as second:
             second.send(PIXELS)
             held(edges, 2 * 192)
         held(edges, 192)
@@ -102,12 +97,11 @@ def test_a_body_is_held_until_its_answer_or_until_its_client_leaves(edges, way):
     held(edges, 0)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_request_that_the_full_queue_refuses_holds_nothing(edges, way):
-    with edges.hold(getattr(edges, way)) as first, Connection(getattr(edges, way)) as second:
+def test_a_request_that_the_full_queue_refuses_holds_nothing(edges):
+    with edges.hold(edges.hot) as first, Connection(edges.hot) as second:
         second.send(PIXELS)
         edges.waiting(1)
-        with Connection(getattr(edges, way)) as refused:
+        with Connection(edges.hot) as refused:
             refused.send(PIXELS)
             assert refused.answer()[0] == 429
         assert edges.service.in_flight_bytes == 2 * 192
@@ -115,10 +109,9 @@ def test_a_request_that_the_full_queue_refuses_holds_nothing(edges, way):
         assert first.answer()[0] == second.answer()[0] == 200
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("reason", "status"), [(Cut.SLOW_BODY, 408), (Cut.DRAIN, 503)])
-def test_a_request_that_the_guard_cuts_off_gives_its_body_back(edges, way, reason, status):
-    with Connection(getattr(edges, way)) as connection:
+def test_a_request_that_the_guard_cuts_off_gives_its_body_back(edges, reason, status):
+    with Connection(edges.hot) as connection:
         connection.send(PIXELS[:-1])
         held(edges, 191)
         edges.loop.call_soon_threadsafe(edges.protocol(connection).cut, reason)
@@ -129,23 +122,20 @@ def test_a_request_that_the_guard_cuts_off_gives_its_body_back(edges, way, reaso
 # Refused beyond it.
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", [PNG, FORM])
-def test_what_would_be_more_bytes_than_may_be_in_flight_is_refused_by_its_head_or_as_it_comes(
-    edges, way, kind
-):
+def test_what_would_be_more_bytes_than_may_be_in_flight_is_refused_by_its_head_or_as_it_comes(edges, kind):
     full = edges.outcomes().get("full", 0)
     large = post(bytes(MAX_BODY_BYTES), kind)
-    with Connection(getattr(edges, way)) as first:
+    with Connection(edges.hot) as first:
         first.send(large[:-1])
         held(edges, MAX_BODY_BYTES - 1)
-        with Connection(getattr(edges, way)) as announced:
+        with Connection(edges.hot) as announced:
             announced.send(large[:-MAX_BODY_BYTES])
             status, headers, body = announced.answer()
         assert status == 429
         assert b"retry-after: 1" in headers
         assert "TAILGATE_MAX_IN_FLIGHT_BYTES" in orjson.loads(body)["error"]
-        with Connection(getattr(edges, way)) as in_chunks:
+        with Connection(edges.hot) as in_chunks:
             in_chunks.send(chunked(bytes(10_000), bytes(2), kind=kind))
             assert in_chunks.answer() == (status, headers, body)
             in_chunks.send(PIXELS)
@@ -155,9 +145,8 @@ def test_what_would_be_more_bytes_than_may_be_in_flight_is_refused_by_its_head_o
     assert edges.outcomes()["full"] == full + 2
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_known_head_is_refused_too_where_there_is_no_room(edges, way, monkeypatch):
-    with Connection(getattr(edges, way)) as connection:
+def test_a_known_head_is_refused_too_where_there_is_no_room(edges, monkeypatch):
+    with Connection(edges.hot) as connection:
         connection.send(PIXELS)
         assert connection.answer()[0] == 200
         monkeypatch.setattr(edges.service, "in_flight_bytes", MAX_IN_FLIGHT_BYTES - 191)
@@ -168,7 +157,6 @@ def test_a_known_head_is_refused_too_where_there_is_no_room(edges, way, monkeypa
         assert connection.answer()[0] == 200
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     ("request_", "status", "words"),
     [
@@ -177,9 +165,9 @@ def test_a_known_head_is_refused_too_where_there_is_no_room(edges, way, monkeypa
     ],
 )
 def test_a_body_of_another_size_than_the_model_takes_is_refused_before_it_is_read(
-    edges, way, request_, status, words
+    edges, request_, status, words
 ):
-    with Connection(getattr(edges, way)) as connection:
+    with Connection(edges.hot) as connection:
         connection.send(request_.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
         answered, _, body = connection.answer()
     assert answered == status
@@ -187,7 +175,7 @@ def test_a_body_of_another_size_than_the_model_takes_is_refused_before_it_is_rea
 
 
 def test_json_beyond_its_limit_is_refused_before_it_is_read(monkeypatch):
-    with two_edges(monkeypatch, plain=GuardedProtocol) as edges:
+    with two_edges(monkeypatch) as edges:
         for address in edges.both():
             with Connection(address) as connection:
                 connection.send(post(bytes(65_537), JSON).partition(b"\0")[0])
@@ -206,10 +194,13 @@ def service_of(capacity):
 
 
 ENDS = {
-    "abandon": Call.abandon,
-    "refuse": lambda call: call.refuse(BadInput("x")),
-    "fail": lambda call: call.fail(ValueError("x")),
-    "run": lambda call: call.run(Head("", None, None), None, call.whole()),
+    "abandon": Request.abandon,
+    "refuse": lambda request: request.refuse(BadInput("x")),
+    "fail": lambda request: request.fail(ValueError("x")),
+    "complete": lambda request: (
+        setattr(request, "intent", Intent(Kind.PIXELS, None, None, None)),
+        request.complete(),
+    ),
 }
 
 
@@ -227,39 +218,20 @@ def test_bytes_in_flight_are_those_of_the_calls_that_have_not_ended_and_never_be
     capacity, steps
 ):
     service = service_of(capacity)
-    calls, sizes, answers = {}, {}, []
+    requests, sizes = {}, {}
     for number, step in steps:
-        if number not in calls or calls[number]._ended:
-            calls[number], sizes[number] = Call(service, answers.append), 0
-        call = calls[number]
+        if number not in requests or requests[number]._ended:
+            requests[number], sizes[number] = Request(service, lambda _: None), 0
+        request = requests[number]
         if isinstance(step, str):
-            ENDS[step](call)
-            ENDS[step](call)  # ends once
+            ENDS[step](request)
+            ENDS[step](request)  # ends once
             sizes[number] = 0
         else:
-            try:
-                call.take(bytes(step))
-                sizes[number] += step
-            except (TooLarge, BytesFull) as error:
-                call.refuse(error)
-                sizes[number] = 0
+            request.take(bytes(step))
+            sizes[number] = 0 if request._ended else sizes[number] + step
         assert service.in_flight_bytes == sum(sizes.values()) <= capacity
-    for call in calls.values():
-        call.abandon()
-        call.take(b"late")
+    for request in requests.values():
+        request.abandon()
+        request.take(b"late")
     assert service.in_flight_bytes == service.in_flight == 0
-
-
-def test_pieces_become_one_object_and_a_single_one_is_not_copied():
-    service, piece = service_of(100), bytes(50)
-    call = Call(service, lambda _: None)
-    call.take(piece)
-    assert call.whole() is piece
-    call = Call(service, lambda _: None)
-    pieces = [b"ab", b"c", b"def", b"g"]
-    for each in pieces:
-        call.take(each)
-    body = call.whole()
-    assert type(body) is bytearray
-    assert body == b"abcdefg"
-    assert call.whole() == b""

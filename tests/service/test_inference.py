@@ -13,9 +13,9 @@ from serving import running
 from structlog.testing import capture_logs
 
 from tailgate.service.errors import DeviceLost, ModelFailure
-from tailgate.service.graph import GraphOutput
-from tailgate.service.inference import Inference
-from tailgate.service.items import non_finite_rows
+from tailgate.service.execution.graph import GraphOutput
+from tailgate.service.execution.isolate import Inference
+from tailgate.service.models.items import non_finite_rows
 
 POISON = -1.0
 

@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from tailgate.service import libraries
 from tailgate.service.errors import CompileError
+from tailgate.service.execution import libraries
 
 ELSE = 65534
 WHOLE = b"a library"

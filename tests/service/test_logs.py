@@ -15,9 +15,9 @@ import pytest
 import structlog
 
 from tailgate.service import logs
+from tailgate.service.codec.forms import single_file
 from tailgate.service.errors import BadInput
 from tailgate.service.logs import LogWriter, Printed, configure_logging, lines_dropped
-from tailgate.service.multipart import single_file
 
 PATIENCE_S = 30
 

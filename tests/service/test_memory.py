@@ -11,8 +11,8 @@ import sys
 import pytest
 from serving import until
 
-from tailgate.service.app import create_app
-from tailgate.service.lifecycle import Phase
+from tailgate.service.batching.service import Phase
+from tailgate.service.http.app import create_app
 from tailgate.service.memory import (
     COLLECT_AFTER,
     M_ARENA_MAX,
@@ -131,7 +131,7 @@ async def test_the_collector_is_spared_what_the_start_has_made_and_before_reques
     app = create_app(load_settings({}, model="tiny_models:doubler", threads=1, max_batch_size=8))
     service, seen = app.state.service, []
     monkeypatch.setattr(
-        "tailgate.service.app.spare_collector", lambda: seen.append((service.phase, service.engine))
+        "tailgate.service.http.app.spare_collector", lambda: seen.append((service.phase, service.engine))
     )
     async with app.router.lifespan_context(app):
         await until(lambda: service.phase is not Phase.STARTING)

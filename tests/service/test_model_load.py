@@ -13,8 +13,8 @@ from torch import nn
 from torchvision import models as zoo
 from torchvision.transforms._presets import ImageClassification
 
-from tailgate.service.engine import build_engine, example_items
 from tailgate.service.errors import ConfigurationError
+from tailgate.service.execution.build import build_engine, example_items
 from tailgate.service.models import ImageInput, Model, TensorSpec
 from tailgate.service.models.load import load_model
 from tailgate.service.settings import load_settings

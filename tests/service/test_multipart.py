@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving import running, until
 
-from tailgate.service import endpoint
+from tailgate.service.batching import request as endpoint
+from tailgate.service.codec.forms import Part, boundary_of, single_file
 from tailgate.service.errors import BadInput
-from tailgate.service.multipart import Part, boundary_of, single_file
 
 FIELD = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
 FILE = (
@@ -134,7 +134,7 @@ async def test_a_form_whose_deadline_passes_before_a_thread_has_it_is_told_so_th
     form = {"file": ("a.bin", bytes(192))}
     async with running("tiny_models:colours", decode_threads=1) as server:
         first = asyncio.create_task(server.client.post("/predict", files=form))
-        await until(lambda: server.service._decoding == 1)
+        await until(lambda: server.service.decoders.unfinished == 1)
         late = await server.client.post("/predict", files=form, headers={"X-Request-Timeout-Ms": "50"})
         go_on.set()
         assert (await first).status_code == 200

@@ -15,7 +15,7 @@ from serving import running, until
 from tiny_models import POISON, Gate
 from torch import nn
 
-from tailgate.service.app import create_app
+from tailgate.service.http.app import create_app
 from tailgate.service.models import ImageInput, Model
 from tailgate.service.settings import load_settings
 
@@ -132,7 +132,7 @@ async def refusals(server, gate):
     held = asyncio.create_task(send())
     assert await asyncio.to_thread(gate.entered.acquire, timeout=30)
     late = asyncio.create_task(send(**{"x-request-timeout-ms": "1000"}))
-    await until(lambda: server.service._batcher.waiting == 1)
+    await until(lambda: server.service._dispatcher.waiting == 1)
     yield await send()
     yield await late
     gate.opened.set()

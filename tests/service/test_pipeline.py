@@ -1,4 +1,4 @@
-"""Two batches under way: the batcher's second loop in virtual time, over a device that the test lets finish."""
+"""Two batches under way: the dispatcher's second loop in virtual time, over a device that the test lets finish."""
 
 import itertools
 
@@ -8,14 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
-from test_batcher_turns import EVENTS, PATIENCE_S, World, events, policies
+from test_dispatcher_turns import EVENTS, PATIENCE_S, World, events, policies
+from tickets import Ticket
 
-from tailgate.service.batching import BatchPolicy, Ticket
-from tailgate.service.errors import Expired, ModelFailure
-from tailgate.service.forecast import Running
-from tailgate.service.graph import GraphOutput
-from tailgate.service.inference import Inference
-from tailgate.service.watchdog import Watchdog
+from tailgate.service.batching.forecast import Running
+from tailgate.service.batching.policy import BatchPolicy
+from tailgate.service.batching.watchdog import Watchdog
+from tailgate.service.errors import ModelFailure
+from tailgate.service.execution.graph import GraphOutput
+from tailgate.service.execution.isolate import Inference
 
 
 class Device(World):
@@ -29,7 +30,7 @@ class Device(World):
 
     def _begin(self, items):
         if self.under_way:
-            end_s = self.batcher.running.start_s + self.expected_s
+            end_s = self.dispatcher.running.start_s + self.expected_s
             self.expected_end_s |= dict.fromkeys(items, max(self.now_s, end_s))
         if self._poison_begin & set(items):
             self.refused.append(list(items))
@@ -42,8 +43,8 @@ class Device(World):
 
     def hurried(self):
         """Tell whether somebody in the next batch may not be able to wait for the one that runs."""
-        end_s = max(self.now_s, self.batcher.running.start_s + self.expected_s)
-        following = list(self.batcher._queue._waiting)[: self.policy.max_batch_size]
+        end_s = max(self.now_s, self.dispatcher.running.start_s + self.expected_s)
+        following = list(self.dispatcher._queue._waiting)[: self.policy.max_batch_size]
         return any(ticket.deadline_s is not None and ticket.deadline_s <= end_s for ticket in following)
 
     def _finish(self, items):
@@ -51,7 +52,7 @@ class Device(World):
         # Nothing that could stand behind this batch waits elsewhere.
         assert (
             len(self.under_way) == 2
-            or self.batcher.waiting < self.policy.full
+            or self.dispatcher.waiting < self.policy.full
             or self._poison_begin
             or self.hurried()
         )
@@ -70,10 +71,11 @@ def drain(world):
     while world.computing is not None:
         world.finish()
         world.passes(world.policy.max_wait_s)
-    assert world.batcher.waiting == 0
+    assert world.dispatcher.waiting == 0
     world.close()
     world.thread.join(PATIENCE_S)
     assert not world.thread.is_alive()
+    world.expire()
 
 
 numbers = st.sets(st.integers(0, 30), max_size=4)
@@ -90,12 +92,14 @@ def test_every_accepted_request_ends_once_and_in_order_whatever_happens_to_eithe
             EVENTS[what](world, number)
             # An idle device leaves nobody waiting but for the window.
             assert not (
-                not world.deferred and world.waits and world.batcher.waiting and not policy.max_wait_s
+                not world.deferred and world.waits and world.dispatcher.waiting and not policy.max_wait_s
             )
         drain(world)
 
     assert len(world.delivered) == len(set(map(id, world.delivered)))
-    assert {*map(id, world.delivered)} == {*map(id, world.accepted)} - {*map(id, world.withdrawn)}
+    assert {*map(id, world.delivered)} == {*map(id, world.accepted)} - {
+        *map(id, world.withdrawn + world.expired)
+    }
     computed = [item for batch in world.batches for item in batch]
     assert computed == sorted(computed)
     batches = world.batches + world.refused
@@ -105,14 +109,12 @@ def test_every_accepted_request_ends_once_and_in_order_whatever_happens_to_eithe
     # Bound behind another only where it had nothing to gain by waiting.
     assert all(size == policy.full or closed for size, closed in world.behind)
     for ticket in world.delivered:
-        if ticket.bound_s is None:
-            assert isinstance(ticket.outcome, Expired)
-            assert ticket.item not in bound
-        elif isinstance(ticket.outcome, ModelFailure):
+        if isinstance(ticket.outcome, ModelFailure):
             (batch,) = [batch for batch in batches if ticket.item in batch]
             assert (poison_begin | poison_finish) & set(batch)
         else:
             assert ticket.outcome == ticket.item * 2
+    assert not {ticket.item for ticket in world.expired} & set(bound)
     # Nothing is computed whose deadline has passed when it begins, unless the batch before it took longer than expected.
     for ticket in world.delivered:
         if ticket.bound_s is not None and ticket.deadline_s is not None:
@@ -122,7 +124,7 @@ def test_every_accepted_request_ends_once_and_in_order_whatever_happens_to_eithe
     ended = [ticket for ticket in world.delivered if ticket.bound_s is not None]
     times = sorted({(ticket.bound_s, ticket.bound_s + ticket.computed_s) for ticket in ended})
     assert all(later[0] >= earlier[1] for earlier, later in itertools.pairwise(times))
-    assert world.batcher.running is None
+    assert world.dispatcher.running is None
 
 
 def test_a_full_batch_is_begun_behind_one_that_runs_and_a_smaller_one_waits_for_its_end():
@@ -140,12 +142,12 @@ def test_a_full_batch_is_begun_behind_one_that_runs_and_a_smaller_one_waits_for_
     submit(world, 4)
     world.finish()
     assert world.under_way == [[6, 7], [8, 9]]
-    assert world.batcher.running == Running(2, 4.0, behind=2)
+    assert world.dispatcher.running == Running(2, 4.0, behind=2)
     submit(world, 1)
     world.now_s += 3
     world.finish()
     assert world.under_way == [[8, 9]]  # one more waits, which others may still join
-    assert world.batcher.running == Running(2, 7.0)
+    assert world.dispatcher.running == Running(2, 7.0)
     assert [ticket.computed_s for ticket in world.accepted[6:8]] == [3.0, 3.0]
     assert [ticket.bound_s for ticket in world.accepted[8:10]] == [7.0, 7.0]
     drain(world)
@@ -160,14 +162,14 @@ def test_a_batch_is_not_begun_behind_one_that_is_expected_to_outlast_a_deadline_
     submit(world, 3)
     hurried = Ticket(5, world.now_s, deadline_s)
     world.accepted.append(hurried)
-    world.batcher.submit(hurried)
+    world.dispatcher.submit(hurried)
     world.finish()
     assert world.under_way == ([[2, 3], [4, 5]] if computed else [[2, 3]])
     world.now_s += 3  # as long as expected
     world.finish()
     assert world.under_way[:1] == ([[4, 5]] if computed else [[4]])
-    assert isinstance(hurried.outcome, Expired) is not computed
     drain(world)
+    assert (hurried in world.expired) is not computed
 
 
 def submit(world, count):
@@ -175,7 +177,7 @@ def submit(world, count):
         number = len(world.accepted)
         ticket = Ticket(number, world.now_s)
         world.accepted.append(ticket)
-        world.batcher.submit(ticket)
+        world.dispatcher.submit(ticket)
 
 
 # Inference: what fails on the way through a device is run again as any other batch.

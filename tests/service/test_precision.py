@@ -7,11 +7,11 @@ import torch
 from serving import metric_samples, running
 from structlog.testing import capture_logs
 
-from tailgate.service.engine import build_engine, example_items
 from tailgate.service.errors import ConfigurationError
-from tailgate.service.graph import GraphOutput
+from tailgate.service.execution.build import build_engine, example_items
+from tailgate.service.execution.graph import GraphOutput
+from tailgate.service.execution.parity import Parity, choose_device, choose_precision, compare, require
 from tailgate.service.models import TensorSpec
-from tailgate.service.precision import Parity, choose_device, choose_precision, compare, require
 from tailgate.service.settings import load_settings
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

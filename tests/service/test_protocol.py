@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from tailgate.service import protocol
+from tailgate.service.codec import answers
+from tailgate.service.codec import inputs as codec
+from tailgate.service.codec.forms import Part
+from tailgate.service.codec.inputs import Kind
 from tailgate.service.errors import BadInput, RequestError, TooLarge, Unsupported, WrongShape
-from tailgate.service.items import Result
 from tailgate.service.models import ImageInput, TensorSpec
-from tailgate.service.multipart import Part
-from tailgate.service.protocol import Form, Served
+from tailgate.service.models.items import Result
+from tailgate.service.models.spec import Served
 
 PIXELS = TensorSpec((2, 2), np.dtype(np.uint8))
 FLOATS = TensorSpec((3,), np.dtype(np.float32))
@@ -31,19 +33,19 @@ TENSORS = Served("m", FLOATS, None, None)
 @pytest.mark.parametrize(
     ("content_type", "form"),
     [
-        ("image/jpeg", Form.IMAGE),
-        ("image/PNG", Form.IMAGE),
-        (" image/webp ; q=1", Form.IMAGE),
-        ("image/jpg", Form.IMAGE),
-        ("image/pjpeg", Form.IMAGE),
-        ("image/x-png", Form.IMAGE),
-        ("application/octet-stream", Form.PIXELS),
-        ("application/json", Form.TENSOR),
-        ("Application/JSON; charset=utf-8", Form.TENSOR),
+        ("image/jpeg", Kind.IMAGE),
+        ("image/PNG", Kind.IMAGE),
+        (" image/webp ; q=1", Kind.IMAGE),
+        ("image/jpg", Kind.IMAGE),
+        ("image/pjpeg", Kind.IMAGE),
+        ("image/x-png", Kind.IMAGE),
+        ("application/octet-stream", Kind.PIXELS),
+        ("application/json", Kind.TENSOR),
+        ("Application/JSON; charset=utf-8", Kind.TENSOR),
     ],
 )
 def test_the_content_type_tells_what_a_body_is(content_type, form):
-    assert protocol.form_of(content_type, PHOTOS) is form
+    assert codec.kind_of(content_type, PHOTOS) is form
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_the_content_type_tells_what_a_body_is(content_type, form):
 )
 def test_another_content_type_is_refused_with_those_that_are_served(content_type, served, got):
     with pytest.raises(Unsupported) as refusal:
-        protocol.form_of(content_type, served)
+        codec.kind_of(content_type, served)
     assert got in str(refusal.value)
     assert "application/octet-stream or application/json" in str(refusal.value)
     assert ("image/jpeg, image/png" in str(refusal.value)) == (served is PHOTOS)
@@ -82,8 +84,8 @@ UNTOLD = (
 @pytest.mark.parametrize("beginning", PICTURES)
 def test_a_forms_file_whose_type_tells_nothing_is_what_its_bytes_say(content_type, beginning):
     picture = beginning.ljust(LENGTH + 1, b"\0")
-    assert protocol.form_of_part(Part("f", content_type, picture), PHOTOS) is Form.IMAGE
-    assert protocol.form_of_part(Part("f", content_type, bytes(LENGTH)), PHOTOS) is Form.PIXELS
+    assert codec.kind_of_part(Part("f", content_type, picture), PHOTOS) is Kind.IMAGE
+    assert codec.kind_of_part(Part("f", content_type, bytes(LENGTH)), PHOTOS) is Kind.PIXELS
 
 
 @pytest.mark.parametrize("beginning", PICTURES)
@@ -93,30 +95,28 @@ def test_octets_of_exactly_the_inputs_length_are_pixels_even_where_they_begin_as
 ):
     octets = "octet-stream" in content_type.lower()
     part = Part("f", content_type, beginning.ljust(LENGTH, b"\0"))
-    assert protocol.form_of_part(part, PHOTOS) is (Form.PIXELS if octets else Form.IMAGE)
+    assert codec.kind_of_part(part, PHOTOS) is (Kind.PIXELS if octets else Kind.IMAGE)
 
 
 @pytest.mark.parametrize(
     ("content_type", "form"),
     [
-        ("image/jpeg", Form.IMAGE),
-        ("Image/JPG", Form.IMAGE),
-        ("image/pjpeg", Form.IMAGE),
-        ("image/x-png; charset=binary", Form.IMAGE),
-        ("image/webp", Form.IMAGE),
-        ("application/json; charset=utf-8", Form.TENSOR),
+        ("image/jpeg", Kind.IMAGE),
+        ("Image/JPG", Kind.IMAGE),
+        ("image/pjpeg", Kind.IMAGE),
+        ("image/x-png; charset=binary", Kind.IMAGE),
+        ("image/webp", Kind.IMAGE),
+        ("application/json; charset=utf-8", Kind.TENSOR),
     ],
 )
 def test_a_forms_file_with_a_type_is_of_that_type(content_type, form):
-    assert protocol.form_of_part(Part("f", content_type, b"anything"), PHOTOS) is form
+    assert codec.kind_of_part(Part("f", content_type, b"anything"), PHOTOS) is form
 
 
 @pytest.mark.parametrize("content_type", ["image/jfif", "image/x-webp", "Image/HEIC; x=y", "image/gif"])
 @pytest.mark.parametrize("beginning", PICTURES)
 def test_a_forms_file_of_any_type_of_image_is_a_picture_where_it_begins_as_one(content_type, beginning):
-    assert (
-        protocol.form_of_part(Part("f", content_type, beginning.ljust(LENGTH, b"\0")), PHOTOS) is Form.IMAGE
-    )
+    assert codec.kind_of_part(Part("f", content_type, beginning.ljust(LENGTH, b"\0")), PHOTOS) is Kind.IMAGE
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_forms_file_of_any_type_of_image_is_a_picture_where_it_begins_as_one(c
 )
 def test_a_forms_file_that_is_nothing_of_these_is_refused_by_its_name(content_type, error, told):
     with pytest.raises(RequestError) as refusal:
-        protocol.form_of_part(Part("photo", content_type, b"GIF89a..."), PHOTOS)
+        codec.kind_of_part(Part("photo", content_type, b"GIF89a..."), PHOTOS)
     assert type(refusal.value) is error
     assert str(refusal.value).startswith("the file 'photo' of the multipart form: expected ")
     assert told in str(refusal.value)
@@ -144,18 +144,18 @@ def test_a_forms_file_that_is_nothing_of_these_is_refused_by_its_name(content_ty
 @given(st.text(), st.text(), st.binary(max_size=2 * LENGTH))
 def test_any_part_is_of_some_form_or_refused(name, content_type, body):
     with contextlib.suppress(Unsupported, WrongShape):
-        assert protocol.form_of_part(Part(name, content_type, body), PHOTOS) in Form
+        assert codec.kind_of_part(Part(name, content_type, body), PHOTOS) in Kind
 
 
 def test_octets_are_the_input_itself():
-    item = protocol.item_from_octets(bytes([1, 2, 3, 4]), PIXELS)
+    item = codec.item_from_octets(bytes([1, 2, 3, 4]), PIXELS)
     assert item.tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize("length", [1, 3, 5])
 def test_another_number_of_octets_is_refused_with_the_right_one(length):
     with pytest.raises(WrongShape, match=rf"exactly the 4 bytes of uint8\[2, 2\], got {length}"):
-        protocol.item_from_octets(bytes(length), PIXELS)
+        codec.item_from_octets(bytes(length), PIXELS)
 
 
 @pytest.mark.parametrize(
@@ -163,13 +163,13 @@ def test_another_number_of_octets_is_refused_with_the_right_one(length):
     [([[1, 2], [3, 4]], False), ([[[1, 2], [3, 4]]], True), ([[1.0, 2.0], [3.0, 4]], False)],
 )
 def test_nested_numbers_become_the_input_with_and_without_a_batch_dimension(inputs, batched):
-    item, got = protocol.item_from_json(orjson.dumps({"inputs": inputs}), PIXELS)
+    item, got = codec.item_from_json(orjson.dumps({"inputs": inputs}), PIXELS)
     assert (item.tolist(), item.dtype, got) == ([[1, 2], [3, 4]], np.uint8, batched)
 
 
 @given(npst.arrays(np.float32, (3,), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)))
 def test_floats_come_through_unchanged(numbers):
-    item, _ = protocol.item_from_json(
+    item, _ = codec.item_from_json(
         orjson.dumps({"inputs": numbers}, option=orjson.OPT_SERIALIZE_NUMPY), FLOATS
     )
     assert np.array_equal(item, numbers)
@@ -241,7 +241,7 @@ def nested(depth):
 )
 def test_json_that_is_not_the_input_is_refused_with_what_was_expected(body, spec, error, text):
     with pytest.raises(RequestError) as refusal:
-        protocol.item_from_json(body, spec)
+        codec.item_from_json(body, spec)
     assert type(refusal.value) is error
     assert text in str(refusal.value)
 
@@ -256,7 +256,7 @@ def test_json_that_is_not_the_input_is_refused_with_what_was_expected(body, spec
 )
 def test_any_json_is_an_input_or_a_refusal(inputs, spec):
     try:
-        item, _ = protocol.item_from_json(orjson.dumps({"inputs": inputs}), spec)
+        item, _ = codec.item_from_json(orjson.dumps({"inputs": inputs}), spec)
     except RequestError:
         return
     assert (item.shape, item.dtype) == (spec.shape, spec.dtype)
@@ -264,8 +264,8 @@ def test_any_json_is_an_input_or_a_refusal(inputs, spec):
 
 def test_whole_numbers_come_through_unchanged_however_they_are_written():
     numbers = [2**63 - 1, 2**53 + 1, -(2**63)]
-    assert protocol.item_from_json(orjson.dumps({"inputs": numbers}), LONGS)[0].tolist() == numbers
-    assert protocol.item_from_json(b'{"inputs": [9007199254740993, 3.0, 1e3]}', LONGS)[0].tolist() == [
+    assert codec.item_from_json(orjson.dumps({"inputs": numbers}), LONGS)[0].tolist() == numbers
+    assert codec.item_from_json(b'{"inputs": [9007199254740993, 3.0, 1e3]}', LONGS)[0].tolist() == [
         2**53 + 1,
         3,
         1000,
@@ -290,20 +290,20 @@ def with_marks(mark, count):
 )
 def test_json_of_more_values_than_the_input_and_some_others_have_is_not_parsed(monkeypatch, mark, needed):
     parsed = []
-    monkeypatch.setattr(protocol.orjson, "loads", lambda body: parsed.append(body) or {"inputs": None})
-    monkeypatch.setattr(protocol, "COUNTED_AT_ONCE", 1000)
-    bodies = [with_marks(mark, count) for count in (100_000, 60_000 + 2 * LISTS + protocol.MORE_MARKS)]
+    monkeypatch.setattr(codec.orjson, "loads", lambda body: parsed.append(body) or {"inputs": None})
+    monkeypatch.setattr(codec, "COUNTED_AT_ONCE", 1000)
+    bodies = [with_marks(mark, count) for count in (100_000, 60_000 + 2 * LISTS + codec.MORE_MARKS)]
     refusals = []
     for body in bodies:
-        assert len(body) > protocol.JSON_BYTES
+        assert len(body) > codec.JSON_BYTES
         with pytest.raises(WrongShape) as refusal:
-            protocol.item_from_json(body, PHOTO)
+            codec.item_from_json(body, PHOTO)
         refusals.append(str(refusal.value))
     if needed is None:
         assert parsed == bodies
     else:
         assert not parsed
-        expected = f"more than {needed + protocol.MORE_MARKS} characters {mark!r}; one request is one item"
+        expected = f"more than {needed + codec.MORE_MARKS} characters {mark!r}; one request is one item"
         assert all(expected in refusal for refusal in refusals)
 
 
@@ -331,7 +331,7 @@ def test_json_of_more_values_than_the_input_and_some_others_have_is_not_parsed(m
 )
 def test_the_input_is_taken_however_it_is_formatted_and_whatever_else_stands_beside_it(write, batched):
     inputs = NUMBERS[None] if batched else NUMBERS
-    item, came_batched = protocol.item_from_json(write(inputs.tolist()), PHOTO)
+    item, came_batched = codec.item_from_json(write(inputs.tolist()), PHOTO)
     assert came_batched is batched
     assert (item == NUMBERS).all()
 
@@ -341,15 +341,15 @@ def test_the_input_has_no_more_marks_than_are_counted_for_it(shape, batched):
     spec = TensorSpec(shape, np.dtype(np.uint8))
     zeros = np.zeros((1, *shape) if batched else shape, np.uint8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol, "JSON_BYTES", 0)
-        patch.setattr(protocol, "MORE_MARKS", 0)
-        protocol._require_few_values(orjson.dumps({"inputs": zeros.tolist()}), spec)
+        patch.setattr(codec, "JSON_BYTES", 0)
+        patch.setattr(codec, "MORE_MARKS", 0)
+        codec._require_few_values(orjson.dumps({"inputs": zeros.tolist()}), spec)
 
 
 def test_a_small_body_may_hold_any_number_of_values():
     body = orjson.dumps({"inputs": [1.0, 2.0, 3.0], "more": [[]] * 21_000})
-    assert len(body) < protocol.JSON_BYTES
-    assert protocol.item_from_json(body, FLOATS)[0].tolist() == [1, 2, 3]
+    assert len(body) < codec.JSON_BYTES
+    assert codec.item_from_json(body, FLOATS)[0].tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_a_small_body_may_hold_any_number_of_values():
     ["[true, false, true]", "[1, 0, 1]", "[1.0, 0, true]", "[[true, false, true]]", "[1e0, -0, true]"],
 )
 def test_true_and_false_are_taken_as_words_and_as_numbers(inputs):
-    item, _ = protocol.item_from_json(f'{{"inputs": {inputs}}}'.encode(), BOOLEANS)
+    item, _ = codec.item_from_json(f'{{"inputs": {inputs}}}'.encode(), BOOLEANS)
     assert (item.tolist(), item.dtype) == ([True, False, True], bool)
 
 
@@ -375,14 +375,14 @@ def test_true_and_false_are_taken_as_words_and_as_numbers(inputs):
 )
 def test_what_is_neither_true_nor_false_is_refused(inputs, told):
     with pytest.raises(WrongShape) as refusal:
-        protocol.item_from_json(f'{{"inputs": {inputs}}}'.encode(), BOOLEANS)
+        codec.item_from_json(f'{{"inputs": {inputs}}}'.encode(), BOOLEANS)
     assert told in str(refusal.value)
 
 
 def test_octets_of_true_and_false_are_0_and_1():
-    assert protocol.item_from_octets(b"\x01\x00\x01", BOOLEANS).tolist() == [True, False, True]
+    assert codec.item_from_octets(b"\x01\x00\x01", BOOLEANS).tolist() == [True, False, True]
     with pytest.raises(WrongShape, match=r"expected bytes of 0 and 1 for bool\[3\], got others"):
-        protocol.item_from_octets(b"\x01\x00\x02", BOOLEANS)
+        codec.item_from_octets(b"\x01\x00\x02", BOOLEANS)
 
 
 @given(
@@ -399,7 +399,7 @@ def test_octets_of_true_and_false_are_0_and_1():
 def test_any_values_are_an_input_of_any_type_or_a_refusal(code, values):
     spec = TensorSpec((3,), np.dtype(code))
     try:
-        item, _ = protocol.item_from_json(json.dumps({"inputs": values}).encode(), spec)
+        item, _ = codec.item_from_json(json.dumps({"inputs": values}).encode(), spec)
     except RequestError:
         return
     assert (item.shape, item.dtype) == (spec.shape, spec.dtype)
@@ -411,12 +411,12 @@ def test_any_values_are_an_input_of_any_type_or_a_refusal(code, values):
 
 
 def test_a_byte_order_mark_before_json_is_ignored():
-    item, _ = protocol.item_from_json(b'\xef\xbb\xbf{"inputs": [1, 2, 3]}', FLOATS)
+    item, _ = codec.item_from_json(b'\xef\xbb\xbf{"inputs": [1, 2, 3]}', FLOATS)
     assert item.tolist() == [1, 2, 3]
 
 
 def test_of_two_inputs_of_the_same_name_the_last_counts():
-    item, _ = protocol.item_from_json(b'{"inputs": [1, 2, 3], "inputs": [4, 5, 6]}', FLOATS)
+    item, _ = codec.item_from_json(b'{"inputs": [1, 2, 3], "inputs": [4, 5, 6]}', FLOATS)
     assert item.tolist() == [4, 5, 6]
 
 
@@ -426,7 +426,7 @@ def test_a_long_text_among_numbers_takes_no_more_memory_than_itself():
     tracemalloc.start()
     try:
         with pytest.raises(WrongShape, match="got text among them"):
-            protocol.item_from_json(body, spec)
+            codec.item_from_json(body, spec)
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
@@ -435,20 +435,20 @@ def test_a_long_text_among_numbers_takes_no_more_memory_than_itself():
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
 def test_octets_that_are_no_finite_numbers_are_refused(number):
     with pytest.raises(WrongShape, match="NaN or infinity"):
-        protocol.item_from_octets(np.array([1, number, 3], np.float32).tobytes(), FLOATS)
+        codec.item_from_octets(np.array([1, number, 3], np.float32).tobytes(), FLOATS)
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_an_input_or_a_refusal(body):
     with pytest.raises(RequestError):
-        protocol.item_from_json(body, PIXELS)
+        codec.item_from_json(body, PIXELS)
 
 
 RESULT = Result(np.array([0.25, 2.0], np.float32), [0.75, 0.25], [2, 0])
 
 
 def test_labels_are_answered_with_their_classes_and_probabilities():
-    assert orjson.loads(protocol.answer_labels(RESULT, PHOTOS)) == {
+    assert orjson.loads(answers.answer_body(RESULT, Kind.PIXELS, PHOTOS, batched=False)) == {
         "model": "m",
         "predictions": [
             {"label": "rat", "class": 2, "probability": 0.75},
@@ -459,12 +459,15 @@ def test_labels_are_answered_with_their_classes_and_probabilities():
 
 @pytest.mark.parametrize(("batched", "outputs"), [(False, [0.25, 2.0]), (True, [[0.25, 2.0]])])
 def test_outputs_have_a_batch_dimension_where_the_request_had_one(batched, outputs):
-    answer = orjson.loads(protocol.answer_outputs(RESULT, TENSORS, batched=batched))
+    answer = orjson.loads(answers.outputs_body(RESULT, TENSORS, batched=batched))
     assert answer == {"model": "m", "outputs": outputs}
 
 
 def test_a_model_without_labels_answers_an_image_with_its_outputs():
-    assert orjson.loads(protocol.answer_labels(RESULT, TENSORS)) == {"model": "m", "outputs": [0.25, 2.0]}
+    assert orjson.loads(answers.answer_body(RESULT, Kind.PIXELS, TENSORS, batched=False)) == {
+        "model": "m",
+        "outputs": [0.25, 2.0],
+    }
 
 
 @pytest.mark.parametrize(
@@ -484,10 +487,8 @@ def test_a_model_without_labels_answers_an_image_with_its_outputs():
     ],
 )
 def test_outputs_of_every_type_and_shape_are_written_exactly(outputs, alone, batched):
-    answers = [
-        protocol.answer_outputs(Result(outputs, [], []), TENSORS, batched=each) for each in (False, True)
-    ]
-    assert answers == [b'{"model":"m","outputs":%b}' % each for each in (alone, batched)]
+    written = [answers.outputs_body(Result(outputs, [], []), TENSORS, batched=each) for each in (False, True)]
+    assert written == [b'{"model":"m","outputs":%b}' % each for each in (alone, batched)]
 
 
 @given(
@@ -502,21 +503,21 @@ def test_outputs_that_are_written_in_pieces_are_the_same_bytes(outputs, at_once,
     document = {"model": "m", "outputs": outputs[None] if batched else outputs[()]}
     whole = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol, "NUMBERS_AT_ONCE", at_once)
-        assert protocol.answer_outputs(Result(outputs, [], []), TENSORS, batched=batched) == whole
+        patch.setattr(answers, "NUMBERS_AT_ONCE", at_once)
+        assert answers.outputs_body(Result(outputs, [], []), TENSORS, batched=batched) == whole
 
 
 @pytest.mark.parametrize(
     ("form", "dtype", "numbers", "decoded"),
     [
-        (Form.PIXELS, np.float32, 2**18, False),
-        (Form.PIXELS, np.float32, 2**18 + 1, True),
-        (Form.PIXELS, np.uint8, 2**24, False),
-        (Form.TENSOR, np.float32, 1, True),
-        (Form.IMAGE, np.uint8, 192, True),
+        (Kind.PIXELS, np.float32, 2**18, False),
+        (Kind.PIXELS, np.float32, 2**18 + 1, True),
+        (Kind.PIXELS, np.uint8, 2**24, False),
+        (Kind.TENSOR, np.float32, 1, True),
+        (Kind.IMAGE, np.uint8, 192, True),
     ],
 )
 def test_all_but_octets_that_are_quickly_looked_through_go_to_the_decoding_threads(
     form, dtype, numbers, decoded
 ):
-    assert protocol.is_decoded(form, TensorSpec((numbers,), np.dtype(dtype))) is decoded
+    assert codec.is_decoded(form, TensorSpec((numbers,), np.dtype(dtype))) is decoded

@@ -13,11 +13,11 @@ from structlog.testing import capture_logs
 from torch import nn
 from torch.nn import functional
 
-from tailgate.service.engine import build_engine, example_items
 from tailgate.service.errors import ConfigurationError
-from tailgate.service.graph import ServedGraph
+from tailgate.service.execution.build import build_engine, example_items
+from tailgate.service.execution.graph import ServedGraph
+from tailgate.service.execution.reference import BATCH_MAX_ERROR, reference_answers
 from tailgate.service.models import Model, TensorSpec
-from tailgate.service.reference import BATCH_MAX_ERROR, reference_answers
 from tailgate.service.settings import load_settings
 
 LIMIT = 0.2

@@ -9,7 +9,7 @@ import skimage
 from PIL import Image, ImageOps
 from torchvision import models as zoo
 
-from tailgate.service.images import DRAFT_GAP, decode_image
+from tailgate.service.codec.images import DRAFT_GAP, decode_image
 from tailgate.service.models import ImageInput
 from tailgate.service.models.load import load_model
 from tailgate.service.settings import load_settings

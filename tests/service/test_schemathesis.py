@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tailgate.service.app import create_app
+from tailgate.service.http.app import create_app
 from tailgate.service.settings import load_settings
 
 # Read here and not in a fixture: each operation is a test of its own.

@@ -7,13 +7,14 @@ import torch
 from costly import Clock, Costly
 from structlog.testing import capture_logs
 
-from tailgate.service import compiled, libraries, precision, selection, trial
-from tailgate.service.batch_times import Cap
-from tailgate.service.cuda_graphs import Recording
 from tailgate.service.errors import CompileError, ConfigurationError
-from tailgate.service.graph import GraphOutput, ServedGraph
+from tailgate.service.execution import compiled, libraries, selection, trial
+from tailgate.service.execution import parity as precision
+from tailgate.service.execution.batch_times import Cap
+from tailgate.service.execution.cuda import Recording
+from tailgate.service.execution.graph import GraphOutput, ServedGraph
+from tailgate.service.execution.selection import select
 from tailgate.service.models import Model
-from tailgate.service.selection import select
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, load_settings
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -323,17 +324,17 @@ def raises(error):
     ("where", "error"),
     [
         ("pathlib.Path.glob", PermissionError(13, "not yours")),
-        ("tailgate.service.libraries.found", PermissionError(13, "not yours")),
-        ("tailgate.service.compiled.export", RecursionError("too deep\nand a page of advice")),
-        ("tailgate.service.compiled.cache_key", NotImplementedError("no bytes of a sparse tensor")),
-        ("tailgate.service.compiled.load_library", ValueError("whatever")),
+        ("tailgate.service.execution.libraries.found", PermissionError(13, "not yours")),
+        ("tailgate.service.execution.compiled.export", RecursionError("too deep\nand a page of advice")),
+        ("tailgate.service.execution.compiled.cache_key", NotImplementedError("no bytes of a sparse tensor")),
+        ("tailgate.service.execution.compiled.load_library", ValueError("whatever")),
     ],
 )
 def test_whatever_fails_on_the_way_to_a_library_leaves_eager_and_is_refused_where_compiled_is_asked_for(
     tmp_path, monkeypatch, where, error
 ):
     (tmp_path / "0123-00.so").touch()
-    if where == "tailgate.service.compiled.load_library":
+    if where == "tailgate.service.execution.compiled.load_library":
         monkeypatch.setattr(compiled, "cache_key", lambda _: "0123")
     options = {"cache_dir": tmp_path, "max_batch_size": 4}
     with monkeypatch.context() as patch:

@@ -25,11 +25,12 @@ from nursery import nursery
 from serving import metric_samples, serve_and, until
 from tiny_models import HOLD, POISON
 
-from tailgate.service import server
 from tailgate.service.__main__ import main
+from tailgate.service.batching.service import Phase
 from tailgate.service.errors import ConfigurationError
-from tailgate.service.guard import LINGER_S, Part
-from tailgate.service.lifecycle import Phase
+from tailgate.service.http import server
+from tailgate.service.http.limits import LINGER_S
+from tailgate.service.http.state import State
 from tailgate.service.settings import load_settings
 
 HERE = Path(__file__).parent
@@ -275,7 +276,7 @@ def test_at_the_signal_every_request_is_answered_the_last_answer_says_so_and_no_
 
 
 def test_a_second_signal_ends_the_drain(monkeypatch, gate):
-    async def visit(uvicorn_server, service, address):
+    async def visit(served, service, address):
         await until(lambda: service.phase is Phase.READY)
         gate.opened.clear()
         async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
@@ -286,7 +287,7 @@ def test_a_second_signal_ends_the_drain(monkeypatch, gate):
             await until(lambda: service.phase is Phase.DRAINING)
             assert not held.done()
             os.kill(os.getpid(), signal.SIGTERM)
-            await until(lambda: uvicorn_server.should_exit)
+            await until(served.hurry.is_set)
             assert not held.done()
             held.cancel()
 
@@ -475,8 +476,8 @@ def test_slow_cut_and_pipelined_clients_are_served_over_tls_as_over_tcp(monkeypa
     trust = ssl.create_default_context(cafile=path)
     statuses = {}
 
-    async def visit(uvicorn_server, service, address):
-        guard = uvicorn_server.config.app.state.guard
+    async def visit(served, service, address):
+        guard = served.guard
         await until(lambda: service.phase is Phase.READY)
 
         async def connect():
@@ -495,7 +496,7 @@ def test_slow_cut_and_pipelined_clients_are_served_over_tls_as_over_tcp(monkeypa
             reader, writer, protocol = await connect()
             writer.write(sent)
             await until(
-                lambda: protocol.requests == 1 and (protocol.part is Part.HEAD) == (sent == HALF_HEAD)
+                lambda: protocol.requests == 1 and (protocol.state is State.HEAD) == (sent == HALF_HEAD)
             )
             now_s = asyncio.get_running_loop().time()
             guard.sweep(now_s)
@@ -584,11 +585,11 @@ def test_a_start_that_fails_says_why_and_ends_with_status_1(monkeypatch, capsys,
 def test_accepted_connections_send_small_answers_at_once(monkeypatch):
     without_delay = []
 
-    async def visit(uvicorn_server, _, address):
+    async def visit(served, _, address):
         reader, writer = await asyncio.open_connection(*address)
         writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
-        for connection in uvicorn_server.server_state.connections:
+        for connection in served.guard.connections():
             accepted = connection.transport.get_extra_info("socket")
             without_delay.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         writer.close()

@@ -10,9 +10,9 @@ import pytest
 
 from tailgate.service import compile as compile_command
 from tailgate.service import settings as settings_module
-from tailgate.service.engine import build_engine
+from tailgate.service.batching.service import Service
 from tailgate.service.errors import ConfigurationError
-from tailgate.service.lifecycle import Service
+from tailgate.service.execution.build import build_engine
 from tailgate.service.processors import Processors
 from tailgate.service.settings import (
     PREFIX,

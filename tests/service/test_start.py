@@ -8,12 +8,13 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from tailgate.service import lifecycle, server
-from tailgate.service.app import create_app
+from tailgate.service.batching import service as lifecycle
+from tailgate.service.batching.service import Phase, Service
+from tailgate.service.batching.workers import Workers
 from tailgate.service.errors import ConfigurationError
-from tailgate.service.lifecycle import Phase, Service
+from tailgate.service.http import server
+from tailgate.service.http.app import create_app
 from tailgate.service.settings import load_settings
-from tailgate.service.workers import Workers
 
 OPTIONS = {
     "model": "raising:factory",
@@ -96,8 +97,8 @@ def no_more_threads(*_, **__):
         (lifecycle, "BatchPolicy"),
         (lifecycle, "Forecast"),
         (lifecycle, "Watchdog"),
-        (lifecycle, "Batcher"),
-        (lifecycle.Batcher, "start"),
+        (lifecycle, "Dispatcher"),
+        (lifecycle.Dispatcher, "start"),
         (lifecycle, "Workers"),
         (lifecycle.Workers, "start"),
         (lifecycle, "Crowd"),
@@ -146,17 +147,6 @@ async def test_threads_are_started_all_together_or_none_stays(monkeypatch, allow
     for thread in started:
         await asyncio.to_thread(thread.join, 30)
         assert not thread.is_alive()
-
-
-@pytest.mark.asyncio
-async def test_threads_that_were_started_ahead_do_the_work():
-    workers, done = Workers("ahead", 3, asyncio.get_running_loop()), asyncio.Event()
-    workers.start()
-    assert len(workers._pool._threads) == 3
-    workers.submit(lambda *_: done.set(), lambda: None)
-    async with asyncio.timeout(30):
-        await done.wait()
-    workers.stop()
 
 
 @pytest.mark.asyncio

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -13,12 +14,11 @@ from serving import PATIENCE_S, until
 from tiny_models import doubler
 from uvicorn.server import ServerState
 
-from tailgate.service.app import create_app
-from tailgate.service.connection import GuardedProtocol
+from tailgate.service.batching.service import Phase
 from tailgate.service.errors import Cut
-from tailgate.service.headers import SECURITY_HEADERS
-from tailgate.service.lifecycle import Phase
-from tailgate.service.server import uvicorn_config
+from tailgate.service.http.app import create_app
+from tailgate.service.http.connection import Connection as ServerConnection
+from tailgate.service.http.site import SECURITY_HEADERS, Site
 from tailgate.service.settings import Settings, load_settings
 
 TOKEN = "open-sesame-open-sesame"
@@ -57,21 +57,20 @@ INSIDES = ("Traceback", ".py", "/service/", "site-packages", "poison", "RuntimeE
 def edges():
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
-        two_edges(monkeypatch, plain=GuardedProtocol) as edges,
+        two_edges(monkeypatch) as edges,
     ):
         yield edges
 
 
-@pytest.mark.parametrize("way", ["hot", "plain"])
 @pytest.mark.parametrize(("request_", "status"), REQUESTS.values(), ids=REQUESTS)
-def test_no_answer_lets_another_origin_in_or_tells_of_our_insides(edges, way, request_, status):
-    with Connection(getattr(edges, way)) as connection:
+def test_no_answer_lets_another_origin_in_or_tells_of_our_insides(edges, request_, status):
+    with Connection(edges.hot) as connection:
         connection.send(request_.replace(HOST, HOST + ORIGIN))
         answer = connection.answer()
     assert answer[0] == status
     names = {header.partition(b":")[0] for header in answer[1]}
     assert [name for name in names if name.startswith(b"access-control") or name == b"server"] == []
-    if status >= 400 and way == "plain":
+    if status >= 400:
         assert list(json.loads(answer[2])) == ["error"]
     if b"GET / " not in request_ and b"/metrics" not in request_:
         assert [word for word in INSIDES if word in answer[2].decode()] == []
@@ -82,17 +81,17 @@ def test_no_answer_lets_another_origin_in_or_tells_of_our_insides(edges, way, re
 async def test_every_answer_has_the_security_headers_once_also_without_our_server(monkeypatch, alone):
     """Ours gives them to each answer; under another, which knows nothing of them, the application does."""
     monkeypatch.setenv("TAILGATE_TOKEN", TOKEN)
-    monkeypatch.setattr("tailgate.service.engine.load_model", lambda _: doubler())
-    settings = load_settings({"TAILGATE_TOKEN": TOKEN})
-    app = create_app() if alone else create_app(settings)
-    config = (
-        uvicorn.Config(app, http="httptools", log_config=None) if alone else uvicorn_config(app, settings)
-    )
-    config.load()
-    state = ServerState()
-    state.default_headers = config.encoded_headers
+    monkeypatch.setattr("tailgate.service.execution.build.load_model", lambda _: doubler())
+    app = create_app() if alone else create_app(load_settings({"TAILGATE_TOKEN": TOKEN}))
     loop = asyncio.get_running_loop()
-    listener = await loop.create_server(lambda: config.http_protocol_class(config, state, {}), "127.0.0.1", 0)
+    if alone:
+        config = uvicorn.Config(app, http="httptools", log_config=None)
+        config.load()
+        state = ServerState()
+        make = partial(config.http_protocol_class, config, state, {})
+    else:
+        make = partial(ServerConnection, Site(app, loop))
+    listener = await loop.create_server(make, "127.0.0.1", 0)
     await app.state.service.start()
     assert app.state.service.phase is Phase.READY
     monkeypatch.setattr(app.state.service.metrics, "render", lambda: (_ for _ in ()).throw(RuntimeError("x")))
@@ -104,9 +103,10 @@ async def test_every_answer_has_the_security_headers_once_also_without_our_serve
         answers.append(await client.post("/predict", json={"inputs": [1, 2, 3, 4]}))
         answers.append(await client.post("/predict", json={"inputs": [1]}))
     listener.close()
-    for connection in tuple(state.connections):
+    connections = state.connections if alone else app.state.guard._open
+    for connection in tuple(connections):
         connection.transport.close()
-    await until(lambda: not state.connections)
+    await until(lambda: not connections)
     await asyncio.to_thread(app.state.service.stop)
     assert [answer.status_code for answer in answers] == [200, 401, 200, 404, 405, 500, 200, 422]
     for answer in answers:

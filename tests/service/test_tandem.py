@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tailgate.service.admission import given_up, why_late
-from tailgate.service.batching import BatchPolicy, Take, next_batch
-from tailgate.service.forecast import Decoding, Forecast, Running
+from tailgate.service.batching.admission import given_up, why_late
+from tailgate.service.batching.forecast import Decoding, Forecast, Running
+from tailgate.service.batching.policy import BatchPolicy, Take, next_batch
 
 REQUESTS = 3000
 OBJECTIVE_S = 1.0
@@ -113,7 +113,9 @@ class Course:
         waiting, running, threads = self._queues()
         newest_first = (
             SimpleNamespace(
-                submitted_s=self._began_s[each], began_s=self._began_s[each], timeout_s=self._timeout_s
+                work_since_s=self._began_s[each],
+                start_s=self._began_s[each],
+                deadline_s=None if self._timeout_s is None else self._began_s[each] + self._timeout_s,
             )
             for each in reversed(self._to_decode)
         )

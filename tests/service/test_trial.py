@@ -6,12 +6,19 @@ import tiny_models
 import torch
 from costly import Clock, Costly
 
-from tailgate.service import trial
 from tailgate.service.errors import ConfigurationError
-from tailgate.service.executor import BufferedExecutor
-from tailgate.service.graph import GraphOutput
+from tailgate.service.execution import trial
+from tailgate.service.execution.executor import BufferedExecutor
+from tailgate.service.execution.graph import GraphOutput
+from tailgate.service.execution.trial import (
+    FEWEST_ROUNDS,
+    LONGEST_BATCH_S,
+    MEASURING_S,
+    ROUNDS,
+    measure,
+    warm_up,
+)
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH
-from tailgate.service.trial import FEWEST_ROUNDS, LONGEST_BATCH_S, MEASURING_S, ROUNDS, measure, warm_up
 
 ITEMS = [np.full(4, number, np.float32) for number in range(LARGEST_CHOSEN_BATCH)]
 CPU = torch.device("cpu")

@@ -10,8 +10,8 @@ import pytest
 from edges import HOST, Connection, post
 from serving import PATIENCE_S, serve_and, until
 
-from tailgate.service import server
-from tailgate.service.lifecycle import Phase
+from tailgate.service.batching.service import Phase
+from tailgate.service.http import server
 
 GET_READY = b"GET /health/ready HTTP/1.1\r\n" + HOST + b"\r\n"
 REQUESTS = [GET_READY, post(b"x" * 100, b"image/png"), post(b"x", b"multipart/form-data; boundary=x")]
@@ -20,7 +20,7 @@ REQUESTS = [GET_READY, post(b"x" * 100, b"image/png"), post(b"x", b"multipart/fo
 @pytest.fixture(autouse=True)
 def model_that_never_comes(monkeypatch):
     held = threading.Event()
-    monkeypatch.setattr("tailgate.service.lifecycle._build", lambda _: held.wait(PATIENCE_S))
+    monkeypatch.setattr("tailgate.service.batching.service._build", lambda _: held.wait(PATIENCE_S))
     yield
     held.set()
 
@@ -37,30 +37,30 @@ def refusal(connection):
 
 def test_whoever_has_connected_when_the_listener_is_closed_is_answered(monkeypatch):
     connections = []
-    shutdown = server.Server.shutdown
+    close = server.Server._close
 
-    async def crowded(self, sockets):
-        address = sockets[0].getsockname()
+    async def crowded(self, accepting, end_s):
+        address = self._listener.getsockname()
         # The event loop does not turn here, so that all of these wait to be accepted when the listener is closed.
         for request_ in REQUESTS * 10:
             connections.append(Connection(address))
             connections[-1].send(request_)
         silent = Connection(address)
         connections.append(silent)
-        ending = asyncio.create_task(shutdown(self, sockets))
-        await until(lambda: sockets[0].fileno() < 0)
+        ending = asyncio.create_task(close(self, accepting, end_s))
+        await until(lambda: self._listener.fileno() < 0)
         connections[0].send(GET_READY)
         silent.send(GET_READY[:10])
         await asyncio.sleep(0)
         silent.send(GET_READY[10:])
         await ending
 
-    async def visit(uvicorn_server, _, address):
+    async def visit(served, _, address):
         connections.append(Connection(address))  # it has been accepted, and has sent nothing
-        await until(lambda: len(uvicorn_server.server_state.connections) == 1)
+        await until(lambda: len(served.guard.connections()) == 1)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(server.Server, "shutdown", crowded)
+    monkeypatch.setattr(server.Server, "_close", crowded)
     assert serve_and(visit, monkeypatch) == 0
     assert len(connections) == 32
     assert {refusal(each) for each in connections} == {503}
@@ -70,10 +70,10 @@ def test_whoever_has_connected_and_says_nothing_is_waited_for_a_moment_only(monk
     monkeypatch.setattr(server, "LATE_REQUESTS_S", 0.05)
     connections = []
 
-    async def visit(uvicorn_server, _, address):
+    async def visit(served, _, address):
         connections.extend(Connection(address) for _ in range(2))
         connections[0].send(GET_READY[:10])
-        await until(lambda: len(uvicorn_server.server_state.connections) == 2)
+        await until(lambda: len(served.guard.connections()) == 2)
         os.kill(os.getpid(), signal.SIGTERM)
 
     assert serve_and(visit, monkeypatch) == 0
@@ -85,9 +85,9 @@ def test_whoever_has_connected_and_says_nothing_is_waited_for_a_moment_only(monk
 def test_a_listener_that_was_inherited_goes_on_for_whoever_else_holds_it(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as held:
 
-        async def visit(uvicorn_server, _, address):
+        async def visit(served, _, address):
             assert address == held.getsockname()
-            await until(lambda: uvicorn_server.started)
+            await until(lambda: served.listening)
             os.kill(os.getpid(), signal.SIGTERM)
 
         assert serve_and(visit, monkeypatch, fd=os.dup(held.fileno())) == 0
@@ -101,8 +101,8 @@ def test_a_listener_that_was_inherited_goes_on_for_whoever_else_holds_it(monkeyp
 def test_a_signal_to_stop_drains_and_ends_with_status_0(monkeypatch, number):
     phases = []
 
-    async def visit(uvicorn_server, service, _):
-        await until(lambda: uvicorn_server.started)
+    async def visit(served, service, _):
+        await until(lambda: served.listening)
         os.kill(os.getpid(), number)
         await until(lambda: service.phase is not Phase.STARTING)
         phases.append(service.phase)
@@ -114,8 +114,8 @@ def test_a_signal_to_stop_drains_and_ends_with_status_0(monkeypatch, number):
 def test_a_hangup_that_was_ignored_at_the_start_is_ignored(monkeypatch):
     former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    async def visit(uvicorn_server, service, _):
-        await until(lambda: uvicorn_server.started)
+    async def visit(served, service, _):
+        await until(lambda: served.listening)
         os.kill(os.getpid(), signal.SIGHUP)
         for _ in range(10):
             await asyncio.sleep(0)

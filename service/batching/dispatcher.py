@@ -1,0 +1,241 @@
+"""The thread that keeps the executor busy: a lock, a clock and a thread around :class:`tailgate.service.batching.policy.BatchQueue`.
+
+The thread takes its next batch itself, the moment the last one is done. A busy event loop therefore never leaves the executor
+idle. Results go back to the loop in one call per batch. The thread sleeps only while nothing waits, so that at full load no
+request pays for a wake-up.
+
+An executor that hands a batch to a device and returns at once has a second loop: while the device has one batch, the thread
+puts the next one together, as soon as that is full, and only then waits for the first. At most two are under way.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, NoReturn
+
+import structlog
+
+from tailgate.service.batching.forecast import Running
+from tailgate.service.batching.policy import BatchPolicy, BatchQueue, Q
+from tailgate.service.errors import ModelFailure
+from tailgate.service.models.items import Item, Result
+
+Answers = list[Result | ModelFailure]
+Compute = Callable[[Sequence[Item]], Answers]
+Finish = Callable[[], Answers]
+Begin = Callable[[Sequence[Item]], Finish]
+
+
+@dataclass(slots=True)
+class _Begun(Generic[Q]):
+    """A batch that the device has.
+
+    Attributes:
+        batch: its requests.
+        finish: waits for it.
+        start_s: when it had the device to itself, or began to be put together for an idle one.
+    """
+
+    batch: list[Q]
+    finish: Finish
+    start_s: float
+
+
+class Dispatcher(Generic[Q]):
+    """Accepts requests from the event loop, and ends each exactly once through ``deliver``.
+
+    Args:
+        policy: the rule of batching.
+        compute: runs a batch.
+        deliver: called in the dispatcher's thread with the requests of a batch, whose ``outcome`` is set.
+        clock: seconds.
+        defer: runs a function a moment later in the submitting thread. An event loop's ``call_soon`` lets all requests of
+            one poll of the sockets go as one batch, instead of waking the thread for the first of them alone.
+        begin: in place of ``compute``: hands a batch to the device, and returns what waits for the answers.
+        expected_s: seconds of a batch by its size, so that none is bound behind another that would outlast a deadline.
+
+    Attributes:
+        running: the batch that is computed, None between batches; read by any thread.
+    """
+
+    def __init__(
+        self,
+        policy: BatchPolicy,
+        compute: Compute,
+        deliver: Callable[[list[Q]], None],
+        clock: Callable[[], float] = time.perf_counter,
+        defer: Callable[[Callable[[], None]], object] = lambda ring: ring(),
+        begin: Begin | None = None,
+        expected_s: Callable[[int], float] = lambda _: 0.0,
+    ) -> None:
+        self._queue = BatchQueue[Q](policy)
+        self._compute = compute
+        self._begin = begin
+        self._expected_s = expected_s
+        self._deliver = deliver
+        self._clock = clock
+        self._defer = defer
+        self.running: Running | None = None
+        # Whether the bell will ring; only the submitting thread uses it.
+        self._rung = False
+        # Guards the queue and ``_asleep``. The bell is a lock of its own, held except between the ring and the awakening: it
+        # costs a third of a Condition, which makes a lock for each wait.
+        self._lock = threading.Lock()
+        self._asleep = False
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        loop = self._loop if begin is None else self._loop_two_deep
+        self._thread = threading.Thread(target=loop, name="tailgate-executor", daemon=True)
+        self._log = structlog.get_logger("tailgate.dispatcher")
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._queue)
+
+    @property
+    def lost(self) -> str | None:
+        """Why nothing is taken any more: the thread has ended although the queue is open; None while all is well."""
+        thread = self._thread
+        if thread.is_alive() or thread.ident is None or self._queue.closed:
+            return None
+        return "the executor's thread has ended"
+
+    def start(self) -> None:
+        """Begin to take batches."""
+        self._thread.start()
+
+    def submit(self, request: Q) -> None:
+        """Accept a request; raises what :meth:`BatchQueue.put` raises."""
+        with self._lock:
+            self._queue.put(request)
+        # Read outside the lock: the thread falls asleep only after it has seen an empty queue, and so sees this request.
+        if self._asleep and not self._rung:
+            self._rung = True
+            self._defer(self._ring)
+
+    def withdraw(self, request: Q) -> bool:
+        """Take a request back before it is bound; True means that it will not be delivered."""
+        with self._lock:
+            return self._queue.withdraw(request)
+
+    def close(self) -> None:
+        """Accept nothing more, finish what was accepted, end the thread."""
+        with self._lock:
+            self._queue.close()
+            self._wake()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread's end; False when it has not ended in time."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _loop(self) -> None:
+        while (batch := self._next()) is not None:
+            self._run(batch)
+            self._deliver(batch)
+
+    def _loop_two_deep(self) -> None:
+        while (batch := self._next()) is not None:
+            begun: _Begun[Q] | None = self._hand_over(batch)
+            while begun is not None:
+                with self._lock:
+                    now_s = self._clock()
+                    ends_s = begun.start_s + self._expected_s(len(begun.batch))
+                    batch, _ = self._queue.take(now_s, max(now_s, ends_s))
+                following = self._hand_over(batch, begun) if batch else None
+                self._finish(begun, following)
+                self._deliver(begun.batch)
+                begun = following
+
+    def _next(self) -> list[Q] | None:
+        """Wait for a batch; None when the queue is closed and empty."""
+        while True:
+            with self._lock:
+                batch, wait = self._queue.take(self._clock())
+                if batch:
+                    return batch
+                if self._queue.closed:
+                    return None
+                self._asleep = True
+            self._sleep(None if wait is None else wait.until_s)
+
+    def _sleep(self, until_s: float | None) -> None:
+        """Wait for the bell, or for a time."""
+        rung = self._bell.acquire(timeout=-1 if until_s is None else max(0.0, until_s - self._clock()))
+        if not rung:
+            with self._lock:
+                if not self._asleep:  # it rang in between: silence it
+                    self._bell.acquire()
+                self._asleep = False
+
+    def _ring(self) -> None:
+        """Wake the thread if it sleeps."""
+        self._rung = False
+        with self._lock:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Ring the bell once for a thread that sleeps; with the lock held."""
+        if self._asleep:
+            self._asleep = False
+            self._bell.release()
+
+    def _run(self, batch: list[Q]) -> None:
+        start_s = self._clock()
+        self.running = Running(len(batch), start_s)
+        answers = self._answers(batch, lambda: self._compute([request.item for request in batch]))
+        self.running = None
+        _end(batch, answers, self._clock() - start_s)
+
+    def _hand_over(self, batch: list[Q], ahead: _Begun[Q] | None = None) -> _Begun[Q]:
+        """Begin a batch, at once or behind one that the device has."""
+        start_s = self._clock()
+        if ahead is None:
+            self.running = Running(len(batch), start_s)
+        else:
+            self.running = Running(len(ahead.batch), ahead.start_s, behind=len(batch))
+        assert self._begin is not None
+        try:
+            finish = self._begin([request.item for request in batch])
+        except BaseException as error:  # noqa: BLE001 - raised where the batch is answered
+            finish = partial(_throw, error)
+        return _Begun(batch, finish, start_s)
+
+    def _finish(self, begun: _Begun[Q], following: _Begun[Q] | None) -> None:
+        """Wait for a batch; afterwards the device is the following one's, and its time runs."""
+        answers = self._answers(begun.batch, begun.finish)
+        now_s = self._clock()
+        if following is None:
+            self.running = None
+        else:
+            self.running = Running(len(following.batch), now_s)
+            following.start_s = now_s
+            for request in following.batch:
+                request.bound_s = now_s
+        _end(begun.batch, answers, now_s - begun.start_s)
+
+    def _answers(self, batch: list[Q], finish: Finish) -> Answers:
+        """Return an answer per request, whatever happens; a SystemExit, too, would end this thread."""
+        try:
+            answers = finish()
+            if len(answers) == len(batch):
+                return answers
+            self._log.error(
+                "a batch has another number of answers", batch_size=len(batch), answers=len(answers)
+            )
+        except BaseException:  # noqa: BLE001 - the model's errors are answers; this is our own fault
+            self._log.exception("a batch failed outside the model", batch_size=len(batch))
+        return [ModelFailure("the service failed on this request") for _ in batch]
+
+
+def _end(batch: Sequence[Q], answers: Answers, elapsed_s: float) -> None:
+    for request, outcome in zip(batch, answers, strict=True):
+        request.computed_s = elapsed_s
+        request.outcome = outcome
+
+
+def _throw(error: BaseException) -> NoReturn:
+    raise error

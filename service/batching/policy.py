@@ -1,0 +1,210 @@
+"""The rule of dynamic batching: who goes now. No threads, no clock.
+
+:func:`next_batch` is the rule, :class:`BatchQueue` the bounded queue that it is applied to. Both take the time as an argument,
+so that tests run them in virtual time. :mod:`tailgate.service.batching.dispatcher` adds a lock, a clock and a thread.
+
+A free executor takes all waiting requests at once, up to the cap: a lone request is never delayed. With a window, the
+executor waits for more requests, counted from the arrival of the oldest one. The wait ends when the batch is full, when
+nobody else may come, or where a deadline lies within the window.
+
+A batch can be bound while another one runs only if it is full or nobody else can come, since waiting gains nothing then. It
+is not bound if a deadline passes before it could start: what is bound is computed.
+
+A request that has expired is never bound. Its timer (:class:`tailgate.service.batching.request.Request`) answers it.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Generic, Protocol, TypeVar
+
+from tailgate.service.errors import QueueFull, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """How large a batch may be, and how long one may wait to become so.
+
+    Attributes:
+        max_batch_size: requests in a batch, at most.
+        queue_capacity: requests waiting, at most.
+        max_wait_s: the batching window; 0 never waits.
+    """
+
+    max_batch_size: int
+    queue_capacity: int
+    max_wait_s: float = 0.0
+
+    @property
+    def full(self) -> int:
+        """Requests that nobody joins: a whole batch, or as many as may wait."""
+        return min(self.max_batch_size, self.queue_capacity)
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Run the ``size`` oldest requests now."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Run nothing yet: look again at ``until_s``, or when something changes; None: only when something changes."""
+
+    until_s: float | None = None
+
+
+def next_batch(
+    policy: BatchPolicy,
+    waiting: int,
+    oldest_s: float | None,
+    now_s: float,
+    *,
+    deadline_s: float = math.inf,
+    closed: bool = False,
+    busy: bool = False,
+) -> Take | Wait:
+    """Decide what a free executor does, or what is put together for a busy one.
+
+    Args:
+        policy: cap and window.
+        waiting: requests in the queue.
+        oldest_s: arrival of the oldest, None when none waits.
+        now_s: the present, on the clock of ``oldest_s``.
+        deadline_s: the earliest of those who wait: a window that is still open then would be held open until it is too late.
+        closed: nothing more will come, so nothing is worth waiting for.
+        busy: a batch runs, and this one would stand behind it.
+    """
+    if not waiting or oldest_s is None:
+        return Wait()
+    if waiting >= policy.full or closed:
+        return Take(min(waiting, policy.max_batch_size))
+    if busy:
+        return Wait()
+    end_s = oldest_s + policy.max_wait_s
+    if now_s >= end_s or deadline_s <= end_s:
+        return Take(waiting)
+    return Wait(until_s=end_s)
+
+
+class Queued(Protocol):
+    """What a queue knows of a request.
+
+    Attributes:
+        item: one model input.
+        queued_s: when the input was complete, and began to wait for a batch.
+        deadline_s: after which the answer is useless, None for never.
+        waiting: it is in the queue.
+        bound_s: when its batch had the executor to itself, None before it is bound to a batch.
+        batch_size: requests in its batch, 0 before.
+        computed_s: seconds that its batch took, None before its end.
+        outcome: result or error of its batch, None before its end.
+    """
+
+    item: Any
+    queued_s: float
+    deadline_s: float | None
+    waiting: bool
+    bound_s: float | None
+    batch_size: int
+    computed_s: float | None
+    outcome: Any
+
+
+Q = TypeVar("Q", bound=Queued)
+
+
+class BatchQueue(Generic[Q]):
+    """The requests that wait, oldest first. Not safe for threads by itself."""
+
+    def __init__(self, policy: BatchPolicy) -> None:
+        self.policy = policy
+        self.closed = False
+        self._waiting: deque[Q] = deque()
+        # How many of them have a deadline: where nobody has one, nobody is looked at.
+        self._with_deadline = 0
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._waiting)
+
+    def put(self, request: Q) -> None:
+        """Accept a request.
+
+        Raises:
+            QueueFull: as many wait as may.
+            Unavailable: the queue is closed.
+        """
+        if self.closed:
+            raise Unavailable(
+                "the service is stopping and takes no new requests; send this one to another replica"
+            )
+        if len(self._waiting) >= self.policy.queue_capacity:
+            raise QueueFull(len(self._waiting), self.policy.queue_capacity)
+        self._waiting.append(request)
+        request.waiting = True
+        self._with_deadline += request.deadline_s is not None
+
+    def withdraw(self, request: Q) -> bool:
+        """Take a request back; False when a batch has it already, or it is not in the queue."""
+        if not request.waiting:
+            return False
+        self._waiting.remove(request)
+        self._leave(request)
+        return True
+
+    def take(self, now_s: float, busy_until_s: float | None = None) -> tuple[list[Q], Wait | None]:
+        """Bind the next batch.
+
+        Args:
+            now_s: the present.
+            busy_until_s: a batch runs, probably until then, and this one would stand behind it; None for a free executor.
+
+        Returns:
+            The requests of the batch, and how long to wait where there are none.
+        """
+        waiting = self._waiting
+        windowed = self.policy.max_wait_s > 0 and len(waiting) < self.policy.full
+        decision = next_batch(
+            self.policy,
+            len(waiting),
+            waiting[0].queued_s if waiting else None,
+            now_s,
+            deadline_s=self._earliest_s(len(waiting)) if windowed else math.inf,
+            closed=self.closed,
+            busy=busy_until_s is not None,
+        )
+        if isinstance(decision, Wait):
+            return [], decision
+        if busy_until_s is not None and self._earliest_s(decision.size) <= busy_until_s:
+            return [], Wait()
+        batch: list[Q] = []
+        while waiting and len(batch) < decision.size:
+            request = waiting.popleft()
+            self._leave(request)
+            # A request that has expired is computed for nobody; its timer answers it.
+            if request.deadline_s is None or request.deadline_s > now_s:
+                batch.append(request)
+        if not batch:
+            return self.take(now_s, busy_until_s)
+        for request in batch:
+            request.bound_s = now_s
+            request.batch_size = len(batch)
+        return batch, None
+
+    def close(self) -> None:
+        """Accept nothing more; what waits will still be taken."""
+        self.closed = True
+
+    def _leave(self, request: Q) -> None:
+        request.waiting = False
+        self._with_deadline -= request.deadline_s is not None
+
+    def _earliest_s(self, count: int) -> float:
+        """Return the earliest deadline of the ``count`` oldest, infinity where they have none."""
+        if not self._with_deadline:
+            return math.inf
+        oldest = islice(self._waiting, count)
+        return min((each.deadline_s for each in oldest if each.deadline_s is not None), default=math.inf)

@@ -1,0 +1,151 @@
+"""Threads for work that takes longer than some microseconds: decoding, and writing out large answers.
+
+Work that waits for a thread can be taken back: nobody decodes the photograph of a client that has left, and from that moment
+the photograph takes no place from others.
+"""
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import takewhile
+from typing import Generic, Protocol, TypeVar
+
+from tailgate.service.batching.forecast import Decoding
+
+JOIN_TIMEOUT_S = 0.1
+
+
+class Worker(Protocol):
+    """A request that has work for a thread, one piece at a time.
+
+    Attributes:
+        work: what is to be done; None once a thread has begun it, or it has been taken back.
+        work_since_s: when it began to wait for a thread.
+    """
+
+    work: Callable[[], object] | None
+    work_since_s: float
+
+    def worked(self, outcome: object, run_s: float) -> None:
+        """Go on with what the work returned or raised, and the seconds that it took; called on the event loop."""
+
+
+W = TypeVar("W", bound=Worker)
+
+
+class Workers(Generic[W]):
+    """The threads, and the requests that wait for them or have them. Called on the event loop.
+
+    Args:
+        name: of the threads.
+        threads: how many.
+        loop: on which everything else happens.
+
+    Attributes:
+        done: called with the seconds of each piece of work, after its request has gone on.
+    """
+
+    def __init__(self, name: str, threads: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.done: Callable[[float], None] = lambda _: None
+        self._loop = loop
+        self._jobs: queue.SimpleQueue[W | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"{name}_{number}", daemon=True)
+            for number in range(threads)
+        ]
+        # Requests whose work has neither come back nor been taken back, the oldest first.
+        self._unfinished: dict[W, None] = {}
+        # Guards the numbers below and every request's ``work``: threads begin and end at any time.
+        self._lock = threading.Lock()
+        self._waiting = self._running = 0
+        self._starts_s = 0.0
+
+    @property
+    def unfinished(self) -> int:
+        """Requests whose work has neither come back nor been taken back."""
+        return len(self._unfinished)
+
+    def start(self) -> None:
+        """Start all threads.
+
+        Raises:
+            RuntimeError: the system allows no more threads.
+        """
+        try:
+            for thread in self._threads:
+                thread.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def submit(self, request: W, work: Callable[[], object]) -> None:
+        """Do a request's work in a thread; :meth:`Worker.worked` goes on with its outcome."""
+        request.work_since_s = time.perf_counter()
+        self._unfinished[request] = None
+        with self._lock:
+            request.work = work
+            self._waiting += 1
+        self._jobs.put(request)
+
+    def drop(self, request: W) -> None:
+        """Take a request's work back, if no thread has begun it."""
+        with self._lock:
+            if request.work is None:
+                return
+            request.work = None
+            self._waiting -= 1
+        del self._unfinished[request]
+
+    def decoding(self, now_s: float) -> Decoding:
+        """Return how much the threads have to do; may be called by any thread."""
+        with self._lock:
+            spent_s = self._running * now_s - self._starts_s
+            return Decoding(len(self._threads), self._waiting, self._running, spent_s)
+
+    def newest_waiting(self) -> Iterator[W]:
+        """Yield the requests that wait for a thread, the last first; none may come or leave meanwhile."""
+        return takewhile(lambda request: request.work is not None, reversed(self._unfinished))
+
+    def stop(self) -> None:
+        """Begin nothing more; a thread that works ends with its work, and nobody waits for it."""
+        with self._lock:
+            for request in self._unfinished:
+                request.work = None
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(JOIN_TIMEOUT_S)
+
+    def _run(self) -> None:
+        """Do what is to be done, until :meth:`stop`; in a thread."""
+        while (request := self._jobs.get()) is not None:
+            with self._lock:
+                work, request.work = request.work, None
+                if work is None:
+                    continue
+                start_s = time.perf_counter()
+                self._waiting -= 1
+                self._running += 1
+                self._starts_s += start_s
+            try:
+                outcome = work()
+            except BaseException as error:  # noqa: BLE001 - handed to its request
+                outcome = error
+            run_s = time.perf_counter() - start_s
+            with self._lock:
+                self._running -= 1
+                self._starts_s = (
+                    self._starts_s - start_s if self._running else 0.0
+                )  # no rounding outlasts this
+            with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._come_back, request, outcome, run_s)
+            del work, outcome, request  # an idle thread keeps nobody's picture
+
+    def _come_back(self, request: W, outcome: object, run_s: float) -> None:
+        del self._unfinished[request]
+        request.worked(outcome, run_s)
+        self.done(run_s)

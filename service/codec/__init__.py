@@ -1,0 +1,1 @@
+"""Bytes become values, and values become bytes. Pure functions: no socket, no queue, no clock."""

@@ -1,0 +1,222 @@
+"""One request to one model input, one result to one answer. Bytes and values only: no sockets, no queue, no clock.
+
+What a request may be, by its Content-Type:
+
+=========================  =============================================  =========================================
+``image/jpeg`` and so on   a photograph                                   the most likely labels
+``multipart/form-data``    a form with one file, which is one of the      as for that one
+                           others; of no type its bytes tell
+``application/octet-…``    exactly the bytes of the model's input         the same as for the image of those pixels
+``application/json``       ``{"inputs": nested numbers}``                 ``{"outputs": nested numbers}``
+=========================  =============================================  =========================================
+"""
+
+import codecs
+import enum
+import math
+from itertools import accumulate
+from operator import mul
+
+import numpy as np
+import orjson
+
+from tailgate.service.codec import nested
+from tailgate.service.codec.forms import Part
+from tailgate.service.codec.images import CONTENT_TYPES, decode_image, is_picture
+from tailgate.service.errors import BadInput, TooLarge, Unsupported, WrongShape
+from tailgate.service.models.items import Item
+from tailgate.service.models.spec import Served, TensorSpec
+
+OCTETS, JSON, MULTIPART = "application/octet-stream", "application/json", "multipart/form-data"
+# And what browsers and libraries call them that are older than the standard.
+IMAGES = {*CONTENT_TYPES, "image/jpg", "image/pjpeg", "image/x-png"}
+# Types of a form's file that leave its bytes to tell, beside all that end as octets do.
+UNTOLD = {"", "*/*", "image/*"}
+MAX_NAME = 40  # characters of a field's name that a refusal repeats
+# A number has 24 characters at most; the others are for spaces. Parsed, JSON of the worst kind is 25 times as large.
+JSON_BYTES_A_NUMBER, JSON_BYTES = 64, 64 * 1024
+# Lists, commas, objects and colons that JSON may have beside those of the inputs: for other keys, and for text.
+MORE_MARKS = 16_384
+# Bytes of JSON whose marks are counted in one go: 3 ms of the interpreter lock at worst.
+COUNTED_AT_ONCE = 2**18
+
+# Bytes of numbers that are looked through on the event loop; NumPy does a million in some hundred microseconds.
+CHECKED_AT_ONCE = 2**20
+
+
+class Kind(enum.Enum):
+    """What a body is, which decides how it becomes an input and what it is answered."""
+
+    IMAGE = "image"
+    PIXELS = "pixels"
+    TENSOR = "tensor"
+    FORM = "form"  # a multipart form; the kind of the file in it is not known yet
+
+
+def kind_of(content_type: str, served: Served) -> Kind:
+    """Tell what a body is from its Content-Type.
+
+    Raises:
+        Unsupported: nothing that this model takes.
+    """
+    media_type = _media_type(content_type)
+    if media_type == OCTETS:
+        return Kind.PIXELS
+    if media_type == JSON:
+        return Kind.TENSOR
+    if served.image is not None and media_type in IMAGES:
+        return Kind.IMAGE
+    # Prefixes of this name, such as "multipart/form-data-x", are refused by their missing boundary.
+    if served.image is not None and content_type.lower().startswith(MULTIPART):
+        return Kind.FORM
+    images = f"{', '.join(CONTENT_TYPES)}, {MULTIPART} with one file, " if served.image is not None else ""
+    raise Unsupported(f"Content-Type: expected {images}{OCTETS} or {JSON}, got {media_type or 'none'!r}")
+
+
+def kind_of_part(part: Part, served: Served) -> Kind:
+    """Tell what the file of a form is: from its type, or from its bytes where the type says nothing.
+
+    A part need not have a type (RFC 7578, section 4.4), and clients call a file with an ending that they do not know
+    octets. Only octets of exactly the input's length are pixels first. Any type of image is taken for a file that begins
+    as a picture: clients have many names for one format, and an app that converts a photograph may keep its old name.
+
+    Raises:
+        Unsupported: nothing that this model takes.
+        WrongShape: octets that are neither a picture nor the model's input.
+    """
+    media_type = _media_type(part.content_type)
+    octets = media_type.endswith("octet-stream")
+    pictured = is_picture(part.body)
+    if media_type not in UNTOLD and not octets:
+        if media_type == JSON:
+            return Kind.TENSOR
+        if media_type in IMAGES or (pictured and media_type.startswith("image/")):
+            return Kind.IMAGE
+        raise Unsupported(
+            f"{_named(part)}: expected the type {', '.join(CONTENT_TYPES)}, {OCTETS}, {JSON} or none, got {media_type!r}"
+        )
+    fits = len(part.body) == served.item.nbytes
+    if pictured and not (fits and octets):
+        return Kind.IMAGE
+    if fits or not part.body:
+        return Kind.PIXELS
+    refusal = WrongShape if octets else Unsupported
+    raise refusal(
+        f"{_named(part)}: expected a JPEG, PNG or WebP, or exactly the {served.item.nbytes} bytes of {served.item}, "
+        f"got {len(part.body)} bytes that begin otherwise, of type {media_type or 'none'!r}"
+    )
+
+
+def _media_type(content_type: str) -> str:
+    """Return a media type without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _named(part: Part) -> str:
+    return f"the file {part.name[:MAX_NAME]!r} of the multipart form"
+
+
+def require_length(kind: Kind, length: int, spec: TensorSpec) -> None:
+    """Refuse by its length alone a body that cannot be the model's input.
+
+    Raises:
+        TooLarge: far more JSON than the model's numbers take.
+        WrongShape: fewer or more octets than the model's input has.
+    """
+    if kind is Kind.PIXELS and length != spec.nbytes:
+        raise WrongShape(f"expected exactly the {spec.nbytes} bytes of {spec}, got {length}")
+    if kind is Kind.TENSOR:
+        limit = max(JSON_BYTES, JSON_BYTES_A_NUMBER * math.prod(spec.shape))
+        if length > limit:
+            raise TooLarge(
+                f"the JSON has {length} bytes, and at most {limit} are taken for {spec}; send {OCTETS} instead"
+            )
+
+
+def item_from_octets(body: bytes | bytearray | memoryview, spec: TensorSpec) -> Item:
+    """Return a view of the bytes as the model's input.
+
+    Raises:
+        WrongShape: too few or too many, or numbers that are none.
+    """
+    require_length(Kind.PIXELS, len(body), spec)
+    item = np.frombuffer(body, spec.dtype).reshape(spec.shape)
+    if spec.dtype.kind == "f" and not np.isfinite(item).all():
+        raise WrongShape(f"expected finite numbers for {spec}, got NaN or infinity among them")
+    if spec.dtype.kind == "b" and (item.view(np.uint8) > 1).any():
+        raise WrongShape(f"expected bytes of 0 and 1 for {spec}, got others among them")
+    return item
+
+
+def is_decoded(kind: Kind, spec: TensorSpec) -> bool:
+    """Tell whether making an input of a body takes so long that a decoding thread does it."""
+    return kind is not Kind.PIXELS or (spec.nbytes > CHECKED_AT_ONCE and spec.dtype.kind in "fb")
+
+
+def item_of(
+    kind: Kind, body: bytes | bytearray | memoryview, served: Served, max_image_pixels: int
+) -> tuple[Item, bool]:
+    """Return the model's input, and whether it came with a batch dimension of 1.
+
+    Raises:
+        RequestError: the body is not what its kind says, or not the model's input.
+    """
+    if kind is Kind.PIXELS:
+        return item_from_octets(body, served.item), False
+    assert not isinstance(body, memoryview)
+    if kind is Kind.TENSOR:
+        return item_from_json(body, served.item)
+    assert served.image is not None
+    return decode_image(body, served.image, max_image_pixels), False
+
+
+def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, bool]:
+    """Return the model's input, and whether it came with a batch dimension of 1.
+
+    Raises:
+        BadInput: not JSON, or not of the form ``{"inputs": …}``.
+        TooLarge: far more text than the model's numbers take.
+        WrongShape: other than the model's shape, or numbers that its type does not hold.
+    """
+    require_length(Kind.TENSOR, len(body), spec)
+    _require_few_values(body, spec)
+    try:
+        document = orjson.loads(body.removeprefix(codecs.BOM_UTF8))
+    except orjson.JSONDecodeError as error:
+        raise BadInput(f"the body is not JSON: {error}") from None
+    if not isinstance(document, dict) or "inputs" not in document:
+        raise BadInput('expected a JSON object {"inputs": …}')
+    inputs = document["inputs"]
+    shape = nested.shape_of(inputs)
+    batched = shape == (1, *spec.shape)
+    if not batched and shape != spec.shape:
+        raise WrongShape(
+            f"inputs: expected {list(spec.shape)} or {[1, *spec.shape]}, got {list(shape)}; one request is one item"
+        )
+    return nested.array_of(inputs, shape, spec), batched
+
+
+def _require_few_values(body: bytes | bytearray, spec: TensorSpec) -> None:
+    """Refuse JSON of far more values than the input has, before anything is made of it.
+
+    orjson keeps the interpreter lock for the whole body: 10 MB of empty lists stop the event loop and the model for
+    seconds. Each value stands behind a bracket, a comma or a colon, and to count these takes 2 ms for the numbers of a
+    photograph. They are counted in texts as well. Small bodies are short work, whatever they hold.
+
+    Raises:
+        WrongShape: more of one of them than the model's input and ``MORE_MARKS`` others need.
+    """
+    if len(body) <= JSON_BYTES:
+        return
+    # Of shape (2, 3, 4): one list, two in it, six in these; one more around them where the request has a batch dimension.
+    lists = 1 + sum(accumulate(spec.shape[:-1], mul, initial=1))
+    marks = {b"[": lists, b",": math.prod(spec.shape), b"{": 1, b":": 1}
+    found = dict.fromkeys(marks, 0)
+    for start in range(0, len(body), COUNTED_AT_ONCE):
+        for mark, needed in marks.items():
+            found[mark] += body.count(mark, start, start + COUNTED_AT_ONCE)
+            if found[mark] > needed + MORE_MARKS:
+                raise WrongShape(
+                    f"inputs: expected {list(spec.shape)} or {[1, *spec.shape]}, got JSON with more than "
+                    f"{needed + MORE_MARKS} characters {mark.decode()!r}; one request is one item, and other keys must be short"
+                )

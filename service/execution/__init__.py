@@ -1,0 +1,1 @@
+"""One batch on the device. The only room besides ``models`` that imports PyTorch."""

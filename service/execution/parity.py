@@ -1,0 +1,120 @@
+"""Which number format the model computes in, and how far that moves its answers from FP32.
+
+FP32 is the reference: strict, no TF32. A reduced precision is compared with it at start-up on the same inputs;
+a service that is further off than ``TAILGATE_PRECISION_MAX_ERROR`` does not become ready.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.execution.graph import GraphOutput
+from tailgate.service.models.items import Item
+from tailgate.service.settings import Precision, Settings
+
+# Of what computes in FP32 as the reference does, but by other kernels: rounding moves an output by a millionth, a wrong kernel
+# or a stale library by more than this.
+FP32_MAX_ERROR = 1e-3
+Inputs = TypeVar("Inputs", torch.Tensor, Sequence[Item])
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How a reduced precision compares with FP32.
+
+    Attributes:
+        largest_error: largest absolute difference of any output, as a share of FP32's largest absolute output.
+        top1_agreement: share of inputs with the same most likely class; None for a model without labels.
+        inputs: how many were compared.
+    """
+
+    largest_error: float
+    top1_agreement: float | None
+    inputs: int
+
+
+def choose_device(settings: Settings) -> torch.device:
+    """Return the device.
+
+    Raises:
+        ConfigurationError: CUDA is asked for and there is none.
+    """
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        reason = "PyTorch finds no CUDA device; use cpu or auto"
+        if torch.version.cuda is None:
+            reason = f"this PyTorch ({torch.__version__}) is built without CUDA; install one with it, or use cpu or auto"
+        raise ConfigurationError(f"TAILGATE_DEVICE: cuda is asked for, but {reason}")
+    if settings.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda")
+
+
+def choose_precision(settings: Settings, device: torch.device) -> Precision:
+    """Return fp32, fp16 or bf16.
+
+    Raises:
+        ConfigurationError: FP16 on a CPU without being forced.
+    """
+    if settings.precision == "auto":
+        return "fp16" if device.type == "cuda" else "fp32"
+    if settings.precision == "fp16" and device.type == "cpu" and not settings.allow_fp16_on_cpu:
+        raise ConfigurationError(
+            "TAILGATE_PRECISION: fp16 on a CPU is about ten times slower than fp32 for convolutions; use bf16 there, "
+            "or TAILGATE_ALLOW_FP16_ON_CPU=true to run it all the same"
+        )
+    return settings.precision
+
+
+def set_strict_fp32() -> None:
+    """Keep FP32 exact on CUDA: no TF32 in products or convolutions."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def compare(reduced: GraphOutput, reference: GraphOutput) -> Parity:
+    """Return how far ``reduced`` is from ``reference``, which are results of the same inputs.
+
+    Where both are the same infinity, or both are NaN, they agree; where one of them alone is, the error is no number. Whole
+    numbers may be codes, of which another is wrong however near, or amounts: the smaller counts of the share that differs and
+    the error as of other numbers.
+    """
+    got, expected = reduced.outputs.cpu(), reference.outputs
+    same = (got == expected) | (got.isnan() & expected.isnan())
+    difference = (got.double() - expected.double()).abs().masked_fill(same, 0.0).max()
+    finite = expected.double().abs().masked_fill(~expected.isfinite(), 0.0)
+    error = float(difference / finite.max().clamp_min(torch.finfo(torch.float32).tiny))
+    if not expected.is_floating_point():
+        error = min(error, float((~same).double().mean()))
+    agreement = None
+    if reference.classes.shape[1]:
+        agreement = float((reduced.classes[:, 0].cpu() == reference.classes[:, 0]).float().mean())
+    return Parity(error, agreement, len(reference.outputs))
+
+
+def in_batches(run: Callable[[Inputs], GraphOutput], inputs: Inputs, size: int) -> GraphOutput:
+    """Return the results of all inputs, run in batches of at most ``size``: none larger than will be asked for."""
+    parts = [run(inputs[first : first + size]) for first in range(0, len(inputs), size)]
+    return GraphOutput(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+def require(parity: Parity, limit: float, precision: Precision) -> None:
+    """Refuse a precision that is too far off; NaN is.
+
+    Raises:
+        ConfigurationError: the error is beyond the limit.
+    """
+    if not math.isfinite(parity.largest_error):
+        raise ConfigurationError(
+            f"TAILGATE_PRECISION: with {precision} the model returns NaN or infinity where fp32 does not; fp16 ends at "
+            "65,504, bf16 and fp32 at 3e38"
+        )
+    if parity.largest_error > limit:
+        raise ConfigurationError(
+            f"TAILGATE_PRECISION: {precision} differs from the model as it came by {parity.largest_error:.3g} of the largest output, "
+            f"and at most {limit:.3g} is allowed (TAILGATE_PRECISION_MAX_ERROR, and less for fp32)"
+        )

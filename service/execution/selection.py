@@ -1,0 +1,234 @@
+"""Which executor runs, and how large its batches are: both decided by measuring them at warm-up.
+
+Every candidate first runs each batch size once, and its answers are held against FP32's. Then all of them are timed in rounds,
+and the one that is faster over all sizes is taken and kept for the life of the process. Nothing is compiled here: a compiled
+model is used where ``tailgate compile`` has left one.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import structlog
+import torch
+
+from tailgate.service.errors import CompileError, ConfigurationError, first_line
+from tailgate.service.execution import compiled, libraries
+from tailgate.service.execution.batch_times import BatchTimes, Cap, fit, medians, worthwhile_cap
+from tailgate.service.execution.cuda import Cuda, CudaGraphExecutor, GraphDevice
+from tailgate.service.execution.executor import BufferedExecutor, Executor, eager
+from tailgate.service.execution.graph import GraphOutput, ServedGraph
+from tailgate.service.execution.parity import FP32_MAX_ERROR, Parity
+from tailgate.service.execution.reference import batch_limit
+from tailgate.service.execution.trial import Candidate, measure, trial_of
+from tailgate.service.models import TensorSpec
+from tailgate.service.models.items import Item
+from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
+
+COMPILE_COMMAND = "tailgate compile"
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The executor that runs.
+
+    Attributes:
+        executor: warmed up.
+        parity: its answers against FP32's of the model as it came.
+        times: measured and fitted.
+        cap: the largest batch, as set or chosen.
+    """
+
+    executor: Executor
+    parity: Parity
+    times: BatchTimes
+    cap: Cap
+
+
+def select(
+    settings: Settings,
+    graph: ServedGraph,
+    item: TensorSpec,
+    device: torch.device,
+    chosen: Precision,
+    examples: Sequence[Item],
+    expected: GraphOutput,
+) -> Selected:
+    """Measure the candidates and return the fastest whose answers are right.
+
+    Args:
+        settings: what may run.
+        graph: in the chosen precision, not moved to the device yet.
+        item: one input.
+        device: where it runs.
+        chosen: the precision, for messages.
+        examples: inputs of the largest batch, and no fewer than ``expected`` has.
+        expected: FP32's results of the first of them.
+
+    Raises:
+        ConfigurationError: the precision's answers are too far from FP32's, or the executor that is asked for cannot be
+            had. In ``auto`` one that cannot be used is left out with a warning.
+    """
+    log = structlog.get_logger("tailgate.selection")
+    trials = []
+    for candidate in _candidates(settings, graph, item, device, chosen, examples):
+        try:
+            trials.append(trial_of(candidate, settings, chosen, examples, expected))
+        except ConfigurationError as error:
+            if candidate.name in ("eager", settings.executor):
+                raise
+            log.warning("executor left out", executor=candidate.name, reason=str(error))
+    rounds_s = measure([(trial.executor, trial.sizes) for trial in trials], examples)
+    seconds = [medians(each) for each in rounds_s]
+    best = len(trials) - 1
+    if settings.executor == "auto":
+        best = min(range(len(trials)), key=lambda which: _speed(seconds[which], seconds[0]))
+    for which, trial in enumerate(trials):
+        milliseconds = {size: round(value * 1e3, 2) for size, value in seconds[which].items()}
+        log.info("batch times", executor=trial.executor.name, taken=which == best, milliseconds=milliseconds)
+    taken = trials[best]
+    taken.executor.plan(seconds[best])
+    cap = worthwhile_cap(rounds_s[best], settings.latency_objective_s, taken.none_larger)
+    if settings.max_batch_size is not None:
+        cap = Cap(settings.max_batch_size, "set")
+    each_ms = {size: round(value / size * 1e3, 2) for size, value in seconds[best].items()}
+    log.info("largest batch", size=cap.size, why=cap.why, milliseconds_per_request=each_ms)
+    return Selected(taken.executor, taken.parity, fit(seconds[best]), cap)
+
+
+def _candidates(
+    settings: Settings,
+    graph: ServedGraph,
+    item: TensorSpec,
+    device: torch.device,
+    chosen: Precision,
+    examples: Sequence[Item],
+) -> list[Candidate]:
+    """Return eager, and after it what may be faster and is not ruled out by the settings."""
+    rows = settings.max_batch_size or LARGEST_CHOSEN_BATCH
+    limit = others_limit = settings.precision_max_error
+    if chosen == "fp32":
+        limit, others_limit = batch_limit(graph.body, limit), min(limit, FP32_MAX_ERROR)
+    # Before eager moves it: export wants the graph as it is.
+    library = _library(settings, graph, device, examples)
+    recorder = _recorder(settings, device)
+    found = [
+        Candidate("eager", lambda: BufferedExecutor("eager", eager(graph, device), device, item, rows), limit)
+    ]
+    if library is not None:
+        found.append(
+            Candidate(
+                "compiled",
+                lambda: BufferedExecutor("compiled", library, device, item, rows),
+                others_limit,
+                f"remove it from {settings.cache_dir} and make it again with {COMPILE_COMMAND}, or use eager",
+            )
+        )
+    if recorder is not None:
+        found.append(
+            Candidate(
+                "cuda-graph",
+                lambda: CudaGraphExecutor(eager(graph, device), recorder, item, rows),
+                others_limit,
+                "a model can be recorded when nothing in it waits for the device and no shape depends on values; use eager",
+            )
+        )
+    return found
+
+
+def _speed(seconds: Mapping[int, float], reference: Mapping[int, float]) -> float:
+    """Return the geometric mean of the ratios of times, over the sizes that both have: below 1 is faster."""
+    common = seconds.keys() & reference.keys()
+    return math.exp(sum(math.log(seconds[size] / reference[size]) for size in common) / len(common))
+
+
+def _library(
+    settings: Settings, graph: ServedGraph, device: torch.device, examples: Sequence[Item]
+) -> compiled.CompiledCall | None:
+    """Return the compiled graph where one lies in the cache, and say what is missing where it should."""
+    log = structlog.get_logger("tailgate.selection")
+    asked = settings.executor == "compiled"
+    if asked:
+        require_cpu(device)
+    if settings.executor in ("eager", "cuda-graph") or device.type != "cpu":
+        return None
+    try:
+        if not asked and (settings.cache_dir is None or libraries.is_empty(settings.cache_dir)):
+            hint = f"{COMPILE_COMMAND} makes one for these settings, in about a minute"
+            log.info("no compiled model", hint=hint)
+            return None
+        program = export_graph(graph, examples, settings.max_batch_size)
+        return _loaded(require_cache(settings), compiled.cache_key(program))
+    except Exception as error:
+        known = isinstance(error, CompileError)
+        reason = (
+            str(error) if known else f"looking for it failed: {type(error).__name__}: {first_line(error)}"
+        )
+        if asked:
+            raise ConfigurationError(f"TAILGATE_EXECUTOR: compiled is asked for, but {reason}") from error
+        log.warning("no compiled model", reason=reason)
+        return None
+
+
+def _loaded(directory: Path, key: str) -> compiled.CompiledCall:
+    """Load the library of a key.
+
+    Raises:
+        CompileError: there is none, or none that can be used.
+    """
+    reasons = []
+    for path in libraries.found(directory, key):
+        try:
+            return compiled.load_library(path)
+        except CompileError as error:
+            reasons.append(str(error))
+    missing = f"there is none for this model and these settings in {directory}"
+    raise CompileError(f"{'; '.join(reasons) or missing}; make it with: {COMPILE_COMMAND}")
+
+
+def require_cache(settings: Settings) -> Path:
+    """Return the folder of compiled models.
+
+    Raises:
+        CompileError: there is none, since this user has no home directory.
+    """
+    if settings.cache_dir is None:
+        raise CompileError("TAILGATE_CACHE_DIR: there is no home directory for the default; name a folder")
+    return settings.cache_dir
+
+
+def _recorder(settings: Settings, device: torch.device) -> GraphDevice | None:
+    """Return what records CUDA graphs, None where none are wanted or none can be had."""
+    if settings.executor == "cuda-graph" and device.type != "cuda":
+        raise ConfigurationError(
+            f"TAILGATE_EXECUTOR: cuda-graph is asked for, but the model runs on the {device.type}; use auto or eager, or "
+            "TAILGATE_DEVICE=cuda where there is a CUDA device"
+        )
+    if settings.executor not in ("auto", "cuda-graph") or device.type != "cuda":
+        return None
+    return Cuda(device)
+
+
+def require_cpu(device: torch.device) -> None:
+    """Refuse to compile for another device than the CPU.
+
+    Raises:
+        ConfigurationError: it is another.
+    """
+    if device.type != "cpu":
+        raise ConfigurationError(
+            "TAILGATE_EXECUTOR: compiled models run on the CPU only; use auto, cuda-graph or eager, or TAILGATE_DEVICE=cpu"
+        )
+
+
+def export_graph(
+    graph: ServedGraph, examples: Sequence[Item], cap: int | None
+) -> torch.export.ExportedProgram:
+    """Export the graph for every batch that may be asked for."""
+    # Two inputs: a batch of one would be taken for a shape that never changes. And contiguous, as the executor's buffer
+    # is: compiled code reads its input by the example's strides, whatever the input's own are.
+    example = torch.from_numpy(np.stack(examples[:2])).contiguous()
+    graph = graph.to(memory_format=torch.channels_last)
+    return compiled.export(graph, example, cap or LARGEST_CHOSEN_BATCH)

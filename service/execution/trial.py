@@ -1,0 +1,190 @@
+"""An executor on trial: its answers in batches of all sizes held against FP32's, and all of them timed in turn."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from tailgate.service.errors import ConfigurationError, first_line, gist
+from tailgate.service.execution import parity as precision
+from tailgate.service.execution.batch_times import Rounds
+from tailgate.service.execution.cuda import bucket_sizes
+from tailgate.service.execution.executor import Executor
+from tailgate.service.execution.graph import GraphOutput
+from tailgate.service.execution.parity import Parity
+from tailgate.service.models.items import Item
+from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
+
+ROUNDS = 8
+# Start-up must end: when so much time has gone no further round begins, as long as there have been five.
+FEWEST_ROUNDS, MEASURING_S = 5, 3.0
+# A batch that would take longer is not tried, unless the cap is set.
+LONGEST_BATCH_S = 2.0
+# An odd number, and a remainder of three of the eight inputs that are compared: sizes that no bucket has.
+PARITY_BATCH = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An executor that may run.
+
+    Attributes:
+        name: as ``TAILGATE_EXECUTOR`` has it.
+        build: makes it; may take long, and may fail.
+        limit: how far its answers may be from FP32's, as a share of the largest output.
+        remedy: what to do where it cannot be used.
+    """
+
+    name: str
+    build: Callable[[], Executor]
+    limit: float
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A candidate whose answers are right.
+
+    Attributes:
+        executor: warmed up.
+        parity: its answers against FP32's.
+        sizes: of batches that it runs, ascending.
+        none_larger: why it runs no larger ones.
+    """
+
+    executor: Executor
+    parity: Parity
+    sizes: Sequence[int]
+    none_larger: str
+
+
+def trial_of(
+    candidate: Candidate,
+    settings: Settings,
+    chosen: Precision,
+    examples: Sequence[Item],
+    expected: GraphOutput,
+) -> Trial:
+    """Build a candidate, and hold its answers in batches of all sizes against FP32's.
+
+    Raises:
+        ConfigurationError: it fails, or its answers are too far off; of eager: the precision is wrong for this model, or the
+            device is too small for it.
+    """
+    inputs = examples[: len(expected.outputs)]
+    size = min(PARITY_BATCH, settings.max_batch_size or PARITY_BATCH)
+    try:
+        executor = candidate.build()
+        hold = partial(_hold, expected=expected, limit=candidate.limit, chosen=chosen)
+        parity = hold(precision.in_batches(executor.run, inputs, size))
+        sizes, none_larger = warm_up(executor, examples, settings.max_batch_size, hold)
+        return Trial(executor, parity, sizes, none_larger)
+    except Exception as error:
+        if candidate.name != "eager":
+            raise ConfigurationError(
+                f"TAILGATE_EXECUTOR: {candidate.name} cannot be used: {first_line(error)}; {candidate.remedy}"
+            ) from error
+        if isinstance(error, torch.OutOfMemoryError):
+            raise ConfigurationError(
+                f"TAILGATE_MAX_BATCH_SIZE: the device's memory is too small for the model or a batch of it "
+                f"({first_line(error)}); set a smaller one, or a reduced TAILGATE_PRECISION"
+            ) from None
+        if isinstance(error, ConfigurationError):
+            raise
+        raise ConfigurationError(
+            f"TAILGATE_MODEL: the model runs as it came, but not in {chosen} in batches of {size}: {gist(error)}"
+        ) from error
+
+
+def _hold(output: GraphOutput, *, expected: GraphOutput, limit: float, chosen: Precision) -> Parity:
+    """Hold the answers of a batch, or as many as there are expected ones, against those.
+
+    Raises:
+        ConfigurationError: they are of another shape, or too far off.
+    """
+    rows = min(len(output.outputs), len(expected.outputs))
+    got, wanted = (GraphOutput(*(part[:rows] for part in parts)) for parts in (output, expected))
+    if got.outputs.shape != wanted.outputs.shape:
+        raise ConfigurationError(
+            f"TAILGATE_MODEL: the output for one input is {list(got.outputs.shape[1:])} in a batch of "
+            f"{len(output.outputs)}, expected {list(wanted.outputs.shape[1:])} as in other batches"
+        )
+    parity = precision.compare(got, wanted)
+    precision.require(parity, limit, chosen)
+    return parity
+
+
+def warm_up(
+    executor: Executor, examples: Sequence[Item], cap: int | None, hold: Callable[[GraphOutput], object]
+) -> tuple[Sequence[int], str]:
+    """Run every bucket once; return the sizes that run, and why no larger one does.
+
+    Args:
+        executor: what runs.
+        examples: inputs of the largest batch.
+        cap: the largest batch that will be asked for; None where that is to be chosen.
+        hold: raises where the answers of a batch are wrong.
+
+    Raises:
+        ConfigurationError: a batch fails, or its answers are wrong.
+        OutOfMemoryError: a batch that will be asked for does not fit.
+    """
+    sizes: list[int] = []
+    shortest_s = math.inf  # per request
+    for size in bucket_sizes(cap or LARGEST_CHOSEN_BATCH):
+        if cap is None and sizes and size * shortest_s > LONGEST_BATCH_S:
+            # The first run of a size may have been slow for once: it allocates, and a module may compile itself.
+            shortest_s = min(shortest_s, _seconds(executor, examples[: sizes[-1]]) / sizes[-1])
+            if size * shortest_s > LONGEST_BATCH_S:
+                return sizes, "a larger batch would take too long to be tried"
+        start_s = time.perf_counter()
+        try:
+            output = executor.run(examples[:size])
+        except torch.OutOfMemoryError:
+            if cap is not None or not sizes:
+                raise
+            return sizes, "a larger batch does not fit into the device's memory"
+        except Exception as error:
+            works = (
+                f", and one of {sizes[-1]} works: set TAILGATE_MAX_BATCH_SIZE={sizes[-1]}" if sizes else ""
+            )
+            raise ConfigurationError(
+                f"TAILGATE_MODEL: a batch of {size} fails{works}: {gist(error)}"
+            ) from error
+        shortest_s = min(shortest_s, (time.perf_counter() - start_s) / size)
+        if len(output.outputs) != size:
+            raise ConfigurationError(
+                f"TAILGATE_MODEL: returned {len(output.outputs)} rows for a batch of {size}"
+            )
+        hold(output)
+        sizes.append(size)
+    return sizes, "the largest that is tried"
+
+
+def _seconds(executor: Executor, batch: Sequence[Item]) -> float:
+    start_s = time.perf_counter()
+    executor.run(batch)
+    return time.perf_counter() - start_s
+
+
+def measure(executors: Sequence[tuple[Executor, Sequence[int]]], examples: Sequence[Item]) -> list[Rounds]:
+    """Time executors in rounds, in each of which every one of them runs a batch of each of its sizes.
+
+    In turn and not one after the other, so that a slow minute of the machine falls on all.
+
+    Args:
+        executors: each with its batch sizes, warmed up.
+        examples: inputs of the largest batch.
+    """
+    rounds_s: list[dict[int, list[float]]] = [{size: [] for size in sizes} for _, sizes in executors]
+    began_s = time.perf_counter()
+    for number in range(ROUNDS):
+        if number >= FEWEST_ROUNDS and time.perf_counter() - began_s > MEASURING_S:
+            break
+        for (executor, _), seconds in zip(executors, rounds_s, strict=True):
+            for size, taken in seconds.items():
+                taken.append(_seconds(executor, examples[:size]))
+    return list(rounds_s)

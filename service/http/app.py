@@ -1,0 +1,185 @@
+"""The application: FastAPI for everything that people read, and a plain ASGI endpoint for the model."""
+
+import asyncio
+import multiprocessing
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from tailgate import __version__
+from tailgate.service.batching.service import Service
+from tailgate.service.errors import ConfigurationError, Outcome
+from tailgate.service.http.asgi import AddHeaders, PredictEndpoint
+from tailgate.service.http.exposition import Exposition
+from tailgate.service.http.limits import Guard, Limits
+from tailgate.service.http.openapi import add_tokens, predict_path
+from tailgate.service.http.site import SECURITY_HEADERS
+from tailgate.service.http.tokens import RequireToken, load_tokens
+from tailgate.service.memory import spare_collector
+from tailgate.service.settings import Settings, load_settings
+
+DESCRIPTION = "One model behind dynamic batching: send an image, get its labels."
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application; the model is loaded when the server starts it, not here.
+
+    Args:
+        settings: None reads them from the environment and adds the security headers, as for
+            ``uvicorn --factory tailgate.service.http.app:create_app``; :mod:`tailgate.service.http.server` gives both.
+
+    Raises:
+        ConfigurationError: a setting is wrong, the tokens cannot be read, or this is a worker process.
+    """
+    if multiprocessing.parent_process() is not None:
+        raise ConfigurationError(
+            "this process was started by another, as uvicorn's --workers and --reload do; one process owns the model "
+            "and its batches, so start it with one worker, and more replicas where more is needed"
+        )
+    alone = settings is None
+    settings = settings or load_settings(os.environ)
+    tokens = load_tokens(settings)
+    service = Service(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        starting = asyncio.create_task(service.start(spare_collector))
+        yield
+        starting.cancel()
+        await asyncio.to_thread(service.stop)
+
+    app = FastAPI(
+        title="tailgate",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url="/docs" if settings.docs else None,
+        redoc_url=None,
+        # A redirect names a scheme and a host, which a proxy in front of the service may have replaced.
+        redirect_slashes=False,
+    )
+    app.state.service = service
+    app.state.tokens = tokens
+    app.state.guard = Guard(Limits.of(settings), service.metrics)
+    app.router.routes.insert(
+        0, Route("/predict", PredictEndpoint(service), methods=["POST"], include_in_schema=False)
+    )
+    _add_observation(app, service)
+    _add_errors(app, service, SECURITY_HEADERS if alone else {})
+    if tokens is not None:
+        app.add_middleware(
+            RequireToken, tokens=tokens, metrics=service.metrics, metrics_open=settings.metrics_open
+        )
+    if alone:
+        app.add_middleware(AddHeaders)
+    app.openapi = _documented(  # type: ignore[method-assign]
+        app.openapi, settings.overload_status, with_tokens=tokens is not None
+    )
+    return app
+
+
+def _add_observation(app: FastAPI, service: Service) -> None:
+    """Health, readiness, metadata and metrics."""
+
+    async def live() -> JSONResponse:
+        """Answer 200 as long as the process answers at all, unless its start has failed or a batch does not end."""
+        hung = service.hung
+        if hung is None:
+            return JSONResponse({"status": "live"})
+        return JSONResponse({"status": service.status, "reason": hung}, status_code=503)
+
+    async def ready() -> JSONResponse:
+        """Answer 200 only between the end of warm-up and the beginning of the stop."""
+        return JSONResponse({"status": service.status}, status_code=200 if service.ready else 503)
+
+    async def about() -> dict[str, Any]:
+        """Say what is served, and how."""
+        return {
+            "name": "tailgate",
+            "version": __version__,
+            "phase": service.phase.value,
+            "engine": service.engine.facts if service.engine else None,
+            "batch_times": service.engine.times.facts() if service.engine else None,
+        }
+
+    exposition = Exposition(lambda: asyncio.to_thread(service.metrics.render))
+
+    async def metrics() -> Response:
+        """Answer with Prometheus's text format."""
+        return Response(await exposition.text(), media_type=CONTENT_TYPE_LATEST)
+
+    _add_page(app, "/health/live", live, not_so="the start has failed, or a batch does not end")
+    _add_page(app, "/health/ready", ready, not_so="starting, draining, hung or failed")
+    _add_page(app, "/", about)
+    _add_page(app, "/metrics", metrics, response_class=Response)
+
+
+def _add_page(
+    app: FastAPI,
+    path: str,
+    answer: Callable[[], Awaitable[Any]],
+    not_so: str | None = None,
+    response_class: type[Response] = JSONResponse,
+) -> None:
+    """Answer GET, and HEAD as GET without the body, which the server leaves out (RFC 9110, section 9.1); monitors ask so.
+
+    The route that answers both says so where another method is refused; a document has an operation for each method, and
+    FastAPI would give the two of one route one name.
+
+    Args:
+        app: which serves the page.
+        path: of the page.
+        answer: returns the answer.
+        not_so: when the answer is 503, None where it never is.
+        response_class: of what ``answer`` returns.
+    """
+    responses: dict[int | str, dict[str, Any]] = {} if not_so is None else {503: {"description": not_so}}
+    app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False)
+    app.get(path, tags=["health"], responses=responses, response_class=response_class)(answer)
+    app.head(path, tags=["health"], responses=responses, response_class=Response)(answer)
+
+
+def _add_errors(app: FastAPI, service: Service, headers: Mapping[str, str]) -> None:
+    """Answer errors as everywhere else: ``{"error": …}``; ``headers`` are for those that no middleware sees."""
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        path, text, more = request.scope["path"], str(error.detail), dict(error.headers or {})
+        if path == "*":  # of OPTIONS alone: the whole server (RFC 9110, section 9.3.7)
+            return Response(status_code=204, headers={"Allow": "GET, HEAD, OPTIONS, POST"})
+        if error.status_code == 404:
+            service.metrics.count(Outcome.UNKNOWN_PATH)
+            text = f"there is nothing at {path}; POST /predict is the model, /openapi.json says more"
+        elif error.status_code == 405:
+            service.metrics.count(Outcome.BAD_INPUT)
+            more["Allow"] = ", ".join(sorted(more["Allow"].split(", ")))
+            text = f"{path} does not take {request.method}, only {more['Allow']}"
+        return JSONResponse({"error": text}, status_code=error.status_code, headers=more)
+
+    @app.exception_handler(Exception)
+    async def fault(_: Request, __: Exception) -> JSONResponse:
+        # The server logs what it was; a stranger learns nothing of it.
+        service.metrics.count(Outcome.ERROR)
+        return JSONResponse({"error": "the service failed on this request"}, status_code=500, headers=headers)
+
+
+def _documented(
+    generate: Callable[[], dict[str, Any]], overload_status: int, *, with_tokens: bool
+) -> Callable[[], dict[str, Any]]:
+    """Add the endpoint, which FastAPI does not see, and the tokens, where there are any, to the generated document."""
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        document.setdefault("paths", {})["/predict"] = predict_path(overload_status)
+        if with_tokens:
+            add_tokens(document)
+        return document
+
+    return openapi

@@ -1,0 +1,111 @@
+"""``POST /predict`` as an ASGI application, for other servers than ours and for applications with middleware of their own.
+
+FastAPI's routing would cost more than everything else here together, so the endpoint stands below it; the OpenAPI document
+describes it all the same (:mod:`tailgate.service.http.openapi`).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from tailgate.service.batching.request import Request
+from tailgate.service.batching.service import Service
+from tailgate.service.codec.message import Answer
+from tailgate.service.http.site import SECURITY_HEADERS
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+# nginx's status for a client that has closed its connection; no client sees it, middleware that logs statuses does.
+CLIENT_GONE = 499
+_SECURITY = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+
+
+class ClientGone(Exception):
+    """The client left in the middle of its request."""
+
+
+class PredictEndpoint:
+    """The ASGI application behind ``POST /predict``."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        request = Request(self._service, answered.set_result)
+        try:
+            request.begin(scope["headers"])
+            await _read_body(request, answered, receive)
+            answer = await _unless_gone(answered, receive)
+        except ClientGone:
+            # Starlette's BaseHTTPMiddleware takes an application that ends without a response for one that failed.
+            answer = Answer(CLIENT_GONE, [(b"content-length", b"0")], b"")
+        finally:
+            request.abandon()  # does nothing where it has been answered
+        with contextlib.suppress(
+            OSError
+        ):  # so the ASGI specification has a server say that the client has gone
+            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _read_body(request: Request, answered: "asyncio.Future[Answer]", receive: Receive) -> None:
+    """Pass the body on as it comes, until it is complete or the request is answered.
+
+    Raises:
+        ClientGone: the client left in the middle.
+    """
+    while not answered.done():
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        if message.get("body"):
+            request.take(message["body"])
+        if not message.get("more_body", False):
+            request.complete()
+            return
+
+
+async def _unless_gone(answered: "asyncio.Future[Answer]", receive: Receive) -> Answer:
+    """Return the answer.
+
+    Raises:
+        ClientGone: the client left before.
+    """
+    if answered.done():
+        return answered.result()
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait((answered, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not answered.done():
+            raise ClientGone
+        return answered.result()
+    finally:
+        gone.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Return when the client has gone; the body has been read already."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class AddHeaders:
+    """ASGI middleware that adds the security headers; our own server does so itself."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass on the request, and the answer with the headers."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_SECURITY]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

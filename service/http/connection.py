@@ -1,0 +1,406 @@
+"""One connection: requests in, answers out, one after the other. It is in exactly one :class:`~tailgate.service.http.state.State`, which only this file changes.
+
+Bytes that come while a request is in hand are kept unread until that request is answered, and reading from the socket pauses.
+So pipelined requests wait as bytes, and are answered in their order.
+
+A client that keeps its connection sends the same head again and again, byte for byte. The last head is therefore remembered
+with its meaning, and a request that comes in one piece and begins with it is not parsed.
+
+A connection has no timer: :class:`~tailgate.service.http.limits.Guard` looks at all connections once per second.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from tailgate.service.codec.intent import Intent
+from tailgate.service.codec.message import Answer
+from tailgate.service.errors import Cut, Outcome, RequestError, TooSlow, Unavailable
+from tailgate.service.http.half_closed import CONTINUE, ask_soon
+from tailgate.service.http.head import Head
+from tailgate.service.http.limits import LINGER_BYTES, LINGER_S, Guard, overdue
+from tailgate.service.http.reader import BodyReader, HeadReader, body_of
+from tailgate.service.http.site import Exchange, Site
+from tailgate.service.http.state import (
+    BODY,
+    CLOSED,
+    DROPPING,
+    HEAD,
+    IDLE,
+    IN_HAND,
+    LINGERING,
+    NEW,
+    TRANSITIONS,
+    State,
+)
+
+# Of a body whose request is answered: dropped, so that the client sees the answer instead of a reset.
+DISCARD_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The last head.
+
+    Attributes:
+        raw: its bytes, with the empty line.
+        size: bytes of the whole request.
+        intent: its meaning.
+    """
+
+    raw: bytes
+    size: int
+    intent: Intent
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection.
+
+    Attributes:
+        state: what it is doing.
+        requests: begun so far.
+        since_s: when the guard first saw the present state, on the event loop's clock.
+        transport: to the client.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self, site: Site) -> None:
+        self.state = NEW
+        self.requests = 0
+        self.since_s = site.loop.time()
+        self._site = site
+        self._guard: Guard = site.guard
+        self._loop = site.loop
+        self._rest = b""  # what has come and is not read yet
+        self._reader = HeadReader()
+        self._body: BodyReader | None = None
+        self._exchange: Exchange | None = None
+        self._known: _Known | None = None
+        self._head: Head | None = None
+        self._keep_alive = True
+        self._last = False  # the last answer is written
+        self._silent = False  # the client has closed its sending half
+        self._dropped = 0
+        self._advancing = self._read_paused = self._write_paused = False
+        self._seen = (0, NEW)
+        self._unsent_since_s: float | None = None
+
+    def _become(self, state: State) -> None:
+        assert state in TRANSITIONS[self.state], f"{self.state} -> {state}"
+        self.state = state
+        if state is IDLE and self._guard.full:
+            self._guard.rest(self)
+
+    # The event loop calls these.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or refuse it where there are too many."""
+        self.transport = transport  # type: ignore[assignment]  # asyncio declares its base class
+        if not self._guard.enter(self, self._loop):
+            self._guard.metrics.cuts[Cut.REFUSED] += 1
+            self._refuse(Unavailable("as many connections are open as may be; try again later"))
+
+    def data_received(self, data: bytes) -> None:
+        """Run a request that begins as the last one did, or read what has come."""
+        known = self._known
+        if known is not None and len(data) == known.size and data.startswith(known.raw) and self._is_free():
+            self._become(IN_HAND)
+            self.requests += 1
+            request = self._exchange = self._site.request(self.answer)
+            request.repeat(known.intent, data, len(known.raw))
+        else:
+            self._rest = self._rest + data if self._rest else data
+            self._advance()
+
+    def eof_received(self) -> bool:
+        """Return whether the connection goes on although its client says nothing more: while it is owed an answer.
+
+        RFC 9112, section 9.6. A request whose end is missing is not answered, and TLS ends as a whole.
+        """
+        if (self.state is not IN_HAND and not self._rest) or not self.transport.can_write_eof():
+            self._close()
+            return False
+        self._silent = True
+        if self._head is not None and self._head.version == "1.1":
+            ask_soon(self.transport, self._loop, lambda: self.state is IN_HAND)
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever it was
+        """Tell the request in hand that nobody waits any more."""
+        self._guard.leave(self)
+        self._abandon(Outcome.CANCELLED)
+        self._rest = b""
+        self.state = CLOSED
+
+    def pause_writing(self) -> None:
+        """Begin no other request: the client does not read its answers."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read."""
+        self._write_paused = False
+        self._advance()
+
+    # The request in hand calls this.
+
+    def answer(self, answer: Answer) -> None:
+        """Write the answer to the request in hand, and go on with the next request."""
+        if self.state is not IN_HAND and self.state is not BODY:
+            return
+        self._exchange = None
+        # While the server or the client stops, requests that came behind this one are answered first.
+        behind = self._rest and self.state is IN_HAND
+        last = not self._keep_alive or ((self._guard.closing or self._silent) and not behind)
+        self._write(answer, last=last)
+        if self.state is BODY:
+            self._become(DROPPING)
+            self._last = last
+            if last:
+                self._say_nothing_more()
+            if self._body is not None and self._body.complete:
+                self._end_of_body()
+        elif last:
+            self._end()
+        else:
+            self._become(IDLE)
+        if not self._advancing and (self._rest or self._silent):
+            self._advance()
+
+    # The guard and the server call these.
+
+    def is_idle(self) -> bool:
+        """Tell whether closing the connection costs nobody an answer."""
+        return (
+            self.state in (NEW, IDLE, HEAD, LINGERING)
+            and not self.transport.is_closing()
+            and not self.transport.get_write_buffer_size()
+        )
+
+    def awaits_head(self) -> bool:
+        """Tell whether a request may be on its way of which nothing, or a part of the head, has come."""
+        return self.state in (NEW, HEAD)
+
+    def review(self, now_s: float) -> None:
+        """End the connection if it has taken too long."""
+        seen = (self.requests, self.state)
+        if seen != self._seen or self._read_paused:  # a client cannot be slow while we do not read
+            self._seen, self.since_s = seen, now_s
+        if not self.transport.get_write_buffer_size():
+            self._unsent_since_s = None
+        elif self._unsent_since_s is None:
+            self._unsent_since_s = now_s
+        unsent_s = None if self._unsent_since_s is None else now_s - self._unsent_since_s
+        for_s = now_s - self.since_s
+        reason = overdue(self._guard.limits, self.state, for_s, unsent_s)
+        if reason is Cut.SLOW_READER or (reason is not None and not self.transport.is_closing()):
+            self.cut(reason)
+        elif self.state is LINGERING and for_s > LINGER_S:
+            self._close()
+
+    def cut(self, reason: Cut) -> None:
+        """End the connection, with an answer where one is owed."""
+        limits = self._guard.limits
+        self._guard.metrics.cuts[reason] += 1
+        if reason is Cut.SLOW_READER:
+            self.transport.abort()
+        elif reason is Cut.SLOW_HEAD:
+            self._guard.metrics.count(TooSlow.outcome)
+            self._refuse(
+                TooSlow(
+                    f"the request's head was not there within {limits.head_s:g} s (TAILGATE_HEADER_TIMEOUT_S)"
+                )
+            )
+        elif reason is Cut.SLOW_BODY and self.state is BODY:
+            self._refuse(
+                TooSlow(
+                    f"the request's body was not there within {limits.body_s:g} s (TAILGATE_BODY_TIMEOUT_S)"
+                )
+            )
+        elif reason is Cut.DRAIN and self.state in (BODY, IN_HAND):
+            self._refuse(
+                Unavailable("the service stops, and could not end this request in time; try another replica")
+            )
+        else:
+            self._close()
+
+    def shut_down(self) -> None:
+        """End the connection with its next answer, or now where none is owed."""
+        if self.state in (BODY, IN_HAND):
+            self._keep_alive = False
+        elif self.state is DROPPING:
+            self._last = True
+            self._say_nothing_more()
+        else:
+            self._close()
+
+    # Reading.
+
+    def _is_free(self) -> bool:
+        return (
+            (self.state is IDLE or self.state is NEW)
+            and not self._rest
+            and not self._write_paused
+            and not self._guard.closing
+        )
+
+    def _reads(self) -> bool:
+        """Tell whether bytes may be read now."""
+        if self.state in (IDLE, NEW):
+            return not self._write_paused
+        return self.state in (HEAD, BODY, DROPPING, LINGERING)
+
+    def _advance(self) -> None:
+        """Read what has come; at most one request per turn of the event loop, so that other connections get theirs."""
+        self._advancing, requests = True, self.requests
+        try:
+            while self._rest and self._reads() and not (self.state is IDLE and self.requests > requests):
+                self._read()
+        except RequestError as error:
+            self._refuse_bytes(error)
+        except Exception as error:  # noqa: BLE001 - our own fault: logged, and the client is answered
+            structlog.get_logger("tailgate.connection").error(
+                "the service failed on a request", exc_info=error
+            )
+            self._refuse_bytes(RequestError("the service failed on this request"))
+        finally:
+            self._advancing = False
+        if self._silent and not self._rest and self.state is not IN_HAND:
+            self._close()
+        elif self._rest and self._reads():
+            self._loop.call_soon(self._advance)
+        self._pause_reading(pause=bool(self._rest))
+
+    def _read(self) -> None:
+        data, self._rest = self._rest, b""
+        if self.state is LINGERING:
+            self._drop(len(data), LINGER_BYTES)
+        elif self.state is BODY or self.state is DROPPING:
+            self._read_body(data)
+        else:
+            self._read_head(data)
+
+    def _read_head(self, data: bytes) -> None:
+        if self.state is not HEAD:
+            data = data.lstrip(b"\r\n")  # RFC 9112, section 2.2
+            if not data:
+                return
+            self._become(HEAD)
+            self.requests += 1
+            self._reader, self._known = HeadReader(), None
+        found = self._reader.feed(data)
+        if found is not None:
+            head, raw, size = found
+            self._rest = data[size:]
+            self._begin(head, raw)
+
+    def _begin(self, head: Head, raw: bytes) -> None:
+        """Hand a request on, and remember its head where the same bytes may come again."""
+        self._head, self._body, self._dropped = head, body_of(head), 0
+        self._become(BODY)
+        exchange = self._exchange = self._site.exchange(head, self.answer)
+        # A client that waits to be asked for its body may leave the body out behind another answer.
+        waits = head.expects and not self._rest and not self._body.complete
+        self._keep_alive = head.keep_alive and not waits
+        exchange.begin(head.headers)
+        if self.state is BODY and waits and exchange.takes_body:
+            self._keep_alive = head.keep_alive
+            self.transport.write(CONTINUE)
+        if exchange.intent is not None and head.keep_alive and head.length is not None:
+            self._known = _Known(raw, len(raw) + head.length, exchange.intent)
+        if self._body.complete and self.state is BODY:
+            self._end_of_body()
+
+    def _read_body(self, data: bytes) -> None:
+        assert self._body is not None
+        piece, size = self._body.feed(data)
+        self._rest = data[size:]
+        if self.state is DROPPING:
+            self._drop(size, DISCARD_BYTES)
+        elif piece:
+            assert self._exchange is not None
+            self._exchange.take(piece)
+        if self._body.complete and self.state in (BODY, DROPPING):
+            self._end_of_body()
+
+    def _end_of_body(self) -> None:
+        """Go on behind the last byte of a body."""
+        if self.state is BODY:
+            self._become(IN_HAND)
+            assert self._exchange is not None
+            self._exchange.complete()
+        elif self._last:
+            self._end()
+        else:
+            self._become(IDLE)
+
+    def _drop(self, size: int, limit: int) -> None:
+        self._dropped += size
+        if self._dropped > limit:
+            self._close()
+
+    def _pause_reading(self, *, pause: bool) -> None:
+        if pause != self._read_paused and not self.transport.is_closing():
+            self._read_paused = pause
+            (self.transport.pause_reading if pause else self.transport.resume_reading)()
+
+    # Ending.
+
+    def _write(self, answer: Answer, *, last: bool) -> None:
+        without_body = self._head is not None and self._head.method == b"HEAD"
+        self.transport.write(
+            answer.encoded(self._site.common_headers(), close=last, without_body=without_body)
+        )
+
+    def _refuse_bytes(self, error: RequestError) -> None:
+        """Answer to bytes that are no request, or not the body of one."""
+        self._guard.metrics.cuts[Cut.MALFORMED] += 1
+        if self.state is HEAD:
+            self._guard.metrics.count(error.outcome)
+        if self.state in (HEAD, BODY):
+            self._refuse(error)
+        elif self.state is DROPPING:
+            self._end()
+
+    def _refuse(self, error: RequestError) -> None:
+        """Answer in place of the request in hand, or of the request that was coming, and end the connection."""
+        self._abandon(error.outcome)
+        self._head = None
+        self._write(Answer.refusal(error), last=True)
+        self._linger()
+
+    def _abandon(self, outcome: Outcome) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.abandon(outcome)
+
+    def _end(self) -> None:
+        """End the connection behind its last answer, which the client has not been kept from reading."""
+        if self.transport.can_write_eof():
+            self._linger()
+        else:
+            self._close()  # over TLS a client may wait for the end, which only a close can say
+
+    def _linger(self) -> None:
+        """Drop what still comes until the client hangs up, or for a moment.
+
+        Closing with bytes unread, or with more on their way, would reset the connection, and the client could lose the
+        answer (RFC 9112, section 9.6).
+        """
+        self._become(LINGERING)
+        self._rest, self._dropped = b"", 0
+        self._say_nothing_more()
+        if self._silent or not self._guard.linger(self, self._loop):
+            self._close()
+
+    def _say_nothing_more(self) -> None:
+        """Close the sending half. TLS has none: its client closes because the answer said so, or we do after a moment."""
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._pause_reading(pause=False)
+
+    def _close(self) -> None:
+        self._abandon(Outcome.CANCELLED)
+        self.state = CLOSED
+        self.transport.close()

@@ -1,0 +1,196 @@
+"""Read HTTP/1.1 requests out of bytes, without a socket.
+
+A :class:`HeadReader` takes the bytes of one head in any pieces, and says how many bytes belong to it. :func:`body_of`
+returns the reader of the body behind it, which says the same. So the caller knows where one request ends and the next
+begins. httptools (llhttp, the parser of Node.js) judges heads and chunks; the bytes of a body are only counted.
+"""
+
+from typing import Protocol
+
+import httptools
+
+from tailgate.service.codec.message import Headers
+from tailgate.service.errors import BadInput, HeadTooLarge, UrlTooLong
+from tailgate.service.http.head import Head, checked_head
+
+# nginx takes 32 KiB of head and 8 KiB of request line, Apache 100 headers and 8 KB.
+MAX_HEAD_BYTES = 32 * 2**10
+MAX_HEADERS = 100
+MAX_URL_BYTES = 8 * 2**10
+# Chunk extensions or trailers between two pieces of a body.
+MAX_FRAME_BYTES = 32 * 2**10
+END_OF_HEAD = b"\r\n\r\n"
+_NOT_HTTP = "this is not HTTP/1.1 as RFC 9112 has it"
+
+
+class HeadReader:
+    """Reads one head."""
+
+    __slots__ = ("_complete", "_headers", "_keep_alive", "_parser", "_raw", "_url")
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._raw = b""
+        self._url = b""
+        self._headers: Headers = []
+        self._complete = False
+        self._keep_alive = False
+
+    def feed(self, data: bytes) -> tuple[Head, bytes, int] | None:
+        """Take bytes.
+
+        Returns:
+            None while the head is incomplete; then the head, all of its bytes, and how many bytes of ``data`` belong to it.
+
+        Raises:
+            BadInput: not HTTP/1.1, or a request that is not served.
+            UrlTooLong, HeadTooLarge, UnknownVersion: as their names say.
+        """
+        before = len(self._raw)
+        self._raw += data[: MAX_HEAD_BYTES + 1]  # the rest of a large piece is body
+        end = self._raw.find(END_OF_HEAD, max(0, before - len(END_OF_HEAD) + 1))
+        size = len(self._raw) if end < 0 else end + len(END_OF_HEAD)
+        self._parse(self._raw[before : min(size, MAX_HEAD_BYTES)])
+        self._require_small(size)
+        if self._complete != (end >= 0):
+            raise BadInput(_NOT_HTTP)
+        if end < 0:
+            return None
+        parser = self._parser
+        head = checked_head(
+            parser.get_method(),
+            self._url,
+            parser.get_http_version(),
+            self._headers,
+            keep_alive=self._keep_alive,
+        )
+        return head, self._raw[:size], size - before
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # RFC 9110, section 7.8: "A server MAY ignore a received Upgrade header field".
+        except httptools.HttpParserError:
+            self._require_small(len(self._raw))
+            raise BadInput(_NOT_HTTP) from None
+
+    def _require_small(self, size: int) -> None:
+        if len(self._url) > MAX_URL_BYTES:
+            raise UrlTooLong(
+                f"the URL has {len(self._url)} bytes or more, and at most {MAX_URL_BYTES} are taken"
+            )
+        if size > MAX_HEAD_BYTES or len(self._headers) > MAX_HEADERS:
+            raise HeadTooLarge(f"the head has more than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers")
+
+    # httptools calls these.
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; the parser leaves the spaces behind a value."""
+        self._headers.append((name.lower(), value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        """Note the empty line. Afterwards the parser may forget this request."""
+        self._complete = True
+        self._keep_alive = self._parser.should_keep_alive()
+
+
+class BodyReader(Protocol):
+    """Cuts one body out of the bytes that follow its head.
+
+    Attributes:
+        complete: the last byte has come.
+    """
+
+    complete: bool
+
+    def feed(self, data: bytes) -> tuple[bytes, int]:
+        """Take bytes; return the body's bytes among them, and how many bytes of ``data`` belong to the request.
+
+        Raises:
+            RequestError: the framing is broken.
+        """
+
+
+class SizedBody:
+    """A body of announced length."""
+
+    __slots__ = ("_left", "complete")
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.complete = not length
+
+    def feed(self, data: bytes) -> tuple[bytes, int]:
+        """Take bytes, see :class:`BodyReader`."""
+        piece = data if len(data) <= self._left else data[: self._left]
+        self._left -= len(piece)
+        self.complete = not self._left
+        return piece, len(piece)
+
+
+class ChunkedBody:
+    """A body in chunks. A parser judges every byte; this class finds the ends of chunks, which the parser does not tell."""
+
+    __slots__ = ("_frame_bytes", "_in_trailer", "_left", "_line", "_parser", "complete")
+
+    def __init__(self) -> None:
+        self.complete = False
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        self._line = b""
+        self._left = 0  # bytes of the present chunk and its line end
+        self._in_trailer = False
+        self._frame_bytes = 0
+
+    def feed(self, data: bytes) -> tuple[bytes, int]:
+        """Take bytes, see :class:`BodyReader`."""
+        body, place = [], 0
+        while place < len(data) and not self.complete:
+            if self._left:
+                piece = data[place : place + self._left]
+                body.append(piece[: max(0, self._left - 2)])
+                self._left -= len(piece)
+                self._frame_bytes = 0
+            else:
+                end = data.find(b"\n", place) + 1
+                piece = data[place : end or len(data)]
+                self._take_line(piece)
+            self._parse(piece)
+            place += len(piece)
+            if self._line.endswith(b"\n"):
+                self._end_line()
+        return b"".join(body), place
+
+    def on_message_complete(self) -> None:
+        """Note the end of the trailers; called by the parser."""
+        self.complete = True
+
+    def _take_line(self, piece: bytes) -> None:
+        self._line += piece
+        self._frame_bytes += len(piece)
+        if self._frame_bytes > MAX_FRAME_BYTES:
+            raise HeadTooLarge(f"chunk extensions or a trailer have more than {MAX_FRAME_BYTES} bytes")
+
+    def _parse(self, piece: bytes) -> None:
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserError:
+            raise BadInput(_NOT_HTTP) from None
+
+    def _end_line(self) -> None:
+        """Read a line that the parser has accepted."""
+        line, self._line = self._line, b""
+        if not self._in_trailer:
+            size = int(line.partition(b";")[0], 16)
+            self._in_trailer = not size
+            self._left = size + 2 if size else 0
+
+
+def body_of(head: Head) -> BodyReader:
+    """Return the reader of the body behind a head."""
+    return ChunkedBody() if head.length is None else SizedBody(head.length)

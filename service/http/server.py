@@ -1,0 +1,270 @@
+"""Listen, accept, stop.
+
+The socket is bound before the model is loaded, so that a port in use is reported at once. SIGTERM drains: the listener stays
+open and refuses with 503 while accepted requests finish. Then the listener is closed. Connections that waited to be accepted,
+and new ones whose request is on its way, are answered 503, and the process exits with status 0. All of this happens within the
+drain time: what has not ended by then is answered 503, and nobody waits any longer, neither for a slow reader nor for a batch
+that hangs.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import resource
+import signal
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+
+import structlog
+import uvloop
+from fastapi import FastAPI
+
+from tailgate.service.batching.service import Phase, Service
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.http.app import create_app
+from tailgate.service.http.connection import Connection
+from tailgate.service.http.limits import Guard
+from tailgate.service.http.site import Site
+from tailgate.service.settings import Settings
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+BACKLOG = 2048
+# Besides connections: libraries, the model, logs, pipes, the event loop.
+OTHER_FILES = 128
+# After the drain, for answers on their way to slow readers.
+CLOSE_TIMEOUT_S = 5
+# After the listener has been closed, for requests that are on their way.
+LATE_REQUESTS_S = 1.0
+LOOK_PERIOD_S = 0.02
+
+
+class Server:
+    """One listener and its connections. It resets no connection when it stops.
+
+    Attributes:
+        app: the application behind the connections.
+        service: behind the application.
+        guard: of all connections.
+        listening: connections are accepted.
+        hurry: set by a second signal: the drain ends at once.
+    """
+
+    _connection: Callable[[], Connection]
+
+    def __init__(self, app: FastAPI, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        self.app = app
+        self.service: Service = app.state.service
+        self.guard: Guard = app.state.guard
+        self.listening = False
+        self.hurry = asyncio.Event()
+        self._listener = listener
+        self._tls = tls
+
+    async def serve(self) -> int:
+        """Serve until a signal or a failed start, then drain and close; return the exit status."""
+        stop = self._on_signals()
+        _announce(self._listener, self.service.settings)
+        loop = asyncio.get_running_loop()
+        site = Site(self.app, loop)
+        self._connection = partial(Connection, site)
+        async with self.app.router.lifespan_context(self.app):
+            accepting = await loop.create_server(
+                self._connection, sock=self._listener, ssl=self._tls, backlog=BACKLOG
+            )
+            self.listening = True
+            await _first(stop.wait(), self.service.failed.wait())
+            self.guard.close()
+            end_s = await self._drain() if stop.is_set() else loop.time() + CLOSE_TIMEOUT_S
+            await self._close(accepting, end_s)
+        return 0 if stop.is_set() and self.service.phase is not Phase.FAILED else 1
+
+    def _on_signals(self) -> asyncio.Event:
+        """Return what a signal to stop sets."""
+        stop = asyncio.Event()
+
+        def on_signal() -> None:
+            if stop.is_set():
+                self.hurry.set()
+            stop.set()
+
+        # Under nohup a hangup is ignored, and stays so.
+        hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+        for number in (*STOP_SIGNALS, *hangup):
+            asyncio.get_running_loop().add_signal_handler(number, on_signal)
+        return stop
+
+    async def _drain(self) -> float:
+        """Let accepted requests finish; return until when connections may take to end, on the event loop's clock."""
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + self.service.settings.drain_timeout_s
+        draining = asyncio.create_task(self.service.drain())
+        await _first(draining, self.hurry.wait())
+        if draining.done() and not draining.result():
+            self.guard.give_up()
+            return loop.time()
+        return min(loop.time() + CLOSE_TIMEOUT_S, end_s)
+
+    async def _close(self, accepting: asyncio.Server, end_s: float) -> None:
+        """Close the listener, answer what is on its way, and end all connections.
+
+        Closing a listener resets the connections that wait to be accepted, so they are accepted first. Closing a new
+        connection resets it when its request comes, so there is a moment for it.
+        """
+        waiting = accept_all(self._listener)
+        accepting.close()
+        async with asyncio.TaskGroup() as taking:
+            for connection in waiting:
+                taking.create_task(self._take(connection))
+        loop = asyncio.get_running_loop()
+        late_s = min(loop.time() + LATE_REQUESTS_S, end_s)
+        await self._until(lambda: not any(each.awaits_head() for each in self.guard.connections()), late_s)
+        for each in self.guard.connections():
+            each.shut_down()
+        await self._until(lambda: not self.guard.connections(), end_s)
+        # Slow readers are left behind; a closed connection ends within one turn of the event loop.
+        await asyncio.sleep(0)
+
+    async def _take(self, connection: socket.socket) -> None:
+        """Serve a connection that was accepted here."""
+        with contextlib.suppress(OSError, TimeoutError):  # it has gone, or does not finish its TLS handshake
+            async with asyncio.timeout(LATE_REQUESTS_S):
+                loop = asyncio.get_running_loop()
+                await loop.connect_accepted_socket(self._connection, connection, ssl=self._tls)
+
+    async def _until(self, condition: Callable[[], bool], end_s: float) -> None:
+        """Wait until something holds, the time is over, or a second signal hurries."""
+        loop = asyncio.get_running_loop()
+        while not condition() and loop.time() < end_s and not self.hurry.is_set():  # noqa: ASYNC110 - no event
+            await asyncio.sleep(LOOK_PERIOD_S)
+
+
+def accept_all(listener: socket.socket) -> list[socket.socket]:
+    """Return the connections that wait to be accepted."""
+    accepted = []
+    listener.setblocking(False)
+    with contextlib.suppress(OSError):  # none is left, or as many files are open as may be
+        while True:
+            accepted.append(listener.accept()[0])
+    return accepted
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Return the listening socket: the inherited one, or a new one.
+
+    Raises:
+        ConfigurationError: the address cannot be had.
+    """
+    with contextlib.ExitStack() as on_failure:
+        try:
+            if settings.fd is not None:
+                where = f"TAILGATE_FD: cannot listen on descriptor {settings.fd}"
+                listener = on_failure.enter_context(socket.socket(fileno=settings.fd))
+            else:
+                where = f"TAILGATE_HOST, TAILGATE_PORT: cannot listen on {settings.host}:{settings.port}"
+                family, kind, _, _, address = socket.getaddrinfo(
+                    settings.host, settings.port, type=socket.SOCK_STREAM
+                )[0]
+                listener = on_failure.enter_context(socket.socket(family, kind))
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            raise ConfigurationError(f"{where}: {error}") from None
+        on_failure.pop_all()
+    return listener
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return what HTTPS needs, None where it is not asked for.
+
+    Raises:
+        ConfigurationError: the certificate or its key cannot be read, or they do not belong together.
+    """
+    if settings.tls_certificate is None:
+        if settings.tls_key is not None:
+            raise ConfigurationError(
+                "TAILGATE_TLS_KEY is set, and TAILGATE_TLS_CERTIFICATE is not: set both or none"
+            )
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    secret = settings.tls_key_password
+    # Without a password OpenSSL would ask for one at the terminal.
+    password = "" if secret is None else secret.get_secret_value()
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key, password)
+    except (OSError, ValueError) as error:
+        names = " with ".join(str(path) for path in (settings.tls_certificate, settings.tls_key) if path)
+        raise ConfigurationError(
+            f"TAILGATE_TLS_CERTIFICATE, TAILGATE_TLS_KEY: cannot use {names}: {error.args[-1]}"
+        ) from None
+    return context
+
+
+def allow_connections(wanted: int) -> int:
+    """Raise the limit of open files where need be; return how many connections it leaves room for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    possible = wanted if soft == resource.RLIM_INFINITY else min(wanted, max(1, soft - OTHER_FILES))
+    if possible < wanted:
+        structlog.get_logger("tailgate.server").warning(
+            "fewer connections than TAILGATE_MAX_CONNECTIONS: the limit of open files (ulimit -n) allows no more",
+            max_connections=wanted,
+            possible=possible,
+        )
+    return possible
+
+
+def run(settings: Settings) -> int:
+    """Serve until a signal; return the exit status: 0 after a stop, 1 after a failed start.
+
+    Raises:
+        ConfigurationError: the address, the certificate or the tokens cannot be had.
+    """
+    tls = tls_context(settings)
+    app = create_app(settings)
+    app.state.guard.limits = replace(
+        app.state.guard.limits, connections=allow_connections(settings.max_connections)
+    )
+    listener = listen(settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve(app, listener, tls))
+
+
+async def serve(app: FastAPI, listener: socket.socket, tls: ssl.SSLContext | None) -> int:
+    """Serve an application on a listener, see :meth:`Server.serve`."""
+    return await Server(app, listener, tls).serve()
+
+
+def _announce(listener: socket.socket, settings: Settings) -> None:
+    """Log where the service listens, and warn where strangers may use it."""
+    log = structlog.get_logger("tailgate.server")
+    host, port = listener.getsockname()[:2]
+    scheme = "http" if settings.tls_certificate is None else "https"
+    url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    log.info("listening", url=url, api=f"{url}/openapi.json")
+    if ipaddress.ip_address(host).is_loopback:
+        return
+    if settings.token is None and settings.tokens_file is None:
+        log.warning(
+            "OPEN TO THE NETWORK: whoever reaches this address may use the service; TAILGATE_TOKENS_FILE asks for tokens"
+        )
+    elif settings.tls_certificate is None:
+        log.warning(
+            "tokens travel in the clear: set TAILGATE_TLS_CERTIFICATE, or have TLS end before the service"
+        )
+
+
+async def _first(*awaitables: Awaitable[object]) -> None:
+    """Wait for the first of several, and cancel those that were made for this call."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task, awaitable in zip(tasks, awaitables, strict=True):
+        if task is not awaitable:
+            task.cancel()
