@@ -1,10 +1,14 @@
-"""Measurements of tailgate beside its limits and its peers; each prints a table and writes JSON. Nothing here is a test.
+"""Measurements of tailgate: each prints a table, most write JSON. Nothing here is a test.
 
 ::
 
-    workload (model, one request's body) → roster (how each server is installed and started)
-        → fleet (start all, let one run at a time) → client (wrk, or a closed loop of our own)
-        → rounds (interleaved, ratios side by side) → targets (target, measured, met) → results/*.json
+    serving/   tailgate beside other servers, and under overload
+    peers/     one small program for each of the other servers
+    limits/    the service beside the bare model, the GPU and the simulated policy
+    load/      the harness's load generator beside known truth, wrk, aiohttp and httpx
+    faults/    bad input, clients that leave, stalls of the event loop
+    gate/      the error rates of the gate: ledger, replay, simulation
+    results/   what came out
 
-Everything is measured over HTTP, on this machine's loopback interface, server and client on a processor each.
+All traffic stays on 127.0.0.1. Server and client have one processor each.
 """

@@ -1,10 +1,11 @@
-"""A virtual environment for each peer, made when it is first needed, in ``.bench/`` at the top of the checkout.
+"""The folder ``.bench/`` at the top of the checkout: one virtual environment per peer, logs, and a lock.
 
-PyTorch is 3 GB, so it is not installed again: ``.bench/shared`` holds links to the packages that
-:mod:`benchmarks.predictor` needs, and a ``.pth`` file puts that folder *after* the peer's own packages. So every server
-computes with the same PyTorch, and a peer keeps its own web framework, in its own version.
+PyTorch is 3 GB and is not installed again. ``.bench/shared`` links the packages that :mod:`benchmarks.peers.predictor`
+needs, and a ``.pth`` file puts that folder *after* the peer's own packages. So every server computes with the same
+PyTorch, and each peer keeps its own version of its web framework.
 """
 
+import contextlib
 import subprocess
 import sys
 import sysconfig
@@ -12,13 +13,14 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".bench"
 INSTALL_TIMEOUT_S = 1_200
-# What the engine and these benchmarks import. No web framework, event loop or HTTP parser is among it: those are the peer's own.
+# What the engine and these benchmarks import. Web framework, event loop and HTTP parser are the peer's own.
 SHARED = (
     "torch",
     "torchvision",
@@ -26,7 +28,9 @@ SHARED = (
     "pillow",
     "safetensors",
     "orjson",
+    "lazy-loader",
     "packaging",
+    "filelock",
     "structlog",
     "prometheus-client",
     "pydantic-settings",
@@ -39,14 +43,24 @@ class AbsentError(Exception):
 
 
 def cache() -> Path:
-    """Return the folder of everything that is made here, which git does not see."""
+    """Return the folder ``.bench``, which git ignores."""
     CACHE.mkdir(exist_ok=True)
     (CACHE / ".gitignore").write_text("*\n")
     return CACHE
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Hold the lock of this checkout, so that no two benchmarks measure each other."""
+    try:
+        with FileLock(cache() / "lock", timeout=0):
+            yield
+    except Timeout:
+        raise SystemExit("another benchmark runs in this checkout; wait until it has ended") from None
+
+
 def python_for(name: str, requirements: Sequence[str]) -> Path:
-    """Return the interpreter of a peer's environment, made first where there is none with these requirements.
+    """Return the interpreter of a peer's environment; install the environment where its requirements changed.
 
     Raises:
         AbsentError: it cannot be installed.
@@ -58,7 +72,7 @@ def python_for(name: str, requirements: Sequence[str]) -> Path:
     if not ready.exists() or ready.read_text() != wanted:
         print(f"installing {name}: {', '.join(requirements)}", flush=True)
         _run([sys.executable, "-m", "venv", "--clear", str(home)], name)
-        _run([str(python), "-m", "pip", "install", "--quiet", *requirements], name)
+        _run([str(python), "-m", "pip", "install", "--quiet", "--no-input", *requirements], name)
         ready.write_text(wanted)
     _share(home)
     return python
@@ -66,23 +80,16 @@ def python_for(name: str, requirements: Sequence[str]) -> Path:
 
 def _run(command: list[str], name: str) -> None:
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_TIMEOUT_S,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=True)
+    except subprocess.CalledProcessError as error:
+        lines = [line for line in error.stderr.splitlines() if line.strip()]
+        raise AbsentError(f"{name} was not installed: {' '.join(lines[-2:]) or error}") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise AbsentError(f"{name} was not installed: {error}") from None
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise AbsentError(f"{name} was not installed: {' '.join(lines[-2:]) or done.returncode}")
 
 
 def _share(home: Path) -> None:
-    """Link the shared packages anew, since tailgate's own environment may have changed."""
+    """Link the shared packages again, since tailgate's own environment may have changed."""
     shared = cache() / "shared"
     shared.mkdir(exist_ok=True)
     own = Path(sysconfig.get_path("purelib"))
@@ -98,7 +105,7 @@ def _share(home: Path) -> None:
 
 
 def _entries() -> Iterator[str]:
-    """Yield the names in site-packages that the shared packages and all that they need consist of."""
+    """Yield the names in site-packages that belong to the shared packages and their dependencies."""
     for distribution in _closure(SHARED):
         for file in distribution.files or ():
             first = file.parts[0]

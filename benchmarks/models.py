@@ -4,52 +4,44 @@ import numpy as np
 import torch
 from torch import nn
 
-from tailgate.service.models import Model, TensorSpec
+from tailgate import Model, TensorSpec
 
 SIDE = 64
 LARGE_SIDE = 224
+MILLION = 1_000_000
 
 
 class FirstByte(nn.Module):
-    """The cheapest model that still depends on its input: what is left is the server's own cost."""
+    """The cheapest model that depends on its input, so that only the server's own cost remains."""
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Return N×1 from N×H×W×3 bytes."""
         return batch[:, 0, 0, :1].float()
 
 
+class Wide(FirstByte):
+    """The same with a million outputs, to make answers long."""
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return N×1,000,000 from N×H×W×3 bytes."""
+        return super().forward(batch).expand(-1, MILLION).contiguous()
+
+
 def noop() -> Model:
     """Return a model that takes 64 × 64 × 3 bytes and answers one number."""
-    return _noop(SIDE)
+    return _model("noop", FirstByte(), SIDE)
 
 
 def large_noop() -> Model:
     """Return the same for 224 × 224 × 3 bytes."""
-    return _noop(LARGE_SIDE)
-
-
-def _noop(side: int) -> Model:
-    return Model(
-        name="noop",
-        module=FirstByte(),
-        weights="none",
-        input=TensorSpec((side, side, 3), np.dtype(np.uint8)),
-    )
-
-
-class Wide(nn.Module):
-    """A million numbers an item, for nothing but their number."""
-
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return N×1,000,000 from N×H×W×3 bytes."""
-        return batch[:, 0, 0, :1].float().expand(-1, 1_000_000).contiguous()
+    return _model("noop", FirstByte(), LARGE_SIDE)
 
 
 def wide() -> Model:
     """Return a model that takes 64 × 64 × 3 bytes and answers a million numbers."""
-    return Model(
-        name="wide",
-        module=Wide(),
-        weights="none",
-        input=TensorSpec((SIDE, SIDE, 3), np.dtype(np.uint8)),
-    )
+    return _model("wide", Wide(), SIDE)
+
+
+def _model(name: str, module: nn.Module, side: int) -> Model:
+    spec = TensorSpec((side, side, 3), np.dtype(np.uint8))
+    return Model(name=name, module=module, weights="none", input=spec)

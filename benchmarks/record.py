@@ -1,4 +1,4 @@
-"""A benchmark's results as a JSON file: with what was measured stand the machine, the revision and the versions."""
+"""The results of a benchmark as a JSON file, with the machine, the revision and the versions."""
 
 import enum
 import subprocess
@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+import typer
 
 from benchmarks.environments import ROOT
 from tailgate.harness.observe import machine
@@ -18,9 +19,11 @@ FORMAT = 1
 RESULTS = ROOT / "benchmarks" / "results"
 VERSIONS = ("torch", "torchvision", "numpy", "fastapi", "uvicorn", "uvloop", "httptools")
 
+Json = Annotated[Path, typer.Option("--json", help="where the results go")]
+
 
 class Record:
-    """A results file that is written again after every step, so that a run that is cut off keeps what it has."""
+    """A results file, written again after every step: a run that is cut off keeps its results so far."""
 
     def __init__(self, benchmark: str, settings: Mapping[str, Any], path: Path) -> None:
         self.path = path
@@ -29,7 +32,7 @@ class Record:
             "benchmark": benchmark,
             "format": FORMAT,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "revision": _git("describe", "--always", "--dirty"),
+            "revision": _revision(),
             "machine": asdict(machine.fingerprint()),
             "versions": {name: metadata.version(name) for name in VERSIONS},
             "settings": dict(settings),
@@ -38,7 +41,7 @@ class Record:
     def write(self, results: Mapping[str, Any]) -> None:
         """Write the results so far, and what the machine did meanwhile."""
         meanwhile = asdict(machine.difference(self._before, machine.read()))
-        meanwhile = {name: value for name, value in meanwhile.items() if name != "process_cpu_s"}
+        del meanwhile["process_cpu_s"]
         document = self._head | {"meanwhile": meanwhile, **results}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_bytes(orjson.dumps(_rounded(document), option=orjson.OPT_INDENT_2) + b"\n")
@@ -59,11 +62,10 @@ def _rounded(value: Any) -> Any:
     return value
 
 
-def _git(*arguments: str) -> str | None:
+def _revision() -> str | None:
+    command = ["git", "describe", "--always", "--dirty"]
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10
-        )
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

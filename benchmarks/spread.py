@@ -1,4 +1,4 @@
-"""What repeated rounds say together: the median, and how far they lie apart."""
+"""A figure over several rounds: the median and the extremes."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,13 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A figure over rounds. With few rounds the extremes are the honest spread: no interval is claimed.
+    """A figure over rounds. Few rounds carry no interval, so the extremes are shown instead.
 
-    Attributes:
-        median: of the rounds.
-        low: least of them.
-        high: largest of them.
-        values: each round's, in order.
+    ``values`` are those of the rounds, in order.
     """
 
     median: float
@@ -23,11 +19,11 @@ class Spread:
 
     def __str__(self) -> str:
         """``4.1 (3.9 to 4.4)``."""
-        return f"{_figure(self.median)} ({_figure(self.low)} to {_figure(self.high)})"
+        return f"{figure(self.median)} ({figure(self.low)} to {figure(self.high)})"
 
 
-def _figure(value: float) -> str:
-    """Return three significant digits, or whole numbers above that."""
+def figure(value: float) -> str:
+    """Write three significant digits, or a whole number from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

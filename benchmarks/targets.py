@@ -1,15 +1,16 @@
-"""What is to be reached, and whether it was."""
+"""Targets: the figure, the limit, and whether the figure meets it."""
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
 
-from benchmarks.spread import Spread
+from benchmarks.spread import Spread, figure
 
 
 class Sense(enum.Enum):
-    """Which side of the wanted value is good."""
+    """Which side of the limit is good."""
 
     AT_LEAST = "≥"
     AT_MOST = "≤"
@@ -20,44 +21,46 @@ class Target:
     """One row.
 
     Attributes:
-        what: the figure.
-        sense: which side is good.
+        what: the figure, in words.
+        sense: which side of ``wanted`` is good.
         wanted: the limit.
-        measured: over the rounds; None when it could not be measured here.
+        measured: over the rounds, or once; None when it could not be measured here.
         unit: of both; empty for a ratio.
+        note: how it was measured, or why it was not.
     """
 
     what: str
     sense: Sense
     wanted: float
-    measured: Spread | None
+    measured: Spread | float | None
     unit: str = ""
+    note: str = ""
 
     @property
     def met(self) -> bool | None:
-        """Whether the median reaches it; None when it was not measured."""
+        """Whether the figure, or its median, meets the limit; None when it was not measured."""
         if self.measured is None:
             return None
-        median = self.measured.median
-        return median >= self.wanted if self.sense is Sense.AT_LEAST else median <= self.wanted
+        value = self.measured.median if isinstance(self.measured, Spread) else self.measured
+        return value >= self.wanted if self.sense is Sense.AT_LEAST else value <= self.wanted
 
 
-def table(targets: list[Target]) -> Table:
+def table(targets: Sequence[Target]) -> Table:
     """Return the rows for a terminal."""
-    shown = Table(title="targets: median (least to most) over the rounds")
+    shown = Table(title="targets: one figure, or median (least to most) over the rounds")
     for heading in ("", "target", "measured", "met"):
         shown.add_column(heading, justify="right" if heading in ("target", "measured") else "left")
     words = {None: "not measured", True: "yes", False: "NO"}
     for target in targets:
-        unit = f" {target.unit}" if target.unit else ""
-        measured = "" if target.measured is None else f"{target.measured}{unit}"
-        shown.add_row(
-            target.what, f"{target.sense.value} {target.wanted:g}{unit}", measured, words[target.met]
-        )
+        measured = target.measured
+        told = figure(measured) if isinstance(measured, float | int) else str(measured or "")
+        wanted = f"{target.sense.value} {target.wanted:,g}"
+        cells = (f"{text} {target.unit}".rstrip() if text else "" for text in (wanted, told))
+        shown.add_row(target.what, *cells, words[target.met])
     return shown
 
 
-def rows(targets: list[Target]) -> list[dict[str, object]]:
+def rows(targets: Sequence[Target]) -> list[dict[str, object]]:
     """Return the rows for JSON."""
     return [
         {
@@ -66,6 +69,7 @@ def rows(targets: list[Target]) -> list[dict[str, object]]:
             "unit": target.unit,
             "measured": target.measured,
             "met": target.met,
+            "note": target.note,
         }
         for target in targets
     ]

@@ -19,12 +19,12 @@ class Workload:
 
     Attributes:
         name: for tables and JSON.
-        environment: the settings that choose the model, as tailgate and :mod:`benchmarks.predictor` read them.
-        body: what a request carries.
+        environment: the settings that choose the model, for tailgate and for :mod:`benchmarks.peers.predictor`.
+        body: of a request.
         content_type: of the body.
         tailgate_environment: further settings for tailgate alone.
-        peer_environment: the same for the peers.
-        compile_ahead: whether tailgate's model is compiled before it is started.
+        peer_environment: further settings for the peers.
+        compile_ahead: compile tailgate's model before it is started.
         stretch: how much longer than others it is measured, because its batches take longer.
     """
 
@@ -64,18 +64,17 @@ def photograph() -> bytes:
     from skimage.data import chelsea  # noqa: PLC0415
 
     file = io.BytesIO()
-    cat = chelsea()  # type: ignore[no-untyped-call]
-    Image.fromarray(cat).save(file, "JPEG", quality=90)
+    Image.fromarray(chelsea()).save(file, "JPEG", quality=90)  # type: ignore[no-untyped-call]
     return file.getvalue()
 
 
 def noop() -> Workload:
-    """Return the workload whose model does nothing: it shows the server's own cost."""
+    """Return the workload whose model does nothing, which shows the server's own cost."""
     return Workload("noop", _COMMON | {"TAILGATE_MODEL": "benchmarks.models:noop"}, pixels())
 
 
 def mobilenet(executor: str = "eager") -> Workload:
-    """Return MobileNetV3-small at 64 pixels from raw bytes; every server runs the same executor, tailgate's own."""
+    """Return MobileNetV3-small at 64 pixels from raw bytes; every server runs tailgate's executor."""
     return Workload("mobilenet", {**_MOBILENET, "TAILGATE_EXECUTOR": executor}, pixels())
 
 
@@ -96,9 +95,4 @@ def photo() -> Workload:
     return Workload("photo", _COMMON | {"TAILGATE_MODEL": "demo"}, photograph(), JPEG, stretch=2.5)
 
 
-WORKLOADS = {
-    "noop": noop,
-    "mobilenet": mobilenet,
-    "mobilenet-best": mobilenet_best,
-    "photo": photo,
-}
+WORKLOADS = {"noop": noop, "mobilenet": mobilenet, "mobilenet-best": mobilenet_best, "photo": photo}

@@ -5,7 +5,7 @@ from typing import Any
 
 import bentoml  # type: ignore[import-not-found]
 
-from benchmarks.predictor import build_predictor
+from benchmarks.peers.predictor import build_predictor
 from benchmarks.workloads import CAP
 
 

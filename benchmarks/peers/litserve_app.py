@@ -7,7 +7,7 @@ from typing import Any
 
 import litserve  # type: ignore[import-not-found]
 
-from benchmarks.predictor import build_predictor
+from benchmarks.peers.predictor import build_predictor
 from benchmarks.workloads import CAP
 
 

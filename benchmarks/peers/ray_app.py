@@ -9,7 +9,7 @@ import ray  # type: ignore[import-not-found]
 from ray import serve
 from starlette.requests import Request
 
-from benchmarks.predictor import build_predictor
+from benchmarks.peers.predictor import build_predictor
 from benchmarks.workloads import CAP
 
 

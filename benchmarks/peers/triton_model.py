@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as triton  # type: ignore[import-not-found]
 
-from benchmarks.predictor import build_predictor
+from benchmarks.peers.predictor import build_predictor
 
 
 class TritonPythonModel:

@@ -33,7 +33,7 @@ Values = NDArray[np.float64]
 Marks = NDArray[np.bool_]
 
 # As many times the requests beyond a quantile as the correlation is looked for in. Chosen by simulation
-# (benchmarks/gate_coverage.py): with the quantile alone, p99 of 1,000 requests at 50 % utilisation errs twice as often.
+# (benchmarks/gate/coverage.py): with the quantile alone, p99 of 1,000 requests at 50 % utilisation errs twice as often.
 LEVELS = (1, 2, 5)
 # Weights of a binomial law that lie more standard deviations from its mean add less than 1e-300.
 _FAR = 40

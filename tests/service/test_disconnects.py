@@ -1,6 +1,6 @@
 """Hundreds of clients that leave at any moment: each request is counted once, and nothing is computed for who left in time.
 
-``benchmarks/fault_disconnects.py`` does the same with ten thousand and a process of its own.
+``benchmarks/faults/disconnects.py`` does the same with ten thousand and a process of its own.
 """
 
 import contextlib

@@ -4,7 +4,7 @@ Pure arrays, for :mod:`tailgate.harness.compare.blocks.observation`, which says 
 
 **Quantiles.** p50 is the exact quantile of the block's pooled requests. p95 and p99 are the geometric means of its
 slots' own: one stall fills the top hundredth of a pooled block, and then the block tells of that stall alone. In
-simulated blocks of four slots (``benchmarks/gate_estimators.py``) the log ratio of the pooled p99 spreads by 30 to
+simulated blocks of four slots (``benchmarks/gate/estimators.py``) the log ratio of the pooled p99 spreads by 30 to
 50 % where there are stalls, that of the slots' mean by 20 to 39 %, and where there are none by 6.0 and 4.8 %. Real
 pairs say the same: at 34 % for slots of 1 s the mean of five has 15 %, and slots of 5 s had 27 %. It is a mean and
 no median, so that a change that stalls one slot in four shows. For p95 it brings as often harm as good, but a p95

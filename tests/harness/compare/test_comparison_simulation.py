@@ -9,10 +9,17 @@ from calibration_rows import quiet_blocks
 from comparison_rows import arm, row, rows
 from typer.testing import CliRunner
 
-from benchmarks import gate_estimators, gate_simulation, naive
-from benchmarks.gate_effects import EFFECTS, GATES, UNCHANGED, measured, plant
-from benchmarks.gate_noise import block_rows, calibrated, disturbed, pair_rows, shown_by_pairs
-from benchmarks.gate_simulation import Condition, conditions, simulate
+from benchmarks.gate import estimators, naive
+from benchmarks.gate.simulation import __main__ as command
+from benchmarks.gate.simulation.effects import EFFECTS, GATES, UNCHANGED, measured, plant
+from benchmarks.gate.simulation.machines import (
+    block_rows,
+    calibrated,
+    disturbed,
+    pair_rows,
+    shown_by_pairs,
+)
+from benchmarks.gate.simulation.synthetic import Condition, conditions, simulate
 from tailgate.harness.compare.blocks.row import append_rows, ln_ratio
 from tailgate.harness.compare.calibration.calibration import calibrate
 from tailgate.harness.compare.decision.design import plan_design
@@ -25,7 +32,7 @@ from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.testing import run_result
 
 DESIGN = plan_design(GATES)
-QUIET = calibrated(gate_simulation.CALIBRATION)
+QUIET = calibrated(command.CALIBRATION)
 MACHINES = disturbed(QUIET)
 
 
@@ -78,7 +85,7 @@ def test_everything_that_is_simulated_has_enough_runs_that_one_in_a_hundred_can_
 
 def test_the_command_simulates_in_processes_and_writes_every_part_with_its_origin(tmp_path):
     path = tmp_path / "figures.json"
-    done = CliRunner().invoke(gate_simulation.app, ["synthetic", "--runs=2", f"--json={path}"])
+    done = CliRunner().invoke(command.app, ["synthetic", "--runs=2", f"--json={path}"])
     assert done.exit_code == 0, done.output
     assert "worst: " in done.output
     written = orjson.loads(path.read_bytes())
@@ -92,7 +99,7 @@ def test_the_command_replays_a_recording_with_a_tail_as_measured(tmp_path):
     append_rows(recording, rows(40, run="a"))
     append_rows(planted, [row(head=arm(1.3), run="stall r1")])
     arguments = ["replay", str(recording), f"--planted={planted}", "--runs=2", f"--json={path}"]
-    done = CliRunner().invoke(gate_simulation.app, arguments)
+    done = CliRunner().invoke(command.app, arguments)
     assert done.exit_code == 0, done.output
     assert "`stall` as measured" in [
         one["name"] for one in orjson.loads(path.read_bytes())["planted slowdowns"]
@@ -102,17 +109,10 @@ def test_the_command_replays_a_recording_with_a_tail_as_measured(tmp_path):
 def test_the_command_says_of_a_short_recording_what_to_do_instead(tmp_path):
     recording = tmp_path / "recording"
     append_rows(recording, rows(12, run="unchanged r1"))
-    done = CliRunner().invoke(gate_simulation.app, ["replay", str(recording), "--quick"])
+    done = CliRunner().invoke(command.app, ["replay", str(recording), "--quick"])
     assert done.exit_code == 2
     assert done.stderr.startswith("1 of 1 recordings are shorter than one run (36 good blocks)")
-    assert "--join" in done.stderr
-
-
-def test_recordings_that_followed_each_other_can_be_joined(tmp_path):
-    recording = tmp_path / "recording"
-    append_rows(recording, [*rows(20, run="a"), *rows(20, run="b")])
-    done = CliRunner().invoke(gate_simulation.app, ["replay", str(recording), "--runs=1", "--join"])
-    assert done.exit_code == 0, done.output
+    assert "benchmarks.gate.recording" in done.stderr
 
 
 def test_a_planted_effect_multiplies_head_alone():
@@ -243,7 +243,7 @@ def test_an_effect_on_quantiles_moves_those_of_the_latencies():
 
 def test_simulated_requests_queue_behind_each_other_and_head_is_slower_by_its_work():
     random = np.random.default_rng(0)
-    shown = gate_estimators.latencies(gate_estimators.MACHINES["no stalls"], random, (200, 2, 200), work=1.1)
+    shown = estimators.latencies(estimators.MACHINES["no stalls"], random, (200, 2, 200), work=1.1)
     # A lone request of base takes 4 ms of work and 1 ms of network; waiting is on top of that.
     assert 0.003 < shown[:, 0].min(axis=(1, 2)).mean() < 0.005 < np.median(shown[:, 0]) < 0.008
     assert np.median(shown[:, 1]) / np.median(shown[:, 0]) == pytest.approx(1.10, abs=0.03)
@@ -252,14 +252,14 @@ def test_simulated_requests_queue_behind_each_other_and_head_is_slower_by_its_wo
 @pytest.mark.parametrize("share", [0.5, 0.95, 0.99])
 def test_every_estimator_is_about_nought_without_a_change_and_above_with_one(share):
     same, slower = (
-        gate_estimators.latencies(
-            gate_estimators.MACHINES["no stalls"], np.random.default_rng(1), (150, 4, 130), work=work
+        estimators.latencies(
+            estimators.MACHINES["no stalls"], np.random.default_rng(1), (150, 4, 130), work=work
         )
         for work in (1.0, 1.2)
     )
     for usual, moved in zip(
-        gate_estimators.estimates(same, share).values(),
-        gate_estimators.estimates(slower, share).values(),
+        estimators.estimates(same, share).values(),
+        estimators.estimates(slower, share).values(),
         strict=True,
     ):
         assert abs(np.mean(usual)) < 4 * np.std(usual) / np.sqrt(len(usual))
@@ -267,5 +267,5 @@ def test_every_estimator_is_about_nought_without_a_change_and_above_with_one(sha
 
 
 def test_the_table_of_estimators_has_a_line_for_each():
-    lines = gate_estimators.table(12, 2, 60).splitlines()
-    assert len(lines) == 2 + len(gate_estimators.MACHINES) * (6 + 5 + 5)
+    lines = estimators.table(12, 2, 60).splitlines()
+    assert len(lines) == 2 + len(estimators.MACHINES) * (6 + 5 + 5)

@@ -146,7 +146,7 @@ def queue(rng, n, utilisation):
 
 @pytest.mark.parametrize(("share", "limit"), [(0.95, 3.05), (0.99, 4.33)])
 def test_in_a_queue_ends_err_far_less_often_than_those_of_independent_requests(share, limit):
-    """Half busy; the limit is the true quantile, of ten million requests. benchmarks/gate_coverage.py has the figures."""
+    """Half busy; the limit is the true quantile, of ten million requests. benchmarks/gate/coverage.py has the figures."""
     rng, runs = np.random.default_rng(2), 150
     samples = [queue(rng, 2_500, 0.5)[500:] for _ in range(runs)]
 

@@ -10,12 +10,12 @@ import typer
 from calibration_rows import quiet_blocks
 from typer.testing import CliRunner
 
-from benchmarks import gate_proofs
-from benchmarks.gate_cases import CASES, PLANT, SERVICE, Case, failing
-from benchmarks.gate_proofs import BLOCKS, LEDGER, PLANTED, able, grow, keep, longest_s, next_case
-from benchmarks.gate_rows import small
-from benchmarks.gate_tables import tables
-from tailgate.harness.compare.blocks.row import append_rows, read_rows
+from benchmarks.gate import proofs
+from benchmarks.gate.cases import CASES, PLANT, SERVICE, Case, failing
+from benchmarks.gate.proofs import BLOCKS, LEDGER, PLANTED, able, grow, keep, longest_s, next_case
+from benchmarks.gate.rows import small
+from benchmarks.gate.tables import tables
+from tailgate.harness.compare.blocks.row import append_rows, read_rows, to_json
 from tailgate.harness.compare.decision.decision import judge
 from tailgate.harness.compare.decision.design import plan_design
 from tailgate.harness.compare.lens import LENSES, find_lens, override
@@ -125,12 +125,12 @@ def test_a_run_may_take_all_blocks_of_the_design_or_as_long_as_any_of_its_case_d
         dataclasses.replace(entry(name, "PASS"), wall_s=wall_s)
         for name, wall_s in (("stall", 800.0), ("stall", 200.0), ("leak", 900.0), ("more-5", 0.0))
     ]
-    around_s = gate_proofs.AROUND_S
+    around_s = proofs.AROUND_S
     assert longest_s(entries, BY_NAME["stall"]) == 800 + around_s
     assert longest_s(entries, BY_NAME["window"]) == 900 + around_s
     # A run without a block is no example of its case.
     assert longest_s(entries, BY_NAME["more-5"]) == 900 + around_s
-    whole_s = 36 * gate_proofs.BLOCK_S + around_s
+    whole_s = 36 * proofs.BLOCK_S + around_s
     assert longest_s([], BY_NAME["window"]) == longest_s(entries[1:2], BY_NAME["stall"]) == whole_s
 
 
@@ -143,7 +143,7 @@ def test_no_run_begins_that_may_not_end_in_time(tmp_path):
 
     assert grow(lambda: CASES[:1], tmp_path, more, runner=fake_runner(tmp_path), say=lambda line: None) == 1
     assert [kept for kept, _ in asked] == [0, 1]
-    assert asked[1][1] == 36 * gate_proofs.BLOCK_S + gate_proofs.AROUND_S
+    assert asked[1][1] == 36 * proofs.BLOCK_S + proofs.AROUND_S
 
 
 def test_a_case_that_cannot_be_run_is_left_out_and_told():
@@ -187,7 +187,7 @@ def test_a_small_block_judges_as_the_whole_one_does():
 
 def test_a_small_block_takes_half_a_kilobyte():
     row = small(dataclasses.replace(quiet_blocks(1)[0][0], index=1234))
-    assert len(json.dumps(gate_proofs.to_json(row))) < 800
+    assert len(json.dumps(to_json(row))) < 800
 
 
 # Growing
@@ -244,9 +244,9 @@ def test_comparisons_that_come_to_nothing_end_the_program_with_a_message(tmp_pat
     def broken(*_, **__):
         raise HarnessError("tailgate compare ended with status 2 and no results")
 
-    monkeypatch.setattr(gate_proofs, "grow", broken)
+    monkeypatch.setattr(proofs, "grow", broken)
     app = typer.Typer()
-    app.command()(gate_proofs.main)
+    app.command()(proofs.main)
     done = CliRunner().invoke(app, ["--runs=1", f"--into={tmp_path}", "--", "--blocks", "2"])
     assert (done.exit_code, done.stderr) == (2, "tailgate compare ended with status 2 and no results\n")
 
@@ -305,14 +305,14 @@ def test_a_tail_that_cpu_catches_is_counted_apart_from_one_that_only_a_tail_lens
 def test_history_compares_what_is_committed_with_the_working_tree():
     history = BY_NAME["history"]
     assert (history.base, history.head, history.unchanged) == ("HEAD", ".", True)
-    assert all(gate_proofs.unfit(case) is None for case in CASES if case.base == SERVICE)
+    assert all(proofs.unfit(case) is None for case in CASES if case.base == SERVICE)
 
 
 def test_history_is_run_only_while_nothing_but_results_differs_from_what_is_committed(tmp_path, monkeypatch):
-    monkeypatch.setattr(gate_proofs, "ROOT", tmp_path)
-    monkeypatch.setattr(gate_proofs, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(proofs, "ROOT", tmp_path)
+    monkeypatch.setattr(proofs, "RESULTS", tmp_path / "results")
     history = BY_NAME["history"]
-    assert gate_proofs.unfit(history) == "this is no git repository"
+    assert proofs.unfit(history) == "this is no git repository"
     code, kept = tmp_path / "code.py", tmp_path / "results" / "ledger"
     kept.parent.mkdir()
     for path in (code, kept):
@@ -320,9 +320,9 @@ def test_history_is_run_only_while_nothing_but_results_differs_from_what_is_comm
     for words in (["init", "-q"], ["add", "."], [*AUTHOR, "commit", "-qm", "one"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
     kept.write_text("two")
-    assert gate_proofs.unfit(history) is None
+    assert proofs.unfit(history) is None
     code.write_text("two")
-    assert gate_proofs.unfit(history) == "the working tree differs from HEAD: code.py"
+    assert proofs.unfit(history) == "the working tree differs from HEAD: code.py"
 
 
 # The tables

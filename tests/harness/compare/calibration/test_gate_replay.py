@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 from comparison_rows import arm, row, rows
 
-from benchmarks import gate_recording
-from benchmarks.gate_disturbance import DISTURBANCES, NOTHING, Disturbance, block_levels, drawn_order
-from benchmarks.gate_effects import GATES
-from benchmarks.gate_replay import (
+from benchmarks.gate import recording
+from benchmarks.gate.simulation.disturbances import (
+    DISTURBANCES,
+    NOTHING,
+    Disturbance,
+    block_levels,
+    drawn_order,
+)
+from benchmarks.gate.simulation.effects import GATES
+from benchmarks.gate.simulation.replay import (
     apart,
     complete,
     disturb,
@@ -20,7 +26,7 @@ from benchmarks.gate_replay import (
     recordings,
     replay,
 )
-from benchmarks.gate_tally import Tally, markdown, worst
+from benchmarks.gate.simulation.tally import Tally, markdown, worst
 from tailgate.harness.compare.blocks.row import append_rows, read_rows, swapped
 from tailgate.harness.compare.decision.decision import judge
 from tailgate.harness.compare.decision.design import plan_design
@@ -220,7 +226,7 @@ def test_comparisons_that_share_blocks_are_bounded_as_those_that_share_none():
 
 
 def written(folder, shown):
-    path = folder / gate_recording.ROWS
+    path = folder / recording.ROWS
     path.unlink(missing_ok=True)
     append_rows(path, shown)
     return path
@@ -229,7 +235,7 @@ def written(folder, shown):
 def test_sessions_are_appended_under_their_labels(tmp_path):
     into = tmp_path / "recording.jsonl"
     for label in ("morning", "evening"):
-        assert gate_recording.append(written(tmp_path, recorded(40, run=f"id of {label}")), label, into) == 40
+        assert recording.append(written(tmp_path, recorded(40, run=f"id of {label}")), label, into) == 40
     kept = read_rows(into)
     assert [(one.run, one.index) for one in kept] == [
         (label, index) for label in ("morning", "evening") for index in range(40)
@@ -238,23 +244,13 @@ def test_sessions_are_appended_under_their_labels(tmp_path):
     assert len(recordings(kept, ENOUGH, "36")) == 2
 
 
-@pytest.mark.parametrize(("minutes", "warned"), [(6, True), (11.9, True), (12, False)])
-def test_a_session_that_may_become_too_short_is_told_so_before_it_is_recorded(minutes, warned):
-    assert bool(gate_recording.refuse_too_short(minutes)) is warned
-
-
-def test_a_session_that_must_become_too_short_is_refused_before_it_is_recorded():
-    with pytest.raises(UsageError, match=r"--minutes 5.9: the replay needs 36 good blocks .* 6 minutes"):
-        gate_recording.refuse_too_short(5.9)
-
-
 def test_a_session_that_is_short_mixed_or_there_already_is_refused(tmp_path):
     into = tmp_path / "recording.jsonl"
-    with pytest.raises(UsageError, match=r"has 20 blocks, and the replay needs 36 .* --join"):
-        gate_recording.append(written(tmp_path, recorded(20)), "a", into)
+    with pytest.raises(UsageError, match="has 20 blocks, and the replay needs 36 good ones in a row"):
+        recording.append(written(tmp_path, recorded(20)), "a", into)
     mixed = [*recorded(40), *(dataclasses.replace(one, run="other") for one in recorded(2))]
     with pytest.raises(UsageError, match="several runs"):
-        gate_recording.append(written(tmp_path, mixed), "a", into)
-    gate_recording.append(written(tmp_path, recorded(40)), "a", into)
+        recording.append(written(tmp_path, mixed), "a", into)
+    recording.append(written(tmp_path, recorded(40)), "a", into)
     with pytest.raises(UsageError, match="already"):
-        gate_recording.append(written(tmp_path, recorded(40)), "a", into)
+        recording.append(written(tmp_path, recorded(40)), "a", into)

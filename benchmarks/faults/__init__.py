@@ -1,0 +1,1 @@
+"""The service under faults, seen from outside: docs/faults.md."""

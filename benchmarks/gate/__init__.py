@@ -1,0 +1,1 @@
+"""The error rates of the gate, from four sources: see docs/error-rates.md."""
