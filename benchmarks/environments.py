@@ -20,7 +20,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".bench"
 INSTALL_TIMEOUT_S = 1_200
-# What the engine and these benchmarks import. Web framework, event loop and HTTP parser are the peer's own.
+# What the engine and these benchmarks import. Event loop and HTTP parser are the peer's own, and so is Starlette where
+# the peer has it.
 SHARED = (
     "torch",
     "torchvision",
@@ -31,6 +32,7 @@ SHARED = (
     "lazy-loader",
     "packaging",
     "filelock",
+    "starlette",
     "structlog",
     "prometheus-client",
     "pydantic-settings",
@@ -89,8 +91,15 @@ def _run(command: list[str], name: str) -> None:
 
 
 def _share(home: Path) -> None:
-    """Link the shared packages again, since tailgate's own environment may have changed."""
+    """Put the shared packages behind those of a peer's environment."""
     shared = cache() / "shared"
+    link_shared(shared)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    (home / "lib" / version / "site-packages" / "shared.pth").write_text(f"{shared}\n")
+
+
+def link_shared(shared: Path) -> None:
+    """Link the shared packages into a folder, again each time, since tailgate's own environment may have changed."""
     shared.mkdir(exist_ok=True)
     own = Path(sysconfig.get_path("purelib"))
     wanted = set(_entries())
@@ -100,8 +109,6 @@ def _share(home: Path) -> None:
     for name in wanted:
         if not (shared / name).is_symlink():
             (shared / name).symlink_to(own / name)
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    (home / "lib" / version / "site-packages" / "shared.pth").write_text(f"{shared}\n")
 
 
 def _entries() -> Iterator[str]:

@@ -18,23 +18,14 @@ class Sense(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One row.
+    """One row."""
 
-    Attributes:
-        what: the figure, in words.
-        sense: which side of ``wanted`` is good.
-        wanted: the limit.
-        measured: over the rounds, or once; None when it could not be measured here.
-        unit: of both; empty for a ratio.
-        note: how it was measured, or why it was not.
-    """
-
-    what: str
-    sense: Sense
-    wanted: float
-    measured: Spread | float | None
-    unit: str = ""
-    note: str = ""
+    what: str  # the figure, in words
+    sense: Sense  # which side of ``wanted`` is good
+    wanted: float  # the limit
+    measured: Spread | float | None  # over the rounds, or once; None when it could not be measured here
+    unit: str = ""  # of both; empty for a ratio
+    note: str = ""  # how it was measured, or why it was not
 
     @property
     def met(self) -> bool | None:

@@ -15,27 +15,20 @@ CAP = 32
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One model with one request, the same for every server.
+    """One model with one request, the same for every server."""
 
-    Attributes:
-        name: for tables and JSON.
-        environment: the settings that choose the model, for tailgate and for :mod:`benchmarks.peers.predictor`.
-        body: of a request.
-        content_type: of the body.
-        tailgate_environment: further settings for tailgate alone.
-        peer_environment: further settings for the peers.
-        compile_ahead: compile tailgate's model before it is started.
-        stretch: how much longer than others it is measured, because its batches take longer.
-    """
-
-    name: str
-    environment: Mapping[str, str]
-    body: bytes
-    content_type: str = OCTETS
-    tailgate_environment: Mapping[str, str] = field(default_factory=dict)
-    peer_environment: Mapping[str, str] = field(default_factory=dict)
-    compile_ahead: bool = False
-    stretch: float = 1.0
+    name: str  # for tables and JSON
+    environment: Mapping[
+        str, str
+    ]  # the settings that choose the model, for tailgate and for :mod:`benchmarks.peers.predictor`
+    body: bytes  # of a request
+    content_type: str = OCTETS  # of the body
+    tailgate_environment: Mapping[str, str] = field(
+        default_factory=dict
+    )  # further settings for tailgate alone
+    peer_environment: Mapping[str, str] = field(default_factory=dict)  # further settings for the peers
+    compile_ahead: bool = False  # compile tailgate's model before it is started
+    stretch: float = 1.0  # how much longer than others it is measured, because its batches take longer
 
 
 # One thread for the model everywhere: the server has one processor, and the limit is a limit on one thread.
@@ -73,9 +66,10 @@ def noop() -> Workload:
     return Workload("noop", _COMMON | {"TAILGATE_MODEL": "benchmarks.models:noop"}, pixels())
 
 
-def mobilenet(executor: str = "eager") -> Workload:
+def mobilenet(executor: str = "eager", cap: int = CAP) -> Workload:
     """Return MobileNetV3-small at 64 pixels from raw bytes; every server runs tailgate's executor."""
-    return Workload("mobilenet", {**_MOBILENET, "TAILGATE_EXECUTOR": executor}, pixels())
+    settings = {"TAILGATE_EXECUTOR": executor, "TAILGATE_MAX_BATCH_SIZE": str(cap)}
+    return Workload("mobilenet", _MOBILENET | settings, pixels())
 
 
 def mobilenet_best() -> Workload:

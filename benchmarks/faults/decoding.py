@@ -24,19 +24,12 @@ TICK_S, TRIES = 0.0005, 2
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of one picture.
+    """The cost of one picture."""
 
-    Attributes:
-        peak_bytes: growth of the process at its largest.
-        kept_bytes: growth that remains afterwards.
-        cpu_s: of the decoding thread.
-        late_s: longest wait of another thread for the interpreter.
-    """
-
-    peak_bytes: int
-    kept_bytes: int
-    cpu_s: float
-    late_s: float
+    peak_bytes: int  # growth of the process at its largest
+    kept_bytes: int  # growth that remains afterwards
+    cpu_s: float  # of the decoding thread
+    late_s: float  # longest wait of another thread for the interpreter
 
 
 def cost_of(body: bytes) -> Cost:

@@ -148,10 +148,6 @@ class FaultService:
                 raise TimeoutError(self._process.log_tail())
             time.sleep(LOOK_S)
 
-    def terminate(self) -> None:
-        """Send SIGTERM."""
-        self._signal(signal.SIGTERM)
-
     def exit_status(self) -> int:
         """Wait for the end, and return the exit status."""
         self.until(lambda: not self._process.alive())
@@ -163,11 +159,12 @@ class FaultService:
         """Send SIGKILL, and wait for the end."""
         self.let_go()
         if self._process.alive():
-            self._signal(signal.SIGKILL)
+            self.signal(signal.SIGKILL)
         self.exit_status()
         self._process.stop()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the service itself."""
         assert self._process.pid is not None
         os.kill(self._process.pid, number)
 

@@ -1,6 +1,6 @@
 """Every fault against a running service: what was answered, what was counted, and the cost in memory.
 
-    python -m benchmarks.faults.table [--disconnects 1000] [--json FILE]
+    python -m benchmarks.faults.table [--json FILE]
 
 Each row is a fault, seen from outside only: bytes on sockets, signals, and ``/metrics``. After each fault a good request
 must be answered, nothing may be in flight, and every request must have been counted once: accepted = answered + failed +
@@ -8,16 +8,16 @@ expired + cancelled + refused. A row that breaks this is marked, and the exit st
 """
 
 import asyncio
+import signal
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from benchmarks import record
-from benchmarks.faults import disconnects
 from benchmarks.faults.clients import Reply, all_at_once, leave, post, send, told
 from benchmarks.faults.inputs import bad_inputs
 from benchmarks.faults.marked import HANG, NAN, POISON, item
@@ -38,29 +38,17 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One fault.
+    """One fault."""
 
-    Attributes:
-        fault: its kind.
-        answered: the answers to the clients.
-        seconds: its duration.
-        counted: the increase of the counters of requests and of cut connections.
-        requests: begun or sent in full.
-        before_mb: resident memory.
-        peak_mb: of it, the largest.
-        after_mb: of it, afterwards.
-        served: whether a good request was answered afterwards.
-    """
-
-    fault: str
-    answered: str
-    seconds: float
-    counted: Counts
-    requests: int
-    before_mb: float
-    peak_mb: float
-    after_mb: float
-    served: bool
+    fault: str  # its kind
+    answered: str  # the answers to the clients
+    seconds: float  # its duration
+    counted: Counts  # the increase of the counters of requests and of cut connections
+    requests: int  # begun or sent in full
+    before_mb: float  # resident memory
+    peak_mb: float  # of it, the largest
+    after_mb: float  # of it, afterwards
+    served: bool  # whether a good request was answered afterwards
 
     @property
     def adds_up(self) -> bool:
@@ -191,7 +179,7 @@ async def hold_many(service: FaultService) -> "asyncio.Task[list[Reply]]":
 async def stopped(service: FaultService) -> dict[str, Any]:
     """Send SIGTERM while requests wait and others keep coming."""
     waiting = await hold_many(service)
-    service.terminate()
+    service.signal(signal.SIGTERM)
     await asyncio.to_thread(service.until, lambda: service.status("/health/ready") != 200)
     refused = await all_at_once(service.address, [GOOD] * 10)
     service.let_go()
@@ -238,15 +226,9 @@ def markdown(rows: list[Row], ends: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main(
-    disconnected: Annotated[
-        int,
-        typer.Option("--disconnects", help="clients that leave at random; see benchmarks.faults.disconnects"),
-    ] = 1000,
-    json: record.Json = record.RESULTS / "faults.json",
-) -> None:
+def main(json: record.Json = record.RESULTS / "faults.json") -> None:
     """Do every fault, and print the table."""
-    document = record.Record("faults", SETTINGS | {"disconnects": disconnected}, json)
+    document = record.Record("faults", SETTINGS, json)
     with FaultService(batch_ms=2.0, **SETTINGS) as service:
         asyncio.run(all_at_once(service.address, [GOOD] * 50))
         start = service.settled()
@@ -255,16 +237,11 @@ def main(
         total = difference(start, service.settled())
         ledger = {"sent": sent, "ended": ended(total), "outcomes": total, "adds_up": sent == ended(total)}
         ends = [asyncio.run(killed(service)), asyncio.run(stopped(service))]
-    with FaultService(batch_ms=2.0, max_batch_size=8) as service:
-        leaving = disconnects.run(service, disconnected, seed=0)
-        leaving["adds_up"] = not any(leaving["wrong"].values())
     text = markdown(rows, ends)
     all_rows = [{name: getattr(row, name) for name in (*Row.__slots__, "adds_up")} for row in rows]
-    document.write(
-        {"faults": all_rows, "ends": ends, "ledger": ledger, "disconnects": leaving, "table": text}
-    )
-    print(f"{text}\n\nledger: {ledger}\ndisconnects: {leaving}\nwritten: {json}")
-    if not all(one["adds_up"] for one in (*all_rows, *ends, ledger, leaving)):
+    document.write({"faults": all_rows, "ends": ends, "ledger": ledger, "table": text})
+    print(f"{text}\n\nledger: {ledger}\nwritten: {json}")
+    if not all(one["adds_up"] for one in (*all_rows, *ends, ledger)):
         raise SystemExit(1)
 
 

@@ -17,29 +17,19 @@ PLANT = "service:MODEL=planted:{},WEIGHTS="
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One comparison with a known answer.
+    """One comparison with a known answer."""
 
-    Attributes:
-        name: in the ledger.
-        what: for people.
-        head: as ``tailgate compare`` takes it.
-        right: verdicts that are right.
-        lenses: one of them should FAIL, where FAIL is right.
-        stages: one of them should be named as moved, where FAIL is right; empty where the lens has none.
-        options: further ones of ``tailgate compare``.
-        weight: runs for each run of a case of weight 1.
-        base: as ``tailgate compare`` takes it.
-    """
-
-    name: str
-    what: str
-    head: str
-    right: frozenset[Verdict]
-    lenses: frozenset[str] = frozenset()
-    stages: frozenset[str] = frozenset()
-    options: tuple[str, ...] = ()
-    weight: int = 1
-    base: str = SERVICE
+    name: str  # in the ledger
+    what: str  # for people
+    head: str  # as ``tailgate compare`` takes it
+    right: frozenset[Verdict]  # verdicts that are right
+    lenses: frozenset[str] = frozenset()  # one of them should FAIL, where FAIL is right
+    stages: frozenset[str] = (
+        frozenset()
+    )  # one of them should be named as moved, where FAIL is right; empty where the lens has none
+    options: tuple[str, ...] = ()  # further ones of ``tailgate compare``
+    weight: int = 1  # runs for each run of a case of weight 1
+    base: str = SERVICE  # as ``tailgate compare`` takes it
 
     @property
     def unchanged(self) -> bool:

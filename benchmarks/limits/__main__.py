@@ -27,17 +27,17 @@ from rich.console import Console
 
 from benchmarks import record, targets, workloads
 from benchmarks.limits import metrics
-from benchmarks.limits.bare import Bare, fit
+from benchmarks.limits.bare import Batches, bare_model, fit
 from benchmarks.limits.policy import latencies
 from benchmarks.load.rig import server as bare_server
 from benchmarks.processors import both, client_processor, server_processor
 from benchmarks.serving.client import ClientOption, Effort, Rounds, Seconds, default_client, drive
-from benchmarks.serving.compiling import executor_of
+from benchmarks.serving.compiling import Executor, executor_of
 from benchmarks.serving.fleet import Fleet, Slot
 from benchmarks.serving.roster import TAILGATE, raw
 from benchmarks.spread import Spread, ratio, spread
 from benchmarks.targets import Sense, Target
-from benchmarks.workloads import Workload
+from benchmarks.workloads import mobilenet
 from tailgate import Payload, Phase, Poisson, Scenario, draw_plan
 from tailgate.harness.load import Generator, LoadSettings
 from tailgate.service.batching.policy import BatchPolicy
@@ -48,29 +48,31 @@ TAIL_SHARE = 0.7  # of the measured capacity
 TAIL_S = 8.0
 PAUSE_S = 0.0003  # about the time of a lone request's client and network
 LONE = NOOP, ONE, TWO = ("noop, one processor", "one processor", "two processors")
+CAPS = (workloads.CAP, 1)
 UNBATCHED = {ONE: "cap 1, one processor", TWO: "cap 1, two processors"}
 SERVERS = (*LONE, *UNBATCHED.values())
 
 
-def slots(workload: Workload) -> list[Slot]:
+def slots(executor: Executor) -> list[Slot]:
     """Return the servers."""
-    one, cap_1 = str(server_processor()), {"TAILGATE_MAX_BATCH_SIZE": "1"}
+    one = str(server_processor())
+    batched, unbatched = (mobilenet(executor.value, cap) for cap in CAPS)
     return [
         Slot(NOOP, TAILGATE, workloads.noop(), one),
-        Slot(ONE, TAILGATE, workload, one),
-        Slot(TWO, TAILGATE, workload, both()),
-        Slot(UNBATCHED[ONE], TAILGATE, workload, one, cap_1),
-        Slot(UNBATCHED[TWO], TAILGATE, workload, both(), cap_1),
+        Slot(ONE, TAILGATE, batched, one),
+        Slot(TWO, TAILGATE, batched, both()),
+        Slot(UNBATCHED[ONE], TAILGATE, unbatched, one),
+        Slot(UNBATCHED[TWO], TAILGATE, unbatched, both()),
     ]
 
 
-def one_round(fleet: Fleet, bare: Bare, order: Sequence[str], effort: Effort) -> dict[str, Any]:
+def one_round(fleet: Fleet, bare: Batches, order: Sequence[str], effort: Effort) -> dict[str, Any]:
     """Measure everything once."""
-    batch_s = bare.batch_seconds(SIZES, len(SIZES) * effort.seconds / 4)
+    batch_s = bare(SIZES, len(SIZES) * effort.seconds / 4)
     measured: dict[str, Any] = {
         "batch_s": batch_s,
-        "direct_s": bare.batch_seconds((1,), effort.seconds / 2)[1],
-        "paused_s": bare.batch_seconds((1,), effort.seconds / 2, PAUSE_S)[1],
+        "direct_s": bare((1,), effort.seconds / 2)[1],
+        "paused_s": bare((1,), effort.seconds / 2, PAUSE_S)[1],
     }
     with bare_server("echo_server") as port:
         request = raw(workloads.noop())
@@ -103,7 +105,7 @@ def batches(fleet: Fleet, name: str) -> NDArray[np.float64]:
 def tail(fleet: Fleet, rounds: list[dict[str, Any]], seed: int) -> dict[str, Any]:
     """Send at 70 % of the capacity in open loop; return p99 as measured and of the simulated policy."""
     rate_per_s = TAIL_SHARE * float(np.median([one[ONE]["per_s"] for one in rounds]))
-    workload, arrivals = workloads.mobilenet(), Poisson(rate_per_s)
+    workload, arrivals = mobilenet(), Poisson(rate_per_s)
     phases = (
         Phase("warm-up", arrivals, duration_s=1.0, measured=False),
         Phase("steady", arrivals, duration_s=TAIL_S),
@@ -194,12 +196,14 @@ def judge_batching(rounds: list[dict[str, Any]]) -> list[Target]:
 
 def measure(effort: Effort) -> tuple[list[Target], dict[str, Any]]:
     """Run all rounds; return the targets and the figures behind them."""
-    executor, order = executor_of(workloads.mobilenet()), random.Random(0)
-    workload = workloads.mobilenet(executor.value)
+    # A compiled model is one for its cap.
+    executors = {executor_of(mobilenet(cap=cap)) for cap in CAPS}
+    executor = Executor.COMPILED if executors == {Executor.COMPILED} else Executor.EAGER
+    workload, order = mobilenet(executor.value), random.Random(0)
     done: list[dict[str, Any]] = []
     with (
-        Fleet(slots(workload)) as fleet,
-        Bare(workload.environment, workload.body, server_processor()) as bare,
+        Fleet(slots(executor)) as fleet,
+        bare_model(workload.environment, workload.body, server_processor()) as bare,
     ):
         if fleet.absent:
             raise SystemExit(f"the service did not start: {fleet.absent}")

@@ -1,14 +1,14 @@
 """The bare model: how long its batches take, without a service, on one processor."""
 
+import contextlib
 import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,50 +18,47 @@ LOG = CACHE / "logs" / "bare.log"
 TIMEOUT_S = 120.0
 ROWS = 64  # of the largest batch, at least
 
+Pipe: TypeAlias = "Connection[Any, Any]"
 
-class Bare:
-    """A process that runs the model of a workload; a context manager.
 
-    It lives beside the servers and is asked between their turns, so that both see the same machine.
+Batches = Callable[..., dict[int, float]]
+
+
+@contextlib.contextmanager
+def bare_model(environment: Mapping[str, str], body: bytes, processor: int) -> Iterator[Batches]:
+    """Run the model of a workload in a process; yield :func:`batch_seconds` of it.
+
+    The process lives beside the servers and is asked between their turns, so that both see the same machine.
     """
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(theirs, dict(environment), body, processor), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        _answer(ours)  # the model is built
+        yield partial(batch_seconds, ours)
+    finally:
+        process.kill()
+        process.join()
 
-    def __init__(self, environment: Mapping[str, str], body: bytes, processor: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, self._theirs = context.Pipe()
-        arguments = (self._theirs, dict(environment), body, processor)
-        self._process = context.Process(target=serve, args=arguments, daemon=True)
 
-    def __enter__(self) -> Self:
-        """Start it and wait until the model is built."""
-        LOG.parent.mkdir(parents=True, exist_ok=True)
-        self._process.start()
-        self._theirs.close()
-        self._answer()
-        return self
+def batch_seconds(pipe: Pipe, sizes: Sequence[int], seconds: float, pause_s: float = 0.0) -> dict[int, float]:
+    """Return the mean seconds per batch of each size, each run for its share of ``seconds``.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End it."""
-        self._process.kill()
-        self._process.join()
+    Before each batch the process sleeps for ``pause_s``, as a service sleeps that waits for its only client.
+    """
+    pipe.send((sizes, seconds / len(sizes), pause_s))
+    return _answer(pipe)
 
-    def batch_seconds(self, sizes: Sequence[int], seconds: float, pause_s: float = 0.0) -> dict[int, float]:
-        """Return the mean seconds per batch of each size, each run for its share of ``seconds``.
 
-        Before each batch the process sleeps for ``pause_s``, as a service sleeps that waits for its only client.
-        """
-        self._pipe.send((sizes, seconds / len(sizes), pause_s))
-        return self._answer()
-
-    def _answer(self) -> dict[int, float]:
-        try:
-            if self._pipe.poll(TIMEOUT_S):
-                answer: dict[int, float] = self._pipe.recv()
-                return answer
-        except EOFError:
-            pass
-        raise RuntimeError("the bare model ended or hangs; see .bench/logs/bare.log")
+def _answer(pipe: Pipe) -> dict[int, float]:
+    with contextlib.suppress(EOFError):
+        if pipe.poll(TIMEOUT_S):
+            answer: dict[int, float] = pipe.recv()
+            return answer
+    raise RuntimeError("the bare model ended or hangs; see .bench/logs/bare.log")
 
 
 def fit(seconds: Mapping[int, float]) -> tuple[float, float]:
@@ -85,7 +82,7 @@ def mean_s(run: Callable[[], object], share_s: float, pause_s: float = 0.0) -> f
     return spent_s / runs
 
 
-def serve(pipe: "Connection[Any, Any]", environment: Mapping[str, str], body: bytes, processor: int) -> None:
+def serve(pipe: Pipe, environment: Mapping[str, str], body: bytes, processor: int) -> None:
     """Build the model, then answer each request for measurements until this process is killed."""
     os.sched_setaffinity(0, {processor})
     os.environ.update(environment)

@@ -62,18 +62,17 @@ def library() -> Callable[[float], None]:
     return batch
 
 
-def request_s(batch: Callable[[float], None], batches: int = BATCHES) -> float:
-    """Return the seconds per request."""
-    start_s = time.perf_counter()
-    for number in range(batches):
-        batch(TIMES_S[number % len(TIMES_S)])
-    return (time.perf_counter() - start_s) / (batches * BATCH)
-
-
 def measure(rounds: int = 5) -> tuple[Spread, Spread]:
     """Return the seconds per request, ours and the library's, in interleaved rounds."""
+
+    def request_s(batch: Callable[[float], None], batches: int) -> float:
+        start_s = time.perf_counter()
+        for number in range(batches):
+            batch(TIMES_S[number % len(TIMES_S)])
+        return (time.perf_counter() - start_s) / (batches * BATCH)
+
     ours, theirs = own(), library()
-    found = [(request_s(ours), request_s(theirs, BATCHES // 10)) for _ in range(rounds)]
+    found = [(request_s(ours, BATCHES), request_s(theirs, BATCHES // 10)) for _ in range(rounds)]
     return spread([one for one, _ in found]), spread([other for _, other in found])
 
 

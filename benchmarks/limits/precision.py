@@ -50,21 +50,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One precision by one executor.
+    """One precision by one executor."""
 
-    Attributes:
-        precision: fp32, bf16 or fp16.
-        executor: as ``TAILGATE_EXECUTOR`` has it.
-        answers: one per photograph.
-        agreement: share of photographs with the reference's most likely label.
-        largest_error: largest absolute difference of any logit, as a share of the reference's largest absolute logit.
-    """
-
-    precision: str
-    executor: str
-    answers: list[Answer]
-    agreement: float
-    largest_error: float
+    precision: str  # fp32, bf16 or fp16
+    executor: str  # as ``TAILGATE_EXECUTOR`` has it
+    answers: list[Answer]  # one per photograph
+    agreement: float  # share of photographs with the reference's most likely label
+    largest_error: float  # of any logit, as a share of the reference's largest absolute logit
 
 
 def engine_of(precision: str, executor: str) -> Engine | None:

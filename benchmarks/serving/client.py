@@ -55,21 +55,13 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one stretch of closed-loop load measured.
+    """What one stretch of closed-loop load measured."""
 
-    Attributes:
-        requests_per_s: answered with 200.
-        failed: requests with another status, and errors of connections.
-        p50_s: median latency.
-        p99_s: its 99th percentile.
-        cpu_s: processor time of the client per request.
-    """
-
-    requests_per_s: float
-    failed: int
-    p50_s: float
-    p99_s: float
-    cpu_s: float
+    requests_per_s: float  # answered with 200
+    failed: int  # requests with another status, and errors of connections
+    p50_s: float  # median latency
+    p99_s: float  # its 99th percentile
+    cpu_s: float  # processor time of the client per request
 
 
 class ClientError(Exception):

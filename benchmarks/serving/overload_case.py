@@ -3,7 +3,6 @@
 import dataclasses
 import shutil
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,7 @@ def measure(case: Case, seconds: float, directory: Path) -> dict[str, Any]:
     )
     with CommandTarget(case.name, launch, settings).start(directory) as running:
         pilot = _slot(case, running, (_saturated(PILOT_REQUESTS),), directory / "pilot")
-        capacity = _estimate(pilot, measures.Throughput(), "saturated")
+        capacity = _estimate(case, pilot, "saturated_per_s")
         assert capacity is not None
         rate = capacity["value"]
         print(f"{case.name}: about {rate:,.0f} requests/s, loading", flush=True)
@@ -108,7 +107,7 @@ def _slot(case: Case, running: RunningTarget, phases: tuple[Phase, ...], directo
         headers=tuple(headers.items()),
     )
     # A scenario needs a criterion for its capacity.
-    capacity = _criterion(measures.Throughput(), "saturated")
+    capacity = Criterion(measures.Throughput().name, 1.0, ("saturated",))
     scenario = Scenario("overload", "a benchmark", phases, (capacity,))
     slot = Slot(scenario, "head", block=0, start=1, seed=SEED)
     load = LoadSettings(
@@ -125,56 +124,52 @@ def _slot(case: Case, running: RunningTarget, phases: tuple[Phase, ...], directo
     return found
 
 
-def _criterion(measure: Measure, *phases: str, late_s: float | None = None) -> Criterion:
-    return Criterion(measure.name, 1.0, phases, objective_s=late_s)
-
-
-def _window(slot: SlotRecord, *names: str) -> Window:
-    return Window(tuple(phase for phase in slot.phases if phase.phase.name in names))
-
-
-def _estimate(
-    slot: SlotRecord, measure: Measure, *names: str, late_s: float | None = None
-) -> dict[str, Any] | None:
-    """Return a measure's estimate over these phases; None where the record does not carry it."""
-    try:
-        return dataclasses.asdict(
-            measure.estimate(_window(slot, *names), _criterion(measure, *names, late_s=late_s))
-        )
-    except MeasurementError:
-        return None
+# By the name of the figure: the gate's measure, its phases, and whether the objective counts.
+OF_OVERLOAD, OF_BOTH = ("overload",), ("saturated", "overload")
+FIGURES: dict[str, tuple[Measure, tuple[str, ...], bool]] = {
+    "saturated_per_s": (measures.Throughput(), ("saturated",), False),
+    "goodput_share": (measures.GoodputShare(), OF_BOTH, True),
+    "accepted_p50_s": (measures.Accepted(0.5), OF_OVERLOAD, False),
+    "accepted_p99_s": (measures.Accepted(0.99), OF_OVERLOAD, False),
+    "refusal_p50_s": (measures.RefusalLatency(), OF_OVERLOAD, False),
+    "unhinted_refusals": (measures.UnhintedRefusals(), OF_OVERLOAD, False),
+    "lost_rate": (measures.LostRate(), OF_OVERLOAD, False),
+    "health_p90_s": (measures.ProbeLatency(Asked.HEALTH, 0.9), OF_OVERLOAD, False),
+    "metrics_p90_s": (measures.ProbeLatency(Asked.METRICS, 0.9), OF_OVERLOAD, False),
+    "rss_rise": (measures.MemoryRise(), OF_BOTH, False),
+    "settle_s": (measures.Settle(), ("overload", "afterwards"), True),
+}
 
 
 def figures(case: Case, slot: SlotRecord) -> dict[str, Any]:
     """Return the row of a case; what could not be measured is None."""
-    both = ("saturated", "overload")
-    estimated = partial(_estimate, slot)
-    (overload,) = _window(slot, "overload").phases
+    (overload,) = (phase for phase in slot.phases if phase.phase.name == "overload")
     outcomes = overload.samples["outcome"]
     return {
         "server": case.entry.name,
         "workload": case.workload.name,
         "times": case.times,
         "objective_s": case.objective_s,
-        "saturated_per_s": estimated(measures.Throughput(), "saturated"),
-        "goodput_share": estimated(measures.GoodputShare(), *both, late_s=case.objective_s),
+        **{name: _estimate(case, slot, name) for name in FIGURES},
         "outcomes": {outcome.name.lower(): int(np.sum(outcomes == outcome)) for outcome in Outcome},
-        "accepted_p50_s": estimated(measures.Accepted(0.5), "overload"),
-        "accepted_p99_s": estimated(measures.Accepted(0.99), "overload"),
-        "refusal_p50_s": estimated(measures.RefusalLatency(), "overload"),
         "refusal_cpu_s": refusal_cpu_s(slot),
-        "unhinted_refusals": estimated(measures.UnhintedRefusals(), "overload"),
-        "lost_rate": estimated(measures.LostRate(), "overload"),
-        "health_p90_s": estimated(measures.ProbeLatency(Asked.HEALTH, 0.9), "overload"),
-        "metrics_p90_s": estimated(measures.ProbeLatency(Asked.METRICS, 0.9), "overload"),
-        "rss_rise": estimated(measures.MemoryRise(), *both),
         "rss_bytes": _memory(slot),
-        "settle_s": estimated(measures.Settle(), "overload", "afterwards", late_s=case.objective_s),
         "generator": [
             {"utilisation": report.utilisation, "lag_p99_s": report.lag.p99_s} for report in slot.reports
         ],
         "faults": [fault.text for fault in slot.faults],
     }
+
+
+def _estimate(case: Case, slot: SlotRecord, name: str) -> dict[str, Any] | None:
+    measure, phases, with_objective = FIGURES[name]
+    objective_s = case.objective_s if with_objective else None
+    window = Window(tuple(phase for phase in slot.phases if phase.phase.name in phases))
+    try:
+        estimate = measure.estimate(window, Criterion(measure.name, 1.0, phases, objective_s=objective_s))
+    except MeasurementError:
+        return None
+    return dataclasses.asdict(estimate)
 
 
 def _memory(slot: SlotRecord) -> dict[str, int] | None:

@@ -28,31 +28,20 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One server.
+    """One server."""
 
-    Attributes:
-        name: for tables and JSON.
-        command: program and arguments after the interpreter; ``{port}`` and ``{fd}`` as in a Launch.
-        path: of predictions.
-        readiness_path: answers 200 once the model is loaded.
-        encode: turns a workload's body into a request of this server.
-        read: finds the number in an answer that must be equal for all servers.
-        requirements: of its environment; empty for tailgate's own.
-        environment: further variables.
-        pausable: whether it survives SIGSTOP while others are measured.
-        note: what is particular about it.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    path: str
-    readiness_path: str
-    encode: Callable[[Workload], Request]
-    read: Callable[[bytes], float]
-    requirements: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-    pausable: bool = True
-    note: str = ""
+    name: str  # for tables and JSON
+    command: tuple[
+        str, ...
+    ]  # program and arguments after the interpreter; ``{port}`` and ``{fd}`` as in a Launch
+    path: str  # of predictions
+    readiness_path: str  # answers 200 once the model is loaded
+    encode: Callable[[Workload], Request]  # turns a workload's body into a request of this server
+    read: Callable[[bytes], float]  # finds the number in an answer that must be equal for all servers
+    requirements: tuple[str, ...] = ()  # of its environment; empty for tailgate's own
+    environment: Mapping[str, str] = field(default_factory=dict)  # further variables
+    pausable: bool = True  # whether it survives SIGSTOP while others are measured
+    note: str = ""  # what is particular about it
 
     def launch(self, workload: Workload, processors: str, further: Mapping[str, str]) -> Launch:
         """Return how to start it; install its environment first.

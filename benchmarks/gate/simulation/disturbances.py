@@ -34,23 +34,14 @@ ARMS = "bh"
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """Standard deviations and sizes of natural logarithms.
+    """Standard deviations and sizes of natural logarithms."""
 
-    Attributes:
-        start: deviation of the level of a start.
-        drift: deviation of the step of the machine's speed from one window to the next.
-        burst_share: of windows, hit by a burst of size ``burst``.
-        burst: size.
-        steal_share: of windows, at which a stretch of stolen time of size ``steal`` begins.
-        steal: size.
-    """
-
-    start: float = 0.0
-    drift: float = 0.0
-    burst_share: float = 0.0
-    burst: float = 1.0
-    steal_share: float = 0.0
-    steal: float = 0.3
+    start: float = 0.0  # deviation of the level of a start
+    drift: float = 0.0  # deviation of the step of the machine's speed from one window to the next
+    burst_share: float = 0.0  # of windows, hit by a burst of size ``burst``
+    burst: float = 1.0  # size
+    steal_share: float = 0.0  # of windows, at which a stretch of stolen time of size ``steal`` begins
+    steal: float = 0.3  # size
 
 
 NOTHING = Disturbance()

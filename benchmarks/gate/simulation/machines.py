@@ -30,27 +30,16 @@ COMMON = 0.5  # share of the noise's variance that all lenses have in common
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """How noisy a machine is, and how long its blocks are.
+    """How noisy a machine is, and how long its blocks are."""
 
-    Attributes:
-        noise: deviation of ln(head/base) of one block, for each of :data:`FIELDS`.
-        origin: of these figures.
-        pairs: per block.
-        windows: per arm and pair.
-        requests: per arm and block.
-        load_s: of a block.
-        wall_s: of a block.
-        disturbance: beyond the noise.
-    """
-
-    noise: tuple[float, ...]
-    origin: str
-    pairs: int
-    windows: int
-    requests: int
-    load_s: float
-    wall_s: float
-    disturbance: Disturbance = NOTHING
+    noise: tuple[float, ...]  # deviation of ln(head/base) of one block, for each of :data:`FIELDS`
+    origin: str  # of these figures
+    pairs: int  # per block
+    windows: int  # per arm and pair
+    requests: int  # per arm and block
+    load_s: float  # of a block
+    wall_s: float  # of a block
+    disturbance: Disturbance = NOTHING  # beyond the noise
 
 
 def calibrated(path: Path) -> Machine:

@@ -20,25 +20,17 @@ HEADINGS = (
 
 @dataclass(slots=True)
 class Tally:
-    """Verdicts of comparisons under one condition.
+    """Verdicts of comparisons under one condition."""
 
-    Attributes:
-        name: of the condition.
-        independent: how many of them share no block with another; None where all were drawn by themselves.
-        verdicts: how often each.
-        failed_lenses: how often each lens failed.
-        blocks: good blocks of each.
-        load_s: measured load of each.
-        wall_s: time of each.
-    """
-
-    name: str
-    independent: int | None = None
-    verdicts: Counter[Verdict] = field(default_factory=Counter)
-    failed_lenses: Counter[str] = field(default_factory=Counter)
-    blocks: list[int] = field(default_factory=list)
-    load_s: list[float] = field(default_factory=list)
-    wall_s: list[float] = field(default_factory=list)
+    name: str  # of the condition
+    independent: int | None = (
+        None  # how many of them share no block with another; None where all were drawn by themselves
+    )
+    verdicts: Counter[Verdict] = field(default_factory=Counter)  # how often each
+    failed_lenses: Counter[str] = field(default_factory=Counter)  # how often each lens failed
+    blocks: list[int] = field(default_factory=list)  # good blocks of each
+    load_s: list[float] = field(default_factory=list)  # measured load of each
+    wall_s: list[float] = field(default_factory=list)  # time of each
 
     def add(self, decision: Decision) -> None:
         """Count one."""
