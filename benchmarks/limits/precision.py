@@ -19,11 +19,11 @@ from benchmarks import record
 from benchmarks.environments import CACHE
 from benchmarks.serving.compiling import Executor, executor_of
 from benchmarks.workloads import Workload
-from tailgate.service.execution.build import Engine, build_engine
-from tailgate.service.errors import ModelFailure
 from tailgate.service.codec.images import decode_image
-from tailgate.service.models.items import Result
+from tailgate.service.errors import ModelFailure
+from tailgate.service.execution.build import Engine, build_engine
 from tailgate.service.logs import configure_logging
+from tailgate.service.models.items import Result
 from tailgate.service.settings import load_settings
 
 PHOTOGRAPHS = ("chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "astronaut.png", "ihc.png")
