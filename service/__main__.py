@@ -1,6 +1,5 @@
 """``python -m tailgate.service``: read the settings, serve, exit."""
 
-import logging
 import os
 import sys
 import threading
@@ -10,7 +9,7 @@ import structlog
 
 from tailgate.service.errors import ConfigurationError
 from tailgate.service.http.server import run
-from tailgate.service.logs import configure_logging, refuse
+from tailgate.service.logs import close_logging, configure_logging, refuse
 from tailgate.service.settings import load_settings, log_format_of, unknown_variables
 
 USAGE_ERROR = 2
@@ -42,7 +41,7 @@ def leave(status: int) -> NoReturn:
     Such a thread can neither be interrupted nor be waited for, and the interpreter's own end under it can crash. The thread
     that writes the log is another, where nobody reads it.
     """
-    logging.shutdown()
+    close_logging()
     if any(thread.daemon for thread in threading.enumerate()):
         os._exit(status)
     sys.exit(status)

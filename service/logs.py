@@ -98,7 +98,7 @@ class LogWriter:
 
 
 class LogHandler(logging.Handler):
-    """Hands the standard library's records to a writer; :func:`logging.shutdown` closes both.
+    """Hands the standard library's records to a writer.
 
     Attributes:
         writer: takes the lines.
@@ -239,6 +239,17 @@ def refuse(reason: str, log_format: str) -> None:
         structlog.get_logger("tailgate.main").error("cannot start", reason=reason)
     else:
         print(f"tailgate: {reason}", file=sys.stderr)  # noqa: T201 - what a command line says
+
+
+def close_logging() -> None:
+    """Write what waits, for a bounded time.
+
+    Not :func:`logging.shutdown`, which flushes the handlers of others, too. One that kept the former ``sys.stderr`` would wait
+    for the lock of its buffer, held by the thread that writes to a pipe nobody reads.
+    """
+    for each in logging.getLogger().handlers:
+        if isinstance(each, LogHandler):
+            each.close()
 
 
 def lines_dropped() -> int | None:

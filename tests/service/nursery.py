@@ -63,8 +63,9 @@ class Nursery:
                 [sys.executable, __file__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 cwd=ROOT,
-                # A fork has one thread, and OpenBLAS would have several.
-                env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+                # Standard error is buffered, as it is by default. A fork has one thread, and OpenBLAS would have several.
+                env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+                | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
                 check=True,
             )
 

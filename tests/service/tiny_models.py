@@ -60,7 +60,14 @@ class HeldByPipe(nn.Module):
 
 
 class Talker(nn.Module):
-    """Twice its input; an input that starts with POISON has it say much, in the two ways that models do."""
+    """Twice its input; an input that starts with POISON has it say much, in the two ways that models do.
+
+    It keeps a handler of the process's own standard error, as libraries do that were imported early.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.handler = logging.StreamHandler(sys.__stderr__)
 
     def forward(self, batch):
         if bool((batch[:, 0] == POISON).any()):
