@@ -9,8 +9,9 @@ cost more than everything else. A request is counted once, and answered once or 
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import structlog
 
@@ -31,93 +32,57 @@ if TYPE_CHECKING:
 _PIXELS = Kind.PIXELS  # looking up a member of an enum costs several times as much as a name
 
 
+@dataclass(slots=True, eq=False)
 class Request:
     """A request of ``POST /predict``. All methods are called on the event loop, and none raises.
 
     Args:
         service: serves it.
         reply: takes the answer; called at most once, on the event loop.
-
-    Attributes:
-        intent: known after :meth:`begin`, unless the head was refused.
-        start_s: when the head was complete, on the clock of ``time.perf_counter``.
-        deadline_s: after which the answer is useless, None for never.
-        work: what a thread is to do next; None once a thread has it.
-        work_since_s: when that began to wait for a thread.
-        item: one model input.
-        queued_s: when the input was complete, and began to wait for a batch.
-        waiting: it is in the queue of the batches.
-        bound_s: when its batch had the executor to itself, None before.
-        batch_size: requests in its batch, 0 before.
-        computed_s: seconds that its batch took, None before its end.
-        outcome: result or error of its batch, None before its end.
     """
 
-    takes_body = True
+    takes_body: ClassVar[bool] = True
 
-    __slots__ = (
-        "_batched",
-        "_body",
-        "_decode_s",
-        "_encode_s",
-        "_ended",
-        "_held_bytes",
-        "_kind",
-        "_next",
-        "_pool",
-        "_reply",
-        "_served",
-        "_service",
-        "_timer",
-        "_whole_s",
-        "batch_size",
-        "bound_s",
-        "computed_s",
-        "deadline_s",
-        "intent",
-        "item",
-        "outcome",
-        "queued_s",
-        "start_s",
-        "waiting",
-        "work",
-        "work_since_s",
-    )
+    service: "Service"
+    reply: Callable[[Answer], None]
+    # Times are on the clock of time.perf_counter.
+    start_s: float = 0.0  # the head was complete
+    intent: Intent | None = None  # None before begin(), and where the head was refused
+    deadline_s: float | None = None  # after it the answer is useless
+    _timer: asyncio.TimerHandle | None = None  # rings at the deadline
+    _body: Body | None = None
+    _held_bytes: int = 0
+    _whole_s: float | None = None  # the body was complete
+    # For a thread.
+    work: Callable[[], object] | None = None  # None once a thread has it
+    work_since_s: float = 0.0
+    _next: Callable[[Any], None] | None = None  # goes on with what the work returns
+    _pool: "Workers[Request] | None" = None
+    _decode_s: float = 0.0
+    # For a batch.
+    _served: Served | None = None
+    _kind: Kind = _PIXELS
+    _batched: bool = False  # the input came with a batch dimension
+    item: Item | None = None
+    queued_s: float = 0.0  # the input was complete
+    waiting: bool = False  # it is in the queue
+    bound_s: float | None = None  # its batch had the executor to itself
+    batch_size: int = 0
+    computed_s: float | None = None  # seconds that its batch took
+    outcome: Result | RequestError | None = None
+    _encode_s: float = 0.0
+    _ended: bool = False
 
-    def __init__(self, service: "Service", reply: Callable[[Answer], None]) -> None:
+    def __post_init__(self) -> None:
+        """Begin."""
         self.start_s = time.perf_counter()
-        self._service = service
-        self._reply = reply
-        self._ended = False
-        self.intent: Intent | None = None
-        self.deadline_s: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._body: Body | None = None
-        self._held_bytes = 0
-        self._whole_s: float | None = None
-        self._kind = _PIXELS
-        self._served: Served | None = None
-        self._batched = False
-        self.work: Callable[[], object] | None = None
-        self.work_since_s = 0.0
-        self._next: Callable[[Any], None] | None = None
-        self._pool: Workers[Request] | None = None
-        self._decode_s = 0.0
-        self._encode_s = 0.0
-        self.item: Item | None = None
-        self.queued_s = 0.0
-        self.waiting = False
-        self.bound_s: float | None = None
-        self.batch_size = 0
-        self.computed_s: float | None = None
-        self.outcome: Result | RequestError | None = None
-        service.in_flight += 1
+        self.service.in_flight += 1
 
     # The head and the body.
 
     def begin(self, headers: Headers) -> None:
         """Check the head; a request that cannot be served is refused before its body is read."""
-        service = self._service
+        service = self.service
         try:
             served = service.require_ready()
             intent = intent_of(headers, served, service.settings.max_body_bytes)
@@ -135,7 +100,7 @@ class Request:
             return
         body = self._body = self._body or Body()
         try:
-            require_size(body.size + len(piece), self._service.settings.max_body_bytes)
+            require_size(body.size + len(piece), self.service.settings.max_body_bytes)
             self._hold(len(piece))
         except RequestError as error:
             self.refuse(error)
@@ -172,7 +137,7 @@ class Request:
 
     def _hold(self, size: int) -> None:
         """Count bytes of the body until the request has ended; raises BytesFull where there is no room."""
-        self._service.hold(size)
+        self.service.hold(size)
         self._held_bytes += size
 
     def _intend(self, intent: Intent) -> None:
@@ -180,7 +145,7 @@ class Request:
         if intent.timeout_s is not None:
             self.deadline_s = self.start_s + intent.timeout_s
             delay_s = self.deadline_s - time.perf_counter()
-            self._timer = self._service.call_later(max(0.0, delay_s), self._expire)
+            self._timer = self.service.call_later(max(0.0, delay_s), self._expire)
 
     # From the body to a batch.
 
@@ -195,7 +160,7 @@ class Request:
         if not body:
             self.refuse(BadInput("the body is empty"))
             return
-        service = self._service
+        service = self.service
         try:
             served = self._served = service.require_ready(admitted=admitted)
             now_s = time.perf_counter()
@@ -236,8 +201,8 @@ class Request:
         """Queue the input. The time since the body was complete, without decoding, was spent waiting for a thread."""
         self.item, self._batched = made
         self.queued_s = time.perf_counter()
-        self._service.metrics.decode.observe(self._decode_s)
-        self._service.submit(self)
+        self.service.metrics.decode.observe(self._decode_s)
+        self.service.submit(self)
 
     # Threads.
 
@@ -291,7 +256,7 @@ class Request:
             assert result is not None
             write = partial(answer_body, result, self._kind, served, batched=self._batched)
             if takes_long(result, self._kind, served):
-                self._offload(self._service.writers, write, partial(self._answer, start_s))
+                self._offload(self.service.writers, write, partial(self._answer, start_s))
                 return
             body = write()
         except Exception:  # noqa: BLE001 - as above; the batch's other answers must not wait
@@ -303,7 +268,7 @@ class Request:
         """Answer with a result whose bytes were begun at ``start_s``."""
         end_s = time.perf_counter()
         self._encode_s = end_s - start_s
-        self._service.metrics.encode.observe(self._encode_s)
+        self.service.metrics.encode.observe(self._encode_s)
         self._finish(Outcome.OK, end_s - self.start_s, 200, body)
 
     # Every end.
@@ -313,7 +278,7 @@ class Request:
         if self._ended:
             return
         total_s = time.perf_counter() - self.start_s
-        status = self._service.settings.overload_status if isinstance(error, Overloaded) else error.status
+        status = self.service.settings.overload_status if isinstance(error, Overloaded) else error.status
         self._finish(error.outcome, total_s, status, error_body(error), *error.headers())
 
     def fail(self, error: BaseException | None = None) -> None:
@@ -333,7 +298,7 @@ class Request:
         """Answer 504: the deadline has passed. What is bound to a batch is computed and answered."""
         self._timer = None
         # Afterwards a batch has the request, or will never have it.
-        self._service.withdraw(self)
+        self.service.withdraw(self)
         if self.bound_s is not None:
             return
         if self._whole_s is None:
@@ -349,12 +314,12 @@ class Request:
     ) -> None:
         timing = (b"server-timing", self._timing(total_s))
         self._end(outcome, total_s)
-        self._reply(Answer.json(status, body, timing, *more))
+        self.reply(Answer.json(status, body, timing, *more))
 
     def _end(self, outcome: Outcome, total_s: float) -> None:
         """Count the request before its answer leaves, so that a scrape after the answer always holds it."""
         self._ended = True
-        service = self._service
+        service = self.service
         if self.waiting:
             service.withdraw(self)
         if self._pool is not None:

@@ -6,11 +6,9 @@ It is live at once and ready after the warm-up. To stop, it refuses new requests
 import asyncio
 import contextlib
 import enum
-import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -19,6 +17,7 @@ from tailgate.service.batching.dispatcher import Dispatcher
 from tailgate.service.batching.forecast import Forecast
 from tailgate.service.batching.policy import BatchPolicy
 from tailgate.service.batching.request import Request
+from tailgate.service.batching.start import build_in_thread
 from tailgate.service.batching.watchdog import Watchdog
 from tailgate.service.batching.workers import Workers
 from tailgate.service.errors import BytesFull, ConfigurationError, QueueFull, Unavailable, gist
@@ -31,7 +30,6 @@ from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Settings, available_
 if TYPE_CHECKING:
     from tailgate.service.execution.build import Engine
 
-T = TypeVar("T")
 MAX_DECODE_THREADS = 8
 # For a batch that still runs after the drain; the process ends without it.
 JOIN_TIMEOUT_S = 2.0
@@ -93,7 +91,7 @@ class Service:
         self._loop = asyncio.get_running_loop()
         kept = keep_freed_memory()
         try:
-            engine = await _in_thread(_build, self.settings)
+            engine = await build_in_thread(self.settings)
             if isinstance(engine, BaseException):
                 self._fail(engine)
             elif self.phase is Phase.STARTING:
@@ -328,29 +326,3 @@ class Service:
             yield Counter("log_lines_dropped", "Lines of the log that could not be written.", dropped)
         if self.engine is not None:
             yield from self.engine.gauges()
-
-
-async def _in_thread(function: Callable[[Settings], T], settings: Settings) -> T | BaseException:
-    """Run what may take minutes in a thread that a stop need not wait for, as it would for the event loop's own.
-
-    Returns:
-        What it returned or raised. Raised here, some exceptions would be taken for this task's own: that it is cancelled, or
-        that the process is to end.
-    """
-    done: Future[T | BaseException] = Future()
-    done.set_running_or_notify_cancel()
-
-    def work() -> None:
-        try:
-            done.set_result(function(settings))
-        except BaseException as error:  # noqa: BLE001 - a factory may raise anything
-            done.set_result(error)
-
-    threading.Thread(target=work, name="tailgate-build", daemon=True).start()
-    return await asyncio.wrap_future(done)
-
-
-def _build(settings: Settings) -> "Engine":
-    from tailgate.service.execution.build import build_engine  # noqa: PLC0415 - imports PyTorch, which takes seconds
-
-    return build_engine(settings)

@@ -16,10 +16,10 @@ import structlog
 
 from tailgate.service.codec.intent import Intent
 from tailgate.service.codec.message import Answer
-from tailgate.service.errors import Cut, Outcome, RequestError, TooSlow, Unavailable
+from tailgate.service.errors import Cut, Outcome, RequestError, Unavailable
 from tailgate.service.http.half_closed import CONTINUE, ask_soon
 from tailgate.service.http.head import Head
-from tailgate.service.http.limits import LINGER_BYTES, LINGER_S, Guard, overdue
+from tailgate.service.http.limits import LINGER_BYTES, LINGER_S, Guard, overdue, told_of_cut
 from tailgate.service.http.reader import BodyReader, HeadReader, body_of
 from tailgate.service.http.site import Exchange, Site
 from tailgate.service.http.state import (
@@ -201,29 +201,16 @@ class Connection(asyncio.Protocol):
 
     def cut(self, reason: Cut) -> None:
         """End the connection, with an answer where one is owed."""
-        limits = self._guard.limits
         self._guard.metrics.cuts[reason] += 1
+        error = told_of_cut(reason, self.state, self._guard.limits)
         if reason is Cut.SLOW_READER:
             self.transport.abort()
-        elif reason is Cut.SLOW_HEAD:
-            self._guard.metrics.count(TooSlow.outcome)
-            self._refuse(
-                TooSlow(
-                    f"the request's head was not there within {limits.head_s:g} s (TAILGATE_HEADER_TIMEOUT_S)"
-                )
-            )
-        elif reason is Cut.SLOW_BODY and self.state is BODY:
-            self._refuse(
-                TooSlow(
-                    f"the request's body was not there within {limits.body_s:g} s (TAILGATE_BODY_TIMEOUT_S)"
-                )
-            )
-        elif reason is Cut.DRAIN and self.state in (BODY, IN_HAND):
-            self._refuse(
-                Unavailable("the service stops, and could not end this request in time; try another replica")
-            )
-        else:
+        elif error is None:
             self._close()
+        else:
+            if self.state is HEAD:
+                self._guard.metrics.count(error.outcome)
+            self._refuse(error)
 
     def shut_down(self) -> None:
         """End the connection with its next answer, or now where none is owed."""

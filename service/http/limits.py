@@ -14,7 +14,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
 
-from tailgate.service.errors import Cut
+from tailgate.service.errors import Cut, RequestError, TooSlow, Unavailable
 from tailgate.service.http.state import State
 from tailgate.service.metrics import Metrics
 from tailgate.service.settings import Settings
@@ -69,6 +69,21 @@ def overdue(limits: Limits, state: State, for_s: float, unsent_s: float | None) 
     if state is State.NEW:
         return Cut.IDLE if for_s > limits.head_s else None
     return Cut.IDLE if state is State.IDLE and for_s > limits.idle_s else None
+
+
+def told_of_cut(reason: Cut, state: State, limits: Limits) -> RequestError | None:
+    """Return what a client is told whose connection is cut, None where it has been answered or has asked nothing."""
+    if reason is Cut.SLOW_HEAD:
+        return TooSlow(
+            f"the request's head was not there within {limits.head_s:g} s (TAILGATE_HEADER_TIMEOUT_S)"
+        )
+    if reason is Cut.SLOW_BODY and state is State.BODY:
+        return TooSlow(
+            f"the request's body was not there within {limits.body_s:g} s (TAILGATE_BODY_TIMEOUT_S)"
+        )
+    if reason is Cut.DRAIN and state in (State.BODY, State.IN_HAND):
+        return Unavailable("the service stops, and could not end this request in time; try another replica")
+    return None
 
 
 class Guarded(Protocol):

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tailgate.service.batching import service as lifecycle
+from tailgate.service.batching import start as building
 from tailgate.service.batching.service import Phase, Service
 from tailgate.service.batching.workers import Workers
 from tailgate.service.errors import ConfigurationError
@@ -92,8 +93,8 @@ def no_more_threads(*_, **__):
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (lifecycle, "_build"),
-        (lifecycle.threading.Thread, "start"),
+        (building, "_build"),
+        (building.threading.Thread, "start"),
         (lifecycle, "BatchPolicy"),
         (lifecycle, "Forecast"),
         (lifecycle, "Watchdog"),
@@ -131,7 +132,7 @@ async def test_what_is_to_be_done_before_ready_may_fail_too():
 @pytest.mark.asyncio
 async def test_threads_are_started_all_together_or_none_stays(monkeypatch, allowed):
     started = []
-    real = lifecycle.threading.Thread.start
+    real = building.threading.Thread.start
 
     def start(self):
         if len(started) == allowed:
@@ -141,7 +142,7 @@ async def test_threads_are_started_all_together_or_none_stays(monkeypatch, allow
 
     workers = Workers("few", 3, asyncio.get_running_loop())
     with monkeypatch.context() as patch:
-        patch.setattr(lifecycle.threading.Thread, "start", start)
+        patch.setattr(building.threading.Thread, "start", start)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             workers.start()
     for thread in started:
@@ -151,8 +152,8 @@ async def test_threads_are_started_all_together_or_none_stays(monkeypatch, allow
 
 @pytest.mark.asyncio
 async def test_a_start_that_is_cancelled_is_no_failed_start(monkeypatch):
-    held = lifecycle.threading.Event()
-    monkeypatch.setattr(lifecycle, "_build", lambda _: held.wait(30))
+    held = building.threading.Event()
+    monkeypatch.setattr(building, "_build", lambda _: held.wait(30))
     service = Service(load_settings({}, **OPTIONS))
     starting = asyncio.create_task(service.start())
     await asyncio.sleep(0)

@@ -20,7 +20,7 @@ REQUESTS = [GET_READY, post(b"x" * 100, b"image/png"), post(b"x", b"multipart/fo
 @pytest.fixture(autouse=True)
 def model_that_never_comes(monkeypatch):
     held = threading.Event()
-    monkeypatch.setattr("tailgate.service.batching.service._build", lambda _: held.wait(PATIENCE_S))
+    monkeypatch.setattr("tailgate.service.batching.start._build", lambda _: held.wait(PATIENCE_S))
     yield
     held.set()
 
