@@ -19,6 +19,7 @@ from tailgate.service.codec.message import Answer
 from tailgate.service.errors import Cut, Outcome, RequestError, Unavailable
 from tailgate.service.http.half_closed import CONTINUE, ask_soon
 from tailgate.service.http.head import Head
+from tailgate.service.http.incoming import Incoming
 from tailgate.service.http.limits import LINGER_BYTES, LINGER_S, Guard, overdue, told_of_cut
 from tailgate.service.http.reader import BodyReader, HeadReader, body_of
 from tailgate.service.http.site import Exchange, Site
@@ -35,6 +36,8 @@ from tailgate.service.http.state import (
     State,
 )
 
+# Bytes that are looked at for a head in one go; nearly all heads are smaller.
+HEAD_PIECE = 4096
 # Of a body whose request is answered: dropped, so that the client sees the answer instead of a reset.
 DISCARD_BYTES = 64 * 2**20
 
@@ -73,7 +76,7 @@ class Connection(asyncio.Protocol):
         self._site = site
         self._guard: Guard = site.guard
         self._loop = site.loop
-        self._rest = b""  # what has come and is not read yet
+        self._incoming = Incoming()
         self._reader = HeadReader()
         self._body: BodyReader | None = None
         self._exchange: Exchange | None = None
@@ -111,7 +114,7 @@ class Connection(asyncio.Protocol):
             request = self._exchange = self._site.request(self.answer)
             request.repeat(known.intent, data, len(known.raw))
         else:
-            self._rest = self._rest + data if self._rest else data
+            self._incoming.add(data)
             self._advance()
 
     def eof_received(self) -> bool:
@@ -119,7 +122,7 @@ class Connection(asyncio.Protocol):
 
         RFC 9112, section 9.6. A request whose end is missing is not answered, and TLS ends as a whole.
         """
-        if (self.state is not IN_HAND and not self._rest) or not self.transport.can_write_eof():
+        if (self.state is not IN_HAND and not self._incoming) or not self.transport.can_write_eof():
             self._close()
             return False
         self._silent = True
@@ -131,7 +134,7 @@ class Connection(asyncio.Protocol):
         """Tell the request in hand that nobody waits any more."""
         self._guard.leave(self)
         self._abandon(Outcome.CANCELLED)
-        self._rest = b""
+        self._incoming.clear()
         self.state = CLOSED
 
     def pause_writing(self) -> None:
@@ -151,7 +154,7 @@ class Connection(asyncio.Protocol):
             return
         self._exchange = None
         # While the server or the client stops, requests that came behind this one are answered first.
-        behind = self._rest and self.state is IN_HAND
+        behind = self._incoming and self.state is IN_HAND
         last = not self._keep_alive or ((self._guard.closing or self._silent) and not behind)
         self._write(answer, last=last)
         if self.state is BODY:
@@ -165,7 +168,7 @@ class Connection(asyncio.Protocol):
             self._end()
         else:
             self._become(IDLE)
-        if not self._advancing and (self._rest or self._silent):
+        if not self._advancing and (self._incoming or self._silent):
             self._advance()
 
     # The guard and the server call these.
@@ -227,7 +230,7 @@ class Connection(asyncio.Protocol):
     def _is_free(self) -> bool:
         return (
             (self.state is IDLE or self.state is NEW)
-            and not self._rest
+            and not self._incoming
             and not self._write_paused
             and not self._guard.closing
         )
@@ -242,7 +245,7 @@ class Connection(asyncio.Protocol):
         """Read what has come; at most one request per turn of the event loop, so that other connections get theirs."""
         self._advancing, requests = True, self.requests
         try:
-            while self._rest and self._reads() and not (self.state is IDLE and self.requests > requests):
+            while self._incoming and self._reads() and not (self.state is IDLE and self.requests > requests):
                 self._read()
         except RequestError as error:
             self._refuse_bytes(error)
@@ -253,33 +256,35 @@ class Connection(asyncio.Protocol):
             self._refuse_bytes(RequestError("the service failed on this request"))
         finally:
             self._advancing = False
-        if self._silent and not self._rest and self.state is not IN_HAND:
+        if self._silent and not self._incoming and self.state is not IN_HAND:
             self._close()
-        elif self._rest and self._reads():
+        elif self._incoming and self._reads():
             self._loop.call_soon(self._advance)
-        self._pause_reading(pause=bool(self._rest))
+        self._pause_reading(pause=bool(self._incoming))
 
     def _read(self) -> None:
-        data, self._rest = self._rest, b""
         if self.state is LINGERING:
-            self._drop(len(data), LINGER_BYTES)
+            self._drop(self._incoming.clear(), LINGER_BYTES)
         elif self.state is BODY or self.state is DROPPING:
-            self._read_body(data)
+            self._read_body()
         else:
-            self._read_head(data)
+            self._read_head()
 
-    def _read_head(self, data: bytes) -> None:
+    def _read_head(self) -> None:
         if self.state is not HEAD:
-            data = data.lstrip(b"\r\n")  # RFC 9112, section 2.2
-            if not data:
+            self._incoming.skip_line_ends()
+            if not self._incoming:
                 return
             self._become(HEAD)
             self.requests += 1
             self._reader, self._known = HeadReader(), None
+        data = self._incoming.peek(HEAD_PIECE)
         found = self._reader.feed(data)
-        if found is not None:
+        if found is None:
+            self._incoming.skip(len(data))
+        else:
             head, raw, size = found
-            self._rest = data[size:]
+            self._incoming.skip(size)
             self._begin(head, raw)
 
     def _begin(self, head: Head, raw: bytes) -> None:
@@ -288,7 +293,7 @@ class Connection(asyncio.Protocol):
         self._become(BODY)
         exchange = self._exchange = self._site.exchange(head, self.answer)
         # A client that waits to be asked for its body may leave the body out behind another answer.
-        waits = head.expects and not self._rest and not self._body.complete
+        waits = head.expects and not self._incoming and not self._body.complete
         self._keep_alive = head.keep_alive and not waits
         exchange.begin(head.headers)
         if self.state is BODY and waits and exchange.takes_body:
@@ -299,10 +304,10 @@ class Connection(asyncio.Protocol):
         if self._body.complete and self.state is BODY:
             self._end_of_body()
 
-    def _read_body(self, data: bytes) -> None:
+    def _read_body(self) -> None:
         assert self._body is not None
-        piece, size = self._body.feed(data)
-        self._rest = data[size:]
+        piece, size = self._body.feed(self._incoming.peek(self._body.most))
+        self._incoming.skip(size)
         if self.state is DROPPING:
             self._drop(size, DISCARD_BYTES)
         elif piece:
@@ -376,7 +381,8 @@ class Connection(asyncio.Protocol):
         answer (RFC 9112, section 9.6).
         """
         self._become(LINGERING)
-        self._rest, self._dropped = b"", 0
+        self._incoming.clear()
+        self._dropped = 0
         self._say_nothing_more()
         if self._silent or not self._guard.linger(self, self._loop):
             self._close()

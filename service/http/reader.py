@@ -19,6 +19,8 @@ MAX_HEADERS = 100
 MAX_URL_BYTES = 8 * 2**10
 # Chunk extensions or trailers between two pieces of a body.
 MAX_FRAME_BYTES = 32 * 2**10
+# Bytes of a body in chunks that are looked through in one go.
+CHUNKS_AT_ONCE = 2**16
 END_OF_HEAD = b"\r\n\r\n"
 _NOT_HTTP = "this is not HTTP/1.1 as RFC 9112 has it"
 
@@ -108,6 +110,10 @@ class BodyReader(Protocol):
 
     complete: bool
 
+    @property
+    def most(self) -> int:
+        """How many bytes may be fed in one go."""
+
     def feed(self, data: bytes) -> tuple[bytes, int]:
         """Take bytes; return the body's bytes among them, and how many bytes of ``data`` belong to the request.
 
@@ -124,6 +130,11 @@ class SizedBody:
     def __init__(self, length: int) -> None:
         self._left = length
         self.complete = not length
+
+    @property
+    def most(self) -> int:
+        """See :class:`BodyReader`."""
+        return self._left
 
     def feed(self, data: bytes) -> tuple[bytes, int]:
         """Take bytes, see :class:`BodyReader`."""
@@ -146,6 +157,11 @@ class ChunkedBody:
         self._left = 0  # bytes of the present chunk and its line end
         self._in_trailer = False
         self._frame_bytes = 0
+
+    @property
+    def most(self) -> int:
+        """See :class:`BodyReader`."""
+        return CHUNKS_AT_ONCE
 
     def feed(self, data: bytes) -> tuple[bytes, int]:
         """Take bytes, see :class:`BodyReader`."""
