@@ -15,7 +15,6 @@ from tailgate import (
     ClosedLoop,
     Criterion,
     HarnessError,
-    Measure,
     Outcome,
     Payload,
     Phase,
@@ -26,13 +25,13 @@ from tailgate import (
     Window,
     draw_plan,
 )
-from tailgate.harness import measures
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.load import LoadSettings
-from tailgate.harness.observe.probes import Asked
+from tailgate.harness.measures import built_in_measures
 from tailgate.harness.observe.slot import measure_slot
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
 from tailgate.harness.target.command import CommandTarget
+from tailgate.harness.verdict.judge import find_measure
 from tailgate.scenarios import overload as gate
 
 PILOT_REQUESTS = 200
@@ -107,7 +106,7 @@ def _slot(case: Case, running: RunningTarget, phases: tuple[Phase, ...], directo
         headers=tuple(headers.items()),
     )
     # A scenario needs a criterion for its capacity.
-    capacity = Criterion(measures.Throughput().name, 1.0, ("saturated",))
+    capacity = Criterion("throughput", 1.0, ("saturated",))
     scenario = Scenario("overload", "a benchmark", phases, (capacity,))
     slot = Slot(scenario, "head", block=0, start=1, seed=SEED)
     load = LoadSettings(
@@ -126,18 +125,18 @@ def _slot(case: Case, running: RunningTarget, phases: tuple[Phase, ...], directo
 
 # By the name of the figure: the gate's measure, its phases, and whether the objective counts.
 OF_OVERLOAD, OF_BOTH = ("overload",), ("saturated", "overload")
-FIGURES: dict[str, tuple[Measure, tuple[str, ...], bool]] = {
-    "saturated_per_s": (measures.Throughput(), ("saturated",), False),
-    "goodput_share": (measures.GoodputShare(), OF_BOTH, True),
-    "accepted_p50_s": (measures.Accepted(0.5), OF_OVERLOAD, False),
-    "accepted_p99_s": (measures.Accepted(0.99), OF_OVERLOAD, False),
-    "refusal_p50_s": (measures.RefusalLatency(), OF_OVERLOAD, False),
-    "unhinted_refusals": (measures.UnhintedRefusals(), OF_OVERLOAD, False),
-    "lost_rate": (measures.LostRate(), OF_OVERLOAD, False),
-    "health_p90_s": (measures.ProbeLatency(Asked.HEALTH, 0.9), OF_OVERLOAD, False),
-    "metrics_p90_s": (measures.ProbeLatency(Asked.METRICS, 0.9), OF_OVERLOAD, False),
-    "rss_rise": (measures.MemoryRise(), OF_BOTH, False),
-    "settle_s": (measures.Settle(), ("overload", "afterwards"), True),
+FIGURES: dict[str, tuple[str, tuple[str, ...], bool]] = {
+    "saturated_per_s": ("throughput", ("saturated",), False),
+    "goodput_share": ("goodput_share", OF_BOTH, True),
+    "accepted_p50_s": ("accepted_p50", OF_OVERLOAD, False),
+    "accepted_p99_s": ("accepted_p99", OF_OVERLOAD, False),
+    "refusal_p50_s": ("refusal_p50", OF_OVERLOAD, False),
+    "unhinted_refusals": ("unhinted_refusals", OF_OVERLOAD, False),
+    "lost_rate": ("lost_rate", OF_OVERLOAD, False),
+    "health_p90_s": ("health_p90", OF_OVERLOAD, False),
+    "metrics_p90_s": ("metrics_p90", OF_OVERLOAD, False),
+    "rss_rise": ("rss_rise", OF_BOTH, False),
+    "settle_s": ("settle", ("overload", "afterwards"), True),
 }
 
 
@@ -162,7 +161,8 @@ def figures(case: Case, slot: SlotRecord) -> dict[str, Any]:
 
 
 def _estimate(case: Case, slot: SlotRecord, name: str) -> dict[str, Any] | None:
-    measure, phases, with_objective = FIGURES[name]
+    measured, phases, with_objective = FIGURES[name]
+    measure = find_measure(measured, built_in_measures())
     objective_s = case.objective_s if with_objective else None
     window = Window(tuple(phase for phase in slot.phases if phase.phase.name in phases))
     try:

@@ -1,26 +1,23 @@
 """The highest rate that a service keeps."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.measures.latency import Quantile
-from tailgate.harness.measures.measure import Estimate, objective_s, refuse_server
+from tailgate.harness.measures.latency import of_samples
+from tailgate.harness.measures.measure import Estimate, objective_s
 from tailgate.harness.observe.window import PhaseRecord, Window, failed, latencies_s, offered_rate_per_s
-from tailgate.harness.results.verdict import Better
 from tailgate.harness.scenario.arrivals import Constant, Gamma, Poisson
 from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Criterion
-from tailgate.harness.units import Unit
 
 # The tail that decides whether a rate is kept: the knee is asked in terms of p95.
-_KNEE_SHARE = 0.95
+_SHARE = 0.95
 
 
-@dataclass(frozen=True, slots=True)
-class Knee:
-    """The highest rate that the service keeps: p95 within the criterion's objective, and no request failed.
+def knee(window: Window, criterion: Criterion) -> Estimate:
+    """Estimate in requests/s the highest rate with p95 within the objective and no failed request.
 
     Each phase is one step of the ramp. Its rate is that of its law of arrivals, where it has a constant one, since that is
     what a limit names: the rate of the drawn times would miss it by luck. Counting from the slowest step,
@@ -32,49 +29,30 @@ class Knee:
     Each end is wrong with probability at most alpha. Low errs only if the first step that is truly beyond passes:
     one test. High errs if any of the m steps fails falsely, so each is tested at alpha / m (Bonferroni).
     """
-
-    name: str = "knee"
-    unit: Unit = Unit.PER_SECOND
-    better: Better = Better.HIGHER
-
-    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
-        """Estimate in requests/s; n is the number of requests over all steps."""
-        refuse_server(self, criterion)
-        late_s = objective_s(self, criterion)
-        strict = 1 - (1 - window.confidence) / len(window.phases)
-        quantile = Quantile(_KNEE_SHARE)
-        shown, seen, beyond = [], [], []
-        steps = sorted(
-            (_step_rate(record), index, record.samples) for index, record in enumerate(window.phases)
-        )
-        for rate, _, samples in steps:
-            estimate = quantile.of_samples(samples, window.confidence)
-            clean = not failed(samples).any()
-            shown.append((rate, clean and estimate.high is not None and estimate.high <= late_s))
-            # A point for display, so the sample quantile will do where the estimate has no value yet.
-            point_s = statistics.quantile(latencies_s(samples), _KNEE_SHARE) if len(samples) else math.inf
-            seen.append((rate, clean and point_s <= late_s))
-            strict_low = quantile.of_samples(samples, strict).low
-            beyond.append((rate, strict_low is None or strict_low <= late_s))
-        held = _last_before_first_no(beyond)
-        high = next((rate for rate, kept in beyond if not kept), None)
-        note = (
-            "" if high is not None else f"the ramp ends at {steps[-1][0]:.4g}/s without a step shown beyond"
-        )
-        if held is None:
-            note = "even the slowest step is beyond the objective"
-        return Estimate(
-            _last_before_first_no(seen),
-            _last_before_first_no(shown),
-            high,
-            sum(len(samples) for _, _, samples in steps),
-            window.confidence,
-            note,
-        )
+    late_s = objective_s(criterion)
+    strict = 1 - (1 - window.confidence) / len(window.phases)
+    steps = sorted(window.phases, key=_step_rate)
+    rates = [_step_rate(record) for record in steps]
+    shown, seen, possible = [], [], []
+    for record in steps:
+        samples = record.samples
+        clean = not failed(samples).any()
+        high = of_samples(samples, _SHARE, window.confidence).high
+        shown.append(clean and high is not None and high <= late_s)
+        # A point for display, so the sample quantile will do where the estimate has no value yet.
+        point_s = statistics.quantile(latencies_s(samples), _SHARE) if len(samples) else math.inf
+        seen.append(clean and point_s <= late_s)
+        low = of_samples(samples, _SHARE, strict).low
+        possible.append(low is None or low <= late_s)
+    beyond = next((rate for rate, kept in zip(rates, possible, strict=True) if not kept), None)
+    note = "" if beyond is not None else f"the ramp ends at {rates[-1]:.4g}/s without a step shown beyond"
+    if not possible[0]:
+        note = "even the slowest step is beyond the objective"
+    n = sum(len(record.samples) for record in steps)
+    return Estimate(_last_kept(rates, seen), _last_kept(rates, shown), beyond, n, window.confidence, note)
 
 
 def _step_rate(record: PhaseRecord) -> float:
-    """Return the rate that the step's law of arrivals names; of the intended times where it names none."""
     arrivals = record.phase.arrivals
     if isinstance(arrivals, Constant | Poisson | Gamma) and not isinstance(arrivals.rate_per_s, Ref):
         return float(arrivals.rate_per_s)
@@ -84,10 +62,7 @@ def _step_rate(record: PhaseRecord) -> float:
     return rate
 
 
-def _last_before_first_no(steps: list[tuple[float, bool]]) -> float | None:
-    last = None
-    for rate, kept in steps:
-        if not kept:
-            break
-        last = rate
-    return last
+def _last_kept(rates: Sequence[float], kept: Sequence[bool]) -> float | None:
+    """Return the last rate before the first step that is not kept."""
+    count = [*kept, False].index(False)
+    return rates[count - 1] if count else None

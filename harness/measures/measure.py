@@ -1,7 +1,7 @@
-"""What a measure is, what it gives, and the two questions that each asks of its criterion first."""
+"""What a measure is, and what it gives."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,10 +18,10 @@ class Estimate:
     """A measured value with its interval.
 
     Attributes:
-        value: the point estimate; None where too few samples speak.
+        value: None where too few samples speak.
         low: lower end of the interval; None when nothing bounds it from below.
         high: upper end; None when nothing bounds it from above.
-        n: samples behind it.
+        n: number of samples.
         confidence: one-sided confidence of each end, such as 0.99.
         note: what a reader must know to take it right, or empty.
         narrows: more samples would make the interval narrower where the limit lies; if not, the note says why.
@@ -64,8 +64,7 @@ class Measure(Protocol):
     def estimate(self, window: Window, criterion: Criterion) -> Estimate:
         """Estimate from the records of the criterion's phases.
 
-        Asked several times of one criterion: at the confidence of the end that PASS goes by and at that of the other, and
-        with its numbers at both readings of the yardstick.
+        Called several times per criterion: at both confidences, and with its numbers at both readings of the yardstick.
 
         Raises:
             MeasurementError: the records do not allow it: the criterion is INVALID.
@@ -74,12 +73,37 @@ class Measure(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A built-in measure: a function and what the judge must know of it."""
+
+    name: str
+    unit: Unit
+    better: Better
+    function: Callable[[Window, Criterion], Estimate]
+    witnesses: tuple[Witness, ...] = (Witness.CLIENT,)
+    rests_on_lag: bool = True
+    knows_closed_loop: bool = False
+
+    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
+        """Estimate as the function does.
+
+        Raises:
+            UsageError: the criterion asks a witness that cannot know.
+        """
+        if criterion.witness not in self.witnesses:
+            raise UsageError(
+                f"{self.name} is measured from the {self.witnesses[0].value}'s record only, not by {criterion.witness.value}"
+            )
+        return self.function(window, criterion)
+
+
 def units_of(measures: Iterable[Measure]) -> Mapping[str, Unit]:
     """Return what the numbers of each measure count, by its name."""
     return {measure.name: measure.unit for measure in measures}
 
 
-def objective_s(measure: Measure, criterion: Criterion) -> float:
+def objective_s(criterion: Criterion) -> float:
     """Return the latency above which a request is late.
 
     Raises:
@@ -87,18 +111,6 @@ def objective_s(measure: Measure, criterion: Criterion) -> float:
     """
     if not isinstance(criterion.objective_s, (int, float)) or not 0 < criterion.objective_s < math.inf:
         raise UsageError(
-            f"{measure.name} needs the criterion's objective_s in seconds, got {criterion.objective_s}"
+            f"{criterion.measure} needs the criterion's objective_s in seconds, got {criterion.objective_s}"
         )
     return float(criterion.objective_s)
-
-
-def refuse_server(measure: Measure, criterion: Criterion) -> None:
-    """Refuse a criterion that asks the server what only the client knows.
-
-    Raises:
-        UsageError: its witness is not the client.
-    """
-    if criterion.witness is not Witness.CLIENT:
-        raise UsageError(
-            f"{measure.name} is measured from the client's record only, not by {criterion.witness}"
-        )

@@ -1,8 +1,7 @@
-"""Shares of requests by how they ended, and answers a second."""
+"""Shares of requests by how they ended, and answers per second."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,87 +11,73 @@ from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load.samples import Outcome, Samples
 from tailgate.harness.measures.dependence import share_interval
-from tailgate.harness.measures.measure import Estimate, objective_s, refuse_server
+from tailgate.harness.measures.measure import Estimate, objective_s
 from tailgate.harness.observe.window import PhaseRecord, Window, duration_s, failed, in_order, latencies_s
 from tailgate.harness.results.slot import Loop
-from tailgate.harness.results.verdict import Better
 from tailgate.harness.scenario.behaviour import DUE, Behaviour, Due
 from tailgate.harness.scenario.scenario import Criterion
-from tailgate.harness.units import Unit
 
 # A rate's spread is taken from so many slices of its time; fewer say little, and more hold too few batches each.
 SLICES = 10
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorRate:
-    """The share of requests that ended without a good answer, with the interval of Clopper and Pearson.
+def error_rate(window: Window, criterion: Criterion) -> Estimate:
+    """Estimate the share of requests that ended without a good answer.
 
-    Failures that come in runs widen it (:mod:`tailgate.harness.measures.dependence`). With no failure at all the high end is 1 - alpha^(1/n), never 0: a limit of exactly 0 cannot be shown to hold, so
-    that limit is read as "none was seen" (see :meth:`estimate`).
+    With no failure at all the high end is 1 - alpha^(1/n), never 0: a limit of exactly 0 cannot be shown to hold, so
+    that limit is read as "none was seen".
     """
-
-    name: str = "error_rate"
-    unit: Unit = Unit.SHARE
-    better: Better = Better.LOWER
-
-    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
-        """Estimate the share; for a limit of 0 the interval is the share itself, without inference."""
-        refuse_server(self, criterion)
-        return share_of([failed(part) for part in in_order(window.samples)], window, criterion)
+    return _share_of([failed(part) for part in in_order(window.samples)], window, criterion)
 
 
-@dataclass(frozen=True, slots=True)
-class LostRate:
-    """The share of requests that ended neither in a good answer nor in an honest refusal (429, 503).
+def lost_rate(window: Window, criterion: Criterion) -> Estimate:
+    """Estimate the share of requests that ended neither in a good answer nor in an honest refusal (429, 503).
 
-    For overload, where refusing is right: what is left are errors, broken connections, and waits without an end. The
-    interval is that of :class:`ErrorRate`, its reading of a limit of 0 included.
+    For overload, where refusing is right: what is left are errors, broken connections, and waits without an end.
     """
-
-    name: str = "lost_rate"
-    unit: Unit = Unit.SHARE
-    better: Better = Better.LOWER
-
-    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
-        """Estimate the share."""
-        refuse_server(self, criterion)
-        lost = [failed(part) & (part["outcome"] != Outcome.SHED) for part in in_order(window.samples)]
-        return share_of(lost, window, criterion)
+    lost = [failed(part) & (part["outcome"] != Outcome.SHED) for part in in_order(window.samples)]
+    return _share_of(lost, window, criterion)
 
 
-@dataclass(frozen=True, slots=True)
-class Misanswered:
-    """The share of disturbers' requests that did not get what they had coming (:data:`tailgate.harness.scenario.behaviour.DUE`).
+def misanswered(window: Window, criterion: Criterion) -> Estimate:
+    """Estimate the share of disturbers' requests that did not get what they had coming.
 
-    A corrupt body has a 4xx coming, a slow one a good answer; those who leave have nothing coming, and do not count.
+    A corrupt body has a 4xx coming, a slow one a good answer; those who leave have nothing coming, and do not count
+    (:data:`tailgate.harness.scenario.behaviour.DUE`).
     """
-
-    name: str = "misanswered"
-    unit: Unit = Unit.SHARE
-    better: Better = Better.LOWER
-
-    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
-        """Estimate the share; n is the number of disturbers that had something coming."""
-        refuse_server(self, criterion)
-        wrong = []
-        for record in window.phases:
-            for behaviour, due in DUE.items():
-                if behaviour is not Behaviour.WAITS:
-                    theirs = record.disturbers[record.disturbers["behaviour"] == behaviour]
-                    right = (Outcome.OK,) if due is Due.ANSWER else (Outcome.CLIENT_ERROR, Outcome.SHED)
-                    wrong += [~np.isin(part["outcome"], right) for part in in_order(theirs)]
-        return share_of(wrong, window, criterion)
+    wrong = []
+    for record in window.phases:
+        for behaviour, due in DUE.items():
+            if behaviour is not Behaviour.WAITS:
+                theirs = record.disturbers[record.disturbers["behaviour"] == behaviour]
+                right = (Outcome.OK,) if due is Due.ANSWER else (Outcome.CLIENT_ERROR, Outcome.SHED)
+                wrong += [~np.isin(part["outcome"], right) for part in in_order(theirs)]
+    return _share_of(wrong, window, criterion)
 
 
-def share_of(hits: Sequence[NDArray[np.bool_]], window: Window, criterion: Criterion) -> Estimate:
-    """Estimate the share of requests that are hits; for a limit of 0 the share itself, without inference.
+def unhinted_refusals(window: Window, criterion: Criterion) -> Estimate:
+    """Estimate the share of refusals without a Retry-After that can be read (RFC 9110, section 10.2.3)."""
+    unhinted = [np.isnan(part["retry_after_s"]) for part in in_order(refused(window, criterion))]
+    return _share_of(unhinted, window, criterion)
 
-    Args:
-        hits: of each stretch of load, in order of time, whether each request is one.
-        window: for its confidence.
-        criterion: for its limit.
+
+def refused(window: Window, criterion: Criterion) -> Samples:
+    """Return the records of refused requests.
+
+    Raises:
+        MeasurementError: nothing was refused.
     """
+    samples = window.samples
+    found: Samples = samples[samples["outcome"] == Outcome.SHED]
+    if not len(found):
+        raise MeasurementError(
+            f"{criterion.measure}: none of {len(samples)} requests was refused: this load was no overload"
+        )
+    return found
+
+
+def _share_of(hits: Sequence[NDArray[np.bool_]], window: Window, criterion: Criterion) -> Estimate:
+    """Estimate the share of hits; for a limit of 0 the share itself, without inference."""
     n, count = sum(map(len, hits)), sum(int(part.sum()) for part in hits)
     share = count / n if n else None
     if criterion.limit == 0:
@@ -102,36 +87,24 @@ def share_of(hits: Sequence[NDArray[np.bool_]], window: Window, criterion: Crite
     return Estimate(share, low, high, n, window.confidence, worth=worth)
 
 
-@dataclass(frozen=True, slots=True)
-class Throughput:
-    """Good answers a second, from the first intended send to the last byte of each phase.
+def throughput(window: Window, criterion: Criterion) -> Estimate:
+    """Estimate good answers per second, from the first intended send to the last byte of each phase.
 
     The interval takes the count as Poisson (Garwood), which is conservative for a server that is kept busy: its
     completions are more even. Below capacity this is the offered rate and says nothing of the server.
     """
-
-    name: str = "throughput"
-    unit: Unit = Unit.PER_SECOND
-    better: Better = Better.HIGHER
-
-    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
-        """Estimate in requests/s."""
-        refuse_server(self, criterion)
-        answered, seconds = 0, 0.0
-        for record in window.phases:
-            seconds += duration_s(record.samples)
-            answered += int(np.sum(~failed(record.samples)))
-        if seconds <= 0:
-            raise MeasurementError(f"{self.name}: {answered} answers in {seconds} s give no rate")
-        low, high = statistics.count_interval(answered, window.confidence)
-        assert low is not None
-        assert high is not None
-        return Estimate(answered / seconds, low / seconds, high / seconds, answered, window.confidence)
+    seconds = sum(duration_s(record.samples) for record in window.phases)
+    answered = sum(int(np.sum(~failed(record.samples))) for record in window.phases)
+    if seconds <= 0:
+        raise MeasurementError(f"{criterion.measure}: {answered} answers in {seconds} s give no rate")
+    low, high = statistics.count_interval(answered, window.confidence)
+    assert low is not None
+    assert high is not None
+    return Estimate(answered / seconds, low / seconds, high / seconds, answered, window.confidence)
 
 
-@dataclass(frozen=True, slots=True)
-class Goodput:
-    """Good answers within the objective, a second, while the load lasts.
+def goodput(window: Window, criterion: Criterion) -> Estimate:
+    """Estimate good answers within the objective, per second, while the load lasts; n counts them.
 
     Counted from the first good answer, or from when the first one was due if that is earlier, to the last intended
     time: neither the way in nor the work that is left over is in it. The interval is that of batch means (Law,
@@ -139,80 +112,50 @@ class Goodput:
     Student's t with 9 degrees of freedom. It takes slices as independent and about normal, which wants each to be
     longer than a few batches.
     """
-
-    name: str = "goodput"
-    unit: Unit = Unit.PER_SECOND
-    better: Better = Better.HIGHER
-
-    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
-        """Estimate in requests/s; n is the number of good answers."""
-        refuse_server(self, criterion)
-        rates, answered = _slices(window.phases, objective_s(self, criterion))
-        mean = float(rates.mean())
-        half = _student(window.confidence, len(rates) - 1) * float(rates.std(ddof=1)) / math.sqrt(len(rates))
-        return Estimate(mean, max(0.0, mean - half), mean + half, answered, window.confidence)
+    rates, answered = _slices(window.phases, objective_s(criterion))
+    mean = float(rates.mean())
+    half = _student(window.confidence, len(rates) - 1) * float(rates.std(ddof=1)) / math.sqrt(len(rates))
+    return Estimate(mean, max(0.0, mean - half), mean + half, answered, window.confidence)
 
 
-@dataclass(frozen=True, slots=True)
-class GoodputShare:
-    """Goodput under an overload, as a share of the saturated throughput: how much of its capacity the service still uses.
+def goodput_share(window: Window, criterion: Criterion) -> Estimate:
+    """Estimate goodput under an overload, as a share of the saturated throughput.
 
     The criterion's first phase is the closed loop that measured capacity, the others the overload. Both rates are those
-    of :class:`Goodput` (in the closed loop every good answer counts); the interval is that of the difference of their
-    logarithms by Welch's t, with the standard errors of batch means. A service that thrashes, computes what nobody waits for,
-    or spends its time on refusing has a small share. It says nothing of the capacity itself: judge that beside it.
+    of :func:`goodput` (in the closed loop every good answer counts); the interval is that of the difference of their
+    logarithms by Welch's t, with the standard errors of batch means. A service that thrashes, computes what nobody waits
+    for, or spends its time on refusing has a small share. It says nothing of the capacity itself: judge that beside it.
     """
-
-    name: str = "goodput_share"
-    unit: Unit = Unit.SHARE
-    better: Better = Better.HIGHER
-    knows_closed_loop: bool = True
-
-    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
-        """Estimate the share; n is the number of good answers under the overload.
-
-        Raises:
-            MeasurementError: a phase is missing or had no good answer.
-            UsageError: the first phase is no closed loop, or there is no other.
-        """
-        refuse_server(self, criterion)
-        late_s = objective_s(self, criterion)
-        if len(criterion.phases) < 2 or window.phases[0].phase.loop is not Loop.CLOSED:
-            raise UsageError(
-                f"{self.name} needs a closed loop first and an overload after it, got {criterion.phases}"
-            )
-        if len(window.phases) != len(criterion.phases):
-            raise MeasurementError(f"{self.name}: not all of {criterion.phases} were measured")
-        capacity, _ = _slices(window.phases[:1], math.inf)
-        goodput, answered = _slices(window.phases[1:], late_s)
-        if not capacity.mean() > 0:
-            raise MeasurementError(f"{self.name}: the closed loop had no good answer")
-        if not answered:
-            return Estimate(0.0, 0.0, 0.0, len(window.samples), window.confidence, "no answer was in time")
-        share = float(goodput.mean() / capacity.mean())
-        low, high = _ratio_interval(goodput, capacity, window.confidence)
-        return Estimate(share, low, high, answered, window.confidence)
+    late_s = objective_s(criterion)
+    if len(criterion.phases) < 2 or window.phases[0].phase.loop is not Loop.CLOSED:
+        raise UsageError(
+            f"{criterion.measure} needs a closed loop first and an overload after it, got {criterion.phases}"
+        )
+    if len(window.phases) != len(criterion.phases):
+        raise MeasurementError(f"{criterion.measure}: not all of {criterion.phases} were measured")
+    capacity, _ = _slices(window.phases[:1], math.inf)
+    useful, answered = _slices(window.phases[1:], late_s)
+    if not capacity.mean() > 0:
+        raise MeasurementError(f"{criterion.measure}: the closed loop had no good answer")
+    if not answered:
+        return Estimate(0.0, 0.0, 0.0, len(window.samples), window.confidence, "no answer was in time")
+    share = float(useful.mean() / capacity.mean())
+    low, high = _ratio_interval(useful, capacity, window.confidence)
+    return Estimate(share, low, high, answered, window.confidence)
 
 
 def _slices(phases: tuple[PhaseRecord, ...], late_s: float) -> tuple[NDArray[np.float64], int]:
     """Return the rate of good answers in each slice of each phase, and how many there were."""
     rates, answered = [], 0
     for record in phases:
-        counts, slice_s = slice_counts(record.samples, late_s)
+        counts, slice_s = _slice_counts(record.samples, late_s)
         rates.append(counts / slice_s)
         answered += int(counts.sum())
     return np.concatenate(rates) if rates else np.zeros(0), answered
 
 
-def slice_counts(samples: Samples, late_s: float) -> tuple[NDArray[np.int64], float]:
-    """Count the good answers in each of 10 equal slices of a phase's time.
-
-    Returns:
-        Counts, shape (10,), and the length of a slice in seconds.
-
-    Raises:
-        MeasurementError: the phase has no length.
-    """
+def _slice_counts(samples: Samples, late_s: float) -> tuple[NDArray[np.int64], float]:
+    """Return the good answers in each of 10 equal slices of a phase's time, and the seconds of a slice."""
     if not len(samples):
         raise MeasurementError("a phase without requests has no rate")
     good = latencies_s(samples) <= min(late_s, float(np.finfo(float).max))

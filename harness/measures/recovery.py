@@ -1,48 +1,35 @@
 """How long a service takes to be itself again: after a burst, and after an overload."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError, UsageError
-from tailgate.harness.measures.measure import Estimate, objective_s, refuse_server
+from tailgate.harness.measures.measure import Estimate, objective_s
 from tailgate.harness.observe.window import PhaseRecord, Seconds, Window, latencies_s
-from tailgate.harness.results.verdict import Better
 from tailgate.harness.scenario.arrivals import Bursts
 from tailgate.harness.scenario.scenario import Criterion
-from tailgate.harness.units import Unit
 
 
-@dataclass(frozen=True, slots=True)
-class Recover:
-    """How long after a burst the service is back within the objective: the median over all bursts.
+def recover(window: Window, criterion: Criterion) -> Estimate:
+    """Estimate in seconds how long after a burst the service is back within the objective: the median over all bursts.
 
     Of the requests meant between one burst and the next, those later than the objective count, failed ones among
     them; a burst's time to recover is from the burst to the last moment at which one of these ended, and 0 if there is
     none. The interval of the median comes from the bursts' order statistics: 7 bursts bound it at confidence 0.99.
     A service that fails every request of a burst at once recovers at once: ask for ``error_rate`` beside it.
     """
-
-    name: str = "recover"
-    unit: Unit = Unit.SECONDS
-    better: Better = Better.LOWER
-
-    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
-        """Estimate in seconds; n is the number of bursts."""
-        refuse_server(self, criterion)
-        late_s = objective_s(self, criterion)
-        recoveries = np.concatenate([_recoveries_s(record, late_s) for record in window.phases])
-        low, high = statistics.quantile_interval(recoveries, 0.5, window.confidence)
-        value = statistics.quantile(recoveries, 0.5)
-        note = f"median of {len(recoveries)} bursts"
-        return Estimate(value, low, high, len(recoveries), window.confidence, note)
+    late_s = objective_s(criterion)
+    recoveries = np.concatenate([_recoveries_s(record, late_s) for record in window.phases])
+    low, high = statistics.quantile_interval(recoveries, 0.5, window.confidence)
+    value = statistics.quantile(recoveries, 0.5)
+    note = f"median of {len(recoveries)} bursts"
+    return Estimate(value, low, high, len(recoveries), window.confidence, note)
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """How long after an overload the service is back within the objective.
+def settle(window: Window, criterion: Criterion) -> Estimate:
+    """Measure in seconds how long after an overload the service is back within the objective.
 
     Of two phases, the overload and what follows it: from the last intended time of the first to the end of the last
     request of the second that was later than the objective, failed ones among them; where none was, to the first
@@ -50,36 +37,23 @@ class Settle:
     the overload left behind is in the time. It is one event, not a sample of many: the interval is the value itself,
     and asks of this overload, not of those to come.
     """
-
-    name: str = "settle"
-    unit: Unit = Unit.SECONDS
-    better: Better = Better.LOWER
-
-    def estimate(self, window: Window, criterion: Criterion) -> Estimate:
-        """Estimate in seconds; n is the number of requests that were watched afterwards.
-
-        Raises:
-            MeasurementError: a phase has no requests.
-            UsageError: the criterion's phases are not two.
-        """
-        refuse_server(self, criterion)
-        late_s = objective_s(self, criterion)
-        if len(criterion.phases) != 2:
-            raise UsageError(
-                f"{self.name} needs two phases, the overload and what follows, got {criterion.phases}"
-            )
-        if len(window.phases) != 2 or not all(len(record.samples) for record in window.phases):
-            raise MeasurementError(f"{self.name}: {criterion.phases} were not both measured")
-        overload, after = (record.samples for record in window.phases)
-        ended_ns = int(overload["intended_ns"].max())
-        late = latencies_s(after) > late_s
-        if (after["done_ns"][late] == 0).any():
-            value = math.inf
-        else:
-            settled_ns = after["done_ns"][late].max() if late.any() else after["intended_ns"].min()
-            value = (int(settled_ns) - ended_ns) / 1e9
-        note = f"{int(late.sum())} of {len(after)} requests afterwards were late"
-        return Estimate(value, value, value, len(after), window.confidence, note)
+    late_s = objective_s(criterion)
+    if len(criterion.phases) != 2:
+        raise UsageError(
+            f"{criterion.measure} needs two phases, the overload and what follows, got {criterion.phases}"
+        )
+    if len(window.phases) != 2 or not all(len(record.samples) for record in window.phases):
+        raise MeasurementError(f"{criterion.measure}: {criterion.phases} were not both measured")
+    overload, after = (record.samples for record in window.phases)
+    ended_ns = int(overload["intended_ns"].max())
+    late = latencies_s(after) > late_s
+    if (after["done_ns"][late] == 0).any():
+        value = math.inf
+    else:
+        settled_ns = after["done_ns"][late].max() if late.any() else after["intended_ns"].min()
+        value = (int(settled_ns) - ended_ns) / 1e9
+    note = f"{int(late.sum())} of {len(after)} requests afterwards were late"
+    return Estimate(value, value, value, len(after), window.confidence, note)
 
 
 def _recoveries_s(record: PhaseRecord, objective_s: float) -> Seconds:

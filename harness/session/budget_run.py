@@ -110,10 +110,8 @@ class BudgetRun:
         resolved = resolve_scenario(
             scenario, ground.budgets, self.facts, drawn_by.seconds, ground.units, ground.settings.root
         )
-        for criterion in resolved.scenario.criteria:
-            # The judge asks the same once all is measured, which is late to hear of a misspelt measure.
-            phases = [phase for phase in resolved.scenario.phases if phase.name in criterion.phases]
-            judge.refuse_closed_loop(criterion, phases, judge.find_measure(criterion.measure, self._measures))
+        # The judge asks the same once all is measured, which is late to hear of a misspelt measure.
+        judge.refuse_unanswerable(resolved.scenario.criteria, resolved.scenario.phases, self._measures)
         left = tuple(item for item in resolved.scenario.criteria if self._can_judge(item, running))
         return dataclasses.replace(resolved, scenario=dataclasses.replace(resolved.scenario, criteria=left))
 

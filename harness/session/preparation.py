@@ -103,7 +103,7 @@ def prepare(
         for payload in source:
             encode_request(payload, LoadSettings("localhost", 1))
     for scenario in chosen:
-        _refuse_criteria(scenario, measures)
+        judge.refuse_unanswerable(scenario.criteria, scenario.phases, measures)
         _refuse_numbers(scenario, settings, budgets, measures, payloads)
     return Prepared(measures, budgets, payloads, plugins.reporters())
 
@@ -148,13 +148,6 @@ def _refuse_unknown_program(target: Target) -> None:
         raise UsageError(
             f"the target {target.spec!r} starts the program {program!r}, which is not on the path"
         )
-
-
-def _refuse_criteria(scenario: Scenario, measures: tuple[Measure, ...]) -> None:
-    """Refuse measures that nobody brings, and latencies of a closed loop."""
-    for criterion in scenario.criteria:
-        phases = [phase for phase in scenario.phases if phase.name in criterion.phases]
-        judge.refuse_closed_loop(criterion, phases, judge.find_measure(criterion.measure, measures))
 
 
 def _refuse_numbers(

@@ -1,9 +1,6 @@
-"""The judge: one criterion, the records of its phases, one judgement.
+"""The judge: one criterion, the records of its phases, one result.
 
-Stands between the measures and the reports. It finds the measure, takes its estimate, compares by the one rule of
-:mod:`tailgate.harness.verdict.rule`, and says why. It measures nothing, and looks for no faults: :mod:`tailgate.harness.verdict.faults` does, and
-:func:`void` applies what it found.
-
+Stands between the measures and the reports; measures nothing, and looks for no faults (:mod:`tailgate.harness.verdict.faults`).
 A reason begins with one word that a program can read, then a colon, then a sentence for people::
 
     within      the whole interval is on the right side of the limit                    PASS
@@ -23,23 +20,19 @@ from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.measures import Measure
 from tailgate.harness.measures.measure import Estimate
 from tailgate.harness.observe.window import Window
+from tailgate.harness.results.criterion import CriterionResult, margin
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.slot import Loop
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.scenario.scenario import Criterion, Phase
 from tailgate.harness.units import Unit, show
-from tailgate.harness.verdict.rule import Judgement, decide
 
 # Of the requests: a sample that is worth less than this share of them is said to be.
 WORTH_SAYING = 0.5
 
 
 def find_measure(name: str, measures: Iterable[Measure]) -> Measure:
-    """Return the measure of this name.
-
-    Raises:
-        UsageError: there is none; the message names the nearest.
-    """
+    """Return the measure of this name; the UsageError where there is none names the nearest."""
     return named.find("measure", name, measures)
 
 
@@ -50,19 +43,16 @@ def judge(
     *,
     also: Criterion | None = None,
     fail_confidence: float | None = None,
-) -> Judgement:
-    """Judge one resolved criterion.
+) -> CriterionResult:
+    """Judge one resolved criterion; INVALID only where there is nothing to judge.
 
     Args:
         criterion: its numbers resolved.
-        window: the records of the criterion's phases, in order; its confidence is that of the end that PASS goes by.
+        window: the criterion's phases, in order; its confidence is that of the end that PASS goes by.
         measures: all that the plugins give.
         also: the same question with its numbers at another reading of the yardstick. PASS must hold of both, and so must
             FAIL.
         fail_confidence: of the end that FAIL goes by; None: that of the window.
-
-    Returns:
-        INVALID only for want of something to judge: an empty record, or a measurement that the measure refuses.
 
     Raises:
         UsageError: no such measure, an open or meaningless limit, a measure that cannot answer the criterion, or a
@@ -70,10 +60,10 @@ def judge(
     """
     measure = find_measure(criterion.measure, measures)
     asked = (criterion,) if also is None or also == criterion else (criterion, also)
-    strictest = min if measure.better is Better.LOWER else max
-    limit = strictest(map(_limit, asked))
-    fail_limit = -strictest(-_limit(one) for one in asked)
-    judged = dataclasses.replace(criterion, limit=limit)
+    limits = [_limit(one) for one in asked]
+    limit, fail_limit = min(limits), max(limits)
+    if measure.better is Better.HIGHER:
+        limit, fail_limit = fail_limit, limit
     surely = window.confidence if fail_confidence is None else fail_confidence
     refuse_closed_loop(criterion, [record.phase for record in window.phases], measure)
     try:
@@ -84,21 +74,37 @@ def judge(
             raise MeasurementError(f"{criterion.name} has nothing behind it: n = 0")  # noqa: TRY301 - as above
     except MeasurementError as error:
         reason = f"{Cause.INTEGRITY.value}: {error}"
-        found = (None, Verdict.INVALID, reason)
-        return Judgement(judged, measure.unit, measure.better, *found, fail_limit, surely)
+        return result_of(criterion, measure, None, Verdict.INVALID, reason, (limit, fail_limit), surely)
     verdict = decide(estimate, limit, measure.better, fail_limit)
-    reason = _reason(judged, measure, estimate, verdict, fail_limit, surely)
-    return Judgement(judged, measure.unit, measure.better, estimate, verdict, reason, fail_limit, surely)
+    reason = _reason(criterion.name, measure, estimate, verdict, (limit, fail_limit), surely)
+    return result_of(criterion, measure, estimate, verdict, reason, (limit, fail_limit), surely)
+
+
+def decide(estimate: Estimate, limit: float, better: Better, fail_limit: float | None = None) -> Verdict:
+    """Compare an interval with a limit; an open end never passes and never fails.
+
+    PASS when the whole interval is on the right side of the limit, FAIL when all of it is on the wrong side of
+    ``fail_limit``, which is no stricter; None: of the limit. With the exact order-statistic interval of a quantile
+    (:mod:`tailgate.harness.statistics`), "the upper end is within the limit" and "the binomial test over the samples
+    beyond the limit rejects" are the same statement.
+    """
+    low, high = estimate.low, estimate.high
+    fail_limit = limit if fail_limit is None else fail_limit
+    if better is Better.HIGHER:
+        # The same rule in the mirror: negate and swap the ends.
+        low, high = (None if high is None else -high), (None if low is None else -low)
+        limit, fail_limit = -limit, -fail_limit
+    if high is not None and high <= limit:
+        return Verdict.PASS
+    if low is not None and low > fail_limit:
+        return Verdict.FAIL
+    return Verdict.INCONCLUSIVE
 
 
 def _estimate(
     measure: Measure, asked: Sequence[Criterion], window: Window, fail_confidence: float
 ) -> Estimate:
-    """Return the estimate of the first question, its ends so far out that they hold for all, each at its confidence.
-
-    Raises:
-        MeasurementError: the measure refuses the records.
-    """
+    """Return the estimate of the first question, its ends so far out that they hold for all, each at its confidence."""
     passing = failing = [measure.estimate(window, one) for one in asked]
     if fail_confidence != window.confidence:
         sure = dataclasses.replace(window, confidence=fail_confidence)
@@ -117,36 +123,76 @@ def _estimate(
     )
 
 
-def void(judgement: Judgement, faults: Sequence[Fault]) -> Judgement:
-    """Return the judgement made INVALID by these faults, its estimate kept to be looked at; unchanged without any.
+def result_of(
+    criterion: Criterion,
+    measure: Measure,
+    estimate: Estimate | None,
+    verdict: Verdict,
+    reason: str,
+    limits: tuple[float, float],
+    fail_confidence: float,
+) -> CriterionResult:
+    """Return a judgement as the results hold it, with open and infinite numbers as None and a note of them."""
+    limit, fail_limit = limits
+    value = None if estimate is None else _finite(estimate.value)
+    note = "" if estimate is None else estimate.note
+    if estimate is not None and estimate.value == math.inf:
+        note = note or "the value is infinite"
+    return CriterionResult(
+        name=criterion.name,
+        measure=criterion.measure,
+        witness=criterion.witness,
+        phases=criterion.phases,
+        limit=limit,
+        unit=measure.unit,
+        better=measure.better,
+        value=value,
+        low=None if estimate is None else _finite(estimate.low),
+        high=None if estimate is None else _finite(estimate.high),
+        n=None if estimate is None else estimate.n,
+        worth=None if estimate is None else estimate.worth,
+        fail_limit=fail_limit,
+        fail_confidence=fail_confidence,
+        confidence=None if estimate is None else estimate.confidence,
+        margin=None if value is None else margin(value, limit, measure.better),
+        verdict=verdict,
+        reason=reason,
+        note=note,
+    )
 
-    What is broken is said before what is noisy.
-    """
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None
+
+
+def void(result: CriterionResult, faults: Sequence[Fault]) -> CriterionResult:
+    """Make a result INVALID if there are faults, whatever it came to, and say why."""
     if not faults:
-        return judgement
+        return result
     found = list(faults)
-    if (cause := cause_of(judgement)) is not None:
-        found.insert(0, Fault(cause, judgement.reason.partition(": ")[2]))
+    if result.verdict is Verdict.INVALID:
+        cause, _, text = result.reason.partition(": ")
+        found.insert(0, Fault(Cause(cause), text))
     worst_first = sorted(found, key=lambda fault: fault.cause is not Cause.INTEGRITY)
     text = "; ".join(fault.text for fault in worst_first)
     reason = f"{worst_first[0].cause.value}: {text}"
-    return dataclasses.replace(judgement, verdict=Verdict.INVALID, reason=reason)
+    return dataclasses.replace(result, verdict=Verdict.INVALID, reason=reason)
 
 
-def cause_of(judgement: Judgement) -> Cause | None:
-    """Return why a judgement is INVALID; None for any other verdict."""
-    if judgement.verdict is not Verdict.INVALID:
-        return None
-    return Cause(judgement.reason.partition(":")[0])
+def refuse_unanswerable(
+    criteria: Iterable[Criterion], phases: Iterable[Phase], measures: Iterable[Measure]
+) -> None:
+    """Refuse measures that nobody brings, and latencies of a closed loop."""
+    known, every = tuple(measures), tuple(phases)
+    for criterion in criteria:
+        its_own = [phase for phase in every if phase.name in criterion.phases]
+        refuse_closed_loop(criterion, its_own, find_measure(criterion.measure, known))
 
 
 def refuse_closed_loop(criterion: Criterion, phases: Iterable[Phase], measure: Measure) -> None:
-    """Refuse to judge a latency by phases in a closed loop.
+    """Refuse to judge a latency, or late requests, by phases in a closed loop.
 
     There a slow answer delays the requests after it, which are then not seen to be late (coordinated omission).
-
-    Raises:
-        UsageError: the measure is in seconds, or counts late requests, and a phase is a closed loop.
     """
     closed = [phase.name for phase in phases if phase.loop is Loop.CLOSED]
     if getattr(measure, "knows_closed_loop", False):
@@ -159,10 +205,7 @@ def refuse_closed_loop(criterion: Criterion, phases: Iterable[Phase], measure: M
 
 
 def judged_latencies_s(criteria: Iterable[Criterion], measures: Iterable[Measure]) -> tuple[float, ...]:
-    """Return every latency that these criteria judge by, limits and objectives, for the rule of the send lag.
-
-    Left out are the limits of measures that do not rest on it (:class:`~tailgate.harness.measures.Measure`).
-    """
+    """Return every limit and objective in seconds that rests on the send lag."""
     known = tuple(measures)
     found = []
     for criterion in criteria:
@@ -184,11 +227,11 @@ def _limit(criterion: Criterion) -> float:
 
 
 def _reason(
-    criterion: Criterion,
+    name: str,
     measure: Measure,
     estimate: Estimate,
     verdict: Verdict,
-    fail_limit: float,
+    limits: tuple[float, float],
     fail_confidence: float,
 ) -> str:
     ends = [None if end is None or math.isinf(end) else end for end in (estimate.low, estimate.high)]
@@ -196,21 +239,22 @@ def _reason(
     # The end of the interval on the good side, and the one on the bad side.
     most, least = ("at most", "at least") if measure.better is Better.LOWER else ("at least", "at most")
     far, near = (high, low) if measure.better is Better.LOWER else (low, high)
-    limit = _limit(criterion)
-    moved = limit != fail_limit
-    stated, laxer = (f"the limit is {show(end, measure.unit)}" for end in (limit, fail_limit))
+    moved = limits[0] != limits[1]
+    stated, laxer = (f"the limit is {show(end, measure.unit)}" for end in limits)
     of = " by the stricter reading of the yardstick" if moved else ""
     size = f"n = {estimate.n}"
     if estimate.worth is not None and estimate.worth < WORTH_SAYING * estimate.n:
         size += f", worth {estimate.worth:.0f} independent ones"
     match verdict:
         case Verdict.PASS:
-            text = f"within: {criterion.name} is {most} {far} and {stated}{of} (confidence {estimate.confidence:g}, {size})"
+            text = f"within: {name} is {most} {far} and {stated}{of} (confidence {estimate.confidence:g}, {size})"
         case Verdict.FAIL if (measure.better is Better.LOWER) and estimate.low == math.inf:
-            return f"beyond: {estimate.note or f'{criterion.name} has no finite value'}"
+            return f"beyond: {estimate.note or f'{name} has no finite value'}"
         case Verdict.FAIL:
             of = " by the laxer reading of the yardstick" if moved else ""
-            text = f"beyond: {criterion.name} is {least} {near} and {laxer}{of} (confidence {fail_confidence:g}, {size})"
+            text = (
+                f"beyond: {name} is {least} {near} and {laxer}{of} (confidence {fail_confidence:g}, {size})"
+            )
         case _:
             where = {
                 (True, True): f"lies between {low} and {high}",
@@ -219,10 +263,10 @@ def _reason(
                 (False, False): "is not bounded",
             }[ends[0] is not None, ends[1] is not None]
             if moved:
-                stated += f" or {show(fail_limit, measure.unit)}, by the yardstick before and after"
+                stated += f" or {show(limits[1], measure.unit)}, by the yardstick before and after"
             confidences = f"{estimate.confidence:g}"
             if fail_confidence != estimate.confidence:
                 confidences += f" to pass, {fail_confidence:g} to fail"
             word, hope = ("undecided", "; more requests may tell") if estimate.narrows else ("coarse", "")
-            text = f"{word}: {criterion.name} {where} and {stated} (confidence {confidences}, {size}){hope}"
+            text = f"{word}: {name} {where} and {stated} (confidence {confidences}, {size}){hope}"
     return f"{text}; {estimate.note}" if estimate.note else text

@@ -18,7 +18,6 @@ from tailgate.harness.scenario.resolving import asked_at
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.verdict import faults as checks
 from tailgate.harness.verdict import judge, witnesses
-from tailgate.harness.verdict.rule import criterion_result
 from tailgate.harness.verdict.witnesses import check_witnesses
 
 
@@ -59,8 +58,8 @@ def judge_slot(
     judged = []
     for phases, (first, also) in zip(there, asked, strict=True):
         window = Window(phases, confidence, record.names)
-        judgement = judge.judge(first, window, measures, also=also, fail_confidence=surely)
-        judged.append(criterion_result(judge.void(judgement, _summary(found))))
+        result = judge.judge(first, window, measures, also=also, fail_confidence=surely)
+        judged.append(judge.void(result, _summary(found)))
     return ScenarioResult(
         name=scenario.name,
         description=scenario.description,

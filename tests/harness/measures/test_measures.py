@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_records import delta, record, samples, window
+from sample_records import MEASURES, delta, record, samples, window
 
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load.samples import Outcome
-from tailgate.harness.measures import ErrorRate, Knee, Quantile, Recover, Throughput, built_in_measures
 from tailgate.harness.measures.dependence import Ranks
+from tailgate.harness.measures.latency import of_histogram
 from tailgate.harness.observe.histogram import Histogram
 from tailgate.harness.results.criterion import Witness
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.scenario.arrivals import Bursts, Constant, Gamma, Poisson
 from tailgate.harness.scenario.changing_rates import Ramp
-from tailgate.harness.scenario.scenario import Criterion
+from tailgate.harness.scenario.scenario import Criterion, quantile_name
 from tailgate.harness.units import Unit
-from tailgate.harness.verdict.rule import decide
+from tailgate.harness.verdict.judge import decide
 
 SPREAD = np.random.default_rng(11).permutation(np.linspace(0.001, 1.0, 1_000))
 
@@ -36,7 +36,7 @@ def estimate(measure, made, **criterion):
 
 
 def test_the_built_in_measures_have_the_names_that_scenarios_use():
-    assert [measure.name for measure in built_in_measures()] == [
+    assert list(MEASURES) == [
         *("p50", "p90", "p95", "p99", "p99.9", "accepted_p50", "accepted_p95", "accepted_p99"),
         *("drift_p50", "drift_p95", "p50_rise", "p95_rise"),
         *("error_rate", "lost_rate", "misanswered", "throughput", "goodput"),
@@ -47,7 +47,7 @@ def test_the_built_in_measures_have_the_names_that_scenarios_use():
     ]
 
 
-@pytest.mark.parametrize("measure", built_in_measures(), ids=lambda measure: measure.name)
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=lambda measure: measure.name)
 def test_more_is_better_of_rates_of_good_answers_only(measure):
     rate = measure.unit is Unit.PER_SECOND or measure.name == "goodput_share"
     assert (measure.better is Better.HIGHER) == rate
@@ -55,20 +55,20 @@ def test_more_is_better_of_rates_of_good_answers_only(measure):
 
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 0.5), (0.95, 0.95), (0.99, 0.99)])
 def test_the_clients_quantile_is_exact(share, expected):
-    got = estimate(Quantile(share), window(samples(SPREAD)))
+    got = estimate(MEASURES[quantile_name(share)], window(samples(SPREAD)))
     assert got.value == pytest.approx(expected)
     assert got.low < got.value < got.high
     assert (got.n, got.confidence, got.note) == (1_000, 0.99, "")
 
 
 def test_phases_are_pooled_before_a_quantile_is_taken():
-    got = estimate(Quantile(0.5), window(samples(SPREAD[:400]), samples(SPREAD[400:])))
+    got = estimate(MEASURES["p50"], window(samples(SPREAD[:400]), samples(SPREAD[400:])))
     assert got.value == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(("n", "spoken"), [(199, False), (200, True)])
 def test_a_value_is_spoken_of_from_ten_samples_beyond_it_on(n, spoken):
-    got = estimate(Quantile(0.95), window(samples(SPREAD[:n])))
+    got = estimate(MEASURES["p95"], window(samples(SPREAD[:n])))
     assert (got.value is not None) == spoken
     assert got.high is not None  # the interval holds from 90 on
     assert ("from 200 requests on, these are 199" in got.note) != spoken
@@ -77,10 +77,10 @@ def test_a_value_is_spoken_of_from_ten_samples_beyond_it_on(n, spoken):
 def test_failed_requests_stand_at_the_slow_end():
     records = samples(np.full(1_000, 0.1))
     records["outcome"][:60], records["status"][:60] = Outcome.SHED, 503
-    got = estimate(Quantile(0.95), window(records))
+    got = estimate(MEASURES["p95"], window(records))
     assert got.value == math.inf
     assert got.note == ("60 of 1,000 requests failed (503 Service Unavailable), and p95 may lie among them")
-    assert estimate(Quantile(0.5), window(records)).value == pytest.approx(0.1)
+    assert estimate(MEASURES["p50"], window(records)).value == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,13 @@ def test_where_a_quantile_lies_among_failed_requests_the_note_says_what_failed(f
         part = anywhere[first : first + count]
         records["outcome"][part], records["status"][part] = outcome, status
         first += count
-    assert estimate(Quantile(0.95), window(records)).note == note
+    assert estimate(MEASURES["p95"], window(records)).note == note
 
 
 def test_one_outage_of_half_a_run_does_not_tell_in_which_half_of_the_time_there_is_one():
     records = samples(np.full(1_000, 0.1))
     records["outcome"][:500], records["status"][:500] = Outcome.TIMEOUT, 0
-    got = estimate(Quantile(0.95), window(records))
+    got = estimate(MEASURES["p95"], window(records))
     assert (got.value, got.low, got.high) == (math.inf, 0.1, None)
     assert got.note == "500 of 1,000 requests failed (timeout), and p95 may lie among them"
 
@@ -126,15 +126,15 @@ def test_one_outage_of_half_a_run_does_not_tell_in_which_half_of_the_time_there_
 @given(st.integers(0, 100))
 def test_no_failure_ever_helps_a_quantile(failures):
     records = samples(SPREAD[:300])
-    before = estimate(Quantile(0.95), window(records))
+    before = estimate(MEASURES["p95"], window(records))
     records["outcome"][:failures] = Outcome.TIMEOUT
-    after = estimate(Quantile(0.95), window(records))
+    after = estimate(MEASURES["p95"], window(records))
     assert after.value >= before.value
     assert after.high is None or after.high >= before.high
 
 
 def test_requests_that_come_in_runs_bound_less_and_a_reader_is_told_how_many_would():
-    got, apart = (estimate(Quantile(0.95), window(samples(made))) for made in (np.sort(SPREAD), SPREAD))
+    got, apart = (estimate(MEASURES["p95"], window(samples(made))) for made in (np.sort(SPREAD), SPREAD))
     assert (got.value, got.high) == (apart.value, None)
     assert got.low < apart.low
     assert got.worth < 10 < 800 < apart.worth
@@ -144,7 +144,7 @@ def test_requests_that_come_in_runs_bound_less_and_a_reader_is_told_how_many_wou
 def test_the_servers_quantile_comes_in_the_runs_that_the_client_saw():
     server = delta(np.full(1_000, 0.07))
     got, apart = (
-        estimate(Quantile(0.95), window(record(samples(made), server)), witness=Witness.SERVER)
+        estimate(MEASURES["p95"], window(record(samples(made), server)), witness=Witness.SERVER)
         for made in (np.sort(SPREAD), SPREAD)
     )
     assert (got.high, apart.high) == (None, 0.1)
@@ -153,7 +153,7 @@ def test_the_servers_quantile_comes_in_the_runs_that_the_client_saw():
 
 def test_the_servers_quantile_is_the_bucket_and_exact_on_its_edge():
     server = record(samples(SPREAD), delta(np.full(1_000, 0.07)))
-    got = estimate(Quantile(0.99), window(server), witness=Witness.SERVER)
+    got = estimate(MEASURES["p99"], window(server), witness=Witness.SERVER)
     assert (got.low, got.high, got.n) == (math.nextafter(0.05, 1), 0.1, 1_000)
     assert 0.05 < got.value <= 0.1
     assert decide(got, 0.1, Better.LOWER) is Verdict.PASS
@@ -186,7 +186,7 @@ def independent(buckets):
 def test_a_histogram_without_an_edge_near_the_limit_says_where_to_put_one(edges, server_s, limit, words):
     every = (*edges, math.inf)
     buckets = Histogram(every, tuple(1_000 if server_s <= edge else 0 for edge in every))
-    got = Quantile(0.95)._of_histogram(buckets, independent(buckets), 0.99, limit)
+    got = of_histogram(buckets, 0.95, independent(buckets), 0.99, limit)
     assert got.narrows == (words is None)
     assert words is None or words in got.note
     assert (decide(got, limit, Better.LOWER) is Verdict.INCONCLUSIVE) == (words is not None)
@@ -194,7 +194,7 @@ def test_a_histogram_without_an_edge_near_the_limit_says_where_to_put_one(edges,
 
 def test_a_histogram_with_too_few_requests_may_tell_with_more():
     server = record(samples(SPREAD[:50]), delta(np.full(50, 0.2), edges=(0.1, 0.5, math.inf)))
-    assert estimate(Quantile(0.95), window(server), witness=Witness.SERVER, limit=0.15).narrows
+    assert estimate(MEASURES["p95"], window(server), witness=Witness.SERVER, limit=0.15).narrows
 
 
 @settings(deadline=None)
@@ -207,7 +207,7 @@ def test_where_more_requests_are_said_not_to_tell_they_do_not(counts, limit, mor
 
     def of(times):
         buckets = Histogram(edges, tuple(int(times * one) for one in np.cumsum(counts)))
-        return Quantile(0.95)._of_histogram(buckets, independent(buckets), 0.99, limit_s)
+        return of_histogram(buckets, 0.95, independent(buckets), 0.99, limit_s)
 
     if sum(counts) and not of(1).narrows:
         assert decide(of(more), limit_s, Better.LOWER) is Verdict.INCONCLUSIVE
@@ -216,20 +216,20 @@ def test_where_more_requests_are_said_not_to_tell_they_do_not(counts, limit, mor
 
 def test_beyond_the_last_edge_nothing_bounds_the_servers_quantile():
     server = record(samples(SPREAD), delta(np.full(1_000, 7.0)))
-    got = estimate(Quantile(0.95), window(server), witness=Witness.SERVER)
+    got = estimate(MEASURES["p95"], window(server), witness=Witness.SERVER)
     assert (got.value, got.high) == (None, None)
     assert decide(got, 0.5, Better.LOWER) is Verdict.FAIL
 
 
 def test_the_server_is_not_asked_where_it_has_no_metrics():
     with pytest.raises(MeasurementError, match="no metrics"):
-        estimate(Quantile(0.95), window(samples(SPREAD)), witness=Witness.SERVER)
+        estimate(MEASURES["p95"], window(samples(SPREAD)), witness=Witness.SERVER)
 
 
 def test_the_error_rate_has_clopper_and_pearsons_interval():
     records = samples(np.full(100, 0.1))
     records["outcome"][[7, 30, 77]] = [Outcome.SHED, Outcome.CLIENT_ERROR, Outcome.RESET]
-    got = estimate(ErrorRate(), window(records), limit=0.05)
+    got = estimate(MEASURES["error_rate"], window(records), limit=0.05)
     assert (got.value, got.low, got.high) == (0.03, *statistics.share_interval(3, 100, 0.99))
     assert got.worth == 100
 
@@ -237,7 +237,7 @@ def test_the_error_rate_has_clopper_and_pearsons_interval():
 def test_failures_that_come_in_a_run_say_less_of_the_error_rate():
     records = samples(np.full(100, 0.1))
     records["outcome"][:3] = Outcome.RESET
-    got = estimate(ErrorRate(), window(records), limit=0.05)
+    got = estimate(MEASURES["error_rate"], window(records), limit=0.05)
     low, high = statistics.share_interval(3, 100, 0.99)
     assert got.worth < 50
     assert got.low < low < 0.03 < high < got.high
@@ -247,14 +247,14 @@ def test_failures_that_come_in_a_run_say_less_of_the_error_rate():
 def test_an_error_rate_of_none_is_asked_of_the_requests_that_were_sent(failures, verdict):
     records = samples(np.full(100, 0.1))
     records["outcome"][:failures] = Outcome.SERVER_ERROR
-    got = estimate(ErrorRate(), window(records), limit=0.0)
+    got = estimate(MEASURES["error_rate"], window(records), limit=0.0)
     assert decide(got, 0.0, Better.LOWER) is verdict
 
 
 def test_throughput_counts_good_answers_over_the_phases_own_time():
     steady = samples(np.full(101, 0.5), rate_per_s=200.0)  # one second in all
     steady["outcome"][0] = Outcome.SHED
-    got = estimate(Throughput(), window(steady, steady))
+    got = estimate(MEASURES["throughput"], window(steady, steady))
     assert got.value == pytest.approx(100.0)
     assert got.low < 100 < got.high
     assert got.n == 200
@@ -262,7 +262,7 @@ def test_throughput_counts_good_answers_over_the_phases_own_time():
 
 def test_throughput_over_no_time_is_refused():
     with pytest.raises(MeasurementError, match="no rate"):
-        estimate(Throughput(), window(samples([])))
+        estimate(MEASURES["throughput"], window(samples([])))
 
 
 def ramp(*steps, n=1_000):
@@ -293,7 +293,7 @@ def ramp(*steps, n=1_000):
     ],
 )
 def test_the_knee_is(why, steps, expected):
-    got = estimate(Knee(), ramp(*steps), objective_s=0.5)
+    got = estimate(MEASURES["knee"], ramp(*steps), objective_s=0.5)
     assert (got.value, got.low, got.high) == tuple(
         None if rate is None else pytest.approx(rate) for rate in expected
     ), why
@@ -301,7 +301,7 @@ def test_the_knee_is(why, steps, expected):
 
 def test_a_step_that_is_not_shown_within_keeps_the_knee_open():
     """60 requests cannot show a p95: nothing bounds the knee from below, but their own p95 is within."""
-    got = estimate(Knee(), ramp((10, 0.1, 0), n=60), objective_s=0.5)
+    got = estimate(MEASURES["knee"], ramp((10, 0.1, 0), n=60), objective_s=0.5)
     assert (got.value, got.low, got.high) == (10, None, None)
     assert decide(got, 5.0, Better.HIGHER) is Verdict.INCONCLUSIVE
 
@@ -310,18 +310,18 @@ def test_a_step_that_is_not_shown_within_keeps_the_knee_open():
 def test_a_steps_rate_is_the_one_that_its_law_names(law):
     """The drawn times of a random law come to 38/s here; a limit of 40/s is met all the same."""
     step = record(samples(np.full(200, 0.1), rate_per_s=38), arrivals=law)
-    got = estimate(Knee(), window(step), objective_s=0.5)
+    got = estimate(MEASURES["knee"], window(step), objective_s=0.5)
     assert (got.value, got.low) == (40, 40)
     assert decide(got, 40.0, Better.HIGHER) is Verdict.PASS
 
 
 def test_a_steps_rate_is_that_of_its_times_where_its_law_has_no_constant_one():
     step = record(samples(np.full(200, 0.1), rate_per_s=38), arrivals=Ramp(30.0, 50.0))
-    assert estimate(Knee(), window(step), objective_s=0.5).value == pytest.approx(38)
+    assert estimate(MEASURES["knee"], window(step), objective_s=0.5).value == pytest.approx(38)
 
 
 def test_the_knee_fails_a_limit_above_the_first_step_beyond():
-    got = estimate(Knee(), ramp((10, 0.1, 0), (20, 9.0, 0)), objective_s=0.5)
+    got = estimate(MEASURES["knee"], ramp((10, 0.1, 0), (20, 9.0, 0)), objective_s=0.5)
     assert decide(got, 10.0, Better.HIGHER) is Verdict.PASS
     assert decide(got, 15.0, Better.HIGHER) is Verdict.INCONCLUSIVE
     assert decide(got, 25.0, Better.HIGHER) is Verdict.FAIL
@@ -337,8 +337,8 @@ def test_more_steps_make_the_high_end_more_careful():
         for rate in range(10, 30)
     ]
     alone, many = window(steps[0]), window(*steps)
-    assert estimate(Knee(), alone, objective_s=0.5).high == pytest.approx(10)
-    assert estimate(Knee(), many, objective_s=0.5).high is None
+    assert estimate(MEASURES["knee"], alone, objective_s=0.5).high == pytest.approx(10)
+    assert estimate(MEASURES["knee"], many, objective_s=0.5).high is None
 
 
 def burst_phase(recoveries_s, *, size=8, every_s=2.0, background=True, cut=0):
@@ -357,17 +357,19 @@ def burst_phase(recoveries_s, *, size=8, every_s=2.0, background=True, cut=0):
 
 
 def test_time_to_recover_is_the_median_over_the_bursts():
-    got = estimate(Recover(), window(burst_phase([0.3, 0.9, 0.4, 0.8, 0.5, 0.7, 0.6])), objective_s=0.1)
+    got = estimate(
+        MEASURES["recover"], window(burst_phase([0.3, 0.9, 0.4, 0.8, 0.5, 0.7, 0.6])), objective_s=0.1
+    )
     assert (got.value, got.low, got.high) == pytest.approx((0.6, 0.3, 0.9))
     assert (got.n, got.note) == (7, "median of 7 bursts")
 
 
 def test_bursts_that_were_never_late_recover_at_once():
-    assert estimate(Recover(), window(burst_phase([0.1] * 7)), objective_s=0.2).value == 0.0
+    assert estimate(MEASURES["recover"], window(burst_phase([0.1] * 7)), objective_s=0.2).value == 0.0
 
 
 def test_six_bursts_do_not_bound_the_median():
-    got = estimate(Recover(), window(burst_phase([0.3] * 6)), objective_s=0.1)
+    got = estimate(MEASURES["recover"], window(burst_phase([0.3] * 6)), objective_s=0.1)
     assert (got.value, got.low, got.high) == (pytest.approx(0.3), None, None)
 
 
@@ -375,7 +377,7 @@ def test_a_late_request_between_two_bursts_belongs_to_the_first():
     phase = burst_phase([0.3] * 7)
     between = 8  # the background's request 0.3 s after the first burst of 8
     phase.samples["done_ns"][between] = phase.samples["intended_ns"][between] + 1_000_000_000
-    got = estimate(Recover(), window(phase), objective_s=0.1)
+    got = estimate(MEASURES["recover"], window(phase), objective_s=0.1)
     assert (got.value, got.high) == pytest.approx((0.3, 1.3))
 
 
@@ -383,7 +385,7 @@ def test_a_failed_request_counts_until_it_failed():
     phase = burst_phase([0.05] * 7)
     phase.samples["outcome"][:] = Outcome.TIMEOUT
     phase.samples["done_ns"] = phase.samples["intended_ns"] + 1_500_000_000
-    assert estimate(Recover(), window(phase), objective_s=0.1).value == pytest.approx(
+    assert estimate(MEASURES["recover"], window(phase), objective_s=0.1).value == pytest.approx(
         1.8
     )  # the one 0.3 s after
 
@@ -391,12 +393,12 @@ def test_a_failed_request_counts_until_it_failed():
 def test_a_request_that_never_ended_never_recovers():
     phase = burst_phase([0.05] * 7)
     phase.samples["done_ns"] = 0
-    assert estimate(Recover(), window(phase), objective_s=0.1).value == math.inf
+    assert estimate(MEASURES["recover"], window(phase), objective_s=0.1).value == math.inf
 
 
 def test_a_last_burst_that_was_cut_short_is_left_out():
     got = estimate(
-        Recover(), window(burst_phase([0.3] * 7 + [1.9], background=False, cut=3)), objective_s=0.1
+        MEASURES["recover"], window(burst_phase([0.3] * 7 + [1.9], background=False, cut=3)), objective_s=0.1
     )
     assert (got.n, got.high) == (7, pytest.approx(0.3))
 
@@ -407,7 +409,9 @@ def test_bursts_are_found_in_what_the_law_of_arrivals_draws(seed, size, every_s)
     times_s = law.draw(np.random.default_rng(seed), requests=None, duration_s=0.5 + 6.5 * every_s)
     latencies = np.full(len(times_s), 0.01)
     got = estimate(
-        Recover(), window(record(samples(latencies, intended_s=times_s), arrivals=law)), objective_s=0.1
+        MEASURES["recover"],
+        window(record(samples(latencies, intended_s=times_s), arrivals=law)),
+        objective_s=0.1,
     )
     assert (got.n, got.value) == (7, 0.0)
 
@@ -424,18 +428,20 @@ def test_bursts_are_found_in_what_the_law_of_arrivals_draws(seed, size, every_s)
 )
 def test_a_phase_without_bursts_has_no_time_to_recover(made, message):
     with pytest.raises(MeasurementError, match=message):
-        estimate(Recover(), window(made), objective_s=0.1)
+        estimate(MEASURES["recover"], window(made), objective_s=0.1)
 
 
 @pytest.mark.parametrize(
-    "measure", [ErrorRate(), Throughput(), Knee(), Recover()], ids=lambda measure: measure.name
+    "measure",
+    [MEASURES["error_rate"], MEASURES["throughput"], MEASURES["knee"], MEASURES["recover"]],
+    ids=lambda measure: measure.name,
 )
 def test_what_only_the_client_sees_is_not_asked_of_the_server(measure):
     with pytest.raises(UsageError, match=f"{measure.name} is measured from the client's record only"):
         estimate(measure, window(samples([0.1])), witness=Witness.SERVER)
 
 
-@pytest.mark.parametrize("measure", [Knee(), Recover()], ids=lambda measure: measure.name)
+@pytest.mark.parametrize("measure", [MEASURES["knee"], MEASURES["recover"]], ids=lambda measure: measure.name)
 @pytest.mark.parametrize("objective_s", [None, 0.0, math.nan, math.inf])
 def test_what_counts_late_requests_needs_to_know_what_late_is(measure, objective_s):
     with pytest.raises(UsageError, match=f"{measure.name} needs the criterion's objective_s"):
@@ -444,11 +450,11 @@ def test_what_counts_late_requests_needs_to_know_what_late_is(measure, objective
 
 def test_a_ramp_step_of_one_request_offers_no_rate():
     with pytest.raises(MeasurementError, match="1 requests offer no rate"):
-        estimate(Knee(), window(record(samples([0.1]), arrivals=Ramp(30.0, 50.0))), objective_s=0.1)
+        estimate(MEASURES["knee"], window(record(samples([0.1]), arrivals=Ramp(30.0, 50.0))), objective_s=0.1)
 
 
 def test_every_measure_is_told_in_the_documentation():
     page = (Path(__file__).parents[3] / "docs" / "gate.md").read_text(encoding="utf-8")
     table = page.split("| measure | estimates |\n", 1)[1].split("\n\n", 1)[0]
     told = {name for line in table.splitlines()[1:] for name in re.findall(r"`([^`]+)`", line.split("|")[1])}
-    assert told == {measure.name for measure in built_in_measures()}
+    assert told == set(MEASURES)

@@ -4,19 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_records import samples, window
+from sample_records import MEASURES, record, samples, window
 
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load.samples import Outcome
-from tailgate.harness.measures import Drift, Growth, LatencyRise, MemoryRise, Per, Resource
 from tailgate.harness.measures.resources import MOST_STRETCHES, stretches
 from tailgate.harness.observe.resources import ResourceSeries
 from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.scenario.arrivals import Poisson
-from tailgate.harness.scenario.scenario import Criterion, Phase
+from tailgate.harness.scenario.scenario import Criterion, Phase, quantile_name
 from tailgate.harness.units import Unit
-from tailgate.harness.verdict.rule import decide
+from tailgate.harness.verdict.judge import decide
 
 MIB = 2**20
 
@@ -35,7 +34,7 @@ def estimate(measure, *records, limit=1.0):
 
 
 def test_memory_that_stays_has_no_slope():
-    made = estimate(Growth(Resource.RSS), held([500 * MIB] * 600))
+    made = estimate(MEASURES["rss_growth_per_hour"], held([500 * MIB] * 600))
     assert (made.value, made.low, made.high, made.n) == (0, 0, 0, 600)
     assert made.note == f"over 1,198 s, from {500 * MIB:,} to {500 * MIB:,}"
 
@@ -43,15 +42,15 @@ def test_memory_that_stays_has_no_slope():
 @pytest.mark.parametrize(
     ("per", "unit", "expected"),
     [
-        (Per.HOUR, Unit.BYTES, 1.8 * 1_024 * MIB),  # half a MiB a second
-        (Per.REQUESTS, Unit.BYTES, 5_990 * MIB),  # 599 MiB in 1,198 s and 100 requests
-        (Per.SHARE, Unit.SHARE, 1_800 / 799.5),
+        ("per_hour", Unit.BYTES, 1.8 * 1_024 * MIB),  # half a MiB a second
+        ("per_1000", Unit.BYTES, 5_990 * MIB),  # 599 MiB in 1,198 s and 100 requests
+        ("share_per_hour", Unit.SHARE, 1_800 / 799.5),
     ],
 )
 def test_a_leak_is_found_with_its_slope(per, unit, expected):
     noise = np.random.default_rng(1).normal(0, 2 * MIB, 600)
-    made = estimate(Growth(Resource.RSS, per), held(500 * MIB + np.arange(600) * MIB + noise))
-    assert Growth(Resource.RSS, per).unit is unit
+    made = estimate(MEASURES[f"rss_growth_{per}"], held(500 * MIB + np.arange(600) * MIB + noise))
+    assert MEASURES[f"rss_growth_{per}"].unit is unit
     assert made.value == pytest.approx(expected, rel=0.03)
     assert made.low < made.value < made.high
     assert decide(made, expected / 2, Better.LOWER) is Verdict.FAIL
@@ -60,20 +59,22 @@ def test_a_leak_is_found_with_its_slope(per, unit, expected):
 def test_a_few_readings_far_off_do_not_move_a_slope():
     rss = np.full(600, 500.0 * MIB)
     rss[np.random.default_rng(1).choice(600, 60, replace=False)] *= 4
-    made = estimate(Growth(Resource.RSS), held(rss))
+    made = estimate(MEASURES["rss_growth_per_hour"], held(rss))
     assert (made.value, made.low, made.high) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("resource", [Resource.FDS, Resource.THREADS])
+@pytest.mark.parametrize("resource", ["fd", "thread"])
 def test_descriptors_and_threads_have_slopes_too(resource):
     rising = np.arange(600) // 60
     made = held([1.0] * 600, fds=20, threads=8)
     series = made.resources
     series = ResourceSeries(series.times_s, series.rss_bytes, series.fds + rising, series.threads + rising)
-    grown = estimate(Growth(resource), PhaseRecord(made.phase, made.samples, resources=series))
+    grown = estimate(
+        MEASURES[f"{resource}_growth_per_hour"], PhaseRecord(made.phase, made.samples, resources=series)
+    )
     # Ten more in 1,200 s.
     assert grown.value == pytest.approx(30, rel=0.15)
-    assert Growth(resource).unit is Unit.COUNT
+    assert MEASURES[f"{resource}_growth_per_hour"].unit is Unit.COUNT
 
 
 @given(st.integers(1, 2_000))
@@ -86,32 +87,32 @@ def test_stretches_are_few_and_keep_the_order_of_time(count):
 
 def test_too_few_readings_have_no_slope():
     with pytest.raises(MeasurementError, match="9 readings give no slope"):
-        estimate(Growth(Resource.RSS), held([1.0] * 9))
+        estimate(MEASURES["rss_growth_per_hour"], held([1.0] * 9))
 
 
-@pytest.mark.parametrize("measure", [Growth(Resource.FDS), MemoryRise()])
+@pytest.mark.parametrize("measure", [MEASURES["fd_growth_per_hour"], MEASURES["rss_rise"]])
 def test_a_server_whose_processes_cannot_be_seen_has_no_growth(measure):
     unseen = PhaseRecord(Phase("soak", Poisson(1.0), requests=1), samples([0.1]))
-    names = ("soak",) if isinstance(measure, Growth) else ("soak", "more")
+    names = ("soak",) if measure.name == "fd_growth_per_hour" else ("soak", "more")
     with pytest.raises(MeasurementError, match="processes cannot be seen"):
         measure.estimate(window(unseen), Criterion(measure.name, 1.0, names))
 
 
 def test_a_slope_is_of_one_phase():
     with pytest.raises(UsageError, match="is the slope of one phase"):
-        estimate(Growth(Resource.RSS), held([1.0] * 20), held([1.0] * 20, name="more"))
+        estimate(MEASURES["rss_growth_per_hour"], held([1.0] * 20), held([1.0] * 20, name="more"))
 
 
 def test_a_rise_is_the_peak_over_what_was_usual_before():
     before, later = held([100.0, 100.0, 300.0], name="a"), held([100.0, 150.0, 110.0], name="b")
-    made = estimate(MemoryRise(), before, later)
+    made = estimate(MEASURES["rss_rise"], before, later)
     assert (made.value, made.low, made.high, made.n) == (0.5, 0.5, 0.5, 6)
     with pytest.raises(UsageError, match="a phase to compare with first"):
-        estimate(MemoryRise(), before)
+        estimate(MEASURES["rss_rise"], before)
 
 
 def drift(latencies_s, share=0.5):
-    return Drift(share).estimate(window(samples(latencies_s)), Criterion("drift_p50", 0.25, ("load",)))
+    return estimate(MEASURES[f"drift_{quantile_name(share)}"], record(samples(latencies_s)), limit=0.25)
 
 
 def test_latency_that_stays_does_not_drift():
@@ -134,7 +135,7 @@ def test_what_comes_after_failures_that_fill_a_third_has_no_drift():
     records = samples([0.1] * 30)
     records["outcome"][:10] = Outcome.TIMEOUT
     with pytest.raises(MeasurementError, match="p50 of the first third is not finite"):
-        Drift(0.5).estimate(window(records), Criterion("drift_p50", 0.25, ("load",)))
+        MEASURES["drift_p50"].estimate(window(records), Criterion("drift_p50", 0.25, ("load",)))
     with pytest.raises(MeasurementError, match="2 requests have no thirds"):
         drift([0.1, 0.1])
 
@@ -142,7 +143,7 @@ def test_what_comes_after_failures_that_fill_a_third_has_no_drift():
 def test_a_last_third_of_failures_is_an_endless_drift():
     records = samples([0.1] * 300)
     records["outcome"][200:] = Outcome.TIMEOUT
-    made = Drift(0.5).estimate(window(records), Criterion("drift_p50", 0.25, ("load",)))
+    made = MEASURES["drift_p50"].estimate(window(records), Criterion("drift_p50", 0.25, ("load",)))
     assert made.value == made.low == np.inf
 
 
@@ -153,7 +154,9 @@ def light(latencies_s, name):
 def test_a_rise_is_that_of_the_last_phase_over_the_first_whatever_lay_between():
     rng = np.random.default_rng(2)
     before, heavy, after = (rng.gamma(100, 0.001, 300) * factor for factor in (1.0, 9.0, 1.5))
-    made = estimate(LatencyRise(0.5), light(before, "before"), light(heavy, "heavy"), light(after, "after"))
+    made = estimate(
+        MEASURES["p50_rise"], light(before, "before"), light(heavy, "heavy"), light(after, "after")
+    )
     assert made.value == pytest.approx(0.5, abs=0.05)
     assert 0.25 < made.low < made.value < made.high
     assert made.n == 600
@@ -163,21 +166,21 @@ def test_a_rise_is_that_of_the_last_phase_over_the_first_whatever_lay_between():
 def test_failures_after_the_load_are_an_endless_rise_and_before_it_nothing_to_compare_with():
     well, lost = light([0.1] * 300, "well"), light([0.1] * 300, "lost")
     lost.samples["outcome"][:] = Outcome.TIMEOUT
-    assert estimate(LatencyRise(0.5), well, lost).value == np.inf
+    assert estimate(MEASURES["p50_rise"], well, lost).value == np.inf
     with pytest.raises(MeasurementError, match="p50_rise: p50 of 'lost' is not finite"):
-        estimate(LatencyRise(0.5), lost, well)
+        estimate(MEASURES["p50_rise"], lost, well)
     with pytest.raises(MeasurementError, match="there are no requests of 'none'"):
-        estimate(LatencyRise(0.5), light([], "none"), well)
+        estimate(MEASURES["p50_rise"], light([], "none"), well)
     with pytest.raises(MeasurementError, match="there are no requests of 'none'"):
-        estimate(LatencyRise(0.5), well, light([], "none"))
+        estimate(MEASURES["p50_rise"], well, light([], "none"))
     with pytest.raises(UsageError, match="a phase to compare with first"):
-        estimate(LatencyRise(0.5), well)
+        estimate(MEASURES["p50_rise"], well)
 
 
 def test_a_rise_to_a_phase_that_was_not_reached_is_not_measured():
     asked = Criterion("p50_rise", 0.25, ("well", "after"))
     with pytest.raises(MeasurementError, match="not all of well, after were measured"):
-        LatencyRise(0.5).estimate(window(light([0.1] * 300, "well")), asked)
+        MEASURES["p50_rise"].estimate(window(light([0.1] * 300, "well")), asked)
 
 
 def test_a_rise_from_where_half_nearly_failed_has_no_lower_end_to_speak_of():
@@ -185,6 +188,6 @@ def test_a_rise_from_where_half_nearly_failed_has_no_lower_end_to_speak_of():
     anywhere = np.random.default_rng(4).permutation(300)
     shaky.samples["outcome"][anywhere[:149]] = Outcome.TIMEOUT
     worse.samples["outcome"][anywhere[:200]] = Outcome.TIMEOUT
-    made = estimate(LatencyRise(0.5), shaky, worse)
+    made = estimate(MEASURES["p50_rise"], shaky, worse)
     assert (made.low, made.high) == (-1.0, np.inf)
     assert decide(made, 0.25, Better.LOWER) is Verdict.INCONCLUSIVE

@@ -5,23 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sample_records import delta, record, samples, window
+from sample_records import MEASURES, delta, record, samples, window
 
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load.samples import Outcome
-from tailgate.harness.measures import (
-    Accepted,
-    Goodput,
-    GoodputShare,
-    LostRate,
-    Misanswered,
-    ProbeLatency,
-    Quantile,
-    RefusalLatency,
-    Settle,
-    Unaccounted,
-    UnhintedRefusals,
-)
 from tailgate.harness.observe.probes import Asked, ProbeRecord
 from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.results.criterion import Witness
@@ -46,31 +33,31 @@ def shed(records, indices, *, after_s=0.002, retry_after_s=1.0):
 
 def test_refused_requests_do_not_count_in_the_latency_of_accepted_ones():
     records = shed(samples(np.concatenate([SPREAD, np.full(500, 9.0)])), slice(1_000, None))
-    assert estimate(Accepted(0.95), window(records)).value == pytest.approx(0.95)
-    assert estimate(Accepted(0.95), window(records)).n == 1_000
-    assert estimate(Quantile(0.95), window(records)).value == math.inf
+    assert estimate(MEASURES["accepted_p95"], window(records)).value == pytest.approx(0.95)
+    assert estimate(MEASURES["accepted_p95"], window(records)).n == 1_000
+    assert estimate(MEASURES["p95"], window(records)).value == math.inf
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SERVER_ERROR, Outcome.TIMEOUT, Outcome.RESET])
 def test_what_was_accepted_and_then_lost_is_infinitely_late(outcome):
     records = samples(SPREAD)
     records["outcome"][:60] = outcome
-    assert estimate(Accepted(0.95), window(records)).value == math.inf
+    assert estimate(MEASURES["accepted_p95"], window(records)).value == math.inf
 
 
 def test_where_all_was_refused_nothing_was_accepted():
     with pytest.raises(MeasurementError, match="all 10 requests were refused"):
-        estimate(Accepted(0.95), window(shed(samples(np.ones(10)), slice(None))))
+        estimate(MEASURES["accepted_p95"], window(shed(samples(np.ones(10)), slice(None))))
 
 
 def test_a_refusal_is_timed_from_when_the_generator_took_it_up():
     records = samples(np.ones(100), lag_s=0.05)
-    made = estimate(RefusalLatency(), window(shed(records, slice(0, 40), after_s=0.004)))
+    made = estimate(MEASURES["refusal_p50"], window(shed(records, slice(0, 40), after_s=0.004)))
     assert (made.value, made.n) == (pytest.approx(0.004), 40)
     assert made.low <= made.value <= made.high
 
 
-@pytest.mark.parametrize("measure", [RefusalLatency(), UnhintedRefusals()])
+@pytest.mark.parametrize("measure", [MEASURES["refusal_p50"], MEASURES["unhinted_refusals"]])
 def test_a_load_that_was_no_overload_has_no_refusals_to_judge(measure):
     with pytest.raises(MeasurementError, match="none of 5 requests was refused: this load was no overload"):
         estimate(measure, window(samples(np.ones(5))))
@@ -79,14 +66,14 @@ def test_a_load_that_was_no_overload_has_no_refusals_to_judge(measure):
 def test_refusals_that_do_not_say_when_to_come_back_are_counted():
     records = shed(samples(np.ones(100)), slice(0, 40))
     records["retry_after_s"][:10] = np.nan
-    made = estimate(UnhintedRefusals(), window(records), limit=0.0)
+    made = estimate(MEASURES["unhinted_refusals"], window(records), limit=0.0)
     assert (made.value, made.low, made.high, made.n) == (0.25, 0.25, 0.25, 40)
 
 
 def test_what_is_neither_answered_nor_refused_is_lost():
     records = shed(samples(np.ones(100)), slice(0, 40))
     records["outcome"][40:43] = [Outcome.TIMEOUT, Outcome.SERVER_ERROR, Outcome.CLIENT_ERROR]
-    assert estimate(LostRate(), window(records), limit=0.0).value == 0.03
+    assert estimate(MEASURES["lost_rate"], window(records), limit=0.0).value == 0.03
 
 
 def steady(rate_per_s, seconds=20.0, latency_s=0.1, share_good=1.0):
@@ -98,23 +85,23 @@ def steady(rate_per_s, seconds=20.0, latency_s=0.1, share_good=1.0):
 
 
 def test_goodput_counts_what_was_answered_in_time_while_the_load_lasted():
-    made = estimate(Goodput(), window(steady(100.0, share_good=0.5)), objective_s=0.2)
+    made = estimate(MEASURES["goodput"], window(steady(100.0, share_good=0.5)), objective_s=0.2)
     assert made.value == pytest.approx(50.0, rel=0.01)
     assert made.low <= made.value <= made.high
     assert made.high - made.low < 2.0
-    assert estimate(Goodput(), window(steady(100.0, share_good=0.5)), objective_s=0.05).value == 0.0
+    assert estimate(MEASURES["goodput"], window(steady(100.0, share_good=0.5)), objective_s=0.05).value == 0.0
 
 
 def test_a_service_that_stalls_first_is_not_credited_with_a_later_start():
     """The way in ends when the first answer was due, and not when it came."""
     late = steady(100.0, latency_s=0.1)
     late["outcome"][: len(late) // 2] = Outcome.TIMEOUT
-    assert estimate(Goodput(), window(late), objective_s=0.5).value == pytest.approx(50.0, rel=0.05)
+    assert estimate(MEASURES["goodput"], window(late), objective_s=0.5).value == pytest.approx(50.0, rel=0.05)
 
 
 def test_goodput_of_an_instant_is_refused():
     with pytest.raises(MeasurementError, match="too short to give a rate"):
-        estimate(Goodput(), window(samples([0.1] * 5, intended_s=[0.0] * 5)), objective_s=1.0)
+        estimate(MEASURES["goodput"], window(samples([0.1] * 5, intended_s=[0.0] * 5)), objective_s=1.0)
 
 
 def closed(records):
@@ -128,7 +115,7 @@ def overload(records):
 @pytest.mark.parametrize("share", [0.25, 0.5])
 def test_goodput_under_overload_is_a_share_of_the_saturated_throughput(share):
     made = estimate(
-        GoodputShare(),
+        MEASURES["goodput_share"],
         window(closed(steady(100.0)), overload(steady(200.0, share_good=share))),
         phases=("saturated", "overload"),
         objective_s=0.5,
@@ -146,7 +133,7 @@ def test_the_interval_of_goodput_holds_the_truth_of_a_server_whose_answers_are_p
         return samples(np.full(600, 0.01), intended_s=np.cumsum(rng.exponential(1 / rate_per_s, 600)))
 
     made = estimate(
-        GoodputShare(),
+        MEASURES["goodput_share"],
         window(closed(answered(50.0)), overload(answered(40.0))),
         phases=("saturated", "overload"),
         objective_s=1.0,
@@ -157,12 +144,12 @@ def test_the_interval_of_goodput_holds_the_truth_of_a_server_whose_answers_are_p
 def test_goodput_share_needs_a_closed_loop_to_compare_with():
     both = overload(steady(100.0)), overload(steady(100.0))
     with pytest.raises(UsageError, match="needs a closed loop first"):
-        estimate(GoodputShare(), window(*both), phases=("a", "b"), objective_s=0.5)
+        estimate(MEASURES["goodput_share"], window(*both), phases=("a", "b"), objective_s=0.5)
 
 
 def test_goodput_share_of_nothing_in_time_is_none():
     made = estimate(
-        GoodputShare(),
+        MEASURES["goodput_share"],
         window(closed(steady(100.0)), overload(steady(200.0, latency_s=3.0))),
         phases=("saturated", "overload"),
         objective_s=0.5,
@@ -178,7 +165,11 @@ def after(latencies_s, begins_s=25.0, rate_per_s=10.0):
 def settled(afterwards, overload_s=20.0):
     first = record(samples([0.1] * 101, intended_s=np.linspace(0, overload_s, 101)), name="overload")
     return estimate(
-        Settle(), window(first, afterwards), phases=("overload", "afterwards"), objective_s=0.5, limit=2.0
+        MEASURES["settle"],
+        window(first, afterwards),
+        phases=("overload", "afterwards"),
+        objective_s=0.5,
+        limit=2.0,
     )
 
 
@@ -201,7 +192,7 @@ def test_a_service_that_lost_a_request_for_ever_never_settles():
 
 def test_settling_needs_two_phases():
     with pytest.raises(UsageError, match="needs two phases"):
-        estimate(Settle(), window(samples([0.1])), objective_s=0.5)
+        estimate(MEASURES["settle"], window(samples([0.1])), objective_s=0.5)
 
 
 def probed(*seconds, asked=Asked.HEALTH):
@@ -210,14 +201,14 @@ def probed(*seconds, asked=Asked.HEALTH):
 
 
 def test_probes_without_a_good_answer_are_infinitely_late():
-    made = estimate(ProbeLatency(Asked.HEALTH, 0.9), window(probed(*[0.01] * 40, *[math.inf] * 10)))
+    made = estimate(MEASURES["health_p90"], window(probed(*[0.01] * 40, *[math.inf] * 10)))
     assert (made.value, made.n, made.note) == (math.inf, 50, "10 of 50 probes had no good answer")
-    assert estimate(ProbeLatency(Asked.HEALTH, 0.5), window(probed(*[0.01] * 7))).high == 0.01
+    assert estimate(MEASURES["health_p50"], window(probed(*[0.01] * 7))).high == 0.01
 
 
 def test_probes_of_another_path_do_not_count():
     with pytest.raises(MeasurementError, match="metrics_p90: no probe was sent"):
-        estimate(ProbeLatency(Asked.METRICS, 0.9), window(probed(0.01)))
+        estimate(MEASURES["metrics_p90"], window(probed(0.01)))
 
 
 def disturbed(*kinds):
@@ -240,7 +231,7 @@ def test_disturbers_are_held_to_what_they_have_coming():
         (Behaviour.BREAKS_OFF, Outcome.LEFT, 0),
     )
     phase = PhaseRecord(Phase("load", Poisson(1.0), requests=1), samples([0.1]), disturbers=theirs)
-    made = estimate(Misanswered(), window(phase), limit=0.0)
+    made = estimate(MEASURES["misanswered"], window(phase), limit=0.0)
     assert (made.value, made.n) == (0.6, 5)
 
 
@@ -266,7 +257,7 @@ def test_every_request_that_was_sent_whole_is_in_the_servers_books_once(counted,
         delta([0.1] * counted),
         disturbers=theirs,
     )
-    made = estimate(Unaccounted(), window(phase), witness=Witness.SERVER, limit=0.0)
+    made = estimate(MEASURES["unaccounted"], window(phase), witness=Witness.SERVER, limit=0.0)
     assert (made.value, made.n, made.note) == (missing, 14, f"ok {counted}")
 
 
@@ -274,12 +265,15 @@ def test_the_harness_s_own_scrape_is_in_nobody_s_books():
     made = PhaseRecord(
         Phase("load", Poisson(1.0), requests=1), samples([0.1] * 3), delta([0.1] * 4), own_scrapes=1
     )
-    assert estimate(Unaccounted(), window(made), witness=Witness.SERVER, limit=0.0).value == 0
-    assert estimate(Unaccounted(), window(replace(made, own_scrapes=2)), witness=Witness.SERVER).value == 1
+    assert estimate(MEASURES["unaccounted"], window(made), witness=Witness.SERVER, limit=0.0).value == 0
+    assert (
+        estimate(MEASURES["unaccounted"], window(replace(made, own_scrapes=2)), witness=Witness.SERVER).value
+        == 1
+    )
 
 
 def test_the_books_are_the_servers():
-    with pytest.raises(UsageError, match="compares the server's books"):
-        estimate(Unaccounted(), window(record(samples([0.1]), delta([0.1]))))
+    with pytest.raises(UsageError, match="from the server's record only"):
+        estimate(MEASURES["unaccounted"], window(record(samples([0.1]), delta([0.1]))))
     with pytest.raises(MeasurementError, match="has no metrics"):
-        estimate(Unaccounted(), window(samples([0.1])), witness=Witness.SERVER)
+        estimate(MEASURES["unaccounted"], window(samples([0.1])), witness=Witness.SERVER)

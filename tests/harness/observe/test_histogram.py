@@ -16,7 +16,7 @@ from tailgate.harness.observe.delta import ServerDelta, difference
 from tailgate.harness.observe.histogram import Histogram
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.target import exposition as scrape
-from tailgate.harness.verdict.rule import decide
+from tailgate.harness.verdict.judge import decide
 
 INF = math.inf
 EDGES = (0.1, 0.2, 0.5, INF)

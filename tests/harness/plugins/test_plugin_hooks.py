@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sample_records import MEASURES
 
 from tailgate import hookimpl
 from tailgate.harness.errors import PluginError, TargetError, UsageError
-from tailgate.harness.measures import Throughput
 from tailgate.harness.plugins.hooks import EXPECTED
 from tailgate.harness.plugins.manager import Plugins
 from tailgate.harness.profiles import PROFILES
@@ -34,7 +34,7 @@ SCENARIO = Scenario("mine", "made up", (Phase("load", Poisson(1.0), requests=1),
 PAYLOAD = Payload("mine", b"x", "text/plain")
 RIGHT = {
     "tailgate_scenarios": [SCENARIO],
-    "tailgate_measures": [Throughput()],
+    "tailgate_measures": [MEASURES["throughput"]],
     "tailgate_reporters": [JsonReporter()],
     "tailgate_payloads": [PAYLOAD],
     "tailgate_target": UrlTarget("http://h", SETTINGS),

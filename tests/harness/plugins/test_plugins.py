@@ -6,10 +6,10 @@ import types
 from pathlib import Path
 
 import pytest
+from sample_records import MEASURES
 
 from tailgate import __version__, hookimpl, scenarios
 from tailgate.harness.errors import PluginError, UsageError
-from tailgate.harness.measures import Throughput
 from tailgate.harness.plugins.hookspecs import PROJECT
 from tailgate.harness.plugins.manager import Plugins, create_plugin_manager
 from tailgate.harness.profiles import PROFILES
@@ -190,7 +190,7 @@ def test_a_name_that_two_plugins_use_is_refused_and_both_are_named():
 
 def test_a_measure_of_a_taken_name_is_refused():
     plugins = hermetic()
-    plugins.register(brings(tailgate_measures=lambda: [Throughput()]), "mine")
+    plugins.register(brings(tailgate_measures=lambda: [MEASURES["throughput"]]), "mine")
     with pytest.raises(
         PluginError, match="'throughput' is used by plugin 'builtin' of tailgate and by plugin 'mine'"
     ):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tailgate.harness.measures.measure import Estimate
 from tailgate.harness.results.verdict import SEVERITY, Better, Verdict, worst
-from tailgate.harness.verdict.rule import decide
+from tailgate.harness.verdict.judge import decide
 
 PASS, FAIL, INCONCLUSIVE, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.INVALID
 ENDS = st.none() | st.floats(allow_nan=False)
