@@ -271,4 +271,4 @@ def _bench(
 
 def _slot_results(record: BlockRecord, faults: tuple[Fault, ...], bench: Bench) -> list[SlotResult]:
     own = record.faults if faults else ()
-    return [slot_result(slot, own, bench.names, bench.directory) for slot in record.slots.values()]
+    return [slot_result(slot, own, bench.directory) for slot in record.slots.values()]

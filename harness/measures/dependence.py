@@ -40,12 +40,9 @@ _FAR = 40
 
 
 class Ranks(NamedTuple):
-    """Ranks, counted from 1, of the order statistics that bound a quantile; None where too little is known.
+    """Ranks, counted from 1, of the order statistics that bound a quantile, None where too little is known, and their worth.
 
-    Attributes:
-        low: of the lower end.
-        high: of the upper end.
-        worth: how many independent samples would say as much of the upper end.
+    ``worth`` is how many independent samples would say as much of the upper end.
     """
 
     low: int | None
@@ -102,12 +99,8 @@ def quantile_interval(
 def share_interval(stretches: Sequence[Marks], confidence: float) -> Share:
     """Return the interval of the share of hits, which may come in runs; both ends None of nothing.
 
-    Args:
-        stretches: of each stretch of one load, in order of time, whether each sample is a hit.
-        confidence: one-sided, of each end, such as 0.99.
-
-    Returns:
-        Without correlation the interval of Clopper & Pearson.
+    ``stretches`` tells of each sample, in order of time, whether it is a hit; ``confidence`` is one-sided, of each end.
+    Without correlation this is the interval of Clopper & Pearson.
     """
     n, hits = sum(map(len, stretches)), sum(int(part.sum()) for part in stretches)
     worth = effective_samples(*stretches)
@@ -125,9 +118,6 @@ def effective_samples(*stretches: Marks) -> float:
     n / (1 + 2 (r1 + r2 + …)) with the autocorrelations r of the marks, summed in pairs as long as a pair's sum is
     positive (the initial positive sequence of Geyer, "Practical Markov chain Monte Carlo", Statistical Science 7, 1992).
     Never more than there are. What stretches differ by is no run: how many samples each has was fixed beforehand.
-
-    Args:
-        stretches: of each stretch of one load, in order of time, whether each sample is marked.
     """
     n = sum(map(len, stretches))
     covariances = np.zeros(max(map(len, stretches), default=0))

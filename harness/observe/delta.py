@@ -2,8 +2,7 @@
 
 Counters are differenced per series first and summed over labels afterwards: a sum would hide one series that fell
 behind another that rose. A counter that falls, a series that vanishes or a changed start time of the process means
-that the server that answered is not the server that was asked, and its numbers are refused. A series is held to this
-where it is read, and nowhere else: what other metrics of the server do does not matter here.
+that another server answered, and its numbers are refused. A series is held to this only where it is read.
 """
 
 import dataclasses
@@ -44,8 +43,7 @@ class ServerDelta:
     def total(self, name: str, **labels: str) -> float | None:
         """Return a counter's increase, summed over all series that carry these labels; None without any.
 
-        A counter ``x`` has series ``x_total`` in OpenMetrics, and with many clients in the older format too: it is found
-        by both names.
+        A counter ``x`` has series ``x_total`` in OpenMetrics, and with many clients in the older format too.
         """
         found = self._counter(name)
         return summed(
@@ -83,11 +81,7 @@ class ServerDelta:
         return rises
 
     def refuse_missing(self, names: MetricNames) -> None:
-        """Refuse a metric that the target was told to have and has not, or not as what it is read as.
-
-        Raises:
-            MeasurementError: it names the metric, its kind, and the nearest that there is.
-        """
+        """Refuse a metric that the target was told to have and has not, or not as what it is read as."""
         for one in dataclasses.fields(names):
             name, kind = getattr(names, one.name), one.metadata["kind"]
             # The names of this project's service are nobody's wish.
@@ -111,7 +105,6 @@ class ServerDelta:
                 return self.after.gauge(name) is not None
 
     def _counter(self, name: str) -> Mapping[Series, float]:
-        """Return the increases of the counter that goes by this name; none where there is no such counter."""
         return next((self.increases(one) for one in self._names_of_counter(name)), {})
 
     def _names_of_counter(self, name: str) -> Iterator[str]:
@@ -123,11 +116,7 @@ class ServerDelta:
 
 
 def difference(before: Scrape, after: Scrape) -> ServerDelta:
-    """Put two scrapes of one server together.
-
-    Raises:
-        MeasurementError: the server restarted in between.
-    """
+    """Put two scrapes of one server together, and refuse those of two."""
     if after.time_ns <= before.time_ns:
         raise MeasurementError(
             f"the second scrape was not taken after the first: {after.time_ns} <= {before.time_ns} ns"

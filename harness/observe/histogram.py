@@ -1,9 +1,8 @@
 """A latency histogram as the server counted it, and what can honestly be said of its quantiles.
 
-Built from a differenced scrape; read by the measures of the server's side. Between two bucket edges a histogram knows
-nothing, so a quantile is an *interval*: the bucket that holds its order statistic. A confidence interval between order
-statistics (:mod:`tailgate.harness.measures.dependence`) is carried over by ranks: its lower rank gives the lower edge of that rank's bucket,
-its upper rank the upper edge of its own. Rounding to edges only ever widens.
+Between two bucket edges a histogram knows nothing, so a quantile is an *interval*: the bucket that holds its order
+statistic. A confidence interval between order statistics is carried over by ranks: its lower rank gives the lower edge of
+that rank's bucket, its upper rank the upper edge of its own. Rounding to edges only ever widens.
 
 Where an edge stands exactly on the limit nothing is lost: "the upper edge is within the limit" and "the binomial test
 over the requests counted above the limit rejects" are one statement, as they are for raw samples. A bucket (a, b] holds
@@ -50,10 +49,7 @@ class Histogram:
 
     @property
     def n(self) -> int:
-        """Return the number of values that are not the harness's own.
-
-        It goes by the +Inf bucket, which is read in one with the others, unlike ``_count``.
-        """
+        """Return the number of values that are not the harness's own, by the +Inf bucket, which is read in one with the others."""
         return self.cumulative[-1] - self.own
 
     def bucket_around(self, value: float) -> tuple[float, float]:
@@ -66,8 +62,7 @@ class Histogram:
     def bucket(self, rank: int) -> statistics.Interval:
         """Return the ends of the buckets that may hold the ``rank``-th smallest value, counted from 1.
 
-        It is one bucket, unless values of the harness are among them. The lower end is the least value that the bucket
-        can hold; an upper end of None is the +Inf bucket's.
+        It is one bucket, unless values of the harness are among them. An upper end of None is the +Inf bucket's.
         """
         if not 1 <= rank <= self.n:
             raise MeasurementError(f"a histogram of {self.n} values has no value of rank {rank}")
@@ -141,11 +136,7 @@ def from_delta(delta: ServerDelta, name: str) -> Histogram:
 
 
 def merge(histograms: Sequence[Histogram]) -> Histogram:
-    """Add histograms of several phases.
-
-    Raises:
-        MeasurementError: there is none, or their edges differ.
-    """
+    """Add histograms of several phases."""
     if len({histogram.edges for histogram in histograms}) != 1:
         raise MeasurementError(
             f"histograms can be added when they have the same edges; got {len(histograms)} of differing ones"

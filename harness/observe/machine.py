@@ -1,14 +1,8 @@
 """The machine as a witness: what it is, and what it did to a measurement.
 
-A :class:`~tailgate.harness.results.run.Fingerprint` is printed with every verdict, so that nobody compares two machines unknowingly. A
-:class:`MachineReading` is taken before and after a stretch of load; the difference of two says how much processor time
-the hypervisor took away, how long work waited for a processor, and what the server's processes used.
-
-All of it is read from Linux (proc(5), and the kernel's documentation of pressure stall information). What a system does
-not tell is None, never 0. Nothing here decides whether a measurement is good: none of these numbers knows the outcome,
-which is why a later step may void by them.
-
-Whether there is a CUDA device is asked of the driver itself, since the harness needs no PyTorch.
+Read from Linux (proc(5), and the kernel's documentation of pressure stall information). What a system does not tell is
+None, never 0. None of these numbers knows the outcome, which is why a later step may void by them. Whether there is a CUDA
+device is asked of the driver itself, since the harness needs no PyTorch.
 """
 
 import ctypes
@@ -31,42 +25,29 @@ _RESOURCES = ("cpu", "memory", "io")
 
 @dataclass(frozen=True, slots=True)
 class MachineReading:
-    """Counters of the machine at one moment.
+    """Counters of the machine at one moment."""
 
-    Attributes:
-        time_s: CLOCK_MONOTONIC.
-        jiffies: processor time since boot by kind, over all processors, in clock ticks.
-        stalled_s: for cpu, memory and io, seconds since boot in which some task waited for it (PSI "some", total).
-        load_1min: runnable tasks, averaged over a minute.
-        process_cpu_s: processor seconds of each watched process, by (pid, start time).
-    """
-
-    time_s: float
-    jiffies: Mapping[str, int] | None
+    time_s: float  # CLOCK_MONOTONIC
+    jiffies: (
+        Mapping[str, int] | None
+    )  # processor time since boot by kind, over all processors, in clock ticks
+    # For cpu, memory and io, since boot: some task waited for it (PSI "some", total).
     stalled_s: Mapping[str, float] | None
     load_1min: float | None
+    # By (pid, start time).
     process_cpu_s: Mapping[tuple[int, float], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class MachineDelta:
-    """What the machine did between two readings.
-
-    Attributes:
-        seconds: between them.
-        steal_share: of all processor time, taken by the hypervisor for others.
-        idle_share: of all processor time, unused (waiting for a disk included).
-        stalled_share: for cpu, memory and io, the share of the time in which some task waited for it.
-        load_1min: at the end.
-        process_cpu_s: processor seconds of the watched processes; None when one of them ended unobserved.
-    """
+    """What the machine did between two readings; shares are of all processor time, or of the time."""
 
     seconds: float
-    steal_share: float | None
-    idle_share: float | None
-    stalled_share: Mapping[str, float] | None
-    load_1min: float | None
-    process_cpu_s: float | None
+    steal_share: float | None  # taken by the hypervisor for others
+    idle_share: float | None  # waiting for a disk included
+    stalled_share: Mapping[str, float] | None  # for cpu, memory and io: some task waited for it
+    load_1min: float | None  # at the end
+    process_cpu_s: float | None  # of the watched processes; None when one of them ended unobserved
 
 
 def fingerprint(proc: Path = PROC) -> Fingerprint:
@@ -89,12 +70,7 @@ def fingerprint(proc: Path = PROC) -> Fingerprint:
 
 
 def read(root_pids: Iterable[int] = (), proc: Path = PROC) -> MachineReading:
-    """Take a reading.
-
-    Args:
-        root_pids: processes to watch, each with all its descendants; those that are gone are left out.
-        proc: where procfs is mounted.
-    """
+    """Take a reading, watching processes with all their descendants; those that are gone are left out."""
     stat = _text(proc / "stat")
     pressure = {resource: _stalled_s(_text(proc / "pressure" / resource)) for resource in _RESOURCES}
     stalled_s = {resource: value for resource, value in pressure.items() if value is not None}
@@ -131,7 +107,7 @@ def difference(before: MachineReading, after: MachineReading) -> MachineDelta:
 def cpu_seconds(pid: int) -> float | None:
     """Return the processor seconds of a process, all its threads and those that ended; None when it is gone.
 
-    From the process's own processor clock, to the nanosecond, where ``/proc/PID/stat`` counts ticks of 10 ms and
+    From its own processor clock, to the nanosecond: ``/proc/PID/stat`` counts ticks of 10 ms, and
     ``/proc/PID/task/*/schedstat`` forgets threads that ended.
     """
     # The number of a process's clock (clock_getcpuclockid(3)) is made on Linux as MAKE_PROCESS_CPUCLOCK does in the
@@ -203,7 +179,6 @@ def _memory_bytes(proc: Path) -> int | None:
 
 
 def _fields(text: str | None) -> Mapping[str, str]:
-    """Read lines of "name : value"; of a name that stands often, the first counts."""
     fields: dict[str, str] = {}
     for line in (text or "").splitlines():
         name, colon, value = line.partition(":")

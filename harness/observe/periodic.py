@@ -1,7 +1,7 @@
 """A function that is called again and again while something else runs: for witnesses beside the load.
 
-It runs in a thread of the harness's own process, never in the load generator's. The moments are fixed beforehand, so
-that a slow call delays none of those after it; what would fall into a call that still runs is left out.
+The moments are fixed beforehand, so that a slow call delays none of those after it; what would fall into a call that still
+runs is left out.
 """
 
 import threading

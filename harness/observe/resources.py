@@ -1,16 +1,15 @@
 """What a server's processes hold while they serve: memory, file descriptors, threads, over time.
 
-A witness beside the load, read from Linux's ``/proc`` (proc(5)) by the harness, some 0.3 ms a reading for a server of
-one process. Nothing here decides whether a growth matters: that is a measure's to say.
-
-The sums are over the whole process tree. Memory is resident memory, so that pages which several processes share count
-once for each of them: a level of one server, and not to be compared between servers of other structure.
+Read beside the load from Linux's ``/proc`` (proc(5)), some 0.3 ms a reading for a server of one process. Nothing here
+decides whether a growth matters. The sums are over the whole process tree. Memory is resident memory, so that pages which
+several processes share count once for each of them: a level of one server, and not to be compared between servers of
+other structure.
 """
 
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,16 +26,9 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class ResourceReading:
-    """What the processes hold at one moment.
+    """What the processes hold at one moment."""
 
-    Attributes:
-        time_s: CLOCK_MONOTONIC.
-        rss_bytes: resident memory.
-        fds: open file descriptors.
-        threads: threads.
-    """
-
-    time_s: float
+    time_s: float  # CLOCK_MONOTONIC
     rss_bytes: int
     fds: int
     threads: int
@@ -44,14 +36,7 @@ class ResourceReading:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResourceSeries:
-    """The readings of a phase, each array of shape (n,), in order of time.
-
-    Attributes:
-        times_s: CLOCK_MONOTONIC.
-        rss_bytes: resident memory of all processes.
-        fds: their open file descriptors.
-        threads: their threads.
-    """
+    """The readings of a phase, each array of shape (n,), in order of time."""
 
     times_s: NDArray[np.float64]
     rss_bytes: NDArray[np.int64]
@@ -99,29 +84,3 @@ def _read_process(folder: Path) -> tuple[int, int, int] | None:
         threads = int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[17])
         return pages * _PAGE_BYTES, sum(1 for _ in (folder / "fd").iterdir()), threads
     return None
-
-
-class ResourceWitness:
-    """Takes readings, to be called periodically, and keeps them.
-
-    Args:
-        pids: gives the server's processes now; None where they cannot be seen.
-        keep: takes each reading as it is taken.
-
-    Attributes:
-        readings: so far.
-    """
-
-    def __init__(
-        self, pids: Callable[[], tuple[int, ...] | None], keep: Callable[[ResourceReading], None]
-    ) -> None:
-        self.readings: list[ResourceReading] = []
-        self._pids = pids
-        self._keep = keep
-
-    def __call__(self) -> None:
-        """Take one."""
-        reading = read(self._pids() or ())
-        if reading is not None:
-            self.readings.append(reading)
-            self._keep(reading)

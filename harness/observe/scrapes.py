@@ -25,13 +25,7 @@ COUNTING_POLL_S = 0.1
 
 
 class Metrics:
-    """The metrics of one running target.
-
-    Args:
-        running: takes load.
-        client: of :func:`~tailgate.harness.target.asking.asking_client`.
-        keep: takes each reading as it came.
-    """
+    """The metrics of one running target, each reading kept as it came."""
 
     def __init__(
         self, running: RunningTarget, client: httpx.Client, keep: Callable[[Mapping[str, object]], None]
@@ -52,12 +46,6 @@ class Metrics:
         """Read the metrics after a phase, once the server has counted what it answered and holds nothing any more.
 
         Many servers count a request when its answer has left.
-
-        Args:
-            index: of the phase.
-            phase: as the scenario has it.
-            before: the reading before it.
-            samples: of all its requests.
 
         Returns:
             What changed, None without metrics; and how often the harness asked for them between the two readings that
@@ -95,7 +83,6 @@ class Metrics:
         return scrape
 
     def _scrape(self, index: int) -> Scrape | None:
-        """Read the metrics, keep them word for word, and parse them."""
         url = self._running.metrics_url
         if url is None:
             return None
@@ -107,7 +94,6 @@ class Metrics:
 
 
 def _short(record: PhaseRecord, names: MetricNames) -> bool:
-    """Tell whether the server counted fewer requests than had a good answer."""
     try:
         counts = counted_requests(record, names)
     except MeasurementError:  # the check of the counts says so

@@ -1,9 +1,9 @@
 """One slot: one scenario, once, against one running target. Everything is measured here, and nothing is judged.
 
 Between phases nothing is in flight, and the server's metrics are scraped, so that each phase has its own difference. After
-each measured phase the yardstick is timed, beside a server that is idle. What was measured lies on disk as it came: the
-plan, one raw record a request, the scrapes word for word, the readings of the server's resources, and the probes; and at
-the end what else it takes to judge them (:mod:`tailgate.harness.observe.slot_file`).
+each measured phase the yardstick is timed, beside a server that is idle. The plan, one raw record per request, scrapes
+word for word, readings of resources, and probes lie on disk as they came; :mod:`tailgate.harness.observe.slot_file` adds
+what else it takes to judge them.
 """
 
 import contextlib
@@ -13,23 +13,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import httpx
 import orjson
 
 from tailgate.harness.errors import LoadError, MeasurementError, TargetError
 from tailgate.harness.load import Generator, LoadSettings, PhaseReport
-from tailgate.harness.load.samples import SAMPLES, Samples
+from tailgate.harness.load.samples import SAMPLES
 from tailgate.harness.observe import machine
-from tailgate.harness.observe.delta import ServerDelta
 from tailgate.harness.observe.machine import MachineDelta
 from tailgate.harness.observe.periodic import Periodic
-from tailgate.harness.observe.probes import PROBE_TIMEOUT_S, Asked, Prober, ProbeRecord, probing_period_s
-from tailgate.harness.observe.resources import (
-    ResourceReading,
-    ResourceSeries,
-    ResourceWitness,
-    period_s,
-    series,
-)
+from tailgate.harness.observe.probes import PROBE_TIMEOUT_S, Asked, ProbeRecord, ask, probing_period_s
+from tailgate.harness.observe.resources import ResourceReading, period_s, read, series
 from tailgate.harness.observe.scrapes import SCRAPE_TIMEOUT_S, SCRAPES, Metrics
 from tailgate.harness.observe.slot_record import Slot, SlotRecord, clients
 from tailgate.harness.observe.window import PhaseRecord, throughput_per_s
@@ -58,14 +52,8 @@ def measure_slot(
 ) -> SlotRecord:
     """Run every phase of the plan; a failure in the middle ends the slot, keeps what there is, and is its fault.
 
-    Args:
-        slot: what it is.
-        plan: drawn from the slot's scenario and seed.
-        running: takes load.
-        settings: how the generator reaches it.
-        directory: for everything that is measured.
-        tell: takes a line before each phase.
-        read_yardstick: times the yardstick after each measured phase; None: it is not timed.
+    ``tell`` takes a line before each phase. ``read_yardstick`` times the yardstick after each measured phase; None: it is
+    not timed.
 
     Raises:
         UsageError: a payload cannot be sent as an HTTP request.
@@ -114,7 +102,7 @@ def announcement(phase: PlannedPhase, stretch: float = 1.0) -> str:
 
 
 class Course:
-    """A slot as it runs, phase by phase; who has several in turn, as a comparison has, drives each one's phases itself."""
+    """A slot as it runs, phase by phase; a comparison has several in turn, and drives each one's phases itself."""
 
     def __init__(self, slot: Slot, plan: Plan, running: RunningTarget, directory: Path) -> None:
         self._slot = slot
@@ -124,22 +112,12 @@ class Course:
         self.client = asking_client(SCRAPE_TIMEOUT_S, running.headers)
         self._metrics = Metrics(running, self.client, partial(self._append, SCRAPES))
         self.faults: list[Fault] = []
-        self._deltas: list[ServerDelta | None] = []
+        self._phases: list[PhaseRecord] = []
         self._reports: list[PhaseReport] = []
         self._machines: list[MachineDelta] = []
-        self._resources: list[ResourceSeries | None] = []
-        self._probes: list[tuple[ProbeRecord, ...]] = []
-        self._scrapes: list[int] = []
         self._processes: int | None = None
-        self._samples: Samples | None = None
         # Of the yardstick, by how many phases were over.
         self.readings: dict[int, Yardstick] = {} if slot.yardstick is None else {0: slot.yardstick}
-
-    def _around(self, index: int) -> tuple[Yardstick, Yardstick] | None:
-        """Return the last reading before a phase and the first after it; None unless there are both."""
-        before = [reading for over, reading in self.readings.items() if over <= index]
-        after = [reading for over, reading in self.readings.items() if over > index]
-        return (before[-1], after[0]) if before and after else None
 
     def stretch(self, phase: PlannedPhase) -> float:
         """Return the seconds between two good answers of the phase that this one is relative to; 1 for none.
@@ -149,7 +127,7 @@ class Course:
         """
         if phase.relative_to is None:
             return 1.0
-        return 1 / throughput_per_s(self._of_phase(phase.relative_to))
+        return 1 / throughput_per_s(self._phases[phase.relative_to].every_sample)
 
     def run_phase(
         self,
@@ -158,37 +136,52 @@ class Course:
         stretch: float,
         together: contextlib.AbstractContextManager[int | None] | None = None,
     ) -> None:
-        """Scrape, send, scrape.
+        """Scrape, send with offsets stretched, scrape.
 
-        Args:
-            index: of the phase.
-            generator: holds the plan.
-            stretch: of the phase's offsets.
-            together: entered for the load alone; gives CLOCK_MONOTONIC (ns) at the phase's time 0. None to begin at once.
+        ``together`` is entered for the load alone, and gives CLOCK_MONOTONIC (ns) at the phase's time 0; None to begin at
+        once.
         """
         pids = self._running.pids
         self._processes = None if pids is None else len(pids)
         before, machine_before = self._metrics.read(index), machine.read(pids or ())
-        with self._witnesses(index, stretch), together or contextlib.nullcontext() as at_ns:
+        with self._witnesses(index, stretch) as seen, together or contextlib.nullcontext() as at_ns:
             report = generator.run_phase(index, stretch, at_ns)
-        self._samples = generator.samples()
+        resources, probes = seen
+        samples = generator.samples()
+        samples = samples[samples["phase"] == index]
         machine_after = machine.read(self._running.pids or ())
         phase = self._slot.scenario.phases[index]
-        delta, scrapes = self._metrics.settled(index, phase, before, self._of_phase(index))
-        self._deltas.append(delta)
-        self._scrapes.append(scrapes)
+        delta, scrapes = self._metrics.settled(index, phase, before, samples)
+        waiting, disturbers = clients(samples)
+        self._phases.append(
+            PhaseRecord(phase, waiting, delta, disturbers, series(resources), tuple(probes), scrapes)
+        )
         self._reports.append(report)
         self._machines.append(machine.difference(machine_before, machine_after))
         if delta is not None and report.ok:
             delta.refuse_missing(self._running.settings.metric_names)
 
     @contextlib.contextmanager
-    def _witnesses(self, index: int, stretch: float) -> Iterator[None]:
+    def _witnesses(
+        self, index: int, stretch: float
+    ) -> Iterator[tuple[list[ResourceReading], list[ProbeRecord]]]:
         """Watch the server's processes beside the load, and ask what a probed phase wants asked."""
         running, phase = self._running, self._slot.scenario.phases[index]
-        resources = ResourceWitness(lambda: running.pids, partial(self._keep, RESOURCES, index))
         length_s = self._plan.phases[index].length_s * stretch
-        probers = []
+        resources: list[ResourceReading] = []
+        probes: list[ProbeRecord] = []
+
+        def watch() -> None:
+            reading = read(running.pids or ())
+            if reading is not None:
+                resources.append(reading)
+                self._keep(RESOURCES, index, reading)
+
+        def probe(asked: Asked, url: str, client: httpx.Client) -> None:
+            record = ask(asked, url, client)
+            probes.append(record)
+            self._keep(PROBES, index, record)
+
         with contextlib.ExitStack() as stack:
             if phase.probes:
                 urls = {
@@ -196,21 +189,15 @@ class Course:
                     Asked.METRICS: running.metrics_url,
                 }
                 client = stack.enter_context(asking_client(PROBE_TIMEOUT_S, running.headers))
-                keep = partial(self._keep, PROBES, index)
-                probers = [Prober(asked, url, client, keep) for asked, url in urls.items() if url is not None]
-            for prober in probers:
-                stack.enter_context(Periodic(prober, probing_period_s(phase.probes, length_s)))
-            stack.enter_context(Periodic(resources, period_s(length_s)))
-            yield
-        self._resources.append(series(resources.readings))
-        self._probes.append(tuple(record for prober in probers for record in prober.records))
+                every_s = probing_period_s(phase.probes, length_s)
+                for asked, url in urls.items():
+                    if url is not None:
+                        stack.enter_context(Periodic(partial(probe, asked, url, client), every_s))
+            stack.enter_context(Periodic(watch, period_s(length_s)))
+            yield resources, probes
 
     def _keep(self, name: str, index: int, value: ResourceReading | ProbeRecord) -> None:
-        """Write one line at once, so that a run that is cut short keeps what it has.
-
-        Raises:
-            MeasurementError: the disk takes no more.
-        """
+        """Write one line at once, so that a run that is cut short keeps what it has."""
         self._append(name, {"phase": index, **dataclasses.asdict(value)})
 
     def _append(self, name: str, line: Mapping[str, object]) -> None:
@@ -222,13 +209,13 @@ class Course:
 
     def record(self) -> SlotRecord:
         """Return what there is."""
-        phases = tuple(
-            self._phase_record(index) for index in range(len(self._reports)) if self._samples is not None
-        )
         return SlotRecord(
             slot=self._slot,
             planned=tuple(len(phase.offsets_ns) for phase in self._plan.phases),
-            phases=phases,
+            phases=tuple(
+                dataclasses.replace(phase, yardsticks=self._around(index))
+                for index, phase in enumerate(self._phases)
+            ),
             reports=tuple(self._reports),
             machines=tuple(self._machines),
             samples=self._directory / SAMPLES,
@@ -237,20 +224,8 @@ class Course:
             processes=self._processes,
         )
 
-    def _phase_record(self, index: int) -> PhaseRecord:
-        waiting, disturbers = clients(self._of_phase(index))
-        return PhaseRecord(
-            self._slot.scenario.phases[index],
-            waiting,
-            self._deltas[index],
-            disturbers,
-            self._resources[index],
-            self._probes[index],
-            self._scrapes[index],
-            self._around(index),
-        )
-
-    def _of_phase(self, index: int) -> Samples:
-        assert self._samples is not None
-        samples: Samples = self._samples[self._samples["phase"] == index]
-        return samples
+    def _around(self, index: int) -> tuple[Yardstick, Yardstick] | None:
+        """Return the last reading before a phase and the first after it; None unless there are both."""
+        before = [reading for over, reading in self.readings.items() if over <= index]
+        after = [reading for over, reading in self.readings.items() if over > index]
+        return (before[-1], after[0]) if before and after else None

@@ -1,9 +1,7 @@
 """What a slot measured, kept so that it can be judged again: ``slot.json`` beside the files that were written as it ran.
 
-Samples, scrapes, resources and probes lie in files of their own, as they came (:mod:`tailgate.harness.observe.slot`). This file holds the
-rest: what was asked, by which budgets, what the generator, the machine and the yardstick said, and what went wrong. Laws
-of arrival are kept by name. One that a plugin brought is kept as a name alone, since a results folder may come from
-anywhere, and reading it runs nothing.
+Samples, scrapes, resources and probes lie in files of their own, as they came. A law of arrival that a plugin brought is
+kept as a name alone, since a results folder may come from anywhere, and reading it runs nothing.
 """
 
 import dataclasses
@@ -63,12 +61,7 @@ _LAWS: Mapping[str, type[Any]] = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ForeignLaw:
-    """A law of arrival that a plugin brought: its name, and whether its loop is open.
-
-    Attributes:
-        law: name of its class.
-        loop: as it said.
-    """
+    """A law of arrival that a plugin brought: the name of its class, and whether its loop is open."""
 
     law: str
     loop: Loop
@@ -244,7 +237,6 @@ def _around(document: list[Mapping[str, Any]] | None) -> tuple[Yardstick, Yardst
 
 
 def _delta(scrapes: list[dict[str, Any]]) -> ServerDelta | None:
-    """Return what the server counted from the first scrape of a phase to its last; None without metrics."""
     if not scrapes:
         return None
     first, last = (parse(one["text"], one["time_ns"]) for one in (scrapes[0], scrapes[-1]))

@@ -1,7 +1,4 @@
-"""From what a slot measured to the numbers that reports show: quantiles, rates, stages, batch sizes, machine.
-
-Beside :mod:`tailgate.harness.verdict.judging`, which judges the same records; nothing here has a say in a verdict.
-"""
+"""From what a slot measured to the numbers that reports show; nothing here has a say in a verdict."""
 
 import math
 from collections import Counter
@@ -38,7 +35,7 @@ SHOWN = (0.5, 0.95, 0.99)
 STAGES = ("queue", "decode", "compute", "encode")
 
 
-def slot_result(record: SlotRecord, faults: tuple[Fault, ...], names: MetricNames, root: Path) -> SlotResult:
+def slot_result(record: SlotRecord, faults: tuple[Fault, ...], root: Path) -> SlotResult:
     """Summarise a slot; paths are relative to ``root``."""
     phases = zip(record.planned, record.phases, record.reports, record.machines, strict=False)
     slot = record.slot
@@ -49,7 +46,8 @@ def slot_result(record: SlotRecord, faults: tuple[Fault, ...], names: MetricName
         start=slot.start,
         seed=slot.seed,
         phases=tuple(
-            phase_result(planned, phase, report, used, names) for planned, phase, report, used in phases
+            phase_result(planned, phase, report, used, record.names)
+            for planned, phase, report, used in phases
         ),
         samples=str(record.samples.relative_to(root)) if record.samples.is_file() else None,
         faults=faults,
@@ -74,10 +72,10 @@ def phase_result(
         outcomes=dict(outcomes),
         offered_per_s=offered_rate_per_s(everything),
         achieved_per_s=len(good) / duration_s if duration_s else None,
-        lag=quantiles(
+        lag=_quantiles(
             (everything["dispatched_ns"] - everything["intended_ns"])[everything["dispatched_ns"] > 0] / 1e9
         ),
-        client=quantiles(latencies_s(samples)),
+        client=_quantiles(latencies_s(samples)),
         server=_server_quantiles(record, names),
         stages=_stage_means(good),
         batch_sizes=_batch_sizes(record, names),
@@ -101,8 +99,7 @@ def _resource_use(series: ResourceSeries | None) -> ResourceUse | None:
     )
 
 
-def quantiles(seconds: NDArray[np.float64]) -> Quantiles | None:
-    """Return exact quantiles of observed times; None without any."""
+def _quantiles(seconds: NDArray[np.float64]) -> Quantiles | None:
     if not len(seconds):
         return None
     p50_s, p95_s, p99_s = (_finite(statistics.quantile(seconds, share)) for share in SHOWN)
@@ -145,7 +142,6 @@ def _batch_sizes(record: PhaseRecord, names: MetricNames) -> Mapping[str, float]
 
 
 def _stage_means(good: Samples) -> StageMeans | None:
-    """Return mean seconds by stage, of the requests whose answer told them."""
     told = good[~np.isnan(good["server_s"])]
     if not len(told):
         return None

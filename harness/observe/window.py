@@ -1,15 +1,13 @@
 """What is judged: some phases of one run, each with the records of both witnesses.
 
-Stands between the saved samples and scrapes and whatever reads them, the measures and the judge. Holds records, says what
-latency, failure and offered rate mean, and how many requests of a phase a server may have counted; estimates nothing.
-
-The harness asks the server questions of its own between two scrapes: for its metrics, the first of the two scrapes
-among them, and in a probed phase for its readiness. Middleware that counts all requests counts these too, all of
-a path or none of it. They are allowed for to the request, and nothing else is.
+Says what latency, failure and offered rate mean, and how many requests of a phase a server may have counted. The harness
+asks the server questions of its own between two scrapes: for its metrics, the first scrape among them, and in a probed
+phase for its readiness. Middleware that counts all requests counts these too, all of a path or none of it. They are
+allowed for to the request, and nothing else is.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -32,53 +30,13 @@ Seconds = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the client knows of the requests of a phase.
+    """What the client knows of the requests of a phase."""
 
-    Attributes:
-        good: with a good answer: each was counted.
-        answered: with a whole answer of any kind. One that is no good answer may have been counted or not: a proxy may
-            have given it, or a part of the service that stands before the one that counts.
-        lost: ended after sending without a whole answer: each may be counted now, later or never.
-    """
-
-    good: int
+    good: int  # with a good answer: each was counted
+    # With a whole answer of any kind. One that is no good answer may have been counted or not: a proxy may have given
+    # it, or a part of the service that stands before the one that counts.
     answered: int
-    lost: int
-
-
-def gave_up(samples: Samples) -> NDArray[np.bool_]:
-    """Return for each request whether it was sent and ended without a whole answer."""
-    lost: NDArray[np.bool_] = np.isin(samples["outcome"], _AFTER_SENDING) & (samples["sent_ns"] > 0)
-    return lost
-
-
-def own_counted(
-    counted: float, least: int, most: int, scrapes: int, probes: Sequence[ProbeRecord]
-) -> int | None:
-    """Return how many of the harness's own requests are among those that the server counted; None if no number fits.
-
-    Args:
-        counted: by the server, between two scrapes.
-        least: of the client's requests that it must have counted.
-        most: of them that it can have counted.
-        scrapes: of the metrics between the two readings, the first of them included.
-        probes: that were sent meanwhile.
-    """
-    of_path = {
-        asked: (
-            sum(probe.asked is asked and probe.status is not None for probe in probes),
-            sum(probe.asked is asked for probe in probes),
-        )
-        for asked in Asked
-    }
-    answered, asked = of_path[Asked.METRICS]
-    of_path[Asked.METRICS] = (answered + scrapes, asked + scrapes)
-    fits = []
-    for paths in itertools.product(*[((0, 0), some) for some in of_path.values()]):
-        low = max(sum(low for low, _ in paths), round(counted) - most)
-        if low <= min(sum(high for _, high in paths), round(counted) - least):
-            fits.append(low)
-    return min(fits, default=None)
+    lost: int  # ended after sending without a whole answer: each may be counted now, later or never
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,9 +47,9 @@ class PhaseRecord:
         phase: as the scenario has it, resolved.
         samples: one SAMPLE record per planned request whose client waits for its answer, in any order.
         server: differenced scrapes around the phase; None where the target has no metrics.
-        disturbers: the same of the clients that do not simply wait (:mod:`tailgate.harness.scenario.behaviour`).
+        disturbers: the same as samples, of the clients that do not simply wait (:mod:`tailgate.harness.scenario.behaviour`).
         resources: what the server's processes held; None where they cannot be seen.
-        probes: questions that were asked beside the load; none where the phase asks for no probes.
+        probes: questions that were asked beside the load.
         own_scrapes: how often the harness asked for the metrics between the two readings, the first of them included.
         yardsticks: the readings before and after it, the server idle; None where it was not timed around.
     """
@@ -114,13 +72,30 @@ class PhaseRecord:
     def sent(self) -> Sent:
         """What the client knows of its requests, by what the server can know of them."""
         samples = self.every_sample
-        lost = gave_up(samples)
+        lost = np.isin(samples["outcome"], _AFTER_SENDING) & (samples["sent_ns"] > 0)
         answered = int(np.sum((samples["status"] > 0) & ~lost))
         return Sent(int(np.sum(~failed(samples))), answered, int(lost.sum()))
 
     def own_counted(self, counted: float, least: int, most: int) -> int | None:
-        """Return how many of the harness's own requests the server counted (:func:`tailgate.harness.observe.window.own_counted`)."""
-        return own_counted(counted, least, most, self.own_scrapes, self.probes)
+        """Return how many of the harness's own requests are among those that the server counted; None if none fits.
+
+        The server must have counted at least ``least`` of the client's requests, and can have counted ``most`` of them.
+        """
+        of_path = {
+            asked: (
+                sum(probe.asked is asked and probe.status is not None for probe in self.probes),
+                sum(probe.asked is asked for probe in self.probes),
+            )
+            for asked in Asked
+        }
+        answered, asked = of_path[Asked.METRICS]
+        of_path[Asked.METRICS] = (answered + self.own_scrapes, asked + self.own_scrapes)
+        fits = []
+        for paths in itertools.product(*[((0, 0), some) for some in of_path.values()]):
+            low = max(sum(low for low, _ in paths), round(counted) - most)
+            if low <= min(sum(high for _, high in paths), round(counted) - least):
+                fits.append(low)
+        return min(fits, default=None)
 
     def request_histogram(self, names: MetricNames) -> Histogram:
         """Return the server's own latency histogram.
@@ -143,10 +118,7 @@ class PhaseRecord:
 class Window:
     """The phases that one criterion judges, or that one check looks at, in the order in which they ran.
 
-    Attributes:
-        phases: their records.
-        confidence: one-sided, for each end of every interval.
-        names: what the target calls its metrics.
+    ``confidence`` is one-sided, for each end of every interval. ``names`` is what the target calls its metrics.
     """
 
     phases: tuple[PhaseRecord, ...]
@@ -197,7 +169,7 @@ def duration_s(samples: Samples) -> float:
 
 
 def throughput_per_s(samples: Samples) -> float:
-    """Return good answers a second, from the first intended time to the last end.
+    """Return good answers per second, from the first intended time to the last end.
 
     Raises:
         MeasurementError: nothing was answered, or all at one instant.
@@ -217,9 +189,9 @@ def offered_rate_per_s(samples: Samples) -> float | None:
 
 
 def counted_requests(record: PhaseRecord, names: MetricNames) -> Mapping[str, float]:
-    """Return how many requests of a phase the server counted, by each metric of it that counts them, a counter first.
+    """Return how many requests of a phase the server counted, by each of its metrics that counts them, a counter first.
 
-    None where the user says that the target has no such histogram, and it has no counter of requests either.
+    Nothing where the user says that the target has no such histogram, and it has no counter of requests either.
 
     Raises:
         MeasurementError: it has no metrics, or none that counts requests.

@@ -3,19 +3,15 @@
 A budget in yardsticks holds on machines of different speed, and, unlike a multiple of the service's own latency or
 capacity, does not shrink when the service gets slower. One repetition is a fixed mix, about 12 ms on one core of a 2023
 server: roughly half matrix products of a small convolutional network's shapes, a quarter passes over memory larger than
-a core's cache, a quarter interpreted Python. It runs on one thread, in a process of its own that knows nothing of the
-service. What counts is the median of the *processor* time of its repetitions: how fast the machine works, and not how
-much of it others have just now, which pressure and steal tell (:mod:`tailgate.harness.observe.machine`). By wall time, medians taken
-minutes apart on a shared two-core machine lay between 12 and 34 ms; by processor time, between 12 and 18 ms.
+a core's cache, a quarter interpreted Python. It runs on one thread, in a process of its own. What counts is the median of
+the *processor* time of its repetitions: how fast the machine works, and not how much of it others have just now, which
+pressure and steal tell. By wall time, medians taken minutes apart on a shared two-core machine lay between 12 and 34 ms; by
+processor time, between 12 and 18 ms.
 
-What it is not: a prediction. Two machines of one yardstick may differ by tens of percent for a given model, and a GPU is
-not measured by it at all.
-
+It is no prediction: two machines of one yardstick may differ by tens of percent for a given model, and no GPU is measured.
 ``python -m tailgate.harness.observe.yardstick`` prints one measurement as JSON.
 """
 
-import argparse
-import contextlib
 import os
 import select
 import subprocess
@@ -49,15 +45,10 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long a reading takes.
+    """How long a reading takes."""
 
-    Attributes:
-        repetitions: at most so many.
-        time_limit_s: no repetition starts after this, but for the least number that gives an interval.
-    """
-
-    repetitions: int
-    time_limit_s: float
+    repetitions: int  # at most
+    time_limit_s: float  # no repetition starts after this, but for the least number that gives an interval
 
 
 # A run begins with a long reading; between phases a short one is enough to tell whether the machine changed.
@@ -67,28 +58,18 @@ LONG, SHORT = Length(60, 1.2), Length(24, 0.4)
 class YardstickProcess:
     """A process of its own that times the yardstick when it is asked, and uses no processor in between; a context manager.
 
-    One process serves a whole run. Two starts of a program settle at levels that differ by a few percent, and what is
-    compared are readings of one run.
-
-    Args:
-        processor: pin it to this one; None leaves it to the scheduler.
-        python: the interpreter; it must have the harness installed.
-
-    Raises:
-        MeasurementError: on entering: the process does not start.
+    One process serves a whole run: two starts of a program settle at levels that differ by a few percent.
     """
 
-    def __init__(self, *, processor: int | None = None, python: str = sys.executable) -> None:
-        # -P: a folder called harness in the current directory must not be taken for this one.
-        self._command = [python, "-P", "-m", "tailgate.harness.observe.yardstick", "--answer"]
-        self._command += [] if processor is None else [f"--processor={processor}"]
+    def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         """Start it."""
         try:
             self._process = subprocess.Popen(
-                self._command,
+                # -P: a folder called harness in the current directory must not be taken for this one.
+                [sys.executable, "-P", "-m", "tailgate.harness.observe.yardstick", "--answer"],
                 env=os.environ | dict.fromkeys(_THREADS, "1"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -137,7 +118,6 @@ class YardstickProcess:
 
 
 def _why(process: subprocess.Popen[bytes], answer: bytes | None) -> str:
-    """Return why a process gave this answer and no result, None for none in time; it is ended."""
     if answer is None:
         process.kill()
         return f"no answer within {ANSWER_TIMEOUT_S:g} s"
@@ -152,20 +132,16 @@ def _why(process: subprocess.Popen[bytes], answer: bytes | None) -> str:
 
 def time_repetitions(
     work: Callable[[], object],
-    repetitions: int,
-    time_limit_s: float,
+    length: Length,
     clock: Callable[[], float] = time.thread_time,
 ) -> Yardstick:
-    """Warm up, then time one piece of work again and again.
-
-    Repetitions stop at ``repetitions`` or, once there are enough for an interval, at ``time_limit_s``.
-    """
+    """Warm up, then time one piece of work again and again, up to a number or, once there are enough for an interval, a time."""
     for _ in range(_WARM_UPS):
         work()
     seconds: list[float] = []
     started_s = clock()
-    while len(seconds) < max(repetitions, _LEAST_REPETITIONS):
-        if len(seconds) >= _LEAST_REPETITIONS and clock() - started_s >= time_limit_s:
+    while len(seconds) < max(length.repetitions, _LEAST_REPETITIONS):
+        if len(seconds) >= _LEAST_REPETITIONS and clock() - started_s >= length.time_limit_s:
             break
         before_s = clock()
         work()
@@ -206,29 +182,11 @@ def make_work() -> Callable[[], float]:
 
 
 def main() -> None:
-    """Run as ``python -m tailgate.harness.observe.yardstick`` and print a Yardstick as JSON."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tailgate.harness.observe.yardstick", description="Time the yardstick."
-    )
-    parser.add_argument("--repetitions", type=int, default=LONG.repetitions)
-    parser.add_argument("--time-limit-s", type=float, default=LONG.time_limit_s)
-    parser.add_argument("--processor", type=int)
-    parser.add_argument(
-        "--answer", action="store_true", help="once for each line of standard input: a length as JSON"
-    )
-    options = parser.parse_args()
-    if options.processor is not None:
-        # Without the right to pin (a container's rule) the scheduler decides, as it does by default.
-        with contextlib.suppress(AttributeError, OSError):
-            os.sched_setaffinity(0, {options.processor})
-    asked = (
-        (Length(**orjson.loads(line)) for line in sys.stdin.buffer)
-        if options.answer
-        else [Length(options.repetitions, options.time_limit_s)]
-    )
+    """Print one measurement as JSON; with ``--answer`` one per line of standard input, which is a length as JSON."""
+    lengths = (Length(**orjson.loads(line)) for line in sys.stdin.buffer)
     work = make_work()
-    for length in asked:
-        result = time_repetitions(work, length.repetitions, length.time_limit_s)
+    for length in lengths if "--answer" in sys.argv else [LONG]:
+        result = time_repetitions(work, length)
         sys.stdout.write(orjson.dumps(result).decode() + "\n")
         sys.stdout.flush()
 

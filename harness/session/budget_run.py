@@ -69,7 +69,7 @@ class BudgetRun:
         drawn_by = self._read_yardstick()
         record = self._measure(self._resolve(scenario, running, drawn_by), running, drawn_by)
         judged = judging.judge_slot(record, self._measures, self._ground.settings.confidence, again)
-        return judged, slot_result(record, judged.faults, record.names, self._ground.directory)
+        return judged, slot_result(record, judged.faults, self._ground.directory)
 
     def log_tail(self) -> str:
         """Return the last lines of the target's log, without what must not be told, or why it gives none."""

@@ -1,7 +1,6 @@
 """What makes a measurement unable to carry a verdict.
 
-Checks between the saved records and the judge. Each returns the faults that it finds (:mod:`tailgate.harness.results.fault`),
-none being the good case, and never an opinion about the service.
+Checks between the saved records and the judge; none says anything about the service.
 """
 
 import itertools
@@ -26,12 +25,7 @@ BUSY_SHARE = 0.90
 
 
 def check_records(window: Window, planned: Sequence[int]) -> list[Fault]:
-    """Check that each planned request has exactly one record, and that its times can be true.
-
-    Args:
-        window: all phases of the run, warm-up included.
-        planned: requests planned for each of them.
-    """
+    """Check that each planned request has exactly one record, and that its times can be true."""
     faults = []
     for record, expected in zip(window.phases, planned, strict=True):
         samples, name = record.every_sample, record.phase.name
@@ -56,12 +50,8 @@ def check_counts(window: Window, processes: int | None = None) -> list[Fault]:
         good answers ≤ counted - the harness's own ≤ answered + failed after sending, not yet counted
 
     A request that the client gave up on (timeout, reset, not HTTP, left as planned) may be counted in its own phase, in a
-    later one, or never. Which of the harness's own requests may be among them, :mod:`tailgate.harness.observe.window` says. Nothing is
-    checked for a target without metrics; metrics that are there for some phases only, or lack the counter, are a fault.
-
-    Args:
-        window: all phases of the run, warm-up included.
-        processes: of the server; None where they cannot be seen.
+    later one, or never. Nothing is checked for a target without metrics; metrics that are there for some phases only, or
+    lack the counter, are a fault. ``processes`` of the server: None where they cannot be seen.
     """
     if all(record.server is None for record in window.phases):
         return []
@@ -88,7 +78,6 @@ def check_counts(window: Window, processes: int | None = None) -> list[Fault]:
 def _miscounted(
     record: PhaseRecord, counts: Mapping[str, float], wrong: str, pending: int, processes: int | None
 ) -> str:
-    """Say what one metric counted, what the client knows, what other metrics say, and what may have come about."""
     sent, counted = record.sent, counts[wrong]
     most = sent.answered + pending
     text = (
@@ -137,9 +126,9 @@ def check_generator(
     """Check that the generator had time to spare, and a processor when it needed one.
 
     Args:
-        busy_share: of its core, spent on requests rather than waiting (or spinning) for the next one; None: not told.
-        run_delay_s: mean for each request, that it was ready to run and another program had its processor; None: not
-            told. It goes into sending and reading alike, so it may be as long as the send lag may.
+        busy_share: of its core, spent on requests rather than waiting (or spinning) for the next one.
+        run_delay_s: mean per request, that it was ready to run and another program had its processor. It goes into
+            sending and reading alike, so it may be as long as the send lag may.
         limits_s: the latencies that are judged; without any, a delay disturbs nothing.
     """
     faults = []
@@ -160,9 +149,9 @@ def check_generator(
 
 
 def check_yardsticks(window: Window) -> list[Fault]:
-    """Check that the machine was about the same before and after each phase, by the yardstick.
+    """Check by the yardstick that the machine was about the same before and after each phase.
 
-    A load was drawn by the reading before. On a machine that has become another since, it is another load: too light for a
+    A load was drawn by the reading before. On a machine that has changed since, it is another load: too light for a
     PASS, or too heavy for a FAIL. Phases that follow each other without a pause share their readings, and have one fault.
     """
     faults: dict[tuple[Yardstick, ...], Fault] = {}

@@ -26,12 +26,7 @@ def judge_slot(
 ) -> ScenarioResult:
     """Judge every criterion of the slot's scenario; a fault makes all of them INVALID.
 
-    Args:
-        record: what was measured.
-        measures: all that the plugins give.
-        confidence: of the run: one minus the most that it may err by a false PASS, and by a false FAIL
-            (:func:`fail_confidence`).
-        reproduce: command line that runs it again.
+    ``confidence`` is one minus the most that the run may err by a false PASS, and by a false FAIL (:func:`fail_confidence`).
 
     Raises:
         BudgetError: a limit is in yardsticks, and the yardstick was not timed.
@@ -114,7 +109,6 @@ def unmeasured(scenario: Scenario, seed: int, error: BaseException, reproduce: s
 
 
 def _summary(found: list[Fault]) -> list[Fault]:
-    """Return what each criterion says of the faults, which the scenario tells in full once."""
     if not found:
         return []
     cause = min((fault.cause for fault in found), key=list(Cause).index)
@@ -122,13 +116,7 @@ def _summary(found: list[Fault]) -> list[Fault]:
 
 
 def find_faults(record: SlotRecord, confidence: float, latencies_s: Sequence[float]) -> list[Fault]:
-    """Return what keeps the slot from carrying a verdict; none for a sound one.
-
-    Args:
-        record: what was measured.
-        confidence: of the run.
-        latencies_s: that are judged by, in seconds.
-    """
+    """Return what keeps the slot from carrying a verdict; ``latencies_s`` are those that are judged by."""
     names = record.names
     everything = Window(record.phases, confidence, names)
     measured = _measured(record, confidence)
@@ -174,12 +162,7 @@ def reasons(scenarios: Iterable[ScenarioResult]) -> tuple[str, ...]:
 
 
 def notes(window: Window, reports: Iterable[PhaseReport] = ()) -> Iterator[str]:
-    """Yield sentences on the measured phases of a slot, or of several slots of one arm.
-
-    Args:
-        window: the measured phases.
-        reports: what the generator says of itself.
-    """
+    """Yield sentences on measured phases, by their records and by what the generator says of itself."""
     if at_once := max((report.at_once or 0 for report in reports), default=0):
         several = "one connection" if at_once == 1 else f"{at_once} connections"
         yield (
@@ -193,7 +176,6 @@ def notes(window: Window, reports: Iterable[PhaseReport] = ()) -> Iterator[str]:
 
 
 def _own_requests(window: Window) -> str:
-    """Say how many of the harness's own requests the server counted with the client's; nothing for none."""
     own = 0
     for record in window.phases:
         try:

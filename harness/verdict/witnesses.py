@@ -9,12 +9,11 @@ a few requests more. For each share whose n(1 - share) is at least 10, with serv
 
 The first holds for each single request, hence for each order statistic; for it a request that failed after sending
 counts as infinite. The second is asked of good answers only, and of their first bytes. Beyond it, the server's histogram
-hides a wait (a backlog before its clock starts), or the client reads late: neither witness can be believed alone. Where
-an answer began in time and its end came late, neither lies: the server's record ends before its answer does, which
-every client feels, and :func:`late_ends` says so.
+hides a wait (a backlog before its clock starts), or the client reads late: neither can be believed alone. Where an answer
+began in time and ended late, the server's record ends before its answer does (:func:`late_ends`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +38,6 @@ class Tail(NamedTuple):
     """One rank from the slowest, as both witnesses have it, in seconds.
 
     Attributes:
-        share: of the quantile that the rank stands for.
         seen: until the client had the last byte; infinite for what failed after sending.
         good: the same, of good answers only.
         began: until the first byte of good answers.
@@ -60,10 +58,10 @@ class Tail(NamedTuple):
         return np.inf if self.high is None else self.high + max(TRANSPORT_S, TRANSPORT_SHARE * self.high)
 
 
-def check_witnesses(window: Window, shares: Sequence[float] = SHARES) -> list[Fault]:
+def check_witnesses(window: Window) -> list[Fault]:
     """Check that the client's tail lies above the server's by no more than transport explains."""
     try:
-        tails = list(_tails(window, shares))
+        tails = list(_tails(window))
     except MeasurementError as error:
         return [Fault(Cause.INTEGRITY, str(error))]
     where = ", ".join(repr(record.phase.name) for record in window.phases)
@@ -74,10 +72,10 @@ def check_witnesses(window: Window, shares: Sequence[float] = SHARES) -> list[Fa
     ]
 
 
-def late_ends(window: Window, shares: Sequence[float] = SHARES) -> str:
+def late_ends(window: Window) -> str:
     """Say by how much answers end later than the server's record explains, though they begin in time; or nothing."""
     try:
-        tails = list(_tails(window, shares))
+        tails = list(_tails(window))
     except MeasurementError:  # a fault, which the check above finds
         return ""
     late = next((tail for tail in tails if tail.began <= tail.allowed < tail.good), None)
@@ -98,12 +96,8 @@ def late_ends(window: Window, shares: Sequence[float] = SHARES) -> str:
     )
 
 
-def _tails(window: Window, shares: Sequence[float]) -> Iterator[Tail]:
-    """Yield both witnesses' tails at each share that enough requests speak of; none without a server's histogram.
-
-    Raises:
-        MeasurementError: the server's histogram contradicts itself, or is not there.
-    """
+def _tails(window: Window) -> Iterator[Tail]:
+    """Yield both witnesses' tails at each share that enough requests speak of; none without a server's histogram."""
     if window.names.request_seconds is None or any(record.server is None for record in window.phases):
         return
     buckets = window.request_histogram()
@@ -116,7 +110,7 @@ def _tails(window: Window, shares: Sequence[float]) -> Iterator[Tail]:
     lost = (samples["status"] == 0) | (samples["done_ns"] == 0)
     seen = np.sort(np.where(lost, np.inf, wire)[samples["sent_ns"] > 0])
     n = len(good)
-    for share in shares:
+    for share in SHARES:
         beyond = n - statistics.point_rank(n, share) + 1 if n else 0
         if n >= statistics.least_samples(share) and beyond <= buckets.n:
             low, high = buckets.bucket(buckets.n - beyond + 1)
@@ -124,7 +118,6 @@ def _tails(window: Window, shares: Sequence[float]) -> Iterator[Tail]:
 
 
 def _contradiction(tail: Tail) -> str:
-    """Return how the witnesses contradict each other, or nothing."""
     if tail.low is not None and tail.seen < tail.low - ROUNDING_S:
         return (
             f"the client had the answer after {tail.seen * 1e3:.4g} ms, the server by its own record not before "

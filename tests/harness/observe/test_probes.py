@@ -5,19 +5,17 @@ import math
 import pytest
 from scripted_server import OK, ScriptedServer, status
 
-from tailgate.harness.observe.probes import Asked, Prober
+from tailgate.harness.observe.probes import Asked
+from tailgate.harness.observe.probes import ask as ask_once
 from tailgate.harness.target.asking import asking_client
 
 
 def ask(script, times=1):
-    kept = []
     with ScriptedServer({"/up": script}) as server, asking_client(5) as client:
-        prober = Prober(Asked.HEALTH, f"http://127.0.0.1:{server.port}/up", client, kept.append)
-        for _ in range(times):
-            prober()
+        url = f"http://127.0.0.1:{server.port}/up"
+        records = [ask_once(Asked.HEALTH, url, client) for _ in range(times)]
         connections = server.connections
-    assert kept == prober.records
-    return kept, connections
+    return records, connections
 
 
 def test_an_answer_is_timed_and_each_question_opens_a_connection():

@@ -7,9 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from tailgate.harness.observe import resources
 from tailgate.harness.observe.periodic import Periodic, next_due_s
-from tailgate.harness.observe.resources import ResourceReading, ResourceWitness, period_s, read, series
+from tailgate.harness.observe.resources import ResourceReading, period_s, read, series
 
 
 def process(proc, pid, *, pages, threads, fds, name="server"):
@@ -65,24 +64,6 @@ def test_readings_become_arrays_and_none_becomes_none():
 )
 def test_long_phases_are_read_less_often(length_s, expected_s):
     assert period_s(length_s) == expected_s
-
-
-@pytest.mark.parametrize("pids", [None, ()])
-def test_processes_that_cannot_be_seen_have_no_readings(pids):
-    witness = ResourceWitness(lambda: pids, pytest.fail)
-    witness()
-    assert witness.readings == []
-
-
-def test_each_reading_is_kept_as_it_is_taken(monkeypatch):
-    readings = iter([ResourceReading(1.0, 1, 1, 1), ResourceReading(2.0, 2, 2, 2)])
-    monkeypatch.setattr(resources, "read", lambda _: next(readings))
-    kept = []
-    witness = ResourceWitness(lambda: (1,), kept.append)
-    witness()
-    assert len(kept) == 1
-    witness()
-    assert kept == witness.readings
 
 
 @pytest.mark.parametrize(

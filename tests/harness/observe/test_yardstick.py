@@ -29,7 +29,7 @@ class Clock:
 
 def timed(durations_s, repetitions=20, time_limit_s=100.0):
     clock = Clock([9.0] * 5 + list(durations_s))  # five warm-ups, slow ones
-    return yardstick.time_repetitions(clock.work, repetitions, time_limit_s, clock)
+    return yardstick.time_repetitions(clock.work, yardstick.Length(repetitions, time_limit_s), clock)
 
 
 def test_the_median_counts_and_warm_ups_do_not():
@@ -96,18 +96,18 @@ def test_it_runs_in_a_process_of_its_own_even_where_a_folder_has_its_name(tmp_pa
     (tmp_path / "harness").mkdir()
     (tmp_path / "harness" / "__init__.py").write_text("raise SystemExit(3)\n")
     monkeypatch.chdir(tmp_path)
-    with yardstick.YardstickProcess(processor=0) as process:
+    with yardstick.YardstickProcess() as process:
         readings = [process.read(SHORTEST), process.read(yardstick.Length(10, 100.0))]
     assert [reading.n for reading in readings] == [9, 10]
     assert all(0 < reading.low_s <= reading.seconds <= reading.high_s for reading in readings)
 
 
-def program(tmp_path, text):
-    """Write an interpreter that ignores its arguments and does something else."""
+def run_instead(tmp_path, monkeypatch, text):
+    """Let the process be one that ignores its arguments and does something else."""
     path = tmp_path / "python"
     path.write_text(f"#!{sys.executable}\n{text}\n")
     path.chmod(0o755)
-    return str(path)
+    monkeypatch.setattr(sys, "executable", str(path))
 
 
 @pytest.mark.parametrize(
@@ -125,9 +125,10 @@ def program(tmp_path, text):
         ),
     ],
 )
-def test_a_yardstick_that_cannot_be_timed_is_an_error_and_no_number(tmp_path, text, message):
+def test_a_yardstick_that_cannot_be_timed_is_an_error_and_no_number(tmp_path, monkeypatch, text, message):
+    run_instead(tmp_path, monkeypatch, text)
     with (
-        yardstick.YardstickProcess(python=program(tmp_path, text)) as process,
+        yardstick.YardstickProcess() as process,
         pytest.raises(MeasurementError, match=message),
     ):
         process.read(SHORTEST)
@@ -135,14 +136,15 @@ def test_a_yardstick_that_cannot_be_timed_is_an_error_and_no_number(tmp_path, te
 
 def test_one_that_says_nothing_is_not_waited_for_without_end(tmp_path, monkeypatch):
     monkeypatch.setattr(yardstick, "ANSWER_TIMEOUT_S", 0.0)
-    silent = program(tmp_path, "input()\ninput()")
+    run_instead(tmp_path, monkeypatch, "input()\ninput()")
     with (
-        yardstick.YardstickProcess(python=silent) as process,
+        yardstick.YardstickProcess() as process,
         pytest.raises(MeasurementError, match="no answer within 0 s"),
     ):
         process.read(SHORTEST)
 
 
-def test_an_interpreter_that_is_not_there_is_named(tmp_path):
+def test_an_interpreter_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
     with pytest.raises(MeasurementError, match=r"cannot be started.*nowhere"):
-        yardstick.YardstickProcess(python=str(tmp_path / "nowhere")).__enter__()
+        yardstick.YardstickProcess().__enter__()
