@@ -1,29 +1,46 @@
 """The command ``tailgate``: serve, compile, compare, calibrate, list what plugins bring, judge or report a run again, export samples.
 
-What each takes is declared here, and what it does is in a module of its own, which is loaded when it is run: help, and a service
-that starts, wait for nothing that measures. Budgets are checked under pytest, ``pytest -m perf``, and so are
-comparisons there; ``tailgate compare`` is the same in fewer words.
-
-Exit statuses (:class:`tailgate.harness.cli.status.Status`): 0, PASS or done; 1, FAIL; 2, the command line, a plugin or another
-setting is wrong, or there is nothing to run; 3, it could not be measured or done; 4, INCONCLUSIVE; 130, interrupted. Standard
-error says why. ``serve`` and ``compile`` end with the service's own status. The verdict of a run that is reported again
-has no say in the status.
+Each command loads what it needs when it is run: help, and a service that starts, wait for nothing that measures. Budgets
+are checked under pytest, ``pytest -m perf``, and so are comparisons; ``tailgate compare`` is the same in fewer words.
 """
 
+import enum
+import importlib.util
+import os
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from tailgate import __version__
-from tailgate.harness.cli.form import Format
-from tailgate.harness.cli.status import Status
 from tailgate.harness.errors import HarnessError, UsageError
 
 # Options that another program or declaration knows.
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+# Packages of the extra "service" that the service cannot start without; asked for, and never imported.
+_SERVICE_NEEDS = ("torch", "torchvision", "fastapi", "uvicorn", "pydantic_settings")
+
+
+class Status(enum.IntEnum):
+    """Exit statuses; standard error says why. ``serve`` and ``compile`` end with the service's own."""
+
+    PASS = 0  # or done
+    FAIL = 1
+    USAGE = 2  # the command line, a plugin or another setting is wrong, or there is nothing to run
+    UNMEASURED = 3  # it could not be measured or done
+    INCONCLUSIVE = 4
+    INTERRUPTED = 130
+
+
+class Format(enum.Enum):
+    """How ``report`` and ``judge`` write a run."""
+
+    TERMINAL = "terminal"
+    MARKDOWN = "markdown"
+
 
 Results = Annotated[Path, typer.Argument(exists=True, help="A results.json, or the folder that holds it.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to write it.")]
@@ -95,9 +112,7 @@ def _tailgate(
 @app.command(add_help_option=False, context_settings=_PASSED_ON)
 def serve(context: typer.Context) -> None:
     """Run the inference service; its options: serve --help."""
-    from tailgate.harness.cli.serve import become
-
-    become("tailgate.service", context.args)
+    _become("tailgate.service", context.args)
 
 
 @app.command(name="compile", add_help_option=False, context_settings=_PASSED_ON)
@@ -106,15 +121,21 @@ def _compile(context: typer.Context) -> None:
 
     The options are those that the service will be run with.
     """
-    from tailgate.harness.cli.serve import become
+    _become("tailgate.service.compile", context.args)
 
-    become("tailgate.service.compile", context.args)
+
+def _become(module: str, arguments: Sequence[str]) -> NoReturn:
+    missing = [name for name in _SERVICE_NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"the service needs {', '.join(missing)}: pip install 'tailgate[service]'")
+    # As a program: harness and service never import each other. -P: a folder called service is not this one.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])  # noqa: S606 - no shell is meant
 
 
 @app.command(add_help_option=False, context_settings=_PASSED_ON)
 def compare(context: typer.Context) -> None:
     """Compare two revisions or targets: tailgate compare BASE [HEAD]."""
-    from tailgate.harness.cli.compare import compare
+    from tailgate.harness.cli.run import compare
 
     raise typer.Exit(compare(context.args))
 
@@ -144,7 +165,7 @@ def judge(
     By the same terms, or by other budgets, confidence or tolerances.
     Exit status as of compare, by the options of the run.
     """
-    from tailgate.harness.cli.judge import judge
+    from tailgate.harness.cli.kept import judge
 
     raise typer.Exit(judge(results, budgets, confidence, lens or (), plugin or (), format_))
 
@@ -156,25 +177,36 @@ def plugins(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """List who takes part in a run, with version and hooks."""
-    from tailgate.harness.cli.listing import plugins
+    import orjson
 
-    plugins(plugin or (), as_json=as_json)
+    from tailgate.harness.plugins.manager import create_plugin_manager
+
+    origins = create_plugin_manager(plugin or ()).origins
+    if as_json:
+        typer.echo(orjson.dumps(origins, option=orjson.OPT_INDENT_2))
+        return
+    for origin in origins:
+        whose = f"{origin.distribution} {origin.version}" if origin.distribution else "a file"
+        typer.echo(f"{origin.name} ({whose}): {', '.join(origin.hooks)}")
 
 
 @app.command()
 def scenarios(plugin: PluginFiles = None) -> None:
     """List the scenarios that can be run."""
-    from tailgate.harness.cli.listing import scenarios
+    from tailgate.harness.plugins.manager import create_plugin_manager
+    from tailgate.harness.profiles import PROFILES
 
-    scenarios(plugin or ())
+    # Names and descriptions are the same in every profile.
+    for scenario in create_plugin_manager(plugin or ()).scenarios(PROFILES["default"]).values():
+        typer.echo(f"{scenario.name}: {scenario.description}")
 
 
 @app.command()
 def report(results: Results, format_: FormatOption = Format.TERMINAL) -> None:
     """Report a run again, from its results alone."""
-    from tailgate.harness.cli.report import report
+    from tailgate.harness.cli.kept import read, show
 
-    report(results, format_)
+    show(read(results)[0], format_)
 
 
 _samples = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -192,6 +224,14 @@ def _export(
     csv: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
 ) -> None:
     """Write raw records as CSV, one line a request."""
-    from tailgate.harness.cli.samples import export
+    from tailgate.harness.load.samples import export_csv, read_samples
 
-    export(file, csv)
+    records = read_samples(file)
+    if csv is None:
+        export_csv(records, sys.stdout)
+        return
+    try:
+        with csv.open("w", encoding="utf-8", newline="") as stream:
+            export_csv(records, stream)
+    except OSError as error:
+        raise HarnessError(f"cannot write {csv}: {error.strerror}") from error

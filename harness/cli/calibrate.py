@@ -11,8 +11,8 @@ import orjson
 import typer
 from rich.console import Console
 
+from tailgate.harness.cli import Status
 from tailgate.harness.cli.run import run_gate, split_sides
-from tailgate.harness.cli.status import Status
 from tailgate.harness.compare.blocks.row import BlockRow, append_rows, read_rows
 from tailgate.harness.compare.calibration import calibration, proposal
 from tailgate.harness.compare.calibration.calibration import Calibration
@@ -33,14 +33,7 @@ NAME = "calibration"
 
 
 def calibrate(words: Sequence[str], minutes: float, kept: Sequence[Path], into: Path | None) -> None:
-    """Measure for so many minutes, or take the runs that were kept, and write what they tell.
-
-    Args:
-        words: options of the gate.
-        minutes: of blocks.
-        kept: folders of comparisons of code with itself.
-        into: folder for the answer; None for that of the run.
-    """
+    """Measure for so many minutes of blocks, or take the folders that were kept, and write what they tell."""
     if kept and words:
         raise UsageError(f"--from measures nothing, so {words[0]!r} has no meaning beside it")
     folders = kept or [_measure(minutes, words)]
@@ -72,7 +65,6 @@ def calibrate(words: Sequence[str], minutes: float, kept: Sequence[Path], into: 
 
 
 def _measure(minutes: float, arguments: Sequence[str]) -> Path:
-    """Compare the working tree with itself for so long; return the folder of the run."""
     sides, words = split_sides(arguments)
     if sides:
         raise UsageError(
@@ -88,12 +80,7 @@ def _measure(minutes: float, arguments: Sequence[str]) -> Path:
 
 
 def _unchanged(result: RunResult) -> ScenarioResult:
-    """Return the comparison of a run.
-
-    Raises:
-        UsageError: it is none, or its sides were not the same code.
-        MeasurementError: it broke.
-    """
+    """Return the comparison of a run whose sides were the same code."""
     compared = [scenario for scenario in result.scenarios if scenario.comparison is not None]
     if len(compared) != 1:
         raise UsageError(f"run {result.run_id} holds {len(compared)} comparisons; a calibration is of one")

@@ -7,12 +7,14 @@ are. pytest's own status says whether tests passed; that of ``tailgate`` says wh
 from collections.abc import Sequence
 
 import pytest
+import typer
 
-from tailgate.harness.cli.status import Status
+from tailgate.harness.cli import Status
+from tailgate.harness.errors import UsageError
 from tailgate.harness.options.table import OPTIONS
-from tailgate.harness.results.verdict import Verdict, worst
+from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.session.command import GateCommand
-from tailgate.harness.session.outcome import outcome_of
+from tailgate.harness.session.outcome import failing
 
 # tailgate's own test, by the plugin whose name is that of its entry point, loaded where plugins are not loaded by themselves.
 TEST = ("-p", "tailgate", "--pyargs", "tailgate.scenarios", "-m", "perf")
@@ -22,6 +24,38 @@ QUIETLY = ("-W", "ignore:Module already imported so cannot be rewritten:pytest.P
 # The gate's options without the part of their name that tells them from other plugins'.
 SHORT = {f"--{option.name}": f"--perf-{option.name}" for option in OPTIONS}
 FLAGS = {f"--perf-{option.name}" for option in OPTIONS if option.flag}
+# Of a command, by the worst verdict that fails it.
+STATUSES = {
+    Verdict.PASS: Status.PASS,
+    Verdict.FAIL: Status.FAIL,
+    Verdict.INCONCLUSIVE: Status.INCONCLUSIVE,
+    Verdict.INVALID: Status.UNMEASURED,
+}
+USAGE = """Usage: tailgate compare BASE [HEAD] [OPTION ...]
+
+Is HEAD slower than BASE, under the same load on this machine? Each is a git revision, . for the working tree as it is
+(HEAD's default), service:KEY=VALUE,…, command:LINE, or http://host:port.
+
+It is pytest with options: every option of pytest may follow, and the project's pytest settings count. The gate's own
+options may leave out "perf-".
+
+Exit status: 0 PASS, 1 FAIL, 2 it cannot be asked, 3 it could not be measured, 4 INCONCLUSIVE, 130 interrupted. A verdict
+that the options let pass (--perf-inconclusive, --perf-enforce) is 0.
+"""
+
+
+def compare(words: Sequence[str]) -> Status:
+    """Compare the sides that these words name, with the options that follow."""
+    if {"--help", "-h"} & set(words):
+        typer.echo(f"{USAGE}\n{_options_help('against', 'head')}", nl=False)
+        return Status.PASS
+    sides, rest = split_sides(words)
+    if not 1 <= len(sides) <= 2:
+        raise UsageError(
+            f"expected tailgate compare BASE [HEAD] [OPTION ...], got {len(sides)} sides: {' '.join(sides) or 'none'}"
+        )
+    named = [f"--perf-{name}={side}" for name, side in zip(("against", "head"), sides, strict=False)]
+    return run_gate(GateCommand(tells=True), [*rest, *named])
 
 
 def run_gate(command: GateCommand, words: Sequence[str]) -> Status:
@@ -30,12 +64,7 @@ def run_gate(command: GateCommand, words: Sequence[str]) -> Status:
 
 
 def status_of(pytest_status: int, command: GateCommand) -> Status:
-    """Return the status of a command.
-
-    Args:
-        pytest_status: how pytest ended.
-        command: what its run came to.
-    """
+    """Return the status of a command, by how pytest ended and what its run came to."""
     if command.interrupted:
         return Status.INTERRUPTED
     unused = {pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED}
@@ -43,22 +72,11 @@ def status_of(pytest_status: int, command: GateCommand) -> Status:
         return Status.USAGE
     if command.result is None or command.settings is None or pytest_status == pytest.ExitCode.INTERNAL_ERROR:
         return Status.UNMEASURED
-    settings = command.settings
-    failing = [one.verdict for one in command.result.scenarios if outcome_of(one, settings).fails]
-    if failing:
-        return status_of_verdict(worst(failing))
-    # Something else has failed: a report that could not be written, say.
-    return Status.PASS if pytest_status == pytest.ExitCode.OK else Status.UNMEASURED
-
-
-def status_of_verdict(verdict: Verdict) -> Status:
-    """Return the status of a command whose verdict counts."""
-    return {
-        Verdict.PASS: Status.PASS,
-        Verdict.FAIL: Status.FAIL,
-        Verdict.INCONCLUSIVE: Status.INCONCLUSIVE,
-        Verdict.INVALID: Status.UNMEASURED,
-    }[verdict]
+    status = STATUSES[failing(command.result, command.settings)]
+    if status is Status.PASS and pytest_status != pytest.ExitCode.OK:
+        # Something else has failed: a report that could not be written, say.
+        return Status.UNMEASURED
+    return status
 
 
 def split_sides(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -87,8 +105,7 @@ def split_sides(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return sides, rest
 
 
-def options_help(*without: str) -> str:
-    """Return the gate's options as lines, without those that a command gives itself."""
+def _options_help(*without: str) -> str:
     lines = []
     for option in OPTIONS:
         if option.name not in without:

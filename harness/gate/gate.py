@@ -1,7 +1,7 @@
 """The gate inside pytest: what a test asks to check a scenario, and the plugin that prints, reports and cleans up.
 
-Made by :mod:`tailgate.harness.gate.plugin` only where ``-m perf`` asks for it, and registered once a test is left that puts load
-on a server. Measuring and judging are :mod:`tailgate.harness.session.session`'s.
+Registered by :mod:`tailgate.harness.gate.plugin` once a test is left that puts load on a server. Measuring and judging are
+:mod:`tailgate.harness.session.session`'s.
 """
 
 import os
@@ -46,11 +46,7 @@ class Gate:
     def check(self, scenario: Scenario) -> ScenarioResult:
         """Run and judge a scenario; fail the test where its verdict asks for it.
 
-        Args:
-            scenario: of the fixture ``perf_scenario``, or a test's own; each is run once in a session.
-
-        Returns:
-            What it came to, where the test goes on.
+        Each scenario, of the fixture ``perf_scenario`` or a test's own, is run once in a session.
         """
         __tracebackhide__ = True
         plugin = self._plugin
@@ -68,19 +64,8 @@ class Gate:
 class GatePlugin:
     """The plugin: its methods are pytest's hooks, and one session is behind them.
 
-    Args:
-        config: of pytest.
-        settings: the options.
-
     Raises:
         UsageError: a plugin does not fit, or there is no scenario of a name that was given.
-
-    Attributes:
-        settings: the options.
-        plugins: who takes part.
-        scenarios: those that a run takes, by name.
-        checked: names of the scenarios that the present test has checked.
-        notes: what the summary says after the table.
     """
 
     def __init__(self, config: pytest.Config, settings: GateSettings) -> None:
@@ -107,7 +92,6 @@ class GatePlugin:
         return {scenario.name: scenario for scenario in named or unasked}
 
     def _unasked(self, scenario: Scenario) -> bool:
-        """Tell whether a run takes a scenario that nobody named: a comparison those that are made for it."""
         if self.settings.against is not None:
             return isinstance(scenario, ComparisonLoad)
         return scenario.when is When.ALWAYS
@@ -155,14 +139,8 @@ class GatePlugin:
     @contextmanager
     def open(self) -> Iterator[Gate]:
         """Start the session; write the reports when it is left, after an interruption too."""
-        session = Session(
-            self.settings,
-            self.plugins,
-            self._tell,
-            prepared=self._prepared,
-            expected=self._expected,
-            looks=self._command.looks,
-        )
+        assert self._prepared is not None
+        session = Session(self._prepared, self._tell)
         with ExitStack() as stack:
             self.plainly(lambda: stack.enter_context(session))
             self._session = session
@@ -266,5 +244,4 @@ class GatePlugin:
 
 
 def _short(path: Path) -> str:
-    """Return a path as seen from the working directory, where that is shorter."""
     return min(os.path.relpath(path), str(path), key=len)

@@ -1,8 +1,8 @@
 """Which project pytest was called for, and whether the value of an option has led it to another.
 
-pytest looks for its ini file and root folder before it knows the options of plugins. To it the value after a space in
-``--perf-output /tmp`` is one more path with tests, and it looks for the project from there (pytest-dev/pytest#8846). The
-settings and budgets of another project would count, without a word.
+pytest looks for its ini file and root folder before it knows the options of plugins: it takes the value in
+``--perf-output /tmp`` for a path with tests, and looks for the project from there (pytest-dev/pytest#8846). The settings
+and budgets of another project would count, without a word.
 """
 
 import os
@@ -99,7 +99,6 @@ def _folder(here: Path, word: str) -> Path | None:
 
 
 def _expanded(words: Iterable[str], here: Path) -> Iterator[str]:
-    """Yield the words, those of an ``@file`` in its place."""
     for word in words:
         file = here / word.removeprefix("@")
         if word.startswith("@") and file.is_file():

@@ -18,10 +18,7 @@ VALUED = {f"--perf-{option.name}" for option in OPTIONS if not option.flag}
 
 
 def join_values(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
-    """Write ``--perf-seed 5`` as ``--perf-seed=5``, since pytest would look for conftest files at the path "5".
-
-    Options that another plugin has are left as they are.
-    """
+    """Write ``--perf-seed 5`` as ``--perf-seed=5``, since pytest would look for conftest files at the path "5"."""
     taken = _taken(parser)
     joinable = {word for word in VALUED if word not in taken}
     joined: list[str] = []
@@ -63,9 +60,7 @@ def add(config: pytest.Config, parser: pytest.Parser) -> dict[str, str]:
 def read(config: pytest.Config, clashes: Mapping[str, str] | None) -> "GateSettings":
     """Return the settings of this run.
 
-    Args:
-        config: parsed.
-        clashes: options that are not the gate's here, and whose they are; None where none could be added.
+    ``clashes`` are options that are not the gate's here, and whose they are; None where none could be added.
 
     Raises:
         UsageError: an option cannot be read, is somebody else's, or has led pytest to another project.
@@ -115,7 +110,6 @@ def _refuse_misleading(config: pytest.Config) -> None:
 
 
 def _taken(parser: pytest.Parser) -> set[str]:
-    """Return the words among the gate's that the parser knows already."""
     words = [f"--perf-{option.name}" for option in OPTIONS]
     return _known(parser, words, [f"{word}=" for word in words])
 

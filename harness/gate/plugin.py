@@ -1,9 +1,8 @@
 """The pytest plugin: options, the marker ``perf``, one test for each scenario.
 
 Tests that ask for the fixtures ``perf_gate`` or ``perf_scenario`` put load on a server. Without ``-m perf`` they are left
-out and nothing of the gate is loaded; with it pytest's own expression decides which of them run, and
-:mod:`tailgate.harness.gate.gate` runs them. No other test is touched, whatever it is marked with. Imports stand inside functions, since
-every pytest session on the machine loads this module.
+out and nothing of the gate is loaded; no other test is touched, whatever it is marked with. Imports stand inside functions,
+since every pytest session on the machine loads this module.
 """
 
 import re
@@ -146,7 +145,6 @@ def _puts_load(item: pytest.Item) -> bool:
 
 
 def _is_worker(config: pytest.Config) -> bool:
-    """Tell whether this is a worker process of xdist."""
     return hasattr(config, "workerinput")
 
 
@@ -161,11 +159,6 @@ def _scenarios(config: pytest.Config) -> "Mapping[str, Scenario]":
 
 
 def _gate(config: pytest.Config) -> "GatePlugin":
-    """Return the gate of this run.
-
-    Raises:
-        pytest.UsageError: an option or a plugin is wrong.
-    """
     if _GATE not in config.stash:
         from tailgate.harness.gate import options as pytest_options  # noqa: PLC0415
         from tailgate.harness.gate.gate import GatePlugin  # noqa: PLC0415

@@ -1,7 +1,6 @@
 """What a hook of a plugin may do: each is called through pluggy, held to what it should give, and named where it fails.
 
-A plugin's functions are wrapped one by one before they are registered (:func:`guarded`), so that wrappers work as they do
-anywhere with pluggy, and each error still says whose it is.
+A plugin's functions are wrapped one by one before they are registered, so that pluggy's wrappers work.
 """
 
 import functools
@@ -19,19 +18,12 @@ from tailgate.harness.units import Unit
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a plugin comes from.
+    """Where a plugin comes from; a file has no distribution and no version."""
 
-    Attributes:
-        name: unique among plugins: of its entry point, or the file's path.
-        distribution: the installed package that brings it; None for a file.
-        version: of the distribution; None for a file.
-        hooks: names of the hooks that it has, in the order of the alphabet.
-    """
-
-    name: str
+    name: str  # unique among plugins: of its entry point, or the file's path
     distribution: str | None
     version: str | None
-    hooks: tuple[str, ...]
+    hooks: tuple[str, ...]  # in the order of the alphabet
 
     def __str__(self) -> str:
         """Name it as messages do."""
@@ -40,19 +32,14 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a hook gives.
-
-    Attributes:
-        what: one of it, for messages.
-        kind: its class; None for any object of the shape.
-        attributes: that it has, each with the class of its value; None for a method.
-        many: the hook gives any iterable of them, rather than one.
-    """
+    """What a hook gives, for messages and to be held to."""
 
     what: str
-    kind: type | None = None
-    attributes: tuple[tuple[str, type | None], ...] = ()
-    many: bool = True
+    kind: type | None = None  # None for any object of the shape
+    attributes: tuple[
+        tuple[str, type | None], ...
+    ] = ()  # each with the class of its value; None for a method
+    many: bool = True  # the hook gives any iterable of them, rather than one
 
     def lacks(self, thing: object) -> str:
         """Return what keeps a thing from being one; empty where nothing does."""
@@ -84,13 +71,9 @@ Brought = Callable[[object, Origin], None]
 
 
 def guarded(function: Callable[..., Any], hook: str, origin: Origin, brought: Brought) -> Callable[..., Any]:
-    """Return a function for pluggy in the place of a plugin's own.
+    """Return a function for pluggy in the place of a plugin's own; a generator function is a wrapper.
 
-    Args:
-        function: of the plugin; a generator function is a wrapper.
-        hook: which it is.
-        origin: whose it is.
-        brought: takes each thing that it gives, and whose it is.
+    ``brought`` takes each thing that it gives, and whose it is.
     """
     who = f"plugin {origin}: {hook}"
 
@@ -112,11 +95,6 @@ def guarded(function: Callable[..., Any], hook: str, origin: Origin, brought: Br
 
 
 def _wrapping_once(wrapper: Generator[Any, Any, Any], who: str) -> Generator[Any, Any, Any]:
-    """Run a wrapper, which yields once.
-
-    Raises:
-        PluginError: it yields never or twice, which pluggy would say of no plugin.
-    """
     try:
         next(wrapper)
     except StopIteration:
@@ -134,7 +112,7 @@ def _wrapping_once(wrapper: Generator[Any, Any, Any], who: str) -> Generator[Any
 
 
 class _Named:
-    """A context manager that names the plugin in whatever error leaves it."""
+    """A context manager that names the plugin in all errors that leave it."""
 
     def __init__(self, who: str, origin: Origin) -> None:
         self._who = who
@@ -153,11 +131,7 @@ class _Named:
 
 
 def taken(hook: str, given: Any, who: str) -> Any:
-    """Return what one function of a hook gave: a list for an iterable, else the thing itself; None for nothing.
-
-    Raises:
-        PluginError: it is not what the hook should give.
-    """
+    """Return what one function of a hook gave: a list for an iterable, else the thing itself; None for nothing."""
     expected = EXPECTED[hook]
     if given is None or expected is None:
         return None

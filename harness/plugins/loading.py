@@ -1,7 +1,4 @@
-"""Where plugins come from: installed packages by their entry points, and files.
-
-A plugin that does not load stops the run, naming it and its distribution.
-"""
+"""Where plugins come from: installed packages by their entry points, and files."""
 
 import contextlib
 import hashlib
@@ -35,11 +32,7 @@ def wanted_entry_points(environment: Mapping[str, str]) -> list[metadata.EntryPo
 
 
 def load_entry_point(entry_point: metadata.EntryPoint) -> object:
-    """Import an installed plugin; a folder of the same name in the user's project does not take its place.
-
-    Raises:
-        PluginError: it does not load.
-    """
+    """Import an installed plugin; a folder of the same name in the user's project does not take its place."""
     try:
         try:
             with _without_project():
@@ -74,11 +67,7 @@ def _in_project(folder: Path) -> bool:
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import a plugin file under a module name of its own, so that it can be called anything.
-
-    Raises:
-        PluginError: it is not there, or raises when imported.
-    """
+    """Import a plugin file under a module name of its own, so that it can be called anything."""
     path = path.expanduser().resolve()
     name = f"tailgate_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)

@@ -1,7 +1,7 @@
 """The plugin manager: who takes part in a run, and what each brings.
 
-Plugins are loaded loudly. One that does not load, has no hook, misspells one, or brings a name that another brings
-already stops the run before anything starts, naming the plugin and its distribution.
+A plugin that does not load, has no hook, misspells one, or brings a name that another brings already stops the run before
+anything starts; the error names the plugin and its distribution.
 """
 
 import difflib
@@ -37,11 +37,7 @@ BUILT_IN = "builtin"
 def create_plugin_manager(
     files: Iterable[Path] = (), environment: Mapping[str, str] | None = None
 ) -> "Plugins":
-    """Return a manager with the built-ins, every installed plugin, and the given files.
-
-    Args:
-        files: Python files that hold hook implementations.
-        environment: usually ``os.environ``; see ``PERF_PLUGINS``.
+    """Return a manager with the built-ins, every installed plugin that ``PERF_PLUGINS`` allows, and the given files.
 
     Raises:
         PluginError: a plugin does not load, has no hook, or one that does not exist.
@@ -76,13 +72,7 @@ class Plugins:
     def register(
         self, plugin: object, name: str, distribution: str | None = None, version: str | None = None
     ) -> None:
-        """Let a plugin take part.
-
-        Args:
-            plugin: a module or an object with functions marked by ``hookimpl``.
-            name: unique among plugins.
-            distribution: the installed package that brings it.
-            version: of the distribution.
+        """Let a plugin take part: a module or an object with functions marked by ``hookimpl``.
 
         Raises:
             PluginError: its name is taken, it has no hook, one that does not exist, or one with other arguments.
@@ -121,11 +111,7 @@ class Plugins:
         return tuple(self._joined("tailgate_reporters").values())
 
     def target(self, spec: str, settings: TargetSettings) -> Target:
-        """Return what ``spec`` describes.
-
-        Raises:
-            PluginError: no plugin knows it.
-        """
+        """Return what ``spec`` describes."""
         target = self.known_target(spec, settings)
         if target is None:
             raise PluginError(
@@ -146,11 +132,7 @@ class Plugins:
         return CheckedTarget(target, self.owner(target, "tailgate_target"))
 
     def payloads(self, source: str) -> Sequence[Payload]:
-        """Return the payloads of a source.
-
-        Raises:
-            PluginError: no plugin knows it, or it is empty.
-        """
+        """Return the payloads of a source."""
         payloads: list[Payload] | None = self._first("tailgate_payloads", source=source)
         if payloads is None:
             raise PluginError(
@@ -169,11 +151,7 @@ class Plugins:
         self._owners[id(thing)] = thing, origin
 
     def _hooks_of(self, plugin: object, origin: Origin) -> Iterator[tuple[str, str]]:
-        """Yield each function of a plugin that is a hook, as attribute and hook.
-
-        Raises:
-            PluginError: one looks like a hook and is none, or is marked and no such hook exists.
-        """
+        """Yield each function of a plugin that is a hook, as attribute and hook; refuse what only looks like one."""
         for attribute in dir(plugin):
             options: Any = self.manager.parse_hookimpl_opts(plugin, attribute)
             hook = attribute if options is None else options.get("specname") or attribute
@@ -203,7 +181,6 @@ class Plugins:
         return taken(hook, given, self._wrappers(hook))
 
     def _wrappers(self, hook: str) -> str:
-        """Return who wraps a hook, for what no plugin's function gave."""
         wrappers = [
             f"plugin {self._origins[one.plugin_name]}"
             for one in getattr(self.hook, hook).get_hookimpls()
@@ -213,7 +190,7 @@ class Plugins:
 
 
 def _looks_like_hook(plugin: object, attribute: str) -> bool:
-    """Tell whether an attribute without a mark was meant as a hook: by its name, and as a function or under a hook's name."""
+    """Tell whether an attribute without a mark was meant as a hook, by its name."""
     value = inspect.getattr_static(plugin, attribute)
     is_function = inspect.isroutine(value) or isinstance(value, (staticmethod, classmethod))
     return attribute in EXPECTED or (attribute.startswith(f"{PROJECT}_") and is_function)

@@ -27,12 +27,7 @@ ATTRIBUTES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class CheckedTarget:
-    """A target of a plugin.
-
-    Attributes:
-        target: the plugin's own.
-        owner: whose it is, for messages.
-    """
+    """A target of a plugin, and whose it is."""
 
     target: Target
     owner: str
@@ -43,11 +38,7 @@ class CheckedTarget:
         return self.target.spec
 
     def start(self, directory: Path) -> RunningTarget:
-        """Start it.
-
-        Raises:
-            TargetError: it did not become ready, or what runs is of another shape than :class:`RunningTarget`.
-        """
+        """Start it; what runs must be of the shape of :class:`RunningTarget`."""
         who = f"{self.owner}: the target {self.spec!r}"
         try:
             running = self.target.start(directory)
@@ -65,7 +56,6 @@ class CheckedTarget:
 
 
 def _lacks(running: Any) -> str:
-    """Return what a running target has not; empty where it has all."""
     for name in METHODS:
         if not callable(getattr(running, name, None)):
             return f"it has no method {name}()"

@@ -25,17 +25,7 @@ HEAD = "head"
 
 
 class BudgetRun:
-    """One target, and the scenarios that are checked on it.
-
-    Args:
-        target: not started yet.
-        ground: of the session.
-        measures: all that the plugins bring.
-        read_yardstick: times the yardstick.
-
-    Attributes:
-        facts: how the target describes itself; empty before it has started.
-    """
+    """One target, and the scenarios that are checked on it; ``facts`` are empty before it has started."""
 
     def __init__(
         self,
@@ -54,11 +44,7 @@ class BudgetRun:
         self._starts = 0
 
     def check(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, SlotResult]:
-        """Measure and judge one scenario.
-
-        Args:
-            scenario: not resolved yet.
-            again: command line that runs it again.
+        """Measure and judge one scenario; ``again`` is the command line that runs it again.
 
         Raises:
             UsageError: the scenario or its budgets make no sense.
@@ -144,7 +130,6 @@ class BudgetRun:
 
 
 def _described(running: RunningTarget) -> Mapping[str, str]:
-    """Return how a target describes itself."""
     if running.metrics_url is None:
         return {"metrics": "none: the server's criteria are left out"}
     facts = running.facts()

@@ -1,7 +1,6 @@
-"""What a command of ``tailgate`` asks of the pytest run that it starts, and what that run came to.
+"""What a command of ``tailgate`` asks of the pytest run that it starts, beyond options, and what that run came to.
 
-``tailgate compare`` and ``tailgate calibrate`` are pytest with options; this is what options cannot say. It is a plugin of
-that one run, and the gate finds it there.
+The gate finds it among the plugins of that one run.
 """
 
 from dataclasses import dataclass
@@ -15,30 +14,18 @@ from tailgate.harness.results.run import RunResult
 
 @dataclass(eq=False)
 class GateCommand:
-    """A plugin of pytest. The attributes below the line are set by the run.
+    """A plugin of pytest. The attributes below the line are set by the run."""
 
-    Attributes:
-        alone: the run is of one scenario.
-        looks: good blocks at each look of a comparison; None for the usual.
-        tells: progress is printed wherever output goes, and not only to a terminal.
-        reports: the summary is printed.
-        settings: the options; None where they were refused.
-        result: what the run came to; None where it measured nothing.
-        directory: of the run.
-        refused: a test asked for what cannot be run.
-        interrupted: by a key, and not by pytest itself.
-    """
+    alone: bool = False  # the run is of one scenario
+    looks: tuple[int, ...] | None = None  # good blocks at each look of a comparison; None for the usual
+    tells: bool = False  # progress is printed wherever output goes, and not only to a terminal
+    reports: bool = True  # the summary is printed
 
-    alone: bool = False
-    looks: tuple[int, ...] | None = None
-    tells: bool = False
-    reports: bool = True
-
-    settings: GateSettings | None = None
-    result: RunResult | None = None
+    settings: GateSettings | None = None  # None where they were refused
+    result: RunResult | None = None  # None where it measured nothing
     directory: Path | None = None
-    refused: bool = False
-    interrupted: bool = False
+    refused: bool = False  # a test asked for what cannot be run
+    interrupted: bool = False  # by a key, and not by pytest itself
 
     @classmethod
     def of(cls, config: pytest.Config) -> "GateCommand":

@@ -8,18 +8,13 @@ from tailgate.harness.report.comparison import stages
 from tailgate.harness.report.summary import failures
 from tailgate.harness.results.comparison import ComparisonResult
 from tailgate.harness.results.fault import Cause
-from tailgate.harness.results.run import ScenarioResult
-from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.results.run import RunResult, ScenarioResult
+from tailgate.harness.results.verdict import Verdict, worst
 
 
 @dataclass(frozen=True, slots=True)
 class TestOutcome:
-    """Whether the test fails, and what it says.
-
-    Attributes:
-        fails: it does.
-        text: why, or what was let pass and by which option; empty where there is nothing to say.
-    """
+    """Whether the test fails, and why, or what was let pass and by which option."""
 
     __test__ = False  # pytest: a value, and no test
 
@@ -31,7 +26,7 @@ def outcome_of(result: ScenarioResult, settings: GateSettings) -> TestOutcome:
     """Decide what a scenario's verdict does to its test.
 
     INVALID and FAIL fail. INCONCLUSIVE does what ``--perf-inconclusive`` says. With ``--perf-enforce=measurement`` only
-    a broken measurement fails: the speed of the machine, and its noise, are reported.
+    a broken measurement fails.
     """
     text = explain(result)
     if result.verdict is Verdict.PASS:
@@ -50,8 +45,14 @@ def outcome_of(result: ScenarioResult, settings: GateSettings) -> TestOutcome:
             return TestOutcome(fails=False, text=f"{text}\nlet pass (--perf-inconclusive=pass)")
 
 
+def failing(result: RunResult, settings: GateSettings) -> Verdict:
+    """Return the worst verdict that fails its test; PASS for none."""
+    return worst(
+        [one.verdict for one in result.scenarios if outcome_of(one, settings).fails] or [Verdict.PASS]
+    )
+
+
 def _broken(result: ScenarioResult) -> bool:
-    """Tell whether the record itself is broken, rather than disturbed by noise."""
     if any(fault.cause is Cause.INTEGRITY for fault in result.faults):
         return True
     invalid = [item for item in result.criteria if item.verdict is Verdict.INVALID]
@@ -79,7 +80,6 @@ def explain(result: ScenarioResult) -> str:
 
 
 def _lenses(result: ScenarioResult, comparison: ComparisonResult) -> tuple[list[str], list[str]]:
-    """Return the names of the lenses that came to the verdict, and a line for each that does not hold."""
     results = comparison.decision.results
     bad = [one for one in results if one.lens.gates and one.verdict is not Verdict.PASS]
     named = [one.lens.name for one in bad if one.verdict is result.verdict]

@@ -1,7 +1,6 @@
 """What is wrong with a run is refused here, before anything is started, timed or written.
 
-Read are options, budgets, plugins, payloads, revisions and the scenarios that are going to run. What only the running
-target can tell is left to :mod:`tailgate.harness.scenario.resolving`: which device it computes on, and in which precision.
+Only the device and precision of the running target are left to :mod:`tailgate.harness.scenario.resolving`.
 """
 
 import dataclasses
@@ -50,15 +49,14 @@ NOMINAL_YARDSTICK_S = 0.012
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a run needs, read and checked.
+    """What a run needs, read and checked."""
 
-    Attributes:
-        measures: all that the plugins bring.
-        budgets: of the project.
-        payloads: by their source.
-        reporters: all that the plugins bring.
-    """
-
+    settings: GateSettings
+    plugins: Plugins
+    expected: int  # scenarios that will be run: the error that the run allows itself is split over them
+    # Good blocks at each look of a comparison; None for the usual. Others make no run of the gate: the ledger is for
+    # those that are judged.
+    looks: tuple[int, ...] | None
     measures: tuple[Measure, ...]
     budgets: Budgets
     payloads: Mapping[str, Sequence[Payload]]
@@ -71,16 +69,11 @@ def prepare(
     scenarios: Iterable[Scenario] = (),
     *,
     expected: int = 1,
-    looks: Sequence[int] | None = None,
+    looks: tuple[int, ...] | None = None,
 ) -> Prepared:
     """Read what a run needs, and refuse what cannot run.
 
-    Args:
-        settings: the options.
-        plugins: who takes part.
-        scenarios: those that are known to be run; a test may bring another of its own later.
-        expected: over how many comparisons the error that is allowed is split.
-        looks: good blocks at each look of a comparison; None for the usual.
+    ``scenarios`` are those that are known to be run; a test may bring another of its own later.
 
     Raises:
         UsageError: an option, a budget, a plugin, a revision or a scenario is wrong.
@@ -105,11 +98,10 @@ def prepare(
     for scenario in chosen:
         judge.refuse_unanswerable(scenario.criteria, scenario.phases, measures)
         _refuse_numbers(scenario, settings, budgets, measures, payloads)
-    return Prepared(measures, budgets, payloads, plugins.reporters())
+    return Prepared(settings, plugins, expected, looks, measures, budgets, payloads, plugins.reporters())
 
 
 def _refuse_output(folder: Path) -> None:
-    """Refuse a folder for results that cannot be made or written to."""
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(
@@ -176,7 +168,6 @@ def _refuse_numbers(
 
 
 def _refuse_arrivals(scenario: Scenario, phase: Phase) -> None:
-    """Refuse a law of arrival that cannot be drawn from."""
     assert not isinstance(phase.duration_s, Ref)
     try:
         phase.arrivals.draw(np.random.default_rng(0), requests=phase.requests, duration_s=phase.duration_s)
@@ -189,7 +180,6 @@ def _refuse_arrivals(scenario: Scenario, phase: Phase) -> None:
 
 
 def _places(budgets: Budgets, scenario: str) -> Iterator[tuple[str, str]]:
-    """Yield each device and precision that the budgets of a scenario tell apart."""
     keys = [key for key in budgets.lines if key[0] in {ANY, scenario}]
     for device in sorted({key[1] for key in keys} | {ANY}):
         for precision in sorted({key[2] for key in keys} | {ANY}):

@@ -1,8 +1,8 @@
 """A run judged again from its folder: the same verdict by the same budgets, on any machine. Nothing is measured.
 
 Other budgets, another confidence or other tolerances may be asked for. Choosing them after having seen the result proves
-nothing about this run; the next one is what they are for, and the report says so. The load stays what it was, and with it
-every number that set it. A scenario that ended in an error before all was measured stays as it was.
+nothing about this run, and the report says so. The load stays what it was, and with it every number that set it. A
+scenario that ended in an error before all was measured stays as it was.
 """
 
 import dataclasses
@@ -26,13 +26,7 @@ from tailgate.harness.verdict import judging
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is to be judged by; None and nothing for what the run was judged by.
-
-    Attributes:
-        budgets: of every scenario.
-        confidence: of the run.
-        lenses: settings of lenses, as ``--perf-lens`` takes them.
-    """
+    """What is to be judged by; None and nothing for what the run was judged by."""
 
     budgets: Budgets | None = None
     confidence: float | None = None
@@ -52,12 +46,6 @@ def judge_again(
     result: RunResult, directory: Path, measures: tuple[Measure, ...], terms: Terms | None = None
 ) -> RunResult:
     """Return the run with its scenarios judged again.
-
-    Args:
-        result: of the run.
-        directory: where its files lie.
-        measures: all that the plugins give.
-        terms: what to judge by; None: as the run was judged.
 
     Raises:
         MeasurementError: a file that the run kept is not there.
@@ -106,7 +94,6 @@ def _refuse_terms_without_use(result: RunResult, terms: Terms) -> None:
 def _by(
     terms: Terms, record: SlotRecord, result: RunResult, measures: tuple[Measure, ...], reproduce: str
 ) -> ScenarioResult:
-    """Return what a slot comes to by these terms, with a word on them where they were chosen after the fact."""
     kept, notes = record.slot, []
     if terms.options:
         said = ", ".join(terms.options)

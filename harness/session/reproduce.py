@@ -1,7 +1,7 @@
 """The command line that runs one scenario again: same seed, same options, same settings of the service.
 
-A report ends with it. Options of the ini file are left out, since a second run finds them there again. Nothing secret
-stands in it: a variable of a secret name is taken from the environment of whoever runs it again.
+Options of the ini file are left out, since a second run finds them there again. A variable of a secret name is taken from
+the environment of whoever runs it again.
 """
 
 import shlex
@@ -23,14 +23,7 @@ def built_in_test(scenario: str) -> tuple[str, ...]:
 def command(
     selection: Sequence[str], seed: int, settings: GateSettings, environment: Mapping[str, str]
 ) -> str:
-    """Return the command for a POSIX shell.
-
-    Args:
-        selection: pytest's arguments that select the one test, such as those of :func:`built_in_test`.
-        seed: of the run, whether it was given or drawn.
-        settings: options of the run.
-        environment: usually ``os.environ``.
-    """
+    """Return the command for a POSIX shell; ``selection`` are pytest's arguments that select the one test."""
     arguments = ["pytest", *selection, "-m", "perf", f"--perf-seed={seed}"]
     return _shell([*arguments, *_options(settings, {"scenario", "seed"})], environment, settings.secrets)
 

@@ -1,7 +1,4 @@
-"""A run of the gate: the target, the budgets of this machine, one scenario after the other, and the result.
-
-This is the table of contents of the flow: each step stands in a module of its own, and this one calls them in order.
-"""
+"""A run of the gate, the table of contents of the flow: target, one scenario after the other, result."""
 
 import contextlib
 import dataclasses
@@ -26,7 +23,6 @@ from tailgate.harness.load.reach import generator_processor, load_settings
 from tailgate.harness.measures.measure import units_of
 from tailgate.harness.observe import machine, yardstick
 from tailgate.harness.options.settings import GateSettings, stated
-from tailgate.harness.plugins.manager import Plugins
 from tailgate.harness.profiles import PROFILES
 from tailgate.harness.report import Reporter
 from tailgate.harness.results import file as results_file
@@ -35,13 +31,12 @@ from tailgate.harness.results.run import ArmResult, RunResult, Scalar, ScenarioR
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import worst
 from tailgate.harness.results.yardstick import Yardstick
-from tailgate.harness.scenario.budgets import Budgets
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.ref import refs
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.session import reproduce
 from tailgate.harness.session.budget_run import HEAD, BudgetRun
-from tailgate.harness.session.preparation import Prepared, prepare
+from tailgate.harness.session.preparation import Prepared
 from tailgate.harness.target.settings import target_settings
 from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.verdict import judging
@@ -50,44 +45,19 @@ LOCK = "lock"
 
 
 class Session:
-    """A context manager around one target; leaving it stops the target, whatever happened.
+    """A context manager around one target; leaving it stops the target, whatever happened."""
 
-    Args:
-        settings: the options.
-        plugins: who takes part.
-        tell: takes a line about what is being done now.
-        prepared: what has been read and checked already; None to do that when the session is entered.
-        expected: scenarios that will be run: the error that the run allows itself is split over them.
-        looks: good blocks at each look of a comparison; None for the usual. Others make no run of the gate: the
-            ledger is for those that are judged.
-
-    Attributes:
-        run_id: unique; names the run's directory.
-        directory: where everything that is measured lies.
-        seed: given or drawn.
-    """
-
-    def __init__(
-        self,
-        settings: GateSettings,
-        plugins: Plugins,
-        tell: Callable[[str], None] = lambda _: None,
-        *,
-        prepared: Prepared | None = None,
-        expected: int = 1,
-        looks: tuple[int, ...] | None = None,
-    ) -> None:
-        self.settings = settings
-        self.plugins = plugins
-        self._tell = tell
+    def __init__(self, prepared: Prepared, tell: Callable[[str], None] = lambda _: None) -> None:
+        self.settings: GateSettings = prepared.settings
         self._prepared = prepared
-        self._expected = expected
-        self._looks = looks
+        self._plugins = prepared.plugins
+        self._tell = tell
+        self._payloads = dict(prepared.payloads)
         self._started_s = time.monotonic()
         self._started_at = dt.datetime.now(dt.UTC)
         self.run_id = f"{self._started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        self.directory = settings.output / self.run_id
-        self.seed = settings.seed if settings.seed is not None else secrets.randbelow(2**31)
+        self.directory = self.settings.output / self.run_id
+        self.seed = self.settings.seed if self.settings.seed is not None else secrets.randbelow(2**31)
         self._cleanup = contextlib.ExitStack()
         self._budget_run: BudgetRun | None = None
         self._arms: tuple[ArmResult, ...] = ()
@@ -97,18 +67,14 @@ class Session:
         self._cut_short: list[Compared] = []
 
     def __enter__(self) -> Self:
-        """Refuse what cannot run, then time the yardstick; the target starts with the first scenario.
+        """Time the yardstick; the target starts with the first scenario.
 
         Raises:
-            UsageError: an option, a budget or a plugin is wrong, or another run measures here.
+            UsageError: another run measures here.
             MeasurementError: the yardstick could not be timed.
             LoadError: the load generator does not work on this machine.
         """
-        settings = self.settings
-        ready = self._prepared or prepare(settings, self.plugins, expected=self._expected, looks=self._looks)
-        self._budgets: Budgets = ready.budgets
-        self._payloads: dict[str, Sequence[Payload]] = dict(ready.payloads)
-        self._reporters: tuple[Reporter, ...] = ready.reporters
+        settings, ready = self.settings, self._prepared
         with self._cleanup as cleanup:
             cleanup.callback(self._acquired_lock().release)
             cleanup.callback(self._stop)
@@ -120,11 +86,11 @@ class Session:
             self._yardstick = cleanup.enter_context(yardstick.YardstickProcess())
             self._before: Yardstick = self._yardstick.read(yardstick.LONG)
             self._last = self._before
-            every = self.plugins.scenarios(settings.gathered)
-            self._target_settings = target_settings(settings, self._budgets, every, self._before.seconds)
-            self._ground = self._common_ground(ready)
+            every = self._plugins.scenarios(settings.gathered)
+            self._target_settings = target_settings(settings, ready.budgets, every, self._before.seconds)
+            self._ground = self._common_ground()
             if settings.against is None:
-                target = self.plugins.target(settings.target, self._target_settings)
+                target = self._plugins.target(settings.target, self._target_settings)
                 self._budget_run = BudgetRun(target, self._ground, ready.measures, self._read_yardstick)
             self.directory.mkdir(parents=True)
             self._cleanup = cleanup.pop_all()
@@ -137,20 +103,14 @@ class Session:
         self._cleanup.close()
 
     def log_tail(self) -> str:
-        """Return the last lines of the target's log; asking for them never fails, since pytest asks in the middle of a report."""
+        """Return the last lines of the target's log; never fails, since pytest asks in the middle of a report."""
         return "" if self._budget_run is None else self._budget_run.log_tail()
 
-    def run(
-        self, scenario: Scenario, selection: Sequence[str] = (), again: str | None = None
-    ) -> ScenarioResult:
+    def run(self, scenario: Scenario, selection: Sequence[str] = ()) -> ScenarioResult:
         """Measure and judge one scenario.
 
         A scenario that ends in an exception stands in the results as INVALID, so that no report shows the others only.
-
-        Args:
-            scenario: not resolved yet.
-            selection: pytest's arguments that select its test, for the command that reproduces it.
-            again: that command, where it is not pytest's.
+        ``selection`` are pytest's arguments that select its test, for the command that reproduces it.
 
         Raises:
             UsageError: the scenario or its budgets make no sense, it has been run already, or it is one more than the
@@ -162,13 +122,13 @@ class Session:
             raise UsageError(
                 f"scenario {scenario.name!r} has been run in this session: a gate is not repeated until it passes"
             )
-        if len(self._scenarios) >= self._expected:
+        if len(self._scenarios) >= self._prepared.expected:
             raise UsageError(
                 f"{scenario.name!r} is scenario {len(self._scenarios) + 1} of this run, and the error that it allows was "
-                f"split over {self._expected}: one for each collected test that asks for perf_gate. Give each scenario a "
+                f"split over {self._prepared.expected}: one for each collected test that asks for perf_gate. Give each scenario a "
                 "test of its own"
             )
-        again = again or reproduce.command(
+        again = reproduce.command(
             selection or reproduce.built_in_test(scenario.name), self.seed, self.settings, os.environ
         )
         self._cut_short.clear()
@@ -189,20 +149,19 @@ class Session:
     def finish(self) -> RunResult:
         """Write the reports, enter a comparison into the ledger, and return the result."""
         result = self.result()
-        errors = [error for one in self._reporters if (error := self._written(one, result))]
-        if self.settings.against is not None and self._looks is None:
+        errors = [error for one in self._prepared.reporters if (error := self._written(one, result))]
+        if self.settings.against is not None and self._prepared.looks is None:
             ledger.record(result, self.settings.output / ledger.LEDGER)
-        self.plugins.hook.tailgate_finished(result=result, directory=self.directory)
+        self._plugins.hook.tailgate_finished(result=result, directory=self.directory)
         if errors:
             raise PluginError("; ".join(errors))
         return result
 
     def _written(self, reporter: Reporter, result: RunResult) -> str:
-        """Have a report written; return what went wrong, so that the others are written all the same."""
         try:
             reporter.write(result, self.directory)
         except Exception as error:  # noqa: BLE001 - of a plugin, which may raise anything
-            owner = self.plugins.owner(reporter, "tailgate_reporters")
+            owner = self._plugins.owner(reporter, "tailgate_reporters")
             return f"{owner}: the reporter {reporter.name!r} raised {type(error).__name__}: {error}"
         return ""
 
@@ -235,9 +194,9 @@ class Session:
         """Return what the budget file has and no scenario of any profile asks for, as ``line.key``."""
         used: dict[str, set[str]] = {}
         for profile in PROFILES.values():
-            for name, scenario in self.plugins.scenarios(profile).items():
+            for name, scenario in self._plugins.scenarios(profile).items():
                 used.setdefault(name, set()).update(refs(scenario))
-        return self._budgets.unused(used)
+        return self._prepared.budgets.unused(used)
 
     def _acquired_lock(self) -> BaseFileLock:
         lock = FileLock(self.settings.output / LOCK)
@@ -253,21 +212,22 @@ class Session:
             ) from None
         return lock
 
-    def _common_ground(self, ready: Prepared) -> Ground:
+    def _common_ground(self) -> Ground:
+        ready = self._prepared
         return Ground(
             settings=self.settings,
-            known_target=self.plugins.knows_target,
-            make_target=self.plugins.target,
+            known_target=self._plugins.knows_target,
+            make_target=self._plugins.target,
             units=units_of(ready.measures),
             budgets=ready.budgets,
             directory=self.directory,
             run_id=self.run_id,
             seed=self.seed,
-            scenarios=self._expected,
+            scenarios=ready.expected,
             payloads=self._payloads_of,
             connect=self._load_settings,
             tell=self._tell,
-            looks=self._looks,
+            looks=ready.looks,
             keep=self._cut_short.append,
         )
 
@@ -301,7 +261,7 @@ class Session:
     def _payloads_of(self, source: str) -> Sequence[Payload]:
         """Return the payloads of a source; a test's own scenario may name one that was not known before."""
         if source not in self._payloads:
-            self._payloads[source] = self.plugins.payloads(source)
+            self._payloads[source] = self._plugins.payloads(source)
         return self._payloads[source]
 
     def _load_settings(self, running: RunningTarget) -> LoadSettings:

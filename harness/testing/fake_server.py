@@ -1,12 +1,12 @@
 """A server with a set service time and truthful metrics: what tests drive load at, without any model.
 
-Part of the plugin authors' test kit (:mod:`tailgate.harness.testing.kit`). It is started as a program, as any target is::
+It is started as a program, as any target is::
 
     python -m tailgate.harness.testing.fake_server --fd {fd} --service-time-ms 5
 
 It answers ``/health/ready``, ``/metrics`` by tailgate's names, and ``/predict``, which holds requests in one line
 and serves each for the set time by sleeping: its CPU time says nothing. Requests wait, so it saturates at one over
-the service time; with ``--queue-capacity`` it refuses those beyond a number that wait. It speaks as much HTTP/1.1 as a load generator needs, and is no example of a good server.
+the service time; with ``--queue-capacity`` it refuses those beyond a number that wait.
 """
 
 import argparse

@@ -1,7 +1,6 @@
 """The test kit for authors of plugins: a clock that tests move, samples, and a whole result, made to measure.
 
-For a server to drive, see :mod:`tailgate.harness.testing.fake_server`; :func:`fake_server_spec` names it as a target. Everything here is
-deterministic, and nothing waits.
+Everything here is deterministic, and nothing waits. :func:`fake_server_spec` names a server as a target.
 """
 
 import dataclasses

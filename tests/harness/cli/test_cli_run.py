@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tailgate.harness.cli import Status
 from tailgate.harness.cli.run import split_sides, status_of
-from tailgate.harness.cli.status import Status
 from tailgate.harness.options.settings import parse_options
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.verdict import Verdict

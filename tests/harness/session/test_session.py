@@ -21,6 +21,7 @@ from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.arrivals import Constant
 from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
+from tailgate.harness.session.preparation import prepare
 from tailgate.harness.session.session import Session
 from tailgate.harness.target.settings import metric_names
 
@@ -67,7 +68,8 @@ def session_of(tmp_path, monkeypatch):
         plugins: Plugins = create_plugin_manager((), {"PERF_PLUGINS": ""})
         plugins.register(target, "test")
         raw = {"target": "broken", "payloads": "pixels:1", "seed": "3"} | raw
-        return Session(parse_options(lambda option: raw.get(option.field), tmp_path), plugins, expected=2)
+        settings = parse_options(lambda option: raw.get(option.field), tmp_path)
+        return Session(prepare(settings, plugins, expected=2))
 
     return make
 
@@ -138,9 +140,8 @@ def test_a_scenario_is_run_once(session_of):
 
 
 def test_what_is_refused_at_the_start_gives_the_lock_back(session_of):
-    refused = session_of(Broken(None), payloads="nothing")
     with pytest.raises(UsageError, match="no plugin knows the payloads"):
-        refused.__enter__()
+        session_of(Broken(None), payloads="nothing")
     with session_of(Broken(None)):
         pass
 
