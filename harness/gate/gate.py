@@ -62,11 +62,7 @@ class Gate:
 
 
 class GatePlugin:
-    """The plugin: its methods are pytest's hooks, and one session is behind them.
-
-    Raises:
-        UsageError: a plugin does not fit, or there is no scenario of a name that was given.
-    """
+    """The plugin: its methods are pytest's hooks, and one session is behind them."""
 
     def __init__(self, config: pytest.Config, settings: GateSettings) -> None:
         self.settings = settings
@@ -97,12 +93,7 @@ class GatePlugin:
         return scenario.when is When.ALWAYS
 
     def prepare(self, items: Sequence[pytest.Item]) -> None:
-        """Refuse what cannot run, now that it is known which tests will put load on a server.
-
-        Raises:
-            UsageError: an option, a budget, a plugin, a revision or a scenario is wrong.
-            TargetError: git cannot tell of a revision.
-        """
+        """Refuse what cannot run, now that it is known which tests will put load on a server."""
         self._config.pluginmanager.register(self, NAME)
         # A comparison splits its error over all tests that will check a scenario, plugins' and users'.
         self._expected = len(items)

@@ -61,9 +61,6 @@ def read(config: pytest.Config, clashes: Mapping[str, str] | None) -> "GateSetti
     """Return the settings of this run.
 
     ``clashes`` are options that are not the gate's here, and whose they are; None where none could be added.
-
-    Raises:
-        UsageError: an option cannot be read, is somebody else's, or has led pytest to another project.
     """
     from tailgate.harness.errors import UsageError  # noqa: PLC0415 - only where the gate runs
     from tailgate.harness.options.settings import parse_options  # noqa: PLC0415 - heavy

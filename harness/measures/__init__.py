@@ -22,55 +22,47 @@ __all__ = ["Measure", "built_in_measures"]
 
 
 def built_in_measures() -> tuple[Measure, ...]:
-    """Return them; docs/gate.md has a table of the same order."""
-    time = partial(Measured, unit=Unit.SECONDS, better=Better.LOWER)
-    share = partial(Measured, unit=Unit.SHARE, better=Better.LOWER)
-    rate = partial(Measured, unit=Unit.PER_SECOND, better=Better.HIGHER)
-    count = partial(Measured, unit=Unit.COUNT, better=Better.LOWER)
-    space = partial(Measured, unit=Unit.BYTES, better=Better.LOWER)
+    """Return them in the order of the table in docs/gate.md."""
+    client, either, server = (Witness.CLIENT,), tuple(Witness), (Witness.SERVER,)
+    quantiles = [
+        ("{}", Unit.SECONDS, latency.latency, (0.5, 0.9, 0.95, 0.99, 0.999), either),
+        ("accepted_{}", Unit.SECONDS, latency.accepted, (0.5, 0.95, 0.99), client),
+        ("drift_{}", Unit.SHARE, latency.drift, (0.5, 0.95), client),
+        ("{}_rise", Unit.SHARE, latency.latency_rise, (0.5, 0.95), client),
+    ]
+    less, more = (partial(Measured, better=better) for better in (Better.LOWER, Better.HIGHER))
+    off_lag = partial(less, unit=Unit.SECONDS, rests_on_lag=False)
+    growth = resources.growth
     return (
         *(
-            time(quantile_name(q), function=partial(latency.latency, share=q), witnesses=tuple(Witness))
-            for q in (0.5, 0.9, 0.95, 0.99, 0.999)
-        ),
-        *(
-            time(f"accepted_{quantile_name(q)}", function=partial(latency.accepted, share=q))
-            for q in (0.5, 0.95, 0.99)
-        ),
-        *(share(f"drift_{quantile_name(q)}", function=partial(latency.drift, share=q)) for q in (0.5, 0.95)),
-        *(
-            share(f"{quantile_name(q)}_rise", function=partial(latency.latency_rise, share=q))
-            for q in (0.5, 0.95)
-        ),
-        share("error_rate", function=rates.error_rate),
-        share("lost_rate", function=rates.lost_rate),
-        share("misanswered", function=rates.misanswered),
-        rate("throughput", function=rates.throughput),
-        rate("goodput", function=rates.goodput),
-        share("goodput_share", function=rates.goodput_share, better=Better.HIGHER, knows_closed_loop=True),
-        time("refusal_p50", function=partial(latency.refusal_latency, share=0.5), rests_on_lag=False),
-        share("unhinted_refusals", function=rates.unhinted_refusals),
-        rate("knee", function=knee),
-        time("recover", function=recovery.recover),
-        time("settle", function=recovery.settle),
-        *(
-            time(
-                f"{asked.value}_{quantile_name(q)}",
-                function=partial(latency.probe_latency, asked=asked, share=q),
-                rests_on_lag=False,
+            less(
+                name.format(quantile_name(q)), unit, function=partial(function, share=q), witnesses=witnesses
             )
-            for asked in Asked
-            for q in (0.5, 0.9)
+            for name, unit, function, shares, witnesses in quantiles
+            for q in shares
         ),
-        *(
-            (share if per is Per.SHARE else space)(
-                f"rss_growth_{per.value}",
-                function=partial(resources.growth, held="rss_bytes", per=per),
-            )
-            for per in Per
+        less("error_rate", Unit.SHARE, function=rates.error_rate),
+        less("lost_rate", Unit.SHARE, function=rates.lost_rate),
+        less("misanswered", Unit.SHARE, function=rates.misanswered),
+        more("throughput", Unit.PER_SECOND, function=rates.throughput),
+        more("goodput", Unit.PER_SECOND, function=rates.goodput),
+        more("goodput_share", Unit.SHARE, function=rates.goodput_share, knows_closed_loop=True),
+        off_lag("refusal_p50", function=partial(latency.refusal_latency, share=0.5)),
+        less("unhinted_refusals", Unit.SHARE, function=rates.unhinted_refusals),
+        more("knee", Unit.PER_SECOND, function=knee),
+        less("recover", Unit.SECONDS, function=recovery.recover),
+        less("settle", Unit.SECONDS, function=recovery.settle),
+        off_lag("health_p50", function=partial(latency.probe_latency, asked=Asked.HEALTH, share=0.5)),
+        off_lag("health_p90", function=partial(latency.probe_latency, asked=Asked.HEALTH, share=0.9)),
+        off_lag("metrics_p50", function=partial(latency.probe_latency, asked=Asked.METRICS, share=0.5)),
+        off_lag("metrics_p90", function=partial(latency.probe_latency, asked=Asked.METRICS, share=0.9)),
+        less("rss_growth_per_hour", Unit.BYTES, function=partial(growth, held="rss_bytes", per=Per.HOUR)),
+        less("rss_growth_per_1000", Unit.BYTES, function=partial(growth, held="rss_bytes", per=Per.REQUESTS)),
+        less(
+            "rss_growth_share_per_hour", Unit.SHARE, function=partial(growth, held="rss_bytes", per=Per.SHARE)
         ),
-        count("fd_growth_per_hour", function=partial(resources.growth, held="fds", per=Per.HOUR)),
-        count("thread_growth_per_hour", function=partial(resources.growth, held="threads", per=Per.HOUR)),
-        share("rss_rise", function=resources.memory_rise, knows_closed_loop=True),
-        count("unaccounted", function=unaccounted, witnesses=(Witness.SERVER,)),
+        less("fd_growth_per_hour", Unit.COUNT, function=partial(growth, held="fds", per=Per.HOUR)),
+        less("thread_growth_per_hour", Unit.COUNT, function=partial(growth, held="threads", per=Per.HOUR)),
+        less("rss_rise", Unit.SHARE, function=resources.memory_rise, knows_closed_loop=True),
+        less("unaccounted", Unit.COUNT, function=unaccounted, witnesses=server),
     )

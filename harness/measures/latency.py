@@ -112,9 +112,6 @@ def accepted(window: Window, criterion: Criterion, share: float) -> Estimate:
     For overload, where some refusals are right. By itself a service could keep this limit by refusing all that would be
     slow, so judge :func:`~tailgate.harness.measures.rates.goodput_share` by the same phases: it falls with each request
     that is refused for no need. A request that was taken in and then failed counts as infinitely late.
-
-    Raises:
-        MeasurementError: every request was refused.
     """
     samples = window.samples
     taken_in = samples[samples["outcome"] != Outcome.SHED]
@@ -128,9 +125,6 @@ def refusal_latency(window: Window, criterion: Criterion, share: float) -> Estim
 
     From the moment at which the generator took the request up, so that a wait for a connection counts and the
     generator's own lag does not; to the last byte. n is the number of refusals.
-
-    Raises:
-        MeasurementError: nothing was refused.
     """
     stretches = [
         (part["done_ns"] - part["dispatched_ns"]) / 1e9 for part in in_order(refused(window, criterion))
@@ -147,9 +141,6 @@ def probe_latency(window: Window, criterion: Criterion, asked: Asked, share: flo
 
     Without an answer, or with one that is not 2xx, a probe is infinitely late: a service that says under load that it is
     not ready takes itself out of service. 44 probes without a miss bound p90 at confidence 0.99, and 7 bound p50.
-
-    Raises:
-        MeasurementError: no probe was sent.
     """
     probes = [probe for record in window.phases for probe in record.probes if probe.asked is asked]
     if not probes:

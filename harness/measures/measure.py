@@ -86,11 +86,7 @@ class Measured:
     knows_closed_loop: bool = False
 
     def estimate(self, window: Window, criterion: Criterion) -> Estimate:
-        """Estimate as the function does.
-
-        Raises:
-            UsageError: the criterion asks a witness that cannot know.
-        """
+        """Estimate as the function does; refuse a criterion that asks a witness which cannot know."""
         if criterion.witness not in self.witnesses:
             raise UsageError(
                 f"{self.name} is measured from the {self.witnesses[0].value}'s record only, not by {criterion.witness.value}"
@@ -104,11 +100,7 @@ def units_of(measures: Iterable[Measure]) -> Mapping[str, Unit]:
 
 
 def objective_s(criterion: Criterion) -> float:
-    """Return the latency above which a request is late.
-
-    Raises:
-        UsageError: the criterion gives none.
-    """
+    """Return the latency above which a request is late, which the criterion must give."""
     if not isinstance(criterion.objective_s, (int, float)) or not 0 < criterion.objective_s < math.inf:
         raise UsageError(
             f"{criterion.measure} needs the criterion's objective_s in seconds, got {criterion.objective_s}"

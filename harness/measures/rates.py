@@ -62,11 +62,7 @@ def unhinted_refusals(window: Window, criterion: Criterion) -> Estimate:
 
 
 def refused(window: Window, criterion: Criterion) -> Samples:
-    """Return the records of refused requests.
-
-    Raises:
-        MeasurementError: nothing was refused.
-    """
+    """Return the records of refused requests, of which there must be some."""
     samples = window.samples
     found: Samples = samples[samples["outcome"] == Outcome.SHED]
     if not len(found):

@@ -22,9 +22,9 @@ LEAST_STRETCHES = 10
 class Per(enum.Enum):
     """What a growth is counted in."""
 
-    HOUR = "per_hour"
-    REQUESTS = "per_1000"  # a thousand requests of any client
-    SHARE = "share_per_hour"  # of the median level, an hour
+    HOUR = enum.auto()
+    REQUESTS = enum.auto()  # a thousand, of any client
+    SHARE = enum.auto()  # of the median level, an hour
 
 
 def growth(window: Window, criterion: Criterion, held: str, per: Per) -> Estimate:

@@ -1,9 +1,8 @@
 """What a server's processes hold while they serve: memory, file descriptors, threads, over time.
 
-Read beside the load from Linux's ``/proc`` (proc(5)), some 0.3 ms a reading for a server of one process. Nothing here
-decides whether a growth matters. The sums are over the whole process tree. Memory is resident memory, so that pages which
-several processes share count once for each of them: a level of one server, and not to be compared between servers of
-other structure.
+Read beside the load from Linux's ``/proc`` (proc(5)), some 0.3 ms a reading for a server of one process. Sums are over the
+process tree. Memory is resident memory, so that pages which several processes share count once for each of them: a level
+of one server, and not to be compared between servers of other structure.
 """
 
 import contextlib

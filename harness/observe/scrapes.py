@@ -45,14 +45,8 @@ class Metrics:
     ) -> tuple[ServerDelta | None, int]:
         """Read the metrics after a phase, once the server has counted what it answered and holds nothing any more.
 
-        Many servers count a request when its answer has left.
-
-        Returns:
-            What changed, None without metrics; and how often the harness asked for them between the two readings that
-            it changed between, the first of these included.
-
-        Raises:
-            MeasurementError: another server answered, or it holds requests whose clients have gone.
+        Many servers count a request when its answer has left. Returned are what changed, None without metrics, and how often
+        the harness asked for them between the two readings that it changed between, the first of these included.
         """
         deadline_s = time.monotonic() + COUNTING_S
         while True:

@@ -1,9 +1,8 @@
 """One slot: one scenario, once, against one running target. Everything is measured here, and nothing is judged.
 
 Between phases nothing is in flight, and the server's metrics are scraped, so that each phase has its own difference. After
-each measured phase the yardstick is timed, beside a server that is idle. The plan, one raw record per request, scrapes
-word for word, readings of resources, and probes lie on disk as they came; :mod:`tailgate.harness.observe.slot_file` adds
-what else it takes to judge them.
+each measured phase the yardstick is timed, beside a server that is idle. All that is measured lies on disk as it came;
+:mod:`tailgate.harness.observe.slot_file` adds what else it takes to judge it.
 """
 
 import contextlib
@@ -53,10 +52,7 @@ def measure_slot(
     """Run every phase of the plan; a failure in the middle ends the slot, keeps what there is, and is its fault.
 
     ``tell`` takes a line before each phase. ``read_yardstick`` times the yardstick after each measured phase; None: it is
-    not timed.
-
-    Raises:
-        UsageError: a payload cannot be sent as an HTTP request.
+    not timed. A payload that cannot be sent as an HTTP request is a UsageError.
     """
     course = Course(slot, plan, running, directory)
     try:
@@ -120,11 +116,7 @@ class Course:
         self.readings: dict[int, Yardstick] = {} if slot.yardstick is None else {0: slot.yardstick}
 
     def stretch(self, phase: PlannedPhase) -> float:
-        """Return the seconds between two good answers of the phase that this one is relative to; 1 for none.
-
-        Raises:
-            MeasurementError: nothing was answered there.
-        """
+        """Return the seconds between two good answers of the phase that this one is relative to; 1 for none."""
         if phase.relative_to is None:
             return 1.0
         return 1 / throughput_per_s(self._phases[phase.relative_to].every_sample)

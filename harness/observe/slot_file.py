@@ -25,15 +25,12 @@ from tailgate.harness.observe.slot import PROBES, RESOURCES
 from tailgate.harness.observe.slot_record import Slot, SlotRecord, clients
 from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.results import file as results_file
-from tailgate.harness.results.criterion import Witness
 from tailgate.harness.results.fault import Fault
 from tailgate.harness.results.slot import Loop
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario import arrivals
-from tailgate.harness.scenario.behaviour import Behaviour, Disturbers
 from tailgate.harness.scenario.changing_rates import OnOff, Ramp, Sine, Spike, Steps
-from tailgate.harness.scenario.ref import Number, Ref
-from tailgate.harness.scenario.scenario import Arrivals, Criterion, Phase, Scenario
+from tailgate.harness.scenario.scenario import Arrivals, Phase, Scenario
 from tailgate.harness.scenario.trace import Trace
 from tailgate.harness.target.exposition import parse
 from tailgate.harness.target.settings import MetricNames
@@ -72,11 +69,7 @@ class ForeignLaw:
 
 
 def write(record: SlotRecord, directory: Path) -> None:
-    """Keep a record.
-
-    Raises:
-        MeasurementError: the disk takes no more.
-    """
+    """Keep a record."""
     slot = record.slot
     document = {
         "format": FORMAT,
@@ -110,11 +103,7 @@ def write(record: SlotRecord, directory: Path) -> None:
 
 
 def read(directory: Path) -> SlotRecord:
-    """Return the record that :func:`write` kept.
-
-    Raises:
-        MeasurementError: a file is missing, or of another format.
-    """
+    """Return the record that :func:`write` kept."""
     path = directory / SLOT
     try:
         document = orjson.loads(path.read_bytes())
@@ -137,12 +126,9 @@ def read(directory: Path) -> SlotRecord:
 
 def _record(document: Mapping[str, Any], directory: Path) -> SlotRecord:
     asked = document["scenario"]
-    scenario = Scenario(
-        name=asked["name"],
-        description=asked["description"],
-        phases=tuple(_phase(one) for one in asked["phases"]),
-        criteria=tuple(_criterion(one) for one in asked["criteria"]),
-    )
+    for phase in asked["phases"]:
+        phase["arrivals"] = _law(phase["arrivals"])
+    scenario = results_file.from_json(Scenario, asked)
     slot = Slot(
         scenario,
         document["arm"],
@@ -196,33 +182,12 @@ def _phase_document(phase: Phase) -> dict[str, Any]:
     return {**results_file.to_json(phase), "arrivals": kept}
 
 
-def _phase(document: Mapping[str, Any]) -> Phase:
-    disturbers = tuple(
-        Disturbers(Behaviour(one["behaviour"]), one["share"]) for one in document["disturbers"]
-    )
-    return Phase(**{**document, "arrivals": _law(document["arrivals"]), "disturbers": disturbers})
-
-
 def _law(document: Mapping[str, Any]) -> Arrivals:
     if "foreign" in document:
         return ForeignLaw(document["law"], Loop(document["loop"]))
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in document.items()}
     law: Arrivals = _LAWS[document["law"]](**{name: fields[name] for name in fields if name != "law"})
     return law
-
-
-def _criterion(document: Mapping[str, Any]) -> Criterion:
-    return Criterion(
-        measure=document["measure"],
-        limit=_number(document["limit"]),
-        phases=tuple(document["phases"]),
-        witness=Witness(document["witness"]),
-        objective_s=None if document["objective_s"] is None else _number(document["objective_s"]),
-    )
-
-
-def _number(value: Any) -> Number:
-    return Ref(**value) if isinstance(value, Mapping) else float(value)
 
 
 def _yardstick(document: Mapping[str, Any] | None) -> Yardstick | None:

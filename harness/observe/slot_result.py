@@ -13,7 +13,6 @@ from tailgate.harness.errors import MeasurementError
 from tailgate.harness.load import PhaseReport
 from tailgate.harness.load.samples import Outcome, Samples
 from tailgate.harness.observe import histogram
-from tailgate.harness.observe.histogram import Histogram
 from tailgate.harness.observe.machine import MachineDelta
 from tailgate.harness.observe.resources import ResourceSeries
 from tailgate.harness.observe.slot_record import SlotRecord
@@ -110,15 +109,6 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _histogram(record: PhaseRecord, name: str | None) -> Histogram | None:
-    if record.server is None or name is None:
-        return None
-    try:
-        return histogram.from_delta(record.server, name)
-    except MeasurementError:  # the target has no such histogram; whoever judges by it says so
-        return None
-
-
 def _server_quantiles(record: PhaseRecord, names: MetricNames) -> Mapping[str, Interval] | None:
     try:
         found = record.request_histogram(names)
@@ -130,8 +120,11 @@ def _server_quantiles(record: PhaseRecord, names: MetricNames) -> Mapping[str, I
 
 
 def _batch_sizes(record: PhaseRecord, names: MetricNames) -> Mapping[str, float] | None:
-    found = _histogram(record, names.batch_size)
-    if found is None:
+    if record.server is None or names.batch_size is None:
+        return None
+    try:
+        found = histogram.from_delta(record.server, names.batch_size)
+    except MeasurementError:  # the target has no such histogram
         return None
     counts = np.diff(np.asarray(found.cumulative, dtype=float), prepend=0.0)
     return {

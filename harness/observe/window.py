@@ -1,9 +1,8 @@
 """What is judged: some phases of one run, each with the records of both witnesses.
 
-Says what latency, failure and offered rate mean, and how many requests of a phase a server may have counted. The harness
-asks the server questions of its own between two scrapes: for its metrics, the first scrape among them, and in a probed
-phase for its readiness. Middleware that counts all requests counts these too, all of a path or none of it. They are
-allowed for to the request, and nothing else is.
+Says what latency, failure and offered rate mean. The harness asks the server questions of its own between two scrapes: for
+its metrics, and in a probed phase for its readiness. Middleware that counts all requests counts these too, all of a path or
+none of it. They are allowed for to the request, and nothing else is.
 """
 
 import itertools
@@ -98,11 +97,7 @@ class PhaseRecord:
         return min(fits, default=None)
 
     def request_histogram(self, names: MetricNames) -> Histogram:
-        """Return the server's own latency histogram.
-
-        Raises:
-            MeasurementError: the phase has no metrics, or they hold no such histogram.
-        """
+        """Return the server's own latency histogram."""
         if names.request_seconds is None:
             raise MeasurementError("this target names no histogram of request seconds")
         if self.server is None:
@@ -133,11 +128,7 @@ class Window:
         return np.concatenate([record.samples for record in self.phases])
 
     def request_histogram(self) -> Histogram:
-        """Return the server's own latency histogram over all phases.
-
-        Raises:
-            MeasurementError: a phase has no metrics, or they hold no such histogram.
-        """
+        """Return the server's own latency histogram over all phases."""
         return histogram.merge([record.request_histogram(self.names) for record in self.phases])
 
 
@@ -169,11 +160,7 @@ def duration_s(samples: Samples) -> float:
 
 
 def throughput_per_s(samples: Samples) -> float:
-    """Return good answers per second, from the first intended time to the last end.
-
-    Raises:
-        MeasurementError: nothing was answered, or all at one instant.
-    """
+    """Return good answers per second, from the first intended time to the last end."""
     answered, seconds = int(np.sum(~failed(samples))), duration_s(samples)
     if not answered or seconds <= 0:
         raise MeasurementError(f"{answered} good answers in {seconds} s give no throughput")
@@ -192,9 +179,6 @@ def counted_requests(record: PhaseRecord, names: MetricNames) -> Mapping[str, fl
     """Return how many requests of a phase the server counted, by each of its metrics that counts them, a counter first.
 
     Nothing where the user says that the target has no such histogram, and it has no counter of requests either.
-
-    Raises:
-        MeasurementError: it has no metrics, or none that counts requests.
     """
     if record.server is None:
         raise MeasurementError(f"phase {record.phase.name!r} has no metrics of the server; other phases have")

@@ -1,15 +1,12 @@
 """A unit of work that the harness owns, timed beside the run: what "6 yd" in a budget means on this machine.
 
 A budget in yardsticks holds on machines of different speed, and, unlike a multiple of the service's own latency or
-capacity, does not shrink when the service gets slower. One repetition is a fixed mix, about 12 ms on one core of a 2023
-server: roughly half matrix products of a small convolutional network's shapes, a quarter passes over memory larger than
-a core's cache, a quarter interpreted Python. It runs on one thread, in a process of its own. What counts is the median of
-the *processor* time of its repetitions: how fast the machine works, and not how much of it others have just now, which
-pressure and steal tell. By wall time, medians taken minutes apart on a shared two-core machine lay between 12 and 34 ms; by
-processor time, between 12 and 18 ms.
-
-It is no prediction: two machines of one yardstick may differ by tens of percent for a given model, and no GPU is measured.
-``python -m tailgate.harness.observe.yardstick`` prints one measurement as JSON.
+capacity, does not shrink when the service gets slower. One repetition is about 12 ms on one core of a 2023 server: roughly
+half matrix products of a small convolutional network's shapes, a quarter passes over memory larger than a core's cache, a
+quarter interpreted Python, on one thread. What counts is the median *processor* time: how fast the machine works, and not
+how much of it others have just now. By wall time, medians taken minutes apart on a shared two-core machine lay between 12
+and 34 ms; by processor time, between 12 and 18 ms. It is no prediction: two machines of one yardstick may differ by tens of
+percent for a given model, and no GPU is measured. Run as a program, it prints one measurement as JSON.
 """
 
 import os
@@ -90,24 +87,18 @@ class YardstickProcess:
             self._process.communicate()
 
     def read(self, length: Length = SHORT) -> Yardstick:
-        """Time the yardstick.
-
-        Raises:
-            MeasurementError: the process failed, or timed other work than this one would.
-        """
+        """Time the yardstick."""
         process = self._process
         assert process is not None
         assert process.stdin is not None
         assert process.stdout is not None
-        answer: bytes | None = None
+        answer: bytes | None = b""
         try:
             process.stdin.write(orjson.dumps(length) + b"\n")
             process.stdin.flush()
-            if select.select([process.stdout], [], [], ANSWER_TIMEOUT_S)[0]:
-                answer = process.stdout.readline()
+            answered, _, _ = select.select([process.stdout], [], [], ANSWER_TIMEOUT_S)
+            answer = process.stdout.readline() if answered else None
             result = Yardstick(**orjson.loads(answer or b""))
-        except BrokenPipeError:
-            raise MeasurementError(f"the yardstick gave no result: {_why(process, b'')}") from None
         except (OSError, TypeError, ValueError):
             raise MeasurementError(f"the yardstick gave no result: {_why(process, answer)}") from None
         if result.version != YARDSTICK_VERSION:

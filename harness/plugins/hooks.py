@@ -5,7 +5,8 @@ A plugin's functions are wrapped one by one before they are registered, so that 
 
 import functools
 import inspect
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,7 @@ def guarded(function: Callable[..., Any], hook: str, origin: Origin, brought: Br
 
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
-        with _Named(who, origin):
+        with _named(who, origin):
             given = taken(hook, function(*arguments, **named), who)
         if given is not None:
             for thing in given if isinstance(given, list) else [given]:
@@ -88,7 +89,7 @@ def guarded(function: Callable[..., Any], hook: str, origin: Origin, brought: Br
 
     @functools.wraps(function)
     def wrap(*arguments: Any, **named: Any) -> Generator[Any, Any, Any]:
-        with _Named(who, origin):
+        with _named(who, origin):
             return (yield from _wrapping_once(function(*arguments, **named), who))
 
     return wrap if inspect.isgeneratorfunction(function) else call
@@ -111,23 +112,17 @@ def _wrapping_once(wrapper: Generator[Any, Any, Any], who: str) -> Generator[Any
     raise PluginError(f"{who} is a wrapper, and has yielded twice; expected one yield")
 
 
-class _Named:
-    """A context manager that names the plugin in all errors that leave it."""
-
-    def __init__(self, who: str, origin: Origin) -> None:
-        self._who = who
-        self._is_own = origin.name == "builtin"
-
-    def __enter__(self) -> None:
-        """Do nothing."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Raise a :class:`PluginError` in the place of any other; one passes through the wrappers around it."""
-        if isinstance(error, PluginError) or not isinstance(error, (Exception, SystemExit)):
-            return
-        if self._is_own and isinstance(error, HarnessError):
+@contextmanager
+def _named(who: str, origin: Origin) -> Iterator[None]:
+    """Name the plugin in all errors that leave it; a PluginError passes through the wrappers around it."""
+    try:
+        yield
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as error:
+        if origin.name == "builtin" and isinstance(error, HarnessError):
             raise PluginError(str(error)) from None
-        raise PluginError(f"{self._who} raised {type(error).__name__}: {error}") from error
+        raise PluginError(f"{who} raised {type(error).__name__}: {error}") from error
 
 
 def taken(hook: str, given: Any, who: str) -> Any:

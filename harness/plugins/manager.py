@@ -37,11 +37,7 @@ BUILT_IN = "builtin"
 def create_plugin_manager(
     files: Iterable[Path] = (), environment: Mapping[str, str] | None = None
 ) -> "Plugins":
-    """Return a manager with the built-ins, every installed plugin that ``PERF_PLUGINS`` allows, and the given files.
-
-    Raises:
-        PluginError: a plugin does not load, has no hook, or one that does not exist.
-    """
+    """Return a manager with the built-ins, every installed plugin that ``PERF_PLUGINS`` allows, and the given files."""
     plugins = Plugins()
     plugins.register(builtin, BUILT_IN, PROJECT, __version__)
     for entry_point in wanted_entry_points(os.environ if environment is None else environment):
@@ -72,11 +68,7 @@ class Plugins:
     def register(
         self, plugin: object, name: str, distribution: str | None = None, version: str | None = None
     ) -> None:
-        """Let a plugin take part: a module or an object with functions marked by ``hookimpl``.
-
-        Raises:
-            PluginError: its name is taken, it has no hook, one that does not exist, or one with other arguments.
-        """
+        """Let a plugin take part: a module or an object with functions marked by ``hookimpl``."""
         origin = Origin(name, distribution, version, ())
         if name in self._origins:
             raise PluginError(f"plugin {origin}: {self._origins[name]} has that name already")

@@ -134,9 +134,13 @@ def _load(kind: Any, document: Any) -> Any:
         hints = get_type_hints(kind)
         return kind(**{name: _load(hints[name], item) for name, item in document.items()})
     if origin in {types.UnionType, typing.Union}:
-        # A union here is one kind or None, or several plain values, which JSON keeps apart by itself.
+        # A union here is one kind or None, or several plain values and a dataclass, which JSON keeps apart by itself.
         kinds = [argument for argument in arguments if argument is not types.NoneType]
-        return document if document is None or len(kinds) > 1 else _load(kinds[0], document)
+        if len(kinds) > 1:
+            kinds = [
+                kind for kind in kinds if isinstance(document, Mapping) and dataclasses.is_dataclass(kind)
+            ]
+        return document if document is None or not kinds else _load(kinds[0], document)
     if origin is tuple:
         return tuple(_load(arguments[0], item) for item in document)
     if origin is Mapping:

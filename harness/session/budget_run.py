@@ -44,13 +44,7 @@ class BudgetRun:
         self._starts = 0
 
     def check(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, SlotResult]:
-        """Measure and judge one scenario; ``again`` is the command line that runs it again.
-
-        Raises:
-            UsageError: the scenario or its budgets make no sense.
-            TargetError: the target did not become ready.
-            MeasurementError: the yardstick could not be timed, or the target's metrics not be read.
-        """
+        """Measure and judge one scenario; ``again`` is the command line that runs it again."""
         running = self._ready_target()
         drawn_by = self._read_yardstick()
         record = self._measure(self._resolve(scenario, running, drawn_by), running, drawn_by)

@@ -7,8 +7,9 @@ import dataclasses
 import difflib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ class Prepared:
     looks: tuple[int, ...] | None
     measures: tuple[Measure, ...]
     budgets: Budgets
-    payloads: Mapping[str, Sequence[Payload]]
+    payloads: Callable[[str], Sequence[Payload]]  # of a source
     reporters: tuple[Reporter, ...]
 
 
@@ -91,9 +92,9 @@ def prepare(
     else:
         _refuse_incomparable(settings, plugins, chosen, target, expected, looks)
         sources = {payload_source(one, settings) for one in chosen}
-    payloads = {source: plugins.payloads(source) for source in sources}
-    for source in payloads.values():
-        for payload in source:
+    payloads = cache(plugins.payloads)
+    for source in sources:
+        for payload in payloads(source):
             encode_request(payload, LoadSettings("localhost", 1))
     for scenario in chosen:
         judge.refuse_unanswerable(scenario.criteria, scenario.phases, measures)
@@ -147,13 +148,13 @@ def _refuse_numbers(
     settings: GateSettings,
     budgets: Budgets,
     measures: tuple[Measure, ...],
-    payloads: Mapping[str, Sequence[Payload]],
+    payloads: Callable[[str], Sequence[Payload]],
 ) -> None:
     """Refuse budgets that are missing whatever the target's device and precision, or have no meaning."""
     compared = settings.against is not None
     # A comparison has no absolute limits, so none of their budgets is asked for.
     asked = dataclasses.replace(scenario, criteria=()) if compared else scenario
-    choose_payloads(asked, payloads[payload_source(scenario, settings) if compared else settings.payloads])
+    choose_payloads(asked, payloads(payload_source(scenario, settings) if compared else settings.payloads))
     units = units_of(measures)
     lines = [budgets.quantities(scenario.name, *place) for place in _places(budgets, scenario.name)]
     for line in lines:

@@ -45,12 +45,7 @@ class Terms:
 def judge_again(
     result: RunResult, directory: Path, measures: tuple[Measure, ...], terms: Terms | None = None
 ) -> RunResult:
-    """Return the run with its scenarios judged again.
-
-    Raises:
-        MeasurementError: a file that the run kept is not there.
-        UsageError: a budget, a setting or a measure is missing, or cannot be read.
-    """
+    """Return the run with its scenarios judged again."""
     terms = terms or Terms()
     folders = {
         slot.scenario: directory / PurePath(slot.samples).parent

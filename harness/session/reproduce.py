@@ -24,22 +24,15 @@ def command(
     selection: Sequence[str], seed: int, settings: GateSettings, environment: Mapping[str, str]
 ) -> str:
     """Return the command for a POSIX shell; ``selection`` are pytest's arguments that select the one test."""
-    arguments = ["pytest", *selection, "-m", "perf", f"--perf-seed={seed}"]
-    return _shell([*arguments, *_options(settings, {"scenario", "seed"})], environment, settings.secrets)
-
-
-def _options(settings: GateSettings, without: set[str]) -> list[str]:
-    chosen = [option for option in OPTIONS if option.name in settings.given - without]
-    return [word for option in chosen for word in option.words(getattr(settings, option.field))]
-
-
-def _shell(arguments: Sequence[str], environment: Mapping[str, str], secrets: Secrets) -> str:
+    said = [option for option in OPTIONS if option.name in settings.given - {"scenario", "seed"}]
+    options = [word for option in said for word in option.words(getattr(settings, option.field))]
+    arguments = ["pytest", *selection, "-m", "perf", f"--perf-seed={seed}", *options]
     assignments = [
         _assigned(name, value)
         for name, value in sorted(environment.items())
         if name.startswith(SERVICE_PREFIX) or name == PLUGINS_VARIABLE
     ]
-    return " ".join([*assignments, *(_word(argument, secrets) for argument in arguments)])
+    return " ".join([*assignments, *(_word(argument, settings.secrets) for argument in arguments)])
 
 
 def _assigned(name: str, value: str) -> str:

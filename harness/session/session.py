@@ -18,7 +18,6 @@ from tailgate import __version__
 from tailgate.harness import load as generator
 from tailgate.harness.compare.comparison import Compared, Ground, compare
 from tailgate.harness.errors import PluginError, UsageError
-from tailgate.harness.load import LoadSettings
 from tailgate.harness.load.reach import generator_processor, load_settings
 from tailgate.harness.measures.measure import units_of
 from tailgate.harness.observe import machine, yardstick
@@ -31,14 +30,12 @@ from tailgate.harness.results.run import ArmResult, RunResult, Scalar, ScenarioR
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import worst
 from tailgate.harness.results.yardstick import Yardstick
-from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.ref import refs
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.session import reproduce
 from tailgate.harness.session.budget_run import HEAD, BudgetRun
 from tailgate.harness.session.preparation import Prepared
 from tailgate.harness.target.settings import target_settings
-from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.verdict import judging
 
 LOCK = "lock"
@@ -52,7 +49,6 @@ class Session:
         self._prepared = prepared
         self._plugins = prepared.plugins
         self._tell = tell
-        self._payloads = dict(prepared.payloads)
         self._started_s = time.monotonic()
         self._started_at = dt.datetime.now(dt.UTC)
         self.run_id = f"{self._started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
@@ -67,13 +63,7 @@ class Session:
         self._cut_short: list[Compared] = []
 
     def __enter__(self) -> Self:
-        """Time the yardstick; the target starts with the first scenario.
-
-        Raises:
-            UsageError: another run measures here.
-            MeasurementError: the yardstick could not be timed.
-            LoadError: the load generator does not work on this machine.
-        """
+        """Time the yardstick; the target starts with the first scenario."""
         settings, ready = self.settings, self._prepared
         with self._cleanup as cleanup:
             cleanup.callback(self._acquired_lock().release)
@@ -111,12 +101,6 @@ class Session:
 
         A scenario that ends in an exception stands in the results as INVALID, so that no report shows the others only.
         ``selection`` are pytest's arguments that select its test, for the command that reproduces it.
-
-        Raises:
-            UsageError: the scenario or its budgets make no sense, it has been run already, or it is one more than the
-                error that the run allows was split over.
-            TargetError: the target did not become ready.
-            MeasurementError: the yardstick could not be timed, or the target's metrics not be read.
         """
         if any(one.name == scenario.name for one in self._scenarios):
             raise UsageError(
@@ -167,12 +151,8 @@ class Session:
 
     def result(self) -> RunResult:
         """Return what all scenarios so far came to, without what must not be told."""
-        return self.settings.secrets.hide_all(self._result())
-
-    def _result(self) -> RunResult:
-        # The result as it is, passwords included.
         facts = {} if self._budget_run is None else dict(self._budget_run.facts)
-        return RunResult(
+        with_secrets = RunResult(
             run_id=self.run_id,
             started_at=f"{self._started_at:%Y-%m-%dT%H:%M:%SZ}",
             duration_s=time.monotonic() - self._started_s,
@@ -189,6 +169,7 @@ class Session:
             scenarios=tuple(self._scenarios),
             tailgate_version=__version__,
         )
+        return self.settings.secrets.hide_all(with_secrets)
 
     def misspelt_budgets(self) -> list[str]:
         """Return what the budget file has and no scenario of any profile asks for, as ``line.key``."""
@@ -224,8 +205,8 @@ class Session:
             run_id=self.run_id,
             seed=self.seed,
             scenarios=ready.expected,
-            payloads=self._payloads_of,
-            connect=self._load_settings,
+            payloads=ready.payloads,
+            connect=lambda running: load_settings(running, self.settings),
             tell=self._tell,
             looks=ready.looks,
             keep=self._cut_short.append,
@@ -257,12 +238,3 @@ class Session:
     def _read_yardstick(self) -> Yardstick:
         self._last = self._yardstick.read()
         return self._last
-
-    def _payloads_of(self, source: str) -> Sequence[Payload]:
-        """Return the payloads of a source; a test's own scenario may name one that was not known before."""
-        if source not in self._payloads:
-            self._payloads[source] = self._plugins.payloads(source)
-        return self._payloads[source]
-
-    def _load_settings(self, running: RunningTarget) -> LoadSettings:
-        return load_settings(running, self.settings)

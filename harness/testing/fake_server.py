@@ -1,12 +1,9 @@
 """A server with a set service time and truthful metrics: what tests drive load at, without any model.
 
-It is started as a program, as any target is::
-
-    python -m tailgate.harness.testing.fake_server --fd {fd} --service-time-ms 5
-
-It answers ``/health/ready``, ``/metrics`` by tailgate's names, and ``/predict``, which holds requests in one line
-and serves each for the set time by sleeping: its CPU time says nothing. Requests wait, so it saturates at one over
-the service time; with ``--queue-capacity`` it refuses those beyond a number that wait.
+``python -m tailgate.harness.testing.fake_server --fd {fd} --service-time-ms 5`` answers ``/health/ready``, ``/metrics`` by
+tailgate's names, and ``/predict``, which holds requests in one line and serves each for the set time by sleeping: its CPU
+time says nothing. Requests wait, so it saturates at one over the service time; with ``--queue-capacity`` it refuses those
+beyond a number that wait.
 """
 
 import argparse

@@ -55,8 +55,7 @@ def judge(
         fail_confidence: of the end that FAIL goes by; None: that of the window.
 
     Raises:
-        UsageError: no such measure, an open or meaningless limit, a measure that cannot answer the criterion, or a
-            latency of a closed loop.
+        UsageError: no such measure, an open or meaningless limit, or a measure that cannot answer the criterion.
     """
     measure = find_measure(criterion.measure, measures)
     asked = (criterion,) if also is None or also == criterion else (criterion, also)
@@ -65,7 +64,6 @@ def judge(
     if measure.better is Better.HIGHER:
         limit, fail_limit = fail_limit, limit
     surely = window.confidence if fail_confidence is None else fail_confidence
-    refuse_closed_loop(criterion, [record.phase for record in window.phases], measure)
     try:
         if not len(window.samples):
             raise MeasurementError("no request was recorded: nothing was measured")  # noqa: TRY301 - one way to INVALID
@@ -180,28 +178,21 @@ def void(result: CriterionResult, faults: Sequence[Fault]) -> CriterionResult:
 
 
 def refuse_unanswerable(
-    criteria: Iterable[Criterion], phases: Iterable[Phase], measures: Iterable[Measure]
+    criteria: Iterable[Criterion], phases: Sequence[Phase], measures: tuple[Measure, ...]
 ) -> None:
-    """Refuse measures that nobody brings, and latencies of a closed loop."""
-    known, every = tuple(measures), tuple(phases)
-    for criterion in criteria:
-        its_own = [phase for phase in every if phase.name in criterion.phases]
-        refuse_closed_loop(criterion, its_own, find_measure(criterion.measure, known))
-
-
-def refuse_closed_loop(criterion: Criterion, phases: Iterable[Phase], measure: Measure) -> None:
-    """Refuse to judge a latency, or late requests, by phases in a closed loop.
+    """Refuse measures that nobody brings, and latencies or late requests of phases in a closed loop.
 
     There a slow answer delays the requests after it, which are then not seen to be late (coordinated omission).
     """
-    closed = [phase.name for phase in phases if phase.loop is Loop.CLOSED]
-    if getattr(measure, "knows_closed_loop", False):
-        return
-    if closed and (measure.unit is Unit.SECONDS or criterion.objective_s is not None):
-        raise UsageError(
-            f"{criterion.name} asks for latency in {closed}, a {Loop.CLOSED.value}: it serves to probe capacity "
-            "(throughput, errors); judge latency by an open loop"
-        )
+    for criterion in criteria:
+        measure = find_measure(criterion.measure, measures)
+        closed = [one.name for one in phases if one.name in criterion.phases and one.loop is Loop.CLOSED]
+        of_lateness = measure.unit is Unit.SECONDS or criterion.objective_s is not None
+        if closed and of_lateness and not getattr(measure, "knows_closed_loop", False):
+            raise UsageError(
+                f"{criterion.name} asks for latency in {closed}, a {Loop.CLOSED.value}: it serves to probe capacity "
+                "(throughput, errors); judge latency by an open loop"
+            )
 
 
 def judged_latencies_s(criteria: Iterable[Criterion], measures: Iterable[Measure]) -> tuple[float, ...]:

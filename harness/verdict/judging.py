@@ -27,10 +27,6 @@ def judge_slot(
     """Judge every criterion of the slot's scenario; a fault makes all of them INVALID.
 
     ``confidence`` is one minus the most that the run may err by a false PASS, and by a false FAIL (:func:`fail_confidence`).
-
-    Raises:
-        BudgetError: a limit is in yardsticks, and the yardstick was not timed.
-        UsageError: a criterion cannot be judged.
     """
     slot, scenario = record.slot, record.slot.scenario
     by_name = {phase.phase.name: phase for phase in record.phases}

@@ -118,11 +118,6 @@ def test_wherever_values_of_the_harness_lie_the_interval_holds_that_of_the_other
         assert one.high is None or (other.high is not None and one.high >= other.high)
 
 
-def test_more_values_of_the_harness_than_there_are_values_are_refused():
-    with pytest.raises(MeasurementError, match="of 3 values cannot hold 4 of the harness"):
-        Histogram((INF,), (3,), 4)
-
-
 def test_labels_are_summed_after_differencing_and_the_total_is_the_infinite_bucket():
     registry = prometheus_client.CollectorRegistry()
     seconds = prometheus_client.Histogram("h_seconds", "H.", ["m"], buckets=(0.1, 0.2), registry=registry)
@@ -174,9 +169,7 @@ def test_a_histogram_that_contradicts_itself_is_refused(lines, message):
     ("edges", "cumulative", "message"),
     [
         ((), (), "Inf"),
-        ((1.0, INF), (1,), "one count"),
-        ((2.0, 1.0, INF), (1, 1, 1), "ascending"),
-        ((INF,), (-1,), "fall"),
+        ((1.0, INF), (2, 1), "fall"),
     ],
 )
 def test_buckets_must_fit_together(edges, cumulative, message):

@@ -21,9 +21,9 @@ from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.scenario.arrivals import ClosedLoop, Poisson
 from tailgate.harness.scenario.ref import Ref
-from tailgate.harness.scenario.scenario import Criterion
+from tailgate.harness.scenario.scenario import Criterion, Phase
 from tailgate.harness.units import Unit
-from tailgate.harness.verdict.judge import find_measure, judge, judged_latencies_s, void
+from tailgate.harness.verdict.judge import find_measure, judge, judged_latencies_s, refuse_unanswerable, void
 
 MEASURES = built_in_measures()
 P5 = Measured("p5", Unit.SECONDS, Better.LOWER, partial(latency, share=0.05))
@@ -231,11 +231,11 @@ BROKEN = Fault(Cause.INTEGRITY, "two requests are missing")
 
 @pytest.mark.parametrize("question", [asked(), asked("knee", 10.0, objective_s=0.1), asked("recover", 1.0)])
 def test_no_latency_is_judged_by_a_closed_loop(question):
-    made = window(record(samples(SPREAD), name="probe", arrivals=ClosedLoop(8)))
+    phase = Phase("load", ClosedLoop(8), requests=1)
     with pytest.raises(
-        UsageError, match=r"asks for latency in \['probe'\], a closed loop.*judge latency by an open"
+        UsageError, match=r"asks for latency in \['load'\], a closed loop.*judge latency by an open"
     ):
-        judge(question, made, MEASURES)
+        refuse_unanswerable([question], [phase], MEASURES)
 
 
 @pytest.mark.parametrize("measure", ["throughput", "error_rate"])
