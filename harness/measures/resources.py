@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.measures.measure import Estimate
-from tailgate.harness.observe.resources import ResourceSeries
+from tailgate.harness.observe.resources import ResourceReading
 from tailgate.harness.observe.window import Window
 from tailgate.harness.scenario.scenario import Criterion
 
@@ -28,7 +28,7 @@ class Per(enum.Enum):
 
 
 def growth(window: Window, criterion: Criterion, held: str, per: Per) -> Estimate:
-    """Estimate the slope of a resource, a field of ResourceSeries, over one phase; n is the number of readings.
+    """Estimate the slope of a resource, a field of ResourceReading, over one phase; n is the number of readings.
 
     The Theil-Sen estimate: the median of the slopes between all pairs of points, with Sen's interval (P. K. Sen,
     "Estimates of the regression coefficient based on Kendall's tau", JASA 63, 1968). Up to 29 % of the points may lie
@@ -38,9 +38,9 @@ def growth(window: Window, criterion: Criterion, held: str, per: Per) -> Estimat
     """
     if len(criterion.phases) != 1:
         raise UsageError(f"{criterion.measure} is the slope of one phase, got {criterion.phases}")
-    (series,) = _series(window, criterion)
-    values = getattr(series, held).astype(np.float64)
-    seconds = series.times_s - series.times_s[0]
+    (readings,) = _readings(window, criterion)
+    values = np.array([getattr(one, held) for one in readings], np.float64)
+    seconds = np.array([one.time_s - readings[0].time_s for one in readings])
     x, y = stretches(seconds, values)
     if len(x) < LEAST_STRETCHES or seconds[-1] <= 0:
         raise MeasurementError(
@@ -70,12 +70,12 @@ def memory_rise(window: Window, criterion: Criterion) -> Estimate:
     """
     if len(criterion.phases) < 2:
         raise UsageError(f"{criterion.measure} needs a phase to compare with first, got {criterion.phases}")
-    first, *later = _series(window, criterion)
+    first, *later = _readings(window, criterion)
     if not later:
         raise MeasurementError(f"{criterion.measure}: not all of {criterion.phases} were measured")
-    peak = max(series.peak_rss_bytes for series in later)
-    rise = peak / float(np.median(first.rss_bytes)) - 1
-    n = sum(len(series.times_s) for series in (first, *later))
+    peak = max(one.rss_bytes for readings in later for one in readings)
+    rise = peak / float(np.median([one.rss_bytes for one in first])) - 1
+    n = sum(map(len, (first, *later)))
     return Estimate(rise, rise, rise, n, window.confidence, f"at most {peak / 2**20:,.0f} MiB")
 
 
@@ -87,9 +87,9 @@ def stretches(seconds: Series, values: Series) -> tuple[Series, Series]:
     return x, y
 
 
-def _series(window: Window, criterion: Criterion) -> Sequence[ResourceSeries]:
-    found = [record.resources for record in window.phases if record.resources is not None]
-    if not found or len(found) < len(window.phases):
+def _readings(window: Window, criterion: Criterion) -> Sequence[Sequence[ResourceReading]]:
+    found = [record.resources for record in window.phases]
+    if not found or not all(found):
         raise MeasurementError(
             f"{criterion.measure}: the server's processes cannot be seen; is it one that runs elsewhere?"
         )

@@ -8,12 +8,9 @@ of one server, and not to be compared between servers of other structure.
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 PROC = Path("/proc")
 # Short phases are read five times a second; long ones some 600 times in all, which is enough for a slope.
@@ -31,33 +28,6 @@ class ResourceReading:
     rss_bytes: int
     fds: int
     threads: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ResourceSeries:
-    """The readings of a phase, each array of shape (n,), in order of time."""
-
-    times_s: NDArray[np.float64]
-    rss_bytes: NDArray[np.int64]
-    fds: NDArray[np.int64]
-    threads: NDArray[np.int64]
-
-    @property
-    def peak_rss_bytes(self) -> int:
-        """The most memory at any reading; a peak between two of them is not seen."""
-        return int(self.rss_bytes.max())
-
-
-def series(readings: Sequence[ResourceReading]) -> ResourceSeries | None:
-    """Return readings as arrays; None for none."""
-    if not readings:
-        return None
-    return ResourceSeries(
-        np.array([one.time_s for one in readings]),
-        np.array([one.rss_bytes for one in readings], np.int64),
-        np.array([one.fds for one in readings], np.int64),
-        np.array([one.threads for one in readings], np.int64),
-    )
 
 
 def period_s(length_s: float) -> float:

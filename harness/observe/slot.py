@@ -20,9 +20,9 @@ from tailgate.harness.load import Generator, LoadSettings, PhaseReport
 from tailgate.harness.load.samples import SAMPLES
 from tailgate.harness.observe import machine
 from tailgate.harness.observe.machine import MachineDelta
-from tailgate.harness.observe.periodic import Periodic
+from tailgate.harness.observe.periodic import periodically
 from tailgate.harness.observe.probes import PROBE_TIMEOUT_S, Asked, ProbeRecord, ask, probing_period_s
-from tailgate.harness.observe.resources import ResourceReading, period_s, read, series
+from tailgate.harness.observe.resources import ResourceReading, period_s, read
 from tailgate.harness.observe.scrapes import SCRAPE_TIMEOUT_S, SCRAPES, Metrics
 from tailgate.harness.observe.slot_record import Slot, SlotRecord, clients
 from tailgate.harness.observe.window import PhaseRecord, throughput_per_s
@@ -146,7 +146,7 @@ class Course:
         delta, scrapes = self._metrics.settled(index, phase, before, samples)
         waiting, disturbers = clients(samples)
         self._phases.append(
-            PhaseRecord(phase, waiting, delta, disturbers, series(resources), tuple(probes), scrapes)
+            PhaseRecord(phase, waiting, delta, disturbers, tuple(resources), tuple(probes), scrapes)
         )
         self._reports.append(report)
         self._machines.append(machine.difference(machine_before, machine_after))
@@ -184,8 +184,8 @@ class Course:
                 every_s = probing_period_s(phase.probes, length_s)
                 for asked, url in urls.items():
                     if url is not None:
-                        stack.enter_context(Periodic(partial(probe, asked, url, client), every_s))
-            stack.enter_context(Periodic(watch, period_s(length_s)))
+                        stack.enter_context(periodically(partial(probe, asked, url, client), every_s))
+            stack.enter_context(periodically(watch, period_s(length_s)))
             yield resources, probes
 
     def _keep(self, name: str, index: int, value: ResourceReading | ProbeRecord) -> None:

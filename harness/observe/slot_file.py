@@ -19,7 +19,7 @@ from tailgate.harness.load.samples import SAMPLE, SAMPLES, read_samples
 from tailgate.harness.observe.delta import ServerDelta, difference
 from tailgate.harness.observe.machine import MachineDelta
 from tailgate.harness.observe.probes import Asked, ProbeRecord
-from tailgate.harness.observe.resources import ResourceReading, series
+from tailgate.harness.observe.resources import ResourceReading
 from tailgate.harness.observe.scrapes import SCRAPES
 from tailgate.harness.observe.slot import PROBES, RESOURCES
 from tailgate.harness.observe.slot_record import Slot, SlotRecord, clients
@@ -150,7 +150,7 @@ def _record(document: Mapping[str, Any], directory: Path) -> SlotRecord:
             waiting,
             _delta(scrapes.get(index, [])),
             disturbers,
-            series([ResourceReading(**one) for one in resources.get(index, [])]),
+            tuple(ResourceReading(**one) for one in resources.get(index, [])),
             tuple(_probe(one) for one in probes.get(index, [])),
             max(0, len(scrapes.get(index, [])) - 1),
             _around(around),

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from tailgate.harness.load import PhaseReport
 from tailgate.harness.load.samples import Outcome, Samples
 from tailgate.harness.observe import histogram
 from tailgate.harness.observe.machine import MachineDelta
-from tailgate.harness.observe.resources import ResourceSeries
+from tailgate.harness.observe.resources import ResourceReading
 from tailgate.harness.observe.slot_record import SlotRecord
 from tailgate.harness.observe.window import PhaseRecord, failed, latencies_s, offered_rate_per_s
 from tailgate.harness.results.fault import Fault
@@ -85,16 +85,16 @@ def phase_result(
     )
 
 
-def _resource_use(series: ResourceSeries | None) -> ResourceUse | None:
-    if series is None:
+def _resource_use(readings: Sequence[ResourceReading]) -> ResourceUse | None:
+    if not readings:
         return None
     return ResourceUse(
-        n=len(series.times_s),
-        rss_first_bytes=int(series.rss_bytes[0]),
-        rss_last_bytes=int(series.rss_bytes[-1]),
-        rss_peak_bytes=series.peak_rss_bytes,
-        fds_peak=int(series.fds.max()),
-        threads_peak=int(series.threads.max()),
+        n=len(readings),
+        rss_first_bytes=readings[0].rss_bytes,
+        rss_last_bytes=readings[-1].rss_bytes,
+        rss_peak_bytes=max(one.rss_bytes for one in readings),
+        fds_peak=max(one.fds for one in readings),
+        threads_peak=max(one.threads for one in readings),
     )
 
 

@@ -18,7 +18,7 @@ from tailgate.harness.observe import histogram
 from tailgate.harness.observe.delta import ServerDelta
 from tailgate.harness.observe.histogram import Histogram
 from tailgate.harness.observe.probes import Asked, ProbeRecord
-from tailgate.harness.observe.resources import ResourceSeries
+from tailgate.harness.observe.resources import ResourceReading
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.scenario import Phase
 from tailgate.harness.target.settings import MetricNames
@@ -47,7 +47,7 @@ class PhaseRecord:
         samples: one SAMPLE record per planned request whose client waits for its answer, in any order.
         server: differenced scrapes around the phase; None where the target has no metrics.
         disturbers: the same as samples, of the clients that do not simply wait (:mod:`tailgate.harness.scenario.behaviour`).
-        resources: what the server's processes held; None where they cannot be seen.
+        resources: what the server's processes held, in order of time; none where they cannot be seen.
         probes: questions that were asked beside the load.
         own_scrapes: how often the harness asked for the metrics between the two readings, the first of them included.
         yardsticks: the readings before and after it, the server idle; None where it was not timed around.
@@ -57,7 +57,7 @@ class PhaseRecord:
     samples: Samples
     server: ServerDelta | None = None
     disturbers: Samples = field(default_factory=lambda: np.zeros(0, SAMPLE))
-    resources: ResourceSeries | None = None
+    resources: tuple[ResourceReading, ...] = ()
     probes: tuple[ProbeRecord, ...] = ()
     own_scrapes: int = 0
     yardsticks: tuple[Yardstick, Yardstick] | None = None

@@ -35,8 +35,7 @@ def arm_block(
         if phase.phase.measured
     ]
     cpu_s = [used.process_cpu_s for _, used in pairs]
-    peaks = [phase.resources.peak_rss_bytes for phase, _ in pairs if phase.resources is not None]
-    known = [peak for peak in peaks if peak is not None]
+    held = [reading.rss_bytes for phase, _ in pairs for reading in phase.resources]
     samples = Window(tuple(phase for phase, _ in pairs)).samples
     probe = next((phase.samples for phase in record.phases if phase.phase.name == CAPACITY), None)
     seconds = latencies_s(samples)
@@ -47,7 +46,7 @@ def arm_block(
         latencies_s=seconds,
         cpu_s=None if None in cpu_s or not cpu_s else sum(used for used in cpu_s if used is not None),
         stages_s=stages_s(samples),
-        peak_rss_bytes=max(known) if known else None,
+        peak_rss_bytes=max(held, default=None),
         start_up_s=start_up_s,
         capacity_per_s=None if probe is None else throughput_per_s(probe),
         slots=len(pairs),

@@ -9,7 +9,7 @@ from sample_records import MEASURES, record, samples, window
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load.samples import Outcome
 from tailgate.harness.measures.resources import MOST_STRETCHES, stretches
-from tailgate.harness.observe.resources import ResourceSeries
+from tailgate.harness.observe.resources import ResourceReading
 from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.scenario.arrivals import Poisson
@@ -23,9 +23,14 @@ MIB = 2**20
 def held(rss_bytes, *, name="soak", fds=20, threads=8, period_s=2.0, requests=100):
     rss = np.asarray(rss_bytes, np.float64)
     count = len(rss)
-    times_s = 1_000 + np.arange(count) * period_s
-    series = ResourceSeries(times_s, rss.astype(np.int64), np.full(count, fds), np.full(count, threads))
-    return PhaseRecord(Phase(name, Poisson(1.0), requests=1), samples([0.1] * requests), resources=series)
+    held = zip(
+        1_000 + np.arange(count) * period_s,
+        rss.astype(int),
+        *np.broadcast_arrays(fds, threads, rss)[:2],
+        strict=True,
+    )
+    readings = tuple(ResourceReading(*one) for one in held)
+    return PhaseRecord(Phase(name, Poisson(1.0), requests=1), samples([0.1] * requests), resources=readings)
 
 
 def estimate(measure, *records, limit=1.0):
@@ -66,11 +71,8 @@ def test_a_few_readings_far_off_do_not_move_a_slope():
 @pytest.mark.parametrize("resource", ["fd", "thread"])
 def test_descriptors_and_threads_have_slopes_too(resource):
     rising = np.arange(600) // 60
-    made = held([1.0] * 600, fds=20, threads=8)
-    series = made.resources
-    series = ResourceSeries(series.times_s, series.rss_bytes, series.fds + rising, series.threads + rising)
     grown = estimate(
-        MEASURES[f"{resource}_growth_per_hour"], PhaseRecord(made.phase, made.samples, resources=series)
+        MEASURES[f"{resource}_growth_per_hour"], held([1.0] * 600, fds=20 + rising, threads=8 + rising)
     )
     # Ten more in 1,200 s.
     assert grown.value == pytest.approx(30, rel=0.15)

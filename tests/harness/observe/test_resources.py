@@ -4,11 +4,10 @@ import os
 import socket
 import threading
 
-import numpy as np
 import pytest
 
-from tailgate.harness.observe.periodic import Periodic, next_due_s
-from tailgate.harness.observe.resources import ResourceReading, period_s, read, series
+from tailgate.harness.observe.periodic import next_due_s, periodically
+from tailgate.harness.observe.resources import period_s, read
 
 
 def process(proc, pid, *, pages, threads, fds, name="server"):
@@ -49,16 +48,6 @@ def test_this_process_is_read_as_it_is():
     assert after.time_s > before.time_s
 
 
-def test_readings_become_arrays_and_none_becomes_none():
-    made = series(
-        [ResourceReading(1.0, 10, 2, 3), ResourceReading(2.0, 30, 2, 4), ResourceReading(3.0, 20, 2, 4)]
-    )
-    assert made.times_s.tolist() == [1.0, 2.0, 3.0]
-    assert made.peak_rss_bytes == 30
-    assert made.threads.dtype == np.int64
-    assert series([]) is None
-
-
 @pytest.mark.parametrize(
     ("length_s", "expected_s"), [(1.0, 0.2), (120.0, 0.2), (1_200.0, 2.0), (86_400.0, 5.0)]
 )
@@ -80,17 +69,24 @@ def test_calls_keep_to_moments_that_are_fixed_beforehand(now_s, expected_s):
 
 def test_a_function_is_called_at_once_and_until_the_block_is_left():
     called = threading.Semaphore(0)
-    with Periodic(called.release, 0.001):
+    with periodically(called.release, 0.001):
         for _ in range(3):
             assert called.acquire(timeout=30)
 
 
 def test_a_function_is_called_once_in_a_block_that_is_left_before_its_thread_runs(monkeypatch):
     calls = []
-    periodic = Periodic(lambda: calls.append(None), 60.0)
-    start = periodic._thread.start
-    monkeypatch.setattr(periodic._thread, "start", lambda: (periodic._stop.set(), start()))
-    with periodic:
+
+    class Late(threading.Thread):
+        def start(self):
+            pass
+
+        def join(self, timeout=None):
+            super().start()
+            super().join(timeout)
+
+    monkeypatch.setattr(threading, "Thread", Late)
+    with periodically(lambda: calls.append(None), 60.0):
         pass
     assert len(calls) == 1
 
@@ -102,7 +98,7 @@ def test_an_exception_of_the_function_is_raised_at_the_end_of_the_block():
         called.set()
         raise OSError("no space left")
 
-    with pytest.raises(OSError, match="no space left"), Periodic(fail, 0.001):
+    with pytest.raises(OSError, match="no space left"), periodically(fail, 0.001):
         assert called.wait(30)
 
 
@@ -114,7 +110,7 @@ def test_an_exception_of_the_block_goes_before_that_of_the_function():
         raise OSError("no space left")
 
     def interrupted():
-        with Periodic(fail, 0.001):
+        with periodically(fail, 0.001):
             assert called.wait(30)
             raise KeyboardInterrupt
 

@@ -111,10 +111,10 @@ def test_the_servers_resources_are_read_while_a_phase_runs_and_kept(tmp_path):
         record = course(tmp_path, server, Phase("load", Constant(50.0), requests=30))
     (phase,) = record.phases
     assert record.faults == ()
-    assert len(phase.resources.times_s) >= 1
-    assert phase.resources.peak_rss_bytes > 2**20
+    assert len(phase.resources) >= 1
+    assert phase.resources[0].rss_bytes > 2**20
     kept = lines(tmp_path / RESOURCES)
-    assert [line["rss_bytes"] for line in kept] == phase.resources.rss_bytes.tolist()
+    assert [line["rss_bytes"] for line in kept] == [reading.rss_bytes for reading in phase.resources]
     assert {line["phase"] for line in kept} == {0}
     assert len(lines(tmp_path / SCRAPES)) == 2
     assert phase.probes == ()
@@ -123,7 +123,7 @@ def test_the_servers_resources_are_read_while_a_phase_runs_and_kept(tmp_path):
 def test_a_server_elsewhere_has_no_resources(tmp_path):
     with Metered({"/a": [OK]}, exposition(0)) as server:
         record = course(tmp_path, server, Phase("load", Constant(50.0), requests=5), pids=None)
-    assert record.phases[0].resources is None
+    assert record.phases[0].resources == ()
 
 
 def test_a_probed_phase_asks_for_readiness_and_metrics_meanwhile(tmp_path):
