@@ -18,8 +18,8 @@ import psutil
 from tailgate.harness.results.run import Fingerprint
 
 PROC = Path("/proc")
-# Columns of the first line of /proc/stat. guest and guest_nice follow, and are counted in user and nice already.
-_STAT = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+# Of /proc/stat, as psutil names them. guest and guest_nice are counted in user and nice already.
+_KINDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 _RESOURCES = ("cpu", "memory", "io")
 
 
@@ -28,12 +28,10 @@ class MachineReading:
     """Counters of the machine at one moment."""
 
     time_s: float  # CLOCK_MONOTONIC
-    jiffies: (
-        Mapping[str, int] | None
-    )  # processor time since boot by kind, over all processors, in clock ticks
+    processor_s: Mapping[str, float]  # since boot by kind, over all processors; kinds that the system tells
     # For cpu, memory and io, since boot: some task waited for it (PSI "some", total).
     stalled_s: Mapping[str, float] | None
-    load_1min: float | None
+    load_1min: float
     # By (pid, start time).
     process_cpu_s: Mapping[tuple[int, float], float] = field(default_factory=dict)
 
@@ -59,7 +57,7 @@ def fingerprint(proc: Path = PROC) -> Fingerprint:
         processor=cpuinfo.get("model name"),
         processors=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         processors_online=os.cpu_count(),
-        memory_bytes=_memory_bytes(proc),
+        memory_bytes=psutil.virtual_memory().total,
         hypervisor=None if flags is None else "hypervisor" in flags.split(),
         kernel=platform.release(),
         platform=f"{platform.system()} {platform.machine()}",
@@ -71,15 +69,14 @@ def fingerprint(proc: Path = PROC) -> Fingerprint:
 
 def read(root_pids: Iterable[int] = (), proc: Path = PROC) -> MachineReading:
     """Take a reading, watching processes with all their descendants; those that are gone are left out."""
-    stat = _text(proc / "stat")
     pressure = {resource: _stalled_s(_text(proc / "pressure" / resource)) for resource in _RESOURCES}
     stalled_s = {resource: value for resource, value in pressure.items() if value is not None}
-    load = _text(proc / "loadavg")
+    spent = psutil.cpu_times()._asdict()
     return MachineReading(
         time_s=time.monotonic(),
-        jiffies=None if stat is None else _jiffies(stat),
+        processor_s={kind: spent[kind] for kind in _KINDS if kind in spent},
         stalled_s=stalled_s or None,
-        load_1min=None if not load else float(load.split()[0]),
+        load_1min=os.getloadavg()[0],
         process_cpu_s=_tree_cpu_s(root_pids),
     )
 
@@ -87,7 +84,7 @@ def read(root_pids: Iterable[int] = (), proc: Path = PROC) -> MachineReading:
 def difference(before: MachineReading, after: MachineReading) -> MachineDelta:
     """Subtract two readings of one boot."""
     seconds = after.time_s - before.time_s
-    shares = _processor_shares(before.jiffies, after.jiffies)
+    shares = _processor_shares(before.processor_s, after.processor_s)
     stalled = None
     if before.stalled_s is not None and after.stalled_s is not None and seconds > 0:
         common = before.stalled_s.keys() & after.stalled_s.keys()
@@ -97,7 +94,7 @@ def difference(before: MachineReading, after: MachineReading) -> MachineDelta:
     return MachineDelta(
         seconds=seconds,
         steal_share=shares.get("steal"),
-        idle_share=shares["idle"] + shares["iowait"] if shares else None,
+        idle_share=shares["idle"] + shares.get("iowait", 0.0) if shares else None,
         stalled_share=stalled,
         load_1min=after.load_1min,
         process_cpu_s=_process_difference(before.process_cpu_s, after.process_cpu_s),
@@ -144,23 +141,11 @@ def _process_difference(
     return sum(used - before.get(process, 0.0) for process, used in after.items())
 
 
-def _processor_shares(
-    before: Mapping[str, int] | None, after: Mapping[str, int] | None
-) -> Mapping[str, float]:
-    if before is None or after is None or before.keys() != after.keys():
-        return {}
-    # idle and iowait can fall on some kernels (proc(5)): such a tick is none.
-    ticks = {kind: max(0, after[kind] - before[kind]) for kind in after}
-    total = sum(ticks.values())
-    return {kind: count / total for kind, count in ticks.items()} if total else {}
-
-
-def _jiffies(stat: str) -> Mapping[str, int] | None:
-    for line in stat.splitlines():
-        name, *counts = line.split()
-        if name == "cpu" and len(counts) >= len(_STAT):
-            return dict(zip(_STAT, map(int, counts), strict=False))
-    return None
+def _processor_shares(before: Mapping[str, float], after: Mapping[str, float]) -> Mapping[str, float]:
+    # idle and iowait can fall on some kernels (proc(5)): such a time is none.
+    spent = {kind: max(0, after[kind] - before[kind]) for kind in after}
+    total = sum(spent.values())
+    return {kind: seconds / total for kind, seconds in spent.items()} if total else {}
 
 
 def _stalled_s(pressure: str | None) -> float | None:
@@ -171,11 +156,6 @@ def _stalled_s(pressure: str | None) -> float | None:
             total = dict(pair.split("=", 1) for pair in pairs).get("total")
             return None if total is None else int(total) / 1e6
     return None
-
-
-def _memory_bytes(proc: Path) -> int | None:
-    total = _fields(_text(proc / "meminfo")).get("MemTotal")
-    return None if total is None else int(total.removesuffix("kB")) * 1024
 
 
 def _fields(text: str | None) -> Mapping[str, str]:

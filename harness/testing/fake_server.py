@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 from prometheus_client import (
@@ -60,21 +61,13 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
+        Info("tailgate", "what is served", registry=self.registry).info({"model": "fake", "device": "cpu"})
+        seconds = partial(Histogram, buckets=LATENCY_BUCKETS_S, registry=self.registry)
         self.seconds = {
-            stage: Histogram(
-                f"tailgate_{stage}_seconds",
-                f"seconds of {stage}",
-                buckets=LATENCY_BUCKETS_S,
-                registry=self.registry,
-            )
-            for stage in STAGES
+            stage: seconds(f"tailgate_{stage}_seconds", f"seconds of {stage}") for stage in STAGES
         }
-        self.request_seconds = Histogram(
-            "tailgate_request_seconds",
-            "seconds from arrival to answer",
-            ["outcome"],
-            buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
+        self.request_seconds = seconds(
+            "tailgate_request_seconds", "seconds from arrival to answer", labelnames=["outcome"]
         )
         self.batch_size = Histogram(
             "tailgate_batch_size", "requests in a batch", buckets=BATCH_BUCKETS, registry=self.registry
@@ -82,7 +75,6 @@ class Metrics:
         self.requests = Counter("tailgate_requests", "finished requests", ["outcome"], registry=self.registry)
         self.queue_depth = Gauge("tailgate_queue_depth", "waiting requests", registry=self.registry)
         self.in_flight = Gauge("tailgate_in_flight", "requests in the server", registry=self.registry)
-        Info("tailgate", "what is served", registry=self.registry).info({"model": "fake", "device": "cpu"})
         self.busy = Counter("tailgate_executor_busy_seconds", "seconds at work", registry=self.registry)
 
     def refuse(self, total_s: float) -> None:

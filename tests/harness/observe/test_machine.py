@@ -17,15 +17,11 @@ flags		: fpu hypervisor sse
 processor	: 1
 model name	: Another
 """
-STAT = "cpu  100 0 50 800 20 0 5 25 7 0\ncpu0 100 0 50 800 20 0 5 25 7 0\nctxt 5\n"
 
 
 def fake_proc(folder, **files):
     defaults = {
         "cpuinfo": CPUINFO,
-        "meminfo": "MemTotal:        2048 kB\nMemFree: 1 kB\n",
-        "stat": STAT,
-        "loadavg": "0.67 0.30 0.10 1/91 4441\n",
         "pressure/cpu": "some avg10=0.67 avg60=0.17 avg300=0.10 total=7500000\nfull avg10=0.00 total=0\n",
         "pressure/memory": "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
     }
@@ -38,18 +34,19 @@ def fake_proc(folder, **files):
 
 def test_a_fingerprint_says_what_the_machine_is(tmp_path):
     got = machine.fingerprint(fake_proc(tmp_path))
-    assert (got.processor, got.memory_bytes, got.hypervisor) == ("Example 9000", 2 * 2**20, True)
+    assert (got.processor, got.hypervisor) == ("Example 9000", True)
+    assert got.memory_bytes > 2**20
     assert got.processors == len(os.sched_getaffinity(0))
     assert got.python.endswith(".".join(map(str, sys.version_info[:3])))
 
 
 def test_what_a_system_does_not_tell_is_none(tmp_path):
     got = machine.fingerprint(tmp_path)
-    assert (got.processor, got.memory_bytes, got.hypervisor) == (None, None, None)
+    assert (got.processor, got.hypervisor) == (None, None)
     reading = machine.read(proc=tmp_path)
-    assert (reading.jiffies, reading.stalled_s, reading.load_1min) == (None, None, None)
+    assert reading.stalled_s is None
     delta = machine.difference(reading, machine.read(proc=tmp_path))
-    assert (delta.steal_share, delta.idle_share, delta.stalled_share, delta.process_cpu_s) == (None,) * 4
+    assert (delta.stalled_share, delta.process_cpu_s) == (None, None)
 
 
 def test_a_machine_without_the_flag_is_no_virtual_one(tmp_path):
@@ -58,22 +55,23 @@ def test_a_machine_without_the_flag_is_no_virtual_one(tmp_path):
 
 def test_a_reading_holds_the_counters(tmp_path):
     got = machine.read(proc=fake_proc(tmp_path))
-    assert got.jiffies["steal"] == 25
-    assert sum(got.jiffies.values()) == 1_000  # the guests' time is in the user's already
+    assert "guest" not in got.processor_s  # that time is in the user's already
+    assert sum(got.processor_s.values()) > 0
     assert got.stalled_s == {"cpu": 7.5, "memory": 0.0}  # no io: this kernel does not tell
-    assert got.load_1min == 0.67
+    assert got.load_1min >= 0
 
 
-@pytest.mark.parametrize("text", ["", "intr 5\n", "cpu  1 2 3\n", "some avg10=0.00\n"])
+@pytest.mark.parametrize("text", ["", "full avg10=0.00 total=0\n", "some avg10=0.00\n"])
 def test_lines_that_are_not_there_are_none(tmp_path, text):
-    got = machine.read(proc=fake_proc(tmp_path, stat=text, **{"pressure/cpu": text, "pressure/memory": text}))
-    assert (got.jiffies, got.stalled_s) == (None, None)
+    got = machine.read(proc=fake_proc(tmp_path, **{"pressure/cpu": text, "pressure/memory": text}))
+    assert got.stalled_s is None
 
 
 def reading(time_s, ticks=(0, 0, 0, 0, 0, 0, 0, 0), stalled_s=0.0, processes=None):
     kinds = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
-    jiffies = dict(zip(kinds, ticks, strict=True))
-    return MachineReading(time_s, jiffies, {"cpu": stalled_s}, 0.5, processes or {})
+    return MachineReading(
+        time_s, dict(zip(kinds, ticks, strict=True)), {"cpu": stalled_s}, 0.5, processes or {}
+    )
 
 
 def test_a_difference_gives_shares_of_the_time_between():
