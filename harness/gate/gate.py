@@ -73,7 +73,6 @@ class GatePlugin:
         self._config = config
         self._command: GateCommand = GateCommand.of(config)
         self._command.settings = settings
-        self._expected = 1
         self._names: list[str] = []
         self._prepared: Prepared | None = None
         self._item: pytest.Item | None = None
@@ -84,26 +83,27 @@ class GatePlugin:
         named = [
             find("scenario", name, every.values(), "--perf-scenario: ") for name in self.settings.scenario
         ]
-        unasked = [scenario for scenario in every.values() if self._unasked(scenario)]
+        unasked = [
+            scenario
+            for scenario in every.values()
+            if (
+                scenario.when is When.ALWAYS
+                if self.settings.against is None
+                else isinstance(scenario, ComparisonLoad)
+            )
+        ]
         return {scenario.name: scenario for scenario in named or unasked}
-
-    def _unasked(self, scenario: Scenario) -> bool:
-        if self.settings.against is not None:
-            return isinstance(scenario, ComparisonLoad)
-        return scenario.when is When.ALWAYS
 
     def prepare(self, items: Sequence[pytest.Item]) -> None:
         """Refuse what cannot run, now that it is known which tests will put load on a server."""
         self._config.pluginmanager.register(self, NAME)
-        # A comparison splits its error over all tests that will check a scenario, plugins' and users'.
-        self._expected = len(items)
         parameters = [getattr(getattr(item, "callspec", None), "params", {}) for item in items]
         scenarios: list[Any] = [one[SCENARIO] for one in parameters if SCENARIO in one]
         if None in scenarios:
             which = (
-                "that is made for comparisons"
-                if self.settings.against is not None
-                else "that a run takes unasked"
+                "that a run takes unasked"
+                if self.settings.against is None
+                else "that is made for comparisons"
             )
             raise UsageError(
                 f"no plugin brings a scenario {which}; name one with --perf-scenario, or bring one with --perf-plugin"
@@ -114,9 +114,9 @@ class GatePlugin:
             raise UsageError(f"a calibration is of one scenario, got {names}; name one with --perf-scenario")
         if self._config.getoption("collectonly", False):
             return
-        self._prepared = prepare(
-            self.settings, self.plugins, scenarios, expected=self._expected, looks=self._command.looks
-        )
+        # A comparison splits its error over all tests that will check a scenario, plugins' and users'.
+        expected, looks = len(items), self._command.looks
+        self._prepared = prepare(self.settings, self.plugins, scenarios, expected=expected, looks=looks)
 
     def skip_without_device(self) -> None:
         """Skip, or fail where that is asked for, when the target wants CUDA and there is none."""

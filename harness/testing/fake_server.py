@@ -12,7 +12,6 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 
@@ -34,24 +33,10 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 STAGES = ("queue", "decode", "compute", "encode")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes back on the wire."""
-
-    status: HTTPStatus
-    body: bytes = b""
-    headers: tuple[str, ...] = ()
-
-    def encode(self) -> bytes:
-        """Write it as HTTP/1.1."""
-        lines = (
-            f"HTTP/1.1 {self.status.value} {self.status.phrase}",
-            f"Content-Length: {len(self.body)}",
-            *self.headers,
-            "",
-            "",
-        )
-        return "\r\n".join(lines).encode() + self.body
+def answer_of(status: HTTPStatus, body: bytes = b"", *headers: str) -> bytes:
+    """Write an answer as HTTP/1.1."""
+    lines = (f"HTTP/1.1 {status.value} {status.phrase}", f"Content-Length: {len(body)}", *headers, "", "")
+    return "\r\n".join(lines).encode() + body
 
 
 class Metrics:
@@ -102,25 +87,25 @@ class FakeServer:
         self.metrics = Metrics()
         self._executor = asyncio.Lock()  # fair: first come, first served
 
-    async def answer(self, method: str, path: str) -> Answer:
+    async def answer(self, method: str, path: str) -> bytes:
         """Answer one request."""
         match method, path:
             case "POST", "/predict":
                 return await self._predict()
             case "GET", "/metrics":
-                return Answer(
-                    HTTPStatus.OK, generate_latest(self.metrics.registry), ("Content-Type: text/plain",)
+                return answer_of(
+                    HTTPStatus.OK, generate_latest(self.metrics.registry), "Content-Type: text/plain"
                 )
             case "GET", "/health/ready" | "/health/live":
-                return Answer(HTTPStatus.OK, b"ready")
+                return answer_of(HTTPStatus.OK, b"ready")
             case _:
-                return Answer(HTTPStatus.NOT_FOUND)
+                return answer_of(HTTPStatus.NOT_FOUND)
 
-    async def _predict(self) -> Answer:
+    async def _predict(self) -> bytes:
         arrived_s = time.perf_counter()
         if self.queue_capacity is not None and self._waiting >= self.queue_capacity:
             self.metrics.refuse(time.perf_counter() - arrived_s)
-            return Answer(HTTPStatus.TOO_MANY_REQUESTS, b"{}", ("Retry-After: 1",))
+            return answer_of(HTTPStatus.TOO_MANY_REQUESTS, b"{}", "Retry-After: 1")
         with self.metrics.in_flight.track_inprogress():
             self.metrics.queue_depth.inc()
             self._waiting += 1
@@ -138,8 +123,8 @@ class FakeServer:
         self.metrics.record(stages_s, total_s)
         told = {**stages_s, "total": total_s}
         timing = "".join(f"{name};dur={seconds * 1e3:.4f}, " for name, seconds in told.items())
-        headers = ("Content-Type: application/json", f'Server-Timing: {timing}batch;desc="1"')
-        return Answer(HTTPStatus.OK, b"{}", headers)
+        timing_header = f'Server-Timing: {timing}batch;desc="1"'
+        return answer_of(HTTPStatus.OK, b"{}", "Content-Type: application/json", timing_header)
 
     async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request after the other until the client goes."""
@@ -148,7 +133,7 @@ class FakeServer:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 method, path, _ = head.split(" ", 2)
                 await reader.readexactly(_content_length(head))
-                writer.write((await self.answer(method, path)).encode())
+                writer.write(await self.answer(method, path))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

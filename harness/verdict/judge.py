@@ -21,7 +21,7 @@ from tailgate.harness.measures import Measure
 from tailgate.harness.measures.measure import Estimate
 from tailgate.harness.observe.window import Window
 from tailgate.harness.results.criterion import CriterionResult, margin
-from tailgate.harness.results.fault import Cause, Fault
+from tailgate.harness.results.fault import VOID, Cause, Fault
 from tailgate.harness.results.slot import Loop
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.scenario.scenario import Criterion, Phase
@@ -164,16 +164,15 @@ def _finite(number: float | None) -> float | None:
 
 
 def void(result: CriterionResult, faults: Sequence[Fault]) -> CriterionResult:
-    """Make a result INVALID if there are faults, whatever it came to, and say why."""
+    """Make a result INVALID if there are faults, which the scenario tells in full."""
     if not faults:
         return result
-    found = list(faults)
+    found = [Fault(min((fault.cause for fault in faults), key=list(Cause).index), VOID)]
     if result.verdict is Verdict.INVALID:
         cause, _, text = result.reason.partition(": ")
         found.insert(0, Fault(Cause(cause), text))
-    worst_first = sorted(found, key=lambda fault: fault.cause is not Cause.INTEGRITY)
-    text = "; ".join(fault.text for fault in worst_first)
-    reason = f"{worst_first[0].cause.value}: {text}"
+    found.sort(key=lambda fault: list(Cause).index(fault.cause))
+    reason = f"{found[0].cause.value}: {'; '.join(fault.text for fault in found)}"
     return dataclasses.replace(result, verdict=Verdict.INVALID, reason=reason)
 
 

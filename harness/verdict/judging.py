@@ -11,7 +11,7 @@ from tailgate.harness.measures import Measure
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
 from tailgate.harness.observe.window import PhaseRecord, Window, counted_requests
 from tailgate.harness.results.failure import Failure, pooled
-from tailgate.harness.results.fault import VOID, Cause, Fault
+from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.verdict import SEVERITY, Verdict, worst
 from tailgate.harness.scenario.resolving import asked_at
@@ -50,7 +50,7 @@ def judge_slot(
     for phases, (first, also) in zip(there, asked, strict=True):
         window = Window(phases, confidence, record.names)
         result = judge.judge(first, window, measures, also=also, fail_confidence=surely)
-        judged.append(judge.void(result, _summary(found)))
+        judged.append(judge.void(result, found))
     return ScenarioResult(
         name=scenario.name,
         description=scenario.description,
@@ -102,13 +102,6 @@ def unmeasured(scenario: Scenario, seed: int, error: BaseException, reproduce: s
         faults=(Fault(Cause.INTEGRITY, text.removesuffix(": ")),),
         reproduce=reproduce,
     )
-
-
-def _summary(found: list[Fault]) -> list[Fault]:
-    if not found:
-        return []
-    cause = min((fault.cause for fault in found), key=list(Cause).index)
-    return [Fault(cause, VOID)]
 
 
 def find_faults(record: SlotRecord, confidence: float, latencies_s: Sequence[float]) -> list[Fault]:

@@ -183,7 +183,7 @@ class Guarded(fake_server.FakeServer):
 
     async def answer(self, method, path):
         if not self.allowed:
-            return fake_server.Answer(fake_server.HTTPStatus.UNAUTHORIZED, b"who is asking?")
+            return fake_server.answer_of(fake_server.HTTPStatus.UNAUTHORIZED, b"who is asking?")
         return await super().answer(method, path)
 
 fake_server.FakeServer = Guarded
