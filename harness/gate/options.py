@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,7 @@ from tailgate.harness.options.table import OPTIONS, Option
 if TYPE_CHECKING:
     from tailgate.harness.options.settings import GateSettings
 
+ALL = [f"--perf-{option.name}" for option in OPTIONS]
 # Each word that may have its value behind a space.
 VALUED = {f"--perf-{option.name}" for option in OPTIONS if not option.flag}
 
@@ -106,19 +107,15 @@ def _refuse_misleading(config: pytest.Config) -> None:
         )
 
 
-def _taken(parser: pytest.Parser) -> set[str]:
-    words = [f"--perf-{option.name}" for option in OPTIONS]
-    return _known(parser, words, [f"{word}=" for word in words])
-
-
-def _known(parser: pytest.Parser, words: Collection[str], probes: Iterable[str]) -> set[str]:
+def _taken(parser: pytest.Parser, words: Collection[str] = ALL) -> set[str]:
+    """Return the words that the parser knows already."""
     try:
-        _, unknown = parser.parse_known_and_unknown_args(list(probes))
+        _, unknown = parser.parse_known_and_unknown_args([f"{word}=" for word in words])
     except pytest.UsageError:
         # One of them is known, and refuses an empty value.
         if len(words) == 1:
             return set(words)
-        return {word for word in words if _known(parser, [word], [f"{word}="])}
+        return {word for word in words if _taken(parser, [word])}
     return {word for word in words if f"{word}=" not in unknown}
 
 

@@ -1,8 +1,8 @@
 """All hooks of the harness. Built-in scenarios, targets, payloads, measures and reporters come in through them too.
 
-A plugin is a module or an object with functions of these names, marked with ``@tailgate.hookimpl``. It is found by the entry-point
-group ``tailgate``, by ``--perf-plugin=FILE``, or is registered by hand. A function whose name starts with ``tailgate_``
-and is not among these stops the run: :func:`tailgate.harness.plugins.manager.create_plugin_manager`.
+A plugin is a module or an object with functions of these names, marked with ``@tailgate.hookimpl``. It is found by the
+entry-point group ``tailgate``, by ``--perf-plugin=FILE``, or is registered by hand. A function whose name starts with
+``tailgate_`` and is not among these stops the run.
 """
 
 from collections.abc import Sequence
@@ -28,38 +28,29 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def tailgate_scenarios(profile: "Profile") -> "Sequence[Scenario]":  # type: ignore[empty-body]
-    """Return the scenarios that this plugin adds.
+    """Return the scenarios that this plugin adds, by how much evidence the run is to gather.
 
     Called when tests are collected or scenarios are listed, and for other profiles to see which budgets are asked for:
     what it returns depends on the profile alone. The results of all plugins are joined; a name that two plugins use is
     refused, naming both.
-
-    Args:
-        profile: how much evidence the run is to gather: numbers of requests and the quantiles that are judged.
     """
 
 
 @hookspec(firstresult=True)
 def tailgate_target(spec: str, settings: "TargetSettings") -> "Target | None":
-    """Return the target that ``spec`` describes, None if this plugin does not know it.
+    """Return the target that ``spec`` describes, such as ``service`` or ``http://host:port``; None if this plugin does not know it.
 
     Called before anything is started, more than once for a target, and starts nothing itself. The first result that is not
     None wins; plugins that were registered later are asked first.
-
-    Args:
-        spec: what the user wrote, such as ``service`` or ``http://host:port``.
-        settings: environment, readiness path, metric names, time limits.
     """
 
 
 @hookspec(firstresult=True)
 def tailgate_payloads(source: str) -> "Sequence[Payload] | None":
-    """Return the payloads of a source, None if this plugin does not know it.
+    """Return the payloads of a source, such as ``photos`` or ``file:PATH``; None if this plugin does not know it.
 
-    Called once for each source of a run. The first result that is not None wins; plugins that were registered later are asked first.
-
-    Args:
-        source: what the user wrote, such as ``photos``, ``pixels:64`` or ``file:PATH``.
+    Called once for each source of a run. The first result that is not None wins; plugins that were registered later are
+    asked first.
     """
 
 
@@ -75,18 +66,13 @@ def tailgate_measures() -> "Sequence[Measure]":  # type: ignore[empty-body]
 def tailgate_reporters() -> "Sequence[Reporter]":  # type: ignore[empty-body]
     """Return the reporters that this plugin adds: each writes one form of a finished run.
 
-    Called once, before anything is started. The results of all plugins are joined, and every reporter is run after the last
-    scenario, whatever another one raises.
+    Called once, before anything is started. Every reporter is run after the last scenario, whatever another one raises.
     """
 
 
 @hookspec
 def tailgate_finished(result: "RunResult", directory: Path) -> None:
-    """Look at a finished run after its reports have been written: to send it somewhere, say.
+    """Look at a finished run after its reports have been written to ``directory``, where raw samples lie, too.
 
     Called once; all plugins are called, and what they return is ignored.
-
-    Args:
-        result: the whole run, with its verdict.
-        directory: where reports and raw samples lie.
     """

@@ -181,18 +181,21 @@ class Plugins:
         return f"the wrapper of {hook} by {' or '.join(wrappers)}" if wrappers else hook
 
 
+def _is_function(plugin: object, attribute: str) -> bool:
+    value = inspect.getattr_static(plugin, attribute)
+    return inspect.isroutine(value) or isinstance(value, (staticmethod, classmethod))
+
+
 def _looks_like_hook(plugin: object, attribute: str) -> bool:
     """Tell whether an attribute without a mark was meant as a hook, by its name."""
-    value = inspect.getattr_static(plugin, attribute)
-    is_function = inspect.isroutine(value) or isinstance(value, (staticmethod, classmethod))
-    return attribute in EXPECTED or (attribute.startswith(f"{PROJECT}_") and is_function)
+    named_so = attribute.startswith(f"{PROJECT}_") and _is_function(plugin, attribute)
+    return attribute in EXPECTED or named_so
 
 
 def _what_is_wrong(plugin: object, hook: str) -> str:
     if hook in EXPECTED:
-        value = inspect.getattr_static(plugin, hook)
-        callable_ = inspect.isroutine(value) or isinstance(value, (staticmethod, classmethod))
-        return "which is not marked: put @tailgate.hookimpl above it" if callable_ else "which is no function"
+        marked = "which is not marked: put @tailgate.hookimpl above it"
+        return marked if _is_function(plugin, hook) else "which is no function"
     # Without what all begin with, which would make any name like any other.
     rest = [name.removeprefix(f"{PROJECT}_") for name in EXPECTED]
     near = difflib.get_close_matches(hook.removeprefix(f"{PROJECT}_"), rest, n=1)
