@@ -175,9 +175,9 @@ def _estimate(case: Case, slot: SlotRecord, name: str) -> dict[str, Any] | None:
 def _memory(slot: SlotRecord) -> dict[str, int] | None:
     """Return resident memory before the overload and after everything."""
     before, after = slot.phases[0].resources, slot.phases[-1].resources
-    if before is None or after is None:
+    if not before or not after:
         return None
-    return {"before": int(before.rss_bytes[0]), "after": int(after.rss_bytes[-1])}
+    return {"before": before[0].rss_bytes, "after": after[-1].rss_bytes}
 
 
 def refusal_cpu_s(slot: SlotRecord) -> float | None:
