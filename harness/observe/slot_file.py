@@ -28,31 +28,20 @@ from tailgate.harness.results import file as results_file
 from tailgate.harness.results.fault import Fault
 from tailgate.harness.results.slot import Loop
 from tailgate.harness.results.yardstick import Yardstick
-from tailgate.harness.scenario import arrivals
-from tailgate.harness.scenario.changing_rates import OnOff, Ramp, Sine, Spike, Steps
+from tailgate.harness.scenario import arrivals, changing_rates, trace
 from tailgate.harness.scenario.scenario import Arrivals, Phase, Scenario
-from tailgate.harness.scenario.trace import Trace
 from tailgate.harness.target.exposition import parse
 from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.units import parse_quantity
 
 SLOT = "slot.json"
 FORMAT = 1
+# The built-in laws of arrival, by the names of their classes.
 _LAWS: Mapping[str, type[Any]] = {
-    law.__name__: law
-    for law in (
-        arrivals.Constant,
-        arrivals.Poisson,
-        arrivals.Gamma,
-        OnOff,
-        Ramp,
-        Steps,
-        Spike,
-        Sine,
-        arrivals.Bursts,
-        Trace,
-        arrivals.ClosedLoop,
-    )
+    name: law
+    for module in (arrivals, changing_rates, trace)
+    for name, law in vars(module).items()
+    if dataclasses.is_dataclass(law) and isinstance(law, type) and hasattr(law, "draw")
 }
 
 
