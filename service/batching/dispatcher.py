@@ -74,10 +74,12 @@ class Dispatcher(Generic[Q]):
         self._compute = compute
         self._begin = begin
         self._expected_s = expected_s
+        self._limit_s = policy.limit_s
         self._deliver = deliver
         self._clock = clock
         self._defer = defer
         self.running: Running | None = None
+        self._told: Running | None = None
         # Whether the bell will ring; only the submitting thread uses it.
         self._rung = False
         # Guards the queue and ``_asleep``. The bell is a lock of its own, held except between the ring and the awakening: it
@@ -96,12 +98,25 @@ class Dispatcher(Generic[Q]):
         return len(self._queue)
 
     @property
-    def lost(self) -> str | None:
-        """Why nothing is taken any more: the thread has ended although the queue is open; None while all is well."""
-        thread = self._thread
-        if thread.is_alive() or thread.ident is None or self._queue.closed:
+    def hung(self) -> str | None:
+        """Why no batch ends any more, None while all is well; may be called by any thread.
+
+        A thread inside a model cannot be interrupted. What can be done is to tell whoever can restart the process, until the
+        batch ends after all.
+        """
+        running = self.running
+        if running is None:
+            return (
+                None if self._thread.is_alive() or self._queue.closed else "the executor's thread has ended"
+            )
+        running_s = self._clock() - running.start_s
+        if not self._limit_s or running_s <= self._limit_s:
             return None
-        return "the executor's thread has ended"
+        text = f"a batch has been running for {running_s:.0f} s, longer than TAILGATE_WATCHDOG_S={self._limit_s:g}"
+        if self._told is not running:
+            self._told = running
+            self._log.error("not live", reason=text)
+        return text
 
     def start(self) -> None:
         """Begin to take batches."""
@@ -187,7 +202,7 @@ class Dispatcher(Generic[Q]):
         start_s = self._clock()
         self.running = Running(len(batch), start_s)
         answers = self._answers(batch, lambda: self._compute([request.item for request in batch]))
-        self.running = None
+        self._note_end(None)
         _end(batch, answers, self._clock() - start_s)
 
     def _hand_over(self, batch: list[Q], ahead: _Begun[Q] | None = None) -> _Begun[Q]:
@@ -208,14 +223,17 @@ class Dispatcher(Generic[Q]):
         """Wait for a batch; afterwards the device is the following one's, and its time runs."""
         answers = self._answers(begun.batch, begun.finish)
         now_s = self._clock()
-        if following is None:
-            self.running = None
-        else:
-            self.running = Running(len(following.batch), now_s)
+        self._note_end(None if following is None else Running(len(following.batch), now_s))
+        if following is not None:
             following.start_s = now_s
             for request in following.batch:
                 request.bound_s = now_s
         _end(begun.batch, answers, now_s - begun.start_s)
+
+    def _note_end(self, following: Running | None) -> None:
+        ended, self.running = self.running, following
+        if ended is not None and self._told is ended:
+            self._log.warning("the batch has ended", seconds=round(self._clock() - ended.start_s, 1))
 
     def _answers(self, batch: list[Q], finish: Finish) -> Answers:
         """Return an answer per request, whatever happens; a SystemExit, too, would end this thread."""

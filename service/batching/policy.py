@@ -30,11 +30,13 @@ class BatchPolicy:
         max_batch_size: requests in a batch, at most.
         queue_capacity: requests waiting, at most.
         max_wait_s: the batching window; 0 never waits.
+        limit_s: seconds after which a batch that runs counts as hung; 0 for never.
     """
 
     max_batch_size: int
     queue_capacity: int
     max_wait_s: float = 0.0
+    limit_s: float = 0.0
 
     @property
     def full(self) -> int:

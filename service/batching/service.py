@@ -18,7 +18,6 @@ from tailgate.service.batching.forecast import Forecast
 from tailgate.service.batching.policy import BatchPolicy
 from tailgate.service.batching.request import Request
 from tailgate.service.batching.start import build_in_thread
-from tailgate.service.batching.watchdog import Watchdog
 from tailgate.service.batching.workers import Workers
 from tailgate.service.errors import BytesFull, ConfigurationError, QueueFull, Unavailable, gist
 from tailgate.service.logs import lines_dropped
@@ -76,7 +75,6 @@ class Service:
         self.engine: Engine | None = None
         self._dispatcher: Dispatcher[Request] | None = None
         self._admission: Admission | None = None
-        self._watchdog: Watchdog | None = None
         self._pools: tuple[Workers[Request], ...] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._nothing_in_flight = asyncio.Event()
@@ -116,17 +114,18 @@ class Service:
         self.engine = engine
         self.metrics.info = engine.facts
         policy = BatchPolicy(
-            engine.max_batch_size, self.settings.queue_capacity, max_wait_s=self.settings.max_wait_s
+            engine.max_batch_size,
+            self.settings.queue_capacity,
+            self.settings.max_wait_s,
+            self.settings.watchdog_s,
         )
         forecast = Forecast(engine.times.predict_s, engine.max_batch_size)
-        self._watchdog = Watchdog(engine.inference.run, self.settings.watchdog_s)
-        begin = self._watchdog.watched(engine.inference.begin) if engine.inference.pipelined else None
         dispatcher = Dispatcher(
             policy,
-            self._watchdog.run,
+            engine.inference.run,
             self._deliver,
             defer=loop.call_soon,
-            begin=begin,
+            begin=engine.inference.begin if engine.inference.pipelined else None,
             expected_s=forecast.expected_s,
         )
         dispatcher.start()
@@ -169,9 +168,9 @@ class Service:
         """Why the service is not live: a failed start, a batch without an end, a lost device or thread; None where it is."""
         if self.phase is Phase.FAILED:
             return "the start has failed, and the log says why"
-        if self.engine is None or self._watchdog is None or self._dispatcher is None:
+        if self.engine is None or self._dispatcher is None:
             return None
-        return self._watchdog.reason() or self.engine.inference.broken or self._dispatcher.lost
+        return self._dispatcher.hung or self.engine.inference.broken
 
     @property
     def status(self) -> str:

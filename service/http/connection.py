@@ -19,9 +19,8 @@ from tailgate.service.codec.message import Answer
 from tailgate.service.errors import Cut, Outcome, RequestError, Unavailable
 from tailgate.service.http.half_closed import CONTINUE, ask_soon
 from tailgate.service.http.head import Head
-from tailgate.service.http.incoming import Incoming
 from tailgate.service.http.limits import LINGER_BYTES, LINGER_S, Guard, overdue, told_of_cut
-from tailgate.service.http.reader import BodyReader, HeadReader, body_of
+from tailgate.service.http.reader import BodyReader, HeadReader, Incoming, body_of
 from tailgate.service.http.site import Exchange, Site
 from tailgate.service.http.state import (
     BODY,

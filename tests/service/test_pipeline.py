@@ -13,7 +13,6 @@ from tickets import Ticket
 
 from tailgate.service.batching.forecast import Running
 from tailgate.service.batching.policy import BatchPolicy
-from tailgate.service.batching.watchdog import Watchdog
 from tailgate.service.errors import ModelFailure
 from tailgate.service.execution.graph import GraphOutput
 from tailgate.service.execution.isolate import Inference
@@ -273,27 +272,3 @@ def test_an_executor_that_only_runs_is_not_pipelined():
         name, plan, run = "plain", None, None
 
     assert not Inference(Plain()).pipelined
-
-
-@pytest.mark.parametrize("slow", ["begin", "finish"])
-def test_a_device_that_does_not_end_a_batch_is_noticed_at_either_end(slow):
-    clock, said = [0.0], []
-    watchdog = Watchdog(list, 10.0, lambda: clock[0])
-
-    def takes_long(where):
-        if where == slow:
-            clock[0] += 11.0
-        said.append(watchdog.reason())
-
-    def begin(items):
-        takes_long("begin")
-        return finish
-
-    def finish():
-        takes_long("finish")
-        return []
-
-    with capture_logs():
-        watchdog.watched(begin)([1])()
-    assert [each is not None for each in said] == [slow == "begin", slow == "finish"]
-    assert watchdog.reason() is None

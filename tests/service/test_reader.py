@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailgate.service.errors import BadInput, HeadTooLarge, RequestError, UrlTooLong
-from tailgate.service.http.incoming import Incoming
 from tailgate.service.http.reader import (
     MAX_FRAME_BYTES,
     MAX_HEAD_BYTES,
@@ -15,6 +14,7 @@ from tailgate.service.http.reader import (
     MAX_URL_BYTES,
     ChunkedBody,
     HeadReader,
+    Incoming,
     SizedBody,
     body_of,
 )

@@ -97,7 +97,6 @@ def no_more_threads(*_, **__):
         (building.threading.Thread, "start"),
         (lifecycle, "BatchPolicy"),
         (lifecycle, "Forecast"),
-        (lifecycle, "Watchdog"),
         (lifecycle, "Dispatcher"),
         (lifecycle.Dispatcher, "start"),
         (lifecycle, "Workers"),

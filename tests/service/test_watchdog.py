@@ -1,12 +1,15 @@
 """A batch that does not end: who is told, and when it is over."""
 
 import asyncio
+import threading
 
 import pytest
 from serving import metric_samples, running, until
 from structlog.testing import capture_logs
+from tickets import Ticket
 
-from tailgate.service.batching.watchdog import Watchdog
+from tailgate.service.batching.dispatcher import Dispatcher
+from tailgate.service.batching.policy import BatchPolicy
 
 
 class Clock:
@@ -17,40 +20,46 @@ class Clock:
         return self.now_s
 
 
-def watched(limit_s, lasting_s, clock):
-    """Return the watchdog of a batch that takes so long, and what it says at its end and after it."""
+def dispatcher_of(compute, limit_s, clock, **options):
+    """Return a dispatcher whose thread the test stands in for."""
+    made = Dispatcher(BatchPolicy(1, 8, limit_s=limit_s), compute, list, clock, **options)
+    made._thread = threading.current_thread()
+    return made
+
+
+def watched(limit_s, lasting_s, clock, batches=1):
+    """Run batches that take so long; return the dispatcher, and what it says before and after the end of each."""
     said = []
 
     def compute(items):
         clock.now_s += lasting_s
-        said.extend([watchdog.reason(), watchdog.reason()])
+        said.extend([dispatcher.hung, dispatcher.hung])
         return items
 
-    watchdog = Watchdog(compute, limit_s, clock)
-    watchdog.run([1])
-    return watchdog, said
+    dispatcher = dispatcher_of(compute, limit_s, clock)
+    for number in range(batches):
+        dispatcher._run([Ticket(number, clock.now_s)])
+        said.append(dispatcher.hung)
+    return said
 
 
 @pytest.mark.parametrize(("limit_s", "lasting_s"), [(60, 0.1), (60, 60), (0, 1e9)])
 def test_nothing_is_said_within_the_limit_or_without_one(limit_s, lasting_s):
     with capture_logs() as log:
-        watchdog, said = watched(limit_s, lasting_s, Clock())
-    assert (watchdog.reason(), said, log) == (None, [None, None], [])
+        said = watched(limit_s, lasting_s, Clock())
+    assert (said, log) == ([None] * 3, [])
 
 
 def test_a_batch_beyond_the_limit_is_told_to_everybody_and_logged_once_until_it_ends():
     with capture_logs() as log:
-        watchdog, said = watched(60.0, 61.4, Clock())
-    assert said == ["a batch has been running for 61 s, longer than TAILGATE_WATCHDOG_S=60"] * 2
-    assert watchdog.reason() is None
+        said = watched(60.0, 61.4, Clock())
+    assert said == ["a batch has been running for 61 s, longer than TAILGATE_WATCHDOG_S=60"] * 2 + [None]
     assert [entry["event"] for entry in log] == ["not live", "the batch has ended"]
 
 
 def test_each_batch_is_timed_and_logged_by_itself():
-    clock = Clock()
     with capture_logs() as log:
-        watchdog, _ = watched(60.0, 61.0, clock)
-        watchdog.run([2])
+        watched(60.0, 61.0, Clock(), batches=2)
     assert [entry["event"] for entry in log] == ["not live", "the batch has ended"] * 2
 
 
@@ -61,10 +70,34 @@ def test_a_batch_that_raises_has_ended():
         clock.now_s += 61
         raise MemoryError
 
-    watchdog = Watchdog(compute, 60.0, clock)
-    with pytest.raises(MemoryError):
-        watchdog.run([1])
-    assert watchdog.reason() is None
+    dispatcher = dispatcher_of(compute, 60.0, clock)
+    with capture_logs():
+        dispatcher._run([Ticket(1, clock.now_s)])
+    assert dispatcher.hung is None
+
+
+@pytest.mark.parametrize("slow", ["begin", "finish"])
+def test_a_device_that_does_not_end_a_batch_is_noticed_at_either_end(slow):
+    clock, said = Clock(), []
+
+    def takes_long(where):
+        if where == slow:
+            clock.now_s += 61.0
+        said.append(dispatcher.hung is not None)
+
+    def begin(items):
+        takes_long("begin")
+        return finish
+
+    def finish():
+        takes_long("finish")
+        return [1]
+
+    dispatcher = dispatcher_of(list, 60.0, clock, begin=begin)
+    with capture_logs():
+        dispatcher._finish(dispatcher._hand_over([Ticket(1, clock.now_s)]), None)
+    assert said == [slow == "begin", True]
+    assert dispatcher.hung is None
 
 
 @pytest.mark.asyncio
