@@ -9,9 +9,8 @@ cost more than everything else. A request is counted once, and answered once or 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -20,7 +19,7 @@ from tailgate.service.codec.answers import answer_body, takes_long
 from tailgate.service.codec.forms import Part, single_file
 from tailgate.service.codec.inputs import Kind, is_decoded, item_of, kind_of_part
 from tailgate.service.codec.intent import Intent, intent_of
-from tailgate.service.codec.message import Answer, Headers, error_body, require_size
+from tailgate.service.codec.message import Answer, Headers, error_body, header_lines, require_size
 from tailgate.service.errors import BadInput, Expired, Outcome, Overloaded, RequestError
 from tailgate.service.models.items import Item, Result
 from tailgate.service.models.spec import Served
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 _PIXELS = Kind.PIXELS  # looking up a member of an enum costs several times as much as a name
 
 
-@dataclass(slots=True, eq=False)
 class Request:
     """A request of ``POST /predict``. All methods are called on the event loop, and none raises.
 
@@ -41,12 +39,9 @@ class Request:
         reply: takes the answer; called at most once, on the event loop.
     """
 
-    takes_body: ClassVar[bool] = True
+    takes_body = True
 
-    service: "Service"
-    reply: Callable[[Answer], None]
-    # Times are on the clock of time.perf_counter.
-    start_s: float = 0.0  # the head was complete
+    # What is not known yet stands in the class. Times are on the clock of time.perf_counter.
     intent: Intent | None = None  # None before begin(), and where the head was refused
     deadline_s: float | None = None  # after it the answer is useless
     _timer: asyncio.TimerHandle | None = None  # rings at the deadline
@@ -73,10 +68,11 @@ class Request:
     _encode_s: float = 0.0
     _ended: bool = False
 
-    def __post_init__(self) -> None:
-        """Begin."""
-        self.start_s = time.perf_counter()
-        self.service.in_flight += 1
+    def __init__(self, service: "Service", reply: Callable[[Answer], None]) -> None:
+        self.service = service
+        self.reply = reply
+        self.start_s = time.perf_counter()  # the head was complete
+        service.in_flight += 1
 
     # The head and the body.
 
@@ -98,7 +94,9 @@ class Request:
         """Take a piece of the body."""
         if self._ended:
             return
-        body = self._body = self._body or Body()
+        body = self._body
+        if body is None:
+            body = self._body = Body()
         try:
             require_size(body.size + len(piece), self.service.settings.max_body_bytes)
             self._hold(len(piece))
@@ -176,11 +174,11 @@ class Request:
                 find = partial(single_file, self.intent.boundary, body)
                 self._offload(service.decoders, find, self._found)
                 return
-            make_item = partial(item_of, kind, body, served, service.settings.max_image_pixels)
             if decoded:
-                self._offload(service.decoders, make_item, self._made)
+                make = partial(item_of, kind, body, served, service.settings.max_image_pixels)
+                self._offload(service.decoders, make, self._made)
                 return
-            made = make_item()
+            made = item_of(kind, body, served, service.settings.max_image_pixels)
             self._decode_s += time.perf_counter() - now_s
             self._made(made)
         except RequestError as error:
@@ -279,7 +277,7 @@ class Request:
             return
         total_s = time.perf_counter() - self.start_s
         status = self.service.settings.overload_status if isinstance(error, Overloaded) else error.status
-        self._finish(error.outcome, total_s, status, error_body(error), *error.headers())
+        self._finish(error.outcome, total_s, status, error_body(error), header_lines(error.headers()))
 
     def fail(self, error: BaseException | None = None) -> None:
         """Answer for our own fault: ``error``, or the exception that is being handled."""
@@ -309,12 +307,10 @@ class Request:
             stage = "while it waited in the queue"
         self.refuse(Expired(f"the request's deadline passed {stage}"))
 
-    def _finish(
-        self, outcome: Outcome, total_s: float, status: int, body: bytes, *more: tuple[bytes, bytes]
-    ) -> None:
-        timing = (b"server-timing", self._timing(total_s))
+    def _finish(self, outcome: Outcome, total_s: float, status: int, body: bytes, more: bytes = b"") -> None:
+        lines = b"server-timing: %b\r\n%b" % (self._timing(total_s), more)
         self._end(outcome, total_s)
-        self.reply(Answer.json(status, body, timing, *more))
+        self.reply(Answer.json(status, body, lines))
 
     def _end(self, outcome: Outcome, total_s: float) -> None:
         """Count the request before its answer leaves, so that a scrape after the answer always holds it."""

@@ -1,6 +1,6 @@
 """What the head of a request asks for, decided before its body is read."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tailgate.service.codec.forms import boundary_of
 from tailgate.service.codec.inputs import Kind, kind_of, require_length
@@ -8,8 +8,7 @@ from tailgate.service.codec.message import Headers, RequestHeaders, require_size
 from tailgate.service.models.spec import Served
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """What a head asks for; the same bytes of a head always give the same intent.
 
     Attributes:

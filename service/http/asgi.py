@@ -43,13 +43,13 @@ class PredictEndpoint:
             answer = await _unless_gone(answered, receive)
         except ClientGone:
             # Starlette's BaseHTTPMiddleware takes an application that ends without a response for one that failed.
-            answer = Answer(CLIENT_GONE, [(b"content-length", b"0")], b"")
+            answer = Answer(CLIENT_GONE, b"content-length: 0\r\n", b"")
         finally:
             request.abandon()  # does nothing where it has been answered
         with contextlib.suppress(
             OSError
         ):  # so the ASGI specification has a server say that the client has gone
-            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers()})
             await send({"type": "http.response.body", "body": answer.body})
 
 

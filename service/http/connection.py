@@ -10,7 +10,7 @@ A connection has no timer: :class:`~tailgate.service.http.limits.Guard` looks at
 """
 
 import asyncio
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -41,8 +41,7 @@ HEAD_PIECE = 4096
 DISCARD_BYTES = 64 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     """The last head.
 
     Attributes:
@@ -121,7 +120,7 @@ class Connection(asyncio.Protocol):
 
         RFC 9112, section 9.6. A request whose end is missing is not answered, and TLS ends as a whole.
         """
-        if (self.state is not IN_HAND and not self._incoming) or not self.transport.can_write_eof():
+        if (self.state is not IN_HAND and not self._incoming.size) or not self.transport.can_write_eof():
             self._close()
             return False
         self._silent = True
@@ -153,7 +152,7 @@ class Connection(asyncio.Protocol):
             return
         self._exchange = None
         # While the server or the client stops, requests that came behind this one are answered first.
-        behind = self._incoming and self.state is IN_HAND
+        behind = self._incoming.size and self.state is IN_HAND
         last = not self._keep_alive or ((self._guard.closing or self._silent) and not behind)
         self._write(answer, last=last)
         if self.state is BODY:
@@ -167,7 +166,7 @@ class Connection(asyncio.Protocol):
             self._end()
         else:
             self._become(IDLE)
-        if not self._advancing and (self._incoming or self._silent):
+        if not self._advancing and (self._incoming.size or self._silent):
             self._advance()
 
     # The guard and the server call these.
@@ -229,7 +228,7 @@ class Connection(asyncio.Protocol):
     def _is_free(self) -> bool:
         return (
             (self.state is IDLE or self.state is NEW)
-            and not self._incoming
+            and not self._incoming.size
             and not self._write_paused
             and not self._guard.closing
         )
@@ -244,7 +243,11 @@ class Connection(asyncio.Protocol):
         """Read what has come; at most one request per turn of the event loop, so that other connections get theirs."""
         self._advancing, requests = True, self.requests
         try:
-            while self._incoming and self._reads() and not (self.state is IDLE and self.requests > requests):
+            while (
+                self._incoming.size
+                and self._reads()
+                and not (self.state is IDLE and self.requests > requests)
+            ):
                 self._read()
         except RequestError as error:
             self._refuse_bytes(error)
@@ -255,11 +258,11 @@ class Connection(asyncio.Protocol):
             self._refuse_bytes(RequestError("the service failed on this request"))
         finally:
             self._advancing = False
-        if self._silent and not self._incoming and self.state is not IN_HAND:
+        if self._silent and not self._incoming.size and self.state is not IN_HAND:
             self._close()
-        elif self._incoming and self._reads():
+        elif self._incoming.size and self._reads():
             self._loop.call_soon(self._advance)
-        self._pause_reading(pause=bool(self._incoming))
+        self._pause_reading(pause=bool(self._incoming.size))
 
     def _read(self) -> None:
         if self.state is LINGERING:
@@ -272,7 +275,7 @@ class Connection(asyncio.Protocol):
     def _read_head(self) -> None:
         if self.state is not HEAD:
             self._incoming.skip_line_ends()
-            if not self._incoming:
+            if not self._incoming.size:
                 return
             self._become(HEAD)
             self.requests += 1
@@ -292,7 +295,7 @@ class Connection(asyncio.Protocol):
         self._become(BODY)
         exchange = self._exchange = self._site.exchange(head, self.answer)
         # A client that waits to be asked for its body may leave the body out behind another answer.
-        waits = head.expects and not self._incoming and not self._body.complete
+        waits = head.expects and not self._incoming.size and not self._body.complete
         self._keep_alive = head.keep_alive and not waits
         exchange.begin(head.headers)
         if self.state is BODY and waits and exchange.takes_body:

@@ -27,22 +27,23 @@ _NOT_HTTP = "this is not HTTP/1.1 as RFC 9112 has it"
 
 
 class Incoming:
-    """A queue of bytes. Reading small requests out of a large piece costs no copies of the rest."""
+    """Bytes that have come and are not read yet. Reading small requests out of a large piece copies nothing of the rest.
 
-    __slots__ = ("_at", "_data")
+    Attributes:
+        size: how many there are.
+    """
+
+    __slots__ = ("_at", "_data", "size")
 
     def __init__(self) -> None:
         self._data = b""
-        self._at = 0
-
-    def __len__(self) -> int:
-        """Return how many bytes are not read yet."""
-        return len(self._data) - self._at
+        self._at = self.size = 0
 
     def add(self, data: bytes) -> None:
         """Take what has come."""
-        self._data = self._data[self._at :] + data if len(self) else data
+        self._data = self._data[self._at :] + data if self.size else data
         self._at = 0
+        self.size = len(self._data)
 
     def peek(self, limit: int) -> bytes:
         """Return the next bytes, at most ``limit``; a whole piece is returned as it came."""
@@ -51,8 +52,7 @@ class Incoming:
     def skip(self, count: int) -> None:
         """Note that bytes have been read."""
         self._at += count
-        if self._at == len(self._data):
-            self._data, self._at = b"", 0
+        self.size -= count
 
     def skip_line_ends(self) -> None:
         """Skip empty lines before a request (RFC 9112, section 2.2)."""
@@ -63,8 +63,9 @@ class Incoming:
 
     def clear(self) -> int:
         """Skip everything; return how many bytes that was."""
-        size = len(self)
-        self._data, self._at = b"", 0
+        size = self.size
+        self._data = b""
+        self._at = self.size = 0
         return size
 
 
@@ -92,33 +93,24 @@ class HeadReader:
             UrlTooLong, HeadTooLarge, UnknownVersion: as their names say.
         """
         before = len(self._raw)
-        self._raw += data[: MAX_HEAD_BYTES + 1]  # the rest of a large piece is body
-        end = self._raw.find(END_OF_HEAD, max(0, before - len(END_OF_HEAD) + 1))
-        size = len(self._raw) if end < 0 else end + len(END_OF_HEAD)
-        self._parse(self._raw[before : min(size, MAX_HEAD_BYTES)])
+        raw = self._raw = self._raw + data if before else data
+        end = raw.find(END_OF_HEAD, max(0, before - len(END_OF_HEAD) + 1))
+        size = len(raw) if end < 0 else end + len(END_OF_HEAD)
+        try:
+            self._parser.feed_data(data if end < 0 else data[: size - before])
+        except httptools.HttpParserUpgrade:
+            pass  # RFC 9110, section 7.8: "A server MAY ignore a received Upgrade header field".
+        except httptools.HttpParserError:
+            self._require_small(size)
+            raise BadInput(_NOT_HTTP) from None
         self._require_small(size)
         if self._complete != (end >= 0):
             raise BadInput(_NOT_HTTP)
         if end < 0:
             return None
-        parser = self._parser
-        head = checked_head(
-            parser.get_method(),
-            self._url,
-            parser.get_http_version(),
-            self._headers,
-            keep_alive=self._keep_alive,
-        )
-        return head, self._raw[:size], size - before
-
-    def _parse(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # RFC 9110, section 7.8: "A server MAY ignore a received Upgrade header field".
-        except httptools.HttpParserError:
-            self._require_small(len(self._raw))
-            raise BadInput(_NOT_HTTP) from None
+        method, version = self._parser.get_method(), self._parser.get_http_version()
+        head = checked_head(method, self._url, version, self._headers, keep_alive=self._keep_alive)
+        return head, raw[:size], size - before
 
     def _require_small(self, size: int) -> None:
         if len(self._url) > MAX_URL_BYTES:

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from tailgate.service.batching.request import Request
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.intent import Intent
-from tailgate.service.codec.message import Answer, Headers
+from tailgate.service.codec.message import Answer, Headers, header_lines
 from tailgate.service.errors import Outcome, RequestError
 from tailgate.service.http.head import Head
 from tailgate.service.http.limits import Guard
@@ -117,7 +117,7 @@ class Page:
         except Exception as error:  # noqa: BLE001 - our own fault; Starlette has sent an answer to it
             structlog.get_logger("tailgate.page").error("the service failed on this request", exc_info=error)
         if start:
-            self._reply(Answer(start["status"], list(start["headers"]), b"".join(pieces)))
+            self._reply(Answer(start["status"], header_lines(start["headers"]), b"".join(pieces)))
         else:
             self._reply(Answer.refusal(RequestError("the service failed on this request")))
 

@@ -13,8 +13,8 @@ A connection is in exactly one :class:`State`, and changes it only along ``TRANS
 import enum
 
 
-class State(enum.Enum):
-    """What a connection is doing."""
+class State(enum.StrEnum):
+    """What a connection is doing; a string, since its hash is taken for every change."""
 
     NEW = "new"  # nothing has come yet
     IDLE = "idle"  # a request has been answered, and nothing of another one has come

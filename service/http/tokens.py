@@ -148,6 +148,6 @@ class RequireToken:
 async def _refuse(send: Send, challenge: bytes) -> None:
     """Answer 401, without the token that came and without those that are known."""
     error = Unauthorized("this service takes requests with a known token only: Authorization: Bearer TOKEN")
-    answer = Answer.json(error.status, error_body(error), (b"www-authenticate", challenge))
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    answer = Answer.json(error.status, error_body(error), b"www-authenticate: %b\r\n" % challenge)
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers()})
     await send({"type": "http.response.body", "body": answer.body})

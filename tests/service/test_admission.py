@@ -184,7 +184,7 @@ def refused(calls):
 
 
 def retry_after_s(answer):
-    return float(dict(answer.headers)[b"retry-after"])
+    return float(dict(answer.headers())[b"retry-after"])
 
 
 async def test_who_would_be_late_because_of_decoding_is_refused_at_once_and_told_when_to_come_back(

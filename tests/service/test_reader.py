@@ -270,9 +270,9 @@ def test_small_requests_are_read_out_of_a_large_piece_without_copying_the_rest()
         assert raw == request[2:]
         incoming.skip(size)
     incoming.add(b"T / ")
-    assert (len(incoming), incoming.peek(2)) == (6, b"GE")
+    assert (incoming.size, incoming.peek(2)) == (6, b"GE")
     assert incoming.clear() == 6
-    assert not incoming
+    assert not incoming.size
     piece = bytes(1000)
     incoming.add(piece)
     assert incoming.peek(1000) is piece

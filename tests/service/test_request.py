@@ -14,7 +14,7 @@ from tailgate.service.batching.request import Request
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.inputs import Kind
 from tailgate.service.codec.intent import Intent
-from tailgate.service.codec.message import Answer, RequestHeaders
+from tailgate.service.codec.message import Answer, RequestHeaders, header_lines
 from tailgate.service.errors import (
     BadInput,
     BytesFull,
@@ -339,7 +339,7 @@ def test_a_coding_beneath_the_chunks_is_not_implemented(values):
 
 @pytest.mark.parametrize("more", [(), ((b"retry-after", b"7"), (b"accept-encoding", b"identity"))])
 def test_an_answer_has_the_headers_of_json_and_of_its_own(more):
-    answer = Answer.json(429, b"{}", *more)
+    answer = Answer.json(429, b"{}", header_lines(more))
     lines = b"".join(b"%b: %b\r\n" % header for header in more)
     head = (
         b"HTTP/1.1 429 Too Many Requests\r\ndate: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n"
@@ -357,7 +357,7 @@ def test_a_refusal_because_of_the_other_requests_has_the_status_that_is_set(refu
     service.settings = load_settings({}, overload_status=overload_status)
     Request(service, answers.append).refuse(refusal)
     (answer,) = answers
-    assert (answer.status, dict(answer.headers)[b"retry-after"]) == (overload_status, b"1")
+    assert (answer.status, dict(answer.headers())[b"retry-after"]) == (overload_status, b"1")
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ def test_waiting_for_a_decoding_thread_is_waiting_and_decoding_is_only_what_the_
     assert service.metrics.decode.sum == decode_s
     clock[0] = 117.0
     request.computed()
-    timing = dict(answers[0].headers)[b"server-timing"].decode()
+    timing = dict(answers[0].headers())[b"server-timing"].decode()
     assert timing == (
         f"queue;dur={waited_s * 1e3:.3f}, decode;dur={decode_s * 1e3:.3f}, compute;dur=3000.000, encode;dur=0.000, "
         'batch;desc="1", total;dur=17000.000'
