@@ -175,6 +175,7 @@ class Connection(asyncio.Protocol):
         """Tell whether closing the connection costs nobody an answer."""
         return (
             self.state in (NEW, IDLE, HEAD, LINGERING)
+            and not self._incoming.size
             and not self.transport.is_closing()
             and not self.transport.get_write_buffer_size()
         )
@@ -215,7 +216,7 @@ class Connection(asyncio.Protocol):
 
     def shut_down(self) -> None:
         """End the connection with its next answer, or now where none is owed."""
-        if self.state in (BODY, IN_HAND):
+        if self.state in (BODY, IN_HAND) or self._incoming.size:
             self._keep_alive = False
         elif self.state is DROPPING:
             self._last = True
