@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks.gate.cases import CASES, RETIRED, Case
+from benchmarks.gate.ledger_summary import Rate, rate, summarise
 from tailgate import Verdict
 from tailgate.harness.results.ledger import Entry
-from tailgate.harness.results.ledger_summary import Rate, rate, summarise
 from tailgate.harness.units import percent, significant
 
 NOTE = (

@@ -1,4 +1,4 @@
-"""One criterion with its answer, as results keep it."""
+"""One criterion with its answer, as results keep it; ``results.schema.json`` describes every field."""
 
 import enum
 from dataclasses import dataclass
@@ -16,29 +16,7 @@ class Witness(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CriterionResult:
-    """One question with its answer.
-
-    Attributes:
-        name: unique within a scenario unless the same is asked of other phases.
-        measure: what was measured, such as ``p95``.
-        witness: whose record was judged.
-        phases: pooled for it.
-        limit: in ``unit``.
-        unit: of limit, value, low and high.
-        better: which direction is an improvement.
-        value: point estimate.
-        low: lower end of the interval; None when nothing bounds it from below.
-        high: upper end; None when nothing bounds it from above.
-        n: samples behind it; None when nothing was estimated.
-        worth: how many independent samples would say as much; None where they are taken as independent.
-        confidence: one-sided, of the end that PASS goes by; None when nothing was estimated.
-        fail_limit: FAIL goes by it; less strict than ``limit``, which PASS goes by, where the yardstick moved.
-        fail_confidence: one-sided, of the end that FAIL goes by.
-        margin: share of the limit between it and the value, positive on the right side; None without either.
-        verdict: what it came to.
-        reason: why, in a sentence.
-        note: what a reader must know to take the numbers right, or empty.
-    """
+    """One question with its answer."""
 
     name: str
     measure: str

@@ -1,7 +1,6 @@
-"""Requests without a good answer, by kind: how many there were, and what the first of each kind said.
+"""Requests without a good answer, by kind: how many, and what the first of each kind said.
 
-The load generator counts them as they end (:mod:`tailgate.harness.load.recorder`), results keep them, and every report says them
-once, by :func:`sentences`.
+The load generator counts them (:mod:`tailgate.harness.load.recorder`); every report prints :func:`sentences`.
 """
 
 import dataclasses
@@ -24,15 +23,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Requests that ended in one way, which was no good answer.
-
-    Attributes:
-        outcome: name of a :class:`~tailgate.harness.load.samples.Outcome`, in lower case.
-        status: of the answer; None without one.
-        count: how many requests.
-        said: the first answer's first characters, or where a redirect leads, or why there was no answer; empty where
-            nothing was said.
-    """
+    """Requests that ended in one way, which was no good answer."""
 
     outcome: str
     status: int | None
@@ -41,11 +32,11 @@ class Failure:
 
     @property
     def kind(self) -> str:
-        """Such as ``404 Not Found``, ``307 Temporary Redirect`` or ``timeout``."""
+        """The name: ``404 Not Found``, ``timeout``."""
         return kind(self.outcome, self.status)
 
     def __str__(self) -> str:
-        """Say it in one line: ``1,000 × 404 Not Found: {"detail": "Not Found"}``."""
+        """Return one line: ``1,000 × 404 Not Found: {"detail": "Not Found"}``."""
         if self.outcome == "redirect" and self.said:
             return f"{self.count:,} × {self.status} to {self.said}"
         return f"{self.count:,} × {self.kind}" + (f": {self.said}" if self.said else "")

@@ -1,21 +1,18 @@
-"""A fault: why a measurement cannot carry a verdict.
+"""A fault: why a measurement is INVALID, which is neither a pass nor a failure of the service.
 
-* INTEGRITY: the record is broken. Requests are missing, the witnesses counted differently, the server restarted. No
-  noise does that, so even a run on a busy machine can enforce it.
-* NOISE: the record is whole, but the machine or the generator disturbed the measurement.
-
-Either makes the verdict INVALID, never a pass and never a failure of the service.
+INTEGRITY: the record is broken, which no noise does: requests are missing, the witnesses counted differently,
+the server restarted. NOISE: the record is whole, but the machine or the generator disturbed the measurement.
 """
 
 import enum
 from dataclasses import dataclass
 
-# What a criterion says that is INVALID for no reason of its own.
+# The reason of a criterion that has no fault of its own.
 VOID = "void, as the whole scenario is"
 
 
 class Cause(enum.Enum):
-    """Why a measurement cannot carry a verdict."""
+    """The kind of a fault."""
 
     INTEGRITY = "integrity"
     NOISE = "noise"

@@ -1,8 +1,6 @@
 """A run's result as a JSON file: written, read, and held to ``results.schema.json`` both times.
 
-The dataclasses of :mod:`tailgate.harness.results.run` say what there is; this module turns them into JSON and back by their
-annotations, so that no field is named twice in code. The schema is a contract with other programs and is written
-by hand; a test holds the two together. Numbers that are not finite become ``null``.
+The annotations of the dataclasses say how. Numbers that are not finite become ``null``.
 """
 
 import dataclasses
@@ -15,7 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import orjson
@@ -23,8 +21,6 @@ from jsonschema import Draft202012Validator
 
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.results.run import SCHEMA_VERSION, RunResult
-
-T = TypeVar("T")
 
 RESULTS = "results.json"
 
@@ -62,14 +58,14 @@ def read(path: Path) -> RunResult:
             "read them with the version that they name as tailgate_version"
         )
     _check(document, f"the results {path}")
-    result = from_json(RunResult, document)
+    result: RunResult = from_json(RunResult, document)
     if text := contradiction(result):
         raise MeasurementError(f"the results {path}: {text}")
     return result
 
 
 def contradiction(result: RunResult) -> str:
-    """Say which parts of a result do not fit together, which no schema can tell; or nothing."""
+    """Return which parts of a result do not fit together, which no schema can tell; empty if all do."""
     for scenario in result.scenarios:
         compared = scenario.comparison
         if compared is None:
@@ -89,8 +85,8 @@ def contradiction(result: RunResult) -> str:
 @cache
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a result."""
-    text = resources.files("tailgate.harness.results").joinpath("results.schema.json").read_bytes()
-    loaded: dict[str, Any] = orjson.loads(text)
+    path = resources.files("tailgate.harness.results") / "results.schema.json"
+    loaded: dict[str, Any] = orjson.loads(path.read_bytes())
     return loaded
 
 
@@ -122,17 +118,12 @@ def to_json(value: Any) -> Any:
             return value
 
 
-def from_json(kind: type[T], document: Any) -> T:
-    """Return a valid document as an instance of a dataclass, by its annotations."""
-    loaded: T = _load(kind, document)
-    return loaded
-
-
-def _load(kind: Any, document: Any) -> Any:
+def from_json(kind: Any, document: Any) -> Any:
+    """Return a valid document as an instance of a dataclass, or of what an annotation says."""
     origin, arguments = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = get_type_hints(kind)
-        return kind(**{name: _load(hints[name], item) for name, item in document.items()})
+        return kind(**{name: from_json(hints[name], item) for name, item in document.items()})
     if origin in {types.UnionType, typing.Union}:
         # A union here is one kind or None, or several plain values and a dataclass, which JSON keeps apart by itself.
         kinds = [argument for argument in arguments if argument is not types.NoneType]
@@ -140,11 +131,11 @@ def _load(kind: Any, document: Any) -> Any:
             kinds = [
                 kind for kind in kinds if isinstance(document, Mapping) and dataclasses.is_dataclass(kind)
             ]
-        return document if document is None or not kinds else _load(kinds[0], document)
+        return document if document is None or not kinds else from_json(kinds[0], document)
     if origin is tuple:
-        return tuple(_load(arguments[0], item) for item in document)
+        return tuple(from_json(arguments[0], item) for item in document)
     if origin is Mapping:
-        return {key: _load(arguments[1], item) for key, item in document.items()}
+        return {key: from_json(arguments[1], item) for key, item in document.items()}
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return kind(document)
     # JSON Schema takes 2.0 for an integer.

@@ -1,13 +1,8 @@
-"""The ledger: one line for each comparison that was ever run, so that error rates are counted and not only computed.
+"""The ledger: one line of JSON per comparison, so that error rates can be counted.
 
-After the decision: an :class:`Entry` says in numbers what a comparison came to, and is appended to a file of JSON lines. A
-line is written whole by one call and reaches the disk before the call returns; nothing is ever rewritten.
-:mod:`tailgate.harness.results.ledger_summary` counts verdicts by case. Which case a comparison was (unchanged code, a planted regression) is known only to whoever
-set it up; without a name it is "".
-
-Nothing here judges, and no verdict is taken from the ledger: it says how often a gate was right on *this* history. Whoever
-compares the same code again after a FAIL is told so in the report (:func:`recall`), since a gate that is repeated until it
-passes is none.
+A line is written by one call, is on the disk when the call returns, and is never rewritten. No verdict is taken
+from the ledger; a comparison of code that FAILed before gets a note (:func:`recall`), since a gate that is repeated
+until it passes is none.
 """
 
 import dataclasses
@@ -37,12 +32,7 @@ class LensEntry:
     """What one lens came to.
 
     Attributes:
-        verdict: of this lens.
-        gates: whether it counts for the run's.
-        change: ratio head/base, or difference; None where unknown or infinite.
-        low: lower end of its interval; None where nothing bounds it.
-        high: upper end.
-        mde: the smallest change that would have been called; None where unknown.
+        change: ratio head/base, or difference; None where unknown or infinite. Others as in the results.
         stage: the stage that moved; None where none did or none were told.
     """
 
@@ -57,26 +47,15 @@ class LensEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One comparison: one line of the ledger.
+    """One comparison: one line of the ledger. Numbers are those of the results.
 
     Attributes:
-        run: identity of the run.
-        date: when it began, ISO 8601, in UTC.
+        date: when the run began, ISO 8601, in UTC.
         machine: short fingerprint (:func:`short`).
-        tailgate: version of the harness.
-        base: what head was compared with: target, and revision where it has one.
+        base: target, and revision where it has one.
         head: likewise.
-        scenario: under which load.
-        case: which known case this is, such as ``unchanged`` or ``more-5``; "" where nobody knows.
-        seed: of the run.
-        verdict: of the scenario.
-        reason: why, in one sentence.
-        load_s: seconds of measured load, void blocks included.
-        wall_s: seconds of all blocks: starts, warm-up, load, stops.
+        case: a known case, ``unchanged`` or ``more-5``; "" where nobody knows.
         blocks: good ones.
-        voided: blocks that did not count.
-        steal_share: of processor time, the median over all blocks; None if unseen.
-        cpu_pressure_share: of time in which work waited for a processor, likewise.
         lenses: by name; none where the run ended before it could judge.
     """
 
@@ -102,12 +81,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class BrokenLine:
-    """A line that could not be read.
-
-    Attributes:
-        number: from 1.
-        reason: what is wrong with it.
-    """
+    """A line that is no entry, with its number from 1: the last one of a run that was cut off, for example."""
 
     number: int
     reason: str
@@ -115,12 +89,7 @@ class BrokenLine:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A file, read.
-
-    Attributes:
-        entries: in the order of their lines.
-        broken: lines that are no entries, such as the last one of a run that was cut off.
-    """
+    """A file, read, in the order of its lines."""
 
     entries: tuple[Entry, ...]
     broken: tuple[BrokenLine, ...] = ()
@@ -128,31 +97,20 @@ class Ledger:
 
 def short(machine: Mapping[str, Scalar]) -> str:
     """Return a fingerprint in few words, with eight digits of a digest of all its facts: equal texts, equal machines."""
-    facts = {
-        name: machine.get(name) for name in sorted(field.name for field in dataclasses.fields(Fingerprint))
-    }
+    facts = {name: machine.get(name) for name in sorted(Fingerprint.__slots__)}
     digest = hashlib.sha256(orjson.dumps(facts)).hexdigest()[:8]
     return f"{facts['processor'] or 'unknown processor'}, {facts['processors'] or '?'} processors, {digest}"
 
 
 def entries_of(result: RunResult, case: str = "") -> tuple[Entry, ...]:
-    """Return a line for each scenario of a run that compared.
-
-    Args:
-        result: of the run. A scenario that ended in an error has a line, too: INVALID, with no lens.
-        case: which known case it is.
-    """
+    """Return an entry for each scenario of a run that compared; INVALID without lenses for one that ended in an error."""
     return tuple(_entry(result, scenario, case) for scenario in result.scenarios)
 
 
 def _entry(result: RunResult, scenario: ScenarioResult, case: str) -> Entry:
     found = scenario.comparison
     decision = None if found is None else found.decision
-    said = (
-        found.reason
-        if found is not None and not scenario.faults
-        else "".join(fault.text for fault in scenario.faults[:1])
-    )
+    said = [fault.text for fault in scenario.faults] or ([] if found is None else [found.reason])
     return Entry(
         run=result.run_id,
         date=result.started_at,
@@ -164,7 +122,7 @@ def _entry(result: RunResult, scenario: ScenarioResult, case: str) -> Entry:
         case=case,
         seed=scenario.seed,
         verdict=scenario.verdict,
-        reason=said.partition("\n")[0],
+        reason="".join(said[:1]).partition("\n")[0],
         load_s=0.0 if decision is None else decision.load_s,
         wall_s=0.0 if decision is None else decision.wall_s,
         blocks=0 if found is None or decision is None else len(found.order) - decision.voided,
@@ -192,15 +150,10 @@ def _lenses(found: ComparisonResult) -> dict[str, LensEntry]:
 
 
 def recall(scenario: ScenarioResult, arms: Iterable[ArmResult], path: Path) -> ScenarioResult:
-    """Return a comparison with a note where the same base and head were compared before, under the same load, and FAILed.
+    """Return a comparison with a note if the same base and head FAILed before under this scenario.
 
-    Only where both are committed code: a working tree with changes may have had others then. The load is the same where the
-    scenario has that name; the environment and the lenses' settings of then are not kept.
-
-    Args:
-        scenario: compared just now, and not in the ledger yet.
-        arms: both sides.
-        path: of the ledger; one that cannot be read becomes a note of its own.
+    Only committed code is recognised: a working tree may have had other changes then. A ledger that cannot be read
+    becomes a note, too.
     """
     if scenario.comparison is None:
         return scenario
@@ -223,7 +176,7 @@ def recall(scenario: ScenarioResult, arms: Iterable[ArmResult], path: Path) -> S
 
 
 def _same_code(before: str, now: str) -> bool:
-    """Tell whether two sides as :func:`_side` writes them are surely the same target at the same commit."""
+    """Tell whether two sides are surely the same target at the same commit."""
     first, second = _COMMIT.fullmatch(before), _COMMIT.fullmatch(now)
     if first is None or second is None or first["target"] != second["target"]:
         return False
@@ -232,7 +185,7 @@ def _same_code(before: str, now: str) -> bool:
 
 
 def _side(arms: Iterable[ArmResult], name: str) -> str:
-    """Return target and revision of an arm; "" where the run ended before it was known."""
+    """Return target and revision of an arm; "" if the run ended before it was known."""
     arm = next((arm for arm in arms if arm.name == name), None)
     if arm is None:
         return ""
@@ -241,38 +194,29 @@ def _side(arms: Iterable[ArmResult], name: str) -> str:
 
 
 def record(result: RunResult, path: Path, case: str = "") -> None:
-    """Append a line for each scenario of a run that compared.
-
-    Raises:
-        MeasurementError: the file cannot be written.
-    """
+    """Append a line for each scenario of a run that compared."""
     for entry in entries_of(result, case):
         append(entry, path)
 
 
 def append(entry: Entry, path: Path) -> None:
-    """Append one line; it is on the disk when this returns.
-
-    Several processes may append to one file. Where the last line was cut off, a new one begins all the same.
-
-    Raises:
-        MeasurementError: the file cannot be written.
-    """
+    """Append one line, as :func:`append_line` does."""
     append_line(orjson.dumps(to_json(entry)), path)
 
 
 def append_line(line: bytes, path: Path) -> None:
-    """Append a line without its end to a file of lines, by one write.
+    """Append a line, given without its end, by one write, and sync it. Several processes may append to one file.
+
+    A new line begins even where the last one was cut off.
 
     Raises:
         MeasurementError: the file cannot be written, or only a part of the line could.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # O_APPEND: the end is found and written to in one step, so that two writers never overwrite each other.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            # Given back when it is closed. Without it a line that another writes just now looks like one that was cut off.
+            # Without the lock, a line that another process is writing looks like one that was cut off.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             size = os.fstat(descriptor).st_size
             cut_off = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"

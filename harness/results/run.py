@@ -1,10 +1,7 @@
-"""What a run came to: one value that holds all that a reporter needs, and that a file keeps.
+"""What a run came to: all that a reporter needs, kept by :mod:`tailgate.harness.results.file` as JSON.
 
-:mod:`tailgate.harness.results.file` writes and reads it as JSON, whose contract is ``results.schema.json``. Nothing is
-measured, judged or formatted here.
-
-A number that is missing, infinite or not a number is None, ``null`` in the file, and the ``note`` or ``reason`` beside
-it says which: "no bound from above", "the quantile lies among failed requests". None is never 0.
+``results.schema.json`` is the contract and describes every field. A number that is missing or not finite is None,
+and the ``note`` or ``reason`` beside it says which. None is never 0.
 """
 
 from collections.abc import Mapping
@@ -54,13 +51,7 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class ArmResult:
-    """One side of a run.
-
-    Attributes:
-        name: ``head``, or ``base`` for what it is compared with.
-        target: specification of the target.
-        facts: how the target describes itself: model, device, precision, weights.
-    """
+    """One side of a run."""
 
     name: str
     target: str
@@ -69,20 +60,7 @@ class ArmResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioResult:
-    """One scenario's answer.
-
-    Attributes:
-        name: unique within a run.
-        seed: that its plans were drawn from.
-        verdict: the worst of its criteria's; INVALID where a fault voids it.
-        criteria: in the scenario's order.
-        faults: what voids it.
-        reproduce: command line that runs it again, with the same seed.
-        description: one sentence.
-        comparison: with the base; None where budgets were checked. It has the verdict then, and there are no criteria.
-        failures: by arm, requests of the measured phases without a good answer, by kind, the most frequent first.
-        notes: what a reader must know to take the numbers right.
-    """
+    """One scenario's answer."""
 
     name: str
     seed: int
@@ -98,26 +76,7 @@ class ScenarioResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """A whole run.
-
-    Attributes:
-        run_id: unique; names the run's directory.
-        started_at: ISO 8601, in UTC, such as ``2026-11-22T14:37:05Z``.
-        duration_s: wall time of the whole run.
-        command: that started it.
-        verdict: the worst of its scenarios'; INVALID where nothing was measured.
-        reasons: why it is not PASS, the most telling first.
-        machine: its fingerprint: processor, cores, kernel, versions.
-        yardstick_before: the harness's fixed piece of work, timed before the run; None when it was not.
-        yardstick_after: the same after it.
-        profile: how much evidence was asked for.
-        settings: options that had a say.
-        arms: what was measured.
-        slots: in the order in which they ran.
-        scenarios: what they came to.
-        tailgate_version: of the harness that wrote it.
-        schema_version: of this format.
-    """
+    """A whole run."""
 
     run_id: str
     started_at: str

@@ -10,23 +10,14 @@ from tailgate.harness.errors import MeasurementError
 
 # Part of every result: other work would give every budget in yardsticks another meaning.
 YARDSTICK_VERSION = 1
-# Medians of an unchanged, shared two-core machine came to lie 1.37 times apart within two minutes. Further than this is
-# another machine, or one whose processors others use just now; budgets in yardsticks want a distance of that order from
-# what is usual.
+# Medians of an unchanged, shared two-core machine lay up to 1.37 times apart within two minutes. Medians further apart
+# mean another machine, or processors that others use; budgets in yardsticks need about that distance.
 TOLERANCE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """One measurement of the yardstick.
-
-    Attributes:
-        seconds: median of the repetitions; "1 yd" is this.
-        low_s: lower end of the median's interval, one-sided confidence 0.99 (:mod:`tailgate.harness.statistics`).
-        high_s: upper end.
-        n: repetitions.
-        version: which work was timed.
-    """
+    """One measurement of the yardstick."""
 
     seconds: float
     low_s: float
@@ -44,9 +35,9 @@ def agreement(before: Yardstick, after: Yardstick) -> float:
     return after.seconds / before.seconds
 
 
-def moved(before: Yardstick, after: Yardstick, tolerance: float = TOLERANCE) -> bool:
-    """Tell whether the machine changed: medians further apart than the tolerance."""
-    return abs(math.log(agreement(before, after))) > math.log1p(tolerance)
+def moved(before: Yardstick, after: Yardstick) -> bool:
+    """Tell whether the machine changed: medians further apart than :data:`TOLERANCE`."""
+    return abs(math.log(agreement(before, after))) > math.log1p(TOLERANCE)
 
 
 def combine(before: Yardstick, after: Yardstick) -> float:

@@ -10,6 +10,7 @@ from calibration_rows import quiet_blocks
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.gate.ledger_summary import summarise
 from tailgate.harness.compare.decision.decision import judge
 from tailgate.harness.compare.decision.design import plan_design
 from tailgate.harness.compare.lens import find_lens
@@ -18,7 +19,6 @@ from tailgate.harness.results import ledger
 from tailgate.harness.results.comparison import Attribution, ComparisonResult
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.ledger import Entry, LensEntry, append, entries_of, read, short
-from tailgate.harness.results.ledger_summary import summarise
 from tailgate.harness.results.run import ArmResult, ScenarioResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.testing import run_result

@@ -1,7 +1,6 @@
 """What a ledger adds up to: verdicts by case, with exact bounds of how often each comes.
 
-After :mod:`tailgate.harness.results.ledger`; pure. A share of few runs is hardly known, which is what the bounds are for: no false FAIL in 20 runs
-still allows 14 %.
+A share of few runs is hardly known: no false FAIL in 20 runs still allows 14 %.
 """
 
 import statistics
@@ -60,34 +59,34 @@ class CaseSummary:
     wall_s: float
 
 
-def summarise(entries: Iterable[Entry], confidence: float = CONFIDENCE) -> tuple[CaseSummary, ...]:
+def summarise(entries: Iterable[Entry]) -> tuple[CaseSummary, ...]:
     """Return a summary of each case, in the order in which they first occur."""
     cases: dict[str, list[Entry]] = {}
     for entry in entries:
         cases.setdefault(entry.case, []).append(entry)
-    return tuple(_summary(case, found, confidence) for case, found in cases.items())
+    return tuple(_summary(case, found) for case, found in cases.items())
 
 
-def rate(hits: int, n: int, confidence: float = CONFIDENCE) -> Rate:
+def rate(hits: int, n: int) -> Rate:
     """Return how often, with its exact interval."""
-    return Rate(hits, n, *share_interval(hits, n, confidence))
+    return Rate(hits, n, *share_interval(hits, n, CONFIDENCE))
 
 
-def _summary(case: str, entries: Sequence[Entry], confidence: float) -> CaseSummary:
+def _summary(case: str, entries: Sequence[Entry]) -> CaseSummary:
     judged = [entry for entry in entries if entry.verdict is not Verdict.INVALID]
     names = list(dict.fromkeys(name for entry in judged for name in entry.lenses))
     lens_failed = {}
     for name in names:
         seen = [entry.lenses[name].verdict for entry in judged if name in entry.lenses]
         seen = [verdict for verdict in seen if verdict is not Verdict.INVALID]
-        lens_failed[name] = rate(seen.count(Verdict.FAIL), len(seen), confidence)
+        lens_failed[name] = rate(seen.count(Verdict.FAIL), len(seen))
     verdicts = [entry.verdict for entry in judged]
     return CaseSummary(
         case=case,
         runs=len(entries),
         verdicts=dict(Counter(entry.verdict for entry in entries)),
-        failed=rate(verdicts.count(Verdict.FAIL), len(verdicts), confidence),
-        inconclusive=rate(verdicts.count(Verdict.INCONCLUSIVE), len(verdicts), confidence),
+        failed=rate(verdicts.count(Verdict.FAIL), len(verdicts)),
+        inconclusive=rate(verdicts.count(Verdict.INCONCLUSIVE), len(verdicts)),
         lens_failed=lens_failed,
         load_s=statistics.median(entry.load_s for entry in entries),
         wall_s=statistics.median(entry.wall_s for entry in entries),
