@@ -1,9 +1,7 @@
-"""Reports of a run: the last step of the flow, each made from a :class:`tailgate.harness.results.run.RunResult` alone.
+"""Reports of a run, the last step of the flow: each is made from a result alone, and says the verdict first.
 
-A reporter is any object of the shape :class:`Reporter`; reporters come in through the hook ``tailgate_reporters``.
-The terminal (:mod:`tailgate.harness.report.terminal`) and JUnit (:mod:`tailgate.harness.report.junit`) are no files, and are printed and
-filled in by whoever owns the console and the test case. All say the verdict first. None measures, judges or changes
-anything.
+Reporters that write files come in through the hook ``tailgate_reporters``. The gate prints the terminal report and
+fills in JUnit properties.
 """
 
 from collections.abc import Sequence
@@ -19,14 +17,12 @@ __all__ = ["Reporter", "built_in_reporters"]
 
 
 class Reporter(Protocol):
-    """What writes a run's result somewhere.
-
-    Attributes:
-        name: unique among all plugins.
-    """
+    """What writes a run's result somewhere."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102 - see above
+    def name(self) -> str:
+        """The reporter's name, unique among all plugins."""
+        ...
 
     def write(self, result: RunResult, directory: Path) -> Path | None:
         """Write the report into ``directory``, which exists; return the file, or None where there is none."""

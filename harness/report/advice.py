@@ -1,7 +1,4 @@
-"""What to do next, from a result alone: the last sentences of a report. All advice and all warnings stand here.
-
-Advice never changes a verdict. A rule's number says when a sentence is worth a reader's time, no more.
-"""
+"""What to do next, from a result alone: the last sentences of a report. Advice never changes a verdict."""
 
 from collections.abc import Iterator
 
@@ -11,8 +8,8 @@ from tailgate.harness.results.run import RunResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.units import percent
 
-# Identical servers on one shared machine differ by this much in the median over a few seconds (5 % to 10 %), so a
-# machine that gives less away than this explains no failure.
+# Identical servers on one shared machine differ by 5 % to 10 % in the median over a few seconds: a smaller share of
+# steal explains no failure.
 STEAL_WORTH_SAYING = 0.02
 PRESSURE_WORTH_SAYING = 0.2
 MOST_OF_THE_TIME = 0.5
@@ -20,23 +17,19 @@ MOST_OF_THE_TIME = 0.5
 
 def advice(result: RunResult) -> tuple[str, ...]:
     """Return sentences, the most useful first; none for a run that passed in peace."""
+    compared = [one for one in result.scenarios if one.comparison is not None and not one.faults]
+    random = [arm for arm in result.arms if arm.facts.get("weights") == "random"]
     return (
         *_verdicts(result),
-        *_comparisons(result),
+        *(sentence for scenario in compared for sentence in comparison.advice(scenario)),
         *_stages(result),
         *_machine(result),
-        *_models(result),
+        *(f"{arm.name} runs random weights: its times count, its answers mean nothing." for arm in random),
     )
 
 
-def _comparisons(result: RunResult) -> Iterator[str]:
-    for scenario in result.scenarios:
-        if scenario.comparison is not None and not scenario.faults:
-            yield from comparison.advice(scenario)
-
-
 def _verdicts(result: RunResult) -> Iterator[str]:
-    # What more requests cannot decide says itself what can.
+    # A coarse criterion says itself what can decide it.
     undecided = any(
         criterion.verdict is Verdict.INCONCLUSIVE and not criterion.reason.startswith("coarse: ")
         for scenario in result.scenarios
@@ -77,7 +70,7 @@ def _stages(result: RunResult) -> Iterator[str]:
 
 
 def _machine(result: RunResult) -> Iterator[str]:
-    use = machine_use([phase for slot in result.slots for phase in slot.phases if phase.measured])
+    use = machine_use(result)
     if use.steal_share is not None and use.steal_share > STEAL_WORTH_SAYING:
         yield f"The hypervisor took {percent(use.steal_share)} of the processor away: compare with a quieter hour."
     if use.cpu_pressure_share is not None and use.cpu_pressure_share > PRESSURE_WORTH_SAYING:
@@ -85,9 +78,3 @@ def _machine(result: RunResult) -> Iterator[str]:
             f"Tasks waited for a processor {percent(use.cpu_pressure_share)} of the time: "
             "end other work, or lower the rate."
         )
-
-
-def _models(result: RunResult) -> Iterator[str]:
-    for arm in result.arms:
-        if arm.facts.get("weights") == "random":
-            yield f"{arm.name} runs random weights: its times count, its answers mean nothing."

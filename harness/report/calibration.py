@@ -14,7 +14,7 @@ from tailgate.harness.units import MISSING, percent, significant
 
 
 def render(found: Calibration, console: Console) -> None:
-    """Print it; what of it is not the harness's own is shown as text."""
+    """Print a calibration; text that is not the harness's own is escaped."""
     found = shown(found)
     total = found.blocks + sum(found.voided.values())
     console.print(
@@ -23,9 +23,8 @@ def render(found: Calibration, console: Console) -> None:
         soft_wrap=True,
         markup=False,
     )
-    console.print(noise_table(found.sights))
-    console.print(sight_table(found.sights))
-    console.print(tolerance_table(found.sights))
+    for table in (_noise_table, _sight_table, _tolerance_table):
+        console.print(table(found.sights))
     console.print(
         f"machine: steal {_range(found.steal_share)}, CPU pressure {_range(found.cpu_pressure_share)}"
     )
@@ -35,65 +34,55 @@ def render(found: Calibration, console: Console) -> None:
         console.print(line, soft_wrap=True, markup=False)
 
 
-def noise_table(sights: Iterable[Sight]) -> Table:
-    """Return where the noise of each lens comes from."""
-    table = _table(
-        "noise of ln(head/base), unchanged code", "lens", "one block", "two starts", "one pair", "drift"
-    )
-    for sight in sights:
-        noise = sight.noise
-        _row(
-            table,
+def _noise_table(sights: Iterable[Sight]) -> Table:
+    headings = ("one block", "two starts", "one pair", "drift")
+    rows = [
+        (
             noise.lens.name,
             f"{percent(noise.sigma)} [{percent(noise.low)}, {percent(noise.high)}]",
-            percent(noise.start),
-            percent(noise.pair),
-            percent(noise.drift),
+            *map(percent, (noise.start, noise.pair, noise.drift)),
         )
-    return table
+        for noise in (sight.noise for sight in sights)
+    ]
+    return _table("noise of ln(head/base), unchanged code", headings, rows)
 
 
-def sight_table(sights: Iterable[Sight]) -> Table:
-    """Return what can be seen in how long, with probability 0.95 and within the error allowed."""
-    table = _table(
-        "smallest change that FAILs within so many minutes, and minutes until a change FAILs (95 times in 100)",
-        "lens",
-        *(f"{minutes:g} min" for minutes in MINUTES),
-        *(f"{100 * change:+g} %" for change in CHANGES),
-    )
-    for sight in sights:
-        _row(
-            table,
+def _sight_table(sights: Iterable[Sight]) -> Table:
+    headings = [*(f"{minutes:g} min" for minutes in MINUTES), *(f"{100 * change:+g} %" for change in CHANGES)]
+    rows = [
+        (
             sight.noise.lens.name,
             *(percent(sight.smallest[f"{minutes:g}"], signed=True) for minutes in MINUTES),
             *(_minutes(sight.minutes[f"{change:g}"]) for change in CHANGES),
         )
-    return table
+        for sight in sights
+    ]
+    title = "smallest change that FAILs within so many minutes, and minutes until a change FAILs (95 times in 100)"
+    return _table(title, headings, rows)
 
 
-def tolerance_table(sights: Iterable[Sight]) -> Table:
-    """Return how often unchanged code passes, and with which tolerance it nearly always would."""
-    table = _table("unchanged code, by the last look", "lens", "tolerance", "passes", "95 times in 100 with")
-    for sight in sights:
-        tolerance = percent(sight.noise.lens.tolerance)
-        _row(table, sight.noise.lens.name, tolerance, f"{100 * sight.passes:.0f} %", percent(sight.tolerance))
-    return table
-
-
-def _row(table: Table, *cells: str) -> None:
-    # As Text, in which brackets are no markup.
-    table.add_row(*map(Text, cells))
+def _tolerance_table(sights: Iterable[Sight]) -> Table:
+    headings = ("tolerance", "passes", "95 times in 100 with")
+    rows = [
+        (lens.name, percent(lens.tolerance), f"{100 * sight.passes:.0f} %", percent(sight.tolerance))
+        for sight in sights
+        for lens in [sight.noise.lens]
+    ]
+    return _table("unchanged code, by the last look", headings, rows)
 
 
 def _minutes(minutes: float | None) -> str:
     return MISSING if minutes is None else significant(minutes)
 
 
-def _table(title: str, first: str, *headings: str) -> Table:
+def _table(title: str, headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     table = Table(title=title, title_justify="left")
-    table.add_column(first)
+    table.add_column("lens")
     for heading in headings:
         table.add_column(heading, justify="right")
+    for cells in rows:
+        # As Text, in which brackets are no markup.
+        table.add_row(*map(Text, cells))
     return table
 
 

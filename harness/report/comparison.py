@@ -1,7 +1,4 @@
-"""What reports say of a comparison, in words and rows: pure functions from a scenario's result to texts.
-
-Beside :mod:`tailgate.harness.report.summary`, which does the same for budgets; how a line looks is the reporter's.
-"""
+"""What reports say of a comparison, in words and rows; :mod:`tailgate.harness.report.summary` does it for budgets."""
 
 import math
 from collections.abc import Iterator
@@ -63,7 +60,7 @@ def title(scenario: ScenarioResult) -> str:
     voided = f", {decision.voided} of them void" if decision.voided else ""
     look = f"look {decision.look} of {len(scenario.comparison.design.looks)}"
     return (
-        f"seed {scenario.seed}, {_count(every, 'block')}{voided}, {look}, "
+        f"seed {scenario.seed}, {_count(every)}{voided}, {look}, "
         f"{decision.load_s:,.0f} s of load in {decision.wall_s:,.0f} s"
     )
 
@@ -72,14 +69,14 @@ def remarks(comparison: ComparisonResult) -> Iterator[str]:
     """Yield sentences after the table: what it goes by, what is not PASS, which stage moved, what the machine did."""
     yield "FAIL above: the margin, surely worse by more fails; PASS below: the tolerance, surely worse by less passes"
     for result in comparison.decision.results:
-        # Before the first look the headline says all that there is to say.
+        # Before the first look the headline says it all.
         if result.lens.gates and result.verdict is not Verdict.PASS and result.look is not None:
             yield f"{result.lens.name}: {result.reason}"
     for attribution in comparison.attributions:
         yield stages(attribution, comparison)
-    if said := levels(comparison):
-        yield said
-    if seen := visible(comparison):
+    yield from _levels(comparison)
+    gates = [result for result in comparison.decision.results if result.lens.gates]
+    if seen := [f"{gate.lens.name} {percent(gate.mde)}" for gate in gates if gate.mde is not None]:
         yield f"the smallest change that 95 runs of 100 would have called FAIL: {', '.join(seen)}"
     machine = (("steal", comparison.steal_share), ("CPU pressure", comparison.cpu_pressure_share))
     if told := [f"{name} {percent(share)}" for name, share in machine if share is not None]:
@@ -92,26 +89,16 @@ def remarks(comparison: ComparisonResult) -> Iterator[str]:
     yield from comparison.notes
 
 
-def levels(comparison: ComparisonResult) -> str:
-    """Return how often the ends of the intervals err, of all lenses at their looks; empty before the first look."""
+def _levels(comparison: ComparisonResult) -> Iterator[str]:
+    """Yield how often the ends of the intervals err, over the looks of all lenses; nothing before the first look."""
     numbers = {result.look for result in comparison.decision.results if result.look is not None}
     looks = [comparison.design.looks[number - 1] for number in numbers]
-    if not looks:
-        return ""
-    fail, passed = max(look.fail_level for look in looks), max(look.pass_level for look in looks)
-    return (
-        f"intervals: the end towards no change, which FAIL goes by, errs in at most {percent(fail)} of all runs, the end "
-        f"towards worse, which PASS goes by, in {percent(passed)}"
-    )
-
-
-def visible(comparison: ComparisonResult) -> list[str]:
-    """Return of each gating lens the smallest change that would have been seen."""
-    return [
-        f"{result.lens.name} {percent(result.mde)}"
-        for result in comparison.decision.results
-        if result.lens.gates and result.mde is not None
-    ]
+    if looks:
+        yield (
+            "intervals: the end towards no change, which FAIL goes by, errs in at most "
+            f"{percent(max(look.fail_level for look in looks))} of all runs, the end towards worse, which PASS goes by, "
+            f"in {percent(max(look.pass_level for look in looks))}"
+        )
 
 
 def stages(attribution: Attribution, comparison: ComparisonResult) -> str:
@@ -125,8 +112,7 @@ def stages(attribution: Attribution, comparison: ComparisonResult) -> str:
 
 
 def _stage(stage: StageChange, base_s: float | None) -> str:
-    sign = "+" if stage.change_s > 0 else ""
-    text = f"{stage.stage} {sign}{quantity(stage.change_s, Unit.SECONDS)}"
+    text = f"{stage.stage} {'+' if stage.change_s > 0 else ''}{quantity(stage.change_s, Unit.SECONDS)}"
     if base_s:
         text += f" ({percent(stage.change_s / base_s, signed=True)})"
     if stage.low_s is not None and stage.high_s is not None:
@@ -139,22 +125,22 @@ def advice(scenario: ScenarioResult) -> Iterator[str]:
     comparison = scenario.comparison
     assert comparison is not None
     if scenario.verdict is Verdict.INCONCLUSIVE:
-        yield more_time(comparison)
-    for attribution in [one for one in comparison.attributions if one.lens.gates][:1]:
-        if attribution.moved is not None:
-            yield (
-                f"{scenario.name}: look first at what changed in {attribution.moved}; when the queue alone moved, at "
-                "whatever makes a batch later or longer."
-            )
+        yield _more_time(comparison)
+    moved = [one.moved for one in comparison.attributions if one.lens.gates]
+    if moved and moved[0] is not None:
+        yield (
+            f"{scenario.name}: look first at what changed in {moved[0]}; when the queue alone moved, at "
+            "whatever makes a batch later or longer."
+        )
 
 
-def more_time(comparison: ComparisonResult) -> str:
+def _more_time(comparison: ComparisonResult) -> str:
     """Return how much longer an INCONCLUSIVE comparison would probably have to be."""
-    decision = comparison.decision
+    decision, measured = comparison.decision, len(comparison.order)
     undecided = [one for one in decision.results if one.lens.gates and one.verdict is Verdict.INCONCLUSIVE]
     blocks = [one.further_blocks for one in undecided]
-    each_s = decision.wall_s / len(comparison.order) if comparison.order else None
-    if 2 * decision.voided > len(comparison.order):
+    each_s = decision.wall_s / measured if measured else None
+    if 2 * decision.voided > measured:
         return "INCONCLUSIVE: most blocks are void: end other work on this machine, or use a calmer one."
     if any(one.reason.startswith(wording.SPILLED) for one in undecided):
         return (
@@ -162,7 +148,7 @@ def more_time(comparison: ComparisonResult) -> str:
             f"{wording.LESS_SPILL}."
         )
     if decision.next_look_blocks is not None and None in blocks:
-        missing = max(1, decision.next_look_blocks - (len(comparison.order) - decision.voided))
+        missing = max(1, decision.next_look_blocks - (measured - decision.voided))
         return f"INCONCLUSIVE: the next look is {_time(missing, each_s)} away: raise --perf-time-limit or --perf-blocks."
     known = [count for count in blocks if count is not None]
     more = (
@@ -178,15 +164,12 @@ def more_time(comparison: ComparisonResult) -> str:
 
 def _time(blocks: int, each_s: float | None) -> str:
     minutes = "" if each_s is None else f" (about {significant(max(1.0, blocks * each_s / 60))} minutes)"
-    return f"{_count(blocks, 'block')}{minutes}"
+    return f"{_count(blocks)}{minutes}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _count(blocks: int) -> str:
+    return "1 block" if blocks == 1 else f"{blocks} blocks"
 
 
 def _signed(lens: Lens, value: float) -> str:
-    """Return a change in per cent, with as many decimals as a comparison can tell apart."""
-    if lens.scale is Scale.RATIO:
-        return f"{(value - 1.0) * 100:+.1f}"
-    return f"{value * 100:+.2f}"
+    return f"{(value - 1.0) * 100:+.1f}" if lens.scale is Scale.RATIO else f"{value * 100:+.2f}"

@@ -1,13 +1,14 @@
-"""What others say, shown as text: one function for each output, applied where a report leaves the harness.
+"""Texts of others, shown as text: one function per output, applied where a report leaves the harness.
 
-Labels of a target's metrics, its log, the words of its answers and the fields of a results file may come from anybody: the
-code of a pull request decides them. Nothing of it may move a cursor, forge a line, load an image, link or mention.
+The code of a pull request decides labels of metrics, logs, answers and results files. None of these may move a cursor, forge
+a line, load an image, link or mention.
 """
 
 import dataclasses
 import enum
+import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from tailgate.harness.results.fault import Fault
@@ -29,78 +30,67 @@ _BEGINS_A_BLOCK = re.compile(r"[-+=]+|\d+[.)]")
 
 
 def visible(text: str, keep: str = "") -> str:
-    """Return the text with every character that would show nothing, or do something, written as Python escapes it.
-
-    Args:
-        text: of anybody.
-        keep: characters to leave as they are, such as line ends.
-    """
+    """Return the text, but for ``keep`` with every character escaped that shows nothing or does something."""
     if text.isprintable() and not _SHOWS_NOTHING.search(text):
         return text
-    return "".join(char if char in keep or _shows(char) else _escaped(char) for char in text)
+    return "".join(char if char in keep else _visible(char) for char in text)
 
 
-def _shows(char: str) -> bool:
-    return char.isprintable() and not _SHOWS_NOTHING.match(char)
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+def _visible(char: str) -> str:
+    shows = char.isprintable() and not _SHOWS_NOTHING.match(char)
+    return char if shows else char.encode("unicode_escape").decode("ascii")
 
 
 def terminal(text: str, keep: str = "\n\t") -> str:
-    """Return what can be printed: no control characters but line ends and tabs, and no command of a CI runner."""
+    """Return what can be printed: no control characters but ``keep``, and no command of a CI runner."""
     return _WORKFLOW_COMMAND.sub(r"\g<0>\\", visible(text, keep))
 
 
 def xml(text: str) -> str:
-    """Return what XML 1.0 can hold (section 2.2), which leaves out most control characters."""
+    """Return what XML 1.0 can hold (section 2.2)."""
     return visible(text, "\n\t")
 
 
 def shown(value: T) -> T:
-    """Return a result with all texts in it fit for a terminal, in one line each, but for a fault, which may quote a log."""
-    changed: T = _each_text(value, lambda text: terminal(text, ""))
+    """Return a result with all texts fit for a terminal, in one line each; a fault may quote a log of several."""
+    changed: T = _shown(value)
     return changed
 
 
-def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+def _shown(value: Any) -> Any:
     match value:
         case Fault():
             return dataclasses.replace(value, text=terminal(value.text))
         case str() if not isinstance(value, enum.Enum):
-            return change(value)
+            return terminal(value, "")
         case Mapping():
-            return {change(str(name)): _each_text(one, change) for name, one in value.items()}
+            return {terminal(str(name), ""): _shown(one) for name, one in value.items()}
         case tuple():
-            return tuple(_each_text(one, change) for one in value)
+            return tuple(map(_shown, value))
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
     fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    changed = {name: _each_text(one, change) for name, one in fields.items()}
+    changed = {name: _shown(one) for name, one in fields.items()}
     # Most are numbers, or texts that are fit already.
     return value if changed == fields else dataclasses.replace(value, **changed)
 
 
 def markdown(text: str) -> str:
     """Return Markdown that renders as this text, in one line: words that would be more than text stand in code spans."""
-    pieces: list[str] = []
-    code_words: list[str] = []
-    for place, word in enumerate(visible(" ".join(text.split())).split()):
-        if _MORE_THAN_TEXT.search(word) or (place == 0 and _BEGINS_A_BLOCK.fullmatch(word)):
-            code_words.append(word)
-            continue
-        if code_words:
-            pieces.append(code(" ".join(code_words)))
-            code_words.clear()
-        pieces.append(word)
-    if code_words:
-        pieces.append(code(" ".join(code_words)))
+    words = enumerate(visible(" ".join(text.split())).split())
+    marked = [
+        (bool(_MORE_THAN_TEXT.search(word) or (place == 0 and _BEGINS_A_BLOCK.fullmatch(word))), word)
+        for place, word in words
+    ]
+    pieces = []
+    for more_than_text, run in itertools.groupby(marked, key=lambda pair: pair[0]):
+        line = " ".join(word for _, word in run)
+        pieces.append(code(line) if more_than_text else line)
     return " ".join(pieces)
 
 
 def cell(text: str) -> str:
-    """Return the same for a cell of a table, which a pipe would end, in a code span too."""
+    """Return the same for a cell of a table, which a pipe would end even in a code span."""
     return "&#124;".join(markdown(part) for part in text.split("|"))
 
 

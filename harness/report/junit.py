@@ -1,9 +1,6 @@
-"""JUnit properties: a scenario's numbers for pytest's ``user_properties``, which its JUnit XML writes.
+"""JUnit properties: a scenario's numbers for pytest's ``user_properties``, in full precision and SI units."""
 
-Numbers keep full precision and SI units here, since programs read them.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tailgate.harness.report.escape import xml
 from tailgate.harness.report.summary import failures
@@ -25,6 +22,12 @@ def properties(result: RunResult, scenario: str) -> list[tuple[str, str]]:
     return [(xml(name), xml(value)) for name, value in _properties(result, found)]
 
 
+_CRITERION = (
+    *("limit", "fail_limit", "value", "low", "high"),
+    *("n", "worth", "confidence", "fail_confidence", "margin"),
+)
+
+
 def _properties(result: RunResult, scenario: ScenarioResult) -> Iterator[tuple[str, str]]:
     yield "perf.verdict", scenario.verdict.value
     yield "perf.run_id", result.run_id
@@ -39,29 +42,14 @@ def _properties(result: RunResult, scenario: ScenarioResult) -> Iterator[tuple[s
         name = f"perf.{criterion.name}"
         yield f"{name}.verdict", criterion.verdict.value
         yield f"{name}.unit", criterion.unit.value
-        for part in (
-            "limit",
-            "fail_limit",
-            "value",
-            "low",
-            "high",
-            "n",
-            "worth",
-            "confidence",
-            "fail_confidence",
-            "margin",
-        ):
-            value = getattr(criterion, part)
-            if value is not None:
-                yield f"{name}.{part}", str(value)
+        yield from _numbers(name, criterion, _CRITERION)
     if scenario.comparison is not None:
         yield from _compared(scenario.comparison)
 
 
 def _compared(comparison: ComparisonResult) -> Iterator[tuple[str, str]]:
     decision = comparison.decision
-    for name in ("blocks", "voided", "look", "load_s", "wall_s"):
-        yield f"perf.comparison.{name}", str(getattr(decision, name))
+    yield from _numbers("perf.comparison", decision, ("blocks", "voided", "look", "load_s", "wall_s"))
     for result in decision.results:
         name = f"perf.{result.lens.name}"
         yield f"{name}.verdict", result.verdict.value
@@ -69,10 +57,12 @@ def _compared(comparison: ComparisonResult) -> Iterator[tuple[str, str]]:
         yield f"{name}.scale", result.lens.scale.value
         yield f"{name}.tolerance", str(result.lens.tolerance)
         yield f"{name}.margin", str(result.lens.margin)
-        for part in ("base", "head", "change", "low", "high", "n", "mde"):
-            value = getattr(result, part)
-            if value is not None:
-                yield f"{name}.{part}", str(value)
+        yield from _numbers(name, result, ("base", "head", "change", "low", "high", "n", "mde"))
     for attribution in comparison.attributions:
         if attribution.moved is not None:
             yield f"perf.{attribution.lens.name}.stage", attribution.moved
+
+
+def _numbers(name: str, of: object, parts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    values = ((part, getattr(of, part)) for part in parts)
+    yield from ((f"{name}.{part}", str(value)) for part, value in values if value is not None)

@@ -45,15 +45,13 @@ def _lines(result: RunResult) -> Iterator[str]:
     phases = summary.measured_phases(result)
     for scenario in result.scenarios:
         yield from _scenario(scenario, phases[scenario.name])
-    yield from _section("What to do next", _bullets(advice(result)))
-    yield from _section("What was measured", _measured(result))
-    yield from _section("Machine", _machine(result))
-
-
-def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
-    body = list(lines)
-    if body:
-        yield from ("", f"## {title}", *body)
+    for title, body in (
+        ("What to do next", [*_bullets(advice(result))]),
+        ("What was measured", [*_measured(result)]),
+        ("Machine", [*_machine(result)]),
+    ):
+        if body:
+            yield from ("", f"## {title}", *body)
 
 
 def _bullets(sentences: tuple[str, ...]) -> Iterator[str]:
@@ -66,7 +64,12 @@ def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterat
     yield from ("", f"## {markdown(scenario.name)}: {scenario.verdict.value}", "")
     if scenario.comparison is not None:
         yield from _comparison(scenario, scenario.comparison)
-        return
+    else:
+        yield from _budgets(scenario, phases)
+    yield from ("", "Reproduce:", "", *fenced(scenario.reproduce, "sh"))
+
+
+def _budgets(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterator[str]:
     if scenario.criteria:
         yield from _table(summary.COLUMNS, [summary.row(criterion) for criterion in scenario.criteria])
     yield from _bullets((*summary.remarks(scenario), *_loads(scenario, summary.load(phases))))
@@ -80,7 +83,6 @@ def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterat
         yield from ("", f"Yardstick before, between and after the phases: {', '.join(readings)}.")
     if limits := summary.limits(scenario):
         yield from ("", f"Limits by its readings, to pass / to fail: {markdown(', '.join(limits))}.")
-    yield from _reproduce(scenario)
 
 
 def _comparison(scenario: ScenarioResult, compared: ComparisonResult) -> Iterator[str]:
@@ -88,11 +90,6 @@ def _comparison(scenario: ScenarioResult, compared: ComparisonResult) -> Iterato
     yield from _bullets(
         (comparison.title(scenario), *summary.remarks(scenario), *comparison.remarks(compared))
     )
-    yield from _reproduce(scenario)
-
-
-def _reproduce(scenario: ScenarioResult) -> Iterator[str]:
-    yield from ("", "Reproduce:", "", *fenced(scenario.reproduce, "sh"))
 
 
 def _loads(scenario: ScenarioResult, load: summary.Load) -> Iterator[str]:
@@ -128,7 +125,7 @@ def _machine(result: RunResult) -> Iterator[str]:
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Yield a table; the first cell of a row is a name, which may be anybody's, and the others are fit as they are."""
+    """Yield a table. The first cell of a row is a name that is escaped; the others are fit as they are."""
     yield f"| {' | '.join(header)} |"
     yield f"| {' | '.join('---' for _ in header)} |"
     for name, *cells in rows:

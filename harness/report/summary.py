@@ -1,7 +1,4 @@
-"""What reports say in words and totals, worked out once from a result: headline, pooled phases, rows of the table.
-
-Pure functions between :mod:`tailgate.harness.results.run` and the reporters; how a line looks is the reporter's.
-"""
+"""What reports say in words and totals, from a result alone; how a line looks is the reporter's."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -20,14 +17,7 @@ OK = "ok"
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What was asked of the service in the measured phases of one scenario, and what came back.
-
-    Attributes:
-        requests: that have a record.
-        failed: of these, without a good answer.
-        offered_per_s: mean rate over the phases, by time.
-        achieved_per_s: the same of good answers.
-    """
+    """Requests with a record, those without a good answer, and mean rates over the measured phases, by time."""
 
     requests: int
     failed: int
@@ -41,11 +31,11 @@ def headline(result: RunResult) -> str:
 
 
 def _why(result: RunResult) -> str:
-    criteria = sum(len(scenario.criteria) for scenario in result.scenarios)
-    compared = [(scenario.name, scenario.comparison) for scenario in result.scenarios if scenario.comparison]
+    compared = [f"{one.name}: {one.comparison.reason}" for one in result.scenarios if one.comparison]
     if compared and not result.reasons:
-        return "; ".join(f"{name}: {comparison.reason}" for name, comparison in compared)
+        return "; ".join(compared)
     if result.verdict is Verdict.PASS:
+        criteria = sum(len(scenario.criteria) for scenario in result.scenarios)
         names = ", ".join(one.name for one in result.scenarios)
         return f"{criteria} of {criteria} criteria hold; scenarios: {names}"
     told = [
@@ -57,7 +47,6 @@ def _why(result: RunResult) -> str:
 
 
 def _why_of(scenario: ScenarioResult) -> str:
-    """Return the first fault, or the comparison's reason, or the criteria that came to the verdict: below stands why."""
     if scenario.faults:
         # A server's log may follow on further lines.
         return scenario.faults[0].text.splitlines()[0]
@@ -79,11 +68,7 @@ def row(criterion: CriterionResult) -> tuple[str, ...]:
 
 
 def remarks(scenario: ScenarioResult) -> tuple[str, ...]:
-    """Return what a reader must know of a scenario beyond its table: faults, what failed, why criteria do not hold.
-
-    Each is said once: criteria that fell for one reason share a line, and of one that is void with the whole scenario
-    the fault says enough. Of one that holds, the note stays in the file.
-    """
+    """Return faults, failed requests and why criteria do not hold, each once: criteria with one reason share a line."""
     faults = [f"{fault.cause.value}: {fault.text}" for fault in scenario.faults]
     names: dict[str, list[str]] = {}
     for criterion in scenario.criteria:
@@ -96,7 +81,7 @@ def remarks(scenario: ScenarioResult) -> tuple[str, ...]:
 
 
 def failures(scenario: ScenarioResult) -> tuple[str, ...]:
-    """Return what failed, a line for each kind; with the arm's name where there are several."""
+    """Return one line per kind of failed request, with the arm's name where there are several."""
     several = len(scenario.failures) > 1
     return tuple(
         f"{arm}, {line}" if several else line
@@ -106,7 +91,7 @@ def failures(scenario: ScenarioResult) -> tuple[str, ...]:
 
 
 def measured_phases(result: RunResult) -> Mapping[str, tuple[PhaseResult, ...]]:
-    """Return by scenario the measured phases of its sound slots on the first arm, the one that is judged."""
+    """Return by scenario the measured phases of its sound slots on the first arm, which is judged."""
     arm = result.arms[0].name if result.arms else None
     found: dict[str, list[PhaseResult]] = {scenario.name: [] for scenario in result.scenarios}
     for slot in result.slots:
@@ -149,39 +134,31 @@ def _sizes(below: float, edge: float) -> str:
 
 
 def stage_means(phases: Sequence[PhaseResult]) -> Mapping[str, float]:
-    """Return mean seconds by stage over all requests; without the stages that nobody told."""
-
-    def mean(name: str) -> float | None:
-        return _mean(
-            phases,
-            lambda phase: None if phase.stages is None else getattr(phase.stages, name),
-            lambda phase: phase.requests,
-        )
-
-    means = {field.name.removesuffix("_s"): mean(field.name) for field in fields(StageMeans)}
+    """Return mean seconds by stage over all requests; without unknown stages."""
+    means = {
+        field.name.removesuffix("_s"): _mean(phases, _part("stages", field.name), _requests)
+        for field in fields(StageMeans)
+    }
     return {stage: seconds for stage, seconds in means.items() if seconds is not None}
 
 
-def machine_use(phases: Sequence[PhaseResult]) -> MachineUse:
-    """Pool what the machine said: shares by time, processor seconds by request."""
-
-    def pooled(name: str, weight: Callable[[PhaseResult], float]) -> float | None:
-        return _mean(
-            phases, lambda phase: None if phase.machine is None else getattr(phase.machine, name), weight
+def machine_use(result: RunResult) -> MachineUse:
+    """Pool what the machine said over all measured phases: shares by time, processor seconds by request."""
+    phases = [phase for slot in result.slots for phase in slot.phases if phase.measured]
+    pooled = {
+        field.name: _mean(
+            phases,
+            _part("machine", field.name),
+            _requests if field.name.endswith("_per_request") else _seconds,
         )
-
-    return MachineUse(
-        steal_share=pooled("steal_share", _seconds),
-        cpu_pressure_share=pooled("cpu_pressure_share", _seconds),
-        server_cpu_s_per_request=pooled("server_cpu_s_per_request", lambda phase: phase.requests),
-        generator_cpu_share=pooled("generator_cpu_share", _seconds),
-    )
+        for field in fields(MachineUse)
+    }
+    return MachineUse(**pooled)
 
 
 def machine_parts(result: RunResult) -> tuple[str, ...]:
-    """Return what the machine and the yardstick said of the whole run, a phrase each; empty when neither spoke."""
-    use = machine_use([phase for slot in result.slots for phase in slot.phases if phase.measured])
-    before, after = result.yardstick_before, result.yardstick_after
+    """Return one phrase per number of the machine and the yardstick over the whole run."""
+    use, before, after = machine_use(result), result.yardstick_before, result.yardstick_after
     told = (
         ("steal {}", use.steal_share, percent),
         ("CPU pressure {}", use.cpu_pressure_share, percent),
@@ -198,14 +175,13 @@ def _milliseconds(seconds: float | None) -> str:
 
 
 def yardsticks(phases: Sequence[PhaseResult]) -> tuple[str, ...]:
-    """Return the readings of the yardstick around phases, in order of time."""
-    # Two phases share the reading between them.
+    """Return the readings of the yardstick around phases, in order of time; two phases share the one between them."""
     readings = dict.fromkeys(reading for phase in phases for reading in phase.yardsticks)
     return tuple(_milliseconds(one.seconds) for one in readings)
 
 
 def limits(scenario: ScenarioResult) -> tuple[str, ...]:
-    """Return the limits that differ by the readings of the yardstick: the one that PASS goes by, and that of FAIL."""
+    """Return the limits of PASS and of FAIL, where the readings of the yardstick set them apart."""
     return tuple(
         f"{one.name} {' / '.join(quantity(limit, one.unit) for limit in (one.limit, one.fail_limit))}"
         for one in scenario.criteria
@@ -214,7 +190,7 @@ def limits(scenario: ScenarioResult) -> tuple[str, ...]:
 
 
 def confidence(result: RunResult) -> str:
-    """Return how surely criteria pass and fail; empty where none was judged."""
+    """Return how surely criteria pass and fail; empty if none was judged."""
     criteria = [one for scenario in result.scenarios for one in scenario.criteria]
     passing = [one.confidence for one in criteria if one.confidence is not None]
     if not passing:
@@ -228,12 +204,21 @@ def confidence(result: RunResult) -> str:
 
 
 def facts_line(facts: Mapping[str, Scalar]) -> str:
-    """Return facts as ``model=demo, device=cpu``; without those that are unknown."""
+    """Return the known facts as ``model=demo, device=cpu``."""
     return ", ".join(f"{name}={value}" for name, value in facts.items() if value is not None)
 
 
 def _seconds(phase: PhaseResult) -> float:
     return phase.duration_s or 0.0
+
+
+def _requests(phase: PhaseResult) -> float:
+    return phase.requests
+
+
+def _part(record: str, name: str) -> Callable[[PhaseResult], float | None]:
+    """Return the reader of a number in a phase's record; None where either is missing."""
+    return lambda phase: getattr(getattr(phase, record), name, None)
 
 
 def _mean(

@@ -1,11 +1,11 @@
-"""The terminal report: the verdict on its first line, then what was measured, then advice, then how to run it again.
+"""The terminal report: the verdict first, then what was measured, advice, and how to run it again.
 
-It fits 80 columns, and needs neither colour nor a terminal: where output goes to a file, the lines are plain text.
+It fits 80 columns, and is plain text where output goes to a file.
 """
 
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -26,12 +26,11 @@ STYLES: Mapping[Verdict, str] = {
     Verdict.INVALID: "bold magenta",
 }
 INDENT = 2
-# Columns of a comparison that hold text.
-_LEFT = ("lens", "verdict")
+_LEFT = ("criterion", "lens", "verdict")
 
 
 def render(result: RunResult, console: Console) -> None:
-    """Print a result; what of it is not the harness's own is shown as text."""
+    """Print a result; text that is not the harness's own is escaped."""
     result = shown(result)
     console.print(Text(summary.headline(result), style=STYLES[result.verdict]))
     for arm in result.arms:
@@ -51,52 +50,41 @@ def render(result: RunResult, console: Console) -> None:
 
 
 def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult], console: Console) -> None:
-    if scenario.comparison is not None:
-        _comparison(scenario, scenario.comparison, console)
-        return
-    load = summary.load(phases)
-    title = Text.assemble(
-        (scenario.name, "bold"),
-        ": ",
-        (scenario.verdict.value, STYLES[scenario.verdict]),
-        f"  seed {scenario.seed}",
-    )
-    if load.requests:
-        title.append(
-            f", {load.requests:,} requests, {load.failed:,} failed, "
-            f"offered {quantity(load.offered_per_s, Unit.PER_SECOND)}, "
-            f"achieved {quantity(load.achieved_per_s, Unit.PER_SECOND)}"
-        )
+    compared = scenario.comparison
+    spent = _load(scenario, phases) if compared is None else comparison.title(scenario)
+    verdict = (scenario.verdict.value, STYLES[scenario.verdict])
+    title = Text.assemble((scenario.name, "bold"), ": ", verdict, f"  {spent}")
     console.print()
-    console.print(title)
+    console.print(title, soft_wrap=compared is not None)
+    if compared is not None:
+        _comparison(scenario, compared, console)
+        return
     if scenario.criteria:
         console.print(Padding(_table(scenario), (0, 0, 0, INDENT), expand=False))
     for remark in summary.remarks(scenario):
         _line(console, remark)
     shares = summary.batch_shares(phases)
     _list(console, "batch sizes", [f"{size}: {percent(share)}" for size, share in shares.items()])
-    means = summary.stage_means(phases)
+    means = summary.stage_means(phases).items()
     _list(
-        console,
-        "where time went",
-        [f"{stage} {quantity(seconds, Unit.SECONDS)}" for stage, seconds in means.items()],
+        console, "where time went", [f"{stage} {quantity(mean_s, Unit.SECONDS)}" for stage, mean_s in means]
     )
     _list(console, "yardstick before, between and after the phases", summary.yardsticks(phases))
     _list(console, "limits by its readings, to pass / to fail", summary.limits(scenario))
 
 
-def _comparison(scenario: ScenarioResult, compared: ComparisonResult, console: Console) -> None:
-    """Print a comparison: its verdict, a line per lens, and the sentences that follow."""
-    console.print()
-    console.print(
-        Text.assemble(
-            (scenario.name, "bold"),
-            ": ",
-            (scenario.verdict.value, STYLES[scenario.verdict]),
-            f"  {comparison.title(scenario)}",
-        ),
-        soft_wrap=True,
+def _load(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> str:
+    load = summary.load(phases)
+    if not load.requests:
+        return f"seed {scenario.seed}"
+    return (
+        f"seed {scenario.seed}, {load.requests:,} requests, {load.failed:,} failed, "
+        f"offered {quantity(load.offered_per_s, Unit.PER_SECOND)}, "
+        f"achieved {quantity(load.achieved_per_s, Unit.PER_SECOND)}"
     )
+
+
+def _comparison(scenario: ScenarioResult, compared: ComparisonResult, console: Console) -> None:
     # A space between columns, or eight of them would not fit 80.
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     for column in comparison.COLUMNS:
@@ -114,9 +102,8 @@ def _table(scenario: ScenarioResult) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for column in summary.COLUMNS:
         # Only a criterion's name may break over lines; a number never does.
-        named = column == "criterion"
-        plain = named or column == "verdict"
-        table.add_column(column, justify="left" if plain else "right", no_wrap=not named, overflow="fold")
+        justify: JustifyMethod = "left" if column in _LEFT else "right"
+        table.add_column(column, justify=justify, no_wrap=column != "criterion", overflow="fold")
     for criterion in scenario.criteria:
         *cells, verdict = summary.row(criterion)
         table.add_row(*map(Text, cells), Text(verdict, style=STYLES[criterion.verdict]))
@@ -132,7 +119,7 @@ def _line(console: Console, text: str) -> None:
 
 
 def _list(console: Console, title: str, parts: Sequence[str]) -> None:
-    """Print parts after a title, wrapped between them and never between a number and its unit; nothing without any."""
+    """Print parts after a title, wrapped between parts only; nothing without any."""
     if not parts:
         return
     line = f"{' ' * INDENT}{title}: {parts[0]}"
