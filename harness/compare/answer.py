@@ -1,9 +1,7 @@
-"""The answer of a comparison, as the results keep it. Pure, from what the run of its blocks came to.
+"""What the results keep of a comparison beside its decision: witnesses of each arm, and what servers chose.
 
-Last step of :mod:`tailgate.harness.compare.comparison`. Beside the decision it says what both witnesses saw of each arm over all
-blocks that count, and what servers chose for themselves at start. The service measures at start how large its batches may be,
-and which executor is faster; in a comparison each start does so as in production. Where starts chose differently, a change of
-speed may come from the choice and not from the code.
+The service measures at each start how large its batches may be and which executor is faster, as in production. If
+starts chose differently, a change of speed may come from the choice and not from the code.
 """
 
 import statistics
@@ -20,24 +18,21 @@ from tailgate.harness.load.samples import kinds
 from tailgate.harness.observe.slot_record import SlotRecord
 from tailgate.harness.observe.window import Window, failed
 from tailgate.harness.results.comparison import ComparisonResult, Design
-from tailgate.harness.results.failure import Failure
 from tailgate.harness.results.fault import Cause, Fault
-from tailgate.harness.results.run import ArmResult, ScenarioResult
-from tailgate.harness.results.verdict import Verdict
-from tailgate.harness.scenario.scenario import Scenario
+from tailgate.harness.results.run import ArmResult
 from tailgate.harness.target import revision as git
 from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.target.target import INFO
 from tailgate.harness.verdict import judging, witnesses
 
-# The labels of tailgate_info that say what a server has chosen.
+# Labels of tailgate_info.
 CHOICES = ("max_batch_size", "executor")
 
 
 def comparison_result(
     outcome: Outcome, design: Design, rows: str, notes: tuple[str, ...]
 ) -> ComparisonResult:
-    """Return how the answer came about, as the results keep it."""
+    """Return what the blocks came to, as the results keep it."""
     return ComparisonResult(
         decision=outcome.decision,
         design=design,
@@ -52,31 +47,8 @@ def comparison_result(
     )
 
 
-def scenario_result(
-    scenario: Scenario,
-    seed: int,
-    outcome: Outcome,
-    faults: tuple[Fault, ...],
-    comparison: ComparisonResult,
-    again: str,
-    failures: Mapping[str, tuple[Failure, ...]],
-) -> ScenarioResult:
-    """Return the scenario's answer: the decision's, or INVALID where the record cannot carry one."""
-    return ScenarioResult(
-        name=scenario.name,
-        description=scenario.description,
-        seed=seed,
-        verdict=Verdict.INVALID if faults else outcome.decision.verdict,
-        criteria=(),
-        faults=faults,
-        reproduce=again,
-        comparison=comparison,
-        failures=failures,
-    )
-
-
 def arm_result(arm: ArmTarget, rehearsed: Rehearsed, root: Path) -> ArmResult:
-    """Return what a side was: its target, its revision, and how it describes itself."""
+    """Return a side's target, its revision, and how it describes itself."""
     facts = dict(rehearsed.facts)
     if arm.side.revision is not None:
         facts = {"revision": str(arm.side.revision), **facts}
@@ -91,7 +63,7 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 
 def windows_of(kept: Sequence[BlockRecord], names: MetricNames) -> Mapping[Arm, Window]:
-    """Return by arm the measured phases of all blocks that count; without arms that have none."""
+    """Return by arm the measured phases of all good blocks; without arms that have none."""
     sound = [record for record in kept if record.block.void is None and not record.faults]
     phases = {
         arm: tuple(phase for record in sound for phase in record.slots[arm].phases if phase.phase.measured)
@@ -101,7 +73,7 @@ def windows_of(kept: Sequence[BlockRecord], names: MetricNames) -> Mapping[Arm, 
 
 
 def unanswered(windows: Mapping[Arm, Window]) -> list[Fault]:
-    """Say that no arm gave a good answer, so that two equal shares of failures are all that could be compared."""
+    """Return a fault if no arm gave a good answer: only equal shares of failures could be compared."""
     every = [window.samples for window in windows.values()]
     if any((~failed(samples)).any() for samples in every) or not any(len(samples) for samples in every):
         return []
@@ -130,10 +102,7 @@ def notes_of(windows: Mapping[Arm, Window], kept: Sequence[BlockRecord]) -> Iter
 
 def choices_of(kept: Sequence[BlockRecord]) -> Mapping[str, Mapping[str, Sequence[str]]]:
     """Return what each start chose, by label and by name of the arm; without starts that do not tell."""
-    told = {
-        arm.value: [facts for record in kept if (facts := _facts(record.slots[arm]))]
-        for arm in (Arm.BASE, Arm.HEAD)
-    }
+    told = {arm.value: [_facts(record.slots[arm]) for record in kept] for arm in (Arm.BASE, Arm.HEAD)}
     return {
         label: {arm: [one[label] for one in starts if label in one] for arm, starts in told.items()}
         for label in CHOICES
@@ -141,17 +110,13 @@ def choices_of(kept: Sequence[BlockRecord]) -> Mapping[str, Mapping[str, Sequenc
 
 
 def _facts(slot: SlotRecord) -> Mapping[str, str]:
-    """Return the labels of a server's ``tailgate_info``; empty where it does not tell."""
+    """Return the labels of a server's ``tailgate_info``; empty if it has none."""
     scrapes = (phase.server.before.values for phase in slot.phases if phase.server is not None)
     return next((dict(series.labels) for values in scrapes for series in values if series.name == INFO), {})
 
 
 def findings(chosen: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[str]:
-    """Yield a sentence for each choice in which starts differ.
-
-    Args:
-        chosen: by label and by name of the arm, what each start chose.
-    """
+    """Yield a sentence for each choice in which starts differ, from what :func:`choices_of` returns."""
     for label, arms in chosen.items():
         if len({choice for starts in arms.values() for choice in starts}) < 2:
             continue

@@ -1,17 +1,13 @@
-"""A comparison of one scenario, from what the user asked for to what it came to.
-
-The table of contents of the folder, called by :mod:`tailgate.harness.session.session`: sides, arms, a rehearsal of both, the numbers of
-this machine, then block after block, and the result. Each step stands in a module of its own.
-"""
+"""A comparison of one scenario, from what the user asked for to what it came to: the table of contents of the folder."""
 
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tailgate.harness.compare import answer
-from tailgate.harness.compare.arms import ArmTarget, Side, checked_out
+from tailgate.harness.compare.arms import ArmTarget, checked_out
 from tailgate.harness.compare.asked import (
     chosen_design,
     chosen_lenses,
@@ -25,8 +21,8 @@ from tailgate.harness.compare.blocks.block import BlockRecord, measure_block
 from tailgate.harness.compare.blocks.disturbance import one_arm_late
 from tailgate.harness.compare.blocks.gap import find_gap_s, spill_note
 from tailgate.harness.compare.blocks.row import read_rows
-from tailgate.harness.compare.blocks.run import Limits, Outcome, come_to, plan_blocks, run_blocks
-from tailgate.harness.compare.blocks.schedule import Arm, BlockPlan
+from tailgate.harness.compare.blocks.run import Limits, Outcome, come_to, run_blocks
+from tailgate.harness.compare.blocks.schedule import Arm, BlockPlan, plan_block
 from tailgate.harness.compare.load import CAPACITY, PAIRS, block_scenario, comparable_phase
 from tailgate.harness.compare.processors import choose_sharing
 from tailgate.harness.compare.rehearsal import Rehearsed, rehearse
@@ -36,9 +32,9 @@ from tailgate.harness.load.reach import generator_processor
 from tailgate.harness.observe.slot_result import slot_result
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.results.comparison import CUT_SHORT, Design, Lens
-from tailgate.harness.results.fault import Fault
 from tailgate.harness.results.run import ArmResult, ScenarioResult
 from tailgate.harness.results.slot import SlotResult
+from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.scenario.budgets import Budgets
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
@@ -52,29 +48,23 @@ from tailgate.harness.verdict import judging
 
 ROWS = "blocks-{}.jsonl"
 WORKTREES = "worktrees"
-# What these say may be of the service itself, and stands against it whatever the blocks show.
+# These may be the service's own fault, and stand against it whatever the blocks show.
 OF_THE_SERVICE = (TargetError, LoadError, MeasurementError)
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What every scenario of a session stands on.
+    """What all scenarios of a session have in common.
 
     Attributes:
-        settings: the options.
         known_target: tells whether some plugin knows a target of this specification.
-        make_target: from a specification and settings to a target.
         units: of all measures, by name.
-        budgets: of this project.
-        directory: of the run.
-        run_id: its name.
-        seed: of the run.
-        scenarios: over how many the error that is allowed is split.
+        scenarios: over how many the allowed error is split.
         payloads: gives those of a source.
         connect: how the generator reaches a server.
         tell: takes a line about what is being done now.
-        looks: good blocks at each look, where that is not the design's usual; a calibration never looks.
-        keep: takes what a comparison came to that an exception ends after some blocks, before it is raised.
+        looks: good blocks at each look; None for the design's own. A calibration never looks.
+        keep: takes what a comparison came to before an exception ended it.
     """
 
     settings: GateSettings
@@ -94,34 +84,17 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """How the blocks are looked at: lenses, when, and what is to be said of them."""
-
-    lenses: tuple[Lens, ...]
-    design: Design
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Compared:
-    """What a comparison gives to the results.
-
-    Attributes:
-        scenario: with its comparison.
-        slots: what each arm went through in each block.
-        arms: what was compared, head first.
-    """
+    """What a comparison gives to the results; head is the first arm."""
 
     scenario: ScenarioResult
     slots: tuple[SlotResult, ...]
     arms: tuple[ArmResult, ...]
 
     def cut_short(self, unmeasured: ScenarioResult, error: BaseException) -> ScenarioResult:
-        """Return the answer of a comparison that an exception ended: INVALID, with the blocks that there are.
+        """Return the answer of a comparison that an exception ended: that of the exception alone, with the blocks.
 
-        Args:
-            unmeasured: what the exception alone came to; its fault says which it was.
-            error: the exception. Blocks before an interruption or an error of the harness are sound, and can be judged.
+        Blocks before an interruption or an error of the harness are sound, and can be judged.
         """
         assert self.scenario.comparison is not None
         text = unmeasured.faults[0].text
@@ -151,85 +124,20 @@ def compare(
         TargetError: a side did not become ready, or runs another code than its revision's.
     """
     comparable_phase(scenario)
-    sides = find_sides(ground.settings, ground.known_target)
-    lenses, notes = chosen_lenses(ground.settings, sides)
-    design = chosen_design(ground.settings, lenses, ground.scenarios, ground.looks)
-    settings = {arm: side_settings(side, scenario, ground.settings, target) for arm, side in sides.items()}
-    root, folder = ground.settings.root, ground.directory / WORKTREES
-    _remove_stale_worktrees(sides, ground)
-    with checked_out(sides, root, folder, settings, ground.make_target) as arms:
+    asked, root = ground.settings, ground.settings.root
+    sides = find_sides(asked, ground.known_target)
+    lenses, notes = chosen_lenses(asked, sides)
+    design = chosen_design(asked, lenses, ground.scenarios, ground.looks)
+    settings = {arm: side_settings(side, scenario, asked, target) for arm, side in sides.items()}
+    if any(side.revision is not None for side in sides.values()):
+        for folder in git.remove_stale_worktrees(root, asked.output):
+            ground.tell(f"removed the worktree of a run that was killed: {folder}")
+    with checked_out(sides, root, ground.directory / WORKTREES, settings, ground.make_target) as arms:
         ground.tell(f"{scenario.name}: starting both sides once, to see what they are")
         rehearsed = rehearse(arms, ground.directory, root)
-        looked = Looked(lenses, design, notes)
-        return _measured(scenario, ground, arms, rehearsed, looked, yardstick_s, again)
-
-
-def _remove_stale_worktrees(sides: Mapping[Arm, Side], ground: Ground) -> None:
-    if any(side.revision is not None for side in sides.values()):
-        for folder in git.remove_stale_worktrees(ground.settings.root, ground.settings.output):
-            ground.tell(f"removed the worktree of a run that was killed: {folder}")
-
-
-def _measured(
-    scenario: Scenario,
-    ground: Ground,
-    arms: Mapping[Arm, ArmTarget],
-    rehearsed: Mapping[Arm, Rehearsed],
-    looked: Looked,
-    yardstick_s: float,
-    again: str,
-) -> Compared:
-    settings, lenses, design = ground.settings, looked.lenses, looked.design
-    bench, shared = _bench(scenario, ground, arms, rehearsed, lenses, yardstick_s)
-    kept: list[BlockRecord] = []
-
-    def measure(plan: BlockPlan) -> BlockRecord:
-        kept.append(measure_block(plan, bench))
-        return kept[-1]
-
-    rows_file = ground.directory / ROWS.format(scenario.name)
-    of_sides = (note for one in rehearsed.values() for note in one.notes)
-    notes = (*looked.notes, *of_sides, *([shared] if shared else []))
-
-    def compared(outcome: Outcome) -> Compared:
-        windows = answer.windows_of(kept, bench.names)
-        faults = (
-            *outcome.faults,
-            *answer.unanswered(windows),
-            *answer.contradictions(windows),
-        )
-        told = [one_arm_late(record.late for record in kept), spill_note(outcome.rows, bench.gap_s)]
-        seen = (
-            *answer.findings(answer.choices_of(kept)),
-            *filter(None, told),
-            *answer.notes_of(windows, kept),
-        )
-        comparison = answer.comparison_result(outcome, design, rows_file.name, notes + seen)
-        failures = {
-            arm.value: judging.failures_of(record.slots[arm] for record in kept)
-            for arm in (Arm.HEAD, Arm.BASE)
-        }
-        return Compared(
-            answer.scenario_result(scenario, ground.seed, outcome, faults, comparison, again, failures),
-            tuple(slot for record in kept for slot in _slot_results(record, faults, bench)),
-            tuple(
-                answer.arm_result(arms[arm], rehearsed[arm], settings.root) for arm in (Arm.HEAD, Arm.BASE)
-            ),
-        )
-
-    limits = Limits(settings.time_limit * 60, settings.blocks)
-    plan = plan_blocks(ground.seed, PAIRS)
-
-    def tell(line: str) -> None:
-        ground.tell(f"{scenario.name}: {line}")
-
-    try:
-        return compared(run_blocks(measure, plan, design, lenses, limits, kept=rows_file, tell=tell))
-    except BaseException:
-        # What was measured can be judged, whatever ended it: an hour of blocks is not to be lost by a key.
-        if rows_file.is_file():
-            ground.keep(compared(come_to(read_rows(rows_file), design, lenses)))
-        raise
+        bench, shared = _bench(scenario, ground, arms, rehearsed, lenses, yardstick_s)
+        notes += tuple(note for one in rehearsed.values() for note in one.notes) + shared
+        return _Run(scenario, ground, bench, rehearsed, lenses, design, notes, again).measured()
 
 
 def _bench(
@@ -239,10 +147,10 @@ def _bench(
     rehearsed: Mapping[Arm, Rehearsed],
     lenses: Sequence[Lens],
     yardstick_s: float,
-) -> tuple[Bench, str]:
-    """Return what all blocks have in common, and what is to be said of the processors; base is loaded once for it."""
+) -> tuple[Bench, tuple[str, ...]]:
+    """Return what all blocks have in common, with notes on the processors; base is loaded once for it."""
     settings = ground.settings
-    # Without criteria: a comparison has no absolute limits, so no budget of theirs is asked for.
+    # A comparison has no absolute limits: without criteria, no budget of theirs is asked for.
     bare = dataclasses.replace(scenario, criteria=())
     resolved = resolve_scenario(
         bare, ground.budgets, rehearsed[Arm.BASE].facts, yardstick_s, ground.units, settings.root
@@ -266,9 +174,82 @@ def _bench(
         sharing=sharing,
     )
     ground.tell(f"{scenario.name}: loading base once, to see how long a gap its answers need")
-    return dataclasses.replace(bench, gap_s=find_gap_s(bench, ground.seed)), shared
+    return dataclasses.replace(bench, gap_s=find_gap_s(bench, ground.seed)), (shared,) if shared else ()
 
 
-def _slot_results(record: BlockRecord, faults: tuple[Fault, ...], bench: Bench) -> list[SlotResult]:
-    own = record.faults if faults else ()
-    return [slot_result(slot, own, bench.directory) for slot in record.slots.values()]
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One comparison, ready to be measured."""
+
+    scenario: Scenario
+    ground: Ground
+    bench: Bench
+    rehearsed: Mapping[Arm, Rehearsed]
+    lenses: tuple[Lens, ...]
+    design: Design
+    notes: tuple[str, ...]
+    again: str
+    kept: list[BlockRecord] = field(default_factory=list)
+
+    def measured(self) -> Compared:
+        """Measure block after block; what an exception left of them is kept before it is raised."""
+        settings, rows = self.ground.settings, self._rows
+
+        def measure(plan: BlockPlan) -> BlockRecord:
+            self.kept.append(measure_block(plan, self.bench))
+            return self.kept[-1]
+
+        try:
+            outcome = run_blocks(
+                measure,
+                lambda index: plan_block(self.ground.seed, index, PAIRS),
+                self.design,
+                self.lenses,
+                Limits(settings.time_limit * 60, settings.blocks),
+                kept=rows,
+                tell=lambda line: self.ground.tell(f"{self.scenario.name}: {line}"),
+            )
+            return self._compared(outcome)
+        except BaseException:
+            # Whatever ended it: a key must not lose an hour of blocks.
+            if rows.is_file():
+                self.ground.keep(self._compared(come_to(read_rows(rows), self.design, self.lenses)))
+            raise
+
+    @property
+    def _rows(self) -> Path:
+        return self.ground.directory / ROWS.format(self.scenario.name)
+
+    def _compared(self, outcome: Outcome) -> Compared:
+        kept, bench = self.kept, self.bench
+        windows = answer.windows_of(kept, bench.names)
+        faults = (*outcome.faults, *answer.unanswered(windows), *answer.contradictions(windows))
+        spoken = (one_arm_late(record.late for record in kept), spill_note(outcome.rows, bench.gap_s))
+        notes = (
+            *self.notes,
+            *answer.findings(answer.choices_of(kept)),
+            *filter(None, spoken),
+            *answer.notes_of(windows, kept),
+        )
+        scenario = ScenarioResult(
+            name=self.scenario.name,
+            description=self.scenario.description,
+            seed=self.ground.seed,
+            verdict=Verdict.INVALID if faults else outcome.decision.verdict,
+            criteria=(),
+            faults=faults,
+            reproduce=self.again,
+            comparison=answer.comparison_result(outcome, self.design, self._rows.name, notes),
+            failures={
+                arm.value: judging.failures_of(record.slots[arm] for record in kept)
+                for arm in (Arm.HEAD, Arm.BASE)
+            },
+        )
+        slots = [
+            slot_result(slot, record.faults if faults else (), bench.directory)
+            for record in kept
+            for slot in record.slots.values()
+        ]
+        root = self.ground.settings.root
+        arms = [answer.arm_result(bench.arms[arm], self.rehearsed[arm], root) for arm in (Arm.HEAD, Arm.BASE)]
+        return Compared(scenario, tuple(slots), tuple(arms))

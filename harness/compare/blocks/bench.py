@@ -21,14 +21,7 @@ from tailgate.harness.target.target import RunningTarget
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """One arm of a block, taking load.
-
-    Attributes:
-        target: the fresh server.
-        generator: has its connections open.
-        course: what it has gone through.
-        start_up_s: from launch to ready.
-    """
+    """One arm of a block, ready for load. ``start_up_s`` is from launch to ready."""
 
     target: RunningTarget
     generator: Generator
@@ -41,15 +34,12 @@ class Bench:
     """What all blocks of a comparison have in common.
 
     Attributes:
-        arms: both, ready to be started.
-        scenario: as one arm gets it in one block: the warm-up, then a phase for each pair.
+        scenario: as one arm gets it in one block: the warm-up, then a phase per pair.
         draw: from a seed to the requests of a block.
         connect: how the generator reaches a server.
-        names: what the targets call their metrics.
         directory: of the comparison's raw records.
-        run: name of the run.
         gap_s: between two windows.
-        sharing: of the processors; None where everybody runs anywhere.
+        sharing: of the processors; None if everybody runs anywhere.
     """
 
     arms: Mapping[Arm, ArmTarget]
@@ -63,24 +53,18 @@ class Bench:
     sharing: Sharing | None = None
 
 
-def start_arm(
-    arm: ArmTarget,
-    slot: Slot,
-    requests: Plan,
-    connect: Callable[[RunningTarget], LoadSettings],
-    directory: Path,
-    stack: contextlib.ExitStack,
-) -> Running:
-    """Start an arm and its generator; the stack ends both.
+def start_arm(bench: Bench, slot: Slot, requests: Plan, folder: str, stack: contextlib.ExitStack) -> Running:
+    """Start the arm of a slot and its generator; the stack ends both.
 
     Raises:
         TargetError: it did not become ready.
         LoadError: the generator did not start.
     """
+    directory = bench.directory / f"{bench.scenario.name}-{folder}"
     began_s = time.monotonic()
-    target = stack.enter_context(arm.target.start(directory))
+    target = stack.enter_context(bench.arms[Arm(slot.arm)].target.start(directory))
     start_up_s = time.monotonic() - began_s
-    generator = stack.enter_context(Generator(requests, connect(target), directory))
+    generator = stack.enter_context(Generator(requests, bench.connect(target), directory))
     course = Course(slot, requests, target, directory)
     stack.enter_context(course.client)
     return Running(target, generator, course, start_up_s)
@@ -89,7 +73,7 @@ def start_arm(
 def on_their_processors(
     bench: Bench, index: int, running: Collection[Running]
 ) -> contextlib.AbstractContextManager[None]:
-    """Return a context in which everybody runs on the processors that are theirs in the block of this number.
+    """Return a context in which everybody runs on their processors of the block of this number.
 
     A generator that has a processor of its own stays there.
 

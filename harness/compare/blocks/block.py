@@ -1,27 +1,25 @@
-"""One block, measured: both arms freshly started, warmed up, loaded in turn, stopped.
+"""One block, measured: both arms freshly started at once, warmed up, loaded by turns, stopped. Nothing is judged.
 
-Stands between the schedule and :mod:`tailgate.harness.compare.blocks.observation`. The arms start at the same time, since starting is
-most of a block's time that is no load; they are loaded by turns, never at once: in windows of a common phase, or where
-the load must not be cut, in whole slots. Raw records lie on disk as those of any slot: an arm's course through a block
-is a slot whose phases are its pairs. Nothing is judged here.
+The turns are windows of a common phase, or whole slots where the load must not be cut. Raw records lie on disk as
+those of any slot: an arm's course through a block is a slot whose phases are its pairs.
 """
 
 import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tailgate.harness.compare.blocks.arm_block import arm_block
 from tailgate.harness.compare.blocks.bench import Bench, Running, on_their_processors, start_arm
-from tailgate.harness.compare.blocks.disturbance import Disturbance, disturbance_of
+from tailgate.harness.compare.blocks.disturbance import disturbance_of
 from tailgate.harness.compare.blocks.interleave import can_interleave, plan_of_arm, room_ns, windows_in
-from tailgate.harness.compare.blocks.observation import Block
+from tailgate.harness.compare.blocks.observation import observe_arm
+from tailgate.harness.compare.blocks.row import BlockRow
 from tailgate.harness.compare.blocks.schedule import Arm, BlockPlan
 from tailgate.harness.compare.blocks.together import Meeting, run_together
 from tailgate.harness.errors import LoadError, MeasurementError, TargetError
@@ -36,6 +34,8 @@ from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.verdict import faults as checks
 
 T = TypeVar("T")
+# By index of a phase, the arm that goes first in each pair of its windows.
+Turns = Mapping[int, tuple[Arm, ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,21 +43,16 @@ class BlockRecord:
     """What a block measured.
 
     Attributes:
-        block: for :func:`tailgate.harness.compare.blocks.observation.observe`.
+        block: as numbers.
         slots: what each arm went through.
         faults: what makes the whole comparison INVALID: a server that died, a record that is not whole.
-        disturbance: what the machine said of the block.
+        late: whether the generator was late, by name of the arm.
     """
 
-    block: Block
+    block: BlockRow
     slots: Mapping[Arm, SlotRecord]
     faults: tuple[Fault, ...]
-    disturbance: Disturbance
-
-    @property
-    def late(self) -> Mapping[str, bool]:
-        """Whether the generator was late, by name of the arm."""
-        return dict(zip((arm.value for arm in self.slots), self.disturbance.late, strict=True))
+    late: Mapping[str, bool]
 
 
 def measure_block(plan: BlockPlan, bench: Bench) -> BlockRecord:
@@ -70,10 +65,11 @@ def measure_block(plan: BlockPlan, bench: Bench) -> BlockRecord:
     """
     began_s = time.monotonic()
     requests = bench.draw(plan.seed)
-    turns = turns_of(plan, bench.scenario, requests)
+    turns = _turns(plan, bench.scenario, requests)
+    windowed = {index: turn for index, turn in turns.items() if can_interleave(bench.scenario.phases[index])}
     trouble: list[Fault] = []
     with (
-        _started(plan, requests, turns, bench) as running,
+        _started(plan, requests, windowed, bench) as running,
         on_their_processors(bench, plan.index, running.values()),
     ):
         try:
@@ -83,16 +79,15 @@ def measure_block(plan: BlockPlan, bench: Bench) -> BlockRecord:
         settle_s = SETTLE_S if trouble else 0.0
         deaths = [_death(arm, one.target) for arm, one in running.items() if died(one.target, settle_s)]
         slots = {arm: one.course.record() for arm, one in running.items()}
-        start_up_s = {arm: one.start_up_s for arm, one in running.items()}
-    trouble = deaths + trouble
-    for arm, record in slots.items():
-        trouble += _broken(arm, record, bench.names)
+    broken = [fault for arm, record in slots.items() for fault in _broken(arm, record, bench.names)]
+
+    def rooms_ns(arm: Arm) -> Mapping[int, NDArray[np.int64]]:
+        phases = requests.phases
+        return {index: room_ns(phases[index], turn, arm, bench.gap_s) for index, turn in windowed.items()}
+
+    arms = {arm: observe_arm(record, running[arm].start_up_s, rooms_ns(arm)) for arm, record in slots.items()}
     disturbance = disturbance_of(slots.values())
-    arms = {
-        arm: arm_block(arm, record, start_up_s[arm], _rooms_ns(arm, turns, requests, bench))
-        for arm, record in slots.items()
-    }
-    block = Block(
+    block = BlockRow(
         index=plan.index,
         base=arms[Arm.BASE],
         head=arms[Arm.HEAD],
@@ -105,11 +100,12 @@ def measure_block(plan: BlockPlan, bench: Bench) -> BlockRecord:
         run=bench.run,
         processors=None if bench.sharing is None else bench.sharing.servers,
     )
-    return BlockRecord(block, slots, tuple(trouble), disturbance)
+    late = {arm.value: late for arm, late in zip(slots, disturbance.late, strict=True)}
+    return BlockRecord(block, slots, (*deaths, *trouble, *broken), late)
 
 
-def turns_of(plan: BlockPlan, scenario: Scenario, requests: Plan) -> Mapping[int, tuple[Arm, ...]]:
-    """Return by index of each measured phase, and pair of windows, the arm that goes first; one for a whole slot."""
+def _turns(plan: BlockPlan, scenario: Scenario, requests: Plan) -> Turns:
+    """Return the turns of each measured phase; a whole slot is one window."""
     measured = [index for index, phase in enumerate(scenario.phases) if phase.measured]
     return {
         index: plan.first(
@@ -119,23 +115,7 @@ def turns_of(plan: BlockPlan, scenario: Scenario, requests: Plan) -> Mapping[int
     }
 
 
-def _windowed(turns: Mapping[int, tuple[Arm, ...]], bench: Bench) -> Mapping[int, tuple[Arm, ...]]:
-    """Return the turns of the phases that are cut into windows."""
-    return {index: first for index, first in turns.items() if can_interleave(bench.scenario.phases[index])}
-
-
-def _rooms_ns(
-    arm: Arm, turns: Mapping[int, tuple[Arm, ...]], requests: Plan, bench: Bench
-) -> Mapping[int, NDArray[np.int64]]:
-    return {
-        index: room_ns(requests.phases[index], first, arm, bench.gap_s)
-        for index, first in _windowed(turns, bench).items()
-    }
-
-
-def _run_phases(
-    plan: BlockPlan, scenario: Scenario, turns: Mapping[int, tuple[Arm, ...]], running: Mapping[Arm, Running]
-) -> None:
+def _run_phases(plan: BlockPlan, scenario: Scenario, turns: Turns, running: Mapping[Arm, Running]) -> None:
     """Warm both arms up, load them by turns, and probe their capacity last, where that is asked for."""
     for index, phase in enumerate(scenario.phases):
         if index in turns and can_interleave(phase):
@@ -161,41 +141,33 @@ def _run_windows(index: int, running: Mapping[Arm, Running]) -> None:
 
 @contextlib.contextmanager
 def _started(
-    plan: BlockPlan, requests: Plan, turns: Mapping[int, tuple[Arm, ...]], bench: Bench
+    plan: BlockPlan, requests: Plan, windowed: Turns, bench: Bench
 ) -> Iterator[Mapping[Arm, Running]]:
     """Start both arms at once, each with its generator; stop both at once."""
-    windowed = _windowed(turns, bench)
+    stacks = {arm: contextlib.ExitStack() for arm in (plan.launched_first, plan.launched_first.other)}
 
-    def start(arm: Arm, stack: contextlib.ExitStack) -> Running:
+    def start(arm: Arm) -> Running:
         slot = Slot(bench.scenario, arm.value, plan.index, plan.index + 1, plan.seed)
-        directory = bench.directory / f"{bench.scenario.name}-{arm.value}-{plan.index}"
         own = plan_of_arm(requests, windowed, arm, bench.gap_s)
-        return start_arm(bench.arms[arm], slot, own, bench.connect, directory, stack)
+        return start_arm(bench, slot, own, f"{arm.value}-{plan.index}", stacks[arm])
 
-    with contextlib.ExitStack() as both:
-        stacks = {arm: contextlib.ExitStack() for arm in plan.launches}
-        both.callback(_at_once, {arm: stack.close for arm, stack in stacks.items()})
-        yield _at_once({arm: _bound(start, arm, stacks[arm]) for arm in plan.launches})
-
-
-def _bound(
-    start: Callable[[Arm, contextlib.ExitStack], Running], arm: Arm, stack: contextlib.ExitStack
-) -> Callable[[], Running]:
-    return lambda: start(arm, stack)
+    try:
+        yield _at_once(start, stacks)
+    finally:
+        _at_once(lambda arm: stacks[arm].close(), stacks)
 
 
-def _at_once(steps: Mapping[Arm, Callable[[], T]]) -> Mapping[Arm, T]:
-    """Take a step of each arm, all at the same time, and wait for all, in an interruption too."""
-    with ThreadPoolExecutor(len(steps)) as pool:
-        futures: dict[Arm, Future[T]] = {arm: pool.submit(step) for arm, step in steps.items()}
-        wait(futures.values())
-    results = {}
-    for arm, future in futures.items():
+def _at_once(step: Callable[[Arm], T], arms: Mapping[Arm, object]) -> dict[Arm, T]:
+    """Take a step of each arm at the same time, and wait for all, in an interruption too."""
+
+    def take(arm: Arm) -> T:
         try:
-            results[arm] = future.result()
+            return step(arm)
         except TargetError as error:
             raise TargetError(f"{arm.value}: {error}") from error
-    return results
+
+    with ThreadPoolExecutor(len(arms)) as pool:
+        return dict(zip(arms, pool.map(take, arms), strict=True))
 
 
 def _death(arm: Arm, target: RunningTarget) -> Fault:

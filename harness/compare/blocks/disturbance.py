@@ -1,10 +1,8 @@
 """Was a block disturbed? Told by signals that do not know which arm was slow, so that a void never favours one.
 
-What may void a block: processor time that the hypervisor stole, that other programs used, and the generator's own
-lateness in both arms. An arm that uses more processor time than the other makes its generator late, too: where only one arm's
-is, that may be the outcome, and voids nothing. What may not either: anything that grows when the server gets slower, such as latency, the server's own processor time,
-or pressure, in which the server's own threads have their part; pressure is told and voids nothing. A block is void as a
-whole, both arms together.
+Stolen processor time, other programs, and a generator late in both arms void a whole block. Nothing that grows with a
+slower server may void: latency, its processor time, pressure (in which its threads have their part), or a generator
+late in one arm, which a busier server causes.
 """
 
 import os
@@ -19,25 +17,22 @@ from tailgate.harness.observe.machine import MachineDelta
 from tailgate.harness.observe.slot_record import SlotRecord
 from tailgate.harness.observe.window import PhaseRecord
 
-# Shares of all processors' time, over the block's measured pairs. Noise of a few per cent is what alternation and the
-# exact test are for; beyond these the block was another machine's.
+# Shares of all processors' time, over the measured pairs. Alternation and the exact test absorb noise of a few per cent;
+# beyond these the block was another machine's.
 STEAL_MAX = 0.10
 FOREIGN_MAX = 0.50
-# p99 of the generator's lag, of the less late arm. It is in both arms' latencies; beyond it the load was not the one that was
-# planned.
+# p99 of the generator's lag, of the less late arm; beyond it the load was not the planned one.
 LAG_MAX_S = 0.010
 
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """What the machine said of a block's measured pairs.
+    """What the machine said of a block's measured pairs; None is unseen.
 
     Attributes:
-        load_s: their length; time in which both arms had a phase, as in interleaved pairs, counts once.
-        steal_share: of all processors' time, stolen by the hypervisor; None if unseen.
-        foreign_share: of it, used by what is neither server nor generator; None if unseen.
-        cpu_pressure_share: of the time some work waited for a processor; None if unseen.
-        lags_p99_s: of the generator's lag, in the order of the arms that were given; None without a request.
+        load_s: their length; time of both arms at once, as in interleaved pairs, counts once.
+        foreign_share: of all processors' time, used by neither server nor generator.
+        lags_p99_s: of the generator, by arm in the order given; None without a request.
         void: why the block must not count; None for a good one.
     """
 
@@ -55,15 +50,10 @@ class Disturbance:
 
 
 def disturbance_of(slots: Iterable[SlotRecord], processors: int | None = None) -> Disturbance:
-    """Return what the machine said.
-
-    Args:
-        slots: one of each arm.
-        processors: that /proc/stat counts; None for this machine's.
-    """
+    """Return what the machine said; ``processors`` are those that /proc/stat counts, None for this machine's."""
     slots = tuple(slots)
     measured = [
-        _Stretch(phase, report, used)
+        _Stretch(report, used)
         for slot in slots
         for phase, report, used in zip(slot.phases, slot.reports, slot.machines, strict=True)
         if phase.phase.measured
@@ -89,11 +79,7 @@ def disturbance_of(slots: Iterable[SlotRecord], processors: int | None = None) -
 
 
 def one_arm_late(blocks: Iterable[Mapping[str, bool]]) -> str:
-    """Return the note that one arm's generator alone was late in most of the blocks in which any was; empty if not.
-
-    Args:
-        blocks: whether the generator was late, by name of the arm.
-    """
+    """Return the note that one arm's generator alone was late in most of the blocks in which any was; empty if not."""
     late = [[arm for arm, was in block.items() if was] for block in blocks]
     late = [arms for arms in late if arms]
     for arm in dict.fromkeys(arms[0] for arms in late):
@@ -109,15 +95,12 @@ def one_arm_late(blocks: Iterable[Mapping[str, bool]]) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Stretch:
-    """One measured phase of one arm."""
-
-    phase: PhaseRecord
     report: PhaseReport
     used: MachineDelta
 
 
 def _by_time(measured: list[_Stretch]) -> list[list[_Stretch]]:
-    """Return what ran at the same time together, as both arms of an interleaved pair do; each in order of its start."""
+    """Group what ran at the same time, as both arms of an interleaved pair do, in order of start."""
     groups: list[list[_Stretch]] = []
     for one in sorted(measured, key=lambda one: one.report.start_ns):
         if groups and one.report.start_ns < _end_ns(groups[-1]):
@@ -132,7 +115,6 @@ def _end_ns(group: list[_Stretch]) -> int:
 
 
 def _seconds(group: list[_Stretch]) -> float:
-    """Return how long the machine was watched: those that ran together watched it at the same time."""
     return sum(one.used.seconds for one in group) / len(group)
 
 

@@ -1,8 +1,7 @@
 """How long the gap between two windows must be: seen on base before the first block.
 
-An answer that is computed beside the other arm's first requests makes either arm a little more like the other, so that a change
-looks smaller than it is. The gap lets nearly all answers end. It is base's latency that it is sized by, and both arms get the
-same: what head does to latency has no say in how it is measured.
+An answer computed beside the other arm's first requests makes the arms more alike, so that a change looks smaller. The
+gap lets nearly all answers end. Base's latency sets it for both arms: head has no say in how it is measured.
 """
 
 import contextlib
@@ -20,17 +19,12 @@ from tailgate.harness.scenario.plan import Plan
 from tailgate.harness.units import Unit, percent, quantity
 
 QUANTILE = 0.99
-FOLDER = "trial"
 
 
 def find_gap_s(bench: Bench, seed: int) -> float:
     """Load base alone by a warm-up and a pair's requests; return p99 of their latencies, within the bounds of a gap.
 
-    Where base breaks under that load the least gap is returned: the first block is there to say what broke.
-
-    Args:
-        bench: of the comparison.
-        seed: of the requests.
+    If base breaks under that load, return the least gap: the first block will say what broke.
 
     Raises:
         TargetError: base did not become ready, or cannot be kept to its processors.
@@ -49,9 +43,8 @@ def find_gap_s(bench: Bench, seed: int) -> float:
 
 def _latency_s(bench: Bench, requests: Plan, measured: int, seed: int) -> float:
     slot = Slot(bench.scenario, Arm.BASE.value, 0, 0, seed)
-    directory = bench.directory / f"{bench.scenario.name}-{FOLDER}"
     with contextlib.ExitStack() as stack:
-        running = start_arm(bench.arms[Arm.BASE], slot, requests, bench.connect, directory, stack)
+        running = start_arm(bench, slot, requests, "trial", stack)
         stack.enter_context(on_their_processors(bench, 0, [running]))
         for index in range(measured + 1):
             running.course.run_phase(index, running.generator, 1.0)
@@ -60,7 +53,7 @@ def _latency_s(bench: Bench, requests: Plan, measured: int, seed: int) -> float:
 
 
 def spill_note(rows: Sequence[BlockRow], gap_s: float) -> str:
-    """Return the note how many answers ended in the other arm's window; empty where there were no windows."""
+    """Return the note how many answers ended in the other arm's window; empty without windows."""
     share = spilled_share([row for row in rows if row.void is None])
     if share is None:
         return ""

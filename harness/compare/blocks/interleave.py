@@ -1,12 +1,8 @@
-"""Interleaving: the requests of a pair, cut into short windows that the arms get in turn.
+"""Interleaving: the requests of a pair, cut into short windows that the arms get in turn. Pure.
 
-Between the plan, which is drawn in one arm's own time, and the generators, which run at once from a common start: each
-arm is silent while the other has its window. Pure.
-
-**Why windows.** What a machine does to a program wanders: neighbouring stretches of it differ nearly as much if they are
-short as if they are long, until sampling takes over. Measured on the compute times of one service, 0.25 s differed from the
-next 0.25 s by 9.7 %, 1 s by 7.7 % and 2 s by 6.9 %. So the noise of a comparison falls with the *number* of turns and
-hardly with their length, and a turn must not cost a scrape.
+Neighbouring stretches of a machine's time differ nearly as much if they are short as if they are long: measured on the
+compute times of one service, 0.25 s differed from the next by 9.7 %, 1 s by 7.7 % and 2 s by 6.9 %. So noise falls
+with the *number* of turns and hardly with their length, and a turn must not cost a scrape.
 """
 
 import dataclasses
@@ -20,12 +16,11 @@ from tailgate.harness.scenario.arrivals import Constant, Gamma, Poisson
 from tailgate.harness.scenario.plan import Plan, PlannedPhase
 from tailgate.harness.scenario.scenario import Phase
 
-# Of one arm. Shorter ones would be mostly gap and beginning, when the server is idle yet; so would ones of few requests,
-# which are few because they are slow.
+# Of one arm. Shorter windows would be mostly gap and beginning, when the server is still idle; so would windows of few,
+# slow requests.
 WINDOW_S = 0.5
 WINDOW_REQUESTS = 25
-# Between two windows nothing is sent, so that the last answers of one arm are not computed beside the other's first: as long as
-# an answer takes (harness.compare.blocks.gap), at least so long, and at most such a part of a window.
+# The least time between two windows in which nothing is sent (harness.compare.blocks.gap), and the most, as a share of one.
 GAP_S = 0.03
 MAX_GAP_SHARE = 0.5
 # Where no window of the other arm follows.
@@ -33,19 +28,17 @@ NEVER_NS = np.iinfo(np.int64).max
 
 
 def can_interleave(phase: Phase) -> bool:
-    """Tell whether a phase may be cut into windows: its rate is one and the same, and its clients leave nothing behind.
+    """Tell whether a phase may be cut into windows: its rate is constant, and its clients leave nothing behind.
 
-    A burst or a ramp is a shape in time that windows would break, and a client that stays on the line would load the server
-    in the other arm's window: such phases are loaded whole, one arm after the other.
+    Windows would break a burst or a ramp, and a client that stays on the line would load the server in the other arm's window.
     """
     return isinstance(phase.arrivals, Constant | Poisson | Gamma) and not phase.disturbers
 
 
 def windows_in(planned: PlannedPhase) -> int:
-    """Return how many windows of each arm a phase is cut into, all equally long.
+    """Return how many equally long windows of each arm a phase is cut into.
 
-    They are as near to :data:`WINDOW_S` as can be, and longer where they would hold fewer than :data:`WINDOW_REQUESTS` on
-    average.
+    They last about :data:`WINDOW_S`, or longer if they would hold fewer than :data:`WINDOW_REQUESTS` on average.
     """
     return max(1, min(round(planned.length_s / WINDOW_S), planned.offsets_ns.size // WINDOW_REQUESTS))
 
@@ -71,9 +64,9 @@ def interleave(planned: PlannedPhase, first: Sequence[Arm], arm: Arm, gap_s: flo
 
 
 def room_ns(planned: PlannedPhase, first: Sequence[Arm], arm: Arm, gap_s: float = GAP_S) -> NDArray[np.int64]:
-    """Return for each request the time from its intended moment to the other arm's next window, shape (requests,).
+    """Return each request's time from its intended moment to the other arm's next window, shape (requests,).
 
-    An answer that takes longer shares the server's processors with the other arm. :data:`NEVER_NS` where no window follows.
+    An answer that takes longer shares the processors with the other arm. :data:`NEVER_NS` if no window follows.
     Arguments are those of :func:`interleave`.
     """
     window_ns = _window_ns(planned, len(first))
@@ -98,14 +91,7 @@ def _turns(first: Sequence[Arm], arm: Arm) -> NDArray[np.int64]:
 
 
 def plan_of_arm(plan: Plan, first: Mapping[int, Sequence[Arm]], arm: Arm, gap_s: float = GAP_S) -> Plan:
-    """Return what one arm sends: the common plan, with some phases interleaved.
-
-    Args:
-        plan: of both arms.
-        first: by index of an interleaved phase, and pair of windows, the arm that goes first.
-        arm: which.
-        gap_s: between two windows.
-    """
+    """Return what one arm sends: the common plan, with the phases of these indices interleaved."""
     phases = tuple(
         interleave(phase, first[index], arm, gap_s) if index in first else phase
         for index, phase in enumerate(plan.phases)

@@ -1,7 +1,4 @@
-"""A block as one row of numbers: what is kept, and what is judged, by each lens one number per arm.
-
-A row is a line of JSON, and can be judged again later. Nothing here judges.
-"""
+"""A block as one row of numbers: what is kept as a line of JSON, and judged by each lens. Nothing here judges."""
 
 import dataclasses
 import math
@@ -13,35 +10,28 @@ from typing import Any
 import orjson
 
 from tailgate.harness.errors import MeasurementError
+from tailgate.harness.results import file as results_file
 from tailgate.harness.results.comparison import Lens
 
 STAGES = ("queue", "decode", "compute", "encode", "transport")
 
-# So many samples beyond a quantile an arm and block must have for a *ratio*. A single service's p99 is not spoken of
-# below 10 (harness.statistics): it would be biased. Of two arms with equally many samples the biases cancel.
+# Samples that an arm must have beyond a quantile in each block for a *ratio*. A single service's p99 needs 10
+# (harness.statistics), else it is biased; of two arms with equally many samples the biases cancel.
 SAMPLES_BEYOND = 5
-_ARMS = ("base", "head")
 
 
 @dataclass(frozen=True, slots=True)
 class ArmRow:
-    """One arm in one block, as numbers.
+    """One arm over the measured slots of one block. None is unseen.
 
     Attributes:
-        requests: sent.
-        failed: of them.
-        cpu_s: CPU seconds of the server over the measured slots; None if unseen.
-        p50_s: median latency; +inf where so many failed; None without enough samples.
-        p95_s: likewise.
-        p99_s: likewise, the geometric mean of that of the slots.
-        mean_s: mean latency; +inf where any request failed; None without requests. Recorded, and used by no lens.
-        peak_rss_bytes: None if unseen.
-        start_up_s: None if unseen.
-        capacity_per_s: None if not probed.
-        steal_share: of this arm's measured time; None if unseen. Recorded, and used by no lens.
+        cpu_s: CPU seconds of the server's processes.
+        p50_s: latency; a failed request counts as +inf. None without enough samples.
+        p99_s: the geometric mean of that of the slots, as p95.
+        mean_s: recorded, and used by no lens, as steal_share.
         stages_s: mean seconds by stage, of all answered requests (``mean``) and of those about a quantile (``p50``,
-            ``p95``, ``p99``); empty where no stages were told.
-        spilled: requests that ended in the other arm's window; None where there were none.
+            ``p95``, ``p99``).
+        spilled: requests that ended in the other arm's window; None without windows.
     """
 
     requests: int
@@ -61,7 +51,19 @@ class ArmRow:
 
 @dataclass(frozen=True, slots=True)
 class BlockRow:
-    """One block as numbers: what is kept, and what is judged. Attributes as in :class:`Block`."""
+    """A fresh base and a fresh head under the same load.
+
+    Attributes:
+        index: from 0, in order of time within its run.
+        void: why the block does not count; None for a good one.
+        load_s: seconds of measured load, of both arms.
+        wall_s: seconds of everything: starts, warm-up, load, stops.
+        steal_share: of the measured time, stolen by the hypervisor.
+        cpu_pressure_share: of the measured time in which work waited for a processor (PSI).
+        order: one letter per window or whole slot in order of time, ``b`` or ``h``; a space between pairs.
+        run: which recording it belongs to.
+        processors: how many both servers shared; None if they had all.
+    """
 
     index: int
     base: ArmRow
@@ -81,30 +83,27 @@ def least_requests(share: float) -> int:
     return math.ceil(SAMPLES_BEYOND / (1 - share) - 1e-9)
 
 
-def arm_value(lens: Lens, arm: ArmRow) -> float | None:  # noqa: PLR0911 - a table of lenses
+_SHOWN_BY = {
+    "p50": "p50_s",
+    "p95": "p95_s",
+    "p99": "p99_s",
+    "memory": "peak_rss_bytes",
+    "start_up": "start_up_s",
+    "capacity": "capacity_per_s",
+}
+
+
+def arm_value(lens: Lens, arm: ArmRow) -> float | None:
     """Return what one arm shows through this lens, in the lens's unit; None if unseen."""
-    match lens.name:
-        case "cpu":
-            return None if arm.cpu_s is None or not arm.requests else arm.cpu_s / arm.requests
-        case "p50":
-            return arm.p50_s
-        case "p95":
-            return arm.p95_s
-        case "p99":
-            return arm.p99_s
-        case "error_rate":
-            return arm.failed / arm.requests if arm.requests else None
-        case "memory":
-            return arm.peak_rss_bytes
-        case "start_up":
-            return arm.start_up_s
-        case "capacity":
-            return arm.capacity_per_s
-    raise AssertionError(f"no value for the lens {lens.name}")
+    if lens.name in _SHOWN_BY:
+        value: float | None = getattr(arm, _SHOWN_BY[lens.name])
+        return value
+    spent = {"cpu": arm.cpu_s, "error_rate": arm.failed}[lens.name]
+    return None if spent is None or not arm.requests else spent / arm.requests
 
 
 def spilled_share(rows: Iterable[BlockRow]) -> float | None:
-    """Return the share of all requests that ended in the other arm's window; None where nothing was cut into windows."""
+    """Return the share of all requests that ended in the other arm's window; None without windows."""
     arms = [arm for row in rows for arm in (row.base, row.head) if arm.spilled is not None and arm.requests]
     requests = sum(arm.requests for arm in arms)
     return sum(arm.spilled or 0 for arm in arms) / requests if requests else None
@@ -118,7 +117,6 @@ def ln_ratio(lens: Lens, row: BlockRow) -> float | None:
     base, head = arm_value(lens, row.base), arm_value(lens, row.head)
     if base is None or head is None or base <= 0 or head <= 0 or base == head == math.inf:
         return None
-    # log(inf) is inf, and only one of them is.
     return math.log(head) - math.log(base)
 
 
@@ -143,20 +141,14 @@ def from_json(document: Any) -> BlockRow:
         MeasurementError: it is not one.
     """
     try:
-        arms = {
-            arm: ArmRow(**{name: _number(value) for name, value in document[arm].items()}) for arm in _ARMS
-        }
-        return BlockRow(**{**document, **arms})
+        row: BlockRow = results_file.from_json(BlockRow, document)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise MeasurementError(f"not a block's row: {error!r}") from error
-
-
-def _number(value: Any) -> Any:
-    return float(value) if isinstance(value, str) else value
+    return row
 
 
 def append_rows(path: Path, rows: Iterable[BlockRow]) -> None:
-    """Append rows to a file of JSON lines, one a block."""
+    """Append rows to a file of JSON lines, one per block."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         file.writelines(orjson.dumps(to_json(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)

@@ -1,8 +1,7 @@
-"""The run of a comparison: block after block, until the design says that it is decided or the time is up.
+"""The run of a comparison: block after block, until there is a reason to stop.
 
-The loop is free of measuring and of statistics: both are given to it. It stops for four reasons only: every lens is
-decided or the last look is over; too many blocks are void; the time or the blocks that were allowed are spent; the
-record is broken. A ratio that looks good or bad in between is shown, and stops nothing.
+There are four: every lens is decided or the last look is over; too many blocks are void; the allowed time or blocks are
+spent; the record is broken. A ratio that looks good or bad in between is shown, and stops nothing.
 """
 
 import math
@@ -13,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tailgate.harness.compare.blocks.block import BlockRecord
-from tailgate.harness.compare.blocks.observation import observe
 from tailgate.harness.compare.blocks.row import BlockRow, append_rows, ln_ratio
-from tailgate.harness.compare.blocks.schedule import BlockPlan, plan_block
+from tailgate.harness.compare.blocks.schedule import BlockPlan
 from tailgate.harness.compare.decision.attribution import attribute
 from tailgate.harness.compare.decision.decision import judge
 from tailgate.harness.compare.decision.design import NEVER
@@ -30,8 +28,8 @@ class Limits:
     """When to stop without a decision.
 
     Attributes:
-        time_s: of all blocks together; a block that would end beyond it is not begun.
-        blocks: at most; None for as many as the design has, void ones beside them.
+        time_s: of all blocks; a block that would end beyond it is not begun.
+        blocks: at most; None for as many as the design has, and void ones.
     """
 
     time_s: float
@@ -40,15 +38,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a comparison came to.
-
-    Attributes:
-        rows: of all blocks, void ones too.
-        decision: over them.
-        attributions: of the lenses that moved.
-        faults: what makes it INVALID whatever was decided.
-        stopped: why no further block was measured; empty where the decision itself was the end.
-    """
+    """What a comparison came to: rows of all blocks, and as in the results."""
 
     rows: tuple[BlockRow, ...]
     decision: Decision
@@ -57,7 +47,7 @@ class Outcome:
     stopped: str = ""
 
 
-def run_blocks(  # noqa: PLR0913 - what is measured, what is judged and when to stop are given, so that the loop is free of them
+def run_blocks(  # noqa: PLR0913 - the loop is free of measuring, judging and limits
     measure: Callable[[BlockPlan], BlockRecord],
     plan: Callable[[int], BlockPlan],
     design: Design,
@@ -68,18 +58,7 @@ def run_blocks(  # noqa: PLR0913 - what is measured, what is judged and when to 
     tell: Callable[[str], None] = lambda _: None,
     now_s: Callable[[], float] = time.monotonic,
 ) -> Outcome:
-    """Measure blocks until there is a reason to stop.
-
-    Args:
-        measure: executes a block.
-        plan: from the index of a block to its plan.
-        design: when to look.
-        lenses: through which.
-        limits: of time and blocks.
-        kept: file of rows, one line a block, written as they come.
-        tell: takes a line after each block.
-        now_s: clock.
-    """
+    """Measure blocks until there is a reason to stop, and append each one's row to the file ``kept``."""
     began_s = now_s()
     rows: list[BlockRow] = []
     faults: tuple[Fault, ...] = ()
@@ -94,15 +73,15 @@ def run_blocks(  # noqa: PLR0913 - what is measured, what is judged and when to 
         if faults:
             stopped = "the record is broken"
             break
-        rows.append(observe(record.block))
+        rows.append(record.block)
         append_rows(kept, rows[-1:])
         decision = judge(rows, design, lenses)
-        tell(progress(rows, decision, lenses))
+        tell(_progress(rows, decision, lenses))
     return Outcome(tuple(rows), decision, attributions_of(decision, rows), faults, stopped)
 
 
 def come_to(rows: Sequence[BlockRow], design: Design, lenses: Sequence[Lens]) -> Outcome:
-    """Return what blocks come to that an exception was the end of."""
+    """Return what the blocks come to that an exception left."""
     decision = judge(rows, design, lenses)
     return Outcome(tuple(rows), decision, attributions_of(decision, rows))
 
@@ -116,7 +95,7 @@ def attributions_of(decision: Decision, rows: Sequence[BlockRow]) -> tuple[Attri
 
 
 def _limit_reached(rows: Sequence[BlockRow], limits: Limits, spent_s: float) -> str:
-    """Return which limit keeps the next block from being begun; empty for none."""
+    """Return which limit forbids a next block; empty for none."""
     if limits.blocks is not None and len(rows) >= limits.blocks:
         return f"the allowed number of blocks is spent: {limits.blocks} (--perf-blocks)"
     next_s = statistics.median(row.wall_s for row in rows) if rows else 0.0
@@ -125,16 +104,13 @@ def _limit_reached(rows: Sequence[BlockRow], limits: Limits, spent_s: float) -> 
     return ""
 
 
-def progress(rows: Sequence[BlockRow], decision: Decision, lenses: Sequence[Lens]) -> str:
-    """Return a line after a block: what the medians of the blocks so far look like, which decides nothing."""
+def _progress(rows: Sequence[BlockRow], decision: Decision, lenses: Sequence[Lens]) -> str:
+    """Return a line after a block with the medians so far, which decide nothing."""
     last = rows[-1]
     good = [row for row in rows if row.void is None]
     parts = [f"{lens.name} {_so_far(lens, good)}" for lens in lenses if lens.gates]
-    due = (
-        f", next look at {decision.next_look_blocks}"
-        if decision.next_look_blocks not in {None, NEVER}
-        else ""
-    )
+    look = decision.next_look_blocks
+    due = "" if look in {None, NEVER} else f", next look at {look}"
     state = f"void: {last.void}" if last.void else "so far " + ", ".join(parts)
     machine = "" if last.steal_share is None else f", steal {percent(last.steal_share)}"
     return f"block {last.index + 1}, {len(good)} good{due}: {state} ({last.wall_s:.0f} s{machine})"
@@ -147,8 +123,3 @@ def _so_far(lens: Lens, rows: Sequence[BlockRow]) -> str:
     middle = statistics.median(values)
     change = middle if lens.scale is Scale.DIFFERENCE else math.expm1(middle) if middle < math.inf else middle
     return percent(change, signed=True)
-
-
-def plan_blocks(seed: int, pairs: int) -> Callable[[int], BlockPlan]:
-    """Return the plan of a run's blocks."""
-    return lambda index: plan_block(seed, index, pairs)

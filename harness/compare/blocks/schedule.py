@@ -1,14 +1,9 @@
-"""The schedule of a comparison: who goes first, and with which seeds. Pure: the same seed gives the same schedule.
+"""The schedule of a comparison: who goes first, and with which seeds. The same seed gives the same schedule.
 
-First step of a comparison; :mod:`tailgate.harness.compare.blocks.block` executes it. What it balances, and how:
-
-* Which arm goes first in a pair of windows is an independent coin for each: with a fixed order, whatever the first
-  window does to the second (caches, frequency, garbage) would be taken for a difference of the code. A pair that is not
-  cut into windows is one pair of windows, whose slots are whole.
-* The arms of a pair send the same requests at the same offsets within their windows, different pairs different ones.
-* Which arm is launched first, and so gets the first port that the kernel gives, is a coin for the first block and
-  alternates from there. The processors are the same for both arms (:mod:`tailgate.harness.compare.processors`), and stay for two blocks,
-  so that each has seen either order.
+A coin says which arm goes first in each pair of windows (a whole slot is one window): in a fixed order the first
+window's effect on the second (caches, frequency, garbage) would look like a difference of the code. Both arms of a
+pair send the same requests, different pairs different ones. A coin says which arm is launched first, and so gets the
+kernel's first port; from then on they alternate, while the processors stay for two blocks.
 """
 
 import enum
@@ -16,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from tailgate.harness.errors import UsageError
 
 # A plan's seed fits into a JSON number that every reader keeps whole.
 SEEDS = 2**31
@@ -31,7 +24,7 @@ class Arm(enum.Enum):
 
     @property
     def other(self) -> "Arm":
-        """The one that it is compared with."""
+        """The opposite side."""
         return Arm.HEAD if self is Arm.BASE else Arm.BASE
 
 
@@ -40,9 +33,7 @@ class BlockPlan:
     """A fresh start of both arms, and the pairs between that start and the end.
 
     Attributes:
-        index: from 0.
         seed: of the plan that both arms send; each pair draws from a stream of its own.
-        launched_first: gets the first port.
         coins: by pair, the seed of its coins.
     """
 
@@ -51,27 +42,13 @@ class BlockPlan:
     launched_first: Arm
     coins: tuple[int, ...]
 
-    @property
-    def launches(self) -> tuple[Arm, Arm]:
-        """The arms in the order of their launch."""
-        return self.launched_first, self.launched_first.other
-
     def first(self, pair: int, windows: int = 1) -> tuple[Arm, ...]:
-        """Return the arm that goes first in each pair of windows.
-
-        Args:
-            pair: its number, from 0.
-            windows: of each arm in the pair; more of them leave the coins of the first ones as they are.
-        """
+        """Return the arm that goes first in each pair of windows; more windows leave the coins of the first ones."""
         coins = np.random.default_rng(self.coins[pair])
         return tuple(_coin(coins) for _ in range(windows))
 
     def order(self, windows: Sequence[int]) -> str:
-        """Return the windows in the order of time: a letter each, ``b`` or ``h``, and a space between pairs.
-
-        Args:
-            windows: by pair, of each arm.
-        """
+        """Return the windows in order of time, a letter each, a space between pairs; given each arm's, by pair."""
         return " ".join(
             "".join(first.value[0] + first.other.value[0] for first in self.first(pair, count))
             for pair, count in enumerate(windows)
@@ -79,18 +56,7 @@ class BlockPlan:
 
 
 def plan_block(seed: int, index: int, pairs: int) -> BlockPlan:
-    """Return one block of the run of this seed.
-
-    Args:
-        seed: of the run.
-        index: of the block, from 0; blocks can be asked for in any order.
-        pairs: in each block.
-
-    Raises:
-        UsageError: there would be no pair.
-    """
-    if pairs < 1:
-        raise UsageError(f"a block needs at least one pair, got {pairs}")
+    """Return one block of the run of this seed; blocks can be asked for in any order."""
     # Streams apart by key: the run's own coin, then each block's.
     of_run = np.random.default_rng([seed, 0])
     of_block = np.random.default_rng([seed, 1, index])

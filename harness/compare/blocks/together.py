@@ -1,7 +1,6 @@
 """Both arms at once: a common start, a common end, and if one fails, an end for the other.
 
-For a pair whose windows are interleaved (:mod:`tailgate.harness.compare.blocks.interleave`): each arm runs in a thread, which mostly waits
-for its generator's process. Knows nothing of what the steps do.
+Each arm of an interleaved pair runs in a thread, which mostly waits for its generator's process.
 """
 
 import threading
@@ -15,14 +14,10 @@ LEAD_NS = 50_000_000
 
 
 class Meeting:
-    """Where all parties wait for each other, as a context manager that each enters once in its own thread.
+    """A context manager that each party enters once in its own thread, and in which they wait for each other.
 
-    Entering gives the common start. Leaving waits for the others, too: whoever is done first must not be scraped under
-    the load of the last. Whoever waits when a party fails gets a ``BrokenBarrierError``.
-
-    Args:
-        parties: how many meet.
-        now_ns: CLOCK_MONOTONIC.
+    Entering gives the common start. Leaving waits, too: whoever is done first must not be scraped under the load of the
+    last. Whoever waits when a party fails gets a ``BrokenBarrierError``.
     """
 
     def __init__(self, parties: int, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
@@ -55,14 +50,12 @@ class Meeting:
 
 
 def run_together(steps: Iterable[Callable[[Meeting], object]], stop: Callable[[], None]) -> None:
-    """Take steps at the same time and wait for all.
+    """Take steps at the same time and wait for all; each enters the meeting once.
 
-    Args:
-        steps: each enters the meeting that it is given, once.
-        stop: ends what a step may be waiting for; called from any thread when one has failed, or at an interruption.
+    ``stop`` ends what a step may be waiting for. It is called from any thread after a failure or an interruption.
 
     Raises:
-        BaseException: that of the step that failed first; not that of one which was only let go by it.
+        BaseException: of the step that failed first, not of one that was only let go by it.
     """
     steps = tuple(steps)
     meeting = Meeting(len(steps))
@@ -86,7 +79,7 @@ def run_together(steps: Iterable[Callable[[Meeting], object]], stop: Callable[[]
             end_all()
             raise
     if failures:
-        # Whoever waits may be let go, and be recorded, before the failure that let it go is.
+        # Whoever was let go may be recorded before the failure itself.
         raise next(
             (one for one in failures if not isinstance(one, threading.BrokenBarrierError)), failures[0]
         )

@@ -9,7 +9,7 @@ from comparison_rows import arm, row, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailgate.harness.compare.blocks.observation import ArmBlock, Block, observe, observe_arm
+from tailgate.harness.compare.blocks.observation import arm_row
 from tailgate.harness.compare.blocks.row import (
     STAGES,
     append_rows,
@@ -26,15 +26,13 @@ from tailgate.harness.errors import MeasurementError
 P95 = find_lens("p95")
 
 
-def arm_block(latencies_s, failed=0, stages_s=None, **changes):
-    latencies_s = np.asarray(latencies_s, dtype=float)
-    return ArmBlock("base", len(latencies_s), failed, latencies_s, 5.0, stages_s or {}, **changes)
+def observed(latencies_s, failed=0, stages_s=None, slots=0):
+    return arm_row(np.asarray(latencies_s, dtype=float), failed, stages_s or {}, slots)
 
 
 def test_an_arm_is_observed_by_exact_quantiles_and_its_cost():
-    seen = observe_arm(
-        arm_block(np.arange(1.0, 1001.0), peak_rss_bytes=7, start_up_s=2.0, capacity_per_s=90.0)
-    )
+    costs = {"cpu_s": 5.0, "peak_rss_bytes": 7, "start_up_s": 2.0, "capacity_per_s": 90.0}
+    seen = dataclasses.replace(observed(np.arange(1.0, 1001.0)), **costs)
     expected = {"cpu": 0.005, "p50": 500.0, "p95": 950.0, "p99": 990.0, "error_rate": 0.0}
     expected |= {"memory": 7, "start_up": 2.0, "capacity": 90.0}
     assert {lens.name: arm_value(lens, seen) for lens in LENSES} == expected
@@ -42,85 +40,64 @@ def test_an_arm_is_observed_by_exact_quantiles_and_its_cost():
 
 def test_the_mean_is_kept_beside_the_quantiles_and_no_median_stands_for_it(tmp_path):
     skewed = np.r_[np.full(990, 0.01), np.full(10, 0.5)]
-    one = row(base=observe_arm(arm_block(skewed)), head=observe_arm(arm_block(np.r_[skewed, math.inf], 1)))
+    one = row(base=observed(skewed), head=observed(np.r_[skewed, math.inf], 1))
     assert (one.base.p50_s, one.base.mean_s) == (0.01, pytest.approx(0.0149))
     assert one.head.mean_s == math.inf
     append_rows(tmp_path / "rows", [one])
     assert read_rows(tmp_path / "rows") == (one,)
-    assert observe_arm(arm_block([])).mean_s is None
+    assert observed([]).mean_s is None
 
 
 @pytest.mark.parametrize(
     ("requests", "seen"), [(9, ()), (10, ("p50",)), (100, ("p50", "p95")), (500, ("p50", "p95", "p99"))]
 )
 def test_a_quantile_is_seen_only_with_five_samples_beyond_it(requests, seen):
-    observed = observe_arm(arm_block(np.arange(1.0, requests + 1)))
-    assert tuple(name for name in ("p50", "p95", "p99") if getattr(observed, f"{name}_s") is not None) == seen
+    found = observed(np.arange(1.0, requests + 1))
+    assert tuple(name for name in ("p50", "p95", "p99") if getattr(found, f"{name}_s") is not None) == seen
 
 
 def test_p99_is_the_geometric_mean_of_the_slots_so_that_one_stall_is_not_all_that_a_block_tells():
     calm, stalled = np.full(250, 0.01), np.r_[np.full(200, 0.01), np.full(50, 0.16)]
     latencies_s = np.r_[calm, calm, calm, stalled]
-    observed = observe_arm(dataclasses.replace(arm_block(latencies_s), slots=4))
-    assert observed.p99_s == pytest.approx(0.02)
+    found = observed(latencies_s, slots=4)
+    assert found.p99_s == pytest.approx(0.02)
     # Too short slots have no p99 of their own: then it is the block's.
-    assert observe_arm(dataclasses.replace(arm_block(latencies_s), slots=11)).p99_s == 0.16
-    assert observe_arm(dataclasses.replace(arm_block(latencies_s), slots=0)).p99_s == 0.16
+    assert observed(latencies_s, slots=11).p99_s == 0.16
+    assert observed(latencies_s, slots=0).p99_s == 0.16
 
 
 def test_a_slot_whose_p99_failed_makes_that_of_the_block_infinite():
     latencies_s = np.r_[np.full(990, 0.01), np.full(10, math.inf)]
-    assert observe_arm(dataclasses.replace(arm_block(latencies_s, failed=10), slots=4)).p99_s == math.inf
+    assert observed(latencies_s, failed=10, slots=4).p99_s == math.inf
 
 
 def test_failed_requests_are_slower_than_all_others():
     latencies_s = np.r_[np.full(950, 0.01), np.full(50, math.inf)]
-    observed = observe_arm(arm_block(latencies_s, failed=50))
-    assert (observed.p95_s, observed.p99_s) == (0.01, math.inf)
+    found = observed(latencies_s, failed=50)
+    assert (found.p95_s, found.p99_s) == (0.01, math.inf)
 
 
 def test_stages_about_a_quantile_sum_to_it():
     random = np.random.default_rng(0)
     stages_s = {stage: random.exponential(0.01, 2000) for stage in STAGES}
     total_s = sum(stages_s.values())
-    observed = observe_arm(arm_block(total_s, stages_s=stages_s))
-    for place, value in (("p50", observed.p50_s), ("p95", observed.p95_s), ("mean", total_s.mean())):
-        assert sum(observed.stages_s[place].values()) == pytest.approx(value, rel=0.03)
+    found = observed(total_s, stages_s=stages_s)
+    for place, value in (("p50", found.p50_s), ("p95", found.p95_s), ("mean", total_s.mean())):
+        assert sum(found.stages_s[place].values()) == pytest.approx(value, rel=0.03)
 
 
 def test_requests_that_told_no_stages_are_left_out_of_the_stages_alone():
     queue_s = np.full(100, 0.5)
     queue_s[:40] = math.nan
     latencies_s = np.r_[np.full(90, 1.0), np.full(10, math.inf)]
-    observed = observe_arm(arm_block(latencies_s, failed=10, stages_s={"queue": queue_s}))
-    assert observed.stages_s["mean"] == {"queue": 0.5}
-    assert observe_arm(arm_block(np.ones(10), stages_s={"queue": np.full(10, math.nan)})).stages_s == {}
+    found = observed(latencies_s, failed=10, stages_s={"queue": queue_s})
+    assert found.stages_s["mean"] == {"queue": 0.5}
+    assert observed(np.ones(10), stages_s={"queue": np.full(10, math.nan)}).stages_s == {}
 
 
 def test_a_stage_that_no_request_told_does_not_hide_the_others():
     stages_s = {"queue": np.full(20, 0.5), "encode": np.full(20, math.nan)}
-    assert observe_arm(arm_block(np.ones(20), stages_s=stages_s)).stages_s["mean"] == {"queue": 0.5}
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        ArmBlock("base", 3, 0, np.ones(2), None, {}),
-        ArmBlock("base", 2, 3, np.ones(2), None, {}),
-        ArmBlock("base", 2, 0, np.ones(2), None, {"queue": np.ones(1)}),
-    ],
-)
-def test_an_arm_that_contradicts_itself_is_refused(broken):
-    with pytest.raises(MeasurementError, match="base"):
-        observe_arm(broken)
-
-
-def test_a_block_keeps_what_the_machine_said():
-    one = arm_block(np.ones(20))
-    block = Block(3, one, one, "steal", 16.0, 22.0, 0.2, 0.3, "bhhb", "night")
-    seen = observe(block)
-    kept = ("index", "void", "load_s", "wall_s", "steal_share", "cpu_pressure_share", "order", "run")
-    assert all(getattr(seen, name) == getattr(block, name) for name in kept)
+    assert observed(np.ones(20), stages_s=stages_s).stages_s["mean"] == {"queue": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -179,7 +156,3 @@ def test_a_missing_file_and_an_unknown_field_are_refused(tmp_path):
         read_rows(tmp_path / "none.jsonl")
     with pytest.raises(MeasurementError, match="not a block's row"):
         from_json({**to_json(row()), "colour": "red"})
-
-
-def test_every_field_of_a_block_is_in_its_row():
-    assert {field.name for field in dataclasses.fields(Block)} == set(to_json(row()))

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import pytest
 from comparison_rows import rows
 
-from tailgate.harness.compare.blocks import run
 from tailgate.harness.compare.blocks.row import read_rows
 from tailgate.harness.compare.blocks.run import Limits, run_blocks
 from tailgate.harness.compare.decision.design import plan_design
@@ -21,9 +20,8 @@ LENSES_SEEN = tuple(lens for lens in LENSES if lens.gates)
 
 
 @pytest.fixture
-def compared(tmp_path, monkeypatch):
+def compared(tmp_path):
     """Return a function that runs made-up blocks, and gives the outcome and the lines that were told."""
-    monkeypatch.setattr(run, "observe", lambda block: block)
     clock, lines = FakeClock(), []
 
     def run_rows(made, limits=LONG, faults=None):
