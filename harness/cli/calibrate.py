@@ -55,7 +55,7 @@ def calibrate(words: Sequence[str], minutes: float, kept: Sequence[Path], into: 
     last = scenarios[-1].comparison
     assert last is not None
     lenses = [result.lens for result in last.decision.results]
-    found = calibration.calibrate(rows, pairs, lenses, alpha=last.design.alpha, beta=last.design.beta)
+    found = calibration.calibrate(rows, pairs, lenses)
     folder = into or folders[-1]
     _write(found, _subject(results[-1], scenarios[-1]), rows, pairs, folder)
     render(found, Console(highlight=False))

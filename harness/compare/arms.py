@@ -1,7 +1,6 @@
-"""Both sides of a comparison: what a user called them, the code that each runs, and the target that it is started as.
+"""Both sides of a comparison: what a user called them, the code that each runs, and the target it is started as.
 
-Stands between the options and :mod:`tailgate.harness.compare.blocks.block`. Checks revisions out and removes them; starts each side
-once, for what it says of itself, and measures nothing.
+Checks revisions out and removes them. Measures nothing.
 """
 
 import contextlib
@@ -28,14 +27,7 @@ _IGNORED = re.compile(r"\b(TAILGATE_\w+) is not a setting and is ignored")
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side, as it was asked for.
-
-    Attributes:
-        arm: which.
-        given: what the user wrote.
-        spec: target specification.
-        revision: the commit whose code it runs; None for the working tree, and for what is no code of this repository.
-    """
+    """One side: what the user wrote, the target specification that it means, and the commit that it runs, if any."""
 
     arm: Arm
     given: str
@@ -49,16 +41,16 @@ class Side:
 
     @property
     def is_address(self) -> bool:
-        """Whether it is a server that runs elsewhere."""
+        """Whether the server runs elsewhere."""
         return self.spec.startswith(("http://", "https://"))
 
 
 def read_side(arm: Arm, given: str, default: str, root: Path, known: Callable[[str], bool]) -> Side:
-    """Return what the user means: the working tree, a target, or a revision, asked for in this order.
+    """Return what the user means: the working tree (``.``), a target, or a git revision, tried in this order.
 
     Args:
         arm: which side.
-        given: ``.``, a target specification, or a git revision.
+        given: by the user.
         default: specification of the target that ``.`` and a revision run.
         root: folder of the project.
         known: tells whether some plugin knows a target of this specification.
@@ -91,13 +83,7 @@ def read_side(arm: Arm, given: str, default: str, root: Path, known: Callable[[s
 
 @dataclass(frozen=True, slots=True)
 class ArmTarget:
-    """One side, ready to be started.
-
-    Attributes:
-        side: as it was asked for.
-        target: starts it; each start is a fresh process.
-        worktree: where its revision is checked out, the repository's top; None without a revision.
-    """
+    """One side, ready to be started. ``worktree`` is the repository's top where its revision is checked out."""
 
     side: Side
     target: Target
@@ -112,14 +98,7 @@ def checked_out(
     settings: Mapping[Arm, TargetSettings],
     make_target: Callable[[str, TargetSettings], Target],
 ) -> Iterator[Mapping[Arm, ArmTarget]]:
-    """Check out what is a revision, and give each side's target; what was checked out is removed at the end.
-
-    Args:
-        sides: both.
-        root: folder of the project, in the repository.
-        folder: where worktrees may lie.
-        settings: of each side's target, without what its revision needs.
-        make_target: from a specification and settings to a target.
+    """Check revisions out into the folder, give each side's target, and remove the worktrees at the end.
 
     Raises:
         UsageError: the sides declare other dependencies, and the base has no interpreter of its own.
@@ -135,34 +114,21 @@ def checked_out(
                 git.add_worktree(root, side.revision, trees[arm])
         if trees and settings[Arm.BASE].python == settings[Arm.HEAD].python:
             _refuse_other_dependencies(trees, root, sides)
-        yield {
-            arm: ArmTarget(
-                side,
-                make_target(
-                    side.spec,
-                    with_tree(settings[arm], side, trees.get(arm), root, beside_revision=bool(trees)),
-                ),
-                trees.get(arm),
-            )
-            for arm, side in sides.items()
-        }
+        made = {}
+        for arm, side in sides.items():
+            tree = trees.get(arm)
+            own = with_tree(settings[arm], side, tree, root, beside_revision=bool(trees))
+            made[arm] = ArmTarget(side, make_target(side.spec, own), tree)
+        yield made
 
 
 def with_tree(
     settings: TargetSettings, side: Side, worktree: Path | None, root: Path, *, beside_revision: bool = False
 ) -> TargetSettings:
-    """Return the settings with which a side runs the code of its own tree, and is ended at once.
+    """Return the settings with which a side runs the code of its own tree; a service is ended at once.
 
-    Python takes packages of the tree before any other, by ``PYTHONPATH``. So does the working tree, both where it is compared
-    with a revision, that both sides find their modules in the same way, and where it is this project's own service. A
-    command that belongs to a tree runs in the project's folder of that tree.
-
-    Args:
-        settings: of the target.
-        side: whose.
-        worktree: where its revision is checked out, the repository's top; None without a revision.
-        root: folder of the project, in the repository.
-        beside_revision: one of the two sides is a revision.
+    ``PYTHONPATH`` puts packages of the tree first. For the working tree it does so beside a revision, so that both sides
+    find their modules in the same way, and for this project's own service. A command runs in the project's folder of its tree.
 
     Raises:
         TargetError: the revision has no such project.
@@ -172,15 +138,14 @@ def with_tree(
     if project is None and (of_working_tree or (side.is_service and is_own(root))):
         project = root
     if side.is_service:
-        # Nothing of an end is measured, and the service leaves nothing behind: its interpreter need not be taken down
-        # in good order, which takes PyTorch more than a second of processor time.
+        # The service leaves nothing behind, and an orderly end takes PyTorch more than a second of processor time.
         settings = replace(settings, stop_timeout_s=0.0)
     if project is None:
         return settings
     environment = {
         **settings.environment,
         "PYTHONPATH": python_path(settings, project, worktree, root),
-        # Its bytecode shall stand beside its source: check_own_code looks for it there.
+        # check_own_code looks for bytecode beside its source.
         "PYTHONPYCACHEPREFIX": "",
         "PYTHONDONTWRITEBYTECODE": "",
     }
@@ -191,15 +156,12 @@ def with_tree(
 
 
 def check_own_code(arm: ArmTarget, root: Path, *, python: bool) -> str:
-    """Check that a side that has been started ran its revision's code; return a note where that cannot be told.
+    """Check that a started side ran its revision's code; return a note where that cannot be told.
 
-    Args:
-        arm: the side.
-        root: folder of the project, in the repository.
-        python: whether it was seen to run Python.
+    ``python`` is whether it was seen to run Python.
 
     Raises:
-        TargetError: it did not, so that another code would be measured under the revision's name.
+        TargetError: it did not.
     """
     name, worktree = arm.side.arm.value, arm.worktree
     if worktree is None:
@@ -223,15 +185,12 @@ def check_own_code(arm: ArmTarget, root: Path, *, python: bool) -> str:
 
 
 def ignored_settings(running: RunningTarget) -> tuple[str, ...]:
-    """Return the variables that a service has said it does not know, from the end of its log."""
+    """Return the variables that a service did not know, from the end of its log."""
     return tuple(sorted(set(_IGNORED.findall(running.log_tail()))))
 
 
 def with_defaults(settings: TargetSettings, side: Side, defaults: Mapping[str, str]) -> TargetSettings:
-    """Return the settings with variables that neither the user's environment nor the specification sets.
-
-    Only the service reads them; another target is asked nothing.
-    """
+    """Return a service's settings with the defaults that neither the user's environment nor the specification sets."""
     if not side.is_service:
         return settings
     spec = {

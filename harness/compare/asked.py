@@ -1,7 +1,4 @@
-"""What the user asked to be compared: the sides, the lenses, the payloads, and how each side is started.
-
-First step of a comparison, before anything is checked out or started: whatever cannot be is refused here.
-"""
+"""What the user asked to be compared; what cannot be is refused here, before anything is checked out or started."""
 
 import dataclasses
 import shutil
@@ -18,18 +15,12 @@ from tailgate.harness.results.comparison import Design, Lens
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.target.settings import TargetSettings
 
-# Seen only where they are asked for, since looking costs load of its own.
-ON_REQUEST = (CAPACITY,)
-# What of a server that runs elsewhere cannot be seen.
-UNSEEN_ELSEWHERE = ("cpu", "memory", "start_up")
+# Lenses on the processes of a server, which cannot be seen elsewhere.
+UNSEEN_ELSEWHERE = frozenset({"cpu", "memory", "start_up"})
 
 
 def find_sides(settings: GateSettings, known: Callable[[str], bool]) -> Mapping[Arm, Side]:
-    """Return what the user compares.
-
-    Args:
-        settings: options, with both sides.
-        known: tells whether some plugin knows a target of this specification.
+    """Return both sides; ``known`` tells whether some plugin knows a target of this specification.
 
     Raises:
         UsageError: a side is nothing that can be started.
@@ -51,20 +42,21 @@ def find_sides(settings: GateSettings, known: Callable[[str], bool]) -> Mapping[
 def chosen_lenses(
     settings: GateSettings, sides: Mapping[Arm, Side]
 ) -> tuple[tuple[Lens, ...], tuple[str, ...]]:
-    """Return through which lenses both sides are seen, and a note on each that is left out though it gates.
+    """Return the lenses of a comparison, and a note on each gating one that is left out.
 
     Raises:
-        UsageError: a setting cannot be read, or asks for a lens that a side cannot be seen through.
+        UsageError: a setting cannot be read, or asks for a lens on the processes of a server elsewhere.
     """
     asked = {text.partition("=")[0].partition(".")[0].strip() for text in settings.lens}
     lenses = override(LENSES, settings.lens)
-    elsewhere = " and ".join(arm.value for arm, side in sides.items() if side.is_address)
-    unseen = set(UNSEEN_ELSEWHERE) if elsewhere else set()
+    elsewhere = _elsewhere(sides)
+    unseen = UNSEEN_ELSEWHERE if elsewhere else frozenset[str]()
     if refused := sorted(asked & unseen):
         raise UsageError(
             f"--perf-lens: {refused[0]!r} cannot be seen: {elsewhere} runs elsewhere, and so do its processes"
         )
-    unseen |= set(ON_REQUEST) - asked
+    # A probe of capacity costs load of its own.
+    unseen |= {CAPACITY} - asked
     notes = tuple(
         f"{lens.title} is left out: {elsewhere} runs elsewhere, and its processes cannot be seen"
         for lens in lenses
@@ -76,13 +68,7 @@ def chosen_lenses(
 def chosen_design(
     settings: GateSettings, lenses: Sequence[Lens], scenarios: int, looks: Sequence[int] | None
 ) -> Design:
-    """Return when it is looked at the blocks.
-
-    Args:
-        settings: options, with the blocks that are allowed.
-        lenses: of the comparison.
-        scenarios: over how many the error that is allowed is split.
-        looks: good blocks at each look; None for the usual, which fewer blocks than the first has cannot reach.
+    """Return when to look at the blocks; ``looks`` are the good blocks at each, None for the usual.
 
     Raises:
         UsageError: no lens gates, or the allowed blocks end before the first look.
@@ -100,7 +86,7 @@ def chosen_design(
 def side_settings(
     side: Side, scenario: Scenario, settings: GateSettings, target: TargetSettings
 ) -> TargetSettings:
-    """Return what a side's target is started with, before what its revision needs: the scenario's wishes, its Python."""
+    """Return what a side's target is started with: the scenario's wishes, its folder, its Python."""
     defaults = dict(scenario.environment) if isinstance(scenario, ComparisonLoad) else {}
     made = with_defaults(target, side, defaults)
     said_by = "target" if side.spec == settings.target else {Arm.BASE: "against", Arm.HEAD: "head"}[side.arm]
@@ -111,27 +97,31 @@ def side_settings(
 
 
 def wanted_processors(scenario: Scenario, settings: GateSettings, sides: Mapping[Arm, Side]) -> int | None:
-    """Return how many processors the servers shall share: what the user says, else what the load says of a service.
+    """Return how many processors the servers share: as the user says, else as the load says of a service.
 
     Raises:
-        UsageError: the user says so of a server that runs elsewhere: only the other side would be kept to them.
+        UsageError: the user asks for it while a server runs elsewhere.
     """
     if settings.processors is not None:
-        elsewhere = " and ".join(arm.value for arm, side in sides.items() if side.is_address)
+        elsewhere = _elsewhere(sides)
         if settings.processors and elsewhere:
             raise UsageError(
                 f"--perf-processors: {elsewhere} runs elsewhere, where its processes cannot be moved; leave it out, or give 0"
             )
         return settings.processors
     if not isinstance(scenario, ComparisonLoad) or payload_source(scenario, settings) != scenario.source:
-        # Other payloads may be dear to decode, which a service does beside computing.
+        # A service decodes beside computing, and other payloads may be costly to decode.
         return None
     return scenario.processors if all(side.is_service for side in sides.values()) else None
 
 
 def payload_source(scenario: Scenario, settings: GateSettings) -> str:
-    """Return where payloads come from: what the user says, else what the scenario says."""
+    """Return the user's payloads, else the scenario's."""
     said = "payloads" in settings.given | settings.said_in_ini
     if not said and isinstance(scenario, ComparisonLoad) and scenario.source is not None:
         return scenario.source
     return settings.payloads
+
+
+def _elsewhere(sides: Mapping[Arm, Side]) -> str:
+    return " and ".join(arm.value for arm, side in sides.items() if side.is_address)

@@ -1,9 +1,7 @@
-"""A lens: one thing that a comparison looks at, and how much of a change it tolerates.
+"""The lenses: what a comparison looks at, and how much of a change it tolerates.
 
-First in the flow: the run, the decision and the reports all go by these. A lens knows no measurement and no test.
-
-Cost and median see a slowdown of everything long before p95 does; only p95 and p99 see a slowdown of the tail. So
-a gate looks through several lenses. Tolerances differ because the noise does (docs/calibration.md says how it is measured).
+Cost and median see a slowdown of everything long before p95 does; only p95 and p99 see a slowdown of the tail.
+Tolerances differ as the noise does (docs/calibration.md says how it is measured).
 """
 
 import dataclasses
@@ -30,21 +28,15 @@ LENSES: tuple[Lens, ...] = (
 
 
 def find_lens(name: str, lenses: Iterable[Lens] = LENSES) -> Lens:
-    """Return the lens of this name.
-
-    Raises:
-        UsageError: there is none; the message names the nearest.
-    """
+    """Return the lens of this name, or raise a UsageError that names the nearest."""
     return named.find("lens", name, lenses)
 
 
 def override(lenses: Iterable[Lens], settings: Iterable[str]) -> tuple[Lens, ...]:
-    """Return the lenses with a user's settings applied, in order; a later setting wins.
+    """Return the lenses with a user's settings applied; a later setting wins.
 
-    Args:
-        lenses: to start from.
-        settings: each ``NAME=VALUE``: ``p95=0.08`` or ``p95=8%`` sets the tolerance, ``p95.margin=1%`` the margin,
-            ``memory=gate`` lets a lens gate, and ``p99=report`` only reports it.
+    ``p95=0.08`` or ``p95=8%`` sets a tolerance, ``p95.margin=1%`` a margin, ``memory=gate`` lets a lens gate, and
+    ``p99=report`` only reports it.
 
     Raises:
         UsageError: a setting cannot be read, names no lens, or leaves a margin that is not below the tolerance.

@@ -1,8 +1,8 @@
-"""What a comparison sends: a scenario, cut into pairs of slots, one for each arm.
+"""What a comparison sends: a scenario, cut into pairs of slots, one per arm.
 
-A scenario can be compared if it has one measured phase, in open loop and of one kind from its beginning to its end: a
-slot is then a piece of it. A :class:`ComparisonLoad` is a scenario that is made for this and for nothing else; it also
-says what the target is asked to be, since cheap and fast requests are what a comparison gets its power from.
+A scenario can be compared if it has one measured phase, in open loop and of one kind throughout. A
+:class:`ComparisonLoad` is made for comparisons only; it also says what the target is asked to be, since cheap and fast
+requests give a comparison its power.
 """
 
 import dataclasses
@@ -15,13 +15,12 @@ from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Phase, Scenario
 from tailgate.harness.scenario.trace import Trace
 
-# About 2.5 s at the rate of the scenario ``compare``; two pairs are above the 500 requests an arm and block that the ratio of a
-# p99 needs (harness.compare.blocks.row.least_requests). No more of them: the variance for a given time is least at about two
-# pairs to a start (docs/error-rates.md, "Two pairs to a start").
+# About 2.5 s at the rate of the scenario ``compare``; two pairs exceed the 500 requests per arm and block that the ratio of
+# a p99 needs (harness.compare.blocks.row.least_requests). The variance for a given time is least at about two pairs to a
+# start (docs/error-rates.md, "Two pairs to a start").
 SLOT_REQUESTS = 260
 PAIRS = 2
-# A probe of capacity, for those who ask for it: enough at once that batches fill, and so many that it takes a second or
-# more of a quick service, and no longer than its limit of a slow one.
+# A probe of capacity fills batches, and takes a second or more of a quick service and at most its limit of a slow one.
 CAPACITY = "capacity"
 PROBE = ClosedLoop(connections=32, limit_s=20.0)
 PROBE_REQUESTS = 600
@@ -43,12 +42,7 @@ class ComparisonLoad(Scenario):
 
 
 def block_scenario(scenario: Scenario, pairs: int = PAIRS, *, capacity: bool = False) -> Scenario:
-    """Return what one arm gets in one block: the warm-up, then a phase for each pair of slots.
-
-    Args:
-        scenario: resolved.
-        pairs: of slots in a block.
-        capacity: a closed loop follows, whose throughput is the arm's capacity.
+    """Return what one arm gets in one block of a resolved scenario: the warm-up, a phase per pair, a probe of capacity.
 
     Raises:
         UsageError: the scenario cannot be cut into slots; the message says why.
@@ -63,11 +57,7 @@ def block_scenario(scenario: Scenario, pairs: int = PAIRS, *, capacity: bool = F
 
 
 def comparable_phase(scenario: Scenario) -> Phase:
-    """Return the phase that slots are cut from.
-
-    Raises:
-        UsageError: there is none such.
-    """
+    """Return the phase that slots are cut from, or raise a UsageError that says why there is none."""
     measured = [phase for phase in scenario.phases if phase.measured]
     why = None
     if len(measured) != 1:
@@ -89,9 +79,9 @@ def comparable_phase(scenario: Scenario) -> Phase:
 def _slot(phase: Phase, pair: int, pairs: int, *, own: bool) -> Phase:
     name = f"slot {pair + 1}"
     if phase.requests is not None:
-        # A load of our own says how long its slots are; how much another gathers for its budgets has no say here.
+        # A comparison's own load says how long its slots are; another's length is meant for its budgets.
         return dataclasses.replace(phase, name=name, requests=phase.requests if own else SLOT_REQUESTS)
-    # A phase of a length, such as bursts, is what its length makes it: all pairs together are the phase.
+    # All pairs together are a phase that has a length, such as bursts.
     assert not isinstance(phase.duration_s, Ref)
     assert phase.duration_s is not None
     return dataclasses.replace(phase, name=name, duration_s=phase.duration_s / pairs)

@@ -1,16 +1,9 @@
-"""Which processors the servers of a block may use: few, and the same for both arms; the harness keeps off them.
+"""Which processors the servers of a block may use: few, and the same for both arms; the harness keeps off them. Linux only.
 
-Between :mod:`tailgate.harness.compare.blocks.block`, which starts both arms, and the load. Linux only, since only there the threads of another
-process can be moved.
-
-**Why.** A program stays on the processor that it last ran on, and two processors of one machine, above all of a virtual one, are
-not equally fast for seconds on end: what else the core and its caches serve is not ours to see. With each arm on a processor
-of its own that is a difference between the arms which no taking of turns cancels. On the *same* processor it is common to
-both, and does (docs/error-rates.md has the figures).
-
-Which processor it is goes by the block's number: what is wrong with one of them shall not be in all blocks. Servers are started on
-all processors, as they would be anywhere, and moved before the warm-up; so a service that counts its processors at its
-start still sees them all.
+A program stays on the processor that it last ran on, and two processors of one machine, above all a virtual one, can
+differ in speed for seconds. With one processor per arm no taking of turns cancels that difference; on the *same* one
+it is common to both (docs/error-rates.md has the figures). The block's number says which it is, so that one bad
+processor is not in all blocks. Servers start on all processors, and are moved before the warm-up.
 """
 
 import contextlib
@@ -22,9 +15,7 @@ from pathlib import Path
 from tailgate.harness.errors import TargetError, UsageError
 
 PROC = Path("/proc")
-# What a service says of itself, and what of it makes it need more than a few processors.
-DEVICE, CPU, THREADS = "device", "cpu", "threads"
-# Two blocks in a row, which differ in who is launched first, have the same processors.
+# Two successive blocks, which differ in who is launched first, have the same processors.
 BLOCKS_IN_PLACE = 2
 
 Move = Callable[[int, Collection[int]], None]
@@ -32,12 +23,7 @@ Move = Callable[[int, Collection[int]], None]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Who runs where in a block.
-
-    Attributes:
-        servers: processors of both servers.
-        harness: those of the harness, and of generators that have none for themselves.
-    """
+    """Processors of both servers in a block, and of the harness and generators that have none of their own."""
 
     servers: frozenset[int]
     harness: frozenset[int]
@@ -45,12 +31,11 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """How the processors are split, block by block.
+    """How the allowed processors are split, block by block.
 
     Attributes:
-        allowed: processors that this process may use, ascending.
         servers: how many of them the servers get.
-        generator: the one that the generators keep for themselves; None where they have none.
+        generator: the one that the generators keep for themselves, if any.
     """
 
     allowed: tuple[int, ...]
@@ -59,12 +44,12 @@ class Sharing:
 
     @property
     def possible(self) -> bool:
-        """Whether the servers can get so many, and the harness has one left."""
+        """Whether the servers can get so many, and one is left for the harness."""
         return 0 < self.servers < len(self.free)
 
     @property
     def free(self) -> tuple[int, ...]:
-        """Those that are no generator's own."""
+        """The processors but the generator's own."""
         return tuple(processor for processor in self.allowed if processor != self.generator)
 
     def split(self, index: int) -> Split:
@@ -77,16 +62,13 @@ class Sharing:
 def choose_sharing(
     wanted: int | None, facts: Iterable[Mapping[str, str]], generator: int | None, *, asked: bool
 ) -> tuple[Sharing | None, str]:
-    """Return how the servers share processors, and what a reader must know of it.
+    """Return how the servers share processors, or None if both keep all, and what a reader must know of it.
 
     Args:
         wanted: how many processors they shall have; None and 0 for all.
         facts: how each side describes itself.
         generator: the processor that the generators keep for themselves.
-        asked: the user said so; else it is what the load would have, for a service that computes on so few.
-
-    Returns:
-        None, and why, where both sides keep all processors; the reason is empty where that is what was wanted.
+        asked: by the user; else by the load, for a service that computes on so few.
 
     Raises:
         UsageError: the user asked for what cannot be.
@@ -113,7 +95,7 @@ def _allowed() -> tuple[int, ...]:
 
 
 def _refusal(sharing: Sharing) -> str:
-    """Return why this cannot be on this machine; empty where it can."""
+    """Return why this machine cannot do it; empty if it can."""
     if not sharing.allowed:
         return "this system does not let a program choose its processors"
     if not sharing.possible:
@@ -128,9 +110,9 @@ def _refusal(sharing: Sharing) -> str:
 
 
 def _needs_more(facts: Mapping[str, str], processors: int) -> str:
-    """Return why a side should not be kept to so few processors; empty where nothing speaks against it."""
-    device, threads = facts.get(DEVICE), facts.get(THREADS)
-    if device != CPU:
+    """Return why a side should not be kept to so few processors; empty if nothing speaks against it."""
+    device, threads = facts.get("device"), facts.get("threads")
+    if device != "cpu":
         return f"a side computes on {device or 'a device that it does not tell'}"
     if threads is None or not threads.isdecimal() or int(threads) > processors:
         return f"a side computes with {threads or 'untold'} threads; --perf-processors keeps it to fewer all the same"
@@ -141,13 +123,9 @@ def _needs_more(facts: Mapping[str, str], processors: int) -> str:
 def kept_to(
     split: Split, servers: Iterable[int], generators: Iterable[int], move: Move | None = None
 ) -> Iterator[None]:
-    """Keep servers, generators and the calling thread to their processors; the thread gets its own back at the end.
+    """Keep processes of servers and generators, and this thread, to their processors; the thread gets its own back.
 
-    Args:
-        split: who runs where.
-        servers: their process ids, all that each has started included.
-        generators: process ids of those that may be moved.
-        move: keeps one thread to processors; None for the kernel's call.
+    ``move`` keeps one thread to processors; None for the kernel's call.
 
     Raises:
         TargetError: a process cannot be moved.
@@ -166,16 +144,11 @@ def kept_to(
 
 
 def _move_process(pid: int, processors: Collection[int], move: Move) -> None:
-    """Move all threads of a process; those that a thread starts before it is moved are seen on the next reading.
-
-    Raises:
-        TargetError: the system refuses.
-    """
+    """Move all threads of a process, until a reading shows no new ones."""
     moved: set[int] = set()
     try:
         while new := _threads(pid) - moved:
             for thread in new:
-                # It may have ended meanwhile.
                 with contextlib.suppress(ProcessLookupError):
                     move(thread, processors)
             moved |= new

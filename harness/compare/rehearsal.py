@@ -1,11 +1,12 @@
-"""The rehearsal: both sides are started once before anything is measured, and stopped again.
+"""The rehearsal: both sides are started and stopped once before anything is measured.
 
-It tells what each side is, that each runs its own code, and which settings one of them does not know. It also lets the
-interpreter write the bytecode of a fresh checkout, so that no measured start pays for that.
+It tells what each side is, that it runs its own code, and which settings it does not know. The interpreter writes the
+bytecode of a fresh checkout, so that no measured start pays for that.
 """
 
+import itertools
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +21,7 @@ NO_METRICS = "none: the server's own record is left out"
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """What a side was seen to be.
-
-    Attributes:
-        facts: how it describes itself.
-        names: what it calls its metrics.
-        notes: what a reader must know of it.
-    """
+    """How a side describes itself, what it calls its metrics, and notes for the reader."""
 
     facts: Mapping[str, str]
     names: MetricNames
@@ -36,22 +31,14 @@ class Rehearsed:
 def rehearse(arms: Mapping[Arm, ArmTarget], directory: Path, root: Path) -> Mapping[Arm, Rehearsed]:
     """Start both sides at once, ask them, and stop them.
 
-    Args:
-        arms: both.
-        directory: of the run; their logs go there.
-        root: folder of the project.
-
     Raises:
         TargetError: a side did not become ready, or runs another code than its revision's.
         MeasurementError: its metrics cannot be read.
     """
+    folders = [directory / f"rehearsal-{arm.value}" for arm in arms]
     with ThreadPoolExecutor(len(arms)) as pool:
-        futures: dict[Arm, Future[Rehearsed]] = {
-            arm: pool.submit(_rehearse, one, directory / f"rehearsal-{arm.value}", root)
-            for arm, one in arms.items()
-        }
-        wait(futures.values())
-    return {arm: future.result() for arm, future in futures.items()}
+        told = pool.map(_rehearse, arms.values(), folders, itertools.repeat(root))
+        return dict(zip(arms, told, strict=True))
 
 
 def _rehearse(arm: ArmTarget, directory: Path, root: Path) -> Rehearsed:

@@ -1,8 +1,7 @@
-"""A comparison judged again, from the rows that it kept: the same verdict for the same lenses, on any machine.
+"""A comparison judged again, from its kept rows: the same verdict for the same lenses, on any machine.
 
-Other tolerances may be asked for; the looks stay where they were, and the error that each may spend, too, unless more lenses
-gate now. Choosing tolerances after having seen the result proves nothing: the next run is what they are for, and the
-report says so. A run that was interrupted is judged by the blocks that it has; one that a server ended stays INVALID.
+Other tolerances may be asked for; the looks stay, and the error that each may spend, too, unless more lenses gate now.
+An interrupted run is judged by the blocks that it has; one that a server ended stays INVALID.
 """
 
 import dataclasses
@@ -21,12 +20,7 @@ from tailgate.harness.results.verdict import Verdict
 
 
 def again(scenario: ScenarioResult, directory: Path, settings: tuple[str, ...] = ()) -> ScenarioResult:
-    """Return a comparison judged again.
-
-    Args:
-        scenario: that compared.
-        directory: where the run's files lie.
-        settings: of lenses, as ``--perf-lens`` takes them.
+    """Return a comparison judged again from the run's directory, with settings as ``--perf-lens`` takes them.
 
     Raises:
         MeasurementError: its rows are not there.
@@ -39,38 +33,32 @@ def again(scenario: ScenarioResult, directory: Path, settings: tuple[str, ...] =
     lenses = override(before, settings)
     design = _design(kept.design, before, lenses)
     decision = judge(rows, design, lenses)
-    # An interruption says nothing against the blocks before; a server that did not start does, and is not marked so.
+    # An interruption says nothing against the blocks before it.
     faults = tuple(fault for fault in scenario.faults if CUT_SHORT + fault.text != kept.stopped)
-    comparison = dataclasses.replace(
-        kept,
-        decision=decision,
-        design=design,
-        attributions=attributions_of(decision, rows),
-        notes=(*kept.notes, *_after_the_fact(settings)),
-    )
-    verdict = Verdict.INVALID if faults else decision.verdict
-    reproduce = " ".join(
-        [scenario.reproduce, *(shlex.quote(f"--perf-lens={setting}") for setting in settings)]
-    )
+    notes = kept.notes
+    if settings:
+        said = ", ".join(settings)
+        notes += (f"judged again with {said}, chosen after the fact, which proves nothing about this run",)
+    options = [shlex.quote(f"--perf-lens={setting}") for setting in settings]
     return dataclasses.replace(
-        scenario, verdict=verdict, comparison=comparison, faults=faults, reproduce=reproduce
+        scenario,
+        verdict=Verdict.INVALID if faults else decision.verdict,
+        comparison=dataclasses.replace(
+            kept,
+            decision=decision,
+            design=design,
+            attributions=attributions_of(decision, rows),
+            notes=notes,
+        ),
+        faults=faults,
+        reproduce=" ".join([scenario.reproduce, *options]),
     )
 
 
 def _design(kept: Design, before: Sequence[Lens], lenses: Sequence[Lens]) -> Design:
-    """Return the design for other lenses: the kept one, unless more of them gate than its error was split over.
-
-    A gate that is let go gives nothing back: it was looked at already.
-    """
+    """Return the kept design, unless more lenses gate than its error was split over. A gate let go gives nothing back."""
     scenarios = max(1, kept.gates // max(1, sum(lens.gates for lens in before)))
     if 0 < sum(lens.gates for lens in lenses) * scenarios <= kept.gates:
         return kept
     blocks = [look.blocks for look in kept.looks]
     return plan_design(lenses, scenarios=scenarios, blocks=blocks, alpha=kept.alpha, beta=kept.beta)
-
-
-def _after_the_fact(settings: tuple[str, ...]) -> tuple[str, ...]:
-    note = (
-        f"judged again with {', '.join(settings)}, chosen after the fact, which proves nothing about this run"
-    )
-    return (note,) if settings else ()

@@ -1,8 +1,7 @@
-"""Calibration: what a comparison can see on this machine, in how long, told before anybody writes a threshold.
+"""Calibration: what a comparison can see on this machine, and in how long, before anybody writes a threshold. Pure.
 
-From blocks of unchanged code against itself (A/A) to prospects and advice. The command ``tailgate calibrate`` measures the blocks;
-:mod:`tailgate.harness.compare.calibration.proposal` writes the answer down. Pure. What it says holds for this machine as it was, this
-service and this load, and comes from a few dozen blocks: the noise has an interval for that reason.
+From blocks of unchanged code against itself (A/A), which ``tailgate calibrate`` measures. It holds for this machine as it
+was, this service and this load; a few dozen blocks give the noise an interval.
 """
 
 import math
@@ -24,13 +23,7 @@ BUSY_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A number over the blocks.
-
-    Attributes:
-        low: least.
-        middle: median.
-        high: largest.
-    """
+    """Least, median and largest of a number over the blocks."""
 
     low: float
     middle: float
@@ -39,12 +32,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """How a block's time is best divided between starts and pairs.
-
-    Attributes:
-        pairs: in a block.
-        gain: how many times sooner a comparison sees the same change than with the pairs that were measured.
-    """
+    """The best number of pairs in a block, and how many times sooner a comparison then sees the same change."""
 
     pairs: int
     gain: float
@@ -52,22 +40,19 @@ class Division:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What a machine's noise allows.
+    """What a machine's noise allows. None is unseen or unknown; numbers of a block are medians.
 
     Attributes:
         sights: of each lens that is a ratio and was seen.
         blocks: good ones.
         voided: blocks that did not count, by reason.
         pairs: in a block.
-        windows: of each arm in a pair; 1 where its slots were whole.
-        block_wall_s: median seconds of a block.
-        block_load_s: of load in it.
-        slot_requests: requests of one arm in a pair, the median.
+        windows: of each arm in a pair; 1 for whole slots.
+        slot_requests: requests of one arm in a pair.
         rate_per_s: of requests under load.
-        cpu_s: processor seconds of a request; None if unseen.
-        steal_share: of processor time, void blocks included; None if unseen.
+        cpu_s: processor seconds of a request.
+        steal_share: of processor time, void blocks included.
         cpu_pressure_share: of time in which work waited for a processor, likewise.
-        division: what the noise of starts and of pairs advises; None where they are unknown.
         quantiles_s: latencies of single arms and blocks, by lens.
     """
 
@@ -88,26 +73,17 @@ class Calibration:
 
     @property
     def busy_share(self) -> float | None:
-        """Share of one processor that the service uses under load; None if unseen."""
+        """The share of one processor that the service uses under load; None if unseen."""
         return None if self.cpu_s is None else self.cpu_s.middle * self.rate_per_s
 
 
-def calibrate(
-    rows: Sequence[BlockRow],
-    pairs: Sequence[BlockRow],
-    lenses: Sequence[Lens],
-    *,
-    alpha: float = 0.01,
-    beta: float = 0.05,
-) -> Calibration:
+def calibrate(rows: Sequence[BlockRow], pairs: Sequence[BlockRow], lenses: Sequence[Lens]) -> Calibration:
     """Return what can be seen.
 
     Args:
         rows: blocks of unchanged code against itself, in order of time, void ones too.
         pairs: each pair as a row of its own, with the ``index`` and ``run`` of its block.
-        lenses: those that gate share alpha.
-        alpha: error allowed to a run.
-        beta: error allowed to PASS.
+        lenses: those that gate share the run's error.
 
     Raises:
         MeasurementError: fewer than two good blocks.
@@ -126,7 +102,7 @@ def calibrate(
     requests = statistics.median(arm.requests for arm in arms) / count
     noises = [found for lens in lenses if (found := noise_of(lens, rows, pairs)) is not None]
     return Calibration(
-        sights=tuple(sight_of(noise, lenses, wall_s, alpha, beta) for noise in noises),
+        sights=tuple(sight_of(noise, lenses, wall_s) for noise in noises),
         blocks=len(good),
         voided=Counter(row.void for row in rows if row.void is not None),
         pairs=count,
@@ -148,18 +124,11 @@ def calibrate(
 def divide(
     noises: Sequence[Noise], start_s: float, pair_s: float, pairs: int, least: int = 1
 ) -> Division | None:
-    """Return the number of pairs in a block with which the time until a change is seen is shortest.
+    """Return the number of pairs in a block, ``least`` or more, with which a change is seen soonest; None if unknown.
 
-    That time is in proportion to the variance of a block times its length, (var(s) + var(e)/k)(start + k pair): the
-    allocation of two-stage sampling (Cochran, "Sampling Techniques", section 10.6), minimised here by trying.
-    Of several gating lenses it is the geometric mean.
-
-    Args:
-        noises: of all lenses.
-        start_s: seconds of a block without load.
-        pair_s: seconds of one pair.
-        pairs: in the blocks that were measured.
-        least: fewer give too few requests for some quantile.
+    The time is proportional to the variance of a block times its length, (var(s) + var(e)/k)(start + k pair): the
+    allocation of two-stage sampling (Cochran, "Sampling Techniques", section 10.6), minimised here by trying. Of several
+    gating lenses it is the geometric mean. ``pairs`` is that of the measured blocks.
     """
     known = [noise for noise in noises if noise.lens.gates and noise.pair and noise.start is not None]
     if not known:
@@ -167,9 +136,8 @@ def divide(
 
     def cost(count: int) -> float:
         blocks = [noise.of_block(count) for noise in known]
-        return statistics.fmean(2 * math.log(block) for block in blocks if block) + math.log(
-            start_s + count * pair_s
-        )
+        variance = statistics.fmean(2 * math.log(block) for block in blocks if block)
+        return variance + math.log(start_s + count * pair_s)
 
     best = min(range(least, max(least, MOST_PAIRS) + 1), key=cost)
     return Division(best, math.exp(cost(pairs) - cost(best)))
@@ -182,14 +150,11 @@ def _least_pairs(lenses: Sequence[Lens], requests: float) -> int:
 
 def _pairs_of_a_block(good: Sequence[BlockRow], pairs: Iterable[BlockRow]) -> int:
     counts = Counter((pair.run, pair.index) for pair in pairs)
-    seen = (
-        [counts[row.run, row.index] for row in good] if counts else [len(row.order.split()) for row in good]
-    )
+    seen = [counts[row.run, row.index] if counts else len(row.order.split()) for row in good]
     return max(1, round(statistics.median(seen)))
 
 
 def _windows_of_a_pair(good: Sequence[BlockRow]) -> int:
-    """Return how many windows of each arm a pair most often had."""
     seen = [len(pair) // 2 for row in good for pair in row.order.split()]
     return max(1, round(statistics.median(seen))) if seen else 1
 

@@ -1,24 +1,9 @@
-"""Noise: how far two sides that are the same seem apart, and what of it comes from where.
+"""Noise: how far two sides that are the same seem apart, and what of it comes from where. Pure.
 
-From blocks of unchanged code against itself (A/A) to numbers; :mod:`tailgate.harness.compare.calibration.calibration` says what follows from them.
-Pure. The model, for the log ratio of pair j of block i::
-
-    y_ij = s_i + e_ij        s_i: two starts settle at different levels      e_ij: the noise of one pair
-
-Both have mean 0, since the sides are exchangeable. A block of k pairs then has the variance var(s) + var(e) / k. Components
-are those of the one-way analysis of variance (Searle, Casella & McCulloch, "Variance components", chapter 3), with the
-mean known: var(e) is what pairs of one block differ by, and var(s) what remains of the blocks' mean square. A
-negative remainder is 0: starts then don't differ by more than their pairs explain.
-
-A block pools its slots' requests, and its quantile is not the mean of its slots'. So the components say how to divide the
-time; how much noise a block has is measured on the blocks themselves.
-
-**Drift** is not noise of the ratio: both sides of a pair share it, and it cancels. It is told because it is what a
-comparison of one run with another would suffer.
-
-**Pairs.** A slot is what one arm got of a phase: all its windows, where the pair was interleaved. A block is what a
-decision goes by; its pairs tell how much of its noise is that of starts. Nothing is judged by them: pairs of one start
-are not independent.
+The log ratio of pair j of block i is y_ij = s_i + e_ij: two starts settle at different levels (s), and pairs have noise of
+their own (e). Both have mean 0, since the sides are exchangeable, so a block of k pairs has the variance var(s) +
+var(e) / k. Nothing is judged by pairs, which are not independent within a start. Drift is shared by both sides of a
+pair and cancels; a comparison of one run with another would suffer from it.
 """
 
 import math
@@ -46,14 +31,13 @@ class Noise:
     """The noise of one lens. All are deviations of natural logarithms: 0.02 is about 2 %.
 
     Attributes:
-        lens: which.
         blocks: good blocks that saw it.
-        sigma: of ln(head/base) of one block, about the 0 that is known.
+        sigma: of ln(head/base) of one block, about the known mean 0.
         low: lower end of its interval, one-sided confidence 0.95, for normal noise.
         high: upper end.
-        start: by which two starts differ beyond what pairs explain; None where pairs were too short for this lens.
+        start: by which two starts differ beyond what pairs explain; None if pairs were too short for this lens.
         pair: of ln(head/base) of one pair about its block's level; None likewise.
-        drift: of the level of both sides together, from block to block; None for less than 3 blocks.
+        drift: of the level of both sides, from block to block; None for less than 3 blocks.
         trend_per_hour: Theil and Sen's slope of that level; None likewise.
     """
 
@@ -68,19 +52,17 @@ class Noise:
     trend_per_hour: float | None = None
 
     def of_block(self, pairs: int) -> float | None:
-        """Return what the components make of a block of so many pairs; None where they are unknown."""
+        """Return the deviation of a block of so many pairs, by the components; None if they are unknown."""
         if self.start is None or self.pair is None:
             return None
         return math.sqrt(self.start**2 + self.pair**2 / pairs)
 
 
 def noise_of(lens: Lens, rows: Sequence[BlockRow], pairs: Iterable[BlockRow] = ()) -> Noise | None:
-    """Return a lens's noise; None where fewer than two blocks saw it, or it is no ratio.
+    """Return a lens's noise, from what :func:`~tailgate.harness.compare.calibration.calibration.calibrate` takes.
 
-    Args:
-        lens: a ratio.
-        rows: blocks of unchanged code against itself, in order of time; void ones are left out.
-        pairs: each pair of slots as a row of its own, with the ``index`` and ``run`` of its block.
+    None if fewer than two blocks saw it, or it is no ratio. The components say how to divide a block's time; its own noise
+    is measured on blocks, since a block's quantile is not the mean of its slots'.
     """
     good = [row for row in rows if row.void is None]
     seen = _finite(ln_ratio(lens, row) for row in good)
@@ -96,7 +78,11 @@ def noise_of(lens: Lens, rows: Sequence[BlockRow], pairs: Iterable[BlockRow] = (
 
 
 def _components(lens: Lens, pairs: Iterable[BlockRow]) -> tuple[float | None, float | None]:
-    """Return the deviations of starts and of pairs; None where no block has two pairs of this lens."""
+    """Return the deviations of starts and of pairs; None if fewer than two blocks have two pairs of this lens.
+
+    By the one-way analysis of variance (Searle, Casella & McCulloch, "Variance components", chapter 3) with known mean:
+    var(e) is what pairs of one block differ by, and var(s) what remains of the blocks' mean square, at least 0.
+    """
     by_block: dict[tuple[str, int], list[float | None]] = {}
     for pair in pairs:
         by_block.setdefault((pair.run, pair.index), []).append(ln_ratio(lens, pair))
@@ -112,7 +98,7 @@ def _components(lens: Lens, pairs: Iterable[BlockRow]) -> tuple[float | None, fl
 
 
 def _drift(lens: Lens, rows: Sequence[BlockRow]) -> tuple[float | None, float | None]:
-    """Return deviation and slope an hour of the level of both sides; runs of their own are held apart."""
+    """Return deviation and slope per hour of the level of both sides; several runs have no common slope."""
     ends_s: dict[str, float] = {}
     times, levels = [], []
     for row in rows:
@@ -138,12 +124,7 @@ def _finite(values: Iterable[float | None]) -> NDArray[np.float64]:
 
 
 def pairs_of(result: RunResult, scenario: str) -> tuple[BlockRow, ...]:
-    """Return the pairs of a comparison, in order of block and phase; ``index`` and ``run`` are those of their block.
-
-    Args:
-        result: of a run that compared.
-        scenario: whose comparison.
-    """
+    """Return the pairs of a scenario's comparison as rows with the ``index`` and ``run`` of their block."""
     blocks: dict[int, dict[str, SlotResult]] = {}
     for slot in result.slots:
         if slot.scenario == scenario and slot.arm in ARMS:

@@ -1,8 +1,4 @@
-"""The proposal: lines for ``pyproject.toml`` that a calibration speaks for, and its advice in sentences.
-
-After :mod:`tailgate.harness.compare.calibration.calibration`, before the file and the terminal. Whoever reads it decides: nothing here is
-ever written over a project's own budgets.
-"""
+"""The proposal of a calibration: lines for ``pyproject.toml``, and advice. Nothing overwrites a project's own budgets."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -13,26 +9,17 @@ from tailgate.harness.compare.calibration.calibration import BUSY_SHARE, Calibra
 from tailgate.harness.compare.calibration.sight import Sight
 from tailgate.harness.units import Unit, percent, quantity, significant
 
-# A budget in milliseconds is the largest value of any block and so much more. One in yardsticks is for other machines,
-# too, and lies as far off as one machine's yardstick was seen to wander within half an hour, and some more.
+# A budget is the largest value of any block and so much more. One in yardsticks holds on other machines, too: one
+# machine's yardstick was seen to wander nearly as far within half an hour.
 DISTANCE_MS, DISTANCE_YD = 0.25, 0.6
 BUDGETED = ("p95", "p99")
-# More void blocks than this, and a comparison here often is INVALID.
+# With a larger share of void blocks, a comparison here often is INVALID.
 MANY_VOID = 0.15
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was calibrated.
-
-    Attributes:
-        scenario: its name, the key of its budgets.
-        budget_keys: what it takes from the budgets.
-        date: ISO 8601, in UTC.
-        machine: in few words.
-        target: specification.
-        yardstick_s: processor seconds of 1 yd during the run; None if it was not timed.
-    """
+    """What was calibrated: the scenario and its keys of budgets, and the seconds of 1 yd, if it was timed."""
 
     scenario: str
     budget_keys: tuple[str, ...]
@@ -43,7 +30,7 @@ class Subject:
 
 
 def toml(found: Calibration, subject: Subject) -> str:
-    """Return the proposal: tolerances by lens, and budgets of the scenario in milliseconds and in yardsticks."""
+    """Return tolerances by lens, and budgets of the scenario in milliseconds and in yardsticks."""
     lines = [
         f"# Proposed by tailgate calibrate, {subject.date}. It changes nothing: what you agree with goes into",
         "# pyproject.toml.",
@@ -111,7 +98,7 @@ def _up(number: float, unit: str) -> str:
 
 
 def advice(found: Calibration) -> tuple[str, ...]:
-    """Return what to do, a sentence or two each; the most telling first."""
+    """Return what to do, the most telling first."""
     return tuple(_advice(found))
 
 
@@ -123,50 +110,42 @@ def _advice(found: Calibration) -> Iterator[str]:
             f"machine: {percent(void)} of the blocks were void, most often because {max(found.voided, key=lambda why: found.voided[why])}. "
             "A comparison here will often be INVALID; use a calmer machine, or a calmer hour."
         )
-    yield from _pairs(found)
-    yield from _slots(found)
+    yield _pairs(found)
+    yield _slots(found)
     yield from _rate(found)
     for sight in found.sights:
         lens = sight.noise.lens
         if lens.gates and sight.passes < 0.9:
+            tolerate = "" if sight.tolerance is None else f"tolerate {sight.tolerance * 100:g} %, or "
             yield (
                 f"{lens.name}: unchanged code passes {100 * lens.tolerance:.0f} % only {100 * sight.passes:.0f} % of the time; "
-                + (
-                    "report it only"
-                    if sight.tolerance is None
-                    else f"tolerate {sight.tolerance * 100:g} %, or report it only"
-                )
-                + f" (--perf-lens={lens.name}=…)."
+                f"{tolerate}report it only (--perf-lens={lens.name}=…)."
             )
 
 
-def _pairs(found: Calibration) -> Iterator[str]:
-    """Yield how a block's time is best divided between starts and load."""
+def _pairs(found: Calibration) -> str:
     starts = 1 - found.block_load_s / found.block_wall_s if found.block_wall_s else 0.0
     now = f"a block is {significant(found.block_wall_s)} s, {100 * starts:.0f} % of it without load"
     if found.division is None:
-        yield f"blocks: {now}; the noise of starts and of pairs could not be told apart."
-    elif found.division.pairs != found.pairs and found.division.gain > 1.1:
-        yield (
+        return f"blocks: {now}; the noise of starts and of pairs could not be told apart."
+    if found.division.pairs != found.pairs and found.division.gain > 1.1:
+        return (
             f"blocks: {now}. {found.division.pairs} pairs in each, in place of {found.pairs}, would see the same change "
             f"{significant(found.division.gain)} times as fast."
         )
-    else:
-        yield f"blocks: {now}; {found.pairs} pairs in each are near the best."
+    return f"blocks: {now}; {found.pairs} pairs in each are near the best."
 
 
-def _slots(found: Calibration) -> Iterator[str]:
-    """Yield what a pair is, and how long it must be."""
+def _slots(found: Calibration) -> str:
     slot_s = found.block_load_s / found.pairs / 2
     least_s = least_requests(0.99) / found.pairs / found.rate_per_s
+    cut, longer = ", in one piece", "longer slots only let more drift in"
     if found.windows > 1:
         cut = f", in {found.windows} windows of {significant(slot_s / found.windows)} s by turns"
         longer = (
             "more windows, in longer pairs or in more of them, lessen the noise; longer windows hardly do"
         )
-    else:
-        cut, longer = ", in one piece", "longer slots only let more drift in"
-    yield (
+    return (
         f"pairs: {significant(slot_s)} s and {found.slot_requests:.0f} requests of each arm{cut}. {found.pairs} pairs need "
         f"at least {significant(least_s)} s of each arm for p99; {longer}."
     )

@@ -1,13 +1,9 @@
-"""Attribution: which stage of a request moved, for a lens that did. Display only: no verdict is taken from it.
+"""Attribution: which stage of a request moved, for a lens that did. No verdict is taken from it.
 
-After the decision, from the same rows. A quantile moves as the requests about it do, and the mean (for CPU time) as
-all do; each block gives one difference, head less base, of the mean seconds in a stage, and the differences are
-bounded as the ratios are (:mod:`tailgate.harness.compare.decision.signed_rank`). Stages sum to the latency, so that their changes
-sum to about its change. Of CPU time the queue is no part, since who waits costs nothing. A stage is named only where its
-interval excludes no change; the stages share the error of 5 % equally.
-
-Where the time of a request went says where a slowdown showed, and not always what caused it: with dearer compute at
-the same rate the queue grows, too, often by more.
+Each block gives one difference, head less base, of the mean seconds in a stage over the requests about the quantile
+(for CPU time, over all); they are bounded as the ratios are. A stage is named only if its interval excludes no change;
+the stages share an error of 5 %. That tells where a slowdown showed, not always its cause: with costlier compute the
+queue grows, too, often by more.
 """
 
 import math
@@ -19,17 +15,12 @@ from tailgate.harness.results.comparison import Attribution, Lens, StageChange
 
 _ERROR = 0.05
 _PLACES = {"cpu": "mean", "p50": "p50", "p95": "p95", "p99": "p99"}
-# The stage in which a request costs no processor time.
+# Waiting costs no processor time.
 _WAITING = "queue"
 
 
 def attribute(lens: Lens, rows: Sequence[BlockRow]) -> Attribution | None:
-    """Return which stage moved, for a lens that became worse; None where it has no stages or none were told.
-
-    Args:
-        lens: cpu and p50, p95, p99 have stages.
-        rows: good blocks only.
-    """
+    """Return which stage moved over good blocks; None if the lens has no stages, or none were told."""
     place = _PLACES.get(lens.name)
     if place is None:
         return None
@@ -44,15 +35,15 @@ def attribute(lens: Lens, rows: Sequence[BlockRow]) -> Attribution | None:
     total_s = math.fsum(centre.estimate for centre in centres.values())
     stages = tuple(
         StageChange(
-            stage=stage,
-            change_s=centre.estimate,
-            low_s=centre.low if math.isfinite(centre.low) else None,
-            high_s=centre.high if math.isfinite(centre.high) else None,
-            share=centre.estimate / total_s if total_s else None,
+            stage,
+            centre.estimate,
+            centre.low if math.isfinite(centre.low) else None,
+            centre.high if math.isfinite(centre.high) else None,
+            centre.estimate / total_s if total_s else None,
         )
         for stage, centre in centres.items()
     )
-    # The stages of a mean latency do not sum to CPU time: a smaller batch is shorter and costs more for each request.
+    # The stages of a mean latency do not sum to CPU time: a smaller batch is shorter and costs more per request.
     grew = costs or total_s > 0
     sure = [stage for stage, centre in centres.items() if (centre.low > 0 if grew else centre.high < 0)]
     moved = max(sure, key=lambda stage: abs(centres[stage].estimate), default=None)

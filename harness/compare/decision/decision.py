@@ -1,11 +1,8 @@
-"""The decision: from rows, a design and lenses to a verdict by lens and one for the run.
+"""The decision: from rows, a design and lenses to a verdict by lens and one for the run, look by look. Pure.
 
-After the observations, before the reports; pure, so that a later command comes to the same answer from the kept
-rows. One lens at one look is :mod:`tailgate.harness.compare.decision.lens_result`'s; here the looks follow each other.
-
-A lens that is decided at one look stays decided, and the run ends when a gating lens has failed or all have passed:
-what comes later could not be judged at the stated error. Only good blocks count towards a look; a look at which too
-many blocks were void decides nothing, and if it is the last, the run is INVALID.
+A lens decided at one look stays decided, and the run ends when a gating lens has failed or all have passed: what comes
+later could not be judged at the stated error. Only good blocks count towards a look; a look at which too many blocks
+were void decides nothing, and if it is the last, the run is INVALID.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,14 +14,13 @@ from tailgate.harness.compare.lens import LENSES
 from tailgate.harness.results.comparison import Decision, Design, Lens, LensResult
 from tailgate.harness.results.verdict import Verdict, worst
 
-__all__ = ["Decision", "LensResult", "judge", "judge_lens"]
+_DECIDED = {Verdict.PASS, Verdict.FAIL}
 
 
 def judge(rows: Sequence[BlockRow], design: Design, lenses: Sequence[Lens] = LENSES) -> Decision:
-    """Judge all blocks of a comparison so far, look by look; a lens decided at one look stays decided.
+    """Judge all blocks of a comparison so far.
 
-    Pure: given the same rows in the same order the answer is the same, whether asked after every block or at the end.
-    Call it after each block, and stop when ``finished``. Rows beyond the look that finished are not looked at.
+    The answer is the same whether asked after every block or at the end; rows beyond the look that finished are ignored.
     """
     good = [row for row in rows if row.void is None]
     results: dict[str, LensResult] = {}
@@ -62,17 +58,14 @@ def judge(rows: Sequence[BlockRow], design: Design, lenses: Sequence[Lens] = LEN
     )
 
 
-_DECIDED = {Verdict.PASS, Verdict.FAIL}
-
-
 def _until(rows: Sequence[BlockRow], blocks: int) -> Sequence[BlockRow]:
-    """Return the rows up to the one that is the last of so many good ones."""
+    """Return the rows up to the last of so many good ones."""
     counts = accumulate(row.void is None for row in rows)
     return rows[: 1 + next(index for index, count in enumerate(counts) if count == blocks)]
 
 
 def _settled(results: Iterable[LensResult]) -> bool:
-    """Tell whether more blocks could not change the verdict: a gate failed, or each is decided or sees nothing at all."""
+    """Tell whether no block could change the verdict: a gate failed, or each is decided or sees nothing."""
     gates = [result for result in results if result.lens.gates]
     if any(gate.verdict is Verdict.FAIL for gate in gates):
         return True

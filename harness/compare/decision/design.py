@@ -1,18 +1,9 @@
-"""The design of a comparison: when to look, and how much error each look at each lens may spend.
+"""The design of a comparison: when to look, and how much error each look may spend. Fixed before the run.
 
-Before the run: fixed by the lenses and the number of scenarios, and never by what is measured. The decision goes by
-it.
-
-**False FAIL.** alpha is for the run: all gating lenses of all scenarios share it equally (Bonferroni), whatever the
-dependence between them. Holm's refinement would only help to name a second lens once a first has failed, and the run
-has then failed already; the plain split is easier to check. Each share is spent over the looks
-(:mod:`tailgate.harness.compare.decision.spending`).
-
-**False PASS.** beta is for each lens, spent over the looks alike: a run with a change as large as a lens's tolerance
-passes this lens with at most that probability.
-
-**The first look.** The exact test's p is never below 2**-n, so the first look needs n with 2**-n at most its level.
-An unchanged service is done there, most times, which makes it the look that matters for how long a gate takes.
+All gating lenses of all scenarios share the run's alpha equally (Bonferroni), whatever their dependence; Holm's
+refinement would only name a second lens after the run has failed. Each lens has beta, the probability that a change as
+large as its tolerance passes. Both are spent over the looks. The exact test's p is never below 2**-n, so the first
+look, at which an unchanged service is mostly done, needs n with 2**-n at most its level.
 """
 
 import math
@@ -24,10 +15,10 @@ from tailgate.harness.compare.lens import LENSES
 from tailgate.harness.errors import UsageError
 from tailgate.harness.results.comparison import Design, Lens, Look
 
-# Good blocks at the looks of a single scenario, chosen by simulation (docs/error-rates.md). With the blocks of a slower
-# machine (docs/comparison.md, "Cost") the first look comes after 4 minutes and the last after 11 to 12.
+# Good blocks at the looks of a single scenario, chosen by simulation (docs/error-rates.md). On a slower machine
+# (docs/comparison.md, "Cost") the first look comes after 4 minutes and the last after 11 to 12.
 LOOKS = (12, 18, 26, 36)
-# A look that never comes: nothing that is seen may end a calibration early.
+# The look of a calibration, which nothing may end early.
 NEVER = 100_000
 
 
@@ -39,14 +30,9 @@ def plan_design(
     alpha: float = 0.01,
     beta: float = 0.05,
 ) -> Design:
-    """Return the design for these lenses.
+    """Return the design for these lenses in a run of so many scenarios.
 
-    Args:
-        lenses: those that gate share alpha.
-        scenarios: how many are compared in one run.
-        blocks: good blocks at each look, ascending; None for the default.
-        alpha: for the whole run.
-        beta: for each lens.
+    ``blocks`` are the good blocks at each look, ascending; None for the default. alpha is for the whole run, beta per lens.
 
     Raises:
         UsageError: no lens gates, or the first look has too few blocks for the exact test ever to reject.

@@ -1,18 +1,9 @@
 """The share of failed requests, head against base: an exact test for more, and a bound for "not much more".
 
-Between rows and the decision, as :mod:`tailgate.harness.compare.decision.signed_rank` is for ratios, which mostly do not exist
-here: most services fail no request at all.
-
-**More failures: a sign-flip test over blocks.** Under no change the arms of a block may exchange their names, so each
-block's difference of failures keeps its size and takes either sign with equal chances; the probability that random
-signs sum to what was seen or more is exact, by convolution. The binomial test of all failures pooled would be
-sharper and wrong: failures come in bursts (a stall times out all that wait), and 20 failures of one stall are one
-event, not 20 coins. Here that block counts as one, and p is at least 1/2.
-
-**Not much more: bounds of the two shares.** Clopper-Pearson's upper bound of head's share less the lower bound of
-base's, each at half the level, over requests thinned by their design effect: by how much the shares of blocks vary
-more than independent requests would let them (Rao & Scott, "A simple method for the analysis of clustered binary
-data", Biometrics 48, 1992).
+Most services fail no request, so ratios mostly do not exist. Without a change the arms of a block may exchange names: each
+block's difference of failures takes either sign with equal chances, and the probability that random signs sum to what
+was seen or more is exact, by convolution. A binomial test of all failures would be sharper and wrong: failures come in
+bursts, and 20 failures of one stall are one event. Here that block counts as one, and p is at least 1/2.
 """
 
 import math
@@ -28,15 +19,12 @@ from tailgate.harness.compare.blocks.row import ArmRow, BlockRow
 
 @dataclass(frozen=True, slots=True)
 class ShareChange:
-    """Head's share of failed requests less base's.
+    """Head's pooled share of failed requests less base's, with bounds.
 
     Attributes:
-        difference: of the pooled shares.
-        low: lower bound of it, for people.
-        high: upper bound.
         p: of the sign-flip test for more failures than the margin allows.
         n: blocks in which both arms sent something.
-        worse: of them, those in which head failed more than the margin allows.
+        worse: those in which head failed more than the margin allows.
         better: those in which it failed less.
     """
 
@@ -52,19 +40,17 @@ class ShareChange:
 def compare_shares(
     rows: Sequence[BlockRow], margin: float, low_level: float, high_level: float
 ) -> ShareChange | None:
-    """Estimate and bound the difference; None where nothing was sent.
+    """Estimate and bound the difference over good blocks; None if nothing was sent. Levels are one-sided errors.
 
-    Args:
-        rows: good blocks.
-        margin: a difference of shares that is allowed.
-        low_level: one-sided error allowed to the lower bound.
-        high_level: to the upper bound.
+    The upper bound is Clopper-Pearson's of head's share less the lower one of base's, each at half the level, over
+    requests thinned by their design effect: by how much the shares of blocks vary more than independent requests would
+    let them (Rao & Scott, "A simple method for the analysis of clustered binary data", Biometrics 48, 1992).
     """
     rows = [row for row in rows if row.base.requests and row.head.requests]
     if not rows:
         return None
     base, head = [row.base for row in rows], [row.head for row in rows]
-    # One arm may have been spared the bursts that the other had: both are thinned by the larger effect.
+    # One arm may have been spared the bursts of the other: both are thinned by the larger effect.
     effect = max(design_effect(base), design_effect(head))
     excess = _excess(rows, margin)
     return ShareChange(
@@ -81,10 +67,7 @@ def compare_shares(
 def p_more_failures(rows: Sequence[BlockRow], margin: float = 0.0) -> float:
     """Return the one-sided p for "head fails no more than base", by exact sign flips of blocks.
 
-    Args:
-        rows: good blocks.
-        margin: a difference of shares that is allowed; the test is exact for 0, and for others as far as the blocks'
-            differences spread about it symmetrically.
+    With an allowed margin the test is exact as far as the blocks' differences spread about it symmetrically.
     """
     excess = _excess(rows, margin)
     sizes = np.abs(excess[excess != 0])

@@ -1,17 +1,9 @@
-"""One lens at one look: bounded from both sides, judged, and put into words.
+"""One lens at one look: bounded from both sides, judged, and put into words. Pure.
 
-Between the tests (:mod:`tailgate.harness.compare.decision.signed_rank`, :mod:`tailgate.harness.compare.decision.error_share`) and the decision
-over all looks and lenses. Pure. The rule::
-
-    FAIL           the lower bound, at the look's level for FAIL, is above the margin: surely worse, however little;
-                   of shares of failed requests the exact test says so, which is no bound
-    PASS           the upper bound, at its level for PASS, is below the tolerance, and it is no FAIL; of a latency,
-                   unless so many answers spilled into the other arm's window that a change would look smaller
-    INCONCLUSIVE   neither
-    INVALID        the lens saw nothing in too many blocks
-
-A change that is surely there *and* surely less than the tolerance is a FAIL: a gate that let it pass would let a
-service become slow in steps. Whoever wants small ones to pass sets the margin.
+FAIL: the lower bound is above the margin; for shares of failed requests, the exact test rejects. PASS: the upper bound
+is below the tolerance, it is no FAIL, and of a latency few answers spilled into the other arm's window. INVALID: the
+lens saw nothing in too many blocks. Else INCONCLUSIVE. A change surely there *and* surely below the tolerance FAILs,
+or a service could become slow in steps; a margin lets small changes pass.
 """
 
 import math
@@ -26,9 +18,9 @@ from tailgate.harness.compare.decision.error_share import compare_shares
 from tailgate.harness.results.comparison import Lens, LensResult, Look, Scale
 from tailgate.harness.results.verdict import Better, Verdict
 
-# A lens that saw nothing in more of the good blocks than this says nothing.
+# A lens that saw nothing in more of the good blocks is INVALID.
 MAX_MISSING_SHARE = 0.25
-# Of all answers, those that ended in the other arm's window. So few can hardly shrink what a quantile shows.
+# Of all answers, those that may end in the other arm's window: they can hardly shrink what a quantile shows.
 MAX_SPILLED_SHARE = 0.02
 
 
@@ -37,11 +29,9 @@ class _Worse:
     """A change for the worse: a log ratio (positive where head is worse), or a difference of shares.
 
     Attributes:
-        margin: above which it FAILs, on the same scale.
-        tolerance: below which it PASSes.
         fails: the test for more than the margin rejects.
         error: standard error; None if unknown.
-        why_failed: what a FAIL says, where that is not the lower bound.
+        why_failed: what a FAIL says that does not go by the lower bound.
     """
 
     estimate: float
@@ -64,17 +54,10 @@ class _Worse:
 
 
 def judge_lens(lens: Lens, rows: Sequence[BlockRow], look: Look, *, number: int = 1) -> LensResult:
-    """Judge one lens at one look.
-
-    Args:
-        lens: which.
-        rows: good blocks only, as many as the look has.
-        look: with its levels.
-        number: of the look, from 1.
-    """
+    """Judge one lens at the look of this number, from 1, by as many good blocks as it has."""
     worse = (_shares if lens.scale is Scale.DIFFERENCE else _ratios)(lens, rows, look)
     if worse is None:
-        return unseen(lens, rows, number)
+        return _unseen(lens, rows, number)
     change, low, high = (_as_change(lens, end) for end in (worse.estimate, worse.low, worse.high))
     low_level, high_level = worse.low_level, worse.high_level
     if lens.better is Better.HIGHER:
@@ -109,8 +92,7 @@ def judge_lens(lens: Lens, rows: Sequence[BlockRow], look: Look, *, number: int 
     )
 
 
-def unseen(lens: Lens, rows: Sequence[BlockRow], number: int) -> LensResult:
-    """Return the result of a lens that saw too little."""
+def _unseen(lens: Lens, rows: Sequence[BlockRow], number: int) -> LensResult:
     seen = sum(ln_ratio(lens, row) is not None for row in rows) if lens.scale is Scale.RATIO else 0
     reason = f"integrity: {lens.title} was seen in {seen} of {len(rows)} blocks; {wording.why_unseen(lens)}"
     return blank(lens, Verdict.INVALID, reason, n=seen, missing=len(rows) - seen, look=number)
@@ -151,7 +133,7 @@ def _shares(lens: Lens, rows: Sequence[BlockRow], look: Look) -> _Worse | None:
     if found is None or found.n < (1 - MAX_MISSING_SHARE) * len(rows):
         return None
     fails = found.p <= look.fail_level
-    # The test is what decides, and is sharper or blunter than the bound: the end that is shown must not contradict it.
+    # The test decides, and is sharper or blunter than the bound: the end that is shown must not contradict it.
     low = max(found.low, min(lens.margin, found.difference)) if fails else min(found.low, lens.margin)
     return _Worse(
         estimate=found.difference,
@@ -169,7 +151,6 @@ def _shares(lens: Lens, rows: Sequence[BlockRow], look: Look) -> _Worse | None:
 
 
 def _as_change(lens: Lens, worse: float) -> float:
-    """Return a change for the worse as head against base."""
     if lens.scale is Scale.DIFFERENCE:
         return worse
     ln_ratio_ = worse if lens.better is Better.LOWER else -worse
@@ -183,7 +164,7 @@ def _mde(lens: Lens, worse: _Worse, look: Look) -> float | None:
 
 
 def _further_blocks(worse: _Worse, look: Look) -> int | None:
-    """Estimate how many blocks more would decide, if the estimate stayed: its error shrinks as 1/√n."""
+    """Return how many blocks more would decide if the estimate stayed: its error shrinks as 1/√n."""
     if worse.verdict is not Verdict.INCONCLUSIVE or worse.error is None or not math.isfinite(worse.estimate):
         return None
     ways = (

@@ -1,17 +1,9 @@
 """Error spent over several looks: at which level each may test, so that all together err no more than allowed.
 
-Pure numbers; the design asks here. Looking again at a growing sample and stopping at the first success errs far more
-often than one look (Armitage, McPherson & Rowe, "Repeated significance tests on accumulating data", Journal of the
-Royal Statistical Society A 132, 1969). So a spending function says how much of alpha may be gone by each look, and
-the boundary of each look is found from the joint law of the statistics: standardised sums of independent increments.
-
-Spending is of Pocock's type, alpha ln(1 + (e - 1)t) at the share t of the sample (Lan & DeMets, "Discrete sequential
-boundaries for clinical trials", Biometrika 70, 1983): it leaves the early looks a fair share, which an unchanged
-service needs to be done early.
-
-**What is approximate.** The joint law of the signed-rank statistics at successive looks is taken as that of normal
-sums, to which it converges quickly; each look's own test is exact. The first look is exact alone. Tests hold the sum
-to seeded simulation of the exact test.
+Repeated looks err far more often than one (Armitage, McPherson & Rowe, "Repeated significance tests on accumulating
+data", Journal of the Royal Statistical Society A 132, 1969). Approximate: the joint law of the signed-rank statistics
+is taken as that of normal sums, to which it converges quickly; each look's own test is exact. Tests hold the sum to
+seeded simulation of the exact test.
 """
 
 import math
@@ -33,29 +25,24 @@ _FAR = 9.0  # standard deviations: beyond lies 1e-19
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Probabilities of stopping at each look.
-
-    Attributes:
-        above: of going above the upper boundary there first.
-        below: of going below the lower boundary there first.
-    """
+    """Probabilities of first going above the upper boundary, and below the lower one, at each look."""
 
     above: tuple[float, ...]
     below: tuple[float, ...]
 
 
 def spent(alpha: float, share: float) -> float:
-    """Return how much of alpha may be spent when this share of the sample is seen: alpha ln(1 + (e - 1) share)."""
+    """Return how much of alpha may be spent at this share of the sample: alpha ln(1 + (e - 1) share).
+
+    Of Pocock's type (Lan & DeMets, "Discrete sequential boundaries for clinical trials", Biometrika 70, 1983): it
+    leaves the early looks a fair share, which an unchanged service needs to be done early.
+    """
     return alpha * math.log1p((math.e - 1) * share)
 
 
 @cache
 def nominal_levels(sizes: tuple[int, ...], alpha: float) -> tuple[float, ...]:
-    """Return the one-sided level of each look's own test.
-
-    Args:
-        sizes: observations at each look, strictly ascending.
-        alpha: one-sided, of all looks together.
+    """Return the one-sided level of each look's own test, for observations at each look and alpha over all.
 
     Raises:
         UsageError: sizes that don't ascend, or an alpha outside (0, 0.5).
@@ -82,11 +69,7 @@ def crossing(
 ) -> Crossing:
     """Return the probabilities that a sum of unit normal increments leaves its boundaries at each look.
 
-    Args:
-        sizes: observations at each look, ascending.
-        lower: boundaries of the sum at each look; -inf for none.
-        upper: likewise above.
-        drift: mean of each increment, in its standard deviations.
+    ``sizes`` are the observations at each look, ascending; ``drift`` is the mean of an increment.
     """
     above, below = [], []
     walk = _Walk()
@@ -132,7 +115,7 @@ class _Walk:
         return (low + high) / 2
 
     def stop(self, lower: float, upper: float) -> None:
-        """Leave out what is beyond the boundaries: what stays goes on to the next look."""
+        """Leave out what is beyond the boundaries."""
         reach = _FAR * math.sqrt(self.size)
         low, high = max(lower, self._total_mean - reach), min(upper, self._total_mean + reach)
         if low >= high:

@@ -1,13 +1,7 @@
-"""What a lens's verdict says to people.
+"""What a lens's verdict says to people. A reason begins with one word for programs and a colon.
 
-A reason begins with one word for programs and a colon, as in :mod:`tailgate.harness.verdict.judge`::
-
-    within      surely changed by less than the tolerance      PASS
-    beyond      surely worse by more than the margin           FAIL
-    undecided   neither is sure                                INCONCLUSIVE
-    spilled     within, had fewer answers overlapped           INCONCLUSIVE
-    integrity   nothing was seen to judge by                   INVALID
-    noise       too many blocks were disturbed                 INVALID
+PASS: within. FAIL: beyond. INCONCLUSIVE: undecided, or spilled (within, had fewer answers overlapped). INVALID:
+integrity (nothing was seen to judge by), or noise (too many blocks were disturbed).
 """
 
 import math
@@ -22,14 +16,10 @@ LESS_SPILL = "choose a lower rate, or a quicker target"
 
 
 def explain(lens: Lens, verdict: Verdict, near: float, far: float, mde: float | None) -> str:
-    """Return the reason of a verdict.
+    """Return the reason of PASS, FAIL or INCONCLUSIVE.
 
-    Args:
-        lens: which.
-        verdict: PASS, FAIL or INCONCLUSIVE.
-        near: the end of the interval on the good side, as a change for the worse: a share of base, or a difference.
-        far: the end on the bad side.
-        mde: the smallest change that could have been seen; None if unknown.
+    ``near`` and ``far`` are the ends of the interval on the good and the bad side, as worsenings: shares of base, or
+    differences. ``mde`` is the smallest change that could have been seen; None if unknown.
     """
     more, less = ("more", "less") if lens.better is Better.LOWER else ("less", "more")
     tolerated, margin = amount(lens, lens.tolerance), amount(lens, lens.margin)
@@ -52,7 +42,7 @@ def explain(lens: Lens, verdict: Verdict, near: float, far: float, mde: float | 
 
 
 def more_failures(lens: Lens, found: ShareChange) -> str:
-    """Return the reason of a FAIL by the test for more failures, which goes by blocks and not by a bound."""
+    """Return the reason of a FAIL by the test for more failures."""
     beyond = f" by more than the margin of {amount(lens, lens.margin)}" if lens.margin else ""
     return (
         f"beyond: head failed more requests than base{beyond} in {found.worse} of {found.n} blocks, and fewer in "
@@ -61,13 +51,9 @@ def more_failures(lens: Lens, found: ShareChange) -> str:
 
 
 def spilled(lens: Lens, share: float, allowed: float, seen: str) -> str:
-    """Return the reason of a latency that would pass, had not so many answers ended in the other arm's window.
+    """Return the reason of a latency that would pass, had not so large a share of answers spilled.
 
-    Args:
-        lens: which.
-        share: of all answers.
-        allowed: of them.
-        seen: what it would say else.
+    ``seen`` is what it would say otherwise.
     """
     return (
         f"{SPILLED}{share:.1%} of the answers ended in the other arm's window, {allowed:.0%} may, so that a change of "
