@@ -107,7 +107,7 @@ def quantile_interval(values: NDArray[np.float64], share: float, confidence: flo
     )
 
 
-def share_interval(hits: int, n: int, confidence: float) -> Interval:
+def share_interval(hits: float, n: float, confidence: float) -> Interval:
     """Return the interval of a share, by Clopper & Pearson (Biometrika 26, 1934): never too narrow.
 
     The low end solves P(Bin(n, low) ≥ hits) = alpha, the high end P(Bin(n, high) ≤ hits) = alpha, both as quantiles

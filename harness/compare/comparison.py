@@ -16,10 +16,9 @@ from tailgate.harness.compare.asked import (
     side_settings,
     wanted_processors,
 )
-from tailgate.harness.compare.blocks.bench import Bench
+from tailgate.harness.compare.blocks.bench import Bench, find_gap_s, spill_note
 from tailgate.harness.compare.blocks.block import BlockRecord, measure_block
 from tailgate.harness.compare.blocks.disturbance import one_arm_late
-from tailgate.harness.compare.blocks.gap import find_gap_s, spill_note
 from tailgate.harness.compare.blocks.row import read_rows
 from tailgate.harness.compare.blocks.run import Limits, Outcome, come_to, run_blocks
 from tailgate.harness.compare.blocks.schedule import Arm, BlockPlan, plan_block

@@ -8,7 +8,7 @@ processor is not in all blocks. Servers start on all processors, and are moved b
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,6 @@ from tailgate.harness.errors import TargetError, UsageError
 PROC = Path("/proc")
 # Two successive blocks, which differ in who is launched first, have the same processors.
 BLOCKS_IN_PLACE = 2
-
-Move = Callable[[int, Collection[int]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,37 +118,32 @@ def _needs_more(facts: Mapping[str, str], processors: int) -> str:
 
 
 @contextlib.contextmanager
-def kept_to(
-    split: Split, servers: Iterable[int], generators: Iterable[int], move: Move | None = None
-) -> Iterator[None]:
+def kept_to(split: Split, servers: Iterable[int], generators: Iterable[int]) -> Iterator[None]:
     """Keep processes of servers and generators, and this thread, to their processors; the thread gets its own back.
-
-    ``move`` keeps one thread to processors; None for the kernel's call.
 
     Raises:
         TargetError: a process cannot be moved.
     """
-    move = move or os.sched_setaffinity
     before = os.sched_getaffinity(0)
     try:
         for pids, processors in ((servers, split.servers), (generators, split.harness)):
             for pid in pids:
-                _move_process(pid, processors, move)
+                _move_process(pid, processors)
         # Threads and processes that this one starts begin where it is.
-        move(0, split.harness)
+        os.sched_setaffinity(0, split.harness)
         yield
     finally:
-        move(0, before)
+        os.sched_setaffinity(0, before)
 
 
-def _move_process(pid: int, processors: Collection[int], move: Move) -> None:
+def _move_process(pid: int, processors: Collection[int]) -> None:
     """Move all threads of a process, until a reading shows no new ones."""
     moved: set[int] = set()
     try:
         while new := _threads(pid) - moved:
             for thread in new:
                 with contextlib.suppress(ProcessLookupError):
-                    move(thread, processors)
+                    os.sched_setaffinity(thread, processors)
             moved |= new
     except OSError as error:
         raise TargetError(

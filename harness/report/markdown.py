@@ -1,8 +1,8 @@
 """The reporter ``markdown``: ``summary.md``, and the same text as the step summary of a GitHub Actions job."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tailgate.harness.report import comparison, summary
@@ -22,14 +22,13 @@ class MarkdownReporter:
     """Writes ``summary.md``, and appends it to the file that ``$GITHUB_STEP_SUMMARY`` names."""
 
     name: str = "markdown"
-    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def write(self, result: RunResult, directory: Path) -> Path:
         """Write the file and return its path."""
         path = directory / SUMMARY
         text = render(result)
         path.write_text(text, encoding="utf-8")
-        if step_summary := self.environment.get(STEP_SUMMARY):
+        if step_summary := os.environ.get(STEP_SUMMARY):
             with Path(step_summary).open("a", encoding="utf-8") as file:
                 file.write(text)
         return path

@@ -86,18 +86,18 @@ class LensResult:
     lens: Lens
     verdict: Verdict
     reason: str
-    change: float | None
-    low: float | None
-    high: float | None
-    low_level: float | None
-    high_level: float | None
-    base: float | None
-    head: float | None
-    n: int
-    missing: int
-    look: int | None
-    mde: float | None
-    further_blocks: int | None
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    low_level: float | None = None
+    high_level: float | None = None
+    base: float | None = None
+    head: float | None = None
+    n: int = 0
+    missing: int = 0
+    look: int | None = None
+    mde: float | None = None
+    further_blocks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

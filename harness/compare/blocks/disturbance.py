@@ -49,8 +49,8 @@ class Disturbance:
         return tuple(lag_s is not None and lag_s > LAG_MAX_S for lag_s in self.lags_p99_s)
 
 
-def disturbance_of(slots: Iterable[SlotRecord], processors: int | None = None) -> Disturbance:
-    """Return what the machine said; ``processors`` are those that /proc/stat counts, None for this machine's."""
+def disturbance_of(slots: Iterable[SlotRecord]) -> Disturbance:
+    """Return what the machine said during these courses, one per arm."""
     slots = tuple(slots)
     measured = [
         _Stretch(report, used)
@@ -58,7 +58,8 @@ def disturbance_of(slots: Iterable[SlotRecord], processors: int | None = None) -
         for phase, report, used in zip(slot.phases, slot.reports, slot.machines, strict=True)
         if phase.phase.measured
     ]
-    count = processors or os.cpu_count() or 1
+    # As many as /proc/stat counts.
+    count = os.cpu_count() or 1
     together = _by_time(measured)
     steal = _mean((one.used.steal_share, one.used.seconds) for one in measured)
     foreign = _mean((_foreign_share(group, count), _seconds(group)) for group in together)

@@ -20,7 +20,7 @@ from tailgate.harness.scenario.scenario import Phase
 # slow requests.
 WINDOW_S = 0.5
 WINDOW_REQUESTS = 25
-# The least time between two windows in which nothing is sent (harness.compare.blocks.gap), and the most, as a share of one.
+# The least time between two windows in which nothing is sent (harness.compare.blocks.bench), and the most, as a share of one.
 GAP_S = 0.03
 MAX_GAP_SHARE = 0.5
 # Where no window of the other arm follows.

@@ -20,8 +20,7 @@ class Meeting:
     last. Whoever waits when a party fails gets a ``BrokenBarrierError``.
     """
 
-    def __init__(self, parties: int, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
-        self._now_ns = now_ns
+    def __init__(self, parties: int) -> None:
         self._at_ns = 0
         self._before = threading.Barrier(parties, self._agree)
         self._after = threading.Barrier(parties)
@@ -46,7 +45,7 @@ class Meeting:
         self._after.abort()
 
     def _agree(self) -> None:
-        self._at_ns = self._now_ns() + LEAD_NS
+        self._at_ns = time.monotonic_ns() + LEAD_NS
 
 
 def run_together(steps: Iterable[Callable[[Meeting], object]], stop: Callable[[], None]) -> None:

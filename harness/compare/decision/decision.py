@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from tailgate.harness.compare.blocks.row import BlockRow
-from tailgate.harness.compare.decision.lens_result import blank, judge_lens
+from tailgate.harness.compare.decision.lens_result import judge_lens
 from tailgate.harness.compare.lens import LENSES
 from tailgate.harness.results.comparison import Decision, Design, Lens, LensResult
 from tailgate.harness.results.verdict import Verdict, worst
@@ -74,7 +74,7 @@ def _settled(results: Iterable[LensResult]) -> bool:
 
 def _waiting(lens: Lens, blocks: int, design: Design) -> LensResult:
     reason = f"undecided: {blocks} good blocks so far, and the first look needs {design.looks[0].blocks}"
-    return blank(lens, Verdict.INCONCLUSIVE, reason)
+    return LensResult(lens, Verdict.INCONCLUSIVE, reason)
 
 
 def _overall(results: Sequence[LensResult], *, noisy: bool, voided: int, blocks: int) -> tuple[Verdict, str]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from tailgate.harness.compare.blocks.row import ArmRow, BlockRow
+from tailgate.harness.statistics import share_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ def compare_shares(
     excess = _excess(rows, margin)
     return ShareChange(
         difference=_share(head) - _share(base),
-        low=_lower(head, effect, low_level / 2) - _upper(base, effect, low_level / 2),
-        high=_upper(head, effect, high_level / 2) - _lower(base, effect, high_level / 2),
+        low=_bounds(head, effect, low_level / 2)[0] - _bounds(base, effect, low_level / 2)[1],
+        high=_bounds(head, effect, high_level / 2)[1] - _bounds(base, effect, high_level / 2)[0],
         p=p_more_failures(rows, margin),
         n=len(rows),
         worse=int((excess > 0).sum()),
@@ -107,16 +107,9 @@ def design_effect(arms: Sequence[ArmRow]) -> float:
     return max(1.0, clustered / binomial)
 
 
-def _upper(arms: Sequence[ArmRow], effect: float, level: float) -> float:
-    n, hits = _thinned(arms, effect)
-    return 1.0 if hits >= n else float(special.betaincinv(hits + 1, n - hits, 1 - level))
-
-
-def _lower(arms: Sequence[ArmRow], effect: float, level: float) -> float:
-    n, hits = _thinned(arms, effect)
-    return 0.0 if hits == 0 else float(special.betaincinv(hits, n - hits + 1, level))
-
-
-def _thinned(arms: Sequence[ArmRow], effect: float) -> tuple[float, float]:
+def _bounds(arms: Sequence[ArmRow], effect: float, level: float) -> tuple[float, float]:
     n = sum(arm.requests for arm in arms) / effect
-    return n, n * _share(arms)
+    low, high = share_interval(n * _share(arms), n, 1 - level)
+    assert low is not None
+    assert high is not None
+    return low, high

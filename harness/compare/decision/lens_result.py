@@ -34,23 +34,18 @@ class _Worse:
         why_failed: what a FAIL says that does not go by the lower bound.
     """
 
-    estimate: float
-    low: float
-    high: float
-    low_level: float
-    high_level: float
-    n: int
+    centre: signed_rank.Centre
     margin: float
     tolerance: float
     fails: bool
-    error: float | None
+    error: float | None = None
     why_failed: str | None = None
 
     @property
     def verdict(self) -> Verdict:
         if self.fails:
             return Verdict.FAIL
-        return Verdict.PASS if self.high < self.tolerance else Verdict.INCONCLUSIVE
+        return Verdict.PASS if self.centre.high < self.tolerance else Verdict.INCONCLUSIVE
 
 
 def judge_lens(lens: Lens, rows: Sequence[BlockRow], look: Look, *, number: int = 1) -> LensResult:
@@ -58,34 +53,29 @@ def judge_lens(lens: Lens, rows: Sequence[BlockRow], look: Look, *, number: int 
     worse = (_shares if lens.scale is Scale.DIFFERENCE else _ratios)(lens, rows, look)
     if worse is None:
         return _unseen(lens, rows, number)
-    change, low, high = (_as_change(lens, end) for end in (worse.estimate, worse.low, worse.high))
-    low_level, high_level = worse.low_level, worse.high_level
+    centre, mde = worse.centre, _mde(lens, worse, look)
+    low, high = (_as_change(lens, end) for end in (centre.low, centre.high))
+    low_level, high_level = centre.low_level, centre.high_level
     if lens.better is Better.HIGHER:
         low, high, low_level, high_level = high, low, high_level, low_level
-    mde = _mde(lens, worse, look)
-    verdict, spilled = worse.verdict, spilled_share(rows)
-    blurred = lens.quantile is not None and spilled is not None and spilled > MAX_SPILLED_SHARE
-    if blurred and verdict is Verdict.PASS:
+    verdict, spilled = worse.verdict, spilled_share(rows) or 0.0
+    reason = worse.why_failed or wording.explain(lens, verdict, centre.low, centre.high, mde)
+    if lens.quantile is not None and spilled > MAX_SPILLED_SHARE and verdict is Verdict.PASS:
         verdict = Verdict.INCONCLUSIVE
-    near, far = (
-        lens.share_worse(end) if lens.scale is Scale.RATIO else end for end in (worse.low, worse.high)
-    )
-    reason = worse.why_failed or wording.explain(lens, worse.verdict, near, far, mde)
-    if verdict is not worse.verdict and spilled is not None:
         reason = wording.spilled(lens, spilled, MAX_SPILLED_SHARE, reason)
     return LensResult(
         lens=lens,
         verdict=verdict,
         reason=reason,
-        change=change,
+        change=_as_change(lens, centre.estimate),
         low=low if low_level else None,
         high=high if high_level else None,
         low_level=low_level or None,
         high_level=high_level or None,
         base=_median([arm_value(lens, row.base) for row in rows]),
         head=_median([arm_value(lens, row.head) for row in rows]),
-        n=worse.n,
-        missing=len(rows) - worse.n,
+        n=centre.n,
+        missing=len(rows) - centre.n,
         look=number,
         mde=mde,
         further_blocks=_further_blocks(worse, look),
@@ -95,16 +85,7 @@ def judge_lens(lens: Lens, rows: Sequence[BlockRow], look: Look, *, number: int 
 def _unseen(lens: Lens, rows: Sequence[BlockRow], number: int) -> LensResult:
     seen = sum(ln_ratio(lens, row) is not None for row in rows) if lens.scale is Scale.RATIO else 0
     reason = f"integrity: {lens.title} was seen in {seen} of {len(rows)} blocks; {wording.why_unseen(lens)}"
-    return blank(lens, Verdict.INVALID, reason, n=seen, missing=len(rows) - seen, look=number)
-
-
-def blank(
-    lens: Lens, verdict: Verdict, reason: str, *, n: int = 0, missing: int = 0, look: int | None = None
-) -> LensResult:
-    """Return a result without numbers."""
-    return LensResult(
-        lens, verdict, reason, None, None, None, None, None, None, None, n, missing, look, None, None
-    )
+    return LensResult(lens, Verdict.INVALID, reason, n=seen, missing=len(rows) - seen, look=number)
 
 
 def _ratios(lens: Lens, rows: Sequence[BlockRow], look: Look) -> _Worse | None:
@@ -114,18 +95,7 @@ def _ratios(lens: Lens, rows: Sequence[BlockRow], look: Look) -> _Worse | None:
         return None
     centre = signed_rank.bound(ratios, look.fail_level, look.pass_level)
     margin, tolerance = lens.ln_worse(lens.margin), lens.ln_worse(lens.tolerance)
-    return _Worse(
-        estimate=centre.estimate,
-        low=centre.low,
-        high=centre.high,
-        low_level=centre.low_level,
-        high_level=centre.high_level,
-        n=centre.n,
-        margin=margin,
-        tolerance=tolerance,
-        fails=centre.low > margin,
-        error=signed_rank.standard_error(ratios),
-    )
+    return _Worse(centre, margin, tolerance, centre.low > margin, signed_rank.standard_error(ratios))
 
 
 def _shares(lens: Lens, rows: Sequence[BlockRow], look: Look) -> _Worse | None:
@@ -135,19 +105,9 @@ def _shares(lens: Lens, rows: Sequence[BlockRow], look: Look) -> _Worse | None:
     fails = found.p <= look.fail_level
     # The test decides, and is sharper or blunter than the bound: the end that is shown must not contradict it.
     low = max(found.low, min(lens.margin, found.difference)) if fails else min(found.low, lens.margin)
-    return _Worse(
-        estimate=found.difference,
-        low=low,
-        high=found.high,
-        low_level=look.fail_level,
-        high_level=look.pass_level,
-        n=found.n,
-        margin=lens.margin,
-        tolerance=lens.tolerance,
-        fails=fails,
-        error=None,
-        why_failed=wording.more_failures(lens, found) if fails else None,
-    )
+    centre = signed_rank.Centre(found.difference, low, found.high, look.fail_level, look.pass_level, found.n)
+    why_failed = wording.more_failures(lens, found) if fails else None
+    return _Worse(centre, lens.margin, lens.tolerance, fails, why_failed=why_failed)
 
 
 def _as_change(lens: Lens, worse: float) -> float:
@@ -160,21 +120,17 @@ def _as_change(lens: Lens, worse: float) -> float:
 def _mde(lens: Lens, worse: _Worse, look: Look) -> float | None:
     if worse.error is None:
         return None
-    return lens.share_worse(worse.margin + power.detectable(worse.error, worse.n, look.fail_level))
+    return lens.share_worse(worse.margin + power.detectable(worse.error, worse.centre.n, look.fail_level))
 
 
 def _further_blocks(worse: _Worse, look: Look) -> int | None:
     """Return how many blocks more would decide if the estimate stayed: its error shrinks as 1/√n."""
-    if worse.verdict is not Verdict.INCONCLUSIVE or worse.error is None or not math.isfinite(worse.estimate):
+    estimate, n = worse.centre.estimate, worse.centre.n
+    if worse.verdict is not Verdict.INCONCLUSIVE or worse.error is None or not math.isfinite(estimate):
         return None
-    ways = (
-        (worse.estimate - worse.margin, look.fail_level),
-        (worse.tolerance - worse.estimate, look.pass_level),
-    )
-    needed = [
-        worse.n * (NormalDist().inv_cdf(level) * worse.error / gap) ** 2 for gap, level in ways if gap > 0
-    ]
-    return max(1, math.ceil(min(needed)) - worse.n) if needed else None
+    ways = ((estimate - worse.margin, look.fail_level), (worse.tolerance - estimate, look.pass_level))
+    needed = [n * (NormalDist().inv_cdf(level) * worse.error / gap) ** 2 for gap, level in ways if gap > 0]
+    return max(1, math.ceil(min(needed)) - n) if needed else None
 
 
 def _median(values: Sequence[float | None]) -> float | None:

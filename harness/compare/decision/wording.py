@@ -15,12 +15,13 @@ SPILLED = "spilled: "
 LESS_SPILL = "choose a lower rate, or a quicker target"
 
 
-def explain(lens: Lens, verdict: Verdict, near: float, far: float, mde: float | None) -> str:
+def explain(lens: Lens, verdict: Verdict, low: float, high: float, mde: float | None) -> str:
     """Return the reason of PASS, FAIL or INCONCLUSIVE.
 
-    ``near`` and ``far`` are the ends of the interval on the good and the bad side, as worsenings: shares of base, or
-    differences. ``mde`` is the smallest change that could have been seen; None if unknown.
+    ``low`` and ``high`` bound the worsening, a log ratio or a difference. ``mde`` is the smallest change that could
+    have been seen; None if unknown.
     """
+    near, far = (lens.share_worse(end) if lens.scale is Scale.RATIO else end for end in (low, high))
     more, less = ("more", "less") if lens.better is Better.LOWER else ("less", "more")
     tolerated, margin = amount(lens, lens.tolerance), amount(lens, lens.margin)
     match verdict:

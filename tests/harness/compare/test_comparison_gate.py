@@ -16,10 +16,9 @@ from tailgate.harness.compare.blocks import disturbance, run
 from tailgate.harness.compare.blocks.row import read_rows
 from tailgate.harness.compare.blocks.schedule import Arm
 from tailgate.harness.compare.decision.decision import judge
-from tailgate.harness.compare.decision.lens_result import blank
 from tailgate.harness.errors import TargetError
 from tailgate.harness.results import file as results_file
-from tailgate.harness.results.comparison import Decision
+from tailgate.harness.results.comparison import Decision, LensResult
 from tailgate.harness.results.verdict import Verdict, worst
 from tailgate.harness.session import session
 from tailgate.harness.testing import fake_server_spec
@@ -61,7 +60,7 @@ def judge_at_once(rows, design, lenses):
         verdict = (
             Verdict.INCONCLUSIVE if seen is None else Verdict.FAIL if seen > math.log(2) else Verdict.PASS
         )
-        results.append(blank(lens, verdict, f"beyond: {lens.name} as the test has it"))
+        results.append(LensResult(lens, verdict, f"beyond: {lens.name} as the test has it"))
     gates = [result.verdict for result in results if result.lens.gates]
     verdict = worst(gates)
     load_s, wall_s = sum(row.load_s for row in rows), sum(row.wall_s for row in rows)

@@ -138,13 +138,14 @@ class Moves:
         self.made.append((thread, set(processors)))
 
 
-def test_all_threads_of_a_server_are_moved_and_this_one_gets_its_own_back():
+def test_all_threads_of_a_server_are_moved_and_this_one_gets_its_own_back(monkeypatch):
     moves, here = Moves(), os.sched_getaffinity(0)
+    monkeypatch.setattr(os, "sched_setaffinity", moves)
     stop = threading.Event()
     other = threading.Thread(target=stop.wait)
     other.start()
     try:
-        with kept_to(Split(frozenset({0}), frozenset({1, 2})), [os.getpid()], [], moves):
+        with kept_to(Split(frozenset({0}), frozenset({1, 2})), [os.getpid()], []):
             assert {thread for thread, processors in moves.made if processors == {0}} >= {
                 threading.get_native_id(),
                 other.native_id,
@@ -172,7 +173,7 @@ def test_processes_run_where_they_are_kept():
         assert os.sched_getaffinity(0) == HERE
 
 
-def test_a_server_that_cannot_be_moved_is_an_error_and_one_that_has_ended_is_none():
+def test_a_server_that_cannot_be_moved_is_an_error_and_one_that_has_ended_is_none(monkeypatch):
     split, moves = Split(frozenset({0}), frozenset({1})), Moves()
 
     def refuse_servers(thread, processors):
@@ -180,11 +181,12 @@ def test_a_server_that_cannot_be_moved_is_an_error_and_one_that_has_ended_is_non
             refuse(thread, processors)
         moves(thread, processors)
 
+    monkeypatch.setattr(os, "sched_setaffinity", refuse_servers)
     with (
         pytest.raises(
             TargetError, match=r"processors \[0\]: Operation not permitted; --perf-processors=0 leaves"
         ),
-        kept_to(split, [os.getpid()], [], refuse_servers),
+        kept_to(split, [os.getpid()], []),
     ):
         pass
     assert moves.made == [(0, set(HERE))]
@@ -193,15 +195,17 @@ def test_a_server_that_cannot_be_moved_is_an_error_and_one_that_has_ended_is_non
         if thread:
             raise ProcessLookupError
 
-    with kept_to(split, [os.getpid()], [], gone):
+    monkeypatch.setattr(os, "sched_setaffinity", gone)
+    with kept_to(split, [os.getpid()], []):
         pass
 
 
-def test_the_processors_come_back_when_what_they_were_kept_for_fails():
+def test_the_processors_come_back_when_what_they_were_kept_for_fails(monkeypatch):
     moves, here = Moves(), os.sched_getaffinity(0)
+    monkeypatch.setattr(os, "sched_setaffinity", moves)
     with (
         pytest.raises(ValueError, match="load"),
-        kept_to(Split(frozenset({0}), frozenset({1})), [], [], moves),
+        kept_to(Split(frozenset({0}), frozenset({1})), [], []),
     ):
         raise ValueError("load")
     assert moves.made == [(0, {1}), (0, here)]

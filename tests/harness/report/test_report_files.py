@@ -21,8 +21,9 @@ def test_a_report_can_be_made_again_from_the_file_alone(tmp_path):
     assert markdown.render(again) == markdown.render(run_result())
 
 
-def test_the_markdown_report_begins_with_the_verdict_and_holds_the_table(tmp_path):
-    path = MarkdownReporter(environment={}).write(run_result(), tmp_path)
+def test_the_markdown_report_begins_with_the_verdict_and_holds_the_table(tmp_path, monkeypatch):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    path = MarkdownReporter().write(run_result(), tmp_path)
     assert path == tmp_path / "summary.md"
     text = path.read_text().splitlines()
     assert text[0] == "# PASS: 1 of 1 criteria hold; scenarios: steady"
@@ -33,10 +34,11 @@ def test_the_markdown_report_begins_with_the_verdict_and_holds_the_table(tmp_pat
     assert not any("governor" in line for line in text)
 
 
-def test_the_step_summary_is_appended_to(tmp_path):
+def test_the_step_summary_is_appended_to(tmp_path, monkeypatch):
     step = tmp_path / "step"
     step.write_text("before\n")
-    MarkdownReporter(environment={"GITHUB_STEP_SUMMARY": str(step)}).write(run_result(), tmp_path)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(step))
+    MarkdownReporter().write(run_result(), tmp_path)
     assert step.read_text() == "before\n" + (tmp_path / "summary.md").read_text()
 
 

@@ -1,5 +1,6 @@
 """Which blocks are void: by signals that do not know the outcome, and by no other."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -31,8 +32,13 @@ def after(**changes):
     return slot(at_s=11.0, **changes)
 
 
+@pytest.fixture(autouse=True)
+def two_processors(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+
 def of(*slots):
-    return disturbance_of(slots, processors=2)
+    return disturbance_of(slots)
 
 
 @pytest.mark.parametrize(

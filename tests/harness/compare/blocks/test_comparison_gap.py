@@ -3,10 +3,9 @@
 import pytest
 
 from tailgate.harness.compare.arms import ArmTarget, Side
-from tailgate.harness.compare.blocks import gap
-from tailgate.harness.compare.blocks.bench import Bench
+from tailgate.harness.compare.blocks import bench
+from tailgate.harness.compare.blocks.bench import Bench, find_gap_s
 from tailgate.harness.compare.blocks.block import measure_block
-from tailgate.harness.compare.blocks.gap import find_gap_s
 from tailgate.harness.compare.blocks.interleave import GAP_S
 from tailgate.harness.compare.blocks.schedule import Arm, plan_block
 from tailgate.harness.errors import LoadError
@@ -45,7 +44,7 @@ def bench_of(folder, service_time_ms=1.0, arrivals=EVEN):
     ("seen_s", "gap_s"), [(0.002, GAP_S), (0.1, 0.1), (9.0, 0.245), (float("inf"), 0.245)]
 )
 def test_the_gap_is_what_an_answer_of_base_takes_within_its_bounds(tmp_path, monkeypatch, seen_s, gap_s):
-    monkeypatch.setattr(gap, "_latency_s", lambda *_: seen_s)
+    monkeypatch.setattr(bench, "_latency_s", lambda *_: seen_s)
     # Two windows of 0.49 s.
     assert find_gap_s(bench_of(tmp_path), 1) == pytest.approx(gap_s)
 
@@ -57,7 +56,7 @@ def test_base_is_loaded_for_it_and_a_base_that_breaks_is_left_to_the_first_block
     def broken(*_):
         raise LoadError("the load generator ended")
 
-    monkeypatch.setattr(gap, "_latency_s", broken)
+    monkeypatch.setattr(bench, "_latency_s", broken)
     assert find_gap_s(bench_of(tmp_path), 1) == GAP_S
 
 

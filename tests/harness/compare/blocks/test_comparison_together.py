@@ -1,6 +1,7 @@
 """Both arms at once: they begin and end together, and one that fails takes nobody hostage."""
 
 import threading
+import time
 
 import pytest
 
@@ -8,7 +9,7 @@ from tailgate.harness.compare.blocks.together import LEAD_NS, Meeting, run_toget
 from tailgate.harness.errors import LoadError
 
 
-def test_all_are_given_one_start_in_the_future():
+def test_all_are_given_one_start_in_the_future(monkeypatch):
     found = []
 
     def step(meeting):
@@ -16,7 +17,8 @@ def test_all_are_given_one_start_in_the_future():
             found.append(at_ns)
 
     clock = iter([1_000])
-    meeting = Meeting(2, lambda: next(clock))
+    monkeypatch.setattr(time, "monotonic_ns", lambda: next(clock))
+    meeting = Meeting(2)
     threads = [threading.Thread(target=step, args=(meeting,)) for _ in range(2)]
     for thread in threads:
         thread.start()
