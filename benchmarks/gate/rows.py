@@ -50,3 +50,9 @@ def small(row: BlockRow) -> BlockRow:
 def _rounded(row: object, names: Iterable[str]) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in names}
     return {name: float(f"{value:.{DIGITS}g}") for name, value in values.items() if isinstance(value, float)}
+
+
+def swapped(row: BlockRow) -> BlockRow:
+    """Return the block with its arms' names exchanged."""
+    order = row.order.translate(str.maketrans("bh", "hb"))
+    return dataclasses.replace(row, base=row.head, head=row.base, order=order)

@@ -11,13 +11,11 @@ from pathlib import Path
 
 from tailgate.harness.compare.arms import WORKING_TREE, ArmTarget
 from tailgate.harness.compare.blocks.block import BlockRecord
-from tailgate.harness.compare.blocks.run import Outcome
 from tailgate.harness.compare.blocks.schedule import Arm
 from tailgate.harness.compare.rehearsal import Rehearsed
 from tailgate.harness.load.samples import kinds
 from tailgate.harness.observe.slot_record import SlotRecord
 from tailgate.harness.observe.window import Window, failed
-from tailgate.harness.results.comparison import ComparisonResult, Design
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.run import ArmResult
 from tailgate.harness.target import revision as git
@@ -27,24 +25,6 @@ from tailgate.harness.verdict import judging, witnesses
 
 # Labels of tailgate_info.
 CHOICES = ("max_batch_size", "executor")
-
-
-def comparison_result(
-    outcome: Outcome, design: Design, rows: str, notes: tuple[str, ...]
-) -> ComparisonResult:
-    """Return what the blocks came to, as the results keep it."""
-    return ComparisonResult(
-        decision=outcome.decision,
-        design=design,
-        attributions=outcome.attributions,
-        rows=rows,
-        order=tuple(row.order for row in outcome.rows),
-        voids=tuple(f"block {row.index + 1}: {row.void}" for row in outcome.rows if row.void),
-        steal_share=_median([row.steal_share for row in outcome.rows]),
-        cpu_pressure_share=_median([row.cpu_pressure_share for row in outcome.rows]),
-        stopped=outcome.stopped,
-        notes=notes,
-    )
 
 
 def arm_result(arm: ArmTarget, rehearsed: Rehearsed, root: Path) -> ArmResult:
@@ -57,7 +37,8 @@ def arm_result(arm: ArmTarget, rehearsed: Rehearsed, root: Path) -> ArmResult:
     return ArmResult(arm.side.arm.value, arm.side.spec, facts)
 
 
-def _median(values: Sequence[float | None]) -> float | None:
+def median(values: Sequence[float | None]) -> float | None:
+    """Return the median of the known values; None without any."""
     seen = [value for value in values if value is not None]
     return statistics.median(seen) if seen else None
 

@@ -30,7 +30,7 @@ from tailgate.harness.load import LoadSettings
 from tailgate.harness.load.reach import generator_processor
 from tailgate.harness.observe.slot_result import slot_result
 from tailgate.harness.options.settings import GateSettings
-from tailgate.harness.results.comparison import CUT_SHORT, Design, Lens
+from tailgate.harness.results.comparison import CUT_SHORT, ComparisonResult, Design, Lens
 from tailgate.harness.results.run import ArmResult, ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import Verdict
@@ -230,6 +230,18 @@ class _Run:
             *filter(None, spoken),
             *answer.notes_of(windows, kept),
         )
+        comparison = ComparisonResult(
+            decision=outcome.decision,
+            design=self.design,
+            attributions=outcome.attributions,
+            rows=self._rows.name,
+            order=tuple(row.order for row in outcome.rows),
+            voids=tuple(f"block {row.index + 1}: {row.void}" for row in outcome.rows if row.void),
+            steal_share=answer.median([row.steal_share for row in outcome.rows]),
+            cpu_pressure_share=answer.median([row.cpu_pressure_share for row in outcome.rows]),
+            stopped=outcome.stopped,
+            notes=notes,
+        )
         scenario = ScenarioResult(
             name=self.scenario.name,
             description=self.scenario.description,
@@ -238,7 +250,7 @@ class _Run:
             criteria=(),
             faults=faults,
             reproduce=self.again,
-            comparison=answer.comparison_result(outcome, self.design, self._rows.name, notes),
+            comparison=comparison,
             failures={
                 arm.value: judging.failures_of(record.slots[arm] for record in kept)
                 for arm in (Arm.HEAD, Arm.BASE)

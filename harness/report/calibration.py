@@ -6,9 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tailgate.harness.compare.calibration.calibration import Calibration, Range
+from tailgate.harness.compare.calibration.calibration import CHANGES, MINUTES, Calibration, Range, Sight
 from tailgate.harness.compare.calibration.proposal import advice
-from tailgate.harness.compare.calibration.sight import CHANGES, MINUTES, Sight
 from tailgate.harness.report.escape import shown
 from tailgate.harness.units import MISSING, percent, significant
 

@@ -21,6 +21,7 @@ from itertools import groupby
 
 import numpy as np
 
+from benchmarks.gate.rows import swapped
 from benchmarks.gate.simulation.disturbances import (
     DISTURBANCES,
     Array,
@@ -32,7 +33,7 @@ from benchmarks.gate.simulation.effects import EFFECTS, FIELDS, GATES, Effect, p
 from benchmarks.gate.simulation.tally import Tally
 from benchmarks.record import RESULTS
 from tailgate import UsageError, Verdict
-from tailgate.harness.compare.blocks.row import ArmRow, BlockRow, swapped
+from tailgate.harness.compare.blocks.row import ArmRow, BlockRow
 from tailgate.harness.compare.decision.decision import judge
 from tailgate.harness.results.comparison import Design, Lens
 

@@ -32,7 +32,7 @@ class Disturbance:
     Attributes:
         load_s: their length; time of both arms at once, as in interleaved pairs, counts once.
         foreign_share: of all processors' time, used by neither server nor generator.
-        lags_p99_s: of the generator, by arm in the order given; None without a request.
+        late: whether the generator was, by arm in the order given.
         void: why the block must not count; None for a good one.
     """
 
@@ -40,13 +40,8 @@ class Disturbance:
     steal_share: float | None
     foreign_share: float | None
     cpu_pressure_share: float | None
-    lags_p99_s: tuple[float | None, ...]
+    late: tuple[bool, ...]
     void: str | None
-
-    @property
-    def late(self) -> tuple[bool, ...]:
-        """Of each arm, whether its generator was late."""
-        return tuple(lag_s is not None and lag_s > LAG_MAX_S for lag_s in self.lags_p99_s)
 
 
 def disturbance_of(slots: Iterable[SlotRecord]) -> Disturbance:
@@ -67,15 +62,14 @@ def disturbance_of(slots: Iterable[SlotRecord]) -> Disturbance:
         (None if one.used.stalled_share is None else one.used.stalled_share.get("cpu"), one.used.seconds)
         for one in measured
     )
-    lags_s = tuple(_lag_p99_s([phase for phase in slot.phases if phase.phase.measured]) for slot in slots)
-    known_s = [lag_s for lag_s in lags_s if lag_s is not None]
+    lags_s = [_lag_p99_s([phase for phase in slot.phases if phase.phase.measured]) for slot in slots]
     return Disturbance(
         load_s=sum(_end_ns(group) - group[0].report.start_ns for group in together) / 1e9,
         steal_share=steal,
         foreign_share=foreign,
         cpu_pressure_share=pressure,
-        lags_p99_s=lags_s,
-        void=_void(steal, foreign, min(known_s, default=None)),
+        late=tuple(lag_s > LAG_MAX_S for lag_s in lags_s),
+        void=_void(steal, foreign, min(lags_s, default=0.0)),
     )
 
 
@@ -119,12 +113,12 @@ def _seconds(group: list[_Stretch]) -> float:
     return sum(one.used.seconds for one in group) / len(group)
 
 
-def _void(steal: float | None, foreign: float | None, lag_s: float | None) -> str | None:
+def _void(steal: float | None, foreign: float | None, lag_s: float) -> str | None:
     if steal is not None and steal > STEAL_MAX:
         return f"the hypervisor took {steal:.0%} of the processors' time, allowed are {STEAL_MAX:.0%}"
     if foreign is not None and foreign > FOREIGN_MAX:
         return f"other programs used {foreign:.0%} of the processors' time, allowed are {FOREIGN_MAX:.0%}"
-    if lag_s is not None and lag_s > LAG_MAX_S:
+    if lag_s > LAG_MAX_S:
         return (
             f"the generator was late in both arms: p99 of its lag is {lag_s * 1e3:.1f} ms or more, allowed are "
             f"{LAG_MAX_S * 1e3:.0f} ms"
@@ -152,10 +146,11 @@ def _mean(values: Iterable[tuple[float | None, float]]) -> float | None:
     return sum(value * seconds for value, seconds in seen) / total if total else None
 
 
-def _lag_p99_s(phases: list[PhaseRecord]) -> float | None:
+def _lag_p99_s(phases: list[PhaseRecord]) -> float:
+    """Return p99 of the generator's lag; 0 without a request."""
     lags = [
         (phase.samples["dispatched_ns"] - phase.samples["intended_ns"])[phase.samples["dispatched_ns"] > 0]
         for phase in phases
     ]
     lag_s = np.concatenate(lags) / 1e9 if lags else np.zeros(0)
-    return statistics.quantile(lag_s, 0.99) if len(lag_s) else None
+    return statistics.quantile(lag_s, 0.99) if len(lag_s) else 0.0

@@ -120,12 +120,6 @@ def ln_ratio(lens: Lens, row: BlockRow) -> float | None:
     return math.log(head) - math.log(base)
 
 
-def swapped(row: BlockRow) -> BlockRow:
-    """Return the block with its arms' names exchanged."""
-    order = row.order.translate(str.maketrans("bh", "hb"))
-    return dataclasses.replace(row, base=row.head, head=row.base, order=order)
-
-
 def to_json(row: BlockRow) -> dict[str, Any]:
     """Return a row as a JSON object; an infinite time is the text ``inf``."""
     document = dataclasses.asdict(row)

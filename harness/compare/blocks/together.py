@@ -6,7 +6,7 @@ Each arm of an interleaved pair runs in a thread, which mostly waits for its gen
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 
 # From the meeting to the common start: for both commands to reach their generators, which need 20 ms more.
@@ -51,34 +51,26 @@ class Meeting:
 def run_together(steps: Iterable[Callable[[Meeting], object]], stop: Callable[[], None]) -> None:
     """Take steps at the same time and wait for all; each enters the meeting once.
 
-    ``stop`` ends what a step may be waiting for. It is called from any thread after a failure or an interruption.
+    ``stop`` ends what a step may be waiting for, after a failure or an interruption.
 
     Raises:
         BaseException: of the step that failed first, not of one that was only let go by it.
     """
     steps = tuple(steps)
     meeting = Meeting(len(steps))
-    failures: list[BaseException] = []
-
-    def end_all() -> None:
-        meeting.break_off()
-        stop()
-
-    def take(step: Callable[[Meeting], object]) -> None:
-        try:
-            step(meeting)
-        except BaseException as error:  # noqa: BLE001 - raised below, when the others have ended
-            failures.append(error)
-            end_all()
-
+    done: set[Future[object]] = set()
     with ThreadPoolExecutor(len(steps)) as pool:
+        futures = [pool.submit(step, meeting) for step in steps]
         try:
-            wait([pool.submit(take, step) for step in steps])
-        except BaseException:
-            end_all()
-            raise
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            if len(done) < len(steps) or any(one.exception() for one in done):
+                meeting.break_off()
+                stop()
+    errors = [one.exception() for one in sorted(futures, key=lambda one: one not in done)]
+    failures = [error for error in errors if error is not None]
     if failures:
-        # Whoever was let go may be recorded before the failure itself.
+        # Whoever was let go may have ended before the failure itself.
         raise next(
             (one for one in failures if not isinstance(one, threading.BrokenBarrierError)), failures[0]
         )

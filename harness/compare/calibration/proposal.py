@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tailgate.harness.compare.blocks.row import least_requests
-from tailgate.harness.compare.calibration.calibration import BUSY_SHARE, Calibration, Range
-from tailgate.harness.compare.calibration.sight import Sight
+from tailgate.harness.compare.calibration.calibration import BUSY_SHARE, Calibration, Range, Sight
 from tailgate.harness.units import Unit, percent, quantity, significant
 
 # A budget is the largest value of any block and so much more. One in yardsticks holds on other machines, too: one

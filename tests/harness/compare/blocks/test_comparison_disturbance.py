@@ -95,7 +95,7 @@ def test_what_others_used_is_told_of_pairs_and_of_slots_alike():
 
 def test_nothing_measured_is_nothing_seen():
     seen = of()
-    assert (seen.steal_share, seen.foreign_share, seen.lags_p99_s, seen.void) == (None, None, (), None)
+    assert (seen.steal_share, seen.foreign_share, seen.late, seen.void) == (None, None, (), None)
 
 
 def test_an_arm_whose_generator_alone_was_late_in_most_late_blocks_is_told():

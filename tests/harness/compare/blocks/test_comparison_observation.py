@@ -9,6 +9,7 @@ from comparison_rows import arm, row, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.gate.rows import swapped
 from tailgate.harness.compare.blocks.observation import arm_row
 from tailgate.harness.compare.blocks.row import (
     STAGES,
@@ -17,7 +18,6 @@ from tailgate.harness.compare.blocks.row import (
     from_json,
     ln_ratio,
     read_rows,
-    swapped,
     to_json,
 )
 from tailgate.harness.compare.lens import LENSES, find_lens

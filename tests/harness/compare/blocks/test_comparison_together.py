@@ -109,7 +109,7 @@ def test_an_interruption_of_the_one_that_waits_for_both_stops_both(monkeypatch):
         with meeting:
             stopped.wait()
 
-    def interrupted(_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tailgate.harness.compare.blocks.together.wait", interrupted)

@@ -8,12 +8,11 @@ import pytest
 from calibration_rows import quiet_blocks
 
 from tailgate.harness.compare.calibration import proposal
-from tailgate.harness.compare.calibration.calibration import Division, calibrate, divide
+from tailgate.harness.compare.calibration.calibration import Division, calibrate, divide, sight_of
 from tailgate.harness.compare.calibration.noise import Noise
 from tailgate.harness.compare.calibration.proposal import Subject
-from tailgate.harness.compare.calibration.sight import POWER, sight_of
 from tailgate.harness.compare.decision.design import plan_design
-from tailgate.harness.compare.decision.power import prospect
+from tailgate.harness.compare.decision.power import POWER, prospect
 from tailgate.harness.compare.lens import LENSES, find_lens, override
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.results.file import from_json, to_json

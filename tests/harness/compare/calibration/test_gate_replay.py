@@ -7,6 +7,7 @@ import pytest
 from comparison_rows import arm, row, rows
 
 from benchmarks.gate import recording
+from benchmarks.gate.rows import swapped
 from benchmarks.gate.simulation.disturbances import (
     DISTURBANCES,
     NOTHING,
@@ -27,7 +28,7 @@ from benchmarks.gate.simulation.replay import (
     replay,
 )
 from benchmarks.gate.simulation.tally import Tally, markdown, worst
-from tailgate.harness.compare.blocks.row import append_rows, read_rows, swapped
+from tailgate.harness.compare.blocks.row import append_rows, read_rows
 from tailgate.harness.compare.decision.decision import judge
 from tailgate.harness.compare.decision.design import plan_design
 from tailgate.harness.errors import UsageError

@@ -8,7 +8,7 @@ from comparison_rows import arm, row, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailgate.harness.compare.blocks.row import swapped
+from benchmarks.gate.rows import swapped
 from tailgate.harness.compare.decision.decision import judge
 from tailgate.harness.compare.decision.design import plan_design
 from tailgate.harness.compare.decision.lens_result import judge_lens
