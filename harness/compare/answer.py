@@ -1,7 +1,7 @@
 """What the results keep of a comparison beside its decision: witnesses of each arm, and what servers chose.
 
-The service measures at each start how large its batches may be and which executor is faster, as in production. If
-starts chose differently, a change of speed may come from the choice and not from the code.
+The service measures at each start how large its batches may be and which executor is faster, as in
+production. If starts chose differently, a change of speed may come from the choice and not from the code.
 """
 
 import statistics

@@ -1,4 +1,4 @@
-"""Both sides of a comparison: what a user called them, the code that each runs, and the target it is started as.
+"""Both sides of a comparison: what a user called them, the code that each runs, and its target.
 
 Checks revisions out and removes them. Measures nothing.
 """
@@ -27,7 +27,7 @@ _IGNORED = re.compile(r"\b(TAILGATE_\w+) is not a setting and is ignored")
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side: what the user wrote, the target specification that it means, and the commit that it runs, if any."""
+    """One side: what the user wrote, the target that it means, and the commit that it runs, if any."""
 
     arm: Arm
     given: str
@@ -127,8 +127,9 @@ def with_tree(
 ) -> TargetSettings:
     """Return the settings with which a side runs the code of its own tree; a service is ended at once.
 
-    ``PYTHONPATH`` puts packages of the tree first. For the working tree it does so beside a revision, so that both sides
-    find their modules in the same way, and for this project's own service. A command runs in the project's folder of its tree.
+    ``PYTHONPATH`` puts packages of the tree first. For the working tree it does so beside a revision, so that
+    both sides find their modules in the same way, and for this project's own service. A command runs in the
+    project's folder of its tree.
 
     Raises:
         TargetError: the revision has no such project.
@@ -138,7 +139,7 @@ def with_tree(
     if project is None and (of_working_tree or (side.is_service and is_own(root))):
         project = root
     if side.is_service:
-        # The service leaves nothing behind, and an orderly end takes PyTorch more than a second of processor time.
+        # It leaves nothing behind; an orderly end costs PyTorch more than a second of processor time.
         settings = replace(settings, stop_timeout_s=0.0)
     if project is None:
         return settings
@@ -190,7 +191,7 @@ def ignored_settings(running: RunningTarget) -> tuple[str, ...]:
 
 
 def with_defaults(settings: TargetSettings, side: Side, defaults: Mapping[str, str]) -> TargetSettings:
-    """Return a service's settings with the defaults that neither the user's environment nor the specification sets."""
+    """Return a service's settings with the defaults that neither environment nor specification sets."""
     if not side.is_service:
         return settings
     spec = {

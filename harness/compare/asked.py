@@ -1,4 +1,4 @@
-"""What the user asked to be compared; what cannot be is refused here, before anything is checked out or started."""
+"""What the user asked to be compared; what cannot be is refused here, before anything starts."""
 
 import dataclasses
 import shutil

@@ -1,4 +1,4 @@
-"""A comparison of one scenario, from what the user asked for to what it came to: the table of contents of the folder."""
+"""A comparison of one scenario, from what the user asked for to what it came to."""
 
 import dataclasses
 import functools
@@ -91,7 +91,7 @@ class Compared:
     arms: tuple[ArmResult, ...]
 
     def cut_short(self, unmeasured: ScenarioResult, error: BaseException) -> ScenarioResult:
-        """Return the answer of a comparison that an exception ended: that of the exception alone, with the blocks.
+        """Return the answer of the exception that ended a comparison, with the blocks before it.
 
         Blocks before an interruption or an error of the harness are sound, and can be judged.
         """

@@ -1,7 +1,7 @@
 """The lenses: what a comparison looks at, and how much of a change it tolerates.
 
-Cost and median see a slowdown of everything long before p95 does; only p95 and p99 see a slowdown of the tail.
-Tolerances differ as the noise does (docs/calibration.md says how it is measured).
+Cost and median see a slowdown of everything long before p95 does; only p95 and p99 see a slowdown of the
+tail. Tolerances differ as the noise does (docs/calibration.md says how it is measured).
 """
 
 import dataclasses
@@ -35,11 +35,12 @@ def find_lens(name: str, lenses: Iterable[Lens] = LENSES) -> Lens:
 def override(lenses: Iterable[Lens], settings: Iterable[str]) -> tuple[Lens, ...]:
     """Return the lenses with a user's settings applied; a later setting wins.
 
-    ``p95=0.08`` or ``p95=8%`` sets a tolerance, ``p95.margin=1%`` a margin, ``memory=gate`` lets a lens gate, and
-    ``p99=report`` only reports it.
+    ``p95=0.08`` or ``p95=8%`` sets a tolerance, ``p95.margin=1%`` a margin, ``memory=gate`` lets a lens gate,
+    and ``p99=report`` only reports it.
 
     Raises:
-        UsageError: a setting cannot be read, names no lens, or leaves a margin that is not below the tolerance.
+        UsageError: a setting cannot be read, names no lens, or leaves a margin that is not below the
+            tolerance.
     """
     by_name = {lens.name: lens for lens in lenses}
     for setting in settings:

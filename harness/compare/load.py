@@ -1,8 +1,8 @@
 """What a comparison sends: a scenario, cut into pairs of slots, one per arm.
 
 A scenario can be compared if it has one measured phase, in open loop and of one kind throughout. A
-:class:`ComparisonLoad` is made for comparisons only; it also says what the target is asked to be, since cheap and fast
-requests give a comparison its power.
+:class:`ComparisonLoad` is made for comparisons only; it also says what the target is asked to be, since cheap
+and fast requests give a comparison its power.
 """
 
 import dataclasses
@@ -15,12 +15,13 @@ from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Phase, Scenario
 from tailgate.harness.scenario.trace import Trace
 
-# About 2.5 s at the rate of the scenario ``compare``; two pairs exceed the 500 requests per arm and block that the ratio of
-# a p99 needs (harness.compare.blocks.row.least_requests). The variance for a given time is least at about two pairs to a
-# start (docs/error-rates.md, "Two pairs to a start").
+# About 2.5 s at the rate of the scenario ``compare``; two pairs exceed the 500 requests per arm and block
+# that the ratio of a p99 needs (harness.compare.blocks.row.least_requests). The variance for a given time is
+# least at about two pairs to a start (docs/error-rates.md, "Two pairs to a start").
 SLOT_REQUESTS = 260
 PAIRS = 2
-# A probe of capacity fills batches, and takes a second or more of a quick service and at most its limit of a slow one.
+# A probe of capacity fills batches, and takes a second or more of a quick service and at most its limit of a
+# slow one.
 CAPACITY = "capacity"
 PROBE = ClosedLoop(connections=32, limit_s=20.0)
 PROBE_REQUESTS = 600
@@ -31,9 +32,11 @@ class ComparisonLoad(Scenario):
     """A scenario without criteria of its own, for comparisons only.
 
     Attributes:
-        environment: variables of a target that is launched, as (name, value); one that the user sets is left alone.
+        environment: variables of a target that is launched, as (name, value); one that the user sets is left
+            alone.
         source: payloads, where the user names none.
-        processors: how many this project's service gets with these payloads, where it computes on no more; None for all.
+        processors: how many this project's service gets with these payloads, where it computes on no more;
+            None for all.
     """
 
     environment: tuple[tuple[str, str], ...] = ()
@@ -42,7 +45,7 @@ class ComparisonLoad(Scenario):
 
 
 def block_scenario(scenario: Scenario, pairs: int = PAIRS, *, capacity: bool = False) -> Scenario:
-    """Return what one arm gets in one block of a resolved scenario: the warm-up, a phase per pair, a probe of capacity.
+    """Return what one arm gets in a block: the warm-up, a phase per pair of slots, a probe of capacity.
 
     Raises:
         UsageError: the scenario cannot be cut into slots; the message says why.

@@ -1,9 +1,10 @@
-"""Which processors the servers of a block may use: few, and the same for both arms; the harness keeps off them. Linux only.
+"""Which processors the servers of a block may use: few, and the same for both arms. Linux only.
 
-A program stays on the processor that it last ran on, and two processors of one machine, above all a virtual one, can
-differ in speed for seconds. With one processor per arm no taking of turns cancels that difference; on the *same* one
-it is common to both (docs/error-rates.md has the figures). The block's number says which it is, so that one bad
-processor is not in all blocks. Servers start on all processors, and are moved before the warm-up.
+A program stays on the processor that it last ran on, and two processors of one machine, above all a virtual
+one, can differ in speed for seconds. With one processor per arm no taking of turns cancels that difference;
+on the *same* one it is common to both (docs/error-rates.md has the figures). The block's number says which it
+is, so that one bad processor is not in all blocks. Servers start on all processors, and are moved before the
+warm-up.
 """
 
 import contextlib
@@ -119,7 +120,7 @@ def _needs_more(facts: Mapping[str, str], processors: int) -> str:
 
 @contextlib.contextmanager
 def kept_to(split: Split, servers: Iterable[int], generators: Iterable[int]) -> Iterator[None]:
-    """Keep processes of servers and generators, and this thread, to their processors; the thread gets its own back.
+    """Keep servers, generators and this thread to their processors; the thread gets its own back.
 
     Raises:
         TargetError: a process cannot be moved.

@@ -1,7 +1,7 @@
 """The rehearsal: both sides are started and stopped once before anything is measured.
 
-It tells what each side is, that it runs its own code, and which settings it does not know. The interpreter writes the
-bytecode of a fresh checkout, so that no measured start pays for that.
+It tells what each side is, that it runs its own code, and which settings it does not know. The interpreter
+writes the bytecode of a fresh checkout, so that no measured start pays for that.
 """
 
 import itertools

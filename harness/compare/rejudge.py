@@ -1,7 +1,7 @@
 """A comparison judged again, from its kept rows: the same verdict for the same lenses, on any machine.
 
-Other tolerances may be asked for; the looks stay, and the error that each may spend, too, unless more lenses gate now.
-An interrupted run is judged by the blocks that it has; one that a server ended stays INVALID.
+Other tolerances may be asked for; the looks stay, and the error that each may spend, too, unless more lenses
+gate now. An interrupted run is judged by the blocks that it has; one that a server ended stays INVALID.
 """
 
 import dataclasses
@@ -56,7 +56,7 @@ def again(scenario: ScenarioResult, directory: Path, settings: tuple[str, ...] =
 
 
 def _design(kept: Design, before: Sequence[Lens], lenses: Sequence[Lens]) -> Design:
-    """Return the kept design, unless more lenses gate than its error was split over. A gate let go gives nothing back."""
+    """Return the kept design, unless more lenses gate than its error was split over."""
     scenarios = max(1, kept.gates // max(1, sum(lens.gates for lens in before)))
     if 0 < sum(lens.gates for lens in lenses) * scenarios <= kept.gates:
         return kept

@@ -1,7 +1,7 @@
 """Reports of a run, the last step of the flow: each is made from a result alone, and says the verdict first.
 
-Reporters that write files come in through the hook ``tailgate_reporters``. The gate prints the terminal report and
-fills in JUnit properties.
+Reporters that write files come in through the hook ``tailgate_reporters``. The gate prints the terminal
+report and fills in JUnit properties.
 """
 
 from collections.abc import Sequence

@@ -8,8 +8,8 @@ from tailgate.harness.results.run import RunResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.units import percent
 
-# Identical servers on one shared machine differ by 5 % to 10 % in the median over a few seconds: a smaller share of
-# steal explains no failure.
+# Identical servers on one shared machine differ by 5 % to 10 % in the median over a few seconds: a smaller
+# share of steal explains no failure.
 STEAL_WORTH_SAYING = 0.02
 PRESSURE_WORTH_SAYING = 0.2
 MOST_OF_THE_TIME = 0.5

@@ -1,4 +1,4 @@
-"""What reports say of a comparison, in words and rows; :mod:`tailgate.harness.report.summary` does it for budgets."""
+"""What reports say of a comparison, in words and rows."""
 
 import math
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ def title(scenario: ScenarioResult) -> str:
 
 
 def remarks(comparison: ComparisonResult) -> Iterator[str]:
-    """Yield sentences after the table: what it goes by, what is not PASS, which stage moved, what the machine did."""
+    """Yield the sentences after the table."""
     yield "FAIL above: the margin, surely worse by more fails; PASS below: the tolerance, surely worse by less passes"
     for result in comparison.decision.results:
         # Before the first look the headline says it all.
@@ -81,7 +81,8 @@ def remarks(comparison: ComparisonResult) -> Iterator[str]:
     machine = (("steal", comparison.steal_share), ("CPU pressure", comparison.cpu_pressure_share))
     if told := [f"{name} {percent(share)}" for name, share in machine if share is not None]:
         yield f"median over the blocks: {', '.join(told)}"
-    # A decision that is finished needs no word on why it ended, unless it was made of what an interruption left.
+    # A decision that is finished needs no word on why it ended, unless it was made of what an interruption
+    # left.
     if comparison.stopped and (not comparison.decision.finished or comparison.stopped.startswith(CUT_SHORT)):
         yield f"stopped: {comparison.stopped}"
     for void in comparison.voids:
@@ -90,7 +91,7 @@ def remarks(comparison: ComparisonResult) -> Iterator[str]:
 
 
 def _levels(comparison: ComparisonResult) -> Iterator[str]:
-    """Yield how often the ends of the intervals err, over the looks of all lenses; nothing before the first look."""
+    """Yield how often the ends of the intervals err; nothing before the first look."""
     numbers = {result.look for result in comparison.decision.results if result.look is not None}
     looks = [comparison.design.looks[number - 1] for number in numbers]
     if looks:

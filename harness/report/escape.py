@@ -1,7 +1,7 @@
 """Texts of others, shown as text: one function per output, applied where a report leaves the harness.
 
-The code of a pull request decides labels of metrics, logs, answers and results files. None of these may move a cursor, forge
-a line, load an image, link or mention.
+The code of a pull request decides labels of metrics, logs, answers and results files. None of these may move
+a cursor, forge a line, load an image, link or mention.
 """
 
 import dataclasses
@@ -15,13 +15,16 @@ from tailgate.harness.results.fault import Fault
 
 T = TypeVar("T")
 
-# Characters that Python calls printable and that show nothing (Unicode, Default_Ignorable_Code_Point, and a blank).
+# Characters that Python calls printable and that show nothing (Unicode, Default_Ignorable_Code_Point, and a
+# blank).
 _SHOWS_NOTHING = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-# What runners of CI take for a command: ::error::, ##[error] (GitHub Actions), ##vso[…] (Azure), ##teamcity[…].
+# What runners of CI take for a command: ::error::, ##[error] (GitHub Actions), ##vso[…] (Azure),
+# ##teamcity[…].
 _WORKFLOW_COMMAND = re.compile(r"(?<!\S):(?=:[A-Za-z])|#(?=#\w*\[)")
-# What Markdown, or GitHub behind it, takes for more than text: marks, tags, links, mentions, references, emoji, hashes.
+# What Markdown, or GitHub behind it, takes for more than text: marks, tags, links, mentions, references,
+# emoji, hashes.
 _MORE_THAN_TEXT = re.compile(
     r"[\[\]`*_@#<>&~\\|$^]|://|www\.|:[\w+-]+:|\bGH-\d|\b(?=[0-9a-f]*[a-f])[0-9a-f]{7,}", re.IGNORECASE
 )
@@ -52,7 +55,7 @@ def xml(text: str) -> str:
 
 
 def shown(value: T) -> T:
-    """Return a result with all texts fit for a terminal, in one line each; a fault may quote a log of several."""
+    """Return a result with all texts fit for a terminal, in one line each but for a fault's log."""
     changed: T = _shown(value)
     return changed
 
@@ -76,7 +79,7 @@ def _shown(value: Any) -> Any:
 
 
 def markdown(text: str) -> str:
-    """Return Markdown that renders as this text, in one line: words that would be more than text stand in code spans."""
+    """Return Markdown that renders as this text, in one line; words that mean more stand in code spans."""
     words = enumerate(visible(" ".join(text.split())).split())
     marked = [
         (bool(_MORE_THAN_TEXT.search(word) or (place == 0 and _BEGINS_A_BLOCK.fullmatch(word))), word)

@@ -68,7 +68,7 @@ def row(criterion: CriterionResult) -> tuple[str, ...]:
 
 
 def remarks(scenario: ScenarioResult) -> tuple[str, ...]:
-    """Return faults, failed requests and why criteria do not hold, each once: criteria with one reason share a line."""
+    """Return faults, failed requests and why criteria do not hold; those with one reason share a line."""
     faults = [f"{fault.cause.value}: {fault.text}" for fault in scenario.faults]
     names: dict[str, list[str]] = {}
     for criterion in scenario.criteria:
@@ -175,7 +175,7 @@ def _milliseconds(seconds: float | None) -> str:
 
 
 def yardsticks(phases: Sequence[PhaseResult]) -> tuple[str, ...]:
-    """Return the readings of the yardstick around phases, in order of time; two phases share the one between them."""
+    """Return the yardstick's readings in order of time; two phases share the one between them."""
     readings = dict.fromkeys(reading for phase in phases for reading in phase.yardsticks)
     return tuple(_milliseconds(one.seconds) for one in readings)
 

@@ -1,1 +1,1 @@
-"""Plain data that is kept: what a run came to, its file format, and the history of runs. Nothing here measures or judges."""
+"""Plain data that is kept: what a run came to, its file format, and the history of runs."""

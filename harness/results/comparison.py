@@ -41,7 +41,7 @@ class Lens:
         return _QUANTILES.get(self.name)
 
     def ln_worse(self, change: float) -> float:
-        """Return a worsening, a share of base, as a positive log ratio: 5 % more is ln(1.05), 5 % less -ln(0.95)."""
+        """Return a worsening, a share of base, as a positive log ratio: ln(1.05), or -ln(0.95)."""
         return math.log1p(change) if self.better is Better.LOWER else -math.log1p(-change)
 
     def share_worse(self, ln_worse: float) -> float:

@@ -53,7 +53,7 @@ def kind(outcome: str, status: int | None) -> str:
 
 
 def pooled(failures: Iterable[Failure]) -> tuple[Failure, ...]:
-    """Add failures of several phases by kind, the most frequent first; of each kind the first one's words stay."""
+    """Add failures by kind, the most frequent first; of each kind the first one's words stay."""
     found: dict[tuple[str, int | None, str], Failure] = {}
     for one in failures:
         # What an answer says differs from request to request; why there was none is a kind of its own.

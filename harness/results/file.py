@@ -97,7 +97,7 @@ def _check(document: Any, what: str) -> None:
 
 
 def to_json(value: Any) -> Any:
-    """Return dataclasses, enums, mappings, tuples and numpy's numbers as JSON values; what is not finite as None."""
+    """Return dataclasses, enums, mappings and numpy's numbers as JSON values; what is not finite as None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     elif isinstance(value, np.generic):

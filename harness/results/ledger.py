@@ -1,8 +1,8 @@
 """The ledger: one line of JSON per comparison, so that error rates can be counted.
 
-A line is written by one call, is on the disk when the call returns, and is never rewritten. No verdict is taken
-from the ledger; a comparison of code that FAILed before gets a note (:func:`recall`), since a gate that is repeated
-until it passes is none.
+A line is written by one call, is on the disk when the call returns, and is never rewritten. No verdict is
+taken from the ledger; a comparison of code that FAILed before gets a note (:func:`recall`), since a gate that
+is repeated until it passes is none.
 """
 
 import dataclasses
@@ -96,14 +96,14 @@ class Ledger:
 
 
 def short(machine: Mapping[str, Scalar]) -> str:
-    """Return a fingerprint in few words, with eight digits of a digest of all its facts: equal texts, equal machines."""
+    """Return a fingerprint in few words, with eight digits of a digest of all its facts."""
     facts = {name: machine.get(name) for name in sorted(Fingerprint.__slots__)}
     digest = hashlib.sha256(orjson.dumps(facts)).hexdigest()[:8]
     return f"{facts['processor'] or 'unknown processor'}, {facts['processors'] or '?'} processors, {digest}"
 
 
 def entries_of(result: RunResult, case: str = "") -> tuple[Entry, ...]:
-    """Return an entry for each scenario of a run that compared; INVALID without lenses for one that ended in an error."""
+    """Return an entry for each scenario of a run that compared; without lenses for one that broke."""
     return tuple(_entry(result, scenario, case) for scenario in result.scenarios)
 
 
@@ -152,8 +152,8 @@ def _lenses(found: ComparisonResult) -> dict[str, LensEntry]:
 def recall(scenario: ScenarioResult, arms: Iterable[ArmResult], path: Path) -> ScenarioResult:
     """Return a comparison with a note if the same base and head FAILed before under this scenario.
 
-    Only committed code is recognised: a working tree may have had other changes then. A ledger that cannot be read
-    becomes a note, too.
+    Only committed code is recognised: a working tree may have had other changes then. A ledger that cannot be
+    read becomes a note, too.
     """
     if scenario.comparison is None:
         return scenario
@@ -205,7 +205,7 @@ def append(entry: Entry, path: Path) -> None:
 
 
 def append_line(line: bytes, path: Path) -> None:
-    """Append a line, given without its end, by one write, and sync it. Several processes may append to one file.
+    """Append a line, given without its end, by one write, and sync it; several processes may do so.
 
     A new line begins even where the last one was cut off.
 

@@ -10,8 +10,9 @@ from tailgate.harness.errors import MeasurementError
 
 # Part of every result: other work would give every budget in yardsticks another meaning.
 YARDSTICK_VERSION = 1
-# Medians of an unchanged, shared two-core machine lay up to 1.37 times apart within two minutes. Medians further apart
-# mean another machine, or processors that others use; budgets in yardsticks need about that distance.
+# Medians of an unchanged, shared two-core machine lay up to 1.37 times apart within two minutes. Medians
+# further apart mean another machine, or processors that others use; budgets in yardsticks need about that
+# distance.
 TOLERANCE = 0.4
 
 

@@ -1,7 +1,7 @@
-"""The bench of a comparison: what all its blocks have in common, how an arm is started on it, and the gap of windows.
+"""The bench of a comparison: what all blocks have in common, starting an arm, and the gap of windows.
 
-An answer computed beside the other arm's first requests makes the arms more alike, so that a change looks smaller. The
-gap lets nearly all answers end. Base's latency sets it for both arms: head has no say in how it is measured.
+An answer computed beside the other arm's first requests makes the arms more alike, so that a change looks
+smaller. The gap lets nearly all answers end. Base's latency sets it for both arms: head has no say.
 """
 
 import contextlib
@@ -99,7 +99,7 @@ def on_their_processors(
 
 
 def find_gap_s(bench: Bench, seed: int) -> float:
-    """Load base alone by a warm-up and a pair's requests; return p99 of their latencies, within the bounds of a gap.
+    """Load base alone by a warm-up and a pair's requests; return p99 of their latencies, bounded.
 
     If base breaks under that load, return the least gap: the first block will say what broke.
 

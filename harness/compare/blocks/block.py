@@ -1,7 +1,7 @@
-"""One block, measured: both arms freshly started at once, warmed up, loaded by turns, stopped. Nothing is judged.
+"""One block, measured: both arms freshly started at once, warmed up, loaded by turns, stopped.
 
-The turns are windows of a common phase, or whole slots where the load must not be cut. Raw records lie on disk as
-those of any slot: an arm's course through a block is a slot whose phases are its pairs.
+The turns are windows of a common phase, or whole slots where the load must not be cut. Raw records lie on
+disk as those of any slot: an arm's course through a block is a slot whose phases are its pairs.
 """
 
 import contextlib

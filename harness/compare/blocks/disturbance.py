@@ -1,8 +1,8 @@
-"""Was a block disturbed? Told by signals that do not know which arm was slow, so that a void never favours one.
+"""Was a block disturbed? The signals do not know which arm was slow, so that a void favours none.
 
-Stolen processor time, other programs, and a generator late in both arms void a whole block. Nothing that grows with a
-slower server may void: latency, its processor time, pressure (in which its threads have their part), or a generator
-late in one arm, which a busier server causes.
+Stolen processor time, other programs, and a generator late in both arms void a whole block. Nothing that
+grows with a slower server may void: latency, its processor time, pressure (in which its threads have their
+part), or a generator late in one arm, which a busier server causes.
 """
 
 import os
@@ -17,8 +17,8 @@ from tailgate.harness.observe.machine import MachineDelta
 from tailgate.harness.observe.slot_record import SlotRecord
 from tailgate.harness.observe.window import PhaseRecord
 
-# Shares of all processors' time, over the measured pairs. Alternation and the exact test absorb noise of a few per cent;
-# beyond these the block was another machine's.
+# Shares of all processors' time, over the measured pairs. Alternation and the exact test absorb noise of a
+# few per cent; beyond these the block was another machine's.
 STEAL_MAX = 0.10
 FOREIGN_MAX = 0.50
 # p99 of the generator's lag, of the less late arm; beyond it the load was not the planned one.
@@ -74,7 +74,7 @@ def disturbance_of(slots: Iterable[SlotRecord]) -> Disturbance:
 
 
 def one_arm_late(blocks: Iterable[Mapping[str, bool]]) -> str:
-    """Return the note that one arm's generator alone was late in most of the blocks in which any was; empty if not."""
+    """Return a note if one arm's generator alone was late in most of the blocks in which any was."""
     late = [[arm for arm, was in block.items() if was] for block in blocks]
     late = [arms for arms in late if arms]
     for arm in dict.fromkeys(arms[0] for arms in late):

@@ -1,8 +1,9 @@
 """Interleaving: the requests of a pair, cut into short windows that the arms get in turn. Pure.
 
-Neighbouring stretches of a machine's time differ nearly as much if they are short as if they are long: measured on the
-compute times of one service, 0.25 s differed from the next by 9.7 %, 1 s by 7.7 % and 2 s by 6.9 %. So noise falls
-with the *number* of turns and hardly with their length, and a turn must not cost a scrape.
+Neighbouring stretches of a machine's time differ nearly as much if they are short as if they are long:
+measured on the compute times of one service, 0.25 s differed from the next by 9.7 %, 1 s by 7.7 % and 2 s by
+6.9 %. So noise falls with the *number* of turns and hardly with their length, and a turn must not cost a
+scrape.
 """
 
 import dataclasses
@@ -16,11 +17,12 @@ from tailgate.harness.scenario.arrivals import Constant, Gamma, Poisson
 from tailgate.harness.scenario.plan import Plan, PlannedPhase
 from tailgate.harness.scenario.scenario import Phase
 
-# Of one arm. Shorter windows would be mostly gap and beginning, when the server is still idle; so would windows of few,
-# slow requests.
+# Of one arm. Shorter windows would be mostly gap and beginning, when the server is still idle; so would
+# windows of few, slow requests.
 WINDOW_S = 0.5
 WINDOW_REQUESTS = 25
-# The least time between two windows in which nothing is sent (harness.compare.blocks.bench), and the most, as a share of one.
+# The least time between two windows in which nothing is sent (harness.compare.blocks.bench), and the most, as
+# a share of one.
 GAP_S = 0.03
 MAX_GAP_SHARE = 0.5
 # Where no window of the other arm follows.
@@ -30,7 +32,8 @@ NEVER_NS = np.iinfo(np.int64).max
 def can_interleave(phase: Phase) -> bool:
     """Tell whether a phase may be cut into windows: its rate is constant, and its clients leave nothing behind.
 
-    Windows would break a burst or a ramp, and a client that stays on the line would load the server in the other arm's window.
+    Windows would break a burst or a ramp, and a client that stays on the line would load the server in the
+    other arm's window.
     """
     return isinstance(phase.arrivals, Constant | Poisson | Gamma) and not phase.disturbers
 
@@ -38,7 +41,8 @@ def can_interleave(phase: Phase) -> bool:
 def windows_in(planned: PlannedPhase) -> int:
     """Return how many equally long windows of each arm a phase is cut into.
 
-    They last about :data:`WINDOW_S`, or longer if they would hold fewer than :data:`WINDOW_REQUESTS` on average.
+    They last about :data:`WINDOW_S`, or longer if they would hold fewer than :data:`WINDOW_REQUESTS` on
+    average.
     """
     return max(1, min(round(planned.length_s / WINDOW_S), planned.offsets_ns.size // WINDOW_REQUESTS))
 
@@ -66,8 +70,8 @@ def interleave(planned: PlannedPhase, first: Sequence[Arm], arm: Arm, gap_s: flo
 def room_ns(planned: PlannedPhase, first: Sequence[Arm], arm: Arm, gap_s: float = GAP_S) -> NDArray[np.int64]:
     """Return each request's time from its intended moment to the other arm's next window, shape (requests,).
 
-    An answer that takes longer shares the processors with the other arm. :data:`NEVER_NS` if no window follows.
-    Arguments are those of :func:`interleave`.
+    An answer that takes longer shares the processors with the other arm. :data:`NEVER_NS` if no window
+    follows. Arguments are those of :func:`interleave`.
     """
     window_ns = _window_ns(planned, len(first))
     own, other = _turns(first, arm), _turns(first, arm.other)

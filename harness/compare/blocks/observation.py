@@ -1,9 +1,10 @@
-"""One observation: what an arm's raw records of one block come to, as an :class:`~tailgate.harness.compare.blocks.row.ArmRow`.
+"""One observation: what an arm's raw records of one block come to, as numbers.
 
 Why the block is the unit: two starts of one program settle at different levels, so slots of one start are not
-independent. Within a block the arms of unchanged code are exchangeable, since coins settle which is called base. So
-ln(head/base) is symmetric about 0, whatever its distribution; the signed-rank test assumes no more. Leaving out a
-block keeps this if the reason treats both arms alike: a signal of the machine, or a value missing in either arm.
+independent. Within a block the arms of unchanged code are exchangeable, since coins settle which is called
+base. So ln(head/base) is symmetric about 0, whatever its distribution; the signed-rank test assumes no more.
+Leaving out a block keeps this if the reason treats both arms alike: a signal of the machine, or a value
+missing in either arm.
 """
 
 import dataclasses
@@ -25,14 +26,16 @@ from tailgate.harness.observe.window import Window, failed, latencies_s, through
 
 Seconds = NDArray[np.float64]
 
-# From this quantile on, a block's value is the geometric mean of its slots' own. One stall fills the top hundredth of a
-# pooled block, which then tells of that stall alone. In simulated blocks of four slots (benchmarks/gate/estimators.py)
-# the log ratio of the pooled p99 spreads by 30 to 50 % with stalls, that of the slots' mean by 20 to 39 %; without
-# stalls by 6.0 and 4.8 %. In real pairs, at 34 % for slots of 1 s the mean of five has 15 %, and slots of 5 s had 27 %.
-# A median would hide a change that stalls one slot in four. For p95 the mean does as often harm as good, but a p95
-# estimated otherwise than p99 can come out above it. For p50 it brings nothing.
+# From this quantile on, a block's value is the geometric mean of its slots' own. One stall fills the top
+# hundredth of a pooled block, which then tells of that stall alone. In simulated blocks of four slots
+# (benchmarks/gate/estimators.py) the log ratio of the pooled p99 spreads by 30 to 50 % with stalls, that of
+# the slots' mean by 20 to 39 %; without stalls by 6.0 and 4.8 %. In real pairs, at 34 % for slots of 1 s the
+# mean of five has 15 %, and slots of 5 s had 27 %. A median would hide a change that stalls one slot in four.
+# For p95 the mean does as often harm as good, but a p95 estimated otherwise than p99 can come out above it.
+# For p50 it brings nothing.
 BY_SLOT = 0.95
-# Requests between these shares of the ranks are about a quantile. It moves as they do, and their stages sum to it.
+# Requests between these shares of the ranks are about a quantile. It moves as they do, and their stages sum
+# to it.
 ABOUT = {"p50": (0.35, 0.65), "p95": (0.90, 0.99), "p99": (0.97, 1.0)}
 
 
@@ -98,7 +101,7 @@ def _quantile_s(seconds: Seconds, share: float, slots: int) -> float:
 
 
 def _stage_means(seconds: Seconds, stages_s: Mapping[str, Seconds]) -> dict[str, dict[str, float]]:
-    """Return mean seconds by place (``mean``, ``p50`` …) and stage, of the answered requests that told their stages."""
+    """Return mean seconds by place (``mean``, ``p50`` …) and stage, of answers that told their stages."""
     stages_s = {stage: spent for stage, spent in stages_s.items() if not np.isnan(spent).all()}
     told = np.isfinite(seconds)
     for spent in stages_s.values():
@@ -126,7 +129,7 @@ def _spilled(record: SlotRecord, rooms_ns: Mapping[int, NDArray[np.int64]]) -> i
 
 
 def stages_s(samples: Samples) -> Mapping[str, Seconds]:
-    """Return each request's seconds by stage, shape (requests,), NaN where not told; empty where nobody told any.
+    """Return each request's seconds by stage, shape (requests,), NaN where not told; empty if none told.
 
     ``transport`` is the rest of the latency: the network, the kernel, the client's own lag.
     """

@@ -1,4 +1,4 @@
-"""A block as one row of numbers: what is kept as a line of JSON, and judged by each lens. Nothing here judges."""
+"""A block as one row of numbers, which is kept as a line of JSON and judged by each lens."""
 
 import dataclasses
 import math
@@ -29,8 +29,8 @@ class ArmRow:
         p50_s: latency; a failed request counts as +inf. None without enough samples.
         p99_s: the geometric mean of that of the slots, as p95.
         mean_s: recorded, and used by no lens, as steal_share.
-        stages_s: mean seconds by stage, of all answered requests (``mean``) and of those about a quantile (``p50``,
-            ``p95``, ``p99``).
+        stages_s: mean seconds by stage, of all answered requests (``mean``) and of those about a quantile
+            (``p50``, ``p95``, ``p99``).
         spilled: requests that ended in the other arm's window; None without windows.
     """
 

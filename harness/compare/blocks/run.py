@@ -1,7 +1,7 @@
 """The run of a comparison: block after block, until there is a reason to stop.
 
-There are four: every lens is decided or the last look is over; too many blocks are void; the allowed time or blocks are
-spent; the record is broken. A ratio that looks good or bad in between is shown, and stops nothing.
+There are four: every lens is decided or the last look is over; too many blocks are void; the allowed time or
+blocks are spent; the record is broken. A ratio that looks good or bad in between is shown, and stops nothing.
 """
 
 import math

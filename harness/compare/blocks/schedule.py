@@ -1,9 +1,10 @@
 """The schedule of a comparison: who goes first, and with which seeds. The same seed gives the same schedule.
 
-A coin says which arm goes first in each pair of windows (a whole slot is one window): in a fixed order the first
-window's effect on the second (caches, frequency, garbage) would look like a difference of the code. Both arms of a
-pair send the same requests, different pairs different ones. A coin says which arm is launched first, and so gets the
-kernel's first port; from then on they alternate, while the processors stay for two blocks.
+A coin says which arm goes first in each pair of windows (a whole slot is one window): in a fixed order the
+first window's effect on the second (caches, frequency, garbage) would look like a difference of the code.
+Both arms of a pair send the same requests, different pairs different ones. A coin says which arm is launched
+first, and so gets the kernel's first port; from then on they alternate, while the processors stay for two
+blocks.
 """
 
 import enum
@@ -43,12 +44,12 @@ class BlockPlan:
     coins: tuple[int, ...]
 
     def first(self, pair: int, windows: int = 1) -> tuple[Arm, ...]:
-        """Return the arm that goes first in each pair of windows; more windows leave the coins of the first ones."""
+        """Return who goes first in each pair of windows; more windows leave the coins of the first."""
         coins = np.random.default_rng(self.coins[pair])
         return tuple(_coin(coins) for _ in range(windows))
 
     def order(self, windows: Sequence[int]) -> str:
-        """Return the windows in order of time, a letter each, a space between pairs; given each arm's, by pair."""
+        """Return so many windows of each arm by pair in order of time: a letter each, a space between pairs."""
         return " ".join(
             "".join(first.value[0] + first.other.value[0] for first in self.first(pair, count))
             for pair, count in enumerate(windows)

@@ -16,8 +16,8 @@ LEAD_NS = 50_000_000
 class Meeting:
     """A context manager that each party enters once in its own thread, and in which they wait for each other.
 
-    Entering gives the common start. Leaving waits, too: whoever is done first must not be scraped under the load of the
-    last. Whoever waits when a party fails gets a ``BrokenBarrierError``.
+    Entering gives the common start. Leaving waits, too: whoever is done first must not be scraped under the
+    load of the last. Whoever waits when a party fails gets a ``BrokenBarrierError``.
     """
 
     def __init__(self, parties: int) -> None:

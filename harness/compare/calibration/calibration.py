@@ -1,8 +1,8 @@
-"""Calibration: what a comparison can see on this machine, and in how long, before anybody writes a threshold. Pure.
+"""Calibration: what a comparison can see on this machine, and in how long. Pure.
 
-From blocks of unchanged code against itself (A/A), which ``tailgate calibrate`` measures. It holds for this machine as it
-was, this service and this load; a few dozen blocks give the noise an interval. Chances are those at the looks of a
-comparison's design: after its last look it sees nothing more, however long it takes.
+From blocks of unchanged code against itself (A/A), which ``tailgate calibrate`` measures. It holds for this
+machine as it was, this service and this load; a few dozen blocks give the noise an interval. Chances are
+those at the looks of a comparison's design: after its last look it sees nothing more, however long it takes.
 """
 
 import bisect
@@ -51,12 +51,12 @@ class Sight:
     """What can be seen through one lens.
 
     Attributes:
-        smallest: by minutes of wall time, the smallest worsening that FAILs 95 times in 100 at the looks within them, as a
-            share of base; None before the first look, or if no change does.
+        smallest: by minutes of wall time, the smallest worsening that FAILs 95 times in 100 at the looks
+            within them, as a share of base; None before the first look, or if no change does.
         minutes: by worsening, wall time until the look by which it FAILs 95 times in 100; None if never.
         passes: probability that unchanged code passes this lens by the last look.
-        tolerance: the least, in steps of half a per cent, with which that probability is 0.95 even if the noise lies
-            at the upper end of its interval; None beyond 100 %.
+        tolerance: the least, in steps of half a per cent, with which that probability is 0.95 even if the
+            noise lies at the upper end of its interval; None beyond 100 %.
     """
 
     noise: Noise
@@ -152,11 +152,11 @@ def calibrate(rows: Sequence[BlockRow], pairs: Sequence[BlockRow], lenses: Seque
 def divide(
     noises: Sequence[Noise], start_s: float, pair_s: float, pairs: int, least: int = 1
 ) -> Division | None:
-    """Return the number of pairs in a block, ``least`` or more, with which a change is seen soonest; None if unknown.
+    """Return the number of pairs in a block, ``least`` or more, that sees a change soonest; None if unknown.
 
-    The time is proportional to the variance of a block times its length, (var(s) + var(e)/k)(start + k pair): the
-    allocation of two-stage sampling (Cochran, "Sampling Techniques", section 10.6), minimised here by trying. Of several
-    gating lenses it is the geometric mean. ``pairs`` is that of the measured blocks.
+    The time is proportional to the variance of a block times its length, (var(s) + var(e)/k)(start + k pair):
+    the allocation of two-stage sampling (Cochran, "Sampling Techniques", section 10.6), minimised here by
+    trying. Of several gating lenses it is the geometric mean. ``pairs`` is that of the measured blocks.
     """
     known = [noise for noise in noises if noise.lens.gates and noise.pair and noise.start is not None]
     if not known:

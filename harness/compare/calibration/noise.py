@@ -1,9 +1,9 @@
 """Noise: how far two sides that are the same seem apart, and what of it comes from where. Pure.
 
-The log ratio of pair j of block i is y_ij = s_i + e_ij: two starts settle at different levels (s), and pairs have noise of
-their own (e). Both have mean 0, since the sides are exchangeable, so a block of k pairs has the variance var(s) +
-var(e) / k. Nothing is judged by pairs, which are not independent within a start. Drift is shared by both sides of a
-pair and cancels; a comparison of one run with another would suffer from it.
+The log ratio of pair j of block i is y_ij = s_i + e_ij: two starts settle at different levels (s), and pairs
+have noise of their own (e). Both have mean 0, since the sides are exchangeable, so a block of k pairs has the
+variance var(s) + var(e) / k. Nothing is judged by pairs, which are not independent within a start. Drift is
+shared by both sides of a pair and cancels; a comparison of one run with another would suffer from it.
 """
 
 import math
@@ -35,7 +35,8 @@ class Noise:
         sigma: of ln(head/base) of one block, about the known mean 0.
         low: lower end of its interval, one-sided confidence 0.95, for normal noise.
         high: upper end.
-        start: by which two starts differ beyond what pairs explain; None if pairs were too short for this lens.
+        start: by which two starts differ beyond what pairs explain; None if pairs were too short for this
+            lens.
         pair: of ln(head/base) of one pair about its block's level; None likewise.
         drift: of the level of both sides, from block to block; None for less than 3 blocks.
         trend_per_hour: Theil and Sen's slope of that level; None likewise.
@@ -59,10 +60,10 @@ class Noise:
 
 
 def noise_of(lens: Lens, rows: Sequence[BlockRow], pairs: Iterable[BlockRow] = ()) -> Noise | None:
-    """Return a lens's noise, from what :func:`~tailgate.harness.compare.calibration.calibration.calibrate` takes.
+    """Return a lens's noise.
 
-    None if fewer than two blocks saw it, or it is no ratio. The components say how to divide a block's time; its own noise
-    is measured on blocks, since a block's quantile is not the mean of its slots'.
+    None if fewer than two blocks saw it, or it is no ratio. The components say how to divide a block's time;
+    its own noise is measured on blocks, since a block's quantile is not the mean of its slots'.
     """
     good = [row for row in rows if row.void is None]
     seen = _finite(ln_ratio(lens, row) for row in good)
@@ -80,8 +81,9 @@ def noise_of(lens: Lens, rows: Sequence[BlockRow], pairs: Iterable[BlockRow] = (
 def _components(lens: Lens, pairs: Iterable[BlockRow]) -> tuple[float | None, float | None]:
     """Return the deviations of starts and of pairs; None if fewer than two blocks have two pairs of this lens.
 
-    By the one-way analysis of variance (Searle, Casella & McCulloch, "Variance components", chapter 3) with known mean:
-    var(e) is what pairs of one block differ by, and var(s) what remains of the blocks' mean square, at least 0.
+    By the one-way analysis of variance (Searle, Casella & McCulloch, "Variance components", chapter 3) with
+    known mean: var(e) is what pairs of one block differ by, and var(s) what remains of the blocks' mean
+    square, at least 0.
     """
     by_block: dict[tuple[str, int], list[float | None]] = {}
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""The proposal of a calibration: lines for ``pyproject.toml``, and advice. Nothing overwrites a project's own budgets."""
+"""The proposal of a calibration: lines for ``pyproject.toml``, which nothing overwrites, and advice."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,8 @@ from tailgate.harness.compare.blocks.row import least_requests
 from tailgate.harness.compare.calibration.calibration import BUSY_SHARE, Calibration, Range, Sight
 from tailgate.harness.units import Unit, percent, quantity, significant
 
-# A budget is the largest value of any block and so much more. One in yardsticks holds on other machines, too: one
-# machine's yardstick was seen to wander nearly as far within half an hour.
+# A budget is the largest value of any block and so much more. One in yardsticks holds on other machines, too:
+# one machine's yardstick was seen to wander nearly as far within half an hour.
 DISTANCE_MS, DISTANCE_YD = 0.25, 0.6
 BUDGETED = ("p95", "p99")
 # With a larger share of void blocks, a comparison here often is INVALID.

@@ -1,9 +1,9 @@
 """Attribution: which stage of a request moved, for a lens that did. No verdict is taken from it.
 
-Each block gives one difference, head less base, of the mean seconds in a stage over the requests about the quantile
-(for CPU time, over all); they are bounded as the ratios are. A stage is named only if its interval excludes no change;
-the stages share an error of 5 %. That tells where a slowdown showed, not always its cause: with costlier compute the
-queue grows, too, often by more.
+Each block gives one difference, head less base, of the mean seconds in a stage over the requests about the
+quantile (for CPU time, over all); they are bounded as the ratios are. A stage is named only if its interval
+excludes no change; the stages share an error of 5 %. That tells where a slowdown showed, not always its
+cause: with costlier compute the queue grows, too, often by more.
 """
 
 import math
@@ -43,7 +43,8 @@ def attribute(lens: Lens, rows: Sequence[BlockRow]) -> Attribution | None:
         )
         for stage, centre in centres.items()
     )
-    # The stages of a mean latency do not sum to CPU time: a smaller batch is shorter and costs more per request.
+    # The stages of a mean latency do not sum to CPU time: a smaller batch is shorter and costs more per
+    # request.
     grew = costs or total_s > 0
     sure = [stage for stage, centre in centres.items() if (centre.low > 0 if grew else centre.high < 0)]
     moved = max(sure, key=lambda stage: abs(centres[stage].estimate), default=None)

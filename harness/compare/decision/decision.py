@@ -1,8 +1,8 @@
 """The decision: from rows, a design and lenses to a verdict by lens and one for the run, look by look. Pure.
 
-A lens decided at one look stays decided, and the run ends when a gating lens has failed or all have passed: what comes
-later could not be judged at the stated error. Only good blocks count towards a look; a look at which too many blocks
-were void decides nothing, and if it is the last, the run is INVALID.
+A lens decided at one look stays decided, and the run ends when a gating lens has failed or all have passed:
+what comes later could not be judged at the stated error. Only good blocks count towards a look; a look at
+which too many blocks were void decides nothing, and if it is the last, the run is INVALID.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,8 @@ _DECIDED = {Verdict.PASS, Verdict.FAIL}
 def judge(rows: Sequence[BlockRow], design: Design, lenses: Sequence[Lens] = LENSES) -> Decision:
     """Judge all blocks of a comparison so far.
 
-    The answer is the same whether asked after every block or at the end; rows beyond the look that finished are ignored.
+    The answer is the same whether asked after every block or at the end; rows beyond the look that finished
+    are ignored.
     """
     good = [row for row in rows if row.void is None]
     results: dict[str, LensResult] = {}

@@ -1,9 +1,10 @@
 """The design of a comparison: when to look, and how much error each look may spend. Fixed before the run.
 
-All gating lenses of all scenarios share the run's alpha equally (Bonferroni), whatever their dependence; Holm's
-refinement would only name a second lens after the run has failed. Each lens has beta, the probability that a change as
-large as its tolerance passes. Both are spent over the looks. The exact test's p is never below 2**-n, so the first
-look, at which an unchanged service is mostly done, needs n with 2**-n at most its level.
+All gating lenses of all scenarios share the run's alpha equally (Bonferroni), whatever their dependence;
+Holm's refinement would only name a second lens after the run has failed. Each lens has beta, the probability
+that a change as large as its tolerance passes. Both are spent over the looks. The exact test's p is never
+below 2**-n, so the first look, at which an unchanged service is mostly done, needs n with 2**-n at most its
+level.
 """
 
 import math
@@ -15,8 +16,8 @@ from tailgate.harness.compare.lens import LENSES
 from tailgate.harness.errors import UsageError
 from tailgate.harness.results.comparison import Design, Lens, Look
 
-# Good blocks at the looks of a single scenario, chosen by simulation (docs/error-rates.md). On a slower machine
-# (docs/comparison.md, "Cost") the first look comes after 4 minutes and the last after 11 to 12.
+# Good blocks at the looks of a single scenario, chosen by simulation (docs/error-rates.md). On a slower
+# machine (docs/comparison.md, "Cost") the first look comes after 4 minutes and the last after 11 to 12.
 LOOKS = (12, 18, 26, 36)
 # The look of a calibration, which nothing may end early.
 NEVER = 100_000
@@ -32,7 +33,8 @@ def plan_design(
 ) -> Design:
     """Return the design for these lenses in a run of so many scenarios.
 
-    ``blocks`` are the good blocks at each look, ascending; None for the default. alpha is for the whole run, beta per lens.
+    ``blocks`` are the good blocks at each look, ascending; None for the default. alpha is for the whole run,
+    beta per lens.
 
     Raises:
         UsageError: no lens gates, or the first look has too few blocks for the exact test ever to reject.

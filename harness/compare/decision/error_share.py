@@ -1,9 +1,10 @@
 """The share of failed requests, head against base: an exact test for more, and a bound for "not much more".
 
-Most services fail no request, so ratios mostly do not exist. Without a change the arms of a block may exchange names: each
-block's difference of failures takes either sign with equal chances, and the probability that random signs sum to what
-was seen or more is exact, by convolution. A binomial test of all failures would be sharper and wrong: failures come in
-bursts, and 20 failures of one stall are one event. Here that block counts as one, and p is at least 1/2.
+Most services fail no request, so ratios mostly do not exist. Without a change the arms of a block may
+exchange names: each block's difference of failures takes either sign with equal chances, and the probability
+that random signs sum to what was seen or more is exact, by convolution. A binomial test of all failures would
+be sharper and wrong: failures come in bursts, and 20 failures of one stall are one event. Here that block
+counts as one, and p is at least 1/2.
 """
 
 import math
@@ -40,11 +41,12 @@ class ShareChange:
 def compare_shares(
     rows: Sequence[BlockRow], margin: float, low_level: float, high_level: float
 ) -> ShareChange | None:
-    """Estimate and bound the difference over good blocks; None if nothing was sent. Levels are one-sided errors.
+    """Estimate and bound the difference over good blocks; None if nothing was sent. Levels are one-sided.
 
-    The upper bound is Clopper-Pearson's of head's share less the lower one of base's, each at half the level, over
-    requests thinned by their design effect: by how much the shares of blocks vary more than independent requests would
-    let them (Rao & Scott, "A simple method for the analysis of clustered binary data", Biometrics 48, 1992).
+    The upper bound is Clopper-Pearson's of head's share less the lower one of base's, each at half the level,
+    over requests thinned by their design effect: by how much the shares of blocks vary more than independent
+    requests would let them (Rao & Scott, "A simple method for the analysis of clustered binary data",
+    Biometrics 48, 1992).
     """
     rows = [row for row in rows if row.base.requests and row.head.requests]
     if not rows:
@@ -97,7 +99,7 @@ def _share(arms: Sequence[ArmRow]) -> float:
 
 
 def design_effect(arms: Sequence[ArmRow]) -> float:
-    """Return the variance of the pooled share over the binomial one, by Rao and Scott's ratio estimate; at least 1."""
+    """Return the pooled share's variance over the binomial one, by Rao and Scott's estimate; at least 1."""
     share, requests, blocks = _share(arms), sum(arm.requests for arm in arms), len(arms)
     binomial = share * (1 - share) / requests
     if blocks < 2 or binomial == 0:

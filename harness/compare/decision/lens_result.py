@@ -1,9 +1,9 @@
 """One lens at one look: bounded from both sides, judged, and put into words. Pure.
 
-FAIL: the lower bound is above the margin; for shares of failed requests, the exact test rejects. PASS: the upper bound
-is below the tolerance, it is no FAIL, and of a latency few answers spilled into the other arm's window. INVALID: the
-lens saw nothing in too many blocks. Else INCONCLUSIVE. A change surely there *and* surely below the tolerance FAILs,
-or a service could become slow in steps; a margin lets small changes pass.
+FAIL: the lower bound is above the margin; for shares of failed requests, the exact test rejects. PASS: the
+upper bound is below the tolerance, it is no FAIL, and of a latency few answers spilled into the other arm's
+window. INVALID: the lens saw nothing in too many blocks. Else INCONCLUSIVE. A change surely there *and*
+surely below the tolerance FAILs, or a service could become slow in steps; a margin lets small changes pass.
 """
 
 import math
@@ -103,7 +103,8 @@ def _shares(lens: Lens, rows: Sequence[BlockRow], look: Look) -> _Worse | None:
     if found is None or found.n < (1 - MAX_MISSING_SHARE) * len(rows):
         return None
     fails = found.p <= look.fail_level
-    # The test decides, and is sharper or blunter than the bound: the end that is shown must not contradict it.
+    # The test decides, and is sharper or blunter than the bound: the end that is shown must not contradict
+    # it.
     low = max(found.low, min(lens.margin, found.difference)) if fails else min(found.low, lens.margin)
     centre = signed_rank.Centre(found.difference, low, found.high, look.fail_level, look.pass_level, found.n)
     why_failed = wording.more_failures(lens, found) if fails else None

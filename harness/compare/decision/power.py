@@ -1,9 +1,10 @@
 """What a design can see: power and the smallest change, for a given noise of one block.
 
-Approximate: the Hodges-Lehmann estimate of n blocks is taken as normal with deviation sigma √(π/3) / √n, since the
-signed-rank test's efficiency is 3/π (Hodges & Lehmann, "The efficiency of some nonparametric competitors of the
-t-test", Annals of Mathematical Statistics 27, 1956). Critical values are Student's: far out in the tail an exact test
-of a dozen blocks is blunter than the normal law has it. Tests hold this to the exact decision.
+Approximate: the Hodges-Lehmann estimate of n blocks is taken as normal with deviation sigma √(π/3) / √n,
+since the signed-rank test's efficiency is 3/π (Hodges & Lehmann, "The efficiency of some nonparametric
+competitors of the t-test", Annals of Mathematical Statistics 27, 1956). Critical values are Student's: far
+out in the tail an exact test of a dozen blocks is blunter than the normal law has it. Tests hold this to the
+exact decision.
 """
 
 import itertools
@@ -24,7 +25,7 @@ POWER = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """Cumulative probabilities of FAIL and of PASS by each look, for one lens, one noise and one true change."""
+    """Cumulative probabilities of FAIL and of PASS by each look, for one noise and one true change."""
 
     fails: tuple[float, ...]
     passes: tuple[float, ...]

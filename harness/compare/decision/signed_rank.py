@@ -1,8 +1,8 @@
 """Wilcoxon's signed-rank test, exactly: an estimate and one-sided bounds of a centre of symmetry. Pure numbers.
 
-Assumed: the values are independent, and each is symmetric about the same centre; they need be neither normal nor of
-one law. Log ratios of exchangeable arms are symmetric about 0, so that the level under "no change" holds for any noise.
-The bounds assume besides that a change shifts the log ratio and does nothing else.
+Assumed: the values are independent, and each is symmetric about the same centre; they need be neither normal
+nor of one law. Log ratios of exchangeable arms are symmetric about 0, so that the level under "no change"
+holds for any noise. The bounds assume besides that a change shifts the log ratio and does nothing else.
 """
 
 import math
@@ -18,8 +18,8 @@ from tailgate.harness.errors import UsageError
 
 Values = NDArray[np.float64]
 
-# Stands for an infinite log ratio, so that averages with it have a place in the order: no two times of a clock are as
-# far apart as e**1e6, and half of it is beyond all finite ones, too.
+# Stands for an infinite log ratio, so that averages with it have a place in the order: no two times of a
+# clock are as far apart as e**1e6, and half of it is beyond all finite ones, too.
 _BEYOND = 1e6
 
 
@@ -46,7 +46,8 @@ class Centre:
 def null_distribution(n: int) -> Values:
     """Return P(T ≤ t) for t = 0 … n(n+1)/2, T the sum of a random subset of the ranks 1 … n.
 
-    Rank r is in the subset or not, with equal chances. The additions are exact up to n = 50 and good to 1e-15 beyond.
+    Rank r is in the subset or not, with equal chances. The additions are exact up to n = 50 and good to 1e-15
+    beyond.
     """
     counts = np.zeros(n * (n + 1) // 2 + 1)
     counts[0] = 1.0
@@ -74,14 +75,14 @@ def critical_count(n: int, level: float) -> int | None:
 def walsh_averages(values: Sequence[float] | Values) -> Values:
     """Return the n(n+1)/2 averages (xᵢ + xⱼ)/2, i ≤ j, ascending.
 
-    The Hodges-Lehmann estimate is their median; the test's statistic against a centre c is how many lie at or below c;
-    the bounds are order statistics of them (Hodges & Lehmann, "Estimates of location based on rank tests", Annals of
-    Mathematical Statistics 34, 1963; Hollander, Wolfe & Chicken, "Nonparametric statistical methods", 3rd edition, 3.1
-    to 3.3). So a bound lies above c exactly when the test against c rejects.
+    The Hodges-Lehmann estimate is their median; the test's statistic against a centre c is how many lie at or
+    below c; the bounds are order statistics of them (Hodges & Lehmann, "Estimates of location based on rank
+    tests", Annals of Mathematical Statistics 34, 1963; Hollander, Wolfe & Chicken, "Nonparametric statistical
+    methods", 3rd edition, 3.1 to 3.3). So a bound lies above c exactly when the test against c rejects.
 
-    An average equal to c counts against rejection. An arbitrarily small symmetric jitter would make the test exact, and
-    this count is never less than the jittered one: with ties the test is conservative, without ties it is scipy's
-    exact ``wilcoxon``.
+    An average equal to c counts against rejection. An arbitrarily small symmetric jitter would make the test
+    exact, and this count is never less than the jittered one: with ties the test is conservative, without
+    ties it is scipy's exact ``wilcoxon``.
 
     Raises:
         UsageError: no values, or a NaN among them.
@@ -121,8 +122,9 @@ def bound(values: Sequence[float] | Values, low_level: float, high_level: float)
 def standard_error(values: Sequence[float] | Values) -> float | None:
     """Return the standard error of the Hodges-Lehmann estimate; None for fewer than 4 values, or if not finite.
 
-    Half the width of the exact interval at the attained level nearest below 0.16, over that level's normal deviations
-    (Lehmann, "Nonparametric confidence intervals for a shift parameter", Annals of Mathematical Statistics 34, 1963).
+    Half the width of the exact interval at the attained level nearest below 0.16, over that level's normal
+    deviations (Lehmann, "Nonparametric confidence intervals for a shift parameter", Annals of Mathematical
+    Statistics 34, 1963).
     """
     if len(values) < 4:
         return None

@@ -1,9 +1,9 @@
 """Error spent over several looks: at which level each may test, so that all together err no more than allowed.
 
-Repeated looks err far more often than one (Armitage, McPherson & Rowe, "Repeated significance tests on accumulating
-data", Journal of the Royal Statistical Society A 132, 1969). Approximate: the joint law of the signed-rank statistics
-is taken as that of normal sums, to which it converges quickly; each look's own test is exact. Tests hold the sum to
-seeded simulation of the exact test.
+Repeated looks err far more often than one (Armitage, McPherson & Rowe, "Repeated significance tests on
+accumulating data", Journal of the Royal Statistical Society A 132, 1969). Approximate: the joint law of the
+signed-rank statistics is taken as that of normal sums, to which it converges quickly; each look's own test is
+exact. Tests hold the sum to seeded simulation of the exact test.
 """
 
 import math
@@ -34,8 +34,8 @@ class Crossing:
 def spent(alpha: float, share: float) -> float:
     """Return how much of alpha may be spent at this share of the sample: alpha ln(1 + (e - 1) share).
 
-    Of Pocock's type (Lan & DeMets, "Discrete sequential boundaries for clinical trials", Biometrika 70, 1983): it
-    leaves the early looks a fair share, which an unchanged service needs to be done early.
+    Of Pocock's type (Lan & DeMets, "Discrete sequential boundaries for clinical trials", Biometrika 70,
+    1983): it leaves the early looks a fair share, which an unchanged service needs to be done early.
     """
     return alpha * math.log1p((math.e - 1) * share)
 
@@ -82,7 +82,7 @@ def crossing(
 
 
 class _Walk:
-    """A sum of normal increments that has not left its boundaries yet: points, and how much probability each holds."""
+    """A sum of normal increments within its boundaries so far: points, and the probability of each."""
 
     def __init__(self) -> None:
         self.size = 0

@@ -1,7 +1,7 @@
 """What a lens's verdict says to people. A reason begins with one word for programs and a colon.
 
-PASS: within. FAIL: beyond. INCONCLUSIVE: undecided, or spilled (within, had fewer answers overlapped). INVALID:
-integrity (nothing was seen to judge by), or noise (too many blocks were disturbed).
+PASS: within. FAIL: beyond. INCONCLUSIVE: undecided, or spilled (within, had fewer answers overlapped).
+INVALID: integrity (nothing was seen to judge by), or noise (too many blocks were disturbed).
 """
 
 import math
@@ -18,8 +18,8 @@ LESS_SPILL = "choose a lower rate, or a quicker target"
 def explain(lens: Lens, verdict: Verdict, low: float, high: float, mde: float | None) -> str:
     """Return the reason of PASS, FAIL or INCONCLUSIVE.
 
-    ``low`` and ``high`` bound the worsening, a log ratio or a difference. ``mde`` is the smallest change that could
-    have been seen; None if unknown.
+    ``low`` and ``high`` bound the worsening, a log ratio or a difference. ``mde`` is the smallest change that
+    could have been seen; None if unknown.
     """
     near, far = (lens.share_worse(end) if lens.scale is Scale.RATIO else end for end in (low, high))
     more, less = ("more", "less") if lens.better is Better.LOWER else ("less", "more")

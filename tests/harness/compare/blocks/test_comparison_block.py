@@ -6,28 +6,23 @@ import os
 import signal
 from dataclasses import replace
 
+import benches
 import numpy as np
 import pytest
 
-from tailgate.harness.compare.arms import ArmTarget, Side
-from tailgate.harness.compare.blocks.bench import Bench
 from tailgate.harness.compare.blocks.block import measure_block
 from tailgate.harness.compare.blocks.observation import stages_s
 from tailgate.harness.compare.blocks.schedule import Arm, plan_block
 from tailgate.harness.compare.load import CAPACITY
 from tailgate.harness.compare.processors import Sharing
 from tailgate.harness.errors import TargetError
-from tailgate.harness.load import Generator, LoadSettings
+from tailgate.harness.load import Generator
 from tailgate.harness.load.samples import Outcome
 from tailgate.harness.observe.slot import Course
 from tailgate.harness.results.fault import Cause
 from tailgate.harness.scenario.arrivals import ClosedLoop, Constant
 from tailgate.harness.scenario.changing_rates import Steps
-from tailgate.harness.scenario.payload import Payload
-from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Phase, Scenario
-from tailgate.harness.target.settings import MetricNames, TargetSettings
-from tailgate.harness.target.spec import parse_target
 from tailgate.harness.testing import fake_server_spec, samples
 
 HERE = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
@@ -46,19 +41,8 @@ def bench(tmp_path):
         if capacity:
             probe = Phase(CAPACITY, ClosedLoop(4, 5.0), requests=30, measured=False)
             scenario = replace(SCENARIO, phases=(*SCENARIO.phases, probe))
-        specs = {Arm.BASE: base or fake_server_spec(0.5), Arm.HEAD: head or fake_server_spec(0.5)}
-        arms = {
-            arm: ArmTarget(Side(arm, spec, spec), parse_target(spec, TargetSettings()))
-            for arm, spec in specs.items()
-        }
-        return Bench(
-            arms=arms,
-            scenario=scenario,
-            draw=lambda seed: draw_plan(scenario, [Payload("p", b"x", "text/plain")], seed),
-            connect=lambda running: LoadSettings(running.host, running.port),
-            names=MetricNames(),
-            directory=tmp_path,
-            run="r",
+        return benches.bench_of(
+            tmp_path, scenario, base or fake_server_spec(0.5), head or fake_server_spec(0.5)
         )
 
     return make

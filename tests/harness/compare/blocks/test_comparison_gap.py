@@ -1,22 +1,17 @@
 """The gap between windows: as long as base's answers take, within bounds."""
 
+import benches
 import pytest
 
-from tailgate.harness.compare.arms import ArmTarget, Side
 from tailgate.harness.compare.blocks import bench
-from tailgate.harness.compare.blocks.bench import Bench, find_gap_s
+from tailgate.harness.compare.blocks.bench import find_gap_s
 from tailgate.harness.compare.blocks.block import measure_block
 from tailgate.harness.compare.blocks.interleave import GAP_S
-from tailgate.harness.compare.blocks.schedule import Arm, plan_block
+from tailgate.harness.compare.blocks.schedule import plan_block
 from tailgate.harness.errors import LoadError
-from tailgate.harness.load import LoadSettings
 from tailgate.harness.scenario.arrivals import Constant
 from tailgate.harness.scenario.changing_rates import Steps
-from tailgate.harness.scenario.payload import Payload
-from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Phase, Scenario
-from tailgate.harness.target.settings import MetricNames, TargetSettings
-from tailgate.harness.target.spec import parse_target
 from tailgate.harness.testing import fake_server_spec
 
 WARM_UP = Phase("warm-up", Constant(100.0), requests=2, measured=False)
@@ -28,16 +23,7 @@ EVEN = Constant(50.0)
 def bench_of(folder, service_time_ms=1.0, arrivals=EVEN):
     scenario = Scenario("tiny", "few", (WARM_UP, Phase("slot 1", arrivals, requests=50)), ())
     spec = fake_server_spec(service_time_ms)
-    target = parse_target(spec, TargetSettings())
-    return Bench(
-        arms={arm: ArmTarget(Side(arm, spec, spec), target) for arm in Arm},
-        scenario=scenario,
-        draw=lambda seed: draw_plan(scenario, [Payload("p", b"x", "text/plain")], seed),
-        connect=lambda running: LoadSettings(running.host, running.port),
-        names=MetricNames(),
-        directory=folder,
-        run="r",
-    )
+    return benches.bench_of(folder, scenario, spec, spec)
 
 
 @pytest.mark.parametrize(

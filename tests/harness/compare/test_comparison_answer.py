@@ -1,13 +1,16 @@
-"""Where servers chose differently for themselves, the comparison says so by name."""
+"""Beside its decision a comparison says what servers chose, and where nobody gave a good answer."""
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import sample_records
 
-from tailgate.harness.compare.answer import CHOICES, choices_of, findings
+from tailgate.harness.compare.answer import CHOICES, choices_of, findings, unanswered
 from tailgate.harness.compare.blocks.schedule import Arm
+from tailgate.harness.load.samples import Outcome
 from tailgate.harness.observe.delta import difference
+from tailgate.harness.results.fault import Cause
 from tailgate.harness.target import exposition as scrape
 
 
@@ -80,3 +83,31 @@ def test_what_servers_chose_is_read_from_their_own_metrics_at_each_start():
 def test_servers_without_metrics_are_no_finding():
     assert list(findings(choices_of([block(None, None)]))) == []
     assert set(choices_of([])) == set(CHOICES)
+
+
+def arm(good, failed=0, outcome=Outcome.REDIRECT, status=307):
+    records = sample_records.samples(np.full(good + failed, 0.1))
+    records["outcome"][:failed], records["status"][:failed] = outcome, status
+    return sample_records.window(records)
+
+
+def test_two_arms_that_both_fail_every_request_were_not_compared():
+    (fault,) = unanswered({Arm.BASE: arm(0, 20), Arm.HEAD: arm(0, 30, Outcome.CLIENT_ERROR, 404)})
+    assert fault.cause is Cause.INTEGRITY
+    assert fault.text == (
+        "all 20 requests to base failed (307 Temporary Redirect); all 30 requests to head failed (404 Not Found): "
+        "nothing was compared"
+    )
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        {},
+        {Arm.BASE: arm(0), Arm.HEAD: arm(0)},
+        {Arm.BASE: arm(1, 99), Arm.HEAD: arm(0, 100)},  # head failed more, which the lens of failures judges
+        {Arm.BASE: arm(0, 100), Arm.HEAD: arm(100)},
+    ],
+)
+def test_one_good_answer_is_something_to_compare(windows):
+    assert unanswered(windows) == []
