@@ -30,20 +30,16 @@ class Failure:
     count: int
     said: str = ""
 
-    @property
-    def kind(self) -> str:
-        """The name: ``404 Not Found``, ``timeout``."""
-        return kind(self.outcome, self.status)
-
     def __str__(self) -> str:
         """Return one line: ``1,000 × 404 Not Found: {"detail": "Not Found"}``."""
         if self.outcome == "redirect" and self.said:
             return f"{self.count:,} × {self.status} to {self.said}"
-        return f"{self.count:,} × {self.kind}" + (f": {self.said}" if self.said else "")
+        said = f": {self.said}" if self.said else ""
+        return f"{self.count:,} × {kind(self.outcome, self.status)}{said}"
 
 
 def kind(outcome: str, status: int | None) -> str:
-    """Return the field's name for a way to fail."""
+    """Return the field's name for a way to fail: ``404 Not Found``, ``timeout``."""
     if outcome in _KINDS or not status:
         return _KINDS.get(outcome, outcome)
     try:

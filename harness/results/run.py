@@ -76,7 +76,7 @@ class ScenarioResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """A whole run."""
+    """A whole run; ``results.schema.json`` describes every field."""
 
     run_id: str
     started_at: str

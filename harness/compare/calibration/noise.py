@@ -7,7 +7,7 @@ shared by both sides of a pair and cancels; a comparison of one run with another
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +19,10 @@ from tailgate.harness.compare.lens import LENSES
 from tailgate.harness.load.samples import Outcome
 from tailgate.harness.results.comparison import Lens, Scale
 from tailgate.harness.results.run import RunResult
-from tailgate.harness.results.slot import PhaseResult, SlotResult
+from tailgate.harness.results.slot import PhaseResult
 
 # One-sided, of each end of an interval of a deviation.
 CONFIDENCE = 0.95
-ARMS = ("base", "head")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +126,15 @@ def _finite(values: Iterable[float | None]) -> NDArray[np.float64]:
 
 def pairs_of(result: RunResult, scenario: str) -> tuple[BlockRow, ...]:
     """Return the pairs of a scenario's comparison as rows with the ``index`` and ``run`` of their block."""
-    blocks: dict[int, dict[str, SlotResult]] = {}
-    for slot in result.slots:
-        if slot.scenario == scenario and slot.arm in ARMS:
-            blocks.setdefault(slot.block, {})[slot.arm] = slot
-    found = [(index, arms) for index, arms in sorted(blocks.items()) if len(arms) == len(ARMS)]
+    slots = [slot for slot in result.slots if slot.scenario == scenario]
+    bases, heads = ({slot.block: slot for slot in slots if slot.arm == arm} for arm in ("base", "head"))
     return tuple(
-        BlockRow(index=index, base=base, head=head, run=result.run_id)
-        for index, arms in found
-        for base, head in _pairs(arms["base"], arms["head"])
+        BlockRow(block, _row(base), _row(head), run=result.run_id)
+        for block in sorted(bases.keys() & heads.keys())
+        for base in bases[block].phases
+        for head in heads[block].phases
+        if base.measured and head.measured and base.name == head.name
     )
-
-
-def _pairs(base: SlotResult, head: SlotResult) -> Iterator[tuple[ArmRow, ArmRow]]:
-    heads = {phase.name: phase for phase in head.phases if phase.measured}
-    for phase in base.phases:
-        if phase.measured and phase.name in heads:
-            yield _row(phase), _row(heads[phase.name])
 
 
 def _row(phase: PhaseResult) -> ArmRow:
