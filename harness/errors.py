@@ -1,17 +1,7 @@
 """What the harness raises, and who has to act on it.
 
-::
-
-    HarnessError
-    ├── UsageError          an option, a budget or a plugin is wrong: refused before anything runs
-    │   ├── BudgetError     the budget file does not say what a scenario asks of it
-    │   └── PluginError     a plugin does not load, misspells a hook, or takes a name that is taken
-    ├── TargetError         the service under test did not start, died, or cannot be reached
-    ├── LoadError           the load generator failed: nothing is known about the service
-    └── MeasurementError    samples or metrics are missing or contradict each other
-
-No exception becomes a verdict. A run that ends in one of these has no verdict and fails; where samples were
-taken already, the verdict is INVALID and says why.
+No exception becomes a verdict: a run that ends in one has none, and fails. Where samples were taken already, the
+verdict is INVALID and says why.
 """
 
 
@@ -20,7 +10,7 @@ class HarnessError(Exception):
 
 
 class UsageError(HarnessError):
-    """What was asked for cannot be run as it stands."""
+    """An option, a budget or a plugin is wrong: refused before anything runs."""
 
 
 class BudgetError(UsageError):
@@ -28,7 +18,7 @@ class BudgetError(UsageError):
 
 
 class PluginError(UsageError):
-    """A plugin does not fit: it fails to load, names an unknown hook, or takes somebody else's name."""
+    """A plugin does not load, names an unknown hook, or takes a name that is taken."""
 
 
 class TargetError(HarnessError):
@@ -36,8 +26,8 @@ class TargetError(HarnessError):
 
 
 class LoadError(HarnessError):
-    """The load generator itself failed."""
+    """The load generator itself failed: nothing is known about the service."""
 
 
 class MeasurementError(HarnessError):
-    """What was measured is incomplete or contradicts itself."""
+    """Samples or metrics are missing or contradict each other."""

@@ -1,4 +1,4 @@
-"""Something by the name that a user wrote: a measure, a lens. A name that is not there is refused with the nearest one."""
+"""Look something up by the name that a user wrote; a wrong name is refused with the nearest one."""
 
 import difflib
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ def find(kind: str, name: str, things: Iterable[T], by: str = "") -> T:
     Args:
         kind: what they are called in the message, such as ``measure``.
         name: as the user wrote it.
-        things: those that there are.
+        things: to choose from.
         by: what asks for it, such as "--perf-scenario: ".
 
     Raises:

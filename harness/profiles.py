@@ -12,7 +12,6 @@ class Profile:
     """How much evidence a run gathers.
 
     Attributes:
-        name: ``smoke``, ``default`` or ``thorough``.
         quantiles: judged latency quantiles, as shares below 1.
         requests: the least number of measured requests behind each judged quantile.
         warm_up_requests: sent first and not judged.

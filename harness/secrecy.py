@@ -1,7 +1,6 @@
-"""What must not be told: passwords in addresses, and values whose names say that they are secret.
+"""Hide secrets: passwords in addresses, and values whose names say that they are secret.
 
-Everything that a run prints or keeps goes through :meth:`Secrets.hide`. Pure text: where the words come from is the
-caller's to know.
+All that a run prints or keeps goes through :meth:`Secrets.hide`. Pure text.
 """
 
 import base64
@@ -54,23 +53,19 @@ def is_secret(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What is not to be told.
-
-    Attributes:
-        texts: each is replaced wherever it stands, the longest first, by what stands beside it.
-    """
+    """Secret texts, longest first, each with its replacement."""
 
     texts: tuple[tuple[str, str], ...]
 
     @classmethod
     def of(cls, words: Iterable[str], assignments: Iterable[tuple[str, str]] = ()) -> "Secrets":
-        """Return what is secret in words of a command line, and among names with values, whose names decide."""
+        """Return the secrets in words of a command line, and among names with values, whose names decide."""
         found = {one for word in words for one in _in_word(word)}
         found |= {one for name, value in assignments for one in _named(name, value)}
         return cls(tuple(sorted(found, key=lambda one: len(one[0]), reverse=True)))
 
     def hide(self, text: str) -> str:
-        """Return a text without what is secret."""
+        """Return a text without its secrets."""
         for secret, instead in self.texts:
             text = text.replace(secret, instead)
         text = _USER_INFO.sub(f"//{HIDDEN}@", text)
@@ -79,7 +74,7 @@ class Secrets:
         return text
 
     def hide_all(self, value: T) -> T:
-        """Return plain data, such as a result, without what is secret in any of its texts."""
+        """Return plain data, such as a result, without the secrets in its texts."""
         hidden: Any = value
         if isinstance(value, str):
             hidden = self.hide(value)
@@ -111,7 +106,7 @@ def _hidden(match: re.Match[str]) -> str:
 
 
 def _stands_for(name: str, value: str) -> bool:
-    """Tell whether a value is none: what a shell fills in, what messages say is expected, what has been hidden."""
+    """Tell whether a value is a placeholder: a shell variable, the word of a message, or what has been hidden."""
     return value in {f"${name}", "VALUE", HIDDEN}
 
 
@@ -135,7 +130,6 @@ def _in_word(word: str) -> Iterator[tuple[str, str]]:
 
 
 def _arguments(word: str) -> list[str]:
-    """Split a command line as a shell would; what it cannot split, such as an apostrophe in a text, is one argument."""
     try:
         return shlex.split(word)
     except ValueError:

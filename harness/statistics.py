@@ -1,24 +1,20 @@
-"""Exact statistics of quantiles and shares: what a sample says about a limit, and how surely.
+"""Exact statistics of quantiles and shares; pure functions between samples and estimates.
 
-Pure functions between samples and estimates; nothing here knows a request, a histogram or a verdict.
+**Quantiles are order statistics.** The sample quantile of share p is X₍ₖ₎ with k = ⌈np⌉ (definition 1 of Hyndman & Fan,
+"Sample quantiles in statistical packages", The American Statistician 50, 1996): always a measured value, and never the
+mean of two neighbours, of which one may be infinite.
 
-**Quantiles are order statistics.** The sample quantile of share p is X₍ₖ₎ with k = ⌈np⌉, the inverse of the
-empirical distribution function (definition 1 of Hyndman & Fan, "Sample quantiles in statistical packages", The
-American Statistician 50, 1996). It is always a value that was measured, and it needs no mean of two neighbours, of
-which one may be infinite.
-
-**Intervals are distribution-free.** The number of samples at or below the true quantile is Bin(n, p) whatever the
-law of the latencies, so order statistics bound it with exact confidence (David & Nagaraja, "Order Statistics", 3rd
-edition, section 7.1). Each end holds with the given one-sided confidence. The upper end is X₍ᵤ₎ with the least u
-for which P(Bin(n, p) ≥ u) ≤ alpha; hence, for t samples above a limit::
+**Intervals are distribution-free.** The number of samples at or below the true quantile is Bin(n, p), so order
+statistics bound it exactly (David & Nagaraja, "Order Statistics", 3rd edition, section 7.1). Each end holds with the
+given one-sided confidence. The upper end is X₍ᵤ₎ with the least u for which P(Bin(n, p) ≥ u) ≤ alpha; hence, for t
+samples above a limit::
 
     X₍ᵤ₎ ≤ limit   ⇔   n - t ≥ u   ⇔   P(Bin(n, 1 - p) ≤ t) ≤ alpha
 
-which is the test that MLPerf LoadGen calls early stopping. At alpha = 0.01 and t = 0 it needs n = 90 for p95 and
-n = 459 for p99.
+which MLPerf LoadGen calls early stopping. At alpha = 0.01 and t = 0 it needs n = 90 for p95 and n = 459 for p99.
 
-**What is assumed.** Samples are independent and of one law. Of requests that queue behind each other
-:mod:`tailgate.harness.measures.dependence` gives intervals. Nor does an interval say anything about another machine, rate or day.
+**Assumed:** independent samples of one law. For requests that queue behind each other see
+:mod:`tailgate.harness.measures.dependence`. No interval speaks for another machine, rate or day.
 """
 
 import bisect
@@ -89,12 +85,7 @@ def quantile_ranks(n: int, share: float, confidence: float) -> Ranks:
 
 
 def quantile_interval(values: NDArray[np.float64], share: float, confidence: float) -> Interval:
-    """Return the order-statistic interval of the true quantile.
-
-    Args:
-        values: any order; +inf is a value like any other, and NaN is refused.
-        share: such as 0.95.
-        confidence: one-sided, of each end, such as 0.99.
+    """Return the order-statistic interval of the true quantile; +inf is a value like any other.
 
     Raises:
         UsageError: a NaN among the values, or a share or confidence out of range.
@@ -111,7 +102,7 @@ def share_interval(hits: float, n: float, confidence: float) -> Interval:
     """Return the interval of a share, by Clopper & Pearson (Biometrika 26, 1934): never too narrow.
 
     The low end solves P(Bin(n, low) ≥ hits) = alpha, the high end P(Bin(n, high) ≤ hits) = alpha, both as quantiles
-    of a beta distribution. Of nothing (n = 0) nothing is known: both ends are None.
+    of a beta distribution. For n = 0 both ends are None.
     """
     if not 0 <= hits <= n:
         raise UsageError(f"a share needs 0 <= hits <= n, got {hits} of {n}")

@@ -1,9 +1,8 @@
-"""Numbers with units: as people write them in budgets, and as they read them in reports.
+"""Numbers with units, as people write them in budgets and read them in reports.
 
-A budget says ``s``, ``ms``, ``us``, ``min``, ``MiB``, ``/s``, ``%``, or a multiple of the harness's own yardstick
-(:mod:`tailgate.harness.observe.yardstick`): ``6 yd`` is six of it, ``0.3 /yd`` is three requests per ten of it. A bare number is a
-share or a count. Inside the harness all numbers are seconds, requests/s, shares, bytes and counts; this is the one place of
-conversion.
+Inside the harness all numbers are seconds, requests/s, shares, bytes and counts; this is the one place of conversion.
+A yardstick (``yd``) is the harness's own unit of work, :mod:`tailgate.harness.observe.yardstick`: ``6 yd`` is six of
+it, ``0.3 /yd`` is three requests per ten of it. A bare number is a share or a count.
 """
 
 import enum
@@ -62,7 +61,7 @@ class Quantity:
 
     Attributes:
         number: in seconds, requests/s, a share or a count; in yardsticks where ``yards`` says so.
-        unit: what it counts; None for a bare number, a share or a count.
+        unit: None for a bare number, a share or a count.
         yards: its dependence on the yardstick.
         text: as it was written.
     """
@@ -94,9 +93,7 @@ class Quantity:
 
 
 def parse_quantity(value: Any) -> Quantity:
-    """Read a quantity.
-
-    Units are decimal: "35 ms" is exactly the float 0.035, so that it meets a histogram's edge of that name.
+    """Read a quantity; units are decimal, so that "35 ms" is exactly the float 0.035, as a histogram's edge is.
 
     Raises:
         BudgetError: it is not one; the message says what was expected.

@@ -6,9 +6,7 @@
         run_phase(i)          ── {"run": i} ──▶ stdin        Sender: Pacer → Pool → Connection → Recorder
         PhaseReport           ◀── {"event": "done", …} ──    samples.bin, written as requests end
 
-The load is open loop: requests leave at their intended times, whatever the server does; a closed loop is there for
-probes of capacity, and is called so. The generator says how late it was itself, and judges nothing: whether a lag
-matters is decided by those who read the report.
+The generator says how late it was itself, and judges nothing.
 """
 
 from tailgate.harness.load.generator import Generator

@@ -1,9 +1,9 @@
 """The generator's own process: ``python -m tailgate.harness.load DIRECTORY``.
 
-It reads plan and settings from the directory, prints ``{"event": "ready"}``, and for each line ``{"run": i}`` on
-its standard input (with the ``stretch`` of its times, and ``at_ns``, the moment of its time 0 or null) runs phase i and
-prints ``{"event": "done", …}``. The end of standard input is the end of the process, even in the middle of a phase: it
-cannot outlive its parent, however that dies. What is wrong is said in ``{"event": "error", "message": …}``.
+It reads plan and settings from the directory and prints ``{"event": "ready"}``. For each line ``{"run": i}`` on its
+standard input, with ``stretch`` and ``at_ns``, it runs phase i and prints ``{"event": "done", …}``; an error is
+``{"event": "error", "message": …}``. The end of standard input ends the process, even in the middle of a phase: it
+cannot outlive its parent.
 """
 
 import contextlib

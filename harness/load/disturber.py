@@ -1,8 +1,6 @@
 """Plays the clients that do not simply wait: each request on a connection of its own, which ends with it.
 
-Beside the pool, which carries all others and knows nothing of this: a disturber's connection is never anybody else's.
-What the kinds do, :mod:`tailgate.harness.scenario.behaviour` says; when their requests leave, and when they time out, is the sender's
-to say. A corrupt body is in the plan already: here that client waits like any other.
+A corrupt body is in the plan already: here that client waits like any other.
 """
 
 import select
@@ -23,13 +21,9 @@ NEVER_NS = 2**63 - 1
 
 
 class Disturbance:
-    """One request of a disturber, on its way.
+    """One request of a disturber, on its way, with the pieces that are still to be sent.
 
-    Attributes:
-        flight: the request.
-        connection: its own.
-        pieces: what is still to be sent, in order.
-        due_ns: when the next piece goes, or the client leaves; NEVER_NS while neither is to come.
+    ``due_ns`` is when the next piece goes, or the client leaves; NEVER_NS while neither is to come.
     """
 
     __slots__ = ("connection", "due_ns", "flight", "pieces")
@@ -58,14 +52,7 @@ def pieces_of(request: bytes, behaviour: int) -> list[bytes]:
 
 
 class DisturberPool:
-    """All disturbances that are under way.
-
-    Args:
-        epoll: that the sender waits on.
-        endpoint: where connections go.
-        requests: the bytes of each payload.
-        on_end: takes each request when it has ended.
-    """
+    """All disturbances that are under way."""
 
     def __init__(
         self, epoll: select.epoll, endpoint: Endpoint, requests: Sequence[bytes], on_end: OnEnd
@@ -134,7 +121,6 @@ class DisturberPool:
             self._close(disturbance)
 
     def _connect(self, disturbance: Disturbance) -> None:
-        """Go on connecting, and send once that is done."""
         connection = disturbance.connection
         connection.proceed()
         self._epoll.modify(connection.descriptor, _READ)
@@ -142,7 +128,6 @@ class DisturberPool:
             self._send(disturbance)
 
     def _send(self, disturbance: Disturbance) -> None:
-        """Send the next piece."""
         connection, piece = disturbance.connection, disturbance.pieces.popleft()
         if disturbance.flight.sent_ns:
             connection.unsent = memoryview(piece)

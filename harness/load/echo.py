@@ -2,8 +2,8 @@
 
     python -m tailgate.harness.load.echo REQUEST_BYTES [PROCESSOR]
 
-All requests are of one known length, so it counts bytes and parses nothing: what is left is the event loop's C code
-and two lines of Python. It prints its port, and serves until its standard input ends.
+All requests are of one known length, so it counts bytes and parses nothing. It prints its port, and serves until its
+standard input ends.
 """
 
 import asyncio

@@ -32,12 +32,8 @@ _LOG_TAIL_BYTES = 2_000
 class Generator:
     """A running load generator, as a context manager; leaving it ends the process, whatever happened.
 
-    Not thread-safe but for :meth:`stop`. ``KeyboardInterrupt`` may arrive at any time: records written so far stay in the directory.
-
-    Args:
-        plan: what to send.
-        settings: how, and where to.
-        directory: for plan, settings, log and samples; made if missing.
+    Not thread-safe but for :meth:`stop`. ``KeyboardInterrupt`` may arrive at any time: records written so far stay in the
+    directory, which is made if missing.
     """
 
     def __init__(self, plan: Plan, settings: LoadSettings, directory: Path) -> None:
@@ -112,11 +108,7 @@ class Generator:
 
     @property
     def pid(self) -> int:
-        """Its process.
-
-        Raises:
-            LoadError: it is not running.
-        """
+        """Its process."""
         return self._running().pid
 
     def samples(self) -> Samples:

@@ -1,7 +1,7 @@
 """The fine wait: until a moment of the monotonic clock, or until a socket has something.
 
-``epoll_wait`` counts in whole milliseconds. ``select`` counts in microseconds, and an epoll descriptor is itself
-selectable: so the wait is a ``select`` on that one descriptor, which has none of its limits on many.
+``epoll_wait`` counts in whole milliseconds, ``select`` in microseconds, and an epoll descriptor is selectable: so the
+wait is a ``select`` on that one descriptor, which has none of its limits on many.
 """
 
 import select

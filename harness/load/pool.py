@@ -1,9 +1,8 @@
 """Who carries a request: the idle connections, the requests that wait for one, and what happens on the wire.
 
-The connection that was used last is taken first, and more are opened, up to a limit, only when none is idle. A
-request for which there is none waits its turn, first come first served; that wait is part of its latency. A
-connection that the server closed while it was idle is replaced; its request goes to another one if, and only
-if, nothing of it was sent. When requests leave, and when they are given up, is the sender's to say.
+The connection that was used last is taken first; more are opened, up to a limit, only when none is idle. Otherwise a
+request waits, first come first served, and the wait is part of its latency. A request whose connection the server
+closed while it was idle goes to another one if, and only if, nothing of it was sent.
 """
 
 import select
@@ -27,10 +26,7 @@ OnEnd = Callable[[Flight, Outcome, int], None]
 
 
 def outcome_of(status: int) -> Outcome:
-    """Return what an answer's status says.
-
-    A status outside of 100 to 599 counts as 5xx (RFC 9110, section 15).
-    """
+    """Return what an answer's status says; one outside of 100 to 599 counts as 5xx (RFC 9110, section 15)."""
     if 200 <= status < 300:
         return Outcome.OK
     if status in {429, 503}:

@@ -1,8 +1,8 @@
 """How the generator reaches a target, and on which processor it runs.
 
-Some servers answer on one connection at a time, and wait for it to be closed: a server of one thread, or of a few workers,
-may stay with a connection until its client closes it, idle or not. A client that keeps more of them open is never answered
-on the others, which would be this harness's fault and not the server's. So the server is asked, before the load.
+A server of one thread, or of a few workers, may stay with a connection until its client closes it, idle or not. A client
+that keeps more of them open is never answered on the others, which would be the harness's fault. So the server is asked
+before the load.
 """
 
 import contextlib
@@ -48,14 +48,8 @@ def answered_at_once(
 ) -> int | None:
     """Return on how many open connections a server answers, one of them in use and the others idle; None for no bound.
 
-    A bound is believed that is found twice, and only where the server answers as soon as the idle ones are closed: what
-    is late for other reasons is none.
-
-    Args:
-        connect: makes a connection, which is opened when it is first used.
-        path: that a server answers soon, such as its readiness path.
-        headers: of each request.
-        patience_s: after which an answer is missing.
+    A bound counts only if it is found twice, and if the server answers as soon as the idle ones are closed: what is late
+    for other reasons is none. ``path`` is one that a server answers soon, such as its readiness path.
     """
     bounds = {_bound(connect, path, headers, patience_s)}
     if None not in bounds:

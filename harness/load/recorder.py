@@ -1,7 +1,4 @@
-"""What the generator keeps of requests as they end: a record of each, and a count of the failures by kind.
-
-Samples go to disk as they come: packed into a buffer made beforehand, written in chunks, nothing aggregated.
-"""
+"""What the generator keeps of requests as they end: a record of each, and a count of the failures by kind."""
 
 import os
 import struct
@@ -25,7 +22,7 @@ MOST_KINDS = 100
 
 
 class Recorder:
-    """Appends records to a file; what is not flushed yet is lost with the process, a chunk at the most.
+    """Appends records to a file in chunks; a chunk at the most is lost with the process.
 
     All but the constructor raise LoadError where the disk takes no more.
     """
@@ -144,8 +141,6 @@ def _as_planned(behaviour: int, outcome: Outcome) -> bool:
 
 
 class _Answer:
-    """Takes from a parser what is told of an answer."""
-
     def __init__(self) -> None:
         self.location = b""
         self.body = b""

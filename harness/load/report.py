@@ -18,8 +18,7 @@ from tailgate.harness.results.slot import Loop
 class Lag:
     """How late the generator took requests up, in seconds after their intended times.
 
-    It is the generator's own fault: the wait for a connection is not in it. Requests meant for one instant follow
-    each other by the time that it takes to send one.
+    It is the generator's own fault: the wait for a connection is not in it.
     """
 
     p50_s: float
@@ -33,24 +32,19 @@ class PhaseReport:
 
     Attributes:
         phase: its index.
-        name: its name.
         outcomes: requests by outcome; all outcomes are there.
-        failures: those without a good answer by kind, the most frequent first, but for those that were planned to fail.
+        failures: by kind, the most frequent first, without those that were planned.
         start_ns: CLOCK_MONOTONIC at the phase's time 0.
         end_ns: when nothing was in flight any more.
-        lag: of all its requests.
-        wall_s: from the phase's time 0 until nothing was in flight.
+        wall_s: from time 0 until then.
         busy_s: of these, with something to do; in the rest it waited, asleep or spinning.
         cpu_s: processor time that it used, spinning included.
         run_delay_s: time that it was ready to run and another had the processor; None if the kernel keeps no count.
-        connections_opened: during the phase.
         connections_lost_idle: closed by the server while idle.
         stale_retries: requests moved from a dead connection to another before anything was sent.
         waited_requests: requests that found no idle connection.
         at_once: on how many connections the server answers at a time, and so the most that were open; None for no bound.
-        timer: how it waited.
         scheduling: how the kernel let it run, which may be less than it asked for.
-        loop: OPEN, or CLOSED for a probe of capacity, which says nothing of latency.
         processor: the one that it was bound to, or None.
     """
 

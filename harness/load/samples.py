@@ -1,12 +1,11 @@
-"""Raw records, one a request, as the load generator writes them: fixed little-endian numpy records.
+"""Raw records, one per request, as the load generator writes them: fixed little-endian numpy records.
 
-Times are nanoseconds of CLOCK_MONOTONIC; 0 means that the event never happened. Latency counts from
-``intended_ns``, the moment at which the schedule wanted the request to leave, so that a stalled server cannot
-slow down the clock that judges it (coordinated omission).
+Times are nanoseconds of CLOCK_MONOTONIC; 0 means never. Latency counts from ``intended_ns``, so that a stalled server
+cannot slow down the clock that judges it (coordinated omission).
 
-A file of samples is a 16-byte header (the magic ``TGSAMPLE``, then the format's version and the size of a record,
-each ``<u4``) and then records in the order in which requests ended. A generator that is killed keeps what it
-wrote, and a record cut short at the end is left out by the reader. The file can be read while it grows.
+A file is a 16-byte header (the magic ``TGSAMPLE``, then the format's version and the size of a record, each ``<u4``) and
+then records in the order in which requests ended. The reader leaves out a record that was cut short at the end, so the
+file can be read while it grows.
 """
 
 import csv
@@ -105,9 +104,9 @@ def read_samples(path: Path) -> Samples:
 
 
 def export_csv(samples: Samples, stream: TextIO) -> None:
-    """Write samples as CSV: one line each, the fields' names first, outcomes by name, nothing where not told.
+    """Write samples as CSV: the fields' names first, outcomes by name, nothing where not told.
 
-    Times stay nanoseconds of CLOCK_MONOTONIC: they are exact, and a reader subtracts what it likes.
+    Times stay nanoseconds of CLOCK_MONOTONIC, which are exact.
     """
     names = list(SAMPLE.names or ())
     writer = csv.writer(stream, lineterminator="\n")
@@ -117,7 +116,6 @@ def export_csv(samples: Samples, stream: TextIO) -> None:
 
 
 def _cell(name: str, value: Any) -> Any:
-    """Return a field as CSV shows it; 0 stands for "never" in the fields that the table above says so of."""
     if name == "outcome":
         return Outcome(value).name
     if name == "behaviour":

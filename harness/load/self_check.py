@@ -1,7 +1,7 @@
 """What the generator can do on this machine, so that a run can say how far from its own limit it stayed.
 
-The generator loads :mod:`tailgate.harness.load.echo`, which costs less than it does: first in a closed loop, as fast as it can,
-then at a modest rate for its punctuality. It takes about three seconds, and judges nothing.
+It loads :mod:`tailgate.harness.load.echo`, first in a closed loop, as fast as it can, then at a modest rate for its
+punctuality. It takes about three seconds, and judges nothing.
 """
 
 import contextlib
@@ -33,16 +33,12 @@ _ANY_PORT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What the generator reached against a server that answers at once.
+    """What the generator reached against a server that answers at once; times are per request.
 
     Attributes:
-        body_bytes: of each request.
-        closed_loop_per_s: requests a second in a closed loop over 16 connections.
+        closed_loop_per_s: requests per second in a closed loop over 16 connections.
         utilisation: of the generator meanwhile; well below 1, the server or the machine was the limit.
-        busy_s: of the generator, for each request.
-        cpu_s: processor time of the generator for each request.
         lag: at 1,000 requests/s, Poisson.
-        timer: how it waited.
         scheduling: how the kernel let it run.
         processor: the one that it was bound to, or None.
     """
@@ -84,12 +80,7 @@ def self_check(
 ) -> Capacity:
     """Measure the generator on this machine, with the settings that a run will have.
 
-    Args:
-        processor: to bind it to; None for any.
-        timer: how it waits; None for SPIN where a processor is given and SLEEP where not.
-        scheduling: what to ask the kernel for.
-        body_bytes: of each request.
-        requests: of the closed loop; a twentieth of them go first to warm up, and as many show its punctuality.
+    A twentieth of ``requests`` goes first to warm up, and as many show its punctuality.
 
     Raises:
         LoadError: the generator failed, or requests failed.

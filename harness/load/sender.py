@@ -1,9 +1,8 @@
 """Sends the phases of a plan: each request at its intended time, each given up when its time is over.
 
-Open loop: what the server does moves no intended time. In a closed loop, for probes of capacity, each answer makes
-room for the next request, and the moment of its sending is its intended time. The sender owns the schedule and the deadlines; the pool owns
-the connections; the recorder writes what became of each request. All of it is one thread and one loop, since a
-second thread would only take turns with the first.
+Open loop: what the server does moves no intended time. In a closed loop, for probes of capacity, each answer makes room
+for the next request, whose intended time is its sending. The sender owns the schedule and the deadlines, the pool the
+connections. All is one thread and one loop, since a second thread would only take turns with the first.
 """
 
 import gc
@@ -56,11 +55,7 @@ def stretched(offsets_ns: NDArray[np.int64], stretch: float) -> NDArray[np.int64
 class Sender:
     """Runs the phases of one plan against one server.
 
-    Args:
-        plan: what to send.
-        settings: how, and where to.
-        recorder: takes each request's record.
-        lifeline: a descriptor that becomes readable when the parent has gone; None for none.
+    ``lifeline`` is a descriptor that becomes readable when the parent has gone; None for none.
     """
 
     def __init__(
@@ -102,12 +97,9 @@ class Sender:
             raise LoadError(f"cannot connect to {self._settings.host}:{self._settings.port}: {why}")
 
     def run_phase(self, index: int, stretch: float = 1.0, at_ns: int | None = None) -> PhaseReport:
-        """Send one phase, and return when nothing of it is in flight.
+        """Send one phase, its offsets times ``stretch``, and return when nothing of it is in flight.
 
-        Args:
-            index: of the phase.
-            stretch: multiplies its offsets.
-            at_ns: CLOCK_MONOTONIC at its time 0; None for as soon as can be. If it has passed, requests are late by that.
+        ``at_ns`` is CLOCK_MONOTONIC at its time 0; None for as soon as can be. If it has passed, requests are late by that.
         """
         phase = self._plan.phases[index]
         self._phase = index

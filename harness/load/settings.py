@@ -36,10 +36,7 @@ class LoadSettings:
     """How to reach the server, and the generator's own limits.
 
     Attributes:
-        host: name or address of the server.
-        port: its TCP port.
         prefix: path of the base address, without a slash at its end; it stands before each payload's path.
-        tls: speak TLS.
         ca_file: certificates to trust in place of the system's; None for the system's.
         connections_max: most connections open at once; requests beyond wait, and the wait is their latency.
         connections_warm: opened before the first phase.

@@ -117,8 +117,8 @@ def parse_options(
     Args:
         command_line: gives an option's raw value: text, a list of texts, a bool, or None where nothing was said.
         root: folder of the project; a path that is a default lies in it.
-        ini_file: likewise; paths in it start at its own folder.
-        ini_folder: that folder; None without a file.
+        ini_file: likewise.
+        ini_folder: where paths in the ini file start; None without a file.
 
     Raises:
         UsageError: a value does not parse, or is none of the choices.
@@ -147,7 +147,6 @@ def parse_options(
 
 
 def _anchored(option: Option, raw: Any, folder: Path | None) -> Any:
-    """Return what an ini file says, with its paths as seen from anywhere."""
     if raw is None or option.flag or folder is None:
         return raw
     return [option.anchor(folder, item) for item in raw] if option.repeated else option.anchor(folder, raw)

@@ -41,7 +41,7 @@ LONGEST_MINUTES = 10_080.0
 
 
 def in_folder(folder: Path, text: str) -> str:
-    """Return the name of a file or folder that an ini file in ``folder`` holds, as seen from anywhere."""
+    """Return the name of a file that an ini file in ``folder`` holds, as seen from anywhere."""
     return str(folder / Path(text).expanduser()) if text.strip() else text
 
 

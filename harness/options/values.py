@@ -1,6 +1,6 @@
-"""Readers of option values: from the text of a command line or ini file to a value, within stated bounds.
+"""Readers of option values, from text to a value within bounds.
 
-Each raises :class:`ValueError` with what it expects; :mod:`tailgate.harness.options.table` adds the option's name and the text.
+Each raises :class:`ValueError` with what it expects; the caller adds the option's name and the text.
 """
 
 import math
@@ -17,22 +17,14 @@ LARGEST_WHOLE = 2**63 - 1
 
 
 def text(value: str) -> str:
-    """Read a text that says something.
-
-    Raises:
-        ValueError: it is empty, as that of an unset shell variable is.
-    """
+    """Read a text that is not empty, as that of an unset shell variable is."""
     if not value.strip():
         raise ValueError("expected a value")
     return value
 
 
 def path(value: str) -> Path:
-    """Read the name of a file or folder.
-
-    Raises:
-        ValueError: it is empty.
-    """
+    """Read the name of a file or folder."""
     return Path(text(value))
 
 
@@ -50,14 +42,7 @@ def whole(least: int, most: int = LARGEST_WHOLE) -> Callable[[str], int]:
 
 
 def number(unit: str, above: float, most: float, *, below: bool = False) -> Callable[[str], float]:
-    """Return a reader of numbers.
-
-    Args:
-        unit: what they count, for the message.
-        above: they are greater than this.
-        most: they are at most this; or less than this, where ``below``.
-        below: leave ``most`` itself out.
-    """
+    """Return a reader of numbers greater than ``above`` and at most ``most``, or less than it where ``below``."""
 
     def read(value: str) -> float:
         parsed = float(value) if _NUMBER.fullmatch(value.strip()) else math.nan
@@ -70,11 +55,7 @@ def number(unit: str, above: float, most: float, *, below: bool = False) -> Call
 
 
 def assignment(value: str) -> str:
-    """Read ``KEY=VALUE`` for an environment.
-
-    Raises:
-        ValueError: the key is not one, or the value holds a NUL, which no environment can.
-    """
+    """Read ``KEY=VALUE`` for an environment."""
     key, equals, assigned = value.partition("=")
     if not equals or not key.strip() or _SPACE_OR_CONTROL.search(key.strip()) or "\0" in assigned:
         raise ValueError("expected KEY=VALUE")
@@ -82,20 +63,12 @@ def assignment(value: str) -> str:
 
 
 def url_path(value: str) -> str:
-    """Read the path of an address.
-
-    Raises:
-        ValueError: it does not start with a slash, or holds white space.
-    """
+    """Read the path of an address."""
     if not value.startswith("/") or _SPACE_OR_CONTROL.search(value):
         raise ValueError("expected a path that starts with '/', without white space")
     return value
 
 
 def url_path_or_none(value: str) -> str:
-    """Read the path of an address, or nothing.
-
-    Raises:
-        ValueError: it is neither.
-    """
+    """Read the path of an address, or nothing."""
     return url_path(value) if value else ""

@@ -1,11 +1,7 @@
 """When requests are meant to leave: laws of arrival, each a pure function of a random stream and its parameters.
 
-Every law but :class:`ClosedLoop` is open loop: the times are drawn before the run, and nothing that the server
-does moves them. Laws whose rate follows the clock are in :mod:`tailgate.harness.scenario.changing_rates`, recorded times in
-:mod:`tailgate.harness.scenario.trace`.
-
-A law may hold a :class:`~tailgate.harness.scenario.ref.Ref` until the scenario is resolved; ``draw`` wants numbers. Nothing
-here knows payloads, phases or seeds: :mod:`tailgate.harness.scenario.plan` gives each phase its own stream.
+Every law but :class:`ClosedLoop` is open loop: times are drawn before the run, and the server moves none of them. A
+parameter may be a :class:`~tailgate.harness.scenario.ref.Ref` until the scenario is resolved; ``draw`` wants numbers.
 """
 
 import math
@@ -52,10 +48,8 @@ class Poisson:
 class Gamma:
     """A renewal process with gamma-distributed gaps; the first gap starts at the phase's start.
 
-    Attributes:
-        rate_per_s: requests a second in the long run.
-        burstiness: squared coefficient of variation of the gaps: 1 is Poisson, above 1 comes in clusters, below
-            1 is more even.
+    ``burstiness`` is the squared coefficient of variation of the gaps: 1 is Poisson, above 1 comes in clusters, below 1 is
+    more even.
     """
 
     rate_per_s: Number
@@ -79,13 +73,9 @@ class Gamma:
 
 @dataclass(frozen=True, slots=True)
 class Bursts:
-    """Many requests at one instant, again and again, over a quiet Poisson background.
+    """``size`` requests at one instant, every ``every_s``, over a Poisson background of ``rate_per_s``, which may be 0.
 
-    Attributes:
-        size: requests in each burst.
-        every_s: from one burst to the next.
-        rate_per_s: rate of the background; 0 for none.
-        quiet_s: background alone before the first burst.
+    For ``quiet_s`` before the first burst there is the background alone.
     """
 
     size: int
@@ -127,12 +117,8 @@ class Bursts:
 class ClosedLoop:
     """A closed loop, for probing capacity only: each connection sends its next request when the last was answered.
 
-    Its rate is the server's to say, and a stalled server stalls it: what it tells of latency is not what users see
-    (coordinated omission), and no latency may be judged by it. Latency counts from the actual send.
-
-    Attributes:
-        connections: how many requests are open at once.
-        limit_s: the phase ends at most so long after its start; requests that are open or unsent then are timeouts.
+    A stalled server stalls it, so that no latency may be judged by it (coordinated omission). Latency counts from the
+    actual send. The phase ends at most ``limit_s`` after its start; requests that are open or unsent then are timeouts.
     """
 
     connections: int
@@ -141,11 +127,7 @@ class ClosedLoop:
     loop: ClassVar[Loop] = Loop.CLOSED
 
     def draw(self, rng: np.random.Generator, *, requests: int | None, duration_s: float | None) -> Times:  # noqa: ARG002 - the protocol's signature
-        """Return the phase's start for each request, since none has an intended time.
-
-        Raises:
-            UsageError: the extent is a duration: how many requests that makes, nobody knows beforehand.
-        """
+        """Return the phase's start for each request, since none has an intended time."""
         positive(self, "limit_s", self.limit_s)
         if self.connections < 1:
             raise UsageError(f"ClosedLoop: connections is a number from 1 on, got {self.connections}")

@@ -1,8 +1,7 @@
-"""What the client of a request does: wait for its answer, as most do, or one of the things that clients do to servers.
+"""What the client of a request does: wait for its answer, as most do, or disturb.
 
-A scenario mixes disturbers into a phase, the plan says which request is whose, and the load generator plays them, each
-on a connection of its own. Their requests are recorded like any others and judged by nobody's latency: what they have
-coming is :data:`DUE`, and what a server may count of them :mod:`tailgate.harness.verdict.faults` knows.
+A scenario mixes disturbers into a phase, the plan says which request is whose, and the load generator plays each on a
+connection of its own. Their requests are recorded like any others, and their latency is judged by nobody.
 """
 
 import enum
@@ -31,7 +30,7 @@ class Behaviour(enum.IntEnum):
 
 
 class Due(enum.Enum):
-    """What the client of a disturbing request has coming."""
+    """What the client of a disturbing request must get."""
 
     ANSWER = "2xx"
     REFUSAL = "4xx"
@@ -47,12 +46,7 @@ DUE: Mapping[Behaviour, Due] = {
 
 @dataclass(frozen=True, slots=True)
 class Disturbers:
-    """Clients of one kind, mixed at random among those that wait.
-
-    Attributes:
-        behaviour: what they do.
-        share: of the phase's requests, above 0 and below 1.
-    """
+    """Clients of one kind, a share of a phase's requests, mixed at random among those that wait."""
 
     behaviour: Behaviour
     share: float

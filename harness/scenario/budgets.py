@@ -1,16 +1,12 @@
 """Budgets: the numbers of a scenario's limits and rates for one machine, device and precision.
 
-Read before anything runs; :func:`tailgate.harness.scenario.ref.resolve` fills them in. One line a scenario, device and precision, in
-a file ``budgets.toml`` or in ``pyproject.toml`` under ``[tool.tailgate.budgets]``::
+One line per scenario, device and precision, in ``budgets.toml`` or ``[tool.tailgate.budgets]`` of ``pyproject.toml``::
 
     "*"                = { error_rate = 0.0 }
-    "steady"           = { rate = "0.30 /yd", p95 = "6 yd", p99 = "250 ms" }
-    "steady:cpu:bf16"  = { p99 = "220 ms" }
+    "steady:cpu:bf16"  = { rate = "0.30 /yd", p99 = "220 ms" }
 
 A key is ``scenario[:device[:precision]]``, where ``*`` or nothing stands for all. All lines that fit are merged, key by
 key; a line that names the scenario beats one that does not, then one that names the device, then the precision.
-
-What a quantity is, :mod:`tailgate.harness.units` says. One in yardsticks serves machines of different speed.
 """
 
 import dataclasses
@@ -57,12 +53,6 @@ class Budgets:
     ) -> Mapping[str, float]:
         """Return the merged line in seconds, requests/s, shares and counts.
 
-        Args:
-            scenario: its name.
-            device: such as ``cpu``.
-            precision: such as ``fp32``.
-            yardstick_s: what 1 yd is here; None if it was not timed.
-
         Raises:
             BudgetError: a quantity is in yardsticks, and ``yardstick_s`` is None.
         """
@@ -80,7 +70,7 @@ class Budgets:
         """Return what no scenario asks for, as ``line.key``, for a warning about misspellings.
 
         Args:
-            used: for each known scenario the budget keys that it refers to (:func:`tailgate.harness.scenario.ref.refs`).
+            used: for each known scenario the budget keys that it refers to.
         """
         everything = {key for keys in used.values() for key in keys}
         found = []
@@ -117,15 +107,12 @@ def parse_budgets(table: Mapping[str, Any], source: Path | None = None) -> Budge
 
 
 def find_budgets(path: Path | None, rootdir: Path) -> Budgets:
-    """Read the budgets of a project.
+    """Read the budgets of a project; none where ``path`` is None and the project has no budgets.
 
     Args:
         path: a file to read; a ``pyproject.toml`` by its table, any other by its top level. None looks for
             ``budgets.toml`` or that table of ``pyproject.toml`` in ``rootdir``.
         rootdir: the project's top folder.
-
-    Returns:
-        No lines at all where ``path`` is None and the project has no budgets.
 
     Raises:
         BudgetError: the file is missing or no TOML, both places have budgets, or a line is wrong.
@@ -145,16 +132,10 @@ def find_budgets(path: Path | None, rootdir: Path) -> Budgets:
 
 
 def check_units(scenario: Scenario, quantities: Mapping[str, Quantity], units: Mapping[str, Unit]) -> None:
-    """Check that each budget is of the unit that the scenario uses it as: no rate where a latency is meant.
+    """Refuse a budget of another unit than the scenario uses it as, such as a rate where a latency is meant.
 
-    The unit is that of the measure for a criterion's limit, seconds for its objective, and elsewhere told by the name
-    of the field: ``_per_s`` is a rate, ``_s`` seconds. Keys without a budget are left to
-    :func:`tailgate.harness.scenario.ref.resolve`.
-
-    Args:
-        scenario: not yet resolved.
-        quantities: its budgets.
-        units: of every measure, by name.
+    The unit is the measure's for a criterion's limit, and elsewhere told by the field's name: ``_per_s`` is a rate, ``_s``
+    seconds. Keys without a budget are left to :func:`tailgate.harness.scenario.ref.resolve`.
 
     Raises:
         BudgetError: naming the key, what was got and what is expected.
@@ -217,7 +198,6 @@ def _read(path: Path) -> Mapping[str, Any] | None:
 
 
 def _join(parts: tuple[str, str, str]) -> str:
-    """Write a key as short as it can be."""
     text = ":".join(parts)
     while text.endswith(f":{ANY}"):
         text = text.removesuffix(f":{ANY}")

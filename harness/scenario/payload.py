@@ -1,8 +1,4 @@
-"""What a request carries, and where payloads come from: photographs, random pixels, or files.
-
-Payloads come through the hook ``tailgate_payloads``, and a plan draws from them. Nothing here knows what a service makes of
-them.
-"""
+"""What a request carries: photographs, random pixels or files, or what a plugin's ``tailgate_payloads`` gives."""
 
 import io
 import mimetypes
@@ -38,11 +34,8 @@ class Payload:
 
     Attributes:
         name: unique in its source; samples refer to it.
-        body: sent as it is.
-        content_type: value of the Content-Type header.
         path: request target on the service, from its base address on; begins with "/".
-        method: HTTP method.
-        headers: further headers; Host, Content-Length and Content-Type are added by the generator.
+        headers: Host, Content-Length and Content-Type are added by the generator.
         weight: relative share of requests that carry it.
     """
 

@@ -1,8 +1,7 @@
 """What will be sent, and when: a scenario's arrivals and payloads, drawn from one seed before the run.
 
-A plan is made from a resolved scenario, and the load generator reads it from disk: the same seed gives the
-same plan, byte for byte. Each phase draws from a stream of its own, so that changing one phase moves no other.
-Nothing here sends, and nothing here knows where to.
+The load generator reads it from disk. The same seed gives the same plan, byte for byte. Each phase draws from a stream
+of its own, so that changing one phase moves no other. Nothing here sends, or knows where to.
 """
 
 import dataclasses
@@ -38,10 +37,9 @@ class PlannedPhase:
     """The requests of one phase.
 
     Attributes:
-        name: the phase's name.
-        offsets_ns: shape (requests,), int64, ascending: intended send times from the phase's start.
+        offsets_ns: shape (requests,), int64, ascending: intended send times from the phase's start; all 0 in a closed loop.
         payloads: shape (requests,), uint16: index into the plan's payloads.
-        closed_loop: for a closed loop, whose offsets are all 0; None for an open loop.
+        closed_loop: None for an open loop.
         behaviours: shape (requests,), uint8: what each client does; None where all wait.
         relative_to: index of the phase whose throughput the offsets count in: they are then nanoseconds at 1/s.
     """
@@ -65,12 +63,7 @@ class PlannedPhase:
 class Plan:
     """What one run of a scenario sends.
 
-    Attributes:
-        scenario: its name.
-        seed: what every draw came from.
-        phases: in the scenario's order.
-        payloads: those that the phases refer to, by index; the source's, then their variants: with a deadline, or
-            cut short.
+    The payloads are those of the source, then their variants: with a deadline, or cut short.
     """
 
     scenario: str
@@ -115,7 +108,7 @@ def _varied(
 
 
 def _add(variants: list[Payload], more: Sequence[Payload]) -> int:
-    """Append variants and return where the first one stands."""
+    """Append variants and return the index of the first."""
     variants += more
     return len(variants) - len(more)
 

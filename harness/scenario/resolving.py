@@ -1,8 +1,4 @@
-"""From a scenario with open numbers to one for this machine, device and precision.
-
-Between the budget file and the plan; :mod:`tailgate.harness.scenario.scenario` fills numbers in, and this module says which, and refuses
-what is missing while it can still be mended.
-"""
+"""From a scenario with open numbers to one for this machine, device and precision."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -39,14 +35,14 @@ def resolve_scenario(
 ) -> Resolved:
     """Settle the load by the budgets of the target's device and precision, as the yardstick is now.
 
-    Limits stay open until what they judge is over, and the yardstick has been read again (:func:`asked_at`). But a number
-    that sets the load is what it was when the load was drawn, in a criterion too: nothing else was sent.
+    Limits stay open until what they judge is over and the yardstick has been read again (:func:`asked_at`). A number that
+    sets the load is settled now, in a criterion too: nothing else was sent.
 
     Args:
         scenario: not resolved yet.
         budgets: of the project.
         facts: how the target describes itself.
-        yardstick_s: what 1 yd is here, now.
+        yardstick_s: what 1 yd is now.
         units: of every measure, by name.
         root: folder of the project, named where it lacks budgets.
 

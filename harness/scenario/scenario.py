@@ -1,7 +1,6 @@
-"""A scenario: named phases of load, and the criteria that they are judged by. Pure data.
+"""A scenario: named phases of load, and the criteria that they are judged by.
 
-A scenario says *what* is sent and *what* is asked, with numbers that may still be open (:mod:`tailgate.harness.scenario.scenario.ref`).
-Nothing here sends, measures or judges.
+Pure data: *what* is sent and *what* is asked, with numbers that may still be open. Nothing here sends or judges.
 """
 
 import enum
@@ -24,11 +23,6 @@ from tailgate.harness.scenario.ref import Number, Ref
 def settle(owner: object, sequences: Sequence[str], numbers: Sequence[str] = ()) -> None:
     """Make tuples of a frozen dataclass's sequences, and Python's numbers of numpy's.
 
-    Args:
-        owner: its attributes are set.
-        sequences: names of attributes that hold several things, or None.
-        numbers: names of attributes that hold a number, a :class:`Ref` or None.
-
     Raises:
         UsageError: a text or something else that is no sequence stands where several things should.
     """
@@ -45,7 +39,7 @@ def settle(owner: object, sequences: Sequence[str], numbers: Sequence[str] = ())
 class Arrivals(Protocol):
     """When requests are meant to leave: a frozen dataclass, as those of :mod:`tailgate.harness.scenario.arrivals`.
 
-    All are open loop but :class:`~tailgate.harness.scenario.arrivals.ClosedLoop`, which says so by an attribute ``loop``.
+    A closed loop says so by an attribute ``loop``.
     """
 
     def draw(
@@ -61,17 +55,15 @@ class Phase:
 
     Attributes:
         name: unique within the scenario.
-        arrivals: when requests are meant to leave.
-        requests: how many requests; or else
-        duration_s: for how long.
+        requests: how many requests; or else ``duration_s``, for how long.
         measured: False for a warm-up: recorded, and never judged.
         relative_to: an earlier phase. The numbers of ``arrivals`` then count in its throughput: a rate of 2 is twice
             the good answers a second that were measured there, a time of 10 is ten times the mean between two of them.
         deadline_s: told to the service with each request, in the header ``X-Request-Timeout-Ms``; None for none.
         disturbers: clients among the others that do not simply wait for their answers.
+        probes: how often the readiness and metrics paths are asked meanwhile, each, however short the phase turns out to
+            be: five times a second, and up to fifty times where that is too seldom. 0 for not at all.
         without_pause: it begins right after the phase before it, whose work may go on; else the yardstick is timed between.
-        probes: how often the target's readiness and metrics paths are to be asked meanwhile, each, however short the phase
-            turns out to be: five times a second, and up to fifty times where that is too seldom. 0 for not at all.
     """
 
     name: str

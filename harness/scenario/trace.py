@@ -4,7 +4,6 @@
 
     time_s,payload                     {"time_s": 0.0, "payload": "cat"}
     0.0,cat                            {"time_s": 0.25, "payload": "dog"}
-    0.25,dog
 """
 
 import csv
@@ -22,7 +21,7 @@ from tailgate.harness.scenario.arrivals import Times, extent
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Recorded times, replayed as they are; :mod:`tailgate.harness.scenario.trace` reads them from a file.
+    """Recorded times, replayed as they are.
 
     Attributes:
         times_s: seconds from the phase's start, ascending.
@@ -79,7 +78,6 @@ def read_trace(path: Path) -> Trace:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield line numbers and their fields."""
     if path.suffix == ".csv":
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)

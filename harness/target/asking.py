@@ -20,15 +20,9 @@ def asking_client(timeout_s: float, headers: Sequence[tuple[str, str]] = ()) -> 
 
 
 def path_of(url: str, location: str, prefix: str) -> str | None:
-    """Return the path at which a redirect leads, below the path of the target's address.
+    """Return the path at which a redirect leads, below the target's ``prefix``, which ends without a slash.
 
-    Args:
-        url: that was asked.
-        location: that the answer gives.
-        prefix: path of the target's address, without a slash at its end.
-
-    Returns:
-        None where it leads to another server, to another scheme, or out of the address's path.
+    None where it leads to another server, to another scheme, or out of that prefix.
     """
     try:
         asked, led = httpx.URL(url), httpx.URL(url).join(location)

@@ -11,13 +11,7 @@ from tailgate.harness.target.target import RunningTarget
 
 @dataclass(frozen=True, slots=True)
 class CommandTarget:
-    """A program that the harness starts and ends.
-
-    Attributes:
-        spec: the specification that it came from.
-        launch: its command line and environment.
-        settings: what the specification left open.
-    """
+    """A program that the harness starts and ends."""
 
     spec: str
     launch: Launch

@@ -1,9 +1,7 @@
 """What two trees declare and pin differently, so that one environment may not run both.
 
-Used by :mod:`tailgate.harness.compare.arms`, which knows whether the base has an interpreter of its own. Reads files, and asks
-git which of them it tracks: what it does not, no revision can have. Compared is what is said and not how: comments, order and
-spacing have no say. Whatever of a file cannot be understood is compared as text, and what is no text by its bytes, since a
-needless question costs less than a base that ran on head's packages.
+Only files that git tracks count: no revision has the others. Comments, order and spacing have no say. What cannot be
+understood is compared as text, or by its bytes: a needless question costs less than a base that ran on head's packages.
 """
 
 import hashlib
@@ -28,10 +26,6 @@ MOST_PHRASES = 8
 
 def dependency_changes(base: Path, head: Path) -> tuple[str, ...]:
     """Return what two folders declare or pin differently, a phrase each; empty where they agree.
-
-    Args:
-        base: with the base's ``pyproject.toml``, requirements, constraints and lock files, as far as it has them.
-        head: likewise.
 
     Raises:
         UsageError: a ``pyproject.toml`` is not TOML.
@@ -75,7 +69,6 @@ def _said(folder: Path, whose: str) -> dict[str, set[str]]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield what pins there, without what git does not track: it belongs to one checkout, and to no revision."""
     known = tracked(folder, (*PINS, *LOCKS))
     for pattern in (*PINS, *LOCKS):
         for path in folder.glob(pattern):

@@ -1,7 +1,4 @@
-"""What a server's ``/metrics`` said at one moment: a text exposition becomes a :class:`Scrape`.
-
-Nothing here knows a scenario or a limit.
-"""
+"""What a server's ``/metrics`` said at one moment: a text exposition becomes a :class:`Scrape`."""
 
 import math
 import re
@@ -70,11 +67,7 @@ class Scrape:
 
 
 def parse(text: str, time_ns: int) -> Scrape:
-    """Read a Prometheus text exposition (format 0.0.4), or an OpenMetrics one.
-
-    Args:
-        text: the body of ``/metrics``.
-        time_ns: CLOCK_MONOTONIC of its arrival.
+    """Read a Prometheus text exposition (format 0.0.4), or an OpenMetrics one, that arrived at ``time_ns``.
 
     Raises:
         MeasurementError: it is not an exposition, or holds nothing.
@@ -98,12 +91,7 @@ def parse(text: str, time_ns: int) -> Scrape:
 
 
 def fetch(client: httpx.Client, url: str, prefix: str = "") -> Scrape:
-    """Get and parse a server's metrics, for the first time.
-
-    Args:
-        client: to ask with.
-        url: of the metrics.
-        prefix: path of the target's address, for the hint where a redirect leads.
+    """Get and parse a server's metrics for the first time; ``prefix`` is the path of the target's address.
 
     Raises:
         MeasurementError: no answer, an answer other than 200, or no exposition in it; it says what to do.

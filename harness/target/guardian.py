@@ -1,22 +1,19 @@
 """The guardian: a small program between the harness and a server, so that no server outlives its harness.
 
-:mod:`tailgate.harness.target.launch` runs this file by its path as ``python -I -S guardian.py --lifeline FD --grace S -- COMMAND``.
-It starts the command in a process group of its own and then waits for one of three things:
+The harness runs this file by its path as ``python -I -S guardian.py --lifeline FD --grace S -- COMMAND``. It starts the
+command in a process group of its own and waits for one of three things:
 
-* the lifeline ends: the harness is gone, however it went (``kill -9``, Ctrl-C, a crash). The kernel closes the
-  harness's end of the socket pair with it, so nobody has to remember to say goodbye;
+* the lifeline ends: the harness is gone, however it went, and the kernel has closed its end of the socket pair;
 * TERM or INT: the harness wants the server stopped;
 * the command exits.
 
-After the first two, everything that the command started gets TERM, at most ``--grace`` seconds, then KILL. After
-the third, whatever the command left behind gets KILL. The guardian then exits with the command's status, or with
-128 + n where signal n ended it, as a shell does; 127 where the command cannot be executed.
+After the first two, everything that the command started gets TERM, at most ``--grace`` seconds, then KILL. After the
+third, whatever the command left behind gets KILL. The guardian exits with the command's status, or with 128 + n where
+signal n ended it, as a shell does; 127 where the command cannot be executed.
 
-On Linux it is a child subreaper (prctl(2)): descendants whose parents have died become its children, so a server
-that forks twice or makes a session of its own is still found; and the command gets KILL from the kernel should the
-guardian itself be killed. Elsewhere, what leaves the command's process group escapes.
-
-It imports the standard library alone, starts no thread, and knows neither HTTP nor tailgate.
+On Linux it is a child subreaper (prctl(2)): a server that forks twice or makes a session of its own is still found, and
+the kernel kills the command when the guardian is killed. Elsewhere, what leaves the command's process group escapes.
+It imports the standard library alone and starts no thread.
 """
 
 import contextlib
@@ -111,11 +108,7 @@ def _start(command: list[str], prctl: Callable[[int, int], object]) -> int:
 
 
 def _close_inherited(keep: set[int]) -> None:
-    """Close what was passed down for the command.
-
-    A guardian that held the listening socket too would keep the port open, and callers waiting in its backlog,
-    after the server has died.
-    """
+    """Close what was passed down for the command: a guardian that held the listening socket would keep the port open."""
     for fd in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
         with contextlib.suppress(OSError):  # the descriptor of the listing itself is gone by now
             if fd > 2 and fd not in keep and os.get_inheritable(fd):

@@ -1,11 +1,8 @@
 """Launch a command line as a server under test: a socket, a guardian, readiness, an end.
 
-It stands between :mod:`tailgate.harness.target.target`, which says *what* is started, and the server's process. The listening
-socket is bound here, to a port that the kernel picks, and passed down, since finding a free port and binding it
-later is a race. :mod:`tailgate.harness.target.guardian` holds the server's life to that of this process; a child that this process
-forks without executing another program (``multiprocessing`` by fork) keeps the server alive as long as itself.
-
-Nothing here knows scenarios, metrics or load.
+The listening socket is bound here, to a port that the kernel picks, and passed down, since finding a free port and
+binding it later is a race. :mod:`tailgate.harness.target.guardian` holds the server's life to that of this process; a
+child that this process forks without executing another program keeps the server alive as long as itself.
 """
 
 import contextlib
@@ -37,16 +34,14 @@ LOG_TAIL_BYTES = 16_384
 class Launch:
     """How a server is started and ended.
 
-    In the command and in the environment's values ``{fd}`` stands for the number of an inherited, listening
-    socket, and ``{port}`` for the port. With ``{port}`` alone the port is reserved and given up just before the
-    server starts; another program can take it in between, so use ``{fd}`` where the server can inherit.
+    In the command and in the environment's values ``{fd}`` stands for the number of an inherited, listening socket, and
+    ``{port}`` for the port. With ``{port}`` alone the port is reserved and given up just before the server starts; another
+    program can take it in between, so use ``{fd}`` where the server can inherit.
 
     Attributes:
-        command: program and arguments.
         environment: variables added to those of this process.
         directory: where it runs; None for the current directory.
         readiness_path: answers 2xx once the server takes load.
-        ready_timeout_s: how long it may take to become ready.
         stop_timeout_s: from TERM to KILL: the time that it has to drain.
     """
 
@@ -81,7 +76,6 @@ class ServerProcess:
     """A running command line with its port and its log; a context manager that leaves nothing behind.
 
     Attributes:
-        launch: what was started.
         log: file of its standard output and error.
         port: where it listens on 127.0.0.1; 0 before :meth:`start`.
         pid: of the command itself, not of its guardian; None before :meth:`start`.
@@ -112,11 +106,7 @@ class ServerProcess:
         return f"http://{HOST}:{self.port}"
 
     def bring_up(self) -> None:
-        """Start the server and wait until it is ready; stop it when that fails.
-
-        Raises:
-            TargetError: as :meth:`start` and :meth:`wait_ready`.
-        """
+        """Start the server and wait until it is ready; stop it when that fails."""
         self.start()
         try:
             self.wait_ready()
@@ -238,11 +228,7 @@ class ServerProcess:
         return f" The end of its log ({self.log}):\n{last_words}"
 
     def stop(self) -> int | None:
-        """Ask the server to end, give it time to drain, then kill it; doing so twice changes nothing.
-
-        Returns:
-            Its exit status, as :meth:`exit_code`; None where it never started.
-        """
+        """Ask the server to end, give it time to drain, then kill it; return its exit status, None where it never started."""
         process = self._guardian
         try:
             if process is not None:

@@ -1,8 +1,7 @@
-"""Whose code a side runs: where Python is told to look for it, and how one knows that it was found there.
+"""Whose code a side of a comparison runs: where Python is told to look for it, and how one knows that it was found there.
 
-Used by :mod:`tailgate.harness.compare.arms` before a side is started, and by :mod:`tailgate.harness.compare.rehearsal` after it ran. An
-environment in which the project is installed for development leads to the working tree, so that a base which does not
-find its own modules first is head under another name, and passes.
+An environment in which the project is installed for development leads to the working tree, so that a base which does
+not find its own modules first is head under another name, and passes.
 """
 
 import itertools
@@ -25,7 +24,7 @@ _NO_SERVER = {"test", "tests"}
 
 
 def is_own(folder: Path) -> bool:
-    """Tell whether a folder's project is the one whose folder ``service`` the target ``service`` runs."""
+    """Tell whether a folder's project is the one whose package the target ``service`` runs."""
     return git.project_name(git.pyproject_of(folder)) == OWN_PROJECT
 
 
@@ -35,11 +34,7 @@ def service_module(project: Path) -> str:
 
 
 def project_in(worktree: Path, root: Path) -> Path:
-    """Return the folder of the project in a worktree, whose top is the repository's.
-
-    Args:
-        worktree: its top.
-        root: folder of the project, in the repository.
+    """Return the folder of the project ``root`` in a worktree.
 
     Raises:
         TargetError: the revision has no such folder.
@@ -56,8 +51,8 @@ def project_in(worktree: Path, root: Path) -> Path:
 def python_path(settings: TargetSettings, project: Path, worktree: Path | None, root: Path) -> str:
     """Return the ``PYTHONPATH`` with which a side finds its own modules before any other's.
 
-    The project's packages come first, then what the user set: an entry in the repository is that of the side's own tree, unless
-    git ignores it, as it does an environment or what was generated, which no revision has.
+    The project's packages come first, then what the user set: an entry in the repository becomes that of the side's own
+    tree, unless git ignores it, as it does an environment or what was generated, which no revision has.
 
     Args:
         settings: of the target; a relative entry is seen from where head's process would run.
@@ -96,12 +91,12 @@ def _names(pid: int) -> tuple[str, ...]:
 
 
 def ran_own_code(worktree: Path, project: Path, command: tuple[str, ...], *, service: bool) -> bool:
-    """Tell whether an interpreter that was started has run code of a worktree, by what it left behind.
+    """Tell whether an interpreter that was started has run code of a worktree, by the bytecode that it left behind.
 
-    A fresh worktree holds no bytecode. An interpreter that imports a module from there writes some beside its source; one that
-    took the module from elsewhere does not. Packages are what an environment may have another copy of, so where there are
-    any, one of theirs is asked for: a script or a configuration beside them is found in the folder that it is started in
-    and says nothing of them. A script leaves no bytecode of its own, which is enough where there is no package.
+    A fresh worktree holds none, and importing a module writes some beside its source. An environment may have another copy
+    of a package, so where there are packages, bytecode of one of theirs is asked for: a script or a configuration beside
+    them is found in the folder that it is started in and says nothing of them. A script leaves no bytecode of its own; that
+    it lies in the project is enough where there is no package.
 
     Args:
         worktree: its top.
@@ -124,6 +119,5 @@ def _script_in(project: Path, command: tuple[str, ...]) -> bool:
 
 
 def _packages(worktree: Path) -> list[Path]:
-    """Return the folders of packages that a server may be made of."""
     folders = (path.parent for path in worktree.rglob("__init__.py"))
     return [folder for folder in folders if not _NO_SERVER & set(folder.relative_to(worktree).parts)]

@@ -1,8 +1,4 @@
-"""Readiness: poll a server until it says that it takes load.
-
-Used for servers that the harness launched (:mod:`tailgate.harness.target.launch`) and for those that it only knows by address
-(:mod:`tailgate.harness.target.target`). It is on the control path, so it uses httpx; nothing here is measured.
-"""
+"""Readiness: poll a server until it says that it takes load. Nothing here is measured."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,13 +16,7 @@ PROBE_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a server said of its readiness.
-
-    Attributes:
-        status: of its answer; None without one.
-        location: where a redirect leads.
-        error: why there was no answer.
-    """
+    """What a server said of its readiness: a status, and where a redirect leads; or why there was no answer."""
 
     status: int | None
     location: str = ""
@@ -94,7 +84,6 @@ def wait_until_ready(
 
 
 def _last(told: Told, url: str, prefix: str) -> str:
-    """Say what the last answer was, and by which option to ask elsewhere."""
     if told.status is None:
         return f"there was no answer ({told.error})"
     if not told.location:

@@ -1,7 +1,4 @@
-"""A revision of a git repository: which commit, and a worktree of it.
-
-Used by :mod:`tailgate.harness.compare.arms`. Runs the program ``git`` and reads ``pyproject.toml``; starts nothing else.
-"""
+"""A revision of a git repository: which commit, and a worktree of it. Runs the program ``git``."""
 
 import os
 import shutil
@@ -21,12 +18,7 @@ GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A commit, as the user called it.
-
-    Attributes:
-        name: such as ``main`` or ``HEAD~3``.
-        commit: its full hash.
-    """
+    """A commit, by the name that the user gave and by its full hash."""
 
     name: str
     commit: str
@@ -59,7 +51,7 @@ def has_project(root: Path, revision: Revision) -> bool:
 
 
 def state_of(root: Path) -> Mapping[str, str]:
-    """Return what the working tree is: its commit, and whether files differ from it; empty outside of a repository."""
+    """Return the working tree's commit, and whether files differ from it; empty outside of a repository."""
     commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD") if shutil.which("git") else None
     if commit is None or commit.returncode != 0:
         return {}
@@ -95,7 +87,7 @@ def tracked(folder: Path, patterns: Iterable[str]) -> frozenset[str] | None:
 def add_worktree(root: Path, revision: Revision, folder: Path) -> None:
     """Check a revision out into a new folder; the index, the branches and the working tree stay as they are.
 
-    It holds no bytecode, neither what was committed nor what a hook made: what is found later was imported from there.
+    The folder holds no bytecode, committed or made by a hook: what is found there later was imported from there.
 
     Raises:
         TargetError: git refuses; with its words.

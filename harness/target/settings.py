@@ -23,20 +23,7 @@ def _named(kind: str, name: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class MetricNames:
-    """What a target calls the metrics that the harness reads; None where it has none.
-
-    Attributes:
-        request_seconds: histogram, from a request's arrival at the server to its answer.
-        queue_seconds: histogram, waiting for the executor.
-        decode_seconds: histogram, bytes to model input.
-        compute_seconds: histogram, in the model.
-        encode_seconds: histogram, model output to bytes.
-        batch_size: histogram, requests per batch.
-        requests_total: counter of finished requests, by label ``outcome``.
-        queue_depth: gauge, requests waiting.
-        in_flight: gauge, requests accepted and not yet answered.
-        executor_busy_seconds_total: counter, seconds in which the executor worked.
-    """
+    """What a target calls the metrics that the harness reads; None where it has none."""
 
     request_seconds: str | None = _named("histogram", "tailgate_request_seconds")
     queue_seconds: str | None = _named("histogram", "tailgate_queue_seconds")
@@ -87,13 +74,7 @@ class TargetSettings:
 def target_settings(
     settings: GateSettings, budgets: Budgets, scenarios: Iterable[str], yardstick_s: float
 ) -> TargetSettings:
-    """Return the target's settings; at the budgets' latencies its histograms get edges, so that shares there are exact.
-
-    Args:
-        settings: options of the run.
-        budgets: of every scenario.
-        scenarios: names of those that may be run.
-        yardstick_s: what 1 yd is here, in seconds.
+    """Return the target's settings; its histograms get edges at the budgets' latencies, so that shares there are exact.
 
     Raises:
         UsageError: the options name a metric that the harness does not read, or a path that is none.

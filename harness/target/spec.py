@@ -2,13 +2,9 @@
 
 They come through the hook ``tailgate_target``; the three kinds of this module use it as anybody's do::
 
-    service                               this project's service, with the settings' environment
-    service:MODEL=demo,MAX_BATCH_SIZE=1   the same with TAILGATE_MODEL and TAILGATE_MAX_BATCH_SIZE set
+    service:MODEL=demo,MAX_BATCH_SIZE=1   this project's service, with TAILGATE_MODEL and TAILGATE_MAX_BATCH_SIZE set
     command:python app.py --port {port}   any program that listens where it is told
-    http://host:port                      a server that runs already: never started, never stopped
-    http://host:port/api/v1               the same, where every path begins with /api/v1
-
-The service is started as a program and never imported.
+    http://host:port/api/v1               a server that runs already; every path begins with /api/v1
 """
 
 import shlex

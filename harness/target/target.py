@@ -1,7 +1,4 @@
-"""What is under test: a target is a frozen description, and ``start`` makes a running target of it.
-
-:mod:`tailgate.harness.target.spec` makes one of what a user wrote. Nothing here sends load.
-"""
+"""What is under test: a target is a frozen description, and ``start`` makes a running target of it."""
 
 import abc
 from collections.abc import Mapping
@@ -107,9 +104,7 @@ class RunningTarget(abc.ABC):
         return None if path is None else self.base_url + path
 
     def facts(self) -> Mapping[str, str]:
-        """Return how the target describes itself (model, device, precision, …): the labels of ``tailgate_info``.
-
-        Empty for a target without metrics, or without that one.
+        """Return the labels of ``tailgate_info`` (model, device, precision, …); empty for a target without it.
 
         Raises:
             MeasurementError: its metrics cannot be read.
@@ -122,11 +117,7 @@ class RunningTarget(abc.ABC):
 
 
 class Target(Protocol):
-    """A description of what is under test; any object of this shape will do.
-
-    Attributes:
-        spec: the specification that it came from.
-    """
+    """A description of what is under test; any object of this shape will do."""
 
     @property
     def spec(self) -> str: ...  # noqa: D102 - see above

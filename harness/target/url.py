@@ -14,12 +14,7 @@ from tailgate.harness.target.target import RunningTarget
 
 @dataclass(frozen=True, slots=True)
 class UrlTarget:
-    """A server that runs already.
-
-    Attributes:
-        spec: its address.
-        settings: what the specification left open.
-    """
+    """A server that runs already, at an address."""
 
     spec: str
     settings: TargetSettings

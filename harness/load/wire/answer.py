@@ -32,8 +32,8 @@ def parse_retry_after(value: bytes) -> float:
 class Answer:
     """Parses answers in pieces; ``begin`` makes it ready for the next one.
 
-    Interim answers (1xx) are passed over. Bodies of good answers are not kept: their length is known from what was
-    received. ``kept`` has the first bytes of any other answer, head included, as they came.
+    Interim answers (1xx) are passed over. Bodies of good answers are not kept. ``kept`` has the first bytes of any other
+    answer, head included.
     """
 
     __slots__ = (

@@ -42,11 +42,10 @@ def resolve_endpoint(settings: LoadSettings) -> Endpoint:
 
 
 class Connection:
-    """A connection, from before it stands until it is closed.
+    """A connection, from before it stands until it is closed; its methods raise OSError where it is dead.
 
     Attributes:
         number: counts connections in the order in which they were opened, from 1.
-        descriptor: of its socket.
         established: ready for requests.
         flight: the request it carries, None while idle.
         unsent: what of that request's bytes the kernel has not taken yet.
@@ -69,21 +68,13 @@ class Connection:
         self.descriptor = self._socket.fileno()
 
     def connect(self) -> None:
-        """Start connecting.
-
-        Raises:
-            OSError: refused at once.
-        """
+        """Start connecting."""
         error = self._socket.connect_ex(self._endpoint.address)
         if error not in {0, errno.EINPROGRESS}:
             raise OSError(error, "connect")
 
     def proceed(self) -> None:
-        """Go on connecting after the socket became ready; ``established`` says whether that was all.
-
-        Raises:
-            OSError: the server refused, or TLS failed.
-        """
+        """Go on connecting after the socket became ready; ``established`` says whether that was all."""
         if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(error, "connect")
         context = self._endpoint.context
@@ -99,30 +90,18 @@ class Connection:
         self.established = True
 
     def begin(self, request: bytes) -> None:
-        """Start a request; ``unsent`` is what the kernel did not take at once.
-
-        Raises:
-            OSError: the connection is dead, and nothing was sent on it.
-        """
+        """Start a request; an OSError means that nothing was sent."""
         sent = self._send(request)
         self.answer.begin()
         self.unsent = memoryview(request)[sent:] if sent < len(request) else None
 
     def go_on(self) -> None:
-        """Send more of the request.
-
-        Raises:
-            OSError: the connection is dead.
-        """
+        """Send more of the request."""
         if self.unsent is not None:
             self.unsent = self.unsent[self._send(self.unsent) :] or None
 
     def receive(self, buffer: memoryview) -> int | None:
-        """Read into a buffer and return the number of bytes: 0 at the end, None if there is nothing to read now.
-
-        Raises:
-            OSError: the connection was reset.
-        """
+        """Read into a buffer and return the number of bytes: 0 at the end, None if there is nothing to read now."""
         try:
             return self._socket.recv_into(buffer)
         except _NOT_NOW:
