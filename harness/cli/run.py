@@ -11,7 +11,7 @@ import typer
 
 from tailgate.harness.cli import Status
 from tailgate.harness.errors import UsageError
-from tailgate.harness.options.table import OPTIONS
+from tailgate.harness.options.settings import OPTIONS
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.session.command import GateCommand
 from tailgate.harness.session.outcome import failing

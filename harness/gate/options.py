@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from tailgate.harness.options.table import OPTIONS, Option
+from tailgate.harness.options.settings import OPTIONS
+from tailgate.harness.options.table import Option
 
 if TYPE_CHECKING:
     from tailgate.harness.options.settings import GateSettings

@@ -7,8 +7,7 @@ the environment of whoever runs it again.
 import shlex
 from collections.abc import Mapping, Sequence
 
-from tailgate.harness.options.settings import SERVICE_PREFIX, GateSettings
-from tailgate.harness.options.table import OPTIONS
+from tailgate.harness.options.settings import OPTIONS, SERVICE_PREFIX, GateSettings
 from tailgate.harness.plugins.loading import PLUGINS_VARIABLE
 from tailgate.harness.secrecy import Secrets, is_secret
 

@@ -7,7 +7,7 @@ import pytest
 
 from tailgate.harness.compare.lens import LENSES
 from tailgate.harness.measures.dependence import requests_needed
-from tailgate.harness.options.table import OPTIONS
+from tailgate.harness.options.settings import OPTIONS
 from tailgate.harness.profiles import PROFILES
 from tailgate.harness.results.yardstick import TOLERANCE
 from tailgate.harness.verdict.judging import fail_confidence

@@ -3,7 +3,7 @@
 import pytest
 
 from tailgate.harness.gate.options import read
-from tailgate.harness.options.table import OPTIONS
+from tailgate.harness.options.settings import OPTIONS
 
 INI = {
     "target": "http://127.0.0.1:1",

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tailgate.harness.errors import UsageError
-from tailgate.harness.options.settings import pairs, parse_options
-from tailgate.harness.options.table import OPTIONS, Enforce, OnInconclusive, Option, Pin, options_table
+from tailgate.harness.options.settings import OPTIONS, options_table, pairs, parse_options
+from tailgate.harness.options.table import Enforce, OnInconclusive, Option, Pin
 
 ROOT = Path("a-project")
 
@@ -173,9 +173,9 @@ def test_a_variable_is_seen_as_the_launched_target_will_see_it(monkeypatch):
     [
         (Option("seed", None, ""), 5, ["--perf-seed=5"]),
         (Option("enforce", None, ""), Enforce.BUDGETS, ["--perf-enforce=budgets"]),
-        (Option("env", (), "", repeated=True), ("A=1", "B=2"), ["--perf-env=A=1", "--perf-env=B=2"]),
-        (Option("loud", False, "", flag=True), True, ["--perf-loud"]),
-        (Option("loud", False, "", flag=True), False, []),
+        (Option("env", (), ""), ("A=1", "B=2"), ["--perf-env=A=1", "--perf-env=B=2"]),
+        (Option("loud", False, ""), True, ["--perf-loud"]),
+        (Option("loud", False, ""), False, []),
     ],
 )
 def test_an_option_is_written_as_it_was_read(option, value, words):
