@@ -107,10 +107,8 @@ class Bursts:
         if self.size < 1:
             raise UsageError(f"Bursts: size is a number of requests from 1 on, got {self.size}")
         every_s = positive(self, "every_s", self.every_s)
-        times: Times = not_negative(self, "quiet_s", self.quiet_s) + every_s * np.arange(
-            bursts, dtype=np.float64
-        )
-        return times
+        quiet_s = not_negative(self, "quiet_s", self.quiet_s)
+        return quiet_s + every_s * np.arange(bursts, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +145,6 @@ def unit_poisson(rng: np.random.Generator, requests: int | None, mass: float | N
     return np.sort(rng.random(rng.poisson(mass))) * mass
 
 
-def _number(law: object, name: str, value: Number) -> float:
-    if isinstance(value, Ref):
-        raise UsageError(
-            f"{type(law).__name__}: {name} is still the budget number {value.key!r}; resolve the scenario first"
-        )
-    if not math.isfinite(value):
-        raise UsageError(f"{type(law).__name__}: {name} must be a finite number, got {value}")
-    return float(value)
-
-
 def positive(law: object, name: str, value: Number) -> float:
     """Return a law's parameter as a number; refuse one that is open or not above 0."""
     number = _number(law, name, value)
@@ -171,6 +159,16 @@ def not_negative(law: object, name: str, value: Number) -> float:
     if number < 0:
         raise UsageError(f"{type(law).__name__}: {name} must not be below 0, got {number:g}")
     return number
+
+
+def _number(law: object, name: str, value: Number) -> float:
+    if isinstance(value, Ref):
+        raise UsageError(
+            f"{type(law).__name__}: {name} is still the budget number {value.key!r}; resolve the scenario first"
+        )
+    if not math.isfinite(value):
+        raise UsageError(f"{type(law).__name__}: {name} must be a finite number, got {value}")
+    return float(value)
 
 
 def extent(law: object, requests: int | None, duration_s: float | None) -> float:

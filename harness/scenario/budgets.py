@@ -19,7 +19,7 @@ from typing import Any
 from tailgate.harness.errors import BudgetError
 from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Criterion, Scenario
-from tailgate.harness.units import Quantity, Unit, Yards, parse_quantity
+from tailgate.harness.units import Quantity, Unit, parse_quantity
 
 ANY = "*"
 FILE_NAME = "budgets.toml"
@@ -48,24 +48,6 @@ class Budgets:
                 merged.update(self.lines[key])
         return merged
 
-    def numbers(
-        self, scenario: str, device: str, precision: str, yardstick_s: float | None
-    ) -> Mapping[str, float]:
-        """Return the merged line in seconds, requests/s, shares and counts.
-
-        Raises:
-            BudgetError: a quantity is in yardsticks, and ``yardstick_s`` is None.
-        """
-        merged = self.quantities(scenario, device, precision)
-        return {key: quantity.resolve(yardstick_s) for key, quantity in merged.items()}
-
-    @property
-    def needs_yardstick(self) -> bool:
-        """Whether any line is in yardsticks."""
-        return any(
-            quantity.yards is not Yards.NONE for line in self.lines.values() for quantity in line.values()
-        )
-
     def unused(self, used: Mapping[str, Iterable[str]]) -> list[str]:
         """Return what no scenario asks for, as ``line.key``, for a warning about misspellings.
 
@@ -86,7 +68,7 @@ def parse_budgets(table: Mapping[str, Any], source: Path | None = None) -> Budge
     Raises:
         BudgetError: a line or a quantity is wrong; the message names the file, the line and the key.
     """
-    lines: dict[tuple[str, str, str], Mapping[str, Quantity]] = {}
+    lines: dict[tuple[str, str, str], dict[str, Quantity]] = {}
     where = f"{source}: " if source else ""
     for name, line in table.items():
         parts = [part.strip() for part in name.split(":")]
@@ -100,9 +82,12 @@ def parse_budgets(table: Mapping[str, Any], source: Path | None = None) -> Budge
             raise BudgetError(
                 f'{where}budget {name!r}: got {line!r}, expected a table such as {{ p95 = "250 ms" }}'
             )
-        lines[key] = {
-            item: _quantity_of(f"{where}budget {name!r}, {item}", value) for item, value in line.items()
-        }
+        lines[key] = {}
+        for item, value in line.items():
+            try:
+                lines[key][item] = parse_quantity(value)
+            except BudgetError as error:
+                raise BudgetError(f"{where}budget {name!r}, {item}: {error}") from None
     return Budgets(lines, source)
 
 
@@ -129,6 +114,15 @@ def find_budgets(path: Path | None, rootdir: Path) -> Budgets:
             f"budgets stand in {found[0][0]} and in {found[1][0]}: keep one, or say which to read"
         )
     return parse_budgets(found[0][1], found[0][0]) if found else Budgets({})
+
+
+def numbers(quantities: Mapping[str, Quantity], yardstick_s: float | None) -> dict[str, float]:
+    """Return quantities in seconds, requests/s, shares and counts.
+
+    Raises:
+        BudgetError: one is in yardsticks, and ``yardstick_s`` is None.
+    """
+    return {key: quantity.resolve(yardstick_s) for key, quantity in quantities.items()}
 
 
 def check_units(scenario: Scenario, quantities: Mapping[str, Quantity], units: Mapping[str, Unit]) -> None:
@@ -172,13 +166,6 @@ def _unit_of_field(owner: Any, name: str, units: Mapping[str, Unit]) -> Unit | N
     if name.endswith("_per_s"):
         return Unit.PER_SECOND
     return Unit.SECONDS if name.endswith("_s") else None
-
-
-def _quantity_of(what: str, value: Any) -> Quantity:
-    try:
-        return parse_quantity(value)
-    except BudgetError as error:
-        raise BudgetError(f"{what}: {error}") from None
 
 
 def _read(path: Path) -> Mapping[str, Any] | None:

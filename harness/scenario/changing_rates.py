@@ -1,7 +1,7 @@
-"""Laws of arrival whose rate changes: Poisson processes whose rate follows the clock.
+"""Laws of arrival whose rate follows the clock: Poisson processes, drawn exactly.
 
-They are drawn exactly, by mapping a unit-rate Poisson process through the inverse of the cumulative rate (Cinlar,
-*Introduction to Stochastic Processes*, 1975, section 4.7), so that no time step limits them.
+A unit-rate Poisson process is mapped through the inverse of the cumulative rate (Cinlar, *Introduction to Stochastic
+Processes*, 1975, section 4.7), so that no time step limits them.
 """
 
 import math
@@ -16,14 +16,7 @@ from tailgate.harness.scenario.ref import Number
 
 @dataclass(frozen=True, slots=True)
 class OnOff:
-    """A Poisson process that is switched on and off by turns, on first.
-
-    Attributes:
-        on_per_s: rate while on.
-        on_s: length of each stretch that is on.
-        off_s: length of each stretch that is off.
-        off_per_s: rate while off; 0 for silence.
-    """
+    """A Poisson process that is switched on for ``on_s`` and off for ``off_s`` by turns, on first."""
 
     on_per_s: Number
     on_s: Number
@@ -67,19 +60,13 @@ class Ramp:
         mass = np.sort(rng.random(count)) * mean * extent_s
         # Solve start t + (end - start) t^2 / (2 T) = mass, in the form that holds for a flat line too.
         slope = (end - start) / extent_s
-        root = np.sqrt(np.maximum(start**2 + 2 * slope * mass, 0.0))
-        bottom = start + root
+        bottom = start + np.sqrt(np.maximum(start**2 + 2 * slope * mass, 0.0))
         return np.divide(2 * mass, bottom, out=np.zeros_like(mass), where=bottom > 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A Poisson process whose rate takes one value after another; the last one holds on.
-
-    Attributes:
-        rates_per_s: the rates, in order.
-        step_s: how long each is kept.
-    """
+    """A Poisson process whose rate takes one value after another, each for ``step_s``; the last one holds on."""
 
     rates_per_s: tuple[Number, ...]
     step_s: Number
@@ -89,20 +76,13 @@ class Steps:
         if not self.rates_per_s:
             raise UsageError("Steps: rates_per_s is empty; give at least one rate")
         rates = tuple(positive(self, "rates_per_s", rate) for rate in self.rates_per_s)
-        stretches = _Stretches(rates, (positive(self, "step_s", self.step_s),) * len(rates))
-        return stretches.draw(rng, requests, extent(self, requests, duration_s))
+        lengths_s = (positive(self, "step_s", self.step_s),) * len(rates)
+        return _Stretches(rates, lengths_s).draw(rng, requests, extent(self, requests, duration_s))
 
 
 @dataclass(frozen=True, slots=True)
 class Spike:
-    """A Poisson process with one stretch of a higher rate.
-
-    Attributes:
-        base_per_s: rate before and after.
-        peak_per_s: rate within the stretch.
-        at_s: when the stretch begins.
-        for_s: how long it lasts.
-    """
+    """A Poisson process with one stretch of a higher rate, from ``at_s`` on, ``for_s`` long."""
 
     base_per_s: Number
     peak_per_s: Number
@@ -120,13 +100,7 @@ class Spike:
 
 @dataclass(frozen=True, slots=True)
 class Sine:
-    """A Poisson process whose rate is ``mean_per_s * (1 + swing * sin(2 pi t / period_s))``.
-
-    Attributes:
-        mean_per_s: rate averaged over a period.
-        swing: amplitude as a share of the mean, from 0 to 1.
-        period_s: length of a period.
-    """
+    """A Poisson process whose rate is ``mean_per_s * (1 + swing * sin(2 pi t / period_s))``, ``swing`` from 0 to 1."""
 
     mean_per_s: Number
     swing: Number
@@ -167,14 +141,12 @@ class _Stretches:
     lengths_s: tuple[float, ...]
 
     def mass(self, until_s: float) -> float:
-        """Return the expected number of events before ``until_s``."""
         edges_s = np.concatenate([[0.0], np.cumsum(self.lengths_s)])
         edges_s[-1] = np.inf
         inside_s = np.clip(until_s - edges_s[:-1], 0.0, np.diff(edges_s))
         return float(np.dot(self.rates_per_s, inside_s))
 
     def times_s(self, masses: Times) -> Times:
-        """Return when the expected number of events reaches each of ``masses``."""
         starts_s = np.concatenate([[0.0], np.cumsum(self.lengths_s)[:-1]])
         before = np.concatenate([[0.0], np.cumsum(np.multiply(self.rates_per_s, self.lengths_s))[:-1]])
         # A stretch of rate 0 spans no mass, and a search from the left never lands in it.
@@ -183,6 +155,5 @@ class _Stretches:
         return times
 
     def draw(self, rng: np.random.Generator, requests: int | None, duration_s: float) -> Times:
-        """Return the first ``requests`` events, or those within ``duration_s``."""
         mass = None if requests is not None else self.mass(duration_s)
         return self.times_s(unit_poisson(rng, requests, mass))

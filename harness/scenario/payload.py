@@ -69,23 +69,17 @@ def built_in_payloads(source: str) -> Sequence[Payload] | None:
         raise UsageError(f"payloads {kind}:PATH: expected a path, got none")
     match kind:
         case "photos":
-            return photographs()
+            return _photographs()
         case "pixels":
-            return pixels(argument)
+            return _pixels(argument)
         case "file":
-            return [file_payload(Path(argument))]
+            return [_file_payload(Path(argument))]
         case "dir":
-            return folder_payloads(Path(argument))
-        case _:
-            return None
+            return _folder_payloads(Path(argument))
+    return None
 
 
-def photographs() -> Sequence[Payload]:
-    """Return scikit-image's photographs as JPEG, as a camera or a browser would send them.
-
-    Raises:
-        UsageError: the package is not installed.
-    """
+def _photographs() -> Sequence[Payload]:
     try:
         import skimage  # noqa: PLC0415 - an extra
         from PIL import Image  # noqa: PLC0415 - an extra
@@ -103,12 +97,7 @@ def photographs() -> Sequence[Payload]:
     return payloads
 
 
-def pixels(argument: str) -> Sequence[Payload]:
-    """Return seeded random pixels, side × side × 3 bytes, for a service that takes its model's input as bytes.
-
-    Raises:
-        UsageError: the side is no number of pixels, or one that makes more than 48 MiB.
-    """
+def _pixels(argument: str) -> Sequence[Payload]:
     try:
         side = whole(1, MOST_PIXELS)(argument) if argument else DEFAULT_SIDE
     except ValueError as error:
@@ -120,24 +109,14 @@ def pixels(argument: str) -> Sequence[Payload]:
     ]
 
 
-def folder_payloads(folder: Path) -> Sequence[Payload]:
-    """Return the files of a folder, in the order of their names; its own folders are left out.
-
-    Raises:
-        UsageError: there are none, or one cannot be read.
-    """
+def _folder_payloads(folder: Path) -> Sequence[Payload]:
     paths = sorted(path for path in folder.expanduser().glob("*") if path.is_file())
     if not paths:
         raise UsageError(f"payloads dir:PATH: there is no file in {folder}")
-    return [file_payload(path) for path in paths]
+    return [_file_payload(path) for path in paths]
 
 
-def file_payload(path: Path) -> Payload:
-    """Return a file's bytes, with the content type that its name suggests.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
+def _file_payload(path: Path) -> Payload:
     file = path.expanduser()
     try:
         # One that is no plain file, such as a pipe or a device, may have no end.

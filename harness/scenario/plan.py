@@ -30,6 +30,8 @@ DEADLINE_HEADER = "X-Request-Timeout-Ms"
 
 # One intended request on disk.
 _INTENT = np.dtype([("offset_ns", "<i8"), ("payload", "<u2"), ("behaviour", "u1")])
+# What the header keeps of a payload; its body stands apart.
+_HEADED = tuple(field.name for field in dataclasses.fields(Payload) if field.name != "body")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,17 +102,12 @@ def _varied(
     """Return the indices of the payloads with the phase's deadline, and cut short where they are corrupt."""
     indices = drawn.payloads.astype(np.int64)
     if phase.deadline_s is not None:
-        indices += _add(variants, [_with_deadline(payload, phase.deadline_s) for payload in chosen])
+        indices += len(variants)
+        variants += [_with_deadline(payload, phase.deadline_s) for payload in chosen]
     if drawn.behaviours is not None and (corrupt := drawn.behaviours == Behaviour.CORRUPT).any():
-        short = [_cut_short(variants[index]) for index in range(len(variants))]
-        indices[corrupt] += _add(variants, short)
+        indices[corrupt] += len(variants)
+        variants += [_cut_short(payload) for payload in variants]
     return indices.astype(np.uint16)
-
-
-def _add(variants: list[Payload], more: Sequence[Payload]) -> int:
-    """Append variants and return the index of the first."""
-    variants += more
-    return len(variants) - len(more)
 
 
 def _with_deadline(payload: Payload, deadline_s: Number) -> Payload:
@@ -214,15 +211,7 @@ def write_plan(plan: Plan, directory: Path) -> None:
             for phase in plan.phases
         ],
         "payloads": [
-            {
-                "name": payload.name,
-                "body_bytes": len(payload.body),
-                "content_type": payload.content_type,
-                "path": payload.path,
-                "method": payload.method,
-                "headers": payload.headers,
-                "weight": payload.weight,
-            }
+            {name: getattr(payload, name) for name in _HEADED} | {"body_bytes": len(payload.body)}
             for payload in plan.payloads
         ],
     }
@@ -259,15 +248,7 @@ def read_plan(directory: Path) -> Plan:
         for phase, rows in zip(header["phases"], np.split(schedule, phase_ends[:-1]), strict=True)
     )
     payloads = tuple(
-        Payload(
-            name=payload["name"],
-            body=bodies[end - payload["body_bytes"] : end],
-            content_type=payload["content_type"],
-            path=payload["path"],
-            method=payload["method"],
-            headers=tuple((name, value) for name, value in payload["headers"]),
-            weight=payload["weight"],
-        )
+        Payload(body=bodies[end - payload.pop("body_bytes") : end], **payload)
         for payload, end in zip(header["payloads"], body_ends, strict=True)
     )
     return Plan(header["scenario"], int(header["seed"]), phases, payloads)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tailgate.harness.errors import BudgetError
-from tailgate.harness.scenario.budgets import FILE_NAME, Budgets, check_units
-from tailgate.harness.scenario.ref import Number, refs, resolve
+from tailgate.harness.scenario.budgets import FILE_NAME, Budgets, check_units, numbers
+from tailgate.harness.scenario.ref import T, refs, resolve
 from tailgate.harness.scenario.scenario import Criterion, Scenario
 from tailgate.harness.units import Quantity, Unit
 
@@ -50,12 +50,12 @@ def resolve_scenario(
         BudgetError: one is missing, or of another unit than it is used as.
     """
     quantities = find_quantities(scenario, budgets, facts, units, root)
-    numbers = {key: quantity.resolve(yardstick_s) for key, quantity in quantities.items()}
+    known = numbers(quantities, yardstick_s)
     of_load = refs(tuple((phase.arrivals, phase.duration_s) for phase in scenario.phases))
-    settled = {key: numbers[key] for key in of_load}
+    settled = {key: known[key] for key in of_load}
     resolved = dataclasses.replace(
         scenario,
-        phases=resolve(scenario.phases, numbers),
+        phases=resolve(scenario.phases, known),
         criteria=tuple(_settled(criterion, settled) for criterion in scenario.criteria),
     )
     return Resolved(resolved, {key: quantities[key] for key in refs(scenario)})
@@ -94,15 +94,15 @@ def asked_at(
     needed = {key: quantities[key] for key in refs(criterion) if key in quantities}
 
     def at(yardstick_s: float | None) -> Criterion:
-        return resolve(criterion, {key: quantity.resolve(yardstick_s) for key, quantity in needed.items()})
+        return resolve(criterion, numbers(needed, yardstick_s))
 
     return at(min(yardsticks_s, default=None)), at(max(yardsticks_s, default=None))
 
 
-def _settled(criterion: Criterion, numbers: Mapping[str, float]) -> Criterion:
-    def number(value: Number | None) -> Number | None:
-        return resolve(value, numbers) if refs(value) and refs(value) <= set(numbers) else value
+def _settled(criterion: Criterion, known: Mapping[str, float]) -> Criterion:
+    def number(value: T) -> T:
+        return resolve(value, known) if refs(value) <= known.keys() else value
 
-    limit = number(criterion.limit)
-    assert limit is not None
-    return dataclasses.replace(criterion, limit=limit, objective_s=number(criterion.objective_s))
+    return dataclasses.replace(
+        criterion, limit=number(criterion.limit), objective_s=number(criterion.objective_s)
+    )

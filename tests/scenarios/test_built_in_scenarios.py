@@ -15,7 +15,7 @@ from tailgate.harness.results.criterion import Witness
 from tailgate.harness.results.slot import Loop
 from tailgate.harness.scenario.arrivals import Bursts, Poisson
 from tailgate.harness.scenario.behaviour import Behaviour
-from tailgate.harness.scenario.budgets import check_units, find_budgets
+from tailgate.harness.scenario.budgets import check_units, find_budgets, numbers
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.ref import refs, resolve
@@ -38,11 +38,15 @@ profiles = pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda prof
 def resolved(module, profile) -> Scenario:
     """Build a scenario with this repository's budgets."""
     scenario = module.scenario(profile)
-    return resolve(scenario, budgets().numbers(scenario.name, "cpu", "fp32", YARDSTICK_S))
+    return resolve(scenario, numbers_of(scenario))
 
 
 def budgets():
     return find_budgets(ROOT / "budgets.toml", ROOT)
+
+
+def numbers_of(scenario):
+    return numbers(budgets().quantities(scenario.name, "cpu", "fp32"), YARDSTICK_S)
 
 
 def planned(scenario):
@@ -115,9 +119,9 @@ def test_a_warm_up_comes_first_and_is_not_judged(module, profile):
 def test_a_rate_in_the_budget_is_the_rate_that_is_sent(module):
     """Doubling it halves the time between requests; everything else stays."""
     scenario = module.scenario(PROFILES["default"])
-    numbers = dict(budgets().numbers(scenario.name, "cpu", "fp32", YARDSTICK_S))
-    slow = planned(resolve(scenario, numbers))
-    fast = planned(resolve(scenario, numbers | {"rate": 2 * numbers["rate"]}))
+    line = numbers_of(scenario)
+    slow = planned(resolve(scenario, line))
+    fast = planned(resolve(scenario, line | {"rate": 2 * line["rate"]}))
     name = scenario.phases[0].name
     assert fast[name] == pytest.approx(slow[name] / 2)
 

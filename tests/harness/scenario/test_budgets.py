@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from tailgate.harness.errors import BudgetError
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.scenario.arrivals import Poisson
-from tailgate.harness.scenario.budgets import Budgets, check_units, find_budgets, parse_budgets
+from tailgate.harness.scenario.budgets import Budgets, check_units, find_budgets, numbers, parse_budgets
 from tailgate.harness.scenario.changing_rates import Steps
 from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
 
 UNITS = {measure.name: measure.unit for measure in built_in_measures()}
+STEADY = ("steady", "cpu", "fp32")
 TABLE = {
     "*": {"error_rate": 0.0, "p95": "1 s"},
     "*:gpu": {"p95": "100 ms"},
@@ -37,29 +38,25 @@ TABLE = {
     ],
 )
 def test_the_most_specific_line_wins_key_by_key(scenario, device, precision, p95):
-    numbers = parse_budgets(TABLE).numbers(scenario, device, precision, 0.01)
-    assert numbers["p95"] == pytest.approx(p95)
-    assert numbers["error_rate"] == 0.0
+    merged = numbers(parse_budgets(TABLE).quantities(scenario, device, precision), 0.01)
+    assert merged["p95"] == pytest.approx(p95)
+    assert merged["error_rate"] == 0.0
 
 
 def test_keys_that_a_line_leaves_out_come_from_the_lines_behind_it():
-    numbers = parse_budgets(TABLE).numbers("steady", "cpu", "fp32", 0.01)
-    assert numbers == pytest.approx({"error_rate": 0.0, "rate": 30.0, "p95": 0.25, "p99": 0.4})
+    merged = numbers(parse_budgets(TABLE).quantities(*STEADY), 0.01)
+    assert merged == pytest.approx({"error_rate": 0.0, "rate": 30.0, "p95": 0.25, "p99": 0.4})
 
 
 @given(st.permutations(list(TABLE)))
 def test_the_order_of_lines_does_not_matter(order):
     budgets = parse_budgets({key: TABLE[key] for key in order})
-    assert budgets.numbers("steady", "cpu", "fp32", 0.01) == parse_budgets(TABLE).numbers(
-        "steady", "cpu", "fp32", 0.01
-    )
+    assert budgets.quantities(*STEADY) == parse_budgets(TABLE).quantities(*STEADY)
 
 
 def test_a_yardstick_is_needed_where_one_is_written():
-    assert parse_budgets(TABLE).needs_yardstick
-    assert not parse_budgets({"*": {"p95": "1 s"}}).needs_yardstick
     with pytest.raises(BudgetError, match=r"'0\.3 /yd' is in yardsticks"):
-        parse_budgets(TABLE).numbers("steady", "cpu", "fp32", None)
+        numbers(parse_budgets(TABLE).quantities(*STEADY), None)
 
 
 def test_what_no_scenario_asks_for_is_listed():
@@ -98,14 +95,14 @@ def test_a_projects_budgets_are_found_in_either_place(tmp_path, name, text):
     for path in (None, tmp_path / name):
         budgets = find_budgets(path, tmp_path)
         assert budgets.source == tmp_path / name
-        assert budgets.numbers("steady", "cpu", "fp32", None) == {"p95": 0.25}
+        assert numbers(budgets.quantities(*STEADY), None) == {"p95": 0.25}
 
 
 def test_a_file_that_is_named_is_read_whatever_else_is_there(tmp_path):
     (tmp_path / "budgets.toml").write_text(FILE)
     other = tmp_path / "runner.toml"
     other.write_text(FILE.replace("250", "900"))
-    assert find_budgets(other, tmp_path).numbers("steady", "cpu", "fp32", None) == {"p95": 0.9}
+    assert numbers(find_budgets(other, tmp_path).quantities(*STEADY), None) == {"p95": 0.9}
 
 
 def test_a_pyproject_without_budgets_is_none_and_budgets_elsewhere_count(tmp_path):
@@ -167,7 +164,7 @@ GOOD = {
 
 
 def quantities(**changes):
-    return parse_budgets({"steady": {**GOOD, **changes}}).quantities("steady", "cpu", "fp32")
+    return parse_budgets({"steady": {**GOOD, **changes}}).quantities(*STEADY)
 
 
 def test_budgets_of_the_right_units_pass():
