@@ -1,35 +1,20 @@
 """Look something up by the name that a user wrote; a wrong name is refused with the nearest one."""
 
 import difflib
-from collections.abc import Iterable
-from typing import Protocol, TypeVar
+from collections.abc import Mapping
+from typing import TypeVar
 
 from tailgate.harness.errors import UsageError
 
-
-class Named(Protocol):
-    """Anything with a name."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102 - see above
+T = TypeVar("T")
 
 
-T = TypeVar("T", bound=Named)
-
-
-def find(kind: str, name: str, things: Iterable[T], by: str = "") -> T:
-    """Return the one of this name.
-
-    Args:
-        kind: what they are called in the message, such as ``measure``.
-        name: as the user wrote it.
-        things: to choose from.
-        by: what asks for it, such as "--perf-scenario: ".
+def find(kind: str, name: str, known: Mapping[str, T], by: str = "") -> T:
+    """Return the thing of this name; ``kind`` and ``by`` are words of the message, such as ``by`` "--perf-scenario: ".
 
     Raises:
         UsageError: there is none; the message names the nearest, and all.
     """
-    known = {thing.name: thing for thing in things}
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -29,7 +29,7 @@ LENSES: tuple[Lens, ...] = (
 
 def find_lens(name: str, lenses: Iterable[Lens] = LENSES) -> Lens:
     """Return the lens of this name, or raise a UsageError that names the nearest."""
-    return named.find("lens", name, lenses)
+    return named.find("lens", name, {lens.name: lens for lens in lenses})
 
 
 def override(lenses: Iterable[Lens], settings: Iterable[str]) -> tuple[Lens, ...]:

@@ -80,9 +80,7 @@ class GatePlugin:
 
     def _chosen(self) -> dict[str, Scenario]:
         every = self.plugins.scenarios(self.settings.gathered)
-        named = [
-            find("scenario", name, every.values(), "--perf-scenario: ") for name in self.settings.scenario
-        ]
+        named = [find("scenario", name, every, "--perf-scenario: ") for name in self.settings.scenario]
         unasked = [
             scenario
             for scenario in every.values()

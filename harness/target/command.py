@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tailgate.harness.errors import TargetError
 from tailgate.harness.target.launch import Launch, ServerProcess
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.target import RunningTarget
@@ -32,14 +31,10 @@ class RunningCommand(RunningTarget):
         self._launch = target.launch
         self._directory = directory
         self._starts = 0
-        self._server: ServerProcess | None = None
+        self.server = self._fresh()
 
-    @property
-    def server(self) -> ServerProcess:
-        """The process that serves now, or did last."""
-        if self._server is None:
-            raise TargetError(f"the target {self.spec!r} has not been started")
-        return self._server
+    def _fresh(self) -> ServerProcess:
+        return ServerProcess(self._launch, self._directory / f"server-{self._starts}.log")
 
     @property
     def base_url(self) -> str:
@@ -55,18 +50,17 @@ class RunningCommand(RunningTarget):
         """End it if it runs, and start it on a fresh port with a fresh log."""
         self.stop()
         self._starts += 1
-        self._server = ServerProcess(self._launch, self._directory / f"server-{self._starts}.log")
-        self._server.bring_up()
+        self.server = self._fresh()
+        self.server.bring_up()
 
     def stop(self) -> None:
         """Ask it to end, and kill it when it does not."""
-        if self._server is not None:
-            self._server.stop()
+        self.server.stop()
 
     def alive(self) -> bool:
         """Tell whether its process exists."""
-        return self._server is not None and self._server.alive()
+        return self.server.alive()
 
     def log_tail(self) -> str:
         """Return the last lines of its present log."""
-        return "" if self._server is None else self._server.log_tail()
+        return self.server.log_tail()

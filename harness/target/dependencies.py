@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tailgate.harness.errors import UsageError
-from tailgate.harness.target.revision import PYPROJECT, tracked
+from tailgate.harness.target.revision import PYPROJECT, read_pyproject, tracked
 
 # Beside pyproject.toml: what pip is told, and what uv, poetry and pdm have resolved.
 PINS = ("requirements*.txt", "requirements/*.txt", "constraints*.txt")
@@ -53,7 +52,7 @@ def _phrases(before: set[str] | None, after: set[str] | None) -> Iterator[str]:
 
 def _said(folder: Path, whose: str) -> dict[str, set[str]]:
     """Return by place what is said there."""
-    document = _pyproject(folder, whose)
+    document = read_pyproject(folder, whose)
     said = {f"{PYPROJECT}, {table}": set(map(_line, lines)) for table, lines in _declared(document).items()}
     own = _project_name(document)
     for path in _files(folder):
@@ -74,16 +73,6 @@ def _files(folder: Path) -> Iterator[Path]:
         for path in folder.glob(pattern):
             if path.is_file() and (known is None or path.relative_to(folder).as_posix() in known):
                 yield path
-
-
-def _pyproject(folder: Path, whose: str) -> Mapping[str, Any]:
-    path = folder / PYPROJECT
-    if not path.is_file():
-        return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{whose}'s {PYPROJECT} is not TOML: {error}") from error
 
 
 def _declared(document: Mapping[str, Any]) -> Mapping[str, Iterable[Any]]:

@@ -7,6 +7,7 @@ not find its own modules first is head under another name, and passes.
 import itertools
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -25,7 +26,8 @@ _NO_SERVER = {"test", "tests"}
 
 def is_own(folder: Path) -> bool:
     """Tell whether a folder's project is the one whose package the target ``service`` runs."""
-    return git.project_name(git.pyproject_of(folder)) == OWN_PROJECT
+    project = git.read_pyproject(folder, str(folder)).get("project")
+    return isinstance(project, Mapping) and project.get("name") == OWN_PROJECT
 
 
 def service_module(project: Path) -> str:

@@ -114,37 +114,27 @@ def remove_stale_worktrees(root: Path, beneath: Path) -> tuple[Path, ...]:
     Only for whoever holds the lock of that folder: a run that is going on would lose its worktree.
     """
     listed = _git(root, "worktree", "list", "--porcelain")
-    folders = [
-        Path(line.removeprefix("worktree "))
-        for line in listed.stdout.splitlines()
-        if line.startswith("worktree ")
-    ]
+    lines = [line for line in listed.stdout.splitlines() if line.startswith("worktree ")]
+    folders = [Path(line.removeprefix("worktree ")) for line in lines]
     stale = tuple(folder for folder in folders if folder.is_relative_to(beneath.resolve()))
     for folder in stale:
         remove_worktree(root, folder)
     return stale
 
 
-def project_name(text: str | None) -> str | None:
-    """Return the name of the project that a text of ``pyproject.toml`` declares; None where it declares none."""
-    if text is None:
-        return None
-    name = _project(text, PYPROJECT).get("name")
-    return name if isinstance(name, str) else None
+def read_pyproject(folder: Path, whose: str) -> Mapping[str, Any]:
+    """Return what a folder's ``pyproject.toml`` says; empty where there is none.
 
-
-def pyproject_of(folder: Path) -> str | None:
-    """Return the text of a folder's ``pyproject.toml``; None where there is none."""
+    Raises:
+        UsageError: it is not TOML.
+    """
     path = folder / PYPROJECT
-    return path.read_text(encoding="utf-8") if path.is_file() else None
-
-
-def _project(text: str, what: str) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
     try:
-        project = tomllib.loads(text).get("project", {})
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{what} is not TOML: {error}") from error
-    return project if isinstance(project, Mapping) else {}
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{whose}'s {PYPROJECT} is not TOML: {error}") from error
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

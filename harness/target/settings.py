@@ -1,7 +1,6 @@
 """What a target is started with, and what it calls its metrics; read from the options and budgets of a run."""
 
 import dataclasses
-import difflib
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tailgate.harness.errors import UsageError
+from tailgate.harness.named import find
 from tailgate.harness.options.settings import GateSettings, pairs
 from tailgate.harness.scenario.budgets import Budgets
 from tailgate.harness.units import Unit
@@ -25,15 +25,19 @@ def _named(kind: str, name: str) -> Any:
 class MetricNames:
     """What a target calls the metrics that the harness reads; None where it has none."""
 
+    # From a request's arrival at the server to its answer, then its stages.
     request_seconds: str | None = _named("histogram", "tailgate_request_seconds")
     queue_seconds: str | None = _named("histogram", "tailgate_queue_seconds")
     decode_seconds: str | None = _named("histogram", "tailgate_decode_seconds")
     compute_seconds: str | None = _named("histogram", "tailgate_compute_seconds")
     encode_seconds: str | None = _named("histogram", "tailgate_encode_seconds")
+    # Requests per batch.
     batch_size: str | None = _named("histogram", "tailgate_batch_size")
+    # Finished requests, by label ``outcome``; requests that wait; requests accepted and not yet answered.
     requests_total: str | None = _named("counter", "tailgate_requests_total")
     queue_depth: str | None = _named("gauge", "tailgate_queue_depth")
     in_flight: str | None = _named("gauge", "tailgate_in_flight")
+    # Seconds in which the executor worked.
     executor_busy_seconds_total: str | None = _named("counter", "tailgate_executor_busy_seconds_total")
 
 
@@ -104,9 +108,7 @@ def metric_names(theirs: Mapping[str, str]) -> MetricNames:
     Raises:
         UsageError: the harness reads no metric of that name.
     """
-    known = {field.name for field in dataclasses.fields(MetricNames)}
-    if unknown := sorted(set(theirs) - known):
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"did you mean {near[0]!r}? There are" if near else "there are"
-        raise UsageError(f"--perf-metric: the harness reads no metric {unknown[0]!r}; {hint} {sorted(known)}")
+    known = {field.name: field for field in dataclasses.fields(MetricNames)}
+    for name in theirs:
+        find("metric that the harness reads called", name, known, "--perf-metric: ")
     return MetricNames(**{name: their or None for name, their in theirs.items()})

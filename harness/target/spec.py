@@ -15,13 +15,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from tailgate.harness.errors import UsageError
+from tailgate.harness.options.settings import SERVICE_PREFIX
 from tailgate.harness.target.command import CommandTarget
 from tailgate.harness.target.launch import Launch
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.target import Target
 from tailgate.harness.target.url import UrlTarget
-
-SERVICE_PREFIX = "TAILGATE_"
 
 Parser = Callable[[str, TargetSettings], Target | None]
 

@@ -33,7 +33,7 @@ WORTH_SAYING = 0.5
 
 def find_measure(name: str, measures: Iterable[Measure]) -> Measure:
     """Return the measure of this name; the UsageError where there is none names the nearest."""
-    return named.find("measure", name, measures)
+    return named.find("measure", name, {measure.name: measure for measure in measures})
 
 
 def judge(

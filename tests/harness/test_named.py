@@ -1,18 +1,9 @@
 """Finding something by the name that a user wrote."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from tailgate.harness import named
 from tailgate.harness.errors import UsageError
-
-
-@dataclass(frozen=True)
-class Thing:
-    """It has a name."""
-
-    name: str
 
 
 @pytest.mark.parametrize(
@@ -25,9 +16,9 @@ class Thing:
 )
 def test_a_name_that_is_not_there_is_refused_with_the_nearest_and_all(known, words):
     with pytest.raises(UsageError) as caught:
-        named.find("thing", "p5", map(Thing, known))
+        named.find("thing", "p5", dict.fromkeys(known))
     assert str(caught.value) == words
 
 
 def test_a_name_that_is_there_is_found():
-    assert named.find("thing", "cpu", [Thing("p50"), Thing("cpu")]) == Thing("cpu")
+    assert named.find("thing", "cpu", {"p50": 1, "cpu": 2}) == 2

@@ -290,5 +290,5 @@ def test_metrics_have_the_targets_names():
     names = metric_names({"request_seconds": "http_seconds", "batch_size": ""})
     assert (names.request_seconds, names.batch_size) == ("http_seconds", None)
     assert names.queue_seconds == "tailgate_queue_seconds"
-    with pytest.raises(UsageError, match="the harness reads no metric 'latency'; there are"):
+    with pytest.raises(UsageError, match="there is no metric that the harness reads called 'latency'"):
         metric_names({"latency": "x"})

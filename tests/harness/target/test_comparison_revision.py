@@ -114,11 +114,6 @@ def test_the_working_tree_says_its_commit_and_whether_it_has_changes(repository)
     assert git.state_of(repository) == {"revision": f"{commit} with changes"}
 
 
-def test_a_project_says_its_name():
-    assert git.project_name('[project]\nname = "demo"\n') == "demo"
-    assert git.project_name(None) is None
-
-
 def test_a_revision_may_lack_the_folder_of_the_project(repository):
     inner = repository / "services" / "api"
     inner.mkdir(parents=True)
