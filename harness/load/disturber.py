@@ -7,6 +7,7 @@ import select
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tailgate.harness.load.pool import CLOSED, OnEnd, outcome_of, reason_of
 from tailgate.harness.load.samples import Outcome
@@ -20,19 +21,17 @@ _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 NEVER_NS = 2**63 - 1
 
 
+@dataclass(slots=True, eq=False)
 class Disturbance:
     """One request of a disturber, on its way, with the pieces that are still to be sent.
 
     ``due_ns`` is when the next piece goes, or the client leaves; NEVER_NS while neither is to come.
     """
 
-    __slots__ = ("connection", "due_ns", "flight", "pieces")
-
-    def __init__(self, flight: Flight, connection: Connection, pieces: Sequence[bytes]) -> None:
-        self.flight = flight
-        self.connection = connection
-        self.pieces = deque(pieces)
-        self.due_ns = NEVER_NS
+    flight: Flight
+    connection: Connection
+    pieces: deque[bytes]
+    due_ns: int = NEVER_NS
 
     @property
     def leaves(self) -> bool:
@@ -67,7 +66,7 @@ class DisturberPool:
     def submit(self, flight: Flight) -> None:
         """Open a connection for a request; it is sent once that stands."""
         connection = Connection(0, self._endpoint, server_timing=False)
-        pieces = pieces_of(self._requests[flight.payload], flight.behaviour)
+        pieces = deque(pieces_of(self._requests[flight.payload], flight.behaviour))
         disturbance = Disturbance(flight, connection, pieces)
         self._under_way[connection.descriptor] = disturbance
         self._epoll.register(connection.descriptor, _WRITE)

@@ -12,8 +12,9 @@ from tailgate.harness.load.wire.flight import Flight
 from tailgate.harness.results.failure import Failure
 from tailgate.harness.scenario.behaviour import Behaviour
 
-# The fields of SAMPLE, in order; a test holds the two together.
-_RECORD = struct.Struct("<qqqqqIIIHHHHBBBffffff")
+# numpy's names of SAMPLE's types, and struct's.
+_CODES = {"i8": "q", "u4": "I", "u2": "H", "u1": "B", "f4": "f"}
+_RECORD = struct.Struct("<" + "".join(_CODES[SAMPLE[field].str[1:]] for field in SAMPLE.names or ()))
 _CHUNK_RECORDS = 256
 _U1_MAX, _U4_MAX = 2**8 - 1, 2**32 - 1
 MOST_CHARACTERS = 200
@@ -32,7 +33,6 @@ class Recorder:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         self._buffer = bytearray(_CHUNK_RECORDS * _RECORD.size)
         self._filled = 0
-        assert _RECORD.size == SAMPLE.itemsize
         self._write(file_header())
 
     def append(self, phase: int, flight: Flight, outcome: Outcome, done_ns: int) -> None:
