@@ -57,19 +57,12 @@ _UNITS: Mapping[str, tuple[Unit | None, Decimal, Yards]] = {
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number as a budget gives it.
+    """A number as a budget gives it."""
 
-    Attributes:
-        number: in seconds, requests/s, a share or a count; in yardsticks where ``yards`` says so.
-        unit: None for a bare number, a share or a count.
-        yards: its dependence on the yardstick.
-        text: as it was written.
-    """
-
-    number: float
-    unit: Unit | None
-    yards: Yards
-    text: str
+    number: float  # in seconds, requests/s, a share or a count; in yardsticks where ``yards`` says so
+    unit: Unit | None  # None for a bare number, a share or a count
+    yards: Yards  # its dependence on the yardstick
+    text: str  # as it was written
 
     def resolve(self, yardstick_s: float | None) -> float:
         """Return the number in seconds, requests/s, a share or a count.

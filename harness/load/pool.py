@@ -44,14 +44,7 @@ def reason_of(error: OSError) -> str:
 
 
 class Pool:
-    """Keep-alive connections to one server.
-
-    Attributes:
-        opened: connections opened so far.
-        lost_idle: those that the server closed while they were idle.
-        waited: requests that found no idle connection.
-        connect_error: why the last attempt to connect failed.
-    """
+    """Keep-alive connections to one server."""
 
     def __init__(
         self,
@@ -71,10 +64,10 @@ class Pool:
         self._idle: list[Connection] = []
         self._waiting: deque[Flight] = deque()
         self.connecting = 0
-        self.opened = 0
-        self.lost_idle = 0
-        self.waited = 0
-        self.connect_error: OSError | None = None
+        self.opened = 0  # connections opened so far
+        self.lost_idle = 0  # those that the server closed while they were idle
+        self.waited = 0  # requests that found no idle connection
+        self.connect_error: OSError | None = None  # why the last attempt to connect failed
 
     def submit(self, flight: Flight) -> None:
         """Send a request now, or as soon as a connection is free."""

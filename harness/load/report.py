@@ -28,46 +28,30 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class PhaseReport:
-    """One phase as the generator ran it.
+    """One phase as the generator ran it."""
 
-    Attributes:
-        phase: its index.
-        outcomes: requests by outcome; all outcomes are there.
-        failures: by kind, the most frequent first, without those that were planned.
-        start_ns: CLOCK_MONOTONIC at the phase's time 0.
-        end_ns: when nothing was in flight any more.
-        wall_s: from time 0 until then.
-        busy_s: of these, with something to do; in the rest it waited, asleep or spinning.
-        cpu_s: processor time that it used, spinning included.
-        run_delay_s: time that it was ready to run and another had the processor; None if the kernel keeps no count.
-        connections_lost_idle: closed by the server while idle.
-        stale_retries: requests moved from a dead connection to another before anything was sent.
-        waited_requests: requests that found no idle connection.
-        at_once: on how many connections the server answers at a time, and so the most that were open; None for no bound.
-        scheduling: how the kernel let it run, which may be less than it asked for.
-        processor: the one that it was bound to, or None.
-    """
-
-    phase: int
+    phase: int  # its index
     name: str
-    outcomes: Mapping[Outcome, int]
-    failures: tuple[Failure, ...]
-    start_ns: int
-    end_ns: int
+    outcomes: Mapping[Outcome, int]  # requests by outcome; all outcomes are there
+    failures: tuple[Failure, ...]  # by kind, the most frequent first, without those that were planned
+    start_ns: int  # CLOCK_MONOTONIC at the phase's time 0
+    end_ns: int  # when nothing was in flight any more
     lag: Lag
-    wall_s: float
-    busy_s: float
-    cpu_s: float
+    wall_s: float  # from time 0 until then
+    busy_s: float  # of these, with something to do; in the rest it waited, asleep or spinning
+    cpu_s: float  # processor time that it used, spinning included
+    # Time that it was ready to run and another had the processor; None if the kernel keeps no count.
     run_delay_s: float | None
     connections_opened: int
-    connections_lost_idle: int
-    stale_retries: int
-    waited_requests: int
+    connections_lost_idle: int  # closed by the server while idle
+    stale_retries: int  # requests moved from a dead connection to another before anything was sent
+    waited_requests: int  # requests that found no idle connection
+    # On how many connections the server answers at a time, and so the most that were open; None for no bound.
     at_once: int | None
     timer: TimerMode
-    scheduling: Scheduling
+    scheduling: Scheduling  # how the kernel let it run, which may be less than it asked for
     loop: Loop
-    processor: int | None
+    processor: int | None  # the one that it was bound to, or None
 
     @property
     def requests(self) -> int:

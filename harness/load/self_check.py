@@ -33,25 +33,17 @@ _ANY_PORT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What the generator reached against a server that answers at once; times are per request.
-
-    Attributes:
-        closed_loop_per_s: requests per second in a closed loop over 16 connections.
-        utilisation: of the generator meanwhile; well below 1, the server or the machine was the limit.
-        lag: at 1,000 requests/s, Poisson.
-        scheduling: how the kernel let it run.
-        processor: the one that it was bound to, or None.
-    """
+    """What the generator reached against a server that answers at once; times are per request."""
 
     body_bytes: int
-    closed_loop_per_s: float
-    utilisation: float
+    closed_loop_per_s: float  # requests per second in a closed loop over 16 connections
+    utilisation: float  # of the generator meanwhile; well below 1, the server or the machine was the limit
     busy_s: float
     cpu_s: float
-    lag: Lag
+    lag: Lag  # at 1,000 requests/s, Poisson
     timer: TimerMode
-    scheduling: Scheduling
-    processor: int | None
+    scheduling: Scheduling  # how the kernel let it run
+    processor: int | None  # the one that it was bound to, or None
 
     @property
     def per_core_s(self) -> float:

@@ -33,39 +33,31 @@ class Scheduling(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
-    """How to reach the server, and the generator's own limits.
-
-    Attributes:
-        prefix: path of the base address, without a slash at its end; it stands before each payload's path.
-        ca_file: certificates to trust in place of the system's; None for the system's.
-        connections_max: most connections open at once; requests beyond wait, and the wait is their latency.
-        connections_warm: opened before the first phase.
-        at_once: on how many connections the server answers at a time; None for no bound. No more are opened then, none
-            ahead, and none stays open between phases, where it would hold up whoever asks for the metrics.
-        timeout_s: a request without a complete answer so long after its intended time is a TIMEOUT.
-        grace_s: a phase ends at most so long after its last intended time; what is open then is a TIMEOUT too.
-        processor: the one to run on; None for any.
-        timer: how to wait; None for SPIN where a processor is given and SLEEP where not.
-        scheduling: what to ask the kernel for; where it refuses FIFO, the generator takes its turn and says so.
-        headers: sent with every request, beside the payload's own.
-        server_timing: read the stages that the server tells in Server-Timing.
-    """
+    """How to reach the server, and the generator's own limits."""
 
     host: str
     port: int
+    # Path of the base address, without a slash at its end; it stands before each payload's path.
     prefix: str = ""
     tls: bool = False
-    ca_file: str | None = None
+    ca_file: str | None = None  # certificates to trust in place of the system's; None for the system's
+    # Most connections open at once; requests beyond wait, and the wait is their latency.
     connections_max: int = 1024
-    connections_warm: int = 8
+    connections_warm: int = 8  # opened before the first phase
+    # On how many connections the server answers at a time; None for no bound. No more are opened then, none ahead, and
+    # none stays open between phases, where it would hold up whoever asks for the metrics.
     at_once: int | None = None
+    # A request without a complete answer so long after its intended time is a TIMEOUT.
     timeout_s: float = 10.0
+    # A phase ends at most so long after its last intended time; what is open then is a TIMEOUT too.
     grace_s: float = 10.0
-    processor: int | None = None
+    processor: int | None = None  # the one to run on; None for any
+    # How to wait; None for SPIN where a processor is given and SLEEP where not.
     timer: TimerMode | None = None
+    # What to ask the kernel for; where it refuses FIFO, the generator takes its turn and says so.
     scheduling: Scheduling = Scheduling.FIFO
-    headers: tuple[tuple[str, str], ...] = ()
-    server_timing: bool = True
+    headers: tuple[tuple[str, str], ...] = ()  # sent with every request, beside the payload's own
+    server_timing: bool = True  # read the stages that the server tells in Server-Timing
 
     def __post_init__(self) -> None:
         """Refuse limits that no run could keep."""

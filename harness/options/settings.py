@@ -33,19 +33,13 @@ LONGEST_MINUTES = 10_080.0
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
-    """The options of one run, parsed: ``--perf-NAME``, or the ini key ``perf_NAME``, for each but the first four.
+    """The options of one run, parsed: ``--perf-NAME``, or the ini key ``perf_NAME``, for each but the first four."""
 
-    Attributes:
-        root: folder of the project, where budgets are looked for.
-        given: names of the options that the command line says; the ini file says the others, or nobody.
-        ini_folder: where the ini file lies that says something; None without one.
-        said_in_ini: names of the options that it says, and the command line does not.
-    """
-
-    root: Path
+    root: Path  # folder of the project, where budgets are looked for
+    # Names of the options that the command line says; the ini file says the others, or nobody.
     given: frozenset[str]
-    ini_folder: Path | None
-    said_in_ini: frozenset[str]
+    ini_folder: Path | None  # where the ini file lies that says something; None without one
+    said_in_ini: frozenset[str]  # names of the options that it says, and the command line does not
     target: str = declared(
         "service", "what is measured: service, service:KEY=VALUE,…, command:LINE, or http://host:port"
     )

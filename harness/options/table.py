@@ -52,22 +52,15 @@ def source_in_folder(folder: Path, text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option: ``--perf-NAME`` and the ini key ``perf_NAME``.
+    """One option: ``--perf-NAME`` and the ini key ``perf_NAME``."""
 
-    Attributes:
-        name: with dashes.
-        default: what it is when neither command line nor ini say; a tuple may be given more than once.
-        help: one line.
-        choices: what it may be, empty for anything.
-        parse: from text to its type; a :class:`ValueError` says what is expected.
-        anchor: from the folder of an ini file and a text in it to a text that means the same from any folder.
-    """
-
-    name: str
-    default: Any
-    help: str
-    choices: tuple[str, ...] = ()
+    name: str  # with dashes
+    default: Any  # what it is when neither command line nor ini say; a tuple may be given more than once
+    help: str  # one line
+    choices: tuple[str, ...] = ()  # what it may be, empty for anything
+    # From text to its type; a :class:`ValueError` says what is expected.
     parse: Callable[[str], Any] = values.text
+    # From the folder of an ini file and a text in it to a text that means the same from any folder.
     anchor: Callable[[Path, str], str] = as_written
 
     @property

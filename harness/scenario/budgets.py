@@ -28,15 +28,11 @@ _KEY_PARTS = ("scenario", "device", "precision")
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """All lines of one budget file.
+    """All lines of one budget file."""
 
-    Attributes:
-        lines: (scenario, device, precision), each possibly ``*``, to the line's quantities.
-        source: the file, None where there is none.
-    """
-
+    # (scenario, device, precision), each possibly ``*``, to the line's quantities.
     lines: Mapping[tuple[str, str, str], Mapping[str, Quantity]]
-    source: Path | None = None
+    source: Path | None = None  # the file, None where there is none
 
     def quantities(self, scenario: str, device: str, precision: str) -> Mapping[str, Quantity]:
         """Return the merged line for one scenario on one device in one precision."""

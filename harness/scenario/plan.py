@@ -36,21 +36,16 @@ _HEADED = tuple(field.name for field in dataclasses.fields(Payload) if field.nam
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlannedPhase:
-    """The requests of one phase.
-
-    Attributes:
-        offsets_ns: shape (requests,), int64, ascending: intended send times from the phase's start; all 0 in a closed loop.
-        payloads: shape (requests,), uint16: index into the plan's payloads.
-        closed_loop: None for an open loop.
-        behaviours: shape (requests,), uint8: what each client does; None where all wait.
-        relative_to: index of the phase whose throughput the offsets count in: they are then nanoseconds at 1/s.
-    """
+    """The requests of one phase."""
 
     name: str
+    # Shape (requests,), int64, ascending: intended send times from the phase's start; all 0 in a closed loop.
     offsets_ns: NDArray[np.int64]
-    payloads: NDArray[np.uint16]
-    closed_loop: ClosedLoop | None = None
+    payloads: NDArray[np.uint16]  # shape (requests,), uint16: index into the plan's payloads
+    closed_loop: ClosedLoop | None = None  # None for an open loop
+    # Shape (requests,), uint8: what each client does; None where all wait.
     behaviours: NDArray[np.uint8] | None = None
+    # Index of the phase whose throughput the offsets count in: they are then nanoseconds at 1/s.
     relative_to: int | None = None
 
     @property

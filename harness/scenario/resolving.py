@@ -14,14 +14,10 @@ from tailgate.harness.units import Quantity, Unit
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A scenario whose load is settled, and the budgets that its limits are still to be read from.
+    """A scenario whose load is settled, and the budgets that its limits are still to be read from."""
 
-    Attributes:
-        scenario: its phases in numbers; of its criteria those numbers that set the load, too.
-        quantities: the budgets that it asks for, by key; what its line has for other profiles is left out.
-    """
-
-    scenario: Scenario
+    scenario: Scenario  # its phases in numbers; of its criteria those numbers that set the load, too
+    # The budgets that it asks for, by key; what its line has for other profiles is left out.
     quantities: Mapping[str, Quantity]
 
 

@@ -41,19 +41,12 @@ class Series(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One reading of a server's metrics.
+    """One reading of a server's metrics."""
 
-    Attributes:
-        time_ns: CLOCK_MONOTONIC when the answer was there.
-        values: every series; of one that is given twice, the last value.
-        kinds: each metric's type, as the exposition gives it.
-        twice: the series that are given more than once.
-    """
-
-    time_ns: int
-    values: Mapping[Series, float]
-    kinds: Mapping[str, str] = field(default_factory=dict)
-    twice: frozenset[Series] = frozenset()
+    time_ns: int  # CLOCK_MONOTONIC when the answer was there
+    values: Mapping[Series, float]  # every series; of one that is given twice, the last value
+    kinds: Mapping[str, str] = field(default_factory=dict)  # each metric's type, as the exposition gives it
+    twice: frozenset[Series] = frozenset()  # the series that are given more than once
 
     @property
     def start_time_s(self) -> float | None:

@@ -36,20 +36,14 @@ class Launch:
     In the command and in the environment's values ``{fd}`` stands for the number of an inherited, listening socket, and
     ``{port}`` for the port. With ``{port}`` alone the port is reserved and given up just before the server starts; another
     program can take it in between, so use ``{fd}`` where the server can inherit.
-
-    Attributes:
-        environment: variables added to those of this process.
-        directory: where it runs; None for the current directory.
-        readiness_path: answers 2xx once the server takes load.
-        stop_timeout_s: from TERM to KILL: the time that it has to drain.
     """
 
     command: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
-    directory: Path | None = None
-    readiness_path: str = "/health/ready"
+    environment: Mapping[str, str] = field(default_factory=dict)  # variables added to those of this process
+    directory: Path | None = None  # where it runs; None for the current directory
+    readiness_path: str = "/health/ready"  # answers 2xx once the server takes load
     ready_timeout_s: float = 120.0
-    stop_timeout_s: float = 30.0
+    stop_timeout_s: float = 30.0  # from TERM to KILL: the time that it has to drain
 
     def __post_init__(self) -> None:
         """Refuse a command that cannot be told where to listen, and times that never end."""
@@ -72,19 +66,13 @@ class Launch:
 
 
 class ServerProcess:
-    """A running command line with its port and its log; a context manager that leaves nothing behind.
-
-    Attributes:
-        log: file of its standard output and error.
-        port: where it listens on 127.0.0.1; 0 before :meth:`start`.
-        pid: of the command itself, not of its guardian; None before :meth:`start`.
-    """
+    """A running command line with its port and its log; a context manager that leaves nothing behind."""
 
     def __init__(self, launch: Launch, log: Path) -> None:
         self.launch = launch
-        self.log = log
-        self.port = 0
-        self.pid: int | None = None
+        self.log = log  # file of its standard output and error
+        self.port = 0  # where it listens on 127.0.0.1; 0 before :meth:`start`
+        self.pid: int | None = None  # of the command itself, not of its guardian; None before :meth:`start`
         self._guardian: subprocess.Popen[bytes] | None = None
         self._lifeline: socket.socket | None = None
 

@@ -42,24 +42,16 @@ def resolve_endpoint(settings: LoadSettings) -> Endpoint:
 
 
 class Connection:
-    """A connection, from before it stands until it is closed; its methods raise OSError where it is dead.
-
-    Attributes:
-        number: counts connections in the order in which they were opened, from 1.
-        established: ready for requests.
-        flight: the request it carries, None while idle.
-        unsent: what of that request's bytes the kernel has not taken yet.
-        answer: what is being read.
-    """
+    """A connection, from before it stands until it is closed; its methods raise OSError where it is dead."""
 
     __slots__ = ("_endpoint", "_socket", "answer", "descriptor", "established", "flight", "number", "unsent")
 
     def __init__(self, number: int, endpoint: Endpoint, *, server_timing: bool) -> None:
-        self.number = number
-        self.established = False
-        self.flight: Flight | None = None
-        self.unsent: memoryview | None = None
-        self.answer = Answer(server_timing=server_timing)
+        self.number = number  # counts connections in the order in which they were opened, from 1
+        self.established = False  # ready for requests
+        self.flight: Flight | None = None  # the request it carries, None while idle
+        self.unsent: memoryview | None = None  # what of that request's bytes the kernel has not taken yet
+        self.answer = Answer(server_timing=server_timing)  # what is being read
         self._endpoint = endpoint
         self._socket: socket.socket = socket.socket(endpoint.family, socket.SOCK_STREAM)
         self._socket.setblocking(False)
