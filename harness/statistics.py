@@ -62,8 +62,7 @@ def least_samples(share: float) -> int:
 def quantile(values: NDArray[np.float64], share: float) -> float:
     """Return the sample quantile, the least value with at least this share of the sample at or below it.
 
-    Raises:
-        UsageError: no values, a NaN among them, or a share outside (0, 1).
+    Raise UsageError for no values, a NaN among them, or a share outside (0, 1).
     """
     ordered = _ordered(values)
     return float(ordered[point_rank(len(ordered), share) - 1])
@@ -87,8 +86,7 @@ def quantile_ranks(n: int, share: float, confidence: float) -> Ranks:
 def quantile_interval(values: NDArray[np.float64], share: float, confidence: float) -> Interval:
     """Return the order-statistic interval of the true quantile; +inf is a value like any other.
 
-    Raises:
-        UsageError: a NaN among the values, or a share or confidence out of range.
+    Raise UsageError for a NaN among the values, or a share or confidence out of range.
     """
     ordered = _ordered(values) if len(values) else values
     ranks = quantile_ranks(len(ordered), share, confidence)

@@ -65,11 +65,7 @@ class Quantity:
     text: str  # as it was written
 
     def resolve(self, yardstick_s: float | None) -> float:
-        """Return the number in seconds, requests/s, a share or a count.
-
-        Raises:
-            BudgetError: it is in yardsticks, and none was timed.
-        """
+        """Return seconds, requests/s, a share or a count; raise BudgetError for yards without a yardstick."""
         if self.yards is Yards.NONE:
             return self.number
         if yardstick_s is None or not 0 < yardstick_s < math.inf:
@@ -86,10 +82,9 @@ class Quantity:
 
 
 def parse_quantity(value: Any) -> Quantity:
-    """Read a quantity; units are decimal, so that "35 ms" is exactly the float 0.035, as a histogram's edge is.
+    """Read a quantity; raise BudgetError, which says what was expected, where it is none.
 
-    Raises:
-        BudgetError: it is not one; the message says what was expected.
+    Units are decimal, so that "35 ms" is exactly the float 0.035, as a histogram's edge is.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not (math.isfinite(value) and value >= 0):

@@ -45,9 +45,8 @@ class Generator:
     def __enter__(self) -> Self:
         """Start the process and wait until its first connections stand.
 
-        Raises:
-            UsageError: a payload cannot be sent as an HTTP request, or a closed loop wants too many connections.
-            LoadError: the generator did not start, or cannot reach the server.
+        Raise UsageError for a payload that is no HTTP request and for a closed loop of too many connections, LoadError where
+        the generator does not start or cannot reach the server.
         """
         for payload in self._plan.payloads:
             encode_request(payload, self._settings)
@@ -109,11 +108,7 @@ class Generator:
         return self._running().pid
 
     def samples(self) -> Samples:
-        """Return the samples recorded so far, ordered by phase and request.
-
-        Raises:
-            MeasurementError: there are none.
-        """
+        """Return the samples so far, ordered by phase and request; raise MeasurementError where there are none."""
         return read_samples(self._directory / SAMPLES)
 
     def _start(self, headers: Mapping[str, str]) -> subprocess.Popen[bytes]:

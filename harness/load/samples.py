@@ -84,11 +84,7 @@ def write_samples(path: Path, samples: Samples) -> None:
 
 
 def read_samples(path: Path) -> Samples:
-    """Return the samples of a file, shape (n,), ordered by phase and by request within it.
-
-    Raises:
-        MeasurementError: there is no such file, or it is not a file of samples of this version.
-    """
+    """Return the samples of a file, shape (n,), ordered by phase and request; raise MeasurementError where it is none."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -70,12 +70,9 @@ def self_check(
     body_bytes: int = 100,
     requests: int = 20_000,
 ) -> Capacity:
-    """Measure the generator on this machine, with the settings that a run will have.
+    """Measure the generator with the settings that a run will have; raise LoadError where it or a request fails.
 
     A twentieth of ``requests`` goes first to warm up, and as many show its punctuality.
-
-    Raises:
-        LoadError: the generator failed, or requests failed.
     """
     payload = Payload("self-check", b"x" * body_bytes, "application/octet-stream")
     scenario = Scenario(

@@ -80,11 +80,7 @@ class Sender:
         self._stale_retries = 0
 
     def warm_up(self) -> None:
-        """Open the first connections.
-
-        Raises:
-            LoadError: the server does not take them.
-        """
+        """Open the first connections; raise LoadError where the server does not take them."""
         self._pacer.sharpen()
         if self._settings.at_once is None:
             for _ in range(self._settings.connections_warm):

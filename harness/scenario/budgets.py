@@ -59,11 +59,7 @@ class Budgets:
 
 
 def parse_budgets(table: Mapping[str, Any], source: Path | None = None) -> Budgets:
-    """Read budgets from the table of a TOML file.
-
-    Raises:
-        BudgetError: a line or a quantity is wrong; the message names the file, the line and the key.
-    """
+    """Read budgets from the table of a TOML file; raise BudgetError with file, line and key where one is wrong."""
     lines: dict[tuple[str, str, str], dict[str, Quantity]] = {}
     where = f"{source}: " if source else ""
     for name, line in table.items():
@@ -113,22 +109,15 @@ def find_budgets(path: Path | None, rootdir: Path) -> Budgets:
 
 
 def numbers(quantities: Mapping[str, Quantity], yardstick_s: float | None) -> dict[str, float]:
-    """Return quantities in seconds, requests/s, shares and counts.
-
-    Raises:
-        BudgetError: one is in yardsticks, and ``yardstick_s`` is None.
-    """
+    """Return quantities in seconds, requests/s, shares and counts; raise BudgetError for yards without a yardstick."""
     return {key: quantity.resolve(yardstick_s) for key, quantity in quantities.items()}
 
 
 def check_units(scenario: Scenario, quantities: Mapping[str, Quantity], units: Mapping[str, Unit]) -> None:
-    """Refuse a budget of another unit than the scenario uses it as, such as a rate where a latency is meant.
+    """Raise BudgetError for a budget of another unit than the scenario uses it as, such as a rate where a latency is meant.
 
     The unit is the measure's for a criterion's limit, and elsewhere told by the field's name: ``_per_s`` is a rate, ``_s``
     seconds. Keys without a budget are left to :func:`tailgate.harness.scenario.ref.resolve`.
-
-    Raises:
-        BudgetError: naming the key, what was got and what is expected.
     """
     for ref, unit in _uses(scenario, units):
         quantity = quantities.get(ref.key)

@@ -61,8 +61,7 @@ class Payload:
 def built_in_payloads(source: str) -> Sequence[Payload] | None:
     """Return the payloads of ``photos``, ``pixels:SIDE``, ``file:PATH`` or ``dir:PATH``; None for another source.
 
-    Raises:
-        UsageError: the source is known, and what it names is not there.
+    Raise UsageError where a source names what is not there.
     """
     kind, _, argument = source.partition(":")
     if kind in {"file", "dir"} and not argument.strip():

@@ -70,11 +70,7 @@ class Plan:
 
 
 def draw_plan(scenario: Scenario, payloads: Sequence[Payload], seed: int) -> Plan:
-    """Draw the plan of a resolved scenario.
-
-    Raises:
-        UsageError: a number is still open, no payload fits, or a law of arrival refuses its parameters.
-    """
+    """Draw the plan of a resolved scenario; raise UsageError where a number is open or nothing can be drawn."""
     if still_open := refs(scenario.phases):
         raise UsageError(f"scenario {scenario.name!r}: resolve {sorted(still_open)} before planning")
     chosen = choose_payloads(scenario, payloads)
@@ -121,11 +117,7 @@ def _cut_short(payload: Payload) -> Payload:
 
 
 def choose_payloads(scenario: Scenario, payloads: Sequence[Payload]) -> tuple[Payload, ...]:
-    """Return the payloads that the scenario names, in its order, or all.
-
-    Raises:
-        UsageError: one is not there, or none can be drawn.
-    """
+    """Return the payloads that the scenario names, in its order, or all; raise UsageError where one is not there."""
     by_name = {payload.name: payload for payload in payloads}
     if len(by_name) < len(payloads):
         raise UsageError(f"payload names must be unique, got {[payload.name for payload in payloads]}")
@@ -215,11 +207,7 @@ def write_plan(plan: Plan, directory: Path) -> None:
 
 
 def read_plan(directory: Path) -> Plan:
-    """Read what :func:`write_plan` wrote.
-
-    Raises:
-        LoadError: the files are of another format, or do not fit together.
-    """
+    """Read what :func:`write_plan` wrote; raise LoadError where its files do not fit together."""
     header = orjson.loads((directory / HEADER).read_bytes())
     if header["format"] != FORMAT:
         raise LoadError(f"{directory / HEADER}: plan format {header['format']}, this harness reads {FORMAT}")

@@ -41,11 +41,7 @@ def refs(value: Any) -> frozenset[str]:
 
 
 def resolve(value: T, numbers: Mapping[str, float]) -> T:
-    """Return ``value`` with every :class:`Ref` replaced by its number in seconds, requests/s or shares.
-
-    Raises:
-        BudgetError: a key is not among the numbers.
-    """
+    """Return ``value`` with each :class:`Ref` replaced by its number; raise BudgetError where there is none."""
     resolved: Any = value
     if isinstance(value, Ref):
         if value.key not in numbers:

@@ -84,8 +84,7 @@ def asked_at(
 ) -> tuple[Criterion, Criterion]:
     """Return a criterion in numbers: at the least of these readings, and at the greatest.
 
-    Raises:
-        BudgetError: a number is in yardsticks, and there is no reading.
+    Raise BudgetError where a number is in yardsticks and there is no reading.
     """
     needed = {key: quantities[key] for key in refs(criterion) if key in quantities}
 

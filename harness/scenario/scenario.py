@@ -21,11 +21,7 @@ from tailgate.harness.scenario.ref import Number, Ref
 
 
 def settle(owner: object, sequences: Sequence[str], numbers: Sequence[str] = ()) -> None:
-    """Make tuples of a frozen dataclass's sequences, and Python's numbers of numpy's.
-
-    Raises:
-        UsageError: a text or something else that is no sequence stands where several things should.
-    """
+    """Make tuples of a frozen dataclass's sequences, and Python's numbers of numpy's; raise UsageError for no sequence."""
     for name in sequences:
         value = getattr(owner, name)
         if isinstance(value, str) or not isinstance(value, Iterable | None):

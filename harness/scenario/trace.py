@@ -32,11 +32,7 @@ class Trace:
     payloads: tuple[str, ...] = ()
 
     def draw(self, rng: np.random.Generator, *, requests: int | None, duration_s: float | None) -> Times:  # noqa: ARG002 - the protocol's signature
-        """Return the recorded times within the extent.
-
-        Raises:
-            UsageError: more requests are asked for than were recorded, or the times do not ascend from 0.
-        """
+        """Return the recorded times within the extent; raise UsageError where there are too few, or they do not ascend."""
         times = np.array(self.times_s, dtype=np.float64)
         if times.size == 0 or not np.isfinite(times).all() or times[0] < 0 or (np.diff(times) < 0).any():
             raise UsageError(
@@ -52,11 +48,7 @@ class Trace:
 
 
 def read_trace(path: Path) -> Trace:
-    """Return the trace that a ``.csv`` or ``.jsonl`` file holds.
-
-    Raises:
-        UsageError: the file cannot be read, or a line is not one of a trace; the error names file and line.
-    """
+    """Return the trace of a ``.csv`` or ``.jsonl`` file; raise UsageError with file and line where it is none."""
     try:
         rows = list(_rows(path))
     except (OSError, UnicodeDecodeError) as error:

@@ -24,11 +24,7 @@ MOST_PHRASES = 8
 
 
 def dependency_changes(base: Path, head: Path) -> tuple[str, ...]:
-    """Return what two folders declare or pin differently, a phrase each; empty where they agree.
-
-    Raises:
-        UsageError: a ``pyproject.toml`` is not TOML.
-    """
+    """Return what two folders declare or pin differently, a phrase each; raise UsageError for no TOML."""
     before, after = _said(base, "base"), _said(head, "head")
     found = [
         f"{place}: {phrase}"

@@ -62,8 +62,7 @@ class Scrape:
 def parse(text: str, time_ns: int) -> Scrape:
     """Read a Prometheus text exposition (format 0.0.4), or an OpenMetrics one, that arrived at ``time_ns``.
 
-    Raises:
-        MeasurementError: it is not an exposition, or holds nothing.
+    Raise MeasurementError where it is none, or holds nothing.
     """
     values: dict[Series, float] = {}
     twice: set[Series] = set()
@@ -86,8 +85,7 @@ def parse(text: str, time_ns: int) -> Scrape:
 def fetch(client: httpx.Client, url: str, prefix: str = "") -> Scrape:
     """Get and parse a server's metrics for the first time; ``prefix`` is the path of the target's address.
 
-    Raises:
-        MeasurementError: no answer, an answer other than 200, or no exposition in it; it says what to do.
+    Raise MeasurementError, which says what to do, where there are none.
     """
     try:
         return parse(get(client, url, prefix), time.monotonic_ns())
@@ -103,9 +101,7 @@ def fetch(client: httpx.Client, url: str, prefix: str = "") -> Scrape:
 def get(client: httpx.Client, url: str, prefix: str = "") -> str:
     """Get a server's metrics, word for word.
 
-    Raises:
-        MovedError: they are at another path.
-        MeasurementError: no answer, an answer other than 200, or one that does not end.
+    Raise MovedError where they are at another path, MeasurementError for no answer, one other than 200, or an endless one.
     """
     deadline_s, content = time.monotonic() + LONGEST_S, bytearray()
     try:

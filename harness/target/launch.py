@@ -100,11 +100,7 @@ class ServerProcess:
             raise
 
     def start(self) -> None:
-        """Start the command under a guardian; return once its process exists.
-
-        Raises:
-            TargetError: the guardian could not be started, or this object has been started before.
-        """
+        """Start the command under a guardian; raise TargetError where that fails, or this object was started before."""
         if self._lifeline is not None:
             raise TargetError(
                 f"{self.launch.command[0]!r} was started already; a new start is a new ServerProcess"
@@ -166,11 +162,7 @@ class ServerProcess:
         return int(told)
 
     def wait_ready(self) -> None:
-        """Wait until the readiness path answers 2xx.
-
-        Raises:
-            TargetError: the server exited, said at once, or was not ready in time; with the tail of its log.
-        """
+        """Wait until the readiness path answers 2xx; raise TargetError, with the log's tail, where it does not in time."""
         try:
             url = self.base_url + self.launch.readiness_path
             wait_until_ready(url, self.launch.ready_timeout_s, self.check_alive)

@@ -36,11 +36,7 @@ def service_module(project: Path) -> str:
 
 
 def project_in(worktree: Path, root: Path) -> Path:
-    """Return the folder of the project ``root`` in a worktree.
-
-    Raises:
-        TargetError: the revision has no such folder.
-    """
+    """Return the folder of the project ``root`` in a worktree; raise TargetError where the revision has none."""
     place = git.place_in_repository(root)
     project = worktree / place
     if not project.is_dir():

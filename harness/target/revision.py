@@ -31,11 +31,7 @@ class Revision:
 
 
 def find_revision(root: Path, name: str) -> Revision | None:
-    """Return the commit of this name; None where the repository has none, or ``root`` is in no repository.
-
-    Raises:
-        UsageError: git is not installed.
-    """
+    """Return the commit of this name, None where there is none; raise UsageError without git."""
     if shutil.which("git") is None:
         raise UsageError(f"{name!r} may be a git revision, and the program git is not installed")
     if name.startswith("-"):
@@ -85,12 +81,9 @@ def tracked(folder: Path, patterns: Iterable[str]) -> frozenset[str] | None:
 
 
 def add_worktree(root: Path, revision: Revision, folder: Path) -> None:
-    """Check a revision out into a new folder; the index, the branches and the working tree stay as they are.
+    """Check a revision out into a new folder; index, branches and working tree stay as they are. TargetError where git refuses.
 
     The folder holds no bytecode, committed or made by a hook: what is found there later was imported from there.
-
-    Raises:
-        TargetError: git refuses; with its words.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = _git(root, "worktree", "add", "--detach", "--force", str(folder), revision.commit)
@@ -123,11 +116,7 @@ def remove_stale_worktrees(root: Path, beneath: Path) -> tuple[Path, ...]:
 
 
 def read_pyproject(folder: Path, whose: str) -> Mapping[str, Any]:
-    """Return what a folder's ``pyproject.toml`` says; empty where there is none.
-
-    Raises:
-        UsageError: it is not TOML.
-    """
+    """Return what a folder's ``pyproject.toml`` says, empty where there is none; raise UsageError for no TOML."""
     path = folder / PYPROJECT
     if not path.is_file():
         return {}

@@ -80,8 +80,7 @@ def target_settings(
 ) -> TargetSettings:
     """Return the target's settings; its histograms get edges at the budgets' latencies, so that shares there are exact.
 
-    Raises:
-        UsageError: the options name a metric that the harness does not read, or a path that is none.
+    Raise UsageError for a metric that the harness does not read, or a path that is none.
     """
     device = settings.variable("TAILGATE_DEVICE") or "cpu"
     precision = settings.variable("TAILGATE_PRECISION") or "fp32"
@@ -103,11 +102,7 @@ def target_settings(
 
 
 def metric_names(theirs: Mapping[str, str]) -> MetricNames:
-    """Return what a target calls its metrics; an empty name says that it has none of that kind.
-
-    Raises:
-        UsageError: the harness reads no metric of that name.
-    """
+    """Return what a target calls its metrics, an empty name for none; raise UsageError for a metric that nobody reads."""
     known = {field.name: field for field in dataclasses.fields(MetricNames)}
     for name in theirs:
         find("metric that the harness reads called", name, known, "--perf-metric: ")

@@ -91,11 +91,7 @@ BUILT_IN: tuple[Parser, ...] = (service_target, command_target, url_target)
 
 
 def parse_target(spec: str, settings: TargetSettings, parsers: Sequence[Parser] = BUILT_IN) -> Target:
-    """Return the target that the first parser to know the specification makes of it.
-
-    Raises:
-        UsageError: nobody knows it.
-    """
+    """Return the target that the first parser to know the specification makes of it; raise UsageError for none."""
     for parser in parsers:
         target = parser(spec, settings)
         if target is not None:

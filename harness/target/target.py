@@ -50,11 +50,7 @@ class RunningTarget(abc.ABC):
 
     @abc.abstractmethod
     def restart(self) -> None:
-        """End the server, start a fresh one and wait until it is ready; its port changes.
-
-        Raises:
-            TargetError: it did not become ready, or is not the harness's to restart.
-        """
+        """End the server, start a fresh one, wait until it is ready; its port changes. TargetError where that fails."""
 
     @abc.abstractmethod
     def stop(self) -> None:
@@ -103,8 +99,7 @@ class RunningTarget(abc.ABC):
     def facts(self) -> Mapping[str, str]:
         """Return the labels of ``tailgate_info`` (model, device, precision, …); empty for a target without it.
 
-        Raises:
-            MeasurementError: its metrics cannot be read.
+        Raise MeasurementError where its metrics cannot be read.
         """
         if self.metrics_url is None:
             return {}
@@ -120,9 +115,5 @@ class Target(Protocol):
     def spec(self) -> str: ...  # noqa: D102 - see above
 
     def start(self, directory: Path) -> RunningTarget:
-        """Start it, wait until it is ready, and keep its logs in ``directory``.
-
-        Raises:
-            TargetError: it did not become ready.
-        """
+        """Start it, wait until it is ready, keep its logs in ``directory``; raise TargetError where it does not get ready."""
         ...

@@ -66,11 +66,7 @@ class Answer:
         self.stages: Stages = UNTOLD
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Take the next piece.
-
-        Raises:
-            MalformedAnswerError: it is not HTTP, it switches protocols, or something follows the answer.
-        """
+        """Take the next piece; raise MalformedAnswerError at no HTTP, another protocol, or anything behind the answer."""
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:

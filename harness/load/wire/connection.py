@@ -26,11 +26,7 @@ class Endpoint:
 
 
 def resolve_endpoint(settings: LoadSettings) -> Endpoint:
-    """Look the host up and prepare TLS.
-
-    Raises:
-        LoadError: the host has no address, or the certificates to trust cannot be read.
-    """
+    """Look the host up and prepare TLS; raise LoadError for no address, or certificates that cannot be read."""
     try:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
             0

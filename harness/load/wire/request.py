@@ -17,11 +17,7 @@ _RESERVED_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "c
 
 
 def encode_request(payload: Payload, settings: LoadSettings) -> bytes:
-    """Return head and body of the request that carries a payload.
-
-    Raises:
-        UsageError: a method, path or header that cannot be sent, or that is the generator's own to send.
-    """
+    """Return head and body of a payload's request; raise UsageError for what cannot be sent, or is the generator's to send."""
     if payload.method in _UNSUPPORTED_METHODS or not _TOKEN.fullmatch(payload.method):
         raise UsageError(f"payload {payload.name!r}: method {payload.method!r} cannot be sent")
     if not _TARGET.fullmatch(payload.path):
