@@ -65,7 +65,7 @@ class DisturberPool:
 
     def submit(self, flight: Flight) -> None:
         """Open a connection for a request; it is sent once that stands."""
-        connection = Connection(0, self._endpoint, server_timing=False)
+        connection = Connection(0, self._endpoint)
         pieces = deque(pieces_of(self._requests[flight.payload], flight.behaviour))
         disturbance = Disturbance(flight, connection, pieces)
         self._under_way[connection.descriptor] = disturbance

@@ -89,7 +89,7 @@ class Pool:
     def open(self) -> None:
         """Open one more connection."""
         self.opened += 1
-        connection = Connection(self.opened, self._endpoint, server_timing=self._settings.server_timing)
+        connection = Connection(self.opened, self._endpoint)
         self._connections[connection.descriptor] = connection
         self._epoll.register(connection.descriptor, _WRITE)
         self.connecting += 1

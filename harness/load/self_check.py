@@ -27,6 +27,7 @@ from tailgate.harness.scenario.scenario import Phase, Scenario
 # Enough to keep the generator busy, few enough that each wake-up serves one or two.
 CONNECTIONS = 16
 PUNCTUAL_PER_S = 1_000.0
+BODY_BYTES = 100
 # Ports have five digits, so that a request's length is known before the port is.
 _ANY_PORT = 65_535
 
@@ -62,19 +63,12 @@ class Capacity:
         )
 
 
-def self_check(
-    processor: int | None = None,
-    timer: TimerMode | None = None,
-    *,
-    scheduling: Scheduling = Scheduling.FIFO,
-    body_bytes: int = 100,
-    requests: int = 20_000,
-) -> Capacity:
+def self_check(processor: int | None, requests: int = 20_000) -> Capacity:
     """Measure the generator with the settings that a run will have; raise LoadError where it or a request fails.
 
     A twentieth of ``requests`` goes first to warm up, and as many show its punctuality.
     """
-    payload = Payload("self-check", b"x" * body_bytes, "application/octet-stream")
+    payload = Payload("self-check", b"x" * BODY_BYTES, "application/octet-stream")
     scenario = Scenario(
         "self-check",
         "the generator against a server that answers at once",
@@ -85,14 +79,7 @@ def self_check(
         ),
         (),
     )
-    settings = LoadSettings(
-        "127.0.0.1",
-        _ANY_PORT,
-        connections_warm=CONNECTIONS,
-        processor=processor,
-        timer=timer,
-        scheduling=scheduling,
-    )
+    settings = LoadSettings("127.0.0.1", _ANY_PORT, connections_warm=CONNECTIONS, processor=processor)
     plan = draw_plan(scenario, [payload], 1)
     with (
         _echo(len(encode_request(payload, settings)), processor) as port,
@@ -103,7 +90,7 @@ def self_check(
     if failed := fast.failed + punctual.failed:
         raise LoadError(f"self-check: {failed} of {fast.requests + punctual.requests} requests failed")
     return Capacity(
-        body_bytes=body_bytes,
+        body_bytes=BODY_BYTES,
         closed_loop_per_s=fast.requests / ((fast.end_ns - fast.start_ns) / 1e9),
         utilisation=fast.utilisation,
         busy_s=fast.busy_s / fast.requests,
@@ -119,14 +106,8 @@ def self_check(
 def _echo(request_bytes: int, generator: int | None) -> Iterator[int]:
     """Run the server within a ``with`` block, on a processor that is not the generator's; give its port."""
     others = sorted(os.sched_getaffinity(0) - {generator}) if generator is not None else []
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "tailgate.harness.load.echo",
-        str(request_bytes),
-        *map(str, others[:1]),
-    ]
+    command = [sys.executable, "-P", "-m", "tailgate.harness.load.echo"]
+    command += map(str, [request_bytes, *others[:1]])
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None

@@ -40,7 +40,6 @@ class LoadSettings:
     # Path of the base address, without a slash at its end; it stands before each payload's path.
     prefix: str = ""
     tls: bool = False
-    ca_file: str | None = None  # certificates to trust in place of the system's; None for the system's
     # Most connections open at once; requests beyond wait, and the wait is their latency.
     connections_max: int = 1024
     connections_warm: int = 8  # opened before the first phase
@@ -57,7 +56,6 @@ class LoadSettings:
     # What to ask the kernel for; where it refuses FIFO, the generator takes its turn and says so.
     scheduling: Scheduling = Scheduling.FIFO
     headers: tuple[tuple[str, str], ...] = ()  # sent with every request, beside the payload's own
-    server_timing: bool = True  # read the stages that the server tells in Server-Timing
 
     def __post_init__(self) -> None:
         """Refuse limits that no run could keep."""

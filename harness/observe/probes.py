@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import httpx
 
-from tailgate.harness.target.readiness import is_good
-
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.02, 0.2
 # Far beyond any limit that is asked: what takes longer was not answered.
 PROBE_TIMEOUT_S = 2.0
@@ -54,4 +52,5 @@ def ask(asked: Asked, url: str, client: httpx.Client) -> ProbeRecord:
     except httpx.HTTPError:
         status = None
     seconds = (time.monotonic_ns() - began_ns) / 1e9
-    return ProbeRecord(asked, began_ns, seconds if is_good(status) else math.inf, status)
+    good = status is not None and httpx.codes.is_success(status)
+    return ProbeRecord(asked, began_ns, seconds if good else math.inf, status)

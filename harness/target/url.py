@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
+
 from tailgate.harness.errors import TargetError
 from tailgate.harness.secrecy import basic_authorization
 from tailgate.harness.target.readiness import probe, wait_until_ready
@@ -63,7 +65,10 @@ class RunningUrl(RunningTarget):
 
     def alive(self) -> bool:
         """Tell whether it says that it is ready."""
-        return probe(self.base_url + self.settings.readiness_path, self.headers).ready
+        try:
+            return probe(self.base_url + self.settings.readiness_path, self.headers).is_success
+        except httpx.RequestError:
+            return False
 
     def log_tail(self) -> str:
         """Return nothing: its log is elsewhere."""

@@ -80,12 +80,12 @@ class SimulatedServer:
 class Connection:
     """A connection to a simulated server, by the interface of the real one."""
 
-    def __init__(self, server, number, _endpoint, *, server_timing):
+    def __init__(self, server, number, _endpoint):
         self._server = server
         self.number = self.descriptor = number
         self.established = False
         self.flight = self.unsent = None
-        self.answer = Answer(server_timing=server_timing)
+        self.answer = Answer()
 
     def connect(self):
         self._server.tell(self._server.now_ns, self.descriptor, select.EPOLLOUT)

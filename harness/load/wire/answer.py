@@ -40,7 +40,6 @@ class Answer:
         "_framed",
         "_headed",
         "_parser",
-        "_server_timing",
         "complete",
         "keep_alive",
         "kept",
@@ -49,8 +48,7 @@ class Answer:
         "status",
     )
 
-    def __init__(self, *, server_timing: bool) -> None:
-        self._server_timing = server_timing
+    def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self.begin()
 
@@ -92,7 +90,7 @@ class Answer:
         # Lengths first: most headers are none of these, and this runs for each of them.
         length = len(name)
         if length == 13:
-            if self._server_timing and name.lower() == b"server-timing":
+            if name.lower() == b"server-timing":
                 self.stages = parse_server_timing(value, self.stages)
         elif (length == 14 and name.lower() == b"content-length") or (
             length == 17 and name.lower() == b"transfer-encoding"

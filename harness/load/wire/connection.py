@@ -31,7 +31,7 @@ def resolve_endpoint(settings: LoadSettings) -> Endpoint:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
             0
         ]
-        context = ssl.create_default_context(cafile=settings.ca_file) if settings.tls else None
+        context = ssl.create_default_context() if settings.tls else None
     except OSError as error:
         raise LoadError(f"cannot prepare connections to {settings.host}:{settings.port}: {error}") from error
     return Endpoint(family, address, settings.host, context)
@@ -42,12 +42,12 @@ class Connection:
 
     __slots__ = ("_endpoint", "_socket", "answer", "descriptor", "established", "flight", "number", "unsent")
 
-    def __init__(self, number: int, endpoint: Endpoint, *, server_timing: bool) -> None:
+    def __init__(self, number: int, endpoint: Endpoint) -> None:
         self.number = number  # counts connections in the order in which they were opened, from 1
         self.established = False  # ready for requests
         self.flight: Flight | None = None  # the request it carries, None while idle
         self.unsent: memoryview | None = None  # what of that request's bytes the kernel has not taken yet
-        self.answer = Answer(server_timing=server_timing)  # what is being read
+        self.answer = Answer()  # what is being read
         self._endpoint = endpoint
         self._socket: socket.socket = socket.socket(endpoint.family, socket.SOCK_STREAM)
         self._socket.setblocking(False)

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +15,7 @@ ANSWERS = {
 @pytest.mark.parametrize("data", ANSWERS.values(), ids=ANSWERS)
 @given(cuts=st.data())
 def test_an_answer_is_complete_with_its_last_byte_however_it_is_cut(data, cuts):
-    answer = Answer(server_timing=True)
+    answer = Answer()
     for _ in range(2):
         answer.begin()
         start = 0
@@ -32,14 +30,14 @@ def test_an_answer_is_complete_with_its_last_byte_however_it_is_cut(data, cuts):
 
 
 def test_connection_close_forbids_another_request():
-    answer = Answer(server_timing=True)
+    answer = Answer()
     answer.feed(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
     assert answer.complete
     assert not answer.keep_alive
 
 
 def test_the_end_of_the_connection_completes_an_answer_that_nothing_frames():
-    answer = Answer(server_timing=True)
+    answer = Answer()
     answer.feed(b"HTTP/1.1 200 OK\r\n\r\nhello")
     assert not answer.complete
     assert answer.end()
@@ -56,7 +54,7 @@ def test_the_end_of_the_connection_completes_an_answer_that_nothing_frames():
     ],
 )
 def test_the_end_of_the_connection_does_not_complete_any_other(data):
-    answer = Answer(server_timing=True)
+    answer = Answer()
     if data:
         answer.feed(data)
     assert not answer.end()
@@ -74,23 +72,14 @@ def test_the_end_of_the_connection_does_not_complete_any_other(data):
 )
 def test_what_is_not_one_http_answer_is_malformed(data):
     with pytest.raises(MalformedAnswerError):
-        Answer(server_timing=True).feed(data)
+        Answer().feed(data)
 
 
 @given(st.lists(st.binary(min_size=1), min_size=1))
 def test_bytes_of_any_kind_raise_nothing_else(pieces):
-    answer = Answer(server_timing=True)
+    answer = Answer()
     try:
         for piece in pieces:
             answer.feed(piece)
     except MalformedAnswerError:
         pass
-
-
-def test_server_timing_is_read_only_where_it_is_wanted():
-    data = b"HTTP/1.1 200 OK\r\nServer-Timing: queue;dur=1\r\nContent-Length: 0\r\n\r\n"
-    wanted, unwanted = Answer(server_timing=True), Answer(server_timing=False)
-    wanted.feed(data)
-    unwanted.feed(data)
-    assert wanted.stages.queue_s == 0.001
-    assert math.isnan(unwanted.stages.queue_s)

@@ -34,7 +34,7 @@ ANSWERS = {
 
 
 def kept_of(*pieces):
-    answer = Answer(server_timing=True)
+    answer = Answer()
     for piece in pieces:
         answer.feed(piece)
     return answer.kept
@@ -74,7 +74,7 @@ def test_of_good_answers_nothing_is_kept():
 
 
 def test_the_first_bytes_of_what_is_not_http_are_kept():
-    answer = Answer(server_timing=True)
+    answer = Answer()
     with pytest.raises(MalformedAnswerError):
         answer.feed(b"SSH-2.0-OpenSSH_9.2\r\n")
     assert words(answer.kept, Outcome.MALFORMED) == "SSH-2.0-OpenSSH_9.2"

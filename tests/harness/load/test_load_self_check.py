@@ -25,18 +25,18 @@ CAPACITY = Capacity(
 
 
 def test_the_self_check_measures_and_leaves_nothing_behind():
-    capacity = self_check(requests=400, timer=TimerMode.SLEEP, scheduling=Scheduling.NORMAL)
+    capacity = self_check(None, requests=400)
     assert capacity.closed_loop_per_s > 0
     assert 0 < capacity.utilisation <= 1
     assert capacity.busy_s > 0
     assert capacity.lag.p50_s <= capacity.lag.p99_s <= capacity.lag.max_s
-    assert (capacity.timer, capacity.scheduling) == (TimerMode.SLEEP, Scheduling.NORMAL)
+    assert capacity.timer is TimerMode.SLEEP
     assert not psutil.Process().children()
 
 
 def test_a_self_check_that_cannot_run_is_an_error_of_the_load():
     with pytest.raises(LoadError, match="cannot run the generator on processor 4095"):
-        self_check(processor=4095, requests=400)
+        self_check(4095, requests=400)
     assert not psutil.Process().children()
 
 

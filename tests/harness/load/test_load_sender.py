@@ -309,7 +309,8 @@ def tls(certificate):
     return context
 
 
-def test_tls_carries_bodies_and_answers_of_any_size(tmp_path, certificate, tls):
+def test_tls_carries_bodies_and_answers_of_any_size(tmp_path, certificate, tls, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
     body = bytes(range(256)) * 4_000
     large = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n" + b"y" * 1_000_000
     with ScriptedServer({"/a": [large]}, tls) as server:
@@ -319,7 +320,6 @@ def test_tls_carries_bodies_and_answers_of_any_size(tmp_path, certificate, tls):
             one_phase(20),
             [payload("/a", body)],
             tls=True,
-            ca_file=str(certificate / "cert.pem"),
             connections_max=4,
         )
     assert report.ok == 20
