@@ -4,7 +4,9 @@ Every law but :class:`ClosedLoop` is open loop: times are drawn before the run, 
 parameter may be a :class:`~tailgate.harness.scenario.ref.Ref` until the scenario is resolved; ``draw`` wants numbers.
 """
 
+import abc
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,36 +18,93 @@ from tailgate.harness.results.slot import Loop
 from tailgate.harness.scenario.ref import Number, Ref
 
 Times = NDArray[np.float64]
+# The expected number of events until a time, and the times at which such numbers are reached.
+Rate = tuple[Callable[[float], float], Callable[[Times], Times]]
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """Evenly spaced requests, the first at once: ``rate_per_s`` a second."""
+class Law(abc.ABC):
+    """What all laws do alike: they refuse parameters, and extents, that mean nothing."""
 
-    rate_per_s: Number
-
-    def draw(self, rng: np.random.Generator, *, requests: int | None, duration_s: float | None) -> Times:  # noqa: ARG002 - the protocol's signature
-        """Return ``k / rate_per_s`` for every k within the extent."""
-        rate = positive(self, "rate_per_s", self.rate_per_s)
-        count = requests if requests is not None else math.ceil(extent(self, requests, duration_s) * rate)
-        return np.arange(count) / rate
-
-
-@dataclass(frozen=True, slots=True)
-class Poisson:
-    """Independent users: a Poisson process of ``rate_per_s`` requests a second."""
-
-    rate_per_s: Number
+    __slots__ = ()
 
     def draw(self, rng: np.random.Generator, *, requests: int | None, duration_s: float | None) -> Times:
-        """Return the first ``requests`` events, or those within ``duration_s``."""
-        rate = positive(self, "rate_per_s", self.rate_per_s)
-        mass = None if requests is not None else rate * extent(self, requests, duration_s)
-        return unit_poisson(rng, requests, mass) / rate
+        """Return the times of the first ``requests``, or those within ``duration_s``, in seconds from the phase's start."""
+        if (requests is None) == (duration_s is None):
+            raise self._refusal("draw() needs either requests or duration_s, got both or neither")
+        extent_s = math.inf if duration_s is None else self._positive("duration_s", duration_s)
+        return self._times(rng, requests, extent_s)
+
+    @abc.abstractmethod
+    def _times(self, rng: np.random.Generator, requests: int | None, extent_s: float) -> Times:
+        """As ``draw``; the extent is infinite where the number of requests ends it."""
+
+    def _positive(self, name: str, value: Number | None = None) -> float:
+        number = self._number(name, value)
+        if number <= 0:
+            raise self._refusal(f"{name} must be above 0, got {number:g}")
+        return number
+
+    def _not_negative(self, name: str) -> float:
+        number = self._number(name, None)
+        if number < 0:
+            raise self._refusal(f"{name} must not be below 0, got {number:g}")
+        return number
+
+    def _number(self, name: str, value: Number | None) -> float:
+        found: Number = getattr(self, name) if value is None else value
+        if isinstance(found, Ref):
+            raise self._refusal(
+                f"{name} is still the budget number {found.key!r}; resolve the scenario first"
+            )
+        if not math.isfinite(found):
+            raise self._refusal(f"{name} must be a finite number, got {found}")
+        return float(found)
+
+    def _refusal(self, why: str) -> UsageError:
+        return UsageError(f"{type(self).__name__}: {why}")
+
+
+class PoissonLaw(Law):
+    """A Poisson process whose rate may follow the clock, drawn exactly: no time step limits it.
+
+    A unit-rate Poisson process is mapped through the inverse of the cumulative rate (Cinlar, *Introduction to Stochastic
+    Processes*, 1975, section 4.7).
+    """
+
+    __slots__ = ()
+
+    @abc.abstractmethod
+    def _rate(self) -> Rate: ...
+
+    def _times(self, rng: np.random.Generator, requests: int | None, extent_s: float) -> Times:
+        mass, times_s = self._rate()
+        return times_s(unit_poisson(rng, requests, mass(extent_s) if requests is None else None))
 
 
 @dataclass(frozen=True, slots=True)
-class Gamma:
+class Constant(Law):
+    """Evenly spaced requests, the first at once: ``rate_per_s`` per second."""
+
+    rate_per_s: Number
+
+    def _times(self, _: np.random.Generator, requests: int | None, extent_s: float) -> Times:
+        rate = self._positive("rate_per_s")
+        return np.arange(requests if requests is not None else math.ceil(extent_s * rate)) / rate
+
+
+@dataclass(frozen=True, slots=True)
+class Poisson(PoissonLaw):
+    """Independent users: a Poisson process of ``rate_per_s`` requests per second."""
+
+    rate_per_s: Number
+
+    def _rate(self) -> Rate:
+        rate = self._positive("rate_per_s")
+        return lambda until_s: rate * until_s, lambda masses: masses / rate
+
+
+@dataclass(frozen=True, slots=True)
+class Gamma(Law):
     """A renewal process with gamma-distributed gaps; the first gap starts at the phase's start.
 
     ``burstiness`` is the squared coefficient of variation of the gaps: 1 is Poisson, above 1 comes in clusters, below 1 is
@@ -55,14 +114,11 @@ class Gamma:
     rate_per_s: Number
     burstiness: Number
 
-    def draw(self, rng: np.random.Generator, *, requests: int | None, duration_s: float | None) -> Times:
-        """Return the first ``requests`` events, or those within ``duration_s``."""
-        rate = positive(self, "rate_per_s", self.rate_per_s)
-        variation = positive(self, "burstiness", self.burstiness)
+    def _times(self, rng: np.random.Generator, requests: int | None, extent_s: float) -> Times:
+        rate, variation = self._positive("rate_per_s"), self._positive("burstiness")
         shape, scale_s = 1 / variation, variation / rate
         if requests is not None:
             return np.cumsum(rng.gamma(shape, scale_s, requests))
-        extent_s = extent(self, requests, duration_s)
         times = np.zeros(0)
         while times.size == 0 or times[-1] < extent_s:
             last_s = times[-1] if times.size else 0.0
@@ -72,10 +128,10 @@ class Gamma:
 
 
 @dataclass(frozen=True, slots=True)
-class Bursts:
+class Bursts(Law):
     """``size`` requests at one instant, every ``every_s``, over a Poisson background of ``rate_per_s``, which may be 0.
 
-    For ``quiet_s`` before the first burst there is the background alone.
+    For ``quiet_s`` before the first burst there is the background alone. An extent in requests cuts even inside a burst.
     """
 
     size: int
@@ -83,11 +139,9 @@ class Bursts:
     rate_per_s: Number
     quiet_s: Number
 
-    def draw(self, rng: np.random.Generator, *, requests: int | None, duration_s: float | None) -> Times:
-        """Return background and bursts in order; an extent in requests cuts after so many, even inside a burst."""
-        rate = not_negative(self, "rate_per_s", self.rate_per_s)
+    def _times(self, rng: np.random.Generator, requests: int | None, extent_s: float) -> Times:
+        rate = self._not_negative("rate_per_s")
         if requests is None:
-            extent_s = extent(self, requests, duration_s)
             instants_s = self.instants_s(extent_s)
             background = unit_poisson(rng, None, rate * extent_s)
         else:
@@ -99,24 +153,23 @@ class Bursts:
 
     def instants_s(self, duration_s: float) -> Times:
         """Return the moments of the bursts within ``duration_s``, in seconds from the phase's start."""
-        every_s = positive(self, "every_s", self.every_s)
-        quiet_s = not_negative(self, "quiet_s", self.quiet_s)
+        every_s, quiet_s = self._positive("every_s"), self._not_negative("quiet_s")
         return self._instants_s(max(math.ceil((duration_s - quiet_s) / every_s), 0))
 
     def _instants_s(self, bursts: int) -> Times:
         if self.size < 1:
-            raise UsageError(f"Bursts: size is a number of requests from 1 on, got {self.size}")
-        every_s = positive(self, "every_s", self.every_s)
-        quiet_s = not_negative(self, "quiet_s", self.quiet_s)
+            raise self._refusal(f"size is a number of requests from 1 on, got {self.size}")
+        every_s, quiet_s = self._positive("every_s"), self._not_negative("quiet_s")
         return quiet_s + every_s * np.arange(bursts, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
-class ClosedLoop:
+class ClosedLoop(Law):
     """A closed loop, for probing capacity only: each connection sends its next request when the last was answered.
 
-    A stalled server stalls it, so that no latency may be judged by it (coordinated omission). Latency counts from the
-    actual send. The phase ends at most ``limit_s`` after its start; requests that are open or unsent then are timeouts.
+    No request has an intended time, and a stalled server stalls the loop, so that no latency may be judged by it
+    (coordinated omission). Latency counts from the actual send. The phase ends at most ``limit_s`` after its start;
+    requests that are open or unsent then are timeouts.
     """
 
     connections: int
@@ -124,14 +177,13 @@ class ClosedLoop:
 
     loop: ClassVar[Loop] = Loop.CLOSED
 
-    def draw(self, rng: np.random.Generator, *, requests: int | None, duration_s: float | None) -> Times:  # noqa: ARG002 - the protocol's signature
-        """Return the phase's start for each request, since none has an intended time."""
-        positive(self, "limit_s", self.limit_s)
+    def _times(self, _: np.random.Generator, requests: int | None, extent_s: float) -> Times:
+        self._positive("limit_s")
         if self.connections < 1:
-            raise UsageError(f"ClosedLoop: connections is a number from 1 on, got {self.connections}")
+            raise self._refusal(f"connections is a number from 1 on, got {self.connections}")
         if requests is None:
-            raise UsageError(
-                f"ClosedLoop: the phase must give requests, got duration_s = {duration_s}; limit_s bounds its time"
+            raise self._refusal(
+                f"the phase must give requests, got duration_s = {extent_s}; limit_s bounds its time"
             )
         return np.zeros(requests)
 
@@ -143,38 +195,3 @@ def unit_poisson(rng: np.random.Generator, requests: int | None, mass: float | N
     assert mass is not None
     # Given their number, the events of a Poisson process are sorted independent uniform draws.
     return np.sort(rng.random(rng.poisson(mass))) * mass
-
-
-def positive(law: object, name: str, value: Number) -> float:
-    """Return a law's parameter as a number; refuse one that is open or not above 0."""
-    number = _number(law, name, value)
-    if number <= 0:
-        raise UsageError(f"{type(law).__name__}: {name} must be above 0, got {number:g}")
-    return number
-
-
-def not_negative(law: object, name: str, value: Number) -> float:
-    """Return a law's parameter as a number; refuse one that is open or below 0."""
-    number = _number(law, name, value)
-    if number < 0:
-        raise UsageError(f"{type(law).__name__}: {name} must not be below 0, got {number:g}")
-    return number
-
-
-def _number(law: object, name: str, value: Number) -> float:
-    if isinstance(value, Ref):
-        raise UsageError(
-            f"{type(law).__name__}: {name} is still the budget number {value.key!r}; resolve the scenario first"
-        )
-    if not math.isfinite(value):
-        raise UsageError(f"{type(law).__name__}: {name} must be a finite number, got {value}")
-    return float(value)
-
-
-def extent(law: object, requests: int | None, duration_s: float | None) -> float:
-    """Return the length of the draw in seconds, without end where the number of requests ends it."""
-    if (requests is None) == (duration_s is None):
-        raise UsageError(
-            f"{type(law).__name__}: draw() needs either requests or duration_s, got both or neither"
-        )
-    return math.inf if duration_s is None else positive(law, "duration_s", duration_s)

@@ -16,11 +16,11 @@ import numpy as np
 import orjson
 
 from tailgate.harness.errors import UsageError
-from tailgate.harness.scenario.arrivals import Times, extent
+from tailgate.harness.scenario.arrivals import Law, Times
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(Law):
     """Recorded times, replayed as they are.
 
     Attributes:
@@ -31,19 +31,16 @@ class Trace:
     times_s: tuple[float, ...]
     payloads: tuple[str, ...] = ()
 
-    def draw(self, rng: np.random.Generator, *, requests: int | None, duration_s: float | None) -> Times:  # noqa: ARG002 - the protocol's signature
-        """Return the recorded times within the extent; raise UsageError where there are too few, or they do not ascend."""
+    def _times(self, _: np.random.Generator, requests: int | None, extent_s: float) -> Times:
         times = np.array(self.times_s, dtype=np.float64)
         if times.size == 0 or not np.isfinite(times).all() or times[0] < 0 or (np.diff(times) < 0).any():
-            raise UsageError(
-                "Trace: times_s must be finite seconds that ascend from 0 or later, at least one"
-            )
+            raise self._refusal("times_s must be finite seconds that ascend from 0 or later, at least one")
         if self.payloads and len(self.payloads) != len(self.times_s):
-            raise UsageError(f"Trace: {len(self.times_s)} times but {len(self.payloads)} payload names")
+            raise self._refusal(f"{len(self.times_s)} times but {len(self.payloads)} payload names")
         if requests is None:
-            return times[times < extent(self, requests, duration_s)]
+            return times[times < extent_s]
         if requests > times.size:
-            raise UsageError(f"Trace: the phase asks for {requests} requests, the trace holds {times.size}")
+            raise self._refusal(f"the phase asks for {requests} requests, the trace holds {times.size}")
         return times[:requests]
 
 

@@ -188,7 +188,7 @@ def test_a_closed_loop_that_cannot_be_is_refused(law, extent, message):
         draw(law, **extent)
 
 
-@pytest.mark.parametrize("law", [law for law in LAWS if not isinstance(law, Ramp)], ids=repr)
+@pytest.mark.parametrize("law", LAWS, ids=repr)
 def test_a_draw_without_an_extent_is_refused(law):
     with pytest.raises(UsageError, match="either requests or duration_s"):
         draw(law)
