@@ -30,7 +30,7 @@ from tailgate.harness.load import LoadSettings
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.observe.slot import measure_slot
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
-from tailgate.harness.target.command import CommandTarget
+from tailgate.harness.target.spec import CommandTarget
 from tailgate.harness.verdict.judge import find_measure
 from tailgate.scenarios import overload as gate
 

@@ -7,14 +7,14 @@ from tailgate.harness.plugins.hookspecs import hookimpl
 from tailgate.harness.report import Reporter, built_in_reporters
 from tailgate.harness.scenario.payload import Payload, built_in_payloads
 from tailgate.harness.target.settings import TargetSettings
-from tailgate.harness.target.spec import BUILT_IN
+from tailgate.harness.target.spec import parse_target
 from tailgate.harness.target.target import Target
 
 
 @hookimpl
 def tailgate_target(spec: str, settings: TargetSettings) -> Target | None:
     """Know the service, any command line, and any address."""
-    return next((target for parse in BUILT_IN if (target := parse(spec, settings)) is not None), None)
+    return parse_target(spec, settings)
 
 
 @hookimpl

@@ -26,10 +26,9 @@ from tailgate.harness.profiles import Profile
 from tailgate.harness.report import Reporter
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.scenario import Scenario
-from tailgate.harness.target.command import CommandTarget
 from tailgate.harness.target.settings import TargetSettings
+from tailgate.harness.target.spec import CommandTarget, UrlTarget
 from tailgate.harness.target.target import Target
-from tailgate.harness.target.url import UrlTarget
 
 BUILT_IN = "builtin"
 

@@ -39,8 +39,8 @@ from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import choose_payloads
 from tailgate.harness.scenario.ref import Ref, refs, resolve
 from tailgate.harness.scenario.scenario import Phase, Scenario
-from tailgate.harness.target.command import CommandTarget
 from tailgate.harness.target.settings import TargetSettings, target_settings
+from tailgate.harness.target.spec import CommandTarget
 from tailgate.harness.target.target import Target
 from tailgate.harness.verdict import judge
 

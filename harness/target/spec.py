@@ -1,4 +1,4 @@
-"""Target specifications: what a user writes for the thing under test, read into a target.
+"""Targets, and their specifications: what a user writes for the thing under test.
 
 They come through the hook ``tailgate_target``; the three kinds of this module use it as anybody's do::
 
@@ -8,28 +8,145 @@ They come through the hook ``tailgate_target``; the three kinds of this module u
 """
 
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 
-from tailgate.harness.errors import UsageError
+from tailgate.harness.errors import TargetError, UsageError
 from tailgate.harness.options.settings import SERVICE_PREFIX
-from tailgate.harness.target.command import CommandTarget
-from tailgate.harness.target.launch import Launch
+from tailgate.harness.secrecy import basic_authorization
+from tailgate.harness.target.launch import Launch, ServerProcess
+from tailgate.harness.target.readiness import probe, wait_until_ready
 from tailgate.harness.target.settings import TargetSettings
-from tailgate.harness.target.target import Target
-from tailgate.harness.target.url import UrlTarget
-
-Parser = Callable[[str, TargetSettings], Target | None]
+from tailgate.harness.target.target import RunningTarget, Target
 
 
-def service_target(spec: str, settings: TargetSettings) -> Target | None:
-    """Take ``service`` and ``service:KEY=VALUE,…``; keys may leave out ``TAILGATE_``, and values hold no comma."""
-    kind, _, options = spec.partition(":")
-    if kind != "service":
+@dataclass(frozen=True, slots=True)
+class CommandTarget:
+    """A program that the harness starts and ends."""
+
+    spec: str
+    launch: Launch
+    settings: TargetSettings
+
+    def start(self, directory: Path) -> RunningTarget:
+        """Start it, wait until it is ready, and keep its logs in ``directory`` as ``server-1.log`` and so on."""
+        running = _RunningCommand(self, directory)
+        running.restart()
+        return running
+
+
+class _RunningCommand(RunningTarget):
+    def __init__(self, target: CommandTarget, directory: Path) -> None:
+        super().__init__(target.spec, target.settings)
+        self._launch = target.launch
+        self._directory = directory
+        self._starts = 0
+        self.server = self._fresh()
+
+    def _fresh(self) -> ServerProcess:
+        return ServerProcess(self._launch, self._directory / f"server-{self._starts}.log")
+
+    @property
+    def base_url(self) -> str:
+        return self.server.base_url
+
+    @property
+    def pids(self) -> tuple[int, ...] | None:
+        return self.server.pids()
+
+    def restart(self) -> None:
+        self.stop()
+        self._starts += 1
+        self.server = self._fresh()
+        self.server.bring_up()
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def alive(self) -> bool:
+        return self.server.alive()
+
+    def log_tail(self) -> str:
+        return self.server.log_tail()
+
+
+@dataclass(frozen=True, slots=True)
+class UrlTarget:
+    """A server that runs already, at an address."""
+
+    spec: str
+    settings: TargetSettings
+
+    def start(self, directory: Path) -> RunningTarget:  # noqa: ARG002 - nothing of it is logged here
+        """Wait until it is ready."""
+        running = RunningUrl(self.spec, self.settings)
+        url = running.base_url + self.settings.readiness_path
+        wait_until_ready(
+            url,
+            self.settings.ready_timeout_s,
+            check_alive=lambda: None,
+            prefix=running.prefix,
+            probe=partial(probe, headers=running.headers),
+        )
+        return running
+
+
+class RunningUrl(RunningTarget):
+    """A server that somebody else runs."""
+
+    @property
+    def base_url(self) -> str:
+        """Its address, without the user that it may name."""
+        parts = urlsplit(self.spec.rstrip("/"))
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Who asks, where the address names a user."""
+        info, at, _ = urlsplit(self.spec).netloc.rpartition("@")
+        user, _, password = info.partition(":")
+        return (("Authorization", basic_authorization(user, password)),) if at else ()
+
+    @property
+    def pids(self) -> None:
+        """Never visible."""
         return None
+
+    def restart(self) -> None:
+        """Refuse."""
+        raise TargetError(f"{self.spec} is a server that runs elsewhere: the harness cannot restart it")
+
+    def stop(self) -> None:
+        """Leave it alone."""
+
+    def alive(self) -> bool:
+        """Tell whether it says that it is ready."""
+        try:
+            return probe(self.base_url + self.settings.readiness_path, self.headers).is_success
+        except httpx.RequestError:
+            return False
+
+    def log_tail(self) -> str:
+        """Return nothing: its log is elsewhere."""
+        return ""
+
+
+def parse_target(spec: str, settings: TargetSettings) -> Target | None:
+    """Return the target that a specification of one of the three kinds describes; None for any other."""
+    kind, colon, rest = spec.partition(":")
+    if kind == "service":
+        return _service(spec, rest, settings)
+    if kind == "command" and colon:
+        return _program(spec, rest, settings)
+    return _address(spec, settings) if spec.startswith(("http://", "https://")) else None
+
+
+def _service(spec: str, options: str, settings: TargetSettings) -> Target:
+    """Take ``KEY=VALUE,…``; keys may leave out ``TAILGATE_``, and values hold no comma."""
     environment = dict(settings.environment)
     for option in filter(None, options.split(",")):
         key, equals, value = option.partition("=")
@@ -42,21 +159,14 @@ def service_target(spec: str, settings: TargetSettings) -> Target | None:
     )
 
 
-def command_target(spec: str, settings: TargetSettings) -> Target | None:
-    """Take ``command:`` and a command line, split as a shell would, without running one."""
-    kind, colon, line = spec.partition(":")
-    if kind != "command" or not colon:
-        return None
+def _program(spec: str, line: str, settings: TargetSettings) -> Target:
     try:
         return _command(spec, tuple(shlex.split(line)), settings)
     except ValueError as error:  # an open quotation
         raise UsageError(f"the target {spec!r} cannot be split into arguments: {error}") from error
 
 
-def url_target(spec: str, settings: TargetSettings) -> Target | None:
-    """Take an address that starts with ``http://`` or ``https://``."""
-    if not spec.startswith(("http://", "https://")):
-        return None
+def _address(spec: str, settings: TargetSettings) -> Target:
     if mark := next((mark for mark in "?#" if mark in spec), None):
         raise UsageError(
             f"the target {spec!r} holds {mark!r}; expected an address without query and fragment, such as "
@@ -85,18 +195,3 @@ def _command(spec: str, command: tuple[str, ...], settings: TargetSettings) -> C
         stop_timeout_s=settings.stop_timeout_s,
     )
     return CommandTarget(spec, launch, settings)
-
-
-BUILT_IN: tuple[Parser, ...] = (service_target, command_target, url_target)
-
-
-def parse_target(spec: str, settings: TargetSettings, parsers: Sequence[Parser] = BUILT_IN) -> Target:
-    """Return the target that the first parser to know the specification makes of it; raise UsageError for none."""
-    for parser in parsers:
-        target = parser(spec, settings)
-        if target is not None:
-            return target
-    raise UsageError(
-        f"no target is called {spec!r}; expected service, service:KEY=VALUE,…, command:PROGRAM … {{port}}, "
-        "http://host:port, or what a plugin offers"
-    )

@@ -17,7 +17,7 @@ from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Phase, Scenario
 from tailgate.harness.target.settings import TargetSettings
-from tailgate.harness.target.url import RunningUrl
+from tailgate.harness.target.spec import RunningUrl
 
 SETTINGS = parse_options(lambda _: None, Path("a-project"))
 PAYLOAD = Payload("a", b"body", "text/plain", path="/a?x=1")

@@ -18,8 +18,8 @@ from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.ref import Ref, refs, resolve
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
 from tailgate.harness.target.settings import TargetSettings
+from tailgate.harness.target.spec import UrlTarget
 from tailgate.harness.target.target import RunningTarget
-from tailgate.harness.target.url import UrlTarget
 
 SETTINGS = TargetSettings()
 ARGUMENTS = {

@@ -6,11 +6,9 @@ import sys
 import pytest
 
 from tailgate.harness.errors import TargetError, UsageError
-from tailgate.harness.target.command import CommandTarget
 from tailgate.harness.target.launch import Launch
 from tailgate.harness.target.settings import TargetSettings
-from tailgate.harness.target.spec import parse_target
-from tailgate.harness.target.url import UrlTarget
+from tailgate.harness.target.spec import CommandTarget, UrlTarget, parse_target
 
 SETTINGS = TargetSettings(environment={"FROM": "settings"}, python="/opt/python")
 FAKE = f"command:{sys.executable} -m tailgate.harness.testing.fake_server --fd {{fd}} --service-time-ms 0"
@@ -80,7 +78,7 @@ def test_a_target_without_metrics_has_no_address_for_them_and_no_facts(tmp_path)
     ],
 )
 def test_an_address_is_taken_apart(url, host, port, tls, monkeypatch, tmp_path):
-    monkeypatch.setattr("tailgate.harness.target.url.wait_until_ready", lambda *_, **__: None)
+    monkeypatch.setattr("tailgate.harness.target.spec.wait_until_ready", lambda *_, **__: None)
     running = parse_target(url, TargetSettings()).start(tmp_path)
     assert (running.host, running.port, running.tls) == (host, port, tls)
     assert running.base_url == url.rstrip("/")
@@ -122,9 +120,6 @@ def test_an_address_is_a_target_of_its_own_kind():
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("", "no target is called ''"),
-        ("servce", "no target is called 'servce'"),
-        ("command", "no target is called 'command'"),
         ("command:", "is empty"),
         ("command:python app.py", "neither {port} nor {fd}"),
         ("command:python 'app.py {port}", "cannot be split"),
@@ -142,6 +137,11 @@ def test_an_address_is_a_target_of_its_own_kind():
 def test_a_specification_that_means_nothing_is_refused(spec, words):
     with pytest.raises(UsageError, match=words):
         parse_target(spec, SETTINGS)
+
+
+@pytest.mark.parametrize("spec", ["", "servce", "command"])
+def test_a_specification_of_another_kind_is_left_to_others(spec):
+    assert parse_target(spec, SETTINGS) is None
 
 
 def test_paths_must_be_paths():

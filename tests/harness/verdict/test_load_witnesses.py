@@ -23,7 +23,7 @@ from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
 from tailgate.harness.target.settings import TargetSettings
-from tailgate.harness.target.url import UrlTarget
+from tailgate.harness.target.spec import UrlTarget
 from tailgate.harness.verdict import judging
 
 SCENARIO = Scenario(
