@@ -138,6 +138,7 @@ def judge_fake_server(scheduling: Scheduling) -> dict[str, Any]:
     scenario = Scenario("starved", "a sound server", phases, (Criterion("p95", 0.05, ("steady",)),))
     plan = draw_plan(scenario, PAYLOADS, SEED)
     target = parse_target(fake_server_spec(2.0), TargetSettings())
+    assert target is not None
     with tempfile.TemporaryDirectory() as name, target.start(Path(name)) as running:
         processor = client_processor()
         settings = LoadSettings(running.host, running.port, processor=processor, scheduling=scheduling)

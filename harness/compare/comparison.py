@@ -34,10 +34,9 @@ from tailgate.harness.results.comparison import CUT_SHORT, ComparisonResult, Des
 from tailgate.harness.results.run import ArmResult, ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import Verdict
-from tailgate.harness.scenario.budgets import Budgets
+from tailgate.harness.scenario.budgets import Budgets, resolve_scenario
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
-from tailgate.harness.scenario.resolving import resolve_scenario
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.target import revision as git
 from tailgate.harness.target.settings import TargetSettings

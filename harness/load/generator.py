@@ -18,6 +18,7 @@ from tailgate.harness.load.samples import SAMPLES, Samples, read_samples
 from tailgate.harness.load.settings import LOG, SETTINGS, LoadSettings, write_settings
 from tailgate.harness.load.wire.request import encode_request
 from tailgate.harness.scenario.plan import Plan, write_plan
+from tailgate.harness.target.launch import tail
 
 # For interpreter, imports and first connections on a busy machine.
 _READY_S = 60.0
@@ -25,7 +26,6 @@ _READY_S = 60.0
 _MARGIN_S = 15.0
 # A generator that was asked to leave flushes its records and goes; after so long it is killed.
 _LEAVE_S = 2.0
-_LOG_TAIL_BYTES = 2_000
 
 
 class Generator:
@@ -164,9 +164,9 @@ class Generator:
         """End the process and return an error that quotes the end of its log."""
         process = self._running()
         self._end()
-        tail = (self._directory / LOG).read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
+        log = tail(self._directory / LOG).strip() or "(empty)"
         return LoadError(
-            f"the load generator {what} (exit status {process.returncode}); its log ends:\n{tail or '(empty)'}"
+            f"the load generator {what} (exit status {process.returncode}); its log ends:\n{log}"
         )
 
     def _end(self) -> None:

@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from tailgate.harness.load.samples import Outcome
 from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.answer import MalformedAnswerError
-from tailgate.harness.load.wire.connection import Connection, Endpoint
-from tailgate.harness.load.wire.flight import Flight
+from tailgate.harness.load.wire.connection import Connection, Endpoint, Flight
 
 _RECEIVE_BYTES = 256 * 1024
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT

@@ -8,7 +8,7 @@ import httptools
 
 from tailgate.harness.errors import LoadError
 from tailgate.harness.load.samples import SAMPLE, Outcome, file_header
-from tailgate.harness.load.wire.flight import Flight
+from tailgate.harness.load.wire.connection import Flight
 from tailgate.harness.results.failure import Failure
 from tailgate.harness.scenario.behaviour import Behaviour
 

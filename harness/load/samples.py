@@ -78,11 +78,6 @@ def file_header() -> bytes:
     return _HEADER.pack(_MAGIC, VERSION, SAMPLE.itemsize)
 
 
-def write_samples(path: Path, samples: Samples) -> None:
-    """Write a whole array of samples as a file of them."""
-    path.write_bytes(file_header() + samples.astype(SAMPLE, copy=False).tobytes())
-
-
 def read_samples(path: Path) -> Samples:
     """Return the samples of a file, shape (n,), ordered by phase and request; raise MeasurementError where it is none."""
     try:

@@ -63,7 +63,7 @@ class Capacity:
         )
 
 
-def self_check(processor: int | None, requests: int = 20_000) -> Capacity:
+def self_check(processor: int | None = None, requests: int = 20_000) -> Capacity:
     """Measure the generator with the settings that a run will have; raise LoadError where it or a request fails.
 
     A twentieth of ``requests`` goes first to warm up, and as many show its punctuality.

@@ -23,8 +23,7 @@ from tailgate.harness.load.recorder import Failures, Recorder
 from tailgate.harness.load.report import PhaseReport, lag_of
 from tailgate.harness.load.samples import Outcome
 from tailgate.harness.load.settings import LoadSettings, Scheduling
-from tailgate.harness.load.wire.connection import resolve_endpoint
-from tailgate.harness.load.wire.flight import Flight
+from tailgate.harness.load.wire.connection import Flight, resolve_endpoint
 from tailgate.harness.load.wire.request import encode_request
 from tailgate.harness.results.slot import Loop
 from tailgate.harness.scenario.plan import Plan, PlannedPhase

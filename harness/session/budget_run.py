@@ -14,8 +14,8 @@ from tailgate.harness.results.criterion import Witness
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.yardstick import Yardstick
+from tailgate.harness.scenario.budgets import Resolved, resolve_scenario
 from tailgate.harness.scenario.plan import draw_plan
-from tailgate.harness.scenario.resolving import Resolved, resolve_scenario
 from tailgate.harness.scenario.scenario import Criterion, Scenario
 from tailgate.harness.target.target import RunningTarget, Target
 from tailgate.harness.units import Unit

@@ -1,6 +1,6 @@
 """What is wrong with a run is refused here, before anything is started, timed or written.
 
-Only the device and precision of the running target are left to :mod:`tailgate.harness.scenario.resolving`.
+Only the device and precision of the running target are left to :mod:`tailgate.harness.scenario.budgets`.
 """
 
 import dataclasses

@@ -18,9 +18,8 @@ from tailgate.harness.observe import slot_file
 from tailgate.harness.observe.slot_record import SlotRecord
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.verdict import worst
-from tailgate.harness.scenario.budgets import Budgets
+from tailgate.harness.scenario.budgets import Budgets, find_quantities
 from tailgate.harness.scenario.ref import refs
-from tailgate.harness.scenario.resolving import find_quantities
 from tailgate.harness.verdict import judging
 
 

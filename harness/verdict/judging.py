@@ -14,7 +14,7 @@ from tailgate.harness.results.failure import Failure, pooled
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.verdict import SEVERITY, Verdict, worst
-from tailgate.harness.scenario.resolving import asked_at
+from tailgate.harness.scenario.budgets import asked_at
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.verdict import faults as checks
 from tailgate.harness.verdict import judge, witnesses

@@ -1,6 +1,7 @@
-"""One connection to the server: a socket that never blocks, with or without TLS, and the answer read from it."""
+"""A request on its way, and the connection that carries it: a socket that never blocks, with or without TLS."""
 
 import errno
+import math
 import socket
 import ssl
 from dataclasses import dataclass
@@ -9,10 +10,33 @@ from typing import Any
 from tailgate.harness.errors import LoadError
 from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.answer import Answer
-from tailgate.harness.load.wire.flight import Flight
+from tailgate.harness.load.wire.server_timing import UNTOLD, Stages
 
 # In both directions, TLS may have to read before it can write, and the other way round.
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """What is known of one request so far; times in nanoseconds, 0 for not yet."""
+
+    request: int
+    payload: int
+    intended_ns: int
+    dispatched_ns: int
+    behaviour: int = 0  # a Behaviour
+    sent_ns: int = 0
+    first_byte_ns: int = 0
+    bytes_received: int = 0
+    connection: int = 0
+    carrier: "Connection | None" = None  # while it is on one
+    status: int = 0
+    kept: bytes = b""  # the first bytes of an answer that is no good one
+    why: str = ""  # why there was no answer
+    stale_retries: int = 0
+    retry_after_s: float = math.nan
+    stages: Stages = UNTOLD
+    ended: bool = False  # recorded, and to be passed over wherever it still stands in a queue
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ import sys
 
 import orjson
 import pytest
+from sample_records import write_samples
 
 from tailgate import __version__
 from tailgate.harness import cli
-from tailgate.harness.load.samples import export_csv, write_samples
+from tailgate.harness.load.samples import export_csv
 from tailgate.harness.results import file as results_file
 from tailgate.harness.testing import run_result, samples
 

@@ -9,7 +9,7 @@ from test_load_sender import payload, send
 from tailgate.harness.load.recorder import MOST_CHARACTERS, MOST_KINDS, Failures, words
 from tailgate.harness.load.samples import Outcome
 from tailgate.harness.load.wire.answer import Answer, MalformedAnswerError
-from tailgate.harness.load.wire.flight import Flight
+from tailgate.harness.load.wire.connection import Flight
 from tailgate.harness.results.failure import Failure
 from tailgate.harness.scenario.behaviour import Behaviour
 from tailgate.harness.scenario.scenario import Phase

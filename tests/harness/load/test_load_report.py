@@ -5,7 +5,7 @@ from tailgate.harness.load.recorder import Recorder
 from tailgate.harness.load.report import Lag, decode_report, encode_report, lag_of
 from tailgate.harness.load.samples import SAMPLE, Outcome, read_samples
 from tailgate.harness.load.settings import LoadSettings, Scheduling, read_settings, write_settings
-from tailgate.harness.load.wire.flight import Flight
+from tailgate.harness.load.wire.connection import Flight
 from tailgate.harness.results.failure import Failure
 from tailgate.harness.results.slot import Loop
 

@@ -25,7 +25,7 @@ CAPACITY = Capacity(
 
 
 def test_the_self_check_measures_and_leaves_nothing_behind():
-    capacity = self_check(None, requests=400)
+    capacity = self_check(requests=400)
     assert capacity.closed_loop_per_s > 0
     assert 0 < capacity.utilisation <= 1
     assert capacity.busy_s > 0

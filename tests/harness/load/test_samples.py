@@ -3,6 +3,7 @@ import io
 
 import numpy as np
 import pytest
+from sample_records import write_samples
 
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.load.samples import (
@@ -11,7 +12,6 @@ from tailgate.harness.load.samples import (
     export_csv,
     file_header,
     read_samples,
-    write_samples,
 )
 
 
