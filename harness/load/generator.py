@@ -79,16 +79,13 @@ class Generator:
                 process.stdin.close()
 
     def run_phase(self, index: int, stretch: float = 1.0, at_ns: int | None = None) -> PhaseReport:
-        """Send one phase of the plan and wait until nothing of it is in flight.
+        """Send one phase of the plan, wait until nothing of it is in flight; raise LoadError where the generator does not manage.
 
         Args:
             index: of the phase.
             stretch: for a phase that is relative to a throughput, the seconds between two of its answers.
             at_ns: CLOCK_MONOTONIC at the phase's time 0; None for at once. Where it has passed already, intended times
                 count from it all the same, and the lag says how late the generator was.
-
-        Raises:
-            LoadError: the generator died, was stopped, or did not end in its time.
         """
         phase = self._plan.phases[index]
         process = self._running()

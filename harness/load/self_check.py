@@ -46,16 +46,11 @@ class Capacity:
     scheduling: Scheduling  # how the kernel let it run
     processor: int | None  # the one that it was bound to, or None
 
-    @property
-    def per_core_s(self) -> float:
-        """Requests a second that would keep the generator's core busy all the time."""
-        return 1 / self.busy_s
-
     def __str__(self) -> str:
         """State it in one line, units and conditions included."""
         place = "no processor of its own" if self.processor is None else f"processor {self.processor}"
         return (
-            f"the generator can send {self.per_core_s:,.0f} requests/s a core ({self.body_bytes}-byte bodies, "
+            f"the generator can send {1 / self.busy_s:,.0f} requests/s a core ({self.body_bytes}-byte bodies, "
             f"{self.busy_s * 1e6:.1f} us each; closed loop: {self.closed_loop_per_s:,.0f}/s at "
             f"{self.utilisation:.0%} of its core); at {PUNCTUAL_PER_S:,.0f}/s its lag is "
             f"p50 {self.lag.p50_s * 1e6:.0f} us, p99 {self.lag.p99_s * 1e6:.0f} us "

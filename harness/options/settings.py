@@ -201,16 +201,13 @@ def parse_options(
     ini_file: Callable[[Option], Any] = lambda _: None,
     ini_folder: Path | None = None,
 ) -> GateSettings:
-    """Return the settings; what the command line says beats the ini file.
+    """Return the settings; what the command line says beats the ini file. Raise UsageError for a value that does not parse.
 
     Args:
         command_line: gives an option's raw value: text, a list of texts, a bool, or None where nothing was said.
         root: folder of the project; a path that is a default lies in it.
         ini_file: likewise.
         ini_folder: where paths in the ini file start; None without a file.
-
-    Raises:
-        UsageError: a value does not parse, or is none of the choices.
     """
     parsed: dict[str, Any] = {}
     given, said_in_ini = set(), set()

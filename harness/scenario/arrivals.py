@@ -140,27 +140,20 @@ class Bursts(Law):
     quiet_s: Number
 
     def _times(self, rng: np.random.Generator, requests: int | None, extent_s: float) -> Times:
-        rate = self._not_negative("rate_per_s")
+        if self.size < 1:
+            raise self._refusal(f"size is a number of requests from 1 on, got {self.size}")
+        rate, quiet_s = self._not_negative("rate_per_s"), self._not_negative("quiet_s")
+        every_s = self._positive("every_s")
         if requests is None:
-            instants_s = self.instants_s(extent_s)
+            bursts = max(math.ceil((extent_s - quiet_s) / every_s), 0)
             background = unit_poisson(rng, None, rate * extent_s)
         else:
             # So many bursts, or so many of the background, would be enough alone.
-            instants_s = self._instants_s(math.ceil(requests / max(self.size, 1)))
+            bursts = math.ceil(requests / self.size)
             background = unit_poisson(rng, requests if rate else 0, None)
         alone_s = background / (rate or 1.0)
-        return np.sort(np.concatenate([alone_s, np.repeat(instants_s, self.size)]))[:requests]
-
-    def instants_s(self, duration_s: float) -> Times:
-        """Return the moments of the bursts within ``duration_s``, in seconds from the phase's start."""
-        every_s, quiet_s = self._positive("every_s"), self._not_negative("quiet_s")
-        return self._instants_s(max(math.ceil((duration_s - quiet_s) / every_s), 0))
-
-    def _instants_s(self, bursts: int) -> Times:
-        if self.size < 1:
-            raise self._refusal(f"size is a number of requests from 1 on, got {self.size}")
-        every_s, quiet_s = self._positive("every_s"), self._not_negative("quiet_s")
-        return quiet_s + every_s * np.arange(bursts, dtype=np.float64)
+        together_s = np.repeat(quiet_s + every_s * np.arange(bursts), self.size)
+        return np.sort(np.concatenate([alone_s, together_s]))[:requests]
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,11 +45,7 @@ class Budgets:
         return merged
 
     def unused(self, used: Mapping[str, Iterable[str]]) -> list[str]:
-        """Return what no scenario asks for, as ``line.key``, for a warning about misspellings.
-
-        Args:
-            used: for each known scenario the budget keys that it refers to.
-        """
+        """Return what no scenario asks for, as ``line.key``, by the keys that each scenario uses; for a warning."""
         everything = {key for keys in used.values() for key in keys}
         found = []
         for parts, line in self.lines.items():
@@ -86,13 +82,9 @@ def parse_budgets(table: Mapping[str, Any], source: Path | None = None) -> Budge
 def find_budgets(path: Path | None, rootdir: Path) -> Budgets:
     """Read the budgets of a project; none where ``path`` is None and the project has no budgets.
 
-    Args:
-        path: a file to read; a ``pyproject.toml`` by its table, any other by its top level. None looks for
-            ``budgets.toml`` or that table of ``pyproject.toml`` in ``rootdir``.
-        rootdir: the project's top folder.
-
-    Raises:
-        BudgetError: the file is missing or no TOML, both places have budgets, or a line is wrong.
+    ``path`` is a file: a ``pyproject.toml`` is read by its table, any other by its top level. None looks for
+    ``budgets.toml`` or that table of ``pyproject.toml`` in ``rootdir``. Raise BudgetError for a file that is missing or no
+    TOML, budgets in both places, or a wrong line.
     """
     if path is not None:
         table = _read(path)
@@ -148,18 +140,9 @@ def resolve_scenario(
     """Settle the load by the budgets of the target's device and precision, as the yardstick is now.
 
     Limits stay open until what they judge is over and the yardstick has been read again (:func:`asked_at`). A number that
-    sets the load is settled now, in a criterion too: nothing else was sent.
-
-    Args:
-        scenario: not resolved yet.
-        budgets: of the project.
-        facts: how the target describes itself.
-        yardstick_s: what 1 yd is now.
-        units: of every measure, by name.
-        root: folder of the project, named where it lacks budgets.
-
-    Raises:
-        BudgetError: one is missing, or of another unit than it is used as.
+    sets the load is settled now, in a criterion too: nothing else was sent. ``facts`` is how the target describes itself,
+    ``units`` that of each measure, ``root`` the project's folder. Raise BudgetError for one that is missing or of another
+    unit than it is used as.
     """
     quantities = find_quantities(scenario, budgets, facts, units, root)
     known = numbers(quantities, yardstick_s)

@@ -89,18 +89,13 @@ def _names(pid: int) -> tuple[str, ...]:
 
 
 def ran_own_code(worktree: Path, project: Path, command: tuple[str, ...], *, service: bool) -> bool:
-    """Tell whether an interpreter that was started has run code of a worktree, by the bytecode that it left behind.
+    """Tell whether an interpreter that ran ``command`` has run code of a worktree, by the bytecode that it left behind.
 
     A fresh worktree holds none, and importing a module writes some beside its source. An environment may have another copy
     of a package, so where there are packages, bytecode of one of theirs is asked for: a script or a configuration beside
     them is found in the folder that it is started in and says nothing of them. A script leaves no bytecode of its own; that
-    it lies in the project is enough where there is no package.
-
-    Args:
-        worktree: its top.
-        project: folder of the project in it.
-        command: that was started there; empty where it is not known.
-        service: it was the target ``service``, whose package must be this project's where this project has it.
+    it lies in the project is enough where there is no package. ``service`` says that it was the target ``service``, whose
+    package must be this project's where this project has it.
     """
     if service and is_own(project):
         return any((project / "service").glob("__pycache__/*.pyc"))

@@ -36,29 +36,28 @@ def find_revision(root: Path, name: str) -> Revision | None:
         raise UsageError(f"{name!r} may be a git revision, and the program git is not installed")
     if name.startswith("-"):
         return None
-    found = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    return Revision(name, found.stdout.strip()) if found.returncode == 0 else None
+    found = _told(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return None if found is None else Revision(name, found.strip())
 
 
 def has_project(root: Path, revision: Revision) -> bool:
     """Tell whether a revision has the folder that ``root`` is in the repository."""
     place = place_in_repository(root)
-    return not place.parts or _git(root, "cat-file", "-e", f"{revision.commit}:{place}").returncode == 0
+    return not place.parts or _told(root, "cat-file", "-e", f"{revision.commit}:{place}") is not None
 
 
 def state_of(root: Path) -> Mapping[str, str]:
     """Return the working tree's commit, and whether files differ from it; empty outside of a repository."""
-    commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD") if shutil.which("git") else None
-    if commit is None or commit.returncode != 0:
+    commit = _told(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    if commit is None:
         return {}
-    changed = bool(_git(root, "status", "--porcelain", "--untracked-files=no").stdout.strip())
-    return {"revision": commit.stdout.strip()[:10] + (" with changes" if changed else "")}
+    changed = _told(root, "status", "--porcelain", "--untracked-files=no")
+    return {"revision": commit.strip()[:10] + (" with changes" if changed else "")}
 
 
 def place_in_repository(folder: Path) -> Path:
     """Return where a folder lies in its repository, as seen from the repository's top; ``.`` outside of any."""
-    prefix = _git(folder, "rev-parse", "--show-prefix") if shutil.which("git") else None
-    return Path(prefix.stdout.removesuffix("\n") if prefix is not None and prefix.returncode == 0 else "")
+    return Path((_told(folder, "rev-parse", "--show-prefix") or "").removesuffix("\n"))
 
 
 def top_of(folder: Path) -> Path:
@@ -69,15 +68,13 @@ def top_of(folder: Path) -> Path:
 
 def is_ignored(root: Path, path: Path) -> bool:
     """Tell whether the repository's ignore rules leave a path out of every revision."""
-    return _git(root, "check-ignore", "--quiet", str(path)).returncode == 0
+    return _told(root, "check-ignore", "--quiet", str(path)) is not None
 
 
 def tracked(folder: Path, patterns: Iterable[str]) -> frozenset[str] | None:
     """Return what git tracks in a folder of files like these, as seen from there; None outside of any repository."""
-    if shutil.which("git") is None:
-        return None
-    listed = _git(folder, "ls-files", "-z", "--", *patterns)
-    return frozenset(filter(None, listed.stdout.split("\0"))) if listed.returncode == 0 else None
+    listed = _told(folder, "ls-files", "-z", "--", *patterns)
+    return None if listed is None else frozenset(filter(None, listed.split("\0")))
 
 
 def add_worktree(root: Path, revision: Revision, folder: Path) -> None:
@@ -124,6 +121,14 @@ def read_pyproject(folder: Path, whose: str) -> Mapping[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{whose}'s {PYPROJECT} is not TOML: {error}") from error
+
+
+def _told(root: Path, *arguments: str) -> str | None:
+    """Return what git prints; None where it refuses, or is not installed."""
+    if shutil.which("git") is None:
+        return None
+    ended = _git(root, *arguments)
+    return ended.stdout if ended.returncode == 0 else None
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

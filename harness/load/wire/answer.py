@@ -18,7 +18,7 @@ class MalformedAnswerError(Exception):
     """What came is not an HTTP answer."""
 
 
-def parse_retry_after(value: bytes) -> float:
+def _parse_retry_after(value: bytes) -> float:
     """Return the seconds that a Retry-After asks for (RFC 9110, section 10.2.3); NaN where it is neither form."""
     if value.isdigit() and len(value) <= _MOST_DIGITS:
         return float(value)
@@ -97,7 +97,7 @@ class Answer:
         ):
             self._framed = True
         elif length == 11 and name.lower() == b"retry-after":
-            self.retry_after_s = parse_retry_after(value)
+            self.retry_after_s = _parse_retry_after(value)
 
     def on_headers_complete(self) -> None:
         """Take the status (called by the parser)."""
