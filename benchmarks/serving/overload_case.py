@@ -114,7 +114,6 @@ def _slot(case: Case, running: RunningTarget, phases: tuple[Phase, ...], directo
         running.port,
         connections_warm=gate.CONNECTIONS,
         timeout_s=TIMEOUT_S,
-        grace_s=TIMEOUT_S,
         processor=client_processor() if client_processor() != server_processor() else None,
     )
     found = measure_slot(slot, draw_plan(scenario, [payload], SEED), running, load, directory)

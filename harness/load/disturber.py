@@ -32,11 +32,6 @@ class Disturbance:
     pieces: deque[bytes]
     due_ns: int = NEVER_NS
 
-    @property
-    def leaves(self) -> bool:
-        """Whether its client goes before the answer."""
-        return self.flight.behaviour in {Behaviour.LEAVES, Behaviour.BREAKS_OFF}
-
 
 def pieces_of(request: bytes, behaviour: int) -> list[bytes]:
     """Return what a client sends of a request, piece by piece."""
@@ -144,7 +139,7 @@ class DisturberPool:
         self._epoll.modify(connection.descriptor, _READ)
         if disturbance.pieces:
             disturbance.due_ns = time.monotonic_ns() + int(DRIPS_PAUSE_S * 1e9)
-        elif disturbance.leaves:
+        elif flight.behaviour in {Behaviour.LEAVES, Behaviour.BREAKS_OFF}:
             disturbance.due_ns = time.monotonic_ns() + int(patience_s(flight.request) * 1e9)
 
     def _receive(self, disturbance: Disturbance) -> None:

@@ -96,7 +96,7 @@ class Generator:
         except (OSError, ValueError) as error:  # ValueError: its input was closed by stop()
             raise self._failure("is gone") from error
         wait_s = 0.0 if at_ns is None else max(0.0, (at_ns - time.monotonic_ns()) / 1e9)
-        limit_s = wait_s + phase.length_s * stretch + self._settings.timeout_s + self._settings.grace_s
+        limit_s = wait_s + phase.length_s * stretch + self._settings.timeout_s
         return decode_report(self._expect("done", limit_s + _MARGIN_S))
 
     @property

@@ -110,7 +110,6 @@ def load_settings(running: RunningTarget, settings: GateSettings) -> LoadSetting
         connections_warm=MOST if kept else 0,
         at_once=answered_at_once(lambda: _connection(running), path, running.headers) if kept else None,
         timeout_s=settings.request_timeout,
-        grace_s=settings.request_timeout,
         processor=generator_processor(settings.pin),
     )
 

@@ -155,7 +155,7 @@ class Sender:
         count, request, payloads = len(offsets_ns), 0, phase.payloads.data
         behaviours = None if phase.behaviours is None else phase.behaviours.data
         timeout_ns = int(self._settings.timeout_s * 1e9)
-        stop_ns = start_ns + offsets_ns[-1] + int(self._settings.grace_s * 1e9)
+        stop_ns = start_ns + offsets_ns[-1] + timeout_ns
         flush_ns = start_ns
         while request < count or self._in_flight:
             now_ns = time.monotonic_ns()

@@ -2,14 +2,11 @@
 
 import dataclasses
 import enum
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
-
-from tailgate.harness.errors import UsageError
 
 # Files that generator and parent share, beside the plan's and the samples.
 SETTINGS = "load.json"
@@ -46,31 +43,14 @@ class LoadSettings:
     # On how many connections the server answers at a time; None for no bound. No more are opened then, none ahead, and
     # none stays open between phases, where it would hold up whoever asks for the metrics.
     at_once: int | None = None
-    # A request without a complete answer so long after its intended time is a TIMEOUT.
+    # A request without a complete answer so long after its intended time is a TIMEOUT; so each phase ends.
     timeout_s: float = 10.0
-    # A phase ends at most so long after its last intended time; what is open then is a TIMEOUT too.
-    grace_s: float = 10.0
     processor: int | None = None  # the one to run on; None for any
     # How to wait; None for SPIN where a processor is given and SLEEP where not.
     timer: TimerMode | None = None
     # What to ask the kernel for; where it refuses FIFO, the generator takes its turn and says so.
     scheduling: Scheduling = Scheduling.FIFO
     headers: tuple[tuple[str, str], ...] = ()  # sent with every request, beside the payload's own
-
-    def __post_init__(self) -> None:
-        """Refuse limits that no run could keep."""
-        for name in ("timeout_s", "grace_s"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise UsageError(f"load: {name} must be finite and above 0, got {getattr(self, name)}")
-        if not (0 <= self.connections_warm <= self.connections_max and self.connections_max >= 1):
-            raise UsageError(
-                f"load: connections_warm must be from 0 to connections_max ({self.connections_max}), which must be "
-                f"above 0, got {self.connections_warm}"
-            )
-        if self.at_once is not None and self.at_once < 1:
-            raise UsageError(f"load: at_once must be above 0, got {self.at_once}")
-        if not 0 < self.port < 65536:
-            raise UsageError(f"load: port must be from 1 to 65535, got {self.port}")
 
     @property
     def connections_limit(self) -> int:
@@ -99,4 +79,4 @@ def read_settings(path: Path, environment: Mapping[str, str]) -> LoadSettings:
     fields["headers"] = tuple((name, value) for name, value in headers)
     fields["timer"] = None if fields["timer"] is None else TimerMode(fields["timer"])
     fields["scheduling"] = Scheduling(fields["scheduling"])
-    return dataclasses.replace(LoadSettings("", 1), **fields)
+    return LoadSettings(**fields)

@@ -1,15 +1,11 @@
 """The guardian: a small program between the harness and a server, so that no server outlives its harness.
 
 The harness runs this file by its path as ``python -I -S guardian.py --lifeline FD --grace S -- COMMAND``. It starts the
-command in a process group of its own and waits for one of three things:
-
-* the lifeline ends: the harness is gone, however it went, and the kernel has closed its end of the socket pair;
-* TERM or INT: the harness wants the server stopped;
-* the command exits.
-
-After the first two, everything that the command started gets TERM, at most ``--grace`` seconds, then KILL. After the
-third, whatever the command left behind gets KILL. The guardian exits with the command's status, or with 128 + n where
-signal n ended it, as a shell does; 127 where the command cannot be executed.
+command in a process group of its own and waits until the lifeline ends (the harness is gone, however it went), a TERM or
+INT comes (the harness wants the server stopped), or the command exits. After the first two, everything that the command
+started gets TERM, at most ``--grace`` seconds, then KILL; after the third, what the command left behind gets KILL. The
+guardian exits with the command's status, or with 128 + n where signal n ended it, as a shell does; 127 where the command
+cannot be executed.
 
 On Linux it is a child subreaper (prctl(2)): a server that forks twice or makes a session of its own is still found, and
 the kernel kills the command when the guardian is killed. Elsewhere, what leaves the command's process group escapes.

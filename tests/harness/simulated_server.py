@@ -136,7 +136,7 @@ def simulate(monkeypatch, directory, server, arrivals, requests, seed=1, **setti
     monkeypatch.setattr(pool_module, "Connection", partial(Connection, server))
     phase = Phase("simulated", arrivals, requests=requests)
     plan = draw_plan(Scenario("s", "d", (phase,), ()), [Payload("a", b"", "")], seed)
-    limits = {"connections_max": 1_000, "connections_warm": 1, "timeout_s": 600.0, "grace_s": 600.0}
+    limits = {"connections_max": 1_000, "connections_warm": 1, "timeout_s": 600.0}
     recorder = Recorder(directory / "samples.bin")
     sender = Sender(plan, LoadSettings("127.0.0.1", 1, **{**limits, **settings}), recorder)
     sender.warm_up()

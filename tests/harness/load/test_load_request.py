@@ -66,17 +66,3 @@ def test_the_host_header_leaves_out_the_scheme_s_own_port(settings, expected):
 def test_what_cannot_be_sent_is_refused_by_name(payload, message):
     with pytest.raises(UsageError, match=f"payload 'p': .*{message}"):
         encode_request(payload, HERE)
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"timeout_s": 0.0}, "timeout_s must be finite and above 0"),
-        ({"grace_s": float("inf")}, "grace_s must be finite and above 0"),
-        ({"connections_warm": 9, "connections_max": 8}, "connections_warm must be from 0 to connections_max"),
-        ({"port": 0}, "port must be from 1 to 65535, got 0"),
-    ],
-)
-def test_limits_that_no_run_could_keep_are_refused(fields, message):
-    with pytest.raises(UsageError, match=message):
-        LoadSettings(**{"host": "h", "port": 1, **fields})

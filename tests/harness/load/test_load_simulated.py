@@ -85,18 +85,14 @@ def test_a_closed_loop_ends_at_its_limit_with_a_record_for_each_request(monkeypa
 NEVER_S = 1e6
 
 
-@pytest.mark.parametrize("limit", ["timeout_s", "grace_s"])
-def test_a_request_without_answer_ends_as_timeout_and_takes_its_connection_with_it(
-    monkeypatch, tmp_path, limit
-):
+def test_a_request_without_answer_ends_as_timeout_and_takes_its_connection_with_it(monkeypatch, tmp_path):
     server = SimulatedServer(lambda request: 0.001 if request else NEVER_S, in_line=False)
     arrivals = Trace((0.0, 0.0, 0.05, 0.09))
-    report, samples = simulate(monkeypatch, tmp_path, server, arrivals, 4, **{limit: 0.1})
+    report, samples = simulate(monkeypatch, tmp_path, server, arrivals, 4, timeout_s=0.1)
     assert [Outcome(value) for value in samples["outcome"]] == [Outcome.TIMEOUT, *[Outcome.OK] * 3]
     assert (report.outcomes[Outcome.TIMEOUT], report.ok) == (1, 3)
     assert samples["first_byte_ns"][0] == 0
-    # The time out is its own, the grace is the phase's and begins with its last request.
-    assert latency_s(samples)[0] == pytest.approx(0.1 if limit == "timeout_s" else 0.19)
+    assert latency_s(samples)[0] == pytest.approx(0.1)
     never, *good = samples["connection"].tolist()
     assert never not in good
 

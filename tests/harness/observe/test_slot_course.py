@@ -55,7 +55,7 @@ def course(tmp_path, server, *phases, tell=lambda _: None, readings=(), **change
     names = tuple(phase.name for phase in phases if phase.measured)
     made = Scenario("s", "for tests", phases, (Criterion("p95", 1.0, names),))
     plan = draw_plan(made, [PAYLOAD], 1)
-    settings = LoadSettings("127.0.0.1", server.port, timeout_s=5.0, grace_s=5.0)
+    settings = LoadSettings("127.0.0.1", server.port, timeout_s=5.0)
     first, *others = map(yard, readings) if readings else [None]
     slot = Slot(made, "head", block=0, start=1, seed=1, yardstick=first)
     read = iter(others).__next__ if readings else None
@@ -95,7 +95,7 @@ def test_a_yardstick_that_fails_between_two_phases_ends_the_slot_and_keeps_what_
 
     phases = (Phase("first", Constant(200.0), requests=2), Phase("second", Constant(200.0), requests=2))
     made = Scenario("s", "for tests", phases, (Criterion("p95", 1.0, ("first",)),))
-    settings = LoadSettings("127.0.0.1", 1, timeout_s=5.0, grace_s=5.0)
+    settings = LoadSettings("127.0.0.1", 1, timeout_s=5.0)
     with Metered({"/a": [OK]}, exposition(0)) as server:
         slot = Slot(made, "head", block=0, start=1, seed=1, yardstick=yard(1))
         settings = dataclasses.replace(settings, port=server.port)
