@@ -9,20 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How much evidence a run gathers.
-
-    Attributes:
-        quantiles: judged latency quantiles, as shares below 1.
-        requests: the least number of measured requests behind each judged quantile.
-        warm_up_requests: sent first and not judged.
-        repeats: repeated events (bursts) of a scenario that has them.
-    """
+    """How much evidence a run gathers."""
 
     name: str
-    quantiles: tuple[float, ...]
-    requests: int
-    warm_up_requests: int
-    repeats: int
+    quantiles: tuple[float, ...]  # judged latency quantiles, as shares below 1
+    requests: int  # the least number of measured requests behind each judged quantile
+    warm_up_requests: int  # sent first and not judged
+    repeats: int  # repeated events (bursts) of a scenario that has them
 
 
 # n(1 - p) >= 10 before a quantile is spoken of: 200 requests for p95, 1,000 for p99. To bound one from above takes 90 and

@@ -30,22 +30,16 @@ PIXEL_PAYLOADS = 8
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """One request's content.
+    """One request's content."""
 
-    Attributes:
-        name: unique in its source; samples refer to it.
-        path: request target on the service, from its base address on; begins with "/".
-        headers: Host, Content-Length and Content-Type are added by the generator.
-        weight: relative share of requests that carry it.
-    """
-
-    name: str
+    name: str  # unique in its source; samples refer to it
     body: bytes
     content_type: str
-    path: str = "/predict"
+    path: str = "/predict"  # request target on the service, from its base address on; begins with "/"
     method: str = "POST"
+    # Host, Content-Length and Content-Type are added by the generator.
     headers: tuple[tuple[str, str], ...] = ()
-    weight: float = 1.0
+    weight: float = 1.0  # relative share of requests that carry it
 
     def __post_init__(self) -> None:
         """Take any buffer for the body, lists, and numpy's numbers; refuse what cannot be sent."""

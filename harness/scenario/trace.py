@@ -21,15 +21,10 @@ from tailgate.harness.scenario.arrivals import Law, Times
 
 @dataclass(frozen=True, slots=True)
 class Trace(Law):
-    """Recorded times, replayed as they are.
+    """Recorded times, replayed as they are."""
 
-    Attributes:
-        times_s: seconds from the phase's start, ascending.
-        payloads: for each time the name of its payload; empty to draw payloads by weight.
-    """
-
-    times_s: tuple[float, ...]
-    payloads: tuple[str, ...] = ()
+    times_s: tuple[float, ...]  # seconds from the phase's start, ascending
+    payloads: tuple[str, ...] = ()  # for each time the name of its payload; empty to draw payloads by weight
 
     def _times(self, _: np.random.Generator, requests: int | None, extent_s: float) -> Times:
         times = np.array(self.times_s, dtype=np.float64)

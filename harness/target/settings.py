@@ -43,29 +43,19 @@ class MetricNames:
 
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
-    """What a specification leaves open.
+    """What a specification leaves open."""
 
-    Attributes:
-        environment: variables for a target that is started, added to those of this process.
-        readiness_path: answers 2xx once the target takes load.
-        metrics_path: its Prometheus metrics; None where it has none: the server's criteria are then left out.
-        metric_names: what it calls its metrics.
-        ready_timeout_s: how long it may take to become ready.
-        stop_timeout_s: from TERM to KILL.
-        directory: where a command runs; None for the current directory.
-        python: the interpreter that runs the service.
-        service: the module that it runs.
-    """
-
+    # Variables for a target that is started, added to those of this process.
     environment: Mapping[str, str] = field(default_factory=dict)
-    readiness_path: str = "/health/ready"
+    readiness_path: str = "/health/ready"  # answers 2xx once the target takes load
+    # Its Prometheus metrics; None where it has none: the server's criteria are then left out.
     metrics_path: str | None = "/metrics"
-    metric_names: MetricNames = field(default_factory=MetricNames)
-    ready_timeout_s: float = 120.0
-    stop_timeout_s: float = 30.0
-    directory: Path | None = None
-    python: str = sys.executable
-    service: str = "tailgate.service"
+    metric_names: MetricNames = field(default_factory=MetricNames)  # what it calls its metrics
+    ready_timeout_s: float = 120.0  # how long it may take to become ready
+    stop_timeout_s: float = 30.0  # from TERM to KILL
+    directory: Path | None = None  # where a command runs; None for the current directory
+    python: str = sys.executable  # the interpreter that runs the service
+    service: str = "tailgate.service"  # the module that it runs
 
     def __post_init__(self) -> None:
         """Refuse a path that is not one."""

@@ -19,16 +19,11 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class RunningTarget(abc.ABC):
-    """A target that takes load; a context manager that stops it.
-
-    Attributes:
-        spec: the specification that it came from.
-        settings: what the specification left open.
-    """
+    """A target that takes load; a context manager that stops it."""
 
     def __init__(self, spec: str, settings: TargetSettings) -> None:
-        self.spec = spec
-        self.settings = settings
+        self.spec = spec  # the specification that it came from
+        self.settings = settings  # what the specification left open
 
     def __enter__(self) -> Self:
         """Return the target, which runs already."""
