@@ -28,7 +28,7 @@ from tailgate.service.execution.graph import ServedGraph
 from tailgate.service.execution.selection import export_graph, require_cpu
 from tailgate.service.settings import load_settings
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 CPU = torch.device("cpu")
 MODELS = ("perceptron", "colours")
 WITHOUT_WEIGHTS = types.SimpleNamespace(state_dict={})

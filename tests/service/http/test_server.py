@@ -33,7 +33,7 @@ from tailgate.service.http.limits import LINGER_S
 from tailgate.service.http.state import State
 from tailgate.service.settings import load_settings
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 PATIENCE_S = 60
 ITEM = {"inputs": [1.0, 2.0, 3.0, 4.0]}
 HELD = {"inputs": [HOLD, 2.0, 3.0, 4.0]}
