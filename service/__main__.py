@@ -13,10 +13,8 @@ from tailgate.service.logs import close_logging, configure_logging, refuse
 from tailgate.service.settings import load_settings, log_format_of, unknown_variables
 
 USAGE_ERROR = 2
-# The event loop, the executor and the decoders take turns with the interpreter lock. Whoever wants it waits so long before the
-# holder is asked to let go, and by Python's own 5 ms the executor stood still after batches while the loop read the next
-# requests: on two processors 0.1 ms serves 7 % more of MobileNetV3 at 64 pixels, and costs nothing with a model that does
-# nothing.
+# With Python's 5 ms the executor waited for the interpreter lock after batches, while the event loop read requests. On two
+# processors 0.1 ms serves 7 % more of MobileNetV3 at 64 pixels, and costs nothing with a model that does nothing.
 SWITCH_INTERVAL_S = 0.0001
 
 
@@ -36,10 +34,9 @@ def main() -> int:
 
 
 def leave(status: int) -> NoReturn:
-    """End the process, also while a thread is still in PyTorch: loading a model, or in a batch beyond the drain time.
+    """End the process, also while a thread is in PyTorch or writes a log that nobody reads.
 
-    Such a thread can neither be interrupted nor be waited for, and the interpreter's own end under it can crash. The thread
-    that writes the log is another, where nobody reads it.
+    Such a thread cannot be interrupted, and the interpreter's own end under it can crash.
     """
     close_logging()
     if any(thread.daemon for thread in threading.enumerate()):

@@ -1,6 +1,6 @@
-"""``tailgate compile``: build ahead of time what ``TAILGATE_EXECUTOR=auto`` will find in the cache.
+"""``tailgate compile``: build the library that ``TAILGATE_EXECUTOR=auto`` finds in the cache.
 
-It takes the settings of the service, and must be run with the same ones, on the same kind of processor.
+Run it with the service's settings, on the same kind of processor.
 """
 
 import contextlib
@@ -43,7 +43,8 @@ def main() -> int:
         start_s = time.perf_counter()
         path = compiled.compile_program(program, directory, key)
         for other in unusable.keys() - {path}:
-            _remove(other)
+            with contextlib.suppress(OSError):  # a folder of that name is left alone
+                other.unlink()
         log.info("compiled", path=str(path), seconds=round(time.perf_counter() - start_s, 1))
     except ConfigurationError as error:
         refuse(str(error), log_format)
@@ -52,7 +53,6 @@ def main() -> int:
 
 
 def _prepared(settings: Settings) -> Prepared:
-    """Load and convert the model; what ends the program in a factory is no success of this command's."""
     try:
         return prepare(settings)
     except SystemExit as error:
@@ -60,7 +60,7 @@ def _prepared(settings: Settings) -> Prepared:
 
 
 def _sorted_out(paths: Iterable[Path]) -> tuple[Path | None, dict[Path, str]]:
-    """Return a library that can be used, None where there is none; and why the others cannot."""
+    """Return a library that can be used, if there is one, and why the others cannot."""
     unusable = {}
     for path in paths:
         try:
@@ -70,12 +70,6 @@ def _sorted_out(paths: Iterable[Path]) -> tuple[Path | None, dict[Path, str]]:
         else:
             return path, {}
     return None, unusable
-
-
-def _remove(path: Path) -> None:
-    """Remove what only bears a library's name, unless it is a folder: that is no work of this command's."""
-    with contextlib.suppress(OSError):
-        path.unlink()
 
 
 if __name__ == "__main__":

@@ -1,40 +1,15 @@
-"""What the service raises, and what the client is answered.
+"""What the service raises, and what the client is answered: an error's class says its status and how it is counted.
 
-::
-
-    ServiceError
-    ├── ConfigurationError        settings, address: exit status 2 before anything starts
-    │   │                         model, weights, device, precision: exit status 1, the log has this text
-    │   └── CompileError          a model cannot be exported or compiled, or a compiled one not be used
-    └── RequestError              answered as {"error": …} with its status, counted by its outcome
-        ├── BadInput        400   the bytes are not what their type says, or are no HTTP
-        ├── TooLarge        413   more bytes or pixels than the limit
-        ├── Unsupported     415   a content type or image format that is not served
-        │   └── Encoded     415   a Content-Encoding other than identity, Accept-Encoding
-        ├── UnknownCoding   501   a transfer coding other than chunked
-        ├── UnknownVersion  505   HTTP/0.9, HTTP/2; the connection is closed
-        ├── WrongShape      422   well-formed, but not the model's input
-        ├── UrlTooLong      414   the request's target; the connection is closed
-        ├── HeadTooLarge    431   the request's headers; the connection is closed
-        ├── Unauthorized    401   no token, or one that is not known
-        ├── TooSlow         408   its head or body took too long; the connection is closed
-        ├── Overloaded      429   (or TAILGATE_OVERLOAD_STATUS) refused because of the other requests, Retry-After
-        │   ├── QueueFull   429   as many requests wait as may
-        │   ├── BytesFull   429   the bodies in flight are as many bytes as may be
-        │   └── Late        429   it would be answered too late
-        ├── ModelFailure    500   this item made the model fail, or does not fit, or its output is NaN
-        │   └── DeviceLost  503   the device has failed for good, Retry-After
-        ├── Unavailable     503   starting or draining, Retry-After
-        └── Expired         504   its deadline passed before it was computed
-
-A fault of the service's own is answered as a plain RequestError, 500, and logged with its traceback.
+A ConfigurationError about settings or the address ends the process with status 2 before anything starts; about the model,
+weights, device or precision with status 1 and a log line. A RequestError is answered as ``{"error": …}``. Any other
+exception is a fault of the service: answered 500, and logged with its traceback.
 """
 
 import enum
 
 
 class Outcome(enum.StrEnum):
-    """How a request ended: the label of ``tailgate_requests_total``; a string, since its hash is taken for each request."""
+    """How a request ended: the label of ``tailgate_requests_total``. A string hashes faster than an enum."""
 
     OK = "ok"
     BAD_INPUT = "bad_input"
@@ -74,34 +49,34 @@ class CompileError(ConfigurationError):
 
 
 class RequestError(ServiceError):
-    """One request cannot be answered with a result.
-
-    Attributes:
-        status: HTTP status.
-        outcome: how it is counted.
-        retry_after_s: seconds after which trying again makes sense, None where it never does.
-    """
+    """One request cannot be answered with a result."""
 
     status = 500
     outcome = Outcome.ERROR
-    retry_after_s: int | None = None
+    retry_after_s: int | None = None  # None where trying again never makes sense
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the headers that its answer has beside those of every answer, names in lower case."""
+        """Return the headers that only this answer has, names in lower case."""
         return [] if self.retry_after_s is None else [(b"retry-after", b"%d" % self.retry_after_s)]
 
 
 class BadInput(RequestError):
-    """The bytes are not what their content type says."""
+    """The bytes are not what their type says, or are no HTTP."""
 
     status = 400
     outcome = Outcome.BAD_INPUT
 
 
 class TooLarge(BadInput):
-    """More bytes or pixels than the service takes."""
+    """More bytes or pixels than the limit."""
 
     status = 413
+
+
+class UrlTooLong(BadInput):
+    """The request's target is too long; the connection is closed."""
+
+    status = 414
 
 
 class Unsupported(BadInput):
@@ -111,23 +86,11 @@ class Unsupported(BadInput):
 
 
 class Encoded(Unsupported):
-    """A body with a content coding, such as gzip; none is decoded."""
+    """A Content-Encoding other than identity."""
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Say which coding is taken (RFC 9110, section 15.5.16)."""
+        """Add which coding is taken (RFC 9110, section 15.5.16)."""
         return [*super().headers(), (b"accept-encoding", b"identity")]
-
-
-class UnknownCoding(BadInput):
-    """A transfer coding that is not decoded."""
-
-    status = 501
-
-
-class UnknownVersion(BadInput):
-    """A version of HTTP that is not served."""
-
-    status = 505
 
 
 class WrongShape(BadInput):
@@ -136,11 +99,43 @@ class WrongShape(BadInput):
     status = 422
 
 
-class Overloaded(RequestError):
-    """The request is refused because of the other requests; where nobody else asked, it would be served.
+class HeadTooLarge(BadInput):
+    """The request's headers are too large; the connection is closed."""
 
-    429 and not 503: load balancers take a replica out of service after a few answers of 500 and more, and an overloaded one
-    does as much as it can. ``TAILGATE_OVERLOAD_STATUS`` is for clients that retry after 503 only.
+    status = 431
+
+
+class UnknownCoding(BadInput):
+    """A transfer coding other than chunked."""
+
+    status = 501
+
+
+class UnknownVersion(BadInput):
+    """HTTP/0.9 or HTTP/2; the connection is closed."""
+
+    status = 505
+
+
+class Unauthorized(RequestError):
+    """No token came, or one that is not known."""
+
+    status = 401
+    outcome = Outcome.UNAUTHORIZED
+
+
+class TooSlow(RequestError):
+    """The head or the body took too long; the connection is closed."""
+
+    status = 408
+    outcome = Outcome.CANCELLED
+
+
+class Overloaded(RequestError):
+    """The request is refused because of other requests; alone it would be served.
+
+    429 and not 503: load balancers take a replica out of service after a few answers of 500 and more.
+    ``TAILGATE_OVERLOAD_STATUS`` is for clients that retry after 503 only.
     """
 
     status = 429
@@ -162,7 +157,7 @@ class QueueFull(Overloaded):
 
 
 class BytesFull(Overloaded):
-    """The bodies of the requests in flight are as many bytes as they may."""
+    """The bodies in flight are as many bytes as they may be."""
 
     def __init__(self, capacity_bytes: int, retry_after_s: int) -> None:
         super().__init__(
@@ -173,17 +168,17 @@ class BytesFull(Overloaded):
 
 
 class Late(Overloaded):
-    """The request would be done after its deadline, or after the latency objective."""
+    """The answer would come after the request's deadline, or after the latency objective."""
 
     outcome = Outcome.LATE
 
 
 class ModelFailure(RequestError):
-    """The model failed on this item."""
+    """The model failed on this item, the item does not fit, or its output is NaN."""
 
 
 class DeviceLost(ModelFailure):
-    """The device has failed, and nothing is computed until the process is replaced."""
+    """The device has failed, and computes nothing until the process is replaced."""
 
     status = 503
     outcome = Outcome.UNAVAILABLE
@@ -205,32 +200,6 @@ class Expired(RequestError):
     outcome = Outcome.EXPIRED
 
 
-class UrlTooLong(BadInput):
-    """The request's target is longer than any that is served."""
-
-    status = 414
-
-
-class HeadTooLarge(BadInput):
-    """A request's line and headers are more than any client needs."""
-
-    status = 431
-
-
-class Unauthorized(RequestError):
-    """No token came, or one that is not known."""
-
-    status = 401
-    outcome = Outcome.UNAUTHORIZED
-
-
-class TooSlow(RequestError):
-    """The request was not there in time; what has come of it is dropped."""
-
-    status = 408
-    outcome = Outcome.CANCELLED
-
-
 def gist(error: BaseException) -> str:
     """Return an error's type and the line that says what it is: TorchScript's last, any other's first."""
     lines = [line for line in str(error).splitlines() if line.strip()]
@@ -240,5 +209,5 @@ def gist(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says, without the pages of advice that CUDA's bring along."""
+    """Return an error's text without the pages of advice that CUDA adds."""
     return next(iter(str(error).splitlines()), repr(error))

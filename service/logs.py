@@ -1,10 +1,8 @@
 """Logging: one line per event, for people or for machines, on standard error.
 
-Standard error may be a file on a full disk or a pipe that nobody reads. Whoever logs neither fails nor waits for it: a line
-goes into a bounded queue, and one thread writes. A line that finds no room or cannot be written is dropped and counted.
-
-All that Python writes to standard error goes this way, so that with ``json`` each line is a JSON object: structlog's events,
-the standard library's logging and warnings, exceptions that nobody has caught, and what is printed to ``sys.stderr``.
+Logging neither fails nor waits, also where a disk is full or nobody reads a pipe: lines go into a bounded queue, and one
+thread writes. A line without room, or one that cannot be written, is dropped and counted. All that Python writes to
+standard error goes this way: structlog's events, the standard library's records and warnings, uncaught exceptions, prints.
 """
 
 import io
@@ -35,9 +33,6 @@ class LogWriter:
     Args:
         stream: where lines go.
         notice: returns a line that says how many lines were dropped.
-
-    Attributes:
-        dropped: lines that found no room or could not be written.
     """
 
     def __init__(self, stream: TextIO, notice: Callable[[int], str]) -> None:
@@ -53,11 +48,11 @@ class LogWriter:
         self._thread = threading.Thread(target=self._write_all, name="tailgate-log", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the thread."""
         self._thread.start()
 
     def put(self, line: str) -> None:
-        """Have a line written, or drop it."""
+        """Queue a line, or drop it."""
         if os.getpid() != self._process:  # forked, without the thread that writes
             self._write(line)
             return
@@ -98,18 +93,14 @@ class LogWriter:
 
 
 class LogHandler(logging.Handler):
-    """Hands the standard library's records to a writer.
-
-    Attributes:
-        writer: takes the lines.
-    """
+    """Hands the standard library's records to a writer."""
 
     def __init__(self, writer: LogWriter) -> None:
         super().__init__()
         self.writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record; one whose arguments do not fit its text is said to be so."""
+        """Queue a record; where it cannot be formatted, a record that says so."""
         try:
             line = self.format(record)
         except Exception:  # noqa: BLE001 - whatever a record's own values raise
@@ -125,12 +116,7 @@ class LogHandler(logging.Handler):
 
 
 class Printed:
-    """Stands for ``sys.stderr``: whatever is printed there becomes lines of the log.
-
-    Args:
-        stream: whose place it takes; all but writing is still asked of it.
-        put: takes a line without its end.
-    """
+    """Stands for ``sys.stderr``: what is printed becomes lines of the log, given to ``put`` without their ends."""
 
     def __init__(self, stream: TextIO, put: Callable[[str], None]) -> None:
         self._stream = stream
@@ -139,12 +125,12 @@ class Printed:
         self._lock = threading.RLock()
 
     def write(self, text: str) -> int:
-        """Put the lines that ``text`` ends, and keep what follows."""
+        """Put the whole lines, and keep the rest."""
         with self._lock:
             *lines, rest = (self._rest + text).split("\n")
             if len(rest) > MAX_PRINTED:
                 lines, rest = [*lines, rest], ""
-            # A progress bar goes back to the beginning of its line again and again: what is seen at the end counts.
+            # A progress bar returns to the beginning of its line: only what is seen at the end counts.
             self._rest = rest.rpartition("\r")[2]
         for line in lines:
             seen = line.rstrip("\r").rpartition("\r")[2]
@@ -162,7 +148,7 @@ class Printed:
         self.write("".join(lines))
 
     def flush(self) -> None:
-        """Do nothing: lines are written by the log's own thread, and a piece of one waits for its end."""
+        """Do nothing: the log's own thread writes, and a piece of a line waits for its end."""
 
     def __getattr__(self, name: str) -> Any:
         """Return what the stream itself has."""
@@ -170,25 +156,20 @@ class Printed:
 
 
 class _Lines:
-    """What structlog ends in: takes rendered lines."""
+    """The logger that structlog hands rendered lines to."""
 
     def __init__(self, put: Callable[[str], None]) -> None:
         self._put = put
 
     def msg(self, line: str) -> None:
-        """Write a line."""
         self._put(f"{line}\n")
 
     debug = info = warning = warn = error = critical = exception = fatal = log = msg
 
 
 def configure_logging(log_format: str) -> None:
-    """Have all that goes to standard error written as lines of the log, without anybody waiting for it.
-
-    Args:
-        log_format: ``console`` or ``json``.
-    """
-    # None where the process was started with descriptor 2 closed; nothing can be written to this, and all is counted.
+    """Send all that goes to standard error through the log, as ``console`` or ``json``."""
+    # None where the process was started with descriptor 2 closed: then each line is counted as dropped.
     stream = sys.stderr or cast("TextIO", io.TextIOBase())
     as_json = log_format == "json"
     renderer: structlog.types.Processor = (
@@ -221,7 +202,7 @@ def configure_logging(log_format: str) -> None:
     root.setLevel(logging.WARNING)
     warnings.formatwarning = _warning_text
     logging.captureWarnings(True)
-    # A damaged tag in a photograph is no reason to fill the log, nor is a damaged form: its client is told, and it is counted.
+    # A damaged photograph or form must not fill the log: its client is told, and it is counted.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     _log_what_nobody_catches()
@@ -234,7 +215,7 @@ def configure_logging(log_format: str) -> None:
 
 
 def refuse(reason: str, log_format: str) -> None:
-    """Say why nothing is started, without a time and a level where people read it."""
+    """Say why nothing is started; for people without time and level."""
     if log_format == "json":
         structlog.get_logger("tailgate.main").error("cannot start", reason=reason)
     else:
@@ -308,12 +289,12 @@ def _warning_text(
     lineno: int,
     line: str | None = None,  # noqa: ARG001
 ) -> str:
-    """Return one line for a warning; the standard library's has the line of code as well."""
+    """Return a warning in one line; the standard library's adds the line of code."""
     return f"{filename}:{lineno}: {category.__name__}: {message}"
 
 
 def _to_json(event: Mapping[str, Any], **options: Any) -> str:
-    """Return JSON of any event; Python's own writes NaN, which is none, and refuses some keys."""
+    """Return JSON of any event; Python's own writes NaN, which is no JSON, and refuses some keys."""
     try:
         return json.dumps(event, allow_nan=False, **options)
     except (TypeError, ValueError, RecursionError):

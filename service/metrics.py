@@ -1,8 +1,7 @@
 """What the service tells Prometheus.
 
-prometheus_client renders the exposition; the histograms that every request touches are our own, since the library's scan
-their buckets one by one under a lock: with 75 buckets that is several microseconds an observation, and a
-binary search over a plain list is a third of one. Each is written by one thread only, the event loop's.
+prometheus_client renders the exposition. The histograms are our own: the library's scan 75 buckets one by one under a lock,
+several microseconds per observation; a binary search takes a third of one. Only the event loop's thread writes them.
 """
 
 import math
@@ -34,8 +33,7 @@ FIRST_EDGE_S, LAST_EDGE_S, EDGE_RATIO = 100e-6, 60.0, 1.2
 def latency_edges(edges_s: Iterable[float] = ()) -> tuple[float, ...]:
     """Return bucket edges in seconds: each 1.2 times the last, and one exactly on each of ``edges_s``.
 
-    Interpolating a smooth tail inside such a bucket is off by about 2.5 % at most; at an edge of its own the
-    share of requests within it is exact.
+    Interpolating a smooth tail inside a bucket is off by about 2.5 % at most; at an edge the share is exact.
     """
     steps = math.ceil(math.log(LAST_EDGE_S / FIRST_EDGE_S, EDGE_RATIO))
     grid = {float(f"{FIRST_EDGE_S * EDGE_RATIO**step:.3g}") for step in range(steps)} | {LAST_EDGE_S}
@@ -57,7 +55,7 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, value: float, times: int = 1) -> None:
-        """Count a value; a bucket holds what is at most its edge."""
+        """Count a value in the first bucket whose edge is not below it."""
         self.counts[bisect_left(self.edges, value)] += times
         self.sum += value * times
 
@@ -89,16 +87,7 @@ class Counter:
 
 
 class Metrics(Collector):
-    """All of the service's metrics, and the registry that renders them.
-
-    Attributes:
-        request: from the end of a request's head until its answer is given to the connection, by outcome.
-        requests: ended requests by outcome.
-        executor_busy_s: seconds in which the executor ran a batch.
-        connections: open now.
-        cuts: connections that the service ended, by reason.
-        info: facts about the model, the precision and the versions.
-    """
+    """All of the service's metrics, whose meaning :meth:`collect` tells, and the registry that renders them."""
 
     def __init__(
         self, edges_s: Iterable[float], max_batch_size: int, gauges: Callable[[], Iterable[Gauge | Counter]]

@@ -1,9 +1,7 @@
 """How many processors this process may use: its affinity, and the CPU quotas of its control groups.
 
-A container with a limit of 2 CPUs on a node of 64 may *run* on all 64, and is stopped for the rest of each period once it
-has used up its quota. So threads beyond the quota only make all of them wait. A quota may stand on any group above this
-one, and the least of them counts.
-
+A container limited to 2 CPUs on a node of 64 may run on all 64, and is stopped for the rest of each period once its quota
+is used up: threads beyond the quota only wait. Any group above this one can have a quota, and the least counts.
 Linux, Documentation/admin-guide/cgroup-v2.rst ("cpu.max"), Documentation/scheduler/sched-bwc.rst (version 1).
 """
 
@@ -21,19 +19,14 @@ ESCAPED = re.compile(r"\\(0[0-7]{2}|134)")
 
 @dataclass(frozen=True, slots=True)
 class Processors:
-    """What this process may use.
-
-    Attributes:
-        runnable: on which it may run.
-        quota: processors that it may keep busy, possibly a fraction; None for no limit.
-    """
+    """The processors on which this process may run, and how many of them it may keep busy; None for no limit."""
 
     runnable: int
     quota: float | None = None
 
     @property
     def available(self) -> int:
-        """How many threads are worth having: whole processors within the quota, and at least one."""
+        """Whole processors within the quota, at least one."""
         return self.runnable if self.quota is None else max(1, min(self.runnable, math.floor(self.quota)))
 
     def __str__(self) -> str:
@@ -50,11 +43,11 @@ def processors() -> Processors:
 
 
 def cpu_quota(proc: Path = PROC, system: Path = SYSTEM) -> float | None:
-    """Return the least CPU quota of this process's control group and those above it, in processors; None for no limit.
+    """Return the least CPU quota of this process's control group and those above, in processors; None for no limit.
 
     Args:
-        proc: folder with ``cgroup`` and ``mountinfo`` of the process.
-        system: folder in which the mount points are.
+        proc: folder with the process's ``cgroup`` and ``mountinfo``.
+        system: folder of the mount points.
     """
     try:
         quotas = [_quota_of(group) for group in _groups(proc, system)]
@@ -64,22 +57,23 @@ def cpu_quota(proc: Path = PROC, system: Path = SYSTEM) -> float | None:
 
 
 def _groups(proc: Path, system: Path) -> Iterator[Path]:
-    """Yield the folders of the groups that may limit this process: its own, and each above as far as is mounted."""
+    """Yield the folders of this process's groups and of the groups above that are mounted."""
     memberships = dict(_memberships(proc))
     for version, root, mount in _mounts(proc):
         membership = memberships.get(version)
         if membership is None:
             continue
-        top = system / mount.relative_to("/")
-        # In a namespace of its own a process may be outside of what is mounted: then the top of it is all that can be seen.
+        # In a namespace of its own a process may be outside what is mounted: then only the top can be seen.
         inside = membership.relative_to(root) if membership.is_relative_to(root) else PurePosixPath()
-        parts = () if ".." in inside.parts else inside.parts
-        for depth in range(len(parts), -1, -1):
-            yield top.joinpath(*parts[:depth])
+        if ".." in inside.parts:
+            inside = PurePosixPath()
+        top = system / mount.relative_to("/")
+        for folder in (inside, *inside.parents):
+            yield top / folder
 
 
 def _memberships(proc: Path) -> Iterator[tuple[int, PurePosixPath]]:
-    """Yield the version of each hierarchy that may have CPU quotas, and this process's group in it."""
+    """Yield the version of each hierarchy with CPU quotas, and this process's group in it."""
     for line in _lines(proc / "cgroup"):
         number, controllers, group = line.split(":", 2)
         if number == "0" and not controllers:
@@ -89,7 +83,7 @@ def _memberships(proc: Path) -> Iterator[tuple[int, PurePosixPath]]:
 
 
 def _mounts(proc: Path) -> Iterator[tuple[int, PurePosixPath, PurePosixPath]]:
-    """Yield the version, the root group and the mount point of each mounted hierarchy; proc_pid_mountinfo(5)."""
+    """Yield the version, the root group and the mount point of each hierarchy; proc_pid_mountinfo(5)."""
     for line in _lines(proc / "mountinfo"):
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)

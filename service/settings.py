@@ -1,7 +1,6 @@
 """Every setting of the service, declared once: name, type, default, bounds, unit and help.
 
-The environment (``TAILGATE_*``), the command line (``--max-batch-size``) and the table in the documentation are
-derived from this declaration. Settings are read once, at start.
+The environment, the command line and the table in the documentation derive from it. Read once, at start.
 """
 
 import argparse
@@ -14,14 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    CliSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
 )
+from pydantic_settings import CliSettingsSource, SettingsError
 
 from tailgate.service.errors import ConfigurationError
 from tailgate.service.processors import processors
@@ -41,173 +42,119 @@ DEFAULT_CACHE = "~/.cache/tailgate"
 LARGEST_CHOSEN_BATCH = 32
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Each option can stand in the environment as well: --max-batch-size as TAILGATE_MAX_BATCH_SIZE."""
 
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, cli_kebab_case=True, cli_avoid_json=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
-    host: str = Field(
-        "127.0.0.1", description="address to listen on; 0.0.0.0 opens the service to the network"
-    )
-    port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 takes a free one and logs it")
-    fd: int | None = Field(
-        None, ge=3, description="descriptor of an inherited listening socket, instead of host and port"
-    )
-    workers: Literal[1] = Field(
-        1, description="processes; only 1, since one process owns the model and the batch"
-    )
+    host: str = "127.0.0.1"
+    """address to listen on; 0.0.0.0 opens the service to the network"""
+    port: int = Field(8000, ge=0, le=65535)
+    """TCP port; 0 takes a free one and logs it"""
+    fd: int | None = Field(None, ge=3)
+    """descriptor of an inherited listening socket, instead of host and port"""
+    workers: Literal[1] = 1
+    """processes; only 1, since one process owns the model and the batch"""
 
-    model: str = Field(
-        "demo", description="what is served: demo, torchvision:NAME, or package.module:factory"
-    )
-    weights: str | None = Field(
-        None,
-        description="a .safetensors or .pt/.pth file, a torchvision weights name, or random; unset: the model's own "
-        "if it brings any, else random",
-    )
-    weights_sha256: str | None = Field(
-        None, pattern="^[0-9a-fA-F]{64}$", description="refuse a weights file with any other SHA-256"
-    )
-    input_size: int | None = Field(
-        None, ge=8, le=4096, description="pixels a side of the model's input; unset: the model's own"
-    )
-    seed: int = Field(0, ge=0, description="seed of random weights")
-    top_k: int = Field(5, ge=1, le=1000, description="labels in the answer to an image")
+    model: str = "demo"
+    """what is served: demo, torchvision:NAME, or package.module:factory"""
+    weights: str | None = None
+    """a .safetensors or .pt/.pth file, a torchvision weights name, or random; unset: the model's own if
+    it brings any, else random"""
+    weights_sha256: str | None = Field(None, pattern="^[0-9a-fA-F]{64}$")
+    """refuse a weights file with any other SHA-256"""
+    input_size: int | None = Field(None, ge=8, le=4096)
+    """pixels a side of the model's input; unset: the model's own"""
+    seed: int = Field(0, ge=0)
+    """seed of random weights"""
+    top_k: int = Field(5, ge=1, le=1000)
+    """labels in the answer to an image"""
 
-    max_batch_size: int | None = Field(
-        None,
-        ge=1,
-        le=4096,
-        description="requests in one batch, at most; unset: up to 32, or fewer where measuring at start shows that these cost "
-        "clearly less per request",
-    )
-    max_wait_ms: float = Field(
-        0.0,
-        ge=0,
-        le=10_000,
-        description="milliseconds that the oldest request may wait for company; 0: never waits",
-    )
-    queue_capacity: int = Field(
-        256,
-        ge=1,
-        description="requests that wait to be decoded or computed, at most; one more is refused (TAILGATE_OVERLOAD_STATUS)",
-    )
+    max_batch_size: int | None = Field(None, ge=1, le=4096)
+    """requests in one batch, at most; unset: up to 32, or fewer where measuring at start shows that these
+    cost clearly less per request"""
+    max_wait_ms: float = Field(0.0, ge=0, le=10_000)
+    """milliseconds that the oldest request may wait for company; 0: never waits"""
+    queue_capacity: int = Field(256, ge=1)
+    """requests that wait to be decoded or computed, at most; one more is refused
+    (TAILGATE_OVERLOAD_STATUS)"""
 
-    device: Device = Field("auto", description="cpu, cuda, or auto: cuda where there is one")
-    precision: Precision = Field("fp32", description="fp32, fp16, bf16, or auto: fp16 on CUDA, else fp32")
-    allow_fp16_on_cpu: bool = Field(
-        False, description="run FP16 on a CPU although it is many times slower there"
-    )
-    precision_max_error: float = Field(
-        # BF16 moves the demonstration model by 0.08 (CPU) and 0.10 (H100) on the start-up inputs, by 0.02 on photographs.
-        0.2,
-        gt=0,
-        description="largest error of a reduced precision against FP32, as a share of the largest output; "
-        "beyond it the service does not become ready",
-    )
-    executor: Executor = Field(
-        "auto",
-        description="eager, compiled (on a CPU, by tailgate compile), cuda-graph (on CUDA), or auto: the fastest at start",
-    )
-    cache_dir: Path | None = Field(
-        Path(DEFAULT_CACHE),
-        description="folder of compiled models, which belongs to the service's user or to root and nobody else can write",
-        validate_default=True,
-    )
-    threads: int = Field(
-        0,
-        ge=0,
-        le=1024,
-        description="threads of one model call; 0: the processors available, by affinity and CPU quota, less one, at least 1",
-    )
-    decode_threads: int = Field(
-        0, ge=0, le=256, description="threads that decode images; 0: the processors available, at most 8"
-    )
-    non_finite_outputs: NonFinite = Field(
-        "error",
-        description="what an output with NaN or infinity is: error, the answer of its own request; count, only counted; "
-        "ignore, not looked for",
-    )
-    watchdog_s: float = Field(
-        60.0,
-        ge=0,
-        description="seconds that one batch may run before the service says that it is not live; 0: any time",
-    )
+    device: Device = "auto"
+    """cpu, cuda, or auto: cuda where there is one"""
+    precision: Precision = "fp32"
+    """fp32, fp16, bf16, or auto: fp16 on CUDA, else fp32"""
+    allow_fp16_on_cpu: bool = False
+    """run FP16 on a CPU although it is many times slower there"""
+    # BF16 moves the demo model by 0.08 (CPU) and 0.10 (H100) on the start-up inputs, by 0.02 on photographs.
+    precision_max_error: float = Field(0.2, gt=0)
+    """largest error of a reduced precision against FP32, as a share of the largest output; beyond it the
+    service does not become ready"""
+    executor: Executor = "auto"
+    """eager, compiled (on a CPU, by tailgate compile), cuda-graph (on CUDA), or auto: the fastest at
+    start"""
+    cache_dir: Path | None = Field(Path(DEFAULT_CACHE), validate_default=True)
+    """folder of compiled models, which belongs to the service's user or to root and nobody else can write"""
+    threads: int = Field(0, ge=0, le=1024)
+    """threads of one model call; 0: the processors available, by affinity and CPU quota, less one, at
+    least 1"""
+    decode_threads: int = Field(0, ge=0, le=256)
+    """threads that decode images; 0: the processors available, at most 8"""
+    non_finite_outputs: NonFinite = "error"
+    """what an output with NaN or infinity is: error, the answer of its own request; count, only counted;
+    ignore, not looked for"""
+    watchdog_s: float = Field(60.0, ge=0)
+    """seconds that one batch may run before the service says that it is not live; 0: any time"""
 
-    max_body_bytes: int = Field(16 * 2**20, ge=1, description="bytes of a request's body, at most")
-    max_in_flight_bytes: int = Field(
-        256 * 2**20,
-        ge=1,
-        validate_default=True,
-        description="bytes of the bodies of all requests in flight together, being received or waiting for their answer, at "
-        "most; what would be more is refused (TAILGATE_OVERLOAD_STATUS); not less than TAILGATE_MAX_BODY_BYTES",
-    )
-    max_image_pixels: int = Field(
-        50_000_000,
-        ge=1,
-        le=178_956_970,  # where Pillow itself refuses
-        description="pixels of an image before scaling, at most",
-    )
-    max_connections: int = Field(
-        4096,
-        ge=1,
-        description="open connections, at most; beyond it the longest idle are closed, and where none is idle the new "
-        "one is refused with 503",
-    )
-    keep_alive_s: int = Field(75, ge=1, description="seconds that an idle connection is kept")
-    header_timeout_s: float = Field(
-        10.0, gt=0, description="seconds in which a request's head must come, from its first byte"
-    )
-    body_timeout_s: float = Field(
-        30.0, gt=0, description="seconds in which a request's body must come, from the end of its head"
-    )
-    write_timeout_s: float = Field(
-        30.0, gt=0, description="seconds in which a client must read the answers that wait for it"
-    )
-    drain_timeout_s: float = Field(
-        30.0, ge=0, description="seconds after SIGTERM in which accepted requests may finish"
-    )
-    latency_objective_ms: float | None = Field(
-        None,
-        gt=0,
-        description="milliseconds that answers should keep to: bounds the chosen batch size and the queue, where a request "
-        "that would be late is refused (TAILGATE_OVERLOAD_STATUS), and is a histogram edge",
-    )
-    overload_status: Literal[429, 503] = Field(
-        429,
-        description="HTTP status of a refusal because of other requests (no room in the queue or for the body, or the answer would "
-        "be late): 429, or 503 for clients that retry after 503 only; load balancers take a replica that answers 503 out of service",
-    )
-    histogram_edges_ms: str = Field(
-        "",
-        description="milliseconds, separated by commas: further edges of the latency histograms, at which shares are exact",
-    )
+    max_body_bytes: int = Field(16 * 2**20, ge=1)
+    """bytes of a request's body, at most"""
+    max_in_flight_bytes: int = Field(256 * 2**20, ge=1, validate_default=True)
+    """bytes of the bodies of all requests in flight together, being received or waiting for their answer,
+    at most; what would be more is refused (TAILGATE_OVERLOAD_STATUS); not less than
+    TAILGATE_MAX_BODY_BYTES"""
+    max_image_pixels: int = Field(50_000_000, ge=1, le=178_956_970)  # where Pillow itself refuses
+    """pixels of an image before scaling, at most"""
+    max_connections: int = Field(4096, ge=1)
+    """open connections, at most; beyond it the longest idle are closed, and where none is idle the new
+    one is refused with 503"""
+    keep_alive_s: int = Field(75, ge=1)
+    """seconds that an idle connection is kept"""
+    header_timeout_s: float = Field(10.0, gt=0)
+    """seconds in which a request's head must come, from its first byte"""
+    body_timeout_s: float = Field(30.0, gt=0)
+    """seconds in which a request's body must come, from the end of its head"""
+    write_timeout_s: float = Field(30.0, gt=0)
+    """seconds in which a client must read the answers that wait for it"""
+    drain_timeout_s: float = Field(30.0, ge=0)
+    """seconds after SIGTERM in which accepted requests may finish"""
+    latency_objective_ms: float | None = Field(None, gt=0)
+    """milliseconds that answers should keep to: bounds the chosen batch size and the queue, where a
+    request that would be late is refused (TAILGATE_OVERLOAD_STATUS), and is a histogram edge"""
+    overload_status: Literal[429, 503] = 429
+    """HTTP status of a refusal because of other requests (no room in the queue or for the body, or the
+    answer would be late): 429, or 503 for clients that retry after 503 only; load balancers take a
+    replica that answers 503 out of service"""
+    histogram_edges_ms: str = ""
+    """milliseconds, separated by commas: further edges of the latency histograms, at which shares are
+    exact"""
 
-    token: SecretStr | None = Field(
-        None,
-        description="bearer token that every request but those to /health must bring; a command line can be seen by "
-        "all users of a machine, so set the variable or the file",
-    )
-    tokens_file: Path | None = Field(
-        None, description="file of such tokens, one a line, # begins a comment; any of them is taken"
-    )
-    metrics_open: bool = Field(False, description="answer /metrics without a token where tokens are set")
-    tls_certificate: Path | None = Field(
-        None, description="PEM file of a certificate and its chain: serve HTTPS; unset: HTTP"
-    )
-    tls_key: Path | None = Field(
-        None, description="PEM file of the certificate's private key, where that file does not hold it too"
-    )
-    tls_key_password: SecretStr | None = Field(None, description="password of an encrypted private key")
-    docs: bool = Field(
-        False, description="serve /docs, a page whose scripts the browser loads from a public network"
-    )
+    token: SecretStr | None = None
+    """bearer token that every request but those to /health must bring; a command line can be seen by all
+    users of a machine, so set the variable or the file"""
+    tokens_file: Path | None = None
+    """file of such tokens, one a line, # begins a comment; any of them is taken"""
+    metrics_open: bool = False
+    """answer /metrics without a token where tokens are set"""
+    tls_certificate: Path | None = None
+    """PEM file of a certificate and its chain: serve HTTPS; unset: HTTP"""
+    tls_key: Path | None = None
+    """PEM file of the certificate's private key, where that file does not hold it too"""
+    tls_key_password: SecretStr | None = None
+    """password of an encrypted private key"""
+    docs: bool = False
+    """serve /docs, a page whose scripts the browser loads from a public network"""
 
-    log_format: Literal["console", "json"] = Field(
-        "console", description="console, for people, or json: each line is an object"
-    )
+    log_format: Literal["console", "json"] = "console"
+    """console, for people, or json: each line is an object"""
 
     @field_validator("max_in_flight_bytes")
     @classmethod
@@ -266,18 +213,6 @@ class Settings(BaseSettings):
                 raise ValueError(f"expected positive numbers with commas between, {part!r} is none")
         return value
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what :func:`load_settings` gives and nothing else: it reads the environment, once."""
-        return (init_settings,)
-
     @property
     def model_threads(self) -> int:
         """Threads of a model call: one processor is left to the event loop and the decoders unless told."""
@@ -334,7 +269,7 @@ def load_settings(
 
 
 def log_format_of(environment: Mapping[str, str], arguments: Sequence[str]) -> str:
-    """Return the log format that is asked for, whatever else is wrong with the settings."""
+    """Return the log format, even where other settings are wrong."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--log-format", default=environment.get(f"{PREFIX}LOG_FORMAT"))
     with contextlib.suppress(argparse.ArgumentError):
@@ -345,11 +280,13 @@ def log_format_of(environment: Mapping[str, str], arguments: Sequence[str]) -> s
 
 def _parse(arguments: Sequence[str], program: str) -> dict[str, Any]:
     source = CliSettingsSource[Any](
-        Settings,
+        Settings,  # type: ignore[arg-type] # any model will do, as CliApp shows
         cli_prog_name=program,
         cli_parse_args=list(arguments),
         cli_hide_none_type=True,
         cli_exit_on_error=False,
+        cli_kebab_case=True,
+        cli_avoid_json=True,
     )
     return dict(source())
 
@@ -360,10 +297,13 @@ def _explain(error: ValidationError) -> str:
         name = str(problem["loc"][0]) if problem["loc"] else "settings"
         text = problem["msg"].removeprefix("Value error, ")
         got = "" if text.startswith("got ") else f", got {problem['input']!r}"
-        field = Settings.model_fields.get(name)
-        meaning = f" ({field.description})" if field else ""
+        meaning = f" ({_meaning(name)})" if name in Settings.model_fields else ""
         lines.append(f"{PREFIX}{name.upper()}: {text}{got}{meaning}")
     return "\n".join(lines)
+
+
+def _meaning(name: str) -> str:
+    return " ".join((Settings.model_fields[name].description or "").split())
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
@@ -386,12 +326,12 @@ def settings_table() -> str:
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
         default = "" if field.default in (None, "") else f"`{field.default}`"
-        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {_meaning(name)} |")
     return "\n".join(rows) + "\n"
 
 
 def available_processors() -> int:
-    """Return how many threads of this process can run at once, by affinity and CPU quota."""
+    """Return how many threads can run at once, by affinity and CPU quota."""
     return processors().available
 
 

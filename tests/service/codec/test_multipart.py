@@ -4,7 +4,6 @@ import asyncio
 import threading
 
 import pytest
-import starlette.formparsers
 from hypothesis import given
 from hypothesis import strategies as st
 from serving import running, until
@@ -92,18 +91,18 @@ def test_what_stands_before_a_forms_first_part_is_ignored(preamble):
     assert part == Part("f", "a/b", b"content")
 
 
-def test_fields_are_decoded_as_utf_8_whatever_the_client_names(monkeypatch):
-    codings = []
-    decode = starlette.formparsers._user_safe_decode
-
-    def noted(source, coding):
-        codings.append(coding)
-        return decode(source, coding)
-
-    monkeypatch.setattr(starlette.formparsers, "_user_safe_decode", noted)
+def test_names_are_utf_8_whatever_the_client_names_and_other_fields_are_not_decoded():
     boundary = boundary_of("multipart/form-data; boundary=x; charset=punycode")
-    assert single_file(boundary, FIELD + FILE + b"--x--\r\n") == Part("f", "a/b", b"content")
-    assert set(codings) == {"utf-8"}
+    file = FILE.replace(b'name="f"', 'name="fü"'.encode())
+    assert single_file(boundary, FIELD + file + b"--x--\r\n") == Part("fü", "a/b", b"content")
+    unreadable = FIELD.replace(b"1", b"\xff" * 1000)
+    assert single_file(boundary, unreadable + FILE + b"--x--\r\n") == Part("f", "a/b", b"content")
+
+
+def test_a_form_of_thousands_of_fields_is_refused():
+    with pytest.raises(BadInput, match=r"cannot be read: Too many fields\. Maximum number of fields is 1000"):
+        single_file("x", FIELD * 1001 + FILE + b"--x--\r\n")
+    assert single_file("x", FIELD * 1000 + FILE + b"--x--\r\n").body == b"content"
 
 
 @pytest.mark.asyncio
