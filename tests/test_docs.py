@@ -14,7 +14,8 @@ from tailgate.harness.plugins.manager import create_plugin_manager
 from tailgate.harness.profiles import PROFILES
 from tailgate.service.batching.service import Service
 from tailgate.service.execution.batch_times import BatchTimes
-from tailgate.service.execution.build import _gauges, build_engine
+from tailgate.service.execution.build import build_engine
+from tailgate.service.execution.gauges import gauges_of
 from tailgate.service.execution.isolate import Inference
 from tailgate.service.execution.parity import Parity
 from tailgate.service.settings import load_settings
@@ -79,7 +80,7 @@ def test_the_page_of_the_service_lists_every_metric_and_no_other():
     names = {name for row in listed for name in re.findall(r"`(tailgate_\w+)", row.split("|")[1])}
     service = Service(load_settings({}))
     parity, times = Parity(0.0, 1.0, 8), BatchTimes({1: 1.0}, 1.0, 0.0)
-    gauges = _gauges(parity, times, Inference(None), torch.device("cpu"))
+    gauges = gauges_of(parity, times, Inference(None), torch.device("cpu"))
     service.engine = SimpleNamespace(gauges=gauges)
     endings = {"counter": "_total", "info": "_info"}
     exposed = {family.name + endings.get(family.type, "") for family in service.metrics.collect()}

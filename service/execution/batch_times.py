@@ -1,9 +1,7 @@
 """How long a batch takes, by its size: measured at start, fitted, and how large batches should be because of it.
 
-A batch of n costs about ``t(n) = a·n + b``: b is paid once a batch, a for every request in it.
-
-Sizes are measured in rounds, each of which runs every size once. Noise only ever adds time, and a slow minute falls on all
-sizes of its rounds: so sizes are compared within a round, and one counts as dearer only where nearly every round says so.
+A batch of n costs about ``t(n) = a·n + b``: b per batch, a per request. Each round runs every size once, and sizes are
+compared within a round, since a slow minute falls on all of them: one is dearer only where nearly every round says so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,13 +19,7 @@ Rounds = Mapping[int, Sequence[float]]
 
 @dataclass(frozen=True, slots=True)
 class BatchTimes:
-    """Measured seconds of a batch, and the line through them.
-
-    Attributes:
-        measured_s: by batch size, ascending.
-        per_item_s: a, the slope; not negative.
-        fixed_s: b, the intercept; not negative.
-    """
+    """Measured seconds by batch size, ascending, and the line through them: slope a and intercept b, neither negative."""
 
     measured_s: Mapping[int, float]
     per_item_s: float
@@ -48,12 +40,7 @@ class BatchTimes:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """The largest batch, and why it is no larger.
-
-    Attributes:
-        size: requests.
-        why: for people; without measured numbers, so that it is the same on every replica that chose the same.
-    """
+    """The largest batch, and why it is no larger: without measured numbers, so that replicas say the same."""
 
     size: int
     why: str
@@ -65,7 +52,7 @@ def fit(measured_s: Mapping[int, float]) -> BatchTimes:
     seconds = np.array([measured_s[int(size)] for size in sizes])
     rows = np.stack([sizes, np.ones_like(sizes)], axis=1) / seconds[:, None]
     (slope, intercept), *_ = np.linalg.lstsq(rows, np.ones_like(sizes), rcond=None)
-    # Noise can bend the line of a model whose cost is all of one kind, so that the other kind comes out below nothing.
+    # Where all cost is of one kind, noise can bend the line so that the other kind comes out negative.
     if len(sizes) == 1 or intercept < 0:
         slope, intercept = float(np.median(seconds / sizes)), 0.0
     elif slope < 0:  # bound by launches: a batch of any size takes the same
@@ -81,18 +68,15 @@ def medians(rounds_s: Rounds) -> dict[int, float]:
 def worthwhile_cap(
     rounds_s: Rounds, objective_s: float | None = None, none_larger: str = "the largest that is tried"
 ) -> Cap:
-    """Return the largest batch size that is worth it.
+    """Return the largest measured batch size, unless a smaller one is clearly cheaper per request.
 
-    The largest measured one, unless a smaller one is clearly cheaper per request. With an objective, none larger than a
-    request can bear that arrives just after a full batch has left, and so waits for one batch and is computed in the
-    next: 2·t(cap) ≤ objective, with the shortest t of all rounds.
-
-    Where two are close this takes the larger: it costs little throughput, and noise does not move it, so that replicas
-    choose the same.
+    With an objective, a request that arrives just after a full batch waits for it and is computed in the next one:
+    2·t(cap) ≤ objective, with the shortest t of all rounds. Of two that are close the larger is taken: it costs little
+    throughput, and noise does not move it, so that replicas choose the same.
 
     Args:
-        rounds_s: seconds by batch size, as many for each size: the first of each are of the first round, and so on.
-        objective_s: latency that requests are to keep, None for no such aim.
+        rounds_s: seconds by batch size, one per round for each size.
+        objective_s: latency that requests are to keep, if any.
         none_larger: why no larger size than these was measured.
     """
     sizes = sorted(rounds_s)

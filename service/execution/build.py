@@ -1,6 +1,6 @@
 """Build what computes: model, graph, precision, executor, and the warm-up that shows it all works.
 
-Everything that imports PyTorch is reached from here. It runs in a thread while the service is live and not yet ready.
+It runs in a thread while the service is live and not yet ready.
 """
 
 import copy
@@ -18,21 +18,20 @@ from tailgate.service.codec.answers import answer_body
 from tailgate.service.codec.inputs import Kind
 from tailgate.service.errors import ConfigurationError, gist
 from tailgate.service.execution import parity as precision
-from tailgate.service.execution.accelerator import gpu_gauges
 from tailgate.service.execution.batch_times import BatchTimes
 from tailgate.service.execution.executor import Executor
-from tailgate.service.execution.graph import GraphOutput, ServedGraph
+from tailgate.service.execution.gauges import gauges_of
+from tailgate.service.execution.graph import ServedGraph
 from tailgate.service.execution.isolate import Inference
-from tailgate.service.execution.parity import Parity
 from tailgate.service.execution.reference import reference_answers
-from tailgate.service.execution.selection import select
+from tailgate.service.execution.selection import Prepared, select
 from tailgate.service.metrics import Counter, Gauge
 from tailgate.service.models.folding import fold_batch_norm
 from tailgate.service.models.items import Item, Result
 from tailgate.service.models.load import load_model, own_type
-from tailgate.service.models.spec import Model, Served, TensorSpec
+from tailgate.service.models.spec import Served, TensorSpec
 from tailgate.service.processors import processors
-from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
+from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Settings
 
 PARITY_INPUTS = 8
 
@@ -42,8 +41,8 @@ class Engine:
     """What computes, and what is known about it.
 
     Attributes:
-        inference: run by the batcher's thread.
-        served: what the protocol has to know.
+        inference: run by the dispatcher's thread.
+        served: for the codec.
         facts: for metadata and the info metric.
         max_batch_size: as set, or chosen at warm-up.
         times: what batches cost on this executor.
@@ -56,27 +55,6 @@ class Engine:
     max_batch_size: int
     times: BatchTimes
     gauges: Callable[[], Iterable[Gauge | Counter]]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A model that is loaded, folded and cast, and runs nowhere yet.
-
-    Attributes:
-        model: as it was loaded.
-        device: where it will run.
-        precision: fp32, fp16 or bf16.
-        graph: in that precision, on the CPU.
-        examples: inputs of the largest batch.
-        expected: results of the first of them, by the model as it came.
-    """
-
-    model: Model
-    device: torch.device
-    precision: Precision
-    graph: ServedGraph
-    examples: list[Item]
-    expected: GraphOutput
 
 
 def prepare(settings: Settings) -> Prepared:
@@ -107,19 +85,13 @@ def prepare(settings: Settings) -> Prepared:
 
 
 def build_engine(settings: Settings) -> Engine:
-    """Prepare the model, choose its executor, warm it up.
-
-    Raises:
-        ConfigurationError: the model, its weights, the device or the precision cannot be had as asked.
-    """
+    """Prepare the model, choose its executor, warm it up; raises as :func:`prepare` does."""
     log = structlog.get_logger("tailgate.engine")
     ready = prepare(settings)
     model, device = ready.model, ready.device
     if model.weights.startswith("random"):
         log.warning("RANDOM WEIGHTS: the answers mean nothing", model=model.name, weights=model.weights)
-    selected = select(
-        settings, ready.graph, model.item, device, ready.precision, ready.examples, ready.expected
-    )
+    selected = select(settings, ready)
     facts = {
         "model": model.name,
         "weights": model.weights,
@@ -148,14 +120,15 @@ def build_engine(settings: Settings) -> Engine:
         per_item_ms=round(selected.times.per_item_s * 1e3, 3),
         fixed_ms=round(selected.times.fixed_s * 1e3, 3),
     )
-    on_cuda = device.type == "cuda"
-    inference = Inference(
-        selected.executor,
-        settings.non_finite_outputs,
-        free_memory=torch.cuda.empty_cache if on_cuda else _nothing,
-        # After an error that stays with the process, waiting for the device raises it again.
-        check_device=partial(torch.cuda.synchronize, device) if on_cuda else _nothing,
-    )
+    inference = Inference(selected.executor, settings.non_finite_outputs)
+    if device.type == "cuda":
+        inference = Inference(
+            selected.executor,
+            settings.non_finite_outputs,
+            free_memory=torch.cuda.empty_cache,
+            # After an error that stays with the process, waiting for the device raises it again.
+            check_device=partial(torch.cuda.synchronize, device),
+        )
     served = Served(model.name, model.item, model.labels, model.image)
     rehearse(selected.executor, served, ready.examples[: min(2, selected.cap.size)])
     return Engine(
@@ -164,16 +137,12 @@ def build_engine(settings: Settings) -> Engine:
         facts=facts,
         max_batch_size=selected.cap.size,
         times=selected.times,
-        gauges=_gauges(parity, selected.times, inference, device),
+        gauges=gauges_of(parity, selected.times, inference, device),
     )
 
 
 def rehearse(executor: Executor, served: Served, items: Sequence[Item]) -> None:
-    """Go with some items all the way to the bytes of their answers, as for requests.
-
-    Raises:
-        ConfigurationError: the outputs are of a kind that no answer can hold.
-    """
+    """Compute the bytes of some items' answers; ConfigurationError where the outputs cannot be written."""
     try:
         for result in Inference(executor, "ignore").results(executor.run(items), len(items)):
             assert isinstance(result, Result)
@@ -187,7 +156,7 @@ def rehearse(executor: Executor, served: Served, items: Sequence[Item]) -> None:
 
 
 def example_items(spec: TensorSpec, count: int) -> list[Item]:
-    """Return seeded inputs of the model's shape: soft patches of colour for bytes, normal noise for floats, else 0 and 1."""
+    """Return seeded inputs: soft patches of colour for bytes, normal noise for floats, else 0 and 1."""
     rng = np.random.default_rng(0)
     if spec.dtype == np.uint8 and len(spec.shape) == 3:
         height, width, channels = spec.shape
@@ -197,37 +166,3 @@ def example_items(spec: TensorSpec, count: int) -> list[Item]:
     shape = (count, *spec.shape)
     numbers = rng.standard_normal(shape) if spec.dtype.kind == "f" else rng.integers(0, 2, shape)
     return [np.asarray(item) for item in numbers.astype(spec.dtype)]
-
-
-def _nothing() -> None:
-    """Do nothing: the host's allocator keeps no memory that another batch could not have, and a CPU does not fail alone."""
-
-
-def _gauges(
-    parity: Parity, times: BatchTimes, inference: Inference, device: torch.device
-) -> Callable[[], Iterable[Gauge | Counter]]:
-    fixed = [
-        Gauge(
-            "precision_largest_error", "Against FP32, as a share of the largest output.", parity.largest_error
-        ),
-        Gauge("batch_item_seconds", "a of t(n) = a n + b, the fitted seconds of a batch.", times.per_item_s),
-        Gauge("batch_fixed_seconds", "b of t(n) = a n + b, the fitted seconds of a batch.", times.fixed_s),
-    ]
-    if parity.top1_agreement is not None:
-        text = "Share of start-up inputs with FP32's most likely class."
-        fixed.append(Gauge("precision_top1_agreement", text, parity.top1_agreement))
-    on_cuda = device.type == "cuda"
-    read_gpu = gpu_gauges(str(torch.cuda.get_device_properties(device).uuid)) if on_cuda else tuple
-    return lambda: (*fixed, *_failures(inference), *read_gpu())
-
-
-def _failures(inference: Inference) -> Iterable[Counter]:
-    yield Counter(
-        "failed_runs",
-        "Runs in which the model raised, or returned no output of its batch.",
-        inference.failed_runs,
-    )
-    yield Counter("out_of_memory", "Runs that did not fit into the device's memory.", inference.out_of_memory)
-    yield Counter(
-        "non_finite_outputs", "Items whose output held NaN or infinity.", inference.non_finite_outputs
-    )

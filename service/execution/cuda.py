@@ -1,26 +1,18 @@
 """CUDA graphs: the kernels of each batch bucket recorded once at warm-up, and launched by one call.
 
-An eager model of 150 operators is 150 launches from Python's thread, each of which takes the interpreter lock; a graph is
-one. What it asks for in return is that shapes and addresses never change: so there is one recording a bucket, over
-buffers that live as long as the service. A batch between two buckets is split or padded as the measured times say
-(:mod:`tailgate.service.execution.buckets`). NVIDIA, "CUDA C++ Programming Guide", section "CUDA Graphs"; PyTorch, "CUDA semantics".
-
-Two batches may be under way: while the device computes one, the next is put together in page-locked memory and copied to
-the device beside it. Each has buffers of its own up to there; what is recorded reads and writes one set, in the order in
-which it was asked for.
-
-What touches CUDA stands in :class:`Cuda`, a few lines; the rest runs on any memory, and is tested so.
+An eager model of 150 operators is 150 launches that each take the interpreter lock; a graph is one. Shapes and addresses
+must not change, so each bucket has a recording over buffers that live as long as the service. Two batches may be under way:
+the next one is put together and copied beside the running one; each has its own buffers up to the recorded ones.
+NVIDIA, "CUDA C++ Programming Guide", section "CUDA Graphs"; PyTorch, "CUDA semantics".
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple
 
-import numpy as np
 import torch
 
-from tailgate.service.execution.executor import GraphCall, Pending, allow_read_only_items, gather
+from tailgate.service.execution.executor import GraphCall, allow_read_only_items, gather, torch_type
 from tailgate.service.execution.graph import GraphOutput
 from tailgate.service.models import TensorSpec
 from tailgate.service.models.items import Item
@@ -30,51 +22,21 @@ WARM_UP_RUNS = 3
 BATCHES_UNDER_WAY = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """One bucket.
-
-    Attributes:
-        replay: runs it on what its input holds now.
-        outputs: where its results are after that, until any other recording runs.
-    """
+class Recording(NamedTuple):
+    """One bucket: ``replay`` runs it on its input, and ``outputs`` hold its results until any recording runs."""
 
     replay: Callable[[], None]
     outputs: GraphOutput
 
 
-class GraphDevice(Protocol):
-    """What the executor asks of CUDA."""
-
-    def host_buffer(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
-        """Return zeros on the host that the device copies to and from by itself."""
-        ...
-
-    def device_buffer(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
-        """Return zeros on the device."""
-        ...
-
-    def record(self, run: Callable[[], GraphOutput]) -> Recording:
-        """Warm ``run`` up and record it."""
-        ...
-
-    def upload(self, target: torch.Tensor, source: torch.Tensor, *, beside: bool) -> None:
-        """Copy from the host; what is asked for afterwards finds it there. ``beside``: while the device computes."""
-        ...
-
-    def mark(self) -> Callable[[], None]:
-        """Return a function that returns when all that was asked for so far is done."""
-        ...
-
-
 class Cuda:
-    """A CUDA device. All recordings share one pool of memory, so that the largest bucket's serves the others."""
+    """All that touches CUDA. The recordings share one pool of memory, so that the largest bucket's serves the others."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._pool = torch.cuda.graph_pool_handle()
-        # The processor only copies from now on, and one thread is enough for that. With more, PyTorch shares out every row,
-        # and they spin in between: 14 processors busy with nothing, and a third less throughput.
+        # The processor only copies from now on. With more threads PyTorch shares out every row, and they spin in between:
+        # 14 processors busy with nothing, and a third less throughput.
         torch.set_num_threads(1)
         self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -102,7 +64,7 @@ class Cuda:
         return Recording(graph.replay, outputs)
 
     def upload(self, target: torch.Tensor, source: torch.Tensor, *, beside: bool) -> None:
-        """Copy in turn, or on a stream of its own, for whose end the computing stream waits from here on."""
+        """Copy in turn; or ``beside`` what is computed, on a stream whose end the computing stream waits for."""
         if not beside:  # an idle device would only wait for the other stream
             target.copy_(source, non_blocking=True)
             return
@@ -112,9 +74,8 @@ class Cuda:
         torch.cuda.current_stream(self._device).wait_event(self._copied)
 
     def mark(self) -> Callable[[], None]:
-        """Return what sleeps until the device has come to this point; the interpreter lock is given back meanwhile."""
-        # Blocking: the thread sleeps until the device is done. Spinning would answer some microseconds sooner and take a
-        # processor from the event loop for as long as every batch runs.
+        """Return a function that sleeps until the device has come to this point, without the interpreter lock."""
+        # Blocking: spinning would answer some microseconds sooner, and take a processor from the event loop.
         done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         done.record(torch.cuda.current_stream(self._device))
         wait: Callable[[], None] = done.synchronize
@@ -122,64 +83,32 @@ class Cuda:
 
 
 class _Buffers:
-    """What one batch has to itself, from its items to its results.
+    """What one batch has to itself: inputs on the host and on the device, outputs on the host."""
 
-    Attributes:
-        given: inputs on the host.
-        sent: inputs on the device.
-        taken: outputs on the host.
-    """
-
-    def __init__(self, device: GraphDevice, inputs: torch.Tensor, outputs: GraphOutput) -> None:
+    def __init__(self, device: Cuda, inputs: torch.Tensor, outputs: GraphOutput) -> None:
         self.given = device.host_buffer(inputs.shape, inputs.dtype)
         self.sent = device.device_buffer(inputs.shape, inputs.dtype)
         self.taken = [device.host_buffer(part.shape, part.dtype) for part in outputs]
         self.results = [part.numpy() for part in self.taken]
 
 
-class _UnderWay:
-    """A batch that the device has; gives its buffers back at its end."""
-
-    def __init__(self, buffers: _Buffers, size: int, wait: Callable[[], None], free: list[_Buffers]) -> None:
-        self._buffers, self._size, self._wait, self._free = buffers, size, wait, free
-
-    def finish(self) -> GraphOutput:
-        """Sleep until the device is done, and return the results."""
-        try:
-            self._wait()
-            # Copied: a later batch overwrites the buffers while these are written into answers. By NumPy, whose copy
-            # offers the interpreter lock to the event loop once, and of some hundred numbers not at all; PyTorch does so
-            # at each of its calls.
-            return GraphOutput(
-                *(torch.from_numpy(part[: self._size].copy()) for part in self._buffers.results)
-            )
-        finally:
-            self._free.append(self._buffers)
-
-
 class CudaGraphExecutor:
     """A graph recorded for each bucket, with page-locked buffers on both ends.
 
-    Building it records every bucket; whatever the model raises at that comes through: an operator that waits for the device,
-    a shape that depends on values, too little memory.
-
-    Args:
-        call: runs a batch on the device, as the eager executor's does.
-        device: what records and replays.
-        item: shape and type of one input.
-        max_batch_size: the largest bucket.
+    Building it records every bucket. What the model raises then comes through: an operator that waits for the device, a shape
+    that depends on values, too little memory.
     """
 
     name = "cuda-graph"
+    pipelined = True
 
-    def __init__(self, call: GraphCall, device: GraphDevice, item: TensorSpec, max_batch_size: int) -> None:
+    def __init__(self, call: GraphCall, device: Cuda, item: TensorSpec, max_batch_size: int) -> None:
         allow_read_only_items()
         self._device = device
-        # Kept: a recording reads the model's weights where they lie, and holds nothing that would keep them there.
+        # Kept: a recording reads the model's weights where they lie, and does not keep them there.
         self._call = call
-        dtype = torch.from_numpy(np.empty(0, item.dtype)).dtype
         with torch.inference_mode():
-            self._input = device.device_buffer((max_batch_size, *item.shape), dtype)
+            self._input = device.device_buffer((max_batch_size, *item.shape), torch_type(item))
             # The largest first: the smaller ones then fit into memory that is reserved already.
             self._recordings = {
                 size: device.record(partial(call, self._input[:size]))
@@ -197,9 +126,9 @@ class CudaGraphExecutor:
 
     def run(self, items: Sequence[Item]) -> GraphOutput:
         """Return the results of all items, in their order, on the host."""
-        return self.begin(items).finish()
+        return self.begin(items)()
 
-    def begin(self, items: Sequence[Item]) -> Pending:
+    def begin(self, items: Sequence[Item]) -> Callable[[], GraphOutput]:
         """Put a batch together and ask the device for all of it; two may be under way."""
         buffers = self._free.pop()
         try:
@@ -212,16 +141,22 @@ class CudaGraphExecutor:
                     rows = slice(first, min(first + bucket, len(items)))
                     self._run_bucket(bucket, rows, buffers)
                     first = rows.stop
-                return _UnderWay(buffers, len(items), self._device.mark(), self._free)
+                return partial(self._finish, buffers, len(items), self._device.mark())
         except BaseException:
             self._free.append(buffers)
             raise
 
-    def _run_bucket(self, bucket: int, rows: slice, buffers: _Buffers) -> None:
-        """Ask the device for one replay: it does all this in order, and nobody waits for it here.
+    def _finish(self, buffers: _Buffers, size: int, wait: Callable[[], None]) -> GraphOutput:
+        try:
+            wait()
+            # Copied: a later batch overwrites the buffers while these are written into answers. By NumPy, whose copy
+            # offers the interpreter lock once, and for some hundred numbers never; PyTorch does so at each call.
+            return GraphOutput(*(torch.from_numpy(part[:size].copy()) for part in buffers.results))
+        finally:
+            self._free.append(buffers)
 
-        Rows beyond the last hold an earlier batch's inputs, whose results are not copied back.
-        """
+    def _run_bucket(self, bucket: int, rows: slice, buffers: _Buffers) -> None:
+        """Ask for one replay, without waiting. Rows beyond the last hold earlier inputs, whose results stay there."""
         recording, count = self._recordings[bucket], rows.stop - rows.start
         self._input[:count].copy_(buffers.sent[rows], non_blocking=True)
         recording.replay()
@@ -237,14 +172,9 @@ def bucket_sizes(largest: int) -> tuple[int, ...]:
 def cheapest_covers(largest: int, cost_s: Mapping[int, float]) -> tuple[tuple[int, ...], ...]:
     """Return for each batch size from 0 to ``largest`` the buckets that run it in the least time.
 
-    Buckets descend and all but the last are full; none is without a row. Among equal costs the fewest buckets win, then
-    the least padding. It is the unbounded knapsack problem in its covering form, solved by the usual recurrence
-    ``best(n) = min over buckets b of cost(b) + best(max(0, n - b))`` (Kellerer, Pferschy and Pisinger, "Knapsack
-    Problems", 2004, chapter 8).
-
-    Args:
-        largest: the largest batch, which may be larger than every bucket.
-        cost_s: positive seconds by bucket.
+    Buckets descend, all but the last are full, and none is empty. Among equal costs the fewest buckets win, then the least
+    padding. This is the unbounded knapsack problem in its covering form: ``best(n) = min over buckets b of cost(b) +
+    best(max(0, n - b))`` (Kellerer, Pferschy and Pisinger, "Knapsack Problems", 2004, chapter 8).
     """
     # By cost, number of buckets, rows computed; then the buckets themselves.
     best: list[tuple[float, int, int, tuple[int, ...]]] = [(0.0, 0, 0, ())]

@@ -1,13 +1,13 @@
 """Run one batch on the device: items into one buffer, through the graph, back to the host.
 
-An executor is used by one thread at a time. It does not queue: that is the batcher's. Eager and compiled ones differ in how
-the graph is called. A recorded one (:mod:`tailgate.service.execution.cuda`) also has buffers of its own on both ends, and two batches
-under way.
+One thread uses an executor, and the dispatcher queues before it. Eager and compiled graphs run in :class:`BufferedExecutor`,
+recorded ones in :class:`tailgate.service.execution.cuda.CudaGraphExecutor`.
 """
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,47 +20,41 @@ GraphCall = Callable[[torch.Tensor], GraphOutput]
 
 
 class Executor(Protocol):
-    """What the batcher's thread calls.
+    """What the dispatcher's thread calls.
 
     Attributes:
-        name: for people, and as ``TAILGATE_EXECUTOR`` has it.
+        name: as ``TAILGATE_EXECUTOR`` has it.
+        pipelined: two batches may be under way; the earlier one is to be finished first.
     """
 
     name: str
+    pipelined: bool
 
     def plan(self, measured_s: Mapping[int, float]) -> None:
-        """Take note of what batches cost, in seconds by size, once that has been measured."""
+        """Take note of the measured seconds of batches, by size."""
         ...
 
     def run(self, items: Sequence[Item]) -> GraphOutput:
         """Return the results of all items, in their order, on the host."""
         ...
 
-
-class Pending(Protocol):
-    """A batch that the device has."""
-
-    def finish(self) -> GraphOutput:
-        """Wait for it; return the results of all its items, in their order, on the host. To be called once."""
-        ...
-
-
-@runtime_checkable
-class PipelinedExecutor(Executor, Protocol):
-    """An executor that need not wait for its device: the next batch can be put together while one runs."""
-
-    def begin(self, items: Sequence[Item]) -> Pending:
-        """Hand a batch to the device. Two may be under way; the earlier one is to be finished first."""
+    def begin(self, items: Sequence[Item]) -> Callable[[], GraphOutput]:
+        """Hand a batch to the device; call what is returned once, for what :meth:`run` returns."""
         ...
 
 
 def allow_read_only_items() -> None:
-    """Spend PyTorch's one warning a process about arrays that may not be written: items are views of requests' bytes."""
+    """Spend PyTorch's one warning per process about arrays that may not be written: items are views of bytes."""
     item = np.empty(0)
     item.flags.writeable = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.from_numpy(item)
+
+
+def torch_type(item: TensorSpec) -> torch.dtype:
+    """Return PyTorch's name of an item's type."""
+    return torch.from_numpy(np.empty(0, item.dtype)).dtype
 
 
 def eager(graph: ServedGraph, device: torch.device) -> GraphCall:
@@ -69,15 +63,17 @@ def eager(graph: ServedGraph, device: torch.device) -> GraphCall:
 
 
 class BufferedExecutor:
-    """A graph with the buffer that its batches are put together in.
+    """A graph with the buffer in which its batches are put together.
 
     Args:
-        name: ``eager`` or ``compiled``, for people.
+        name: ``eager`` or ``compiled``.
         call: runs a batch on the device.
         device: where ``call`` wants its batch.
         item: shape and type of one input.
         max_batch_size: rows of the buffer.
     """
+
+    pipelined = False
 
     def __init__(
         self, name: str, call: GraphCall, device: torch.device, item: TensorSpec, max_batch_size: int
@@ -86,9 +82,10 @@ class BufferedExecutor:
         self.name = name
         self._call = call
         self._device = device
-        dtype = torch.from_numpy(np.empty(0, item.dtype)).dtype
-        # One buffer for the life of the service, page-locked for CUDA so that the copy to the device is one transfer.
-        self._host = torch.empty((max_batch_size, *item.shape), dtype=dtype, pin_memory=device.type == "cuda")
+        # Page-locked for CUDA, so that the copy to the device is one transfer.
+        self._host = torch.empty(
+            (max_batch_size, *item.shape), dtype=torch_type(item), pin_memory=device.type == "cuda"
+        )
 
     def plan(self, measured_s: Mapping[int, float]) -> None:
         """Change nothing: a batch of any size runs as it is."""
@@ -101,6 +98,10 @@ class BufferedExecutor:
             batch = rows.to(self._device, non_blocking=True)
             return GraphOutput(*(self._own(part.cpu()) for part in self._call(batch)))
 
+    def begin(self, items: Sequence[Item]) -> Callable[[], GraphOutput]:
+        """Put :meth:`run` off."""
+        return partial(self.run, items)
+
     def _own(self, part: torch.Tensor) -> torch.Tensor:
         """Copy what a model has passed through: the next batch overwrites the buffer while answers are written."""
         shared = part.untyped_storage().data_ptr() == self._host.untyped_storage().data_ptr()
@@ -108,10 +109,9 @@ class BufferedExecutor:
 
 
 def gather(items: Sequence[Item], rows: torch.Tensor) -> None:
-    """Copy items into the rows of a buffer in one call.
+    """Copy items into the rows of a buffer in one call, for which PyTorch gives the interpreter lock back once.
 
-    PyTorch gives the interpreter lock back for the whole of it. NumPy does so for each row and has to get it again from a
-    busy event loop: 32 rows of 12 KB cost 1.0 ms so on a CPU at saturation, a seventh of the batch, and 64 rows of 150 KB
-    beside a GPU 5 ms instead of 1.
+    NumPy gives it back per row, and waits for a busy event loop each time: 32 rows of 12 KB took 1.0 ms so on a saturated CPU,
+    a seventh of the batch, and 64 rows of 150 KB beside a GPU 5 ms instead of 1.
     """
     torch.stack([torch.from_numpy(item) for item in items], out=rows)

@@ -1,18 +1,9 @@
-"""Compute a batch so that each item gets its own result or its own error.
+"""Compute a batch so that each item gets its own result or its own error. Knows no requests, threads or queues.
 
-Four things go wrong with a batch, and each is answered differently:
-
-* The model raises: the batch is split in half until the item that makes it fail stands alone, and only that one gets the error:
-  at most 2·⌈log2(n)⌉ further runs for one bad item.
-* The device's memory is too small for so many: the batch is run again in halves, and batches stay halved for a while.
-* An output is NaN or infinite: the item that it belongs to gets an error, its mates their results.
-* The device itself fails: after an assertion in a kernel, or an access to memory that is not its own, every later call of
-  this process fails as well. Nothing is run any more, and ``broken`` says why.
-
-Where the executor can begin a batch and be asked for it later, so can this; a batch that fails so is run again as a whole,
-and then as any other.
-
-Nothing here knows about requests, threads or queues.
+* The model raises: the batch is halved until the failing item stands alone, in at most 2·⌈log2(n)⌉ further runs.
+* The device's memory is too small: the batch is run again in halves, and batches stay halved for a while.
+* An output is NaN or infinite: that item gets an error, the others their results.
+* The device itself fails, after which every call of this process does: nothing is run any more.
 """
 
 import time
@@ -25,14 +16,14 @@ import structlog
 import torch
 
 from tailgate.service.errors import DeviceLost, ModelFailure, first_line
-from tailgate.service.execution.executor import Executor, Pending, PipelinedExecutor
+from tailgate.service.execution.executor import Executor
 from tailgate.service.execution.graph import GraphOutput
 from tailgate.service.models.items import Item, Result, non_finite_rows
 from tailgate.service.settings import NonFinite
 
 T = TypeVar("T")
 Answers = list[Result | ModelFailure]
-# How long a halved cap holds before it is doubled: what else takes the memory (another process, fragments) comes and goes.
+# A halved cap holds so long before it is doubled: what else takes the memory (another process, fragments) goes away.
 HOLD_S = 60.0
 # Beyond any batch: the cap need not be doubled for ever.
 MOST_DOUBLINGS = 12
@@ -40,18 +31,13 @@ MOST_DOUBLINGS = 12
 
 @dataclass(frozen=True, slots=True)
 class BatchLimit:
-    """A cap that was lowered at some time, and doubles after each minute without another failure.
-
-    Attributes:
-        size: items in a batch at first.
-        since_s: when it was lowered.
-    """
+    """A cap of ``size`` items that was lowered at ``since_s``, and doubles after each minute without another failure."""
 
     size: int
     since_s: float
 
     def at(self, now_s: float) -> int:
-        """Return the cap of the moment; ``now_s`` on the clock of ``since_s``."""
+        """Return the present cap."""
         return self.size << min(MOST_DOUBLINGS, int((now_s - self.since_s) // HOLD_S))
 
 
@@ -68,11 +54,11 @@ class Inference:
         non_finite: what an output with NaN or infinity is.
         free_memory: gives the device's unused memory back, before a batch is tried again.
         clock: seconds.
-        check_device: raises where the device answers nothing any more; called after a run that failed.
+        check_device: raises where the device answers no more; called after a run that failed.
 
     Attributes:
         broken: why nothing can be run any more, None while it can.
-        failed_runs: runs in which the model raised, or returned what is no output of its batch.
+        failed_runs: runs in which the model raised, or returned no output of its batch.
         out_of_memory: runs that did not fit into the device's memory.
         non_finite_outputs: items whose output held NaN or infinity.
     """
@@ -90,7 +76,6 @@ class Inference:
         self.out_of_memory = 0
         self.non_finite_outputs = 0
         self._executor = executor
-        self._pipelined = executor if isinstance(executor, PipelinedExecutor) else None
         self._non_finite = non_finite
         self._free_memory = free_memory
         self._clock = clock
@@ -111,24 +96,24 @@ class Inference:
 
     @property
     def pipelined(self) -> bool:
-        """Whether :meth:`begin` does more than to put off :meth:`run`."""
-        return self._pipelined is not None
+        """Whether :meth:`begin` does more than put :meth:`run` off."""
+        return self._executor.pipelined
 
     def begin(self, items: Sequence[Item]) -> Callable[[], Answers]:
-        """Hand a batch to the device; what is returned waits for it and returns the answers, as :meth:`run` does."""
+        """Hand a batch to the device; call what is returned for what :meth:`run` returns."""
         whole = self._limit is None or self._limit.at(self._clock()) >= len(items)
-        if self._pipelined is not None and whole and self.broken is None:
-            pending = self._tried(partial(self._pipelined.begin, items), len(items))
-            if pending is not None:
-                return partial(self._finish, pending, items)
+        if self.pipelined and whole and self.broken is None:
+            finish = self._tried(partial(self._executor.begin, items), len(items))
+            if finish is not None:
+                return partial(self._finish, finish, items)
         return partial(self.run, items)
 
-    def _finish(self, pending: Pending, items: Sequence[Item]) -> Answers:
-        answers = self._tried(lambda: self.results(pending.finish(), len(items)), len(items))
+    def _finish(self, finish: Callable[[], GraphOutput], items: Sequence[Item]) -> Answers:
+        answers = self._tried(lambda: self.results(finish(), len(items)), len(items))
         return self.run(items) if answers is None else answers
 
     def _tried(self, attempt: Callable[[], T], size: int) -> T | None:
-        """Return None for what fails, and count it: it is to be run again, and its error dealt with there."""
+        """Return None for what fails, and count it: the batch is run again, and its error dealt with there."""
         try:
             return attempt()
         except torch.OutOfMemoryError:
@@ -143,7 +128,7 @@ class Inference:
             return self.results(self._executor.run(items), len(items))
         except torch.OutOfMemoryError:
             pass  # dealt with below: while an exception is handled, its frames keep the batch's tensors alive
-        except BaseException as error:  # noqa: BLE001 - a model may raise anything, SystemExit too, and must not take its batch along
+        except BaseException as error:  # noqa: BLE001 - a model may raise anything, SystemExit too
             self.failed_runs += 1
             if not self._device_works():
                 return _lost(len(items))
@@ -161,7 +146,7 @@ class Inference:
         return self.run(items[:half]) + self.run(items[half:])
 
     def _device_works(self) -> bool:
-        """Ask the device whether the model alone has failed; its first failure is its last, and logged."""
+        """Tell whether the model alone has failed; the device's own first failure is its last, and logged."""
         try:
             self._check_device()
         except BaseException as error:  # noqa: BLE001 - whatever it is, there is no device to run anything
@@ -178,14 +163,12 @@ class Inference:
         self._log.warning("out of memory: batches are smaller for a while", size=size, now=self._limit.size)
 
     def results(self, output: GraphOutput, count: int) -> Answers:
-        """Return the rows of a batch's output, one an item.
-
-        Raises:
-            ValueError: another number of rows than ``count``.
-        """
+        """Return one answer per row of a batch's output; ValueError where these are not ``count``."""
         outputs = output.outputs.numpy()
-        rows = zip(range(count), outputs, output.probabilities.tolist(), output.classes.tolist(), strict=True)
-        answers: Answers = [Result(*row) for _, *row in rows]
+        rows = zip(outputs, output.probabilities.tolist(), output.classes.tolist(), strict=True)
+        answers: Answers = [Result(*row) for row in rows]
+        if len(answers) != count:
+            raise ValueError(f"the model returned {len(answers)} rows for a batch of {count}")
         if self._non_finite != "ignore" and (bad := non_finite_rows(outputs)):
             if not self.non_finite_outputs:
                 self._log.error("an output holds NaN or infinity; further ones are counted only")

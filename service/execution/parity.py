@@ -1,7 +1,6 @@
-"""Which number format the model computes in, and how far that moves its answers from FP32.
+"""Which number format the model computes in, and how far that moves its answers from strict FP32 without TF32.
 
-FP32 is the reference: strict, no TF32. A reduced precision is compared with it at start-up on the same inputs;
-a service that is further off than ``TAILGATE_PRECISION_MAX_ERROR`` does not become ready.
+Both are compared at start-up on the same inputs; beyond ``TAILGATE_PRECISION_MAX_ERROR`` the service does not become ready.
 """
 
 import math
@@ -16,8 +15,7 @@ from tailgate.service.execution.graph import GraphOutput
 from tailgate.service.models.items import Item
 from tailgate.service.settings import Precision, Settings
 
-# Of what computes in FP32 as the reference does, but by other kernels: rounding moves an output by a millionth, a wrong kernel
-# or a stale library by more than this.
+# By other kernels in FP32, rounding moves an output by a millionth; a wrong kernel or a stale library by more than this.
 FP32_MAX_ERROR = 1e-3
 Inputs = TypeVar("Inputs", torch.Tensor, Sequence[Item])
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -39,11 +37,7 @@ class Parity:
 
 
 def choose_device(settings: Settings) -> torch.device:
-    """Return the device.
-
-    Raises:
-        ConfigurationError: CUDA is asked for and there is none.
-    """
+    """Return the device; ConfigurationError where CUDA is asked for and there is none."""
     if settings.device == "cuda" and not torch.cuda.is_available():
         reason = "PyTorch finds no CUDA device; use cpu or auto"
         if torch.version.cuda is None:
@@ -55,11 +49,7 @@ def choose_device(settings: Settings) -> torch.device:
 
 
 def choose_precision(settings: Settings, device: torch.device) -> Precision:
-    """Return fp32, fp16 or bf16.
-
-    Raises:
-        ConfigurationError: FP16 on a CPU without being forced.
-    """
+    """Return fp32, fp16 or bf16; ConfigurationError for FP16 on a CPU that is not forced."""
     if settings.precision == "auto":
         return "fp16" if device.type == "cuda" else "fp32"
     if settings.precision == "fp16" and device.type == "cpu" and not settings.allow_fp16_on_cpu:
@@ -79,9 +69,8 @@ def set_strict_fp32() -> None:
 def compare(reduced: GraphOutput, reference: GraphOutput) -> Parity:
     """Return how far ``reduced`` is from ``reference``, which are results of the same inputs.
 
-    Where both are the same infinity, or both are NaN, they agree; where one of them alone is, the error is no number. Whole
-    numbers may be codes, of which another is wrong however near, or amounts: the smaller counts of the share that differs and
-    the error as of other numbers.
+    The same infinity, or NaN in both, agrees; in one of them alone it makes the error no number. Whole numbers may be amounts,
+    or codes of which another is wrong however near: the smaller of the error and the share that differs counts.
     """
     got, expected = reduced.outputs.cpu(), reference.outputs
     same = (got == expected) | (got.isnan() & expected.isnan())
@@ -97,17 +86,13 @@ def compare(reduced: GraphOutput, reference: GraphOutput) -> Parity:
 
 
 def in_batches(run: Callable[[Inputs], GraphOutput], inputs: Inputs, size: int) -> GraphOutput:
-    """Return the results of all inputs, run in batches of at most ``size``: none larger than will be asked for."""
+    """Return the results of all inputs, run in batches of at most ``size``."""
     parts = [run(inputs[first : first + size]) for first in range(0, len(inputs), size)]
     return GraphOutput(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 def require(parity: Parity, limit: float, precision: Precision) -> None:
-    """Refuse a precision that is too far off; NaN is.
-
-    Raises:
-        ConfigurationError: the error is beyond the limit.
-    """
+    """Raise ConfigurationError where the error is beyond the limit, or no number."""
     if not math.isfinite(parity.largest_error):
         raise ConfigurationError(
             f"TAILGATE_PRECISION: with {precision} the model returns NaN or infinity where fp32 does not; fp16 ends at "

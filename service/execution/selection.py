@@ -1,12 +1,11 @@
 """Which executor runs, and how large its batches are: both decided by measuring them at warm-up.
 
-Every candidate first runs each batch size once, and its answers are held against FP32's. Then all of them are timed in rounds,
-and the one that is faster over all sizes is taken and kept for the life of the process. Nothing is compiled here: a compiled
-model is used where ``tailgate compile`` has left one.
+Each candidate runs every batch size once, and its answers are held against FP32's. Then all are timed in rounds, and the
+fastest over all sizes is kept for the life of the process. A compiled model is used where ``tailgate compile`` left one.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +16,13 @@ import torch
 from tailgate.service.errors import CompileError, ConfigurationError, first_line
 from tailgate.service.execution import compiled, libraries
 from tailgate.service.execution.batch_times import BatchTimes, Cap, fit, medians, worthwhile_cap
-from tailgate.service.execution.cuda import Cuda, CudaGraphExecutor, GraphDevice
+from tailgate.service.execution.cuda import Cuda, CudaGraphExecutor
 from tailgate.service.execution.executor import BufferedExecutor, Executor, eager
 from tailgate.service.execution.graph import GraphOutput, ServedGraph
 from tailgate.service.execution.parity import FP32_MAX_ERROR, Parity
 from tailgate.service.execution.reference import batch_limit
 from tailgate.service.execution.trial import Candidate, measure, trial_of
-from tailgate.service.models import TensorSpec
+from tailgate.service.models import Model
 from tailgate.service.models.items import Item
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
 
@@ -31,15 +30,29 @@ COMPILE_COMMAND = "tailgate compile"
 
 
 @dataclass(frozen=True, slots=True)
-class Selected:
-    """The executor that runs.
+class Prepared:
+    """A model that is loaded, folded and cast, and runs nowhere yet.
 
     Attributes:
-        executor: warmed up.
-        parity: its answers against FP32's of the model as it came.
-        times: measured and fitted.
-        cap: the largest batch, as set or chosen.
+        model: as it was loaded.
+        device: where it will run.
+        precision: fp32, fp16 or bf16.
+        graph: in that precision, on the CPU.
+        examples: inputs of the largest batch, and no fewer than ``expected`` has.
+        expected: results of the first of them, by the model as it came.
     """
+
+    model: Model
+    device: torch.device
+    precision: Precision
+    graph: ServedGraph
+    examples: Sequence[Item]
+    expected: GraphOutput
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The executor that runs, warmed up; its answers against FP32's; its times; the largest batch, set or chosen."""
 
     executor: Executor
     parity: Parity
@@ -47,25 +60,8 @@ class Selected:
     cap: Cap
 
 
-def select(
-    settings: Settings,
-    graph: ServedGraph,
-    item: TensorSpec,
-    device: torch.device,
-    chosen: Precision,
-    examples: Sequence[Item],
-    expected: GraphOutput,
-) -> Selected:
+def select(settings: Settings, ready: Prepared) -> Selected:
     """Measure the candidates and return the fastest whose answers are right.
-
-    Args:
-        settings: what may run.
-        graph: in the chosen precision, not moved to the device yet.
-        item: one input.
-        device: where it runs.
-        chosen: the precision, for messages.
-        examples: inputs of the largest batch, and no fewer than ``expected`` has.
-        expected: FP32's results of the first of them.
 
     Raises:
         ConfigurationError: the precision's answers are too far from FP32's, or the executor that is asked for cannot be
@@ -73,14 +69,14 @@ def select(
     """
     log = structlog.get_logger("tailgate.selection")
     trials = []
-    for candidate in _candidates(settings, graph, item, device, chosen, examples):
+    for candidate in _candidates(settings, ready):
         try:
-            trials.append(trial_of(candidate, settings, chosen, examples, expected))
+            trials.append(trial_of(candidate, settings, ready.precision, ready.examples, ready.expected))
         except ConfigurationError as error:
             if candidate.name in ("eager", settings.executor):
                 raise
             log.warning("executor left out", executor=candidate.name, reason=str(error))
-    rounds_s = measure([(trial.executor, trial.sizes) for trial in trials], examples)
+    rounds_s = measure([(trial.executor, trial.sizes) for trial in trials], ready.examples)
     seconds = [medians(each) for each in rounds_s]
     best = len(trials) - 1
     if settings.executor == "auto":
@@ -98,44 +94,33 @@ def select(
     return Selected(taken.executor, taken.parity, fit(seconds[best]), cap)
 
 
-def _candidates(
-    settings: Settings,
-    graph: ServedGraph,
-    item: TensorSpec,
-    device: torch.device,
-    chosen: Precision,
-    examples: Sequence[Item],
-) -> list[Candidate]:
-    """Return eager, and after it what may be faster and is not ruled out by the settings."""
+def _candidates(settings: Settings, ready: Prepared) -> Iterator[Candidate]:
+    """Yield eager, and after it what may be faster and is not ruled out by the settings."""
+    graph, device, item = ready.graph, ready.device, ready.model.item
     rows = settings.max_batch_size or LARGEST_CHOSEN_BATCH
     limit = others_limit = settings.precision_max_error
-    if chosen == "fp32":
+    if ready.precision == "fp32":
         limit, others_limit = batch_limit(graph.body, limit), min(limit, FP32_MAX_ERROR)
     # Before eager moves it: export wants the graph as it is.
-    library = _library(settings, graph, device, examples)
+    library = _library(settings, graph, device, ready.examples)
     recorder = _recorder(settings, device)
-    found = [
-        Candidate("eager", lambda: BufferedExecutor("eager", eager(graph, device), device, item, rows), limit)
-    ]
+    yield Candidate(
+        "eager", lambda: BufferedExecutor("eager", eager(graph, device), device, item, rows), limit
+    )
     if library is not None:
-        found.append(
-            Candidate(
-                "compiled",
-                lambda: BufferedExecutor("compiled", library, device, item, rows),
-                others_limit,
-                f"remove it from {settings.cache_dir} and make it again with {COMPILE_COMMAND}, or use eager",
-            )
+        yield Candidate(
+            "compiled",
+            lambda: BufferedExecutor("compiled", library, device, item, rows),
+            others_limit,
+            f"remove it from {settings.cache_dir} and make it again with {COMPILE_COMMAND}, or use eager",
         )
     if recorder is not None:
-        found.append(
-            Candidate(
-                "cuda-graph",
-                lambda: CudaGraphExecutor(eager(graph, device), recorder, item, rows),
-                others_limit,
-                "a model can be recorded when nothing in it waits for the device and no shape depends on values; use eager",
-            )
+        yield Candidate(
+            "cuda-graph",
+            lambda: CudaGraphExecutor(eager(graph, device), recorder, item, rows),
+            others_limit,
+            "a model can be recorded when nothing in it waits for the device and no shape depends on values; use eager",
         )
-    return found
 
 
 def _speed(seconds: Mapping[int, float], reference: Mapping[int, float]) -> float:
@@ -162,10 +147,9 @@ def _library(
         program = export_graph(graph, examples, settings.max_batch_size)
         return _loaded(require_cache(settings), compiled.cache_key(program))
     except Exception as error:
-        known = isinstance(error, CompileError)
-        reason = (
-            str(error) if known else f"looking for it failed: {type(error).__name__}: {first_line(error)}"
-        )
+        reason = f"looking for it failed: {type(error).__name__}: {first_line(error)}"
+        if isinstance(error, CompileError):
+            reason = str(error)
         if asked:
             raise ConfigurationError(f"TAILGATE_EXECUTOR: compiled is asked for, but {reason}") from error
         log.warning("no compiled model", reason=reason)
@@ -173,11 +157,7 @@ def _library(
 
 
 def _loaded(directory: Path, key: str) -> compiled.CompiledCall:
-    """Load the library of a key.
-
-    Raises:
-        CompileError: there is none, or none that can be used.
-    """
+    """Load the library of a key; CompileError where none can be used."""
     reasons = []
     for path in libraries.found(directory, key):
         try:
@@ -189,17 +169,13 @@ def _loaded(directory: Path, key: str) -> compiled.CompiledCall:
 
 
 def require_cache(settings: Settings) -> Path:
-    """Return the folder of compiled models.
-
-    Raises:
-        CompileError: there is none, since this user has no home directory.
-    """
+    """Return the folder of compiled models; CompileError where the default is in a home that does not exist."""
     if settings.cache_dir is None:
         raise CompileError("TAILGATE_CACHE_DIR: there is no home directory for the default; name a folder")
     return settings.cache_dir
 
 
-def _recorder(settings: Settings, device: torch.device) -> GraphDevice | None:
+def _recorder(settings: Settings, device: torch.device) -> Cuda | None:
     """Return what records CUDA graphs, None where none are wanted or none can be had."""
     if settings.executor == "cuda-graph" and device.type != "cuda":
         raise ConfigurationError(
@@ -212,11 +188,7 @@ def _recorder(settings: Settings, device: torch.device) -> GraphDevice | None:
 
 
 def require_cpu(device: torch.device) -> None:
-    """Refuse to compile for another device than the CPU.
-
-    Raises:
-        ConfigurationError: it is another.
-    """
+    """Raise ConfigurationError for any device but the CPU."""
     if device.type != "cpu":
         raise ConfigurationError(
             "TAILGATE_EXECUTOR: compiled models run on the CPU only; use auto, cuda-graph or eager, or TAILGATE_DEVICE=cpu"
@@ -227,8 +199,8 @@ def export_graph(
     graph: ServedGraph, examples: Sequence[Item], cap: int | None
 ) -> torch.export.ExportedProgram:
     """Export the graph for every batch that may be asked for."""
-    # Two inputs: a batch of one would be taken for a shape that never changes. And contiguous, as the executor's buffer
-    # is: compiled code reads its input by the example's strides, whatever the input's own are.
+    # Two inputs: a batch of one would be taken for a shape that never changes. Contiguous, as the executor's buffer is:
+    # compiled code reads its input by the example's strides.
     example = torch.from_numpy(np.stack(examples[:2])).contiguous()
     graph = graph.to(memory_format=torch.channels_last)
     return compiled.export(graph, example, cap or LARGEST_CHOSEN_BATCH)

@@ -3,8 +3,8 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 
@@ -27,8 +27,7 @@ LONGEST_BATCH_S = 2.0
 PARITY_BATCH = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An executor that may run.
 
     Attributes:
@@ -44,16 +43,8 @@ class Candidate:
     remedy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A candidate whose answers are right.
-
-    Attributes:
-        executor: warmed up.
-        parity: its answers against FP32's.
-        sizes: of batches that it runs, ascending.
-        none_larger: why it runs no larger ones.
-    """
+class Trial(NamedTuple):
+    """An executor whose answers are right; the batch sizes that it runs, ascending, and why no larger ones."""
 
     executor: Executor
     parity: Parity
@@ -71,8 +62,7 @@ def trial_of(
     """Build a candidate, and hold its answers in batches of all sizes against FP32's.
 
     Raises:
-        ConfigurationError: it fails, or its answers are too far off; of eager: the precision is wrong for this model, or the
-            device is too small for it.
+        ConfigurationError: it fails, or its answers are too far off; for eager, the precision or the device is what is wrong.
     """
     inputs = examples[: len(expected.outputs)]
     size = min(PARITY_BATCH, settings.max_batch_size or PARITY_BATCH)
@@ -100,11 +90,7 @@ def trial_of(
 
 
 def _hold(output: GraphOutput, *, expected: GraphOutput, limit: float, chosen: Precision) -> Parity:
-    """Hold the answers of a batch, or as many as there are expected ones, against those.
-
-    Raises:
-        ConfigurationError: they are of another shape, or too far off.
-    """
+    """Compare a batch's answers with as many expected ones; ConfigurationError for another shape, or too large an error."""
     rows = min(len(output.outputs), len(expected.outputs))
     got, wanted = (GraphOutput(*(part[:rows] for part in parts)) for parts in (output, expected))
     if got.outputs.shape != wanted.outputs.shape:
@@ -125,7 +111,7 @@ def warm_up(
     Args:
         executor: what runs.
         examples: inputs of the largest batch.
-        cap: the largest batch that will be asked for; None where that is to be chosen.
+        cap: the largest batch that will be asked for; None where it is to be chosen.
         hold: raises where the answers of a batch are wrong.
 
     Raises:
@@ -136,7 +122,7 @@ def warm_up(
     shortest_s = math.inf  # per request
     for size in bucket_sizes(cap or LARGEST_CHOSEN_BATCH):
         if cap is None and sizes and size * shortest_s > LONGEST_BATCH_S:
-            # The first run of a size may have been slow for once: it allocates, and a module may compile itself.
+            # The first run may have been slow for once: it allocates, and a module may compile itself.
             shortest_s = min(shortest_s, _seconds(executor, examples[: sizes[-1]]) / sizes[-1])
             if size * shortest_s > LONGEST_BATCH_S:
                 return sizes, "a larger batch would take too long to be tried"
@@ -171,13 +157,9 @@ def _seconds(executor: Executor, batch: Sequence[Item]) -> float:
 
 
 def measure(executors: Sequence[tuple[Executor, Sequence[int]]], examples: Sequence[Item]) -> list[Rounds]:
-    """Time executors in rounds, in each of which every one of them runs a batch of each of its sizes.
+    """Time executors, each with its batch sizes, in rounds of one batch of each size.
 
-    In turn and not one after the other, so that a slow minute of the machine falls on all.
-
-    Args:
-        executors: each with its batch sizes, warmed up.
-        examples: inputs of the largest batch.
+    They take turns, so that a slow minute of the machine falls on all.
     """
     rounds_s: list[dict[int, list[float]]] = [{size: [] for size in sizes} for _, sizes in executors]
     began_s = time.perf_counter()

@@ -115,10 +115,10 @@ def test_a_batch_is_put_together_while_another_is_under_way_and_neither_takes_th
     first = executor.begin(rows(3))
     second = executor.begin(rows(5, 50))
     assert (tape.marks, tape.waits) == (2, 0)
-    assert first.finish().outputs[:, 0].tolist() == [0, 1, 2]
+    assert first().outputs[:, 0].tolist() == [0, 1, 2]
     third = executor.begin(rows(2, 90))
-    assert second.finish().outputs[:, 0].tolist() == [50, 51, 52, 53, 54]
-    assert third.finish().outputs[:, 0].tolist() == [90, 91]
+    assert second().outputs[:, 0].tolist() == [50, 51, 52, 53, 54]
+    assert third().outputs[:, 0].tolist() == [90, 91]
     assert executor.run(rows(1, 7)).outputs[:, 0].tolist() == [7]
     assert tape.waits == 4
     assert tape.beside == [False, True, True, False]  # an idle device has nothing to compute meanwhile

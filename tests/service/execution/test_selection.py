@@ -13,7 +13,7 @@ from tailgate.service.execution import parity as precision
 from tailgate.service.execution.batch_times import Cap
 from tailgate.service.execution.cuda import Recording
 from tailgate.service.execution.graph import GraphOutput, ServedGraph
-from tailgate.service.execution.selection import select
+from tailgate.service.execution.selection import Prepared, select
 from tailgate.service.models import Model
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, load_settings
 
@@ -56,7 +56,7 @@ def selected(clock, cost_s, call=None, *, monkeypatch=None, **settings):
     if monkeypatch is not None:
         monkeypatch.setattr(selection, "_library", lambda *_: call)
     with capture_logs() as log:
-        found = select(load_settings({}, **settings), graph, model.item, CPU, "fp32", ITEMS, expected)
+        found = select(load_settings({}, **settings), Prepared(model, CPU, "fp32", graph, ITEMS, expected))
     return found, log, model.module
 
 
@@ -291,7 +291,8 @@ def perceptron_selected(**settings):
     with torch.no_grad():
         expected = graph(torch.from_numpy(np.stack(ITEMS[:8])))
     with capture_logs() as log:
-        return select(load_settings({}, **settings), graph, model.item, CPU, "fp32", ITEMS, expected), log
+        ready = Prepared(model, CPU, "fp32", graph, ITEMS, expected)
+        return select(load_settings({}, **settings), ready), log
 
 
 def test_a_cache_with_other_models_only_is_warned_of_with_the_command(tmp_path):

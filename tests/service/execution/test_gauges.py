@@ -6,7 +6,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from structlog.testing import capture_logs
 
-from tailgate.service.execution.accelerator import gpu_gauges
+from tailgate.service.execution.gauges import gpu_gauges
 
 
 class NVMLError(Exception):
