@@ -243,11 +243,7 @@ def load_settings(
 ) -> Settings:
     """Read settings from ``environment``, then ``arguments``, then ``overrides``; the later wins.
 
-    Args:
-        environment: usually ``os.environ``; an empty variable counts as unset.
-        arguments: command line without the program's name; ``--help`` prints and raises SystemExit(0).
-        program: what ``--help`` calls the command.
-        **overrides: values set in code.
+    An empty variable counts as unset. ``--help`` prints, calls the command ``program``, and raises SystemExit(0).
 
     Raises:
         ConfigurationError: a value is not what was expected; the text names each.

@@ -17,11 +17,7 @@ NUMBERS_AT_ONCE = 4096
 def answer_body(result: Result, kind: Kind, served: Served, *, batched: bool) -> bytes:
     """Return the JSON answer: the likeliest labels, or all outputs for tensors and for models without labels.
 
-    Args:
-        result: of the model.
-        kind: of the request's body.
-        served: the model.
-        batched: the request had a batch dimension, and so has the answer.
+    ``batched``: the request had a batch dimension, and so has the answer.
     """
     if kind is Kind.TENSOR or served.labels is None:
         return outputs_body(result, served, batched=batched and kind is Kind.TENSOR)
@@ -54,7 +50,7 @@ def outputs_body(result: Result, served: Served, *, batched: bool) -> bytes:
 
 
 def _written(array: NDArray[Any]) -> bytes:
-    """Return numbers as nested JSON, written in pieces: orjson keeps the interpreter lock for as long as it writes."""
+    """Return nested JSON, written in pieces: orjson keeps the interpreter lock for each."""
     if array.size <= NUMBERS_AT_ONCE:
         # [()] makes an array without dimensions a number, which orjson takes, and leaves others as they are.
         return orjson.dumps(array[()], option=orjson.OPT_SERIALIZE_NUMPY)

@@ -15,33 +15,18 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 class Span(NamedTuple):
-    """One axis of a picture: a part of it is scaled, and a part of the scaled one is cut out.
+    """One axis of a picture: a part of it is scaled, and a part of the scaled one is cut out."""
 
-    Attributes:
-        near: first pixel of the part that is scaled.
-        far: behind its last.
-        begin: where scaling begins, in pixels from ``near``.
-        end: where it ends.
-        scaled: pixels after scaling.
-        first: first of these that the model sees.
-    """
-
-    near: int
-    far: int
-    begin: float
+    near: int  # first pixel of the part that is scaled
+    far: int  # behind its last
+    begin: float  # where scaling begins, in pixels from ``near``
     end: float
-    scaled: int
-    first: int
+    scaled: int  # pixels after scaling
+    first: int  # first of these that the model sees
 
 
 def upright(box: Box, size: tuple[int, int], orientation: object) -> Box:
-    """Return where a part of a picture lies after the picture has been turned.
-
-    Args:
-        box: the part, before.
-        size: of the picture, afterwards.
-        orientation: as EXIF numbers it, of the picture as it was; what is no such number turns nothing.
-    """
+    """Return where ``box`` lies after its picture, of ``size`` afterwards, has been turned from an EXIF orientation."""
     left, top, right, bottom = box
     if orientation in SIDEWAYS:
         left, top, right, bottom = top, left, bottom, right
@@ -56,8 +41,8 @@ def spans(full: tuple[int, int], box: Box, size: int, resize: int) -> tuple[Span
     """Return how a picture's width and height become ``size`` pixels each.
 
     Args:
-        full: pixels of the picture in its file, on which the reference's whole pixels depend.
-        box: where it lies among the decoded pixels. A JPEG that is decoded at a fraction ends within its last ones.
+        full: the picture's size in its file, on which the reference's whole pixels depend.
+        box: where it lies among the decoded pixels; a JPEG decoded at a fraction ends within its last ones.
         size: pixels that the model sees, per side.
         resize: pixels that the shorter side is scaled to, at least ``size``.
     """

@@ -1,10 +1,7 @@
 """A photograph's bytes to the model's pixels. Runs in the decoding threads, never on the event loop.
 
-A file of some kilobytes can be made to cost minutes or gigabytes, so what a decoder is given is bounded beforehand:
-pixels and sides by the header, scans of a JPEG by their markers, EXIF by its size, and the steps in which Pillow walks
-through the file's parts.
-
-Only Pillow's reading of the file is taken for damage of the file. An error of the service's own code stays what it is.
+Some kilobytes can cost minutes or gigabytes, so limits hold before a decoder runs: on pixels and sides by the header, on a
+JPEG's scans, on EXIF bytes, and on Pillow's reads. Only errors in Pillow's reading mean a damaged file.
 """
 
 import io
@@ -13,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from tailgate.service.codec.cropping import SIDEWAYS, Box, Span, spans, upright
+from tailgate.service.codec.cropping import SIDEWAYS, Box, spans, upright
 from tailgate.service.errors import BadInput, RequestError, TooLarge, Unsupported
 from tailgate.service.memory import fault_in, give_back_freed_memory
 from tailgate.service.models.spec import ImageInput
@@ -22,23 +19,21 @@ from tailgate.service.models.spec import ImageInput
 FORMATS = ("JPEG", "PNG", "WEBP")
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp")
-# What a JPEG can have. Pillow keeps a pointer per row, and makes the rows while it holds the interpreter lock: a PNG of
-# 1 × 50 million pixels took 31 bytes per pixel and stopped the event loop for 0.4 s. At this many rows neither can be seen.
+# What a JPEG can have. Pillow makes a pointer per row under the interpreter lock: a PNG of 1 × 50 million pixels took 31 bytes
+# per pixel and stopped the event loop for 0.4 s.
 MAX_SIDE = 65_535
-# A JPEG decoded at 1/2, 1/4 or 1/8 costs a fraction, and is scaled by a coarser filter than Pillow's. Left at least twice
-# as large as needed, as by Image.thumbnail, photographs differ from the reference by 0.1 to 0.4 of 255 levels in the mean and
-# by up to 9 in single pixels. Left at the needed size it was 0.2 to 2.2 levels, and up to 49.
+# A JPEG decoded at 1/2, 1/4 or 1/8 costs a fraction, and has a coarser filter than Pillow's. Left at least twice as large as
+# needed, as by Image.thumbnail, photographs differ from the reference by 0.1 to 0.4 of 255 levels in the mean and by up to 9
+# in single pixels. At the needed size it was 0.2 to 2.2 levels, and up to 49.
 DRAFT_GAP = 2
-# Freed memory of larger pictures is given back: 16 bytes per pixel at most, so each thread keeps 64 MB at most.
+# Freed memory of larger pictures is given back: at 16 bytes per pixel, each thread keeps 64 MB at most.
 KEPT_PIXELS = 4_000_000
-# Each scan of a progressive JPEG goes through the whole picture again, and can be 10 bytes long: 1,000 of
-# them at 36 megapixels, 0.3 MB, took 23 s of a processor ("Two Issues with the JPEG Standard", libjpeg-turbo). Encoders write about 10.
+# Each scan of a progressive JPEG goes through the whole picture, and can be 10 bytes long: 1,000 of them at 36 megapixels,
+# 0.3 MB, took 23 s ("Two Issues with the JPEG Standard", libjpeg-turbo). Encoders write about 10.
 MAX_SCANS, SCAN_MARKER, END_MARKER = 100, b"\xff\xda", b"\xff\xd9"
-# Pillow walks through markers and chunks in Python, some reads each, and over padding byte by byte. An 8 MB PNG in the
-# usual pieces of 8 KB takes 4,000.
+# Pillow walks through markers and chunks in Python, and over padding byte by byte. An 8 MB PNG takes 4,000.
 MAX_READS = 50_000
-# What one segment of a JPEG can hold, and a camera writes. Pillow makes an object of each of an entry's numbers: 16 MB of
-# them, in a PNG or in many segments, are two million, and hold the interpreter for seconds.
+# What one segment of a JPEG holds. Pillow makes an object of each number: 16 MB of them hold the interpreter for seconds.
 MAX_EXIF_BYTES = 64 * 2**10
 EXIF_SEGMENT = b"Exif\0\0"
 # Where a PNG holds EXIF as text, in hexadecimal digits and lines of 72 of them.
@@ -69,27 +64,17 @@ def decode_image(body: bytes | bytearray, target: ImageInput, max_pixels: int) -
 
 
 class _File(io.BytesIO):
-    """A file that may be read from so many times, and have so many bytes of EXIF in segments of a JPEG.
-
-    Those Pillow looks into while it opens the file, and it reads each in one go.
-
-    Attributes:
-        body: the bytes.
-        place: behind what was read last.
-        unpacked: pixels that its decoder holds at once.
-    """
+    """A file with a limit on reads, and on EXIF in segments of a JPEG, which Pillow reads whole while it opens the file."""
 
     def __init__(self, body: bytes | bytearray) -> None:
         super().__init__(body)
         self.body = body
-        self.place = self.unpacked = self._reads = self._exif_bytes = 0
+        self.place = 0  # behind what was read last
+        self.unpacked = 0  # pixels that the decoder holds at once
+        self._reads = self._exif_bytes = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next bytes.
-
-        Raises:
-            BadInput: the file is made of more parts, or has more EXIF, than any picture.
-        """
+        """Return the next bytes; BadInput for more parts, or more EXIF, than any picture has."""
         self._reads += 1
         if self._reads > MAX_READS:
             raise BadInput(f"the image is made of too many parts: more than {MAX_READS} reads for its parts")
@@ -102,7 +87,7 @@ class _File(io.BytesIO):
 
 
 def _decoded(file: _File, target: ImageInput, max_pixels: int) -> NDArray[np.uint8] | RequestError:
-    """Return the pixels, or the refusal of a file that is no whole picture: without a traceback, which would hold the picture."""
+    """Return the pixels, or a refusal without a traceback, which would hold the picture."""
     try:
         image = _open(file, max_pixels)
         full = image.size
@@ -115,7 +100,6 @@ def _decoded(file: _File, target: ImageInput, max_pixels: int) -> NDArray[np.uin
 
 
 def _refusal(error: Exception, max_pixels: int) -> RequestError:
-    """Return what the client is told of a file that Pillow cannot read."""
     if isinstance(error, RequestError):
         return error.with_traceback(None)
     if isinstance(error, UnidentifiedImageError):
@@ -128,7 +112,6 @@ def _refusal(error: Exception, max_pixels: int) -> RequestError:
 
 
 def _open(file: _File, max_pixels: int) -> ImageFile.ImageFile:
-    """Return the picture, of which the header has been read."""
     canvas = _canvas(file.body)
     if canvas is not None:
         _limit_size(canvas, max_pixels)
@@ -142,10 +125,9 @@ def _is_webp(body: bytes | bytearray) -> bool:
 
 
 def _canvas(body: bytes | bytearray) -> tuple[int, int] | None:
-    """Return the size of a WebP, None where its header tells none.
+    """Return the size of a WebP by RFC 9649, sections 2.5 to 2.7; None where its header tells none.
 
-    Pillow makes room for two canvases while it opens a WebP: 1.4 GB for 150 bytes that claim 16,383 × 10,900 pixels.
-    The places are those of RFC 9649, sections 2.5 to 2.7.
+    Pillow makes room for two canvases while it opens one: 1.4 GB for 150 bytes that claim 16,383 × 10,900 pixels.
     """
     header = bytes(body[:30])
     if not _is_webp(header) or len(header) < 30:
@@ -160,7 +142,6 @@ def _canvas(body: bytes | bytearray) -> tuple[int, int] | None:
 
 
 def _limit_size(size: tuple[int, int], max_pixels: int) -> None:
-    """Refuse what the header alone says is too large."""
     width, height = size
     told = f"the image has {width} x {height} pixels, and at most"
     if width * height > max_pixels:
@@ -170,7 +151,7 @@ def _limit_size(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _limit_exif(size: int) -> None:
-    """Refuse EXIF of so many bytes; to leave it unread would turn pictures that other readers turn upright."""
+    """Refuse large EXIF; left unread, its picture would not stand upright as in other readers."""
     if size > MAX_EXIF_BYTES + len(EXIF_SEGMENT):
         raise BadInput(
             f"the image has more than {MAX_EXIF_BYTES} bytes of EXIF metadata; save it without them"
@@ -178,18 +159,16 @@ def _limit_exif(size: int) -> None:
 
 
 def _load(image: ImageFile.ImageFile, file: _File, enough: int) -> Box:
-    """Decode, at a fraction where a JPEG's shorter side stays ``enough``; return where the picture lies among the pixels."""
+    """Decode, a JPEG at a fraction whose shorter side is ``enough``; return where the picture lies among the pixels."""
     file.unpacked = image.width * image.height
     one_scan = image.format in ("JPEG", "MPO") and _scans(file) == 1
     drafted = image.draft("RGB", (enough, enough))
     if one_scan:  # of several scans the decoder keeps the coefficients of the whole picture
         file.unpacked = image.width * image.height
-    if not image.tile and image.format != "WEBP":
-        raise BadInput(
-            "the image is damaged: it has no pixels"
-        )  # Pillow looks for that only while it has no room for them
+    if not image.tile and image.format != "WEBP":  # Pillow looks only while it has no room for pixels
+        raise BadInput("the image is damaged: it has no pixels")
     if image.mode != "I;16":
-        # Pillow would clear the pixels while it holds the interpreter lock. It fills a new picture without, except I;16.
+        # Pillow would clear the pixels under the interpreter lock. It fills a new picture without it, except I;16.
         image.im = Image.new(image.mode, image.size).im
     if image.format == "WEBP" and file.unpacked > KEPT_PIXELS:
         fault_in(4 * file.unpacked)  # Pillow copies a WebP's canvas while it holds the lock
@@ -200,11 +179,7 @@ def _load(image: ImageFile.ImageFile, file: _File, enough: int) -> Box:
 
 
 def _scans(file: _File) -> int:
-    """Return how many scans a JPEG has; it has been read up to its first.
-
-    Raises:
-        BadInput: too many.
-    """
+    """Return how many scans a JPEG has that was read up to its first; BadInput for too many."""
     scans = 1 + file.body.count(SCAN_MARKER, file.place)
     if scans > MAX_SCANS:
         raise BadInput(
@@ -217,19 +192,17 @@ def _scans(file: _File) -> int:
 def _fit(image: Image.Image, full: tuple[int, int], box: Box, target: ImageInput) -> NDArray[np.uint8]:
     """Scale the shorter side to ``target.resize``, and cut out the middle.
 
-    Args:
-        image: decoded.
-        full: pixels of the picture in its file.
-        box: where the picture lies among the decoded pixels.
-        target: what the model takes.
+    ``full`` is the picture's size in its file, and ``box`` is where it lies among the decoded pixels.
     """
     orientation = _turn_upright(image)
     if orientation in SIDEWAYS:
         full = full[::-1]
     box = upright(box, image.size, orientation)
     across, down = spans(full, box, target.size, target.resize)
-    scalable = _scalable(_strip(image, across, down))
-    scaled = scalable.resize(
+    part = (across.near, down.near, across.far, down.far)
+    if part != (0, 0, *image.size):  # a long strip
+        image = image.crop(part)
+    scaled = _scalable(image).resize(
         (across.scaled, down.scaled),
         RESAMPLING[target.resampling],
         box=(across.begin, down.begin, across.end, down.end),
@@ -240,17 +213,10 @@ def _fit(image: Image.Image, full: tuple[int, int], box: Box, target: ImageInput
     return np.asarray(middle.convert("RGB"))
 
 
-def _strip(image: Image.Image, across: Span, down: Span) -> Image.Image:
-    """Return the part of the picture that is scaled, which is all of any but a long strip."""
-    part = (across.near, down.near, across.far, down.far)
-    return image if part == (0, 0, *image.size) else image.crop(part)
-
-
 def _turn_upright(image: Image.Image) -> object:
-    """Turn the picture as its EXIF orientation says, in place; what cannot be read turns nothing, as in browsers.
+    """Turn the picture as its EXIF says, in place; return the orientation, any value that EXIF can hold.
 
-    Returns:
-        The orientation, which may be any value that EXIF can hold.
+    What cannot be read turns nothing, as in browsers.
     """
     orientation: object = None
     try:
@@ -258,13 +224,13 @@ def _turn_upright(image: Image.Image) -> object:
         ImageOps.exif_transpose(image, in_place=True)
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001, S110 - metadata are parsed like images, with errors of any type; pixels are there
+    except Exception:  # noqa: BLE001, S110 - metadata fail like images, in any way; the pixels are there
         pass
     return orientation
 
 
 def _scalable(image: Image.Image) -> Image.Image:
-    """Return the picture in colours that can be averaged: RGB, or grey of 8 or 16 bits; transparency is dropped."""
+    """Return the picture in RGB, or in grey of 8 or 16 bits, which can be averaged; transparency is dropped."""
     image.info.pop("transparency", None)  # Pillow would warn of what is dropped
     if image.mode in ("RGB", "L", "I;16"):
         return image

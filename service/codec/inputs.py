@@ -1,12 +1,9 @@
-"""One request to one model input, one result to one answer. Bytes and values only: no sockets, no queue, no clock.
-
-What a request may be, by its Content-Type:
+"""A request's body becomes a model's input. Bytes and values only: no sockets, no queue, no clock.
 
 =========================  =============================================  =========================================
-``image/jpeg`` and so on   a photograph                                   the most likely labels
-``multipart/form-data``    a form with one file, which is one of the      as for that one
-                           others; of no type its bytes tell
-``application/octet-…``    exactly the bytes of the model's input         the same as for the image of those pixels
+``image/jpeg`` and so on   a photograph                                   answered by the most likely labels
+``multipart/form-data``    a form with one file of the other kinds        as that one
+``application/octet-…``    exactly the bytes of the model's input         as the image of those pixels
 ``application/json``       ``{"inputs": nested numbers}``                 ``{"outputs": nested numbers}``
 =========================  =============================================  =========================================
 """
@@ -28,24 +25,23 @@ from tailgate.service.models.items import Item
 from tailgate.service.models.spec import Served, TensorSpec
 
 OCTETS, JSON, MULTIPART = "application/octet-stream", "application/json", "multipart/form-data"
-# And what browsers and libraries call them that are older than the standard.
+# Beside the standard's names, those of older browsers and libraries.
 IMAGES = {*CONTENT_TYPES, "image/jpg", "image/pjpeg", "image/x-png"}
-# Types of a form's file that leave its bytes to tell, beside all that end as octets do.
+# Types of a form's file that say nothing, beside all that end as octets do.
 UNTOLD = {"", "*/*", "image/*"}
 MAX_NAME = 40  # characters of a field's name that a refusal repeats
-# A number has 24 characters at most; the others are for spaces. Parsed, JSON of the worst kind is 25 times as large.
+# A number has at most 24 characters; the others are for spaces. Parsed, the worst JSON is 25 times as large.
 JSON_BYTES_A_NUMBER, JSON_BYTES = 64, 64 * 1024
-# Lists, commas, objects and colons that JSON may have beside those of the inputs: for other keys, and for text.
+# Lists, commas, objects and colons beside those of the inputs: for other keys, and for text.
 MORE_MARKS = 16_384
 # Bytes of JSON whose marks are counted in one go: 3 ms of the interpreter lock at worst.
 COUNTED_AT_ONCE = 2**18
-
-# Bytes of numbers that are looked through on the event loop; NumPy does a million in some hundred microseconds.
+# Bytes of numbers that are checked on the event loop; NumPy does a million in some hundred microseconds.
 CHECKED_AT_ONCE = 2**20
 
 
 class Kind(enum.Enum):
-    """What a body is, which decides how it becomes an input and what it is answered."""
+    """What a body is, which decides how it is decoded and answered."""
 
     IMAGE = "image"
     PIXELS = "pixels"
@@ -54,11 +50,7 @@ class Kind(enum.Enum):
 
 
 def kind_of(content_type: str, served: Served) -> Kind:
-    """Tell what a body is from its Content-Type.
-
-    Raises:
-        Unsupported: nothing that this model takes.
-    """
+    """Tell what a body is from its Content-Type; Unsupported for nothing that this model takes."""
     media_type = _media_type(content_type)
     if media_type == OCTETS:
         return Kind.PIXELS
@@ -66,7 +58,7 @@ def kind_of(content_type: str, served: Served) -> Kind:
         return Kind.TENSOR
     if served.image is not None and media_type in IMAGES:
         return Kind.IMAGE
-    # Prefixes of this name, such as "multipart/form-data-x", are refused by their missing boundary.
+    # Names that begin so, such as "multipart/form-data-x", are refused by their missing boundary.
     if served.image is not None and content_type.lower().startswith(MULTIPART):
         return Kind.FORM
     images = f"{', '.join(CONTENT_TYPES)}, {MULTIPART} with one file, " if served.image is not None else ""
@@ -76,9 +68,9 @@ def kind_of(content_type: str, served: Served) -> Kind:
 def kind_of_part(part: Part, served: Served) -> Kind:
     """Tell what the file of a form is: from its type, or from its bytes where the type says nothing.
 
-    A part need not have a type (RFC 7578, section 4.4), and clients call a file with an ending that they do not know
-    octets. Only octets of exactly the input's length are pixels first. Any type of image is taken for a file that begins
-    as a picture: clients have many names for one format, and an app that converts a photograph may keep its old name.
+    A part need not have a type (RFC 7578, section 4.4), and clients call files with an unknown ending octets. Only octets of
+    exactly the input's length are pixels first. A file that begins as a picture may have any type of image: clients have many
+    names for one format, and an app that converts a photograph may keep the old one.
 
     Raises:
         Unsupported: nothing that this model takes.
@@ -108,7 +100,6 @@ def kind_of_part(part: Part, served: Served) -> Kind:
 
 
 def _media_type(content_type: str) -> str:
-    """Return a media type without its parameters."""
     return content_type.partition(";")[0].strip().lower()
 
 
@@ -117,12 +108,7 @@ def _named(part: Part) -> str:
 
 
 def require_length(kind: Kind, length: int, spec: TensorSpec) -> None:
-    """Refuse by its length alone a body that cannot be the model's input.
-
-    Raises:
-        TooLarge: far more JSON than the model's numbers take.
-        WrongShape: fewer or more octets than the model's input has.
-    """
+    """Refuse by its length a body that cannot be the model's input: JSON with TooLarge, octets with WrongShape."""
     if kind is Kind.PIXELS and length != spec.nbytes:
         raise WrongShape(f"expected exactly the {spec.nbytes} bytes of {spec}, got {length}")
     if kind is Kind.TENSOR:
@@ -134,11 +120,7 @@ def require_length(kind: Kind, length: int, spec: TensorSpec) -> None:
 
 
 def item_from_octets(body: bytes | bytearray | memoryview, spec: TensorSpec) -> Item:
-    """Return a view of the bytes as the model's input.
-
-    Raises:
-        WrongShape: too few or too many, or numbers that are none.
-    """
+    """Return a view of the bytes as the model's input; WrongShape for another length, or numbers that are none."""
     require_length(Kind.PIXELS, len(body), spec)
     item = np.frombuffer(body, spec.dtype).reshape(spec.shape)
     if spec.dtype.kind == "f" and not np.isfinite(item).all():
@@ -149,18 +131,14 @@ def item_from_octets(body: bytes | bytearray | memoryview, spec: TensorSpec) -> 
 
 
 def is_decoded(kind: Kind, spec: TensorSpec) -> bool:
-    """Tell whether making an input of a body takes so long that a decoding thread does it."""
+    """Tell whether decoding takes so long that a thread does it."""
     return kind is not Kind.PIXELS or (spec.nbytes > CHECKED_AT_ONCE and spec.dtype.kind in "fb")
 
 
 def item_of(
     kind: Kind, body: bytes | bytearray | memoryview, served: Served, max_image_pixels: int
 ) -> tuple[Item, bool]:
-    """Return the model's input, and whether it came with a batch dimension of 1.
-
-    Raises:
-        RequestError: the body is not what its kind says, or not the model's input.
-    """
+    """Return the model's input, and whether it came with a batch dimension of 1; RequestError for any other body."""
     if kind is Kind.PIXELS:
         return item_from_octets(body, served.item), False
     assert not isinstance(body, memoryview)
@@ -197,18 +175,14 @@ def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, boo
 
 
 def _require_few_values(body: bytes | bytearray, spec: TensorSpec) -> None:
-    """Refuse JSON of far more values than the input has, before anything is made of it.
+    """Refuse JSON of far more values than the input has, with WrongShape, before it is parsed.
 
-    orjson keeps the interpreter lock for the whole body: 10 MB of empty lists stop the event loop and the model for
-    seconds. Each value stands behind a bracket, a comma or a colon, and to count these takes 2 ms for the numbers of a
-    photograph. They are counted in texts as well. Small bodies are short work, whatever they hold.
-
-    Raises:
-        WrongShape: more of one of them than the model's input and ``MORE_MARKS`` others need.
+    orjson keeps the interpreter lock: 10 MB of empty lists stop the event loop and the model for seconds. Each value stands
+    behind a bracket, a comma or a colon. To count these, also in texts, takes 2 ms for the numbers of a photograph.
     """
     if len(body) <= JSON_BYTES:
         return
-    # Of shape (2, 3, 4): one list, two in it, six in these; one more around them where the request has a batch dimension.
+    # Of shape (2, 3, 4): one list, two in it, six in these; one more around them for a batch dimension.
     lists = 1 + sum(accumulate(spec.shape[:-1], mul, initial=1))
     marks = {b"[": lists, b",": math.prod(spec.shape), b"{": 1, b":": 1}
     found = dict.fromkeys(marks, 0)

@@ -9,27 +9,16 @@ from tailgate.service.models.spec import Served
 
 
 class Intent(NamedTuple):
-    """What a head asks for; the same bytes of a head always give the same intent.
-
-    Attributes:
-        kind: what the body is.
-        length: announced bytes of the body, None for a body in chunks.
-        boundary: of a multipart form, None for other bodies.
-        timeout_s: how long the client waits, None for no limit.
-    """
+    """What a head asks for; the same bytes of a head always give the same intent."""
 
     kind: Kind
-    length: int | None
-    boundary: str | None
-    timeout_s: float | None
+    length: int | None  # announced bytes of the body; None for chunks
+    boundary: str | None  # of a multipart form
+    timeout_s: float | None  # how long the client waits
 
 
 def intent_of(headers: Headers, served: Served, max_body_bytes: int) -> Intent:
-    """Read a head.
-
-    Raises:
-        RequestError: a header is invalid, or no body of this type and length is taken.
-    """
+    """Read a head; RequestError for an invalid header, or a body of a type or length that is not taken."""
     read = RequestHeaders.read(headers)
     kind = kind_of(read.content_type, served)
     require_size(read.length, max_body_bytes)

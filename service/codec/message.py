@@ -1,4 +1,4 @@
-"""The request headers that the service reads, and the answer that goes back. No socket is read or written here."""
+"""The request headers that the service reads, and the answer that goes back. Pure."""
 
 import math
 import re
@@ -32,24 +32,18 @@ WITHOUT_BODY = {204, 304}
 
 
 class RequestHeaders(NamedTuple):
-    """What the service reads from the headers of a request.
-
-    Attributes:
-        content_type: as sent.
-        length: announced bytes of the body, None for a body in chunks.
-        timeout_s: how long the client waits, None for no limit.
-    """
+    """What the service reads from the headers of a request."""
 
     content_type: str
-    length: int | None
-    timeout_s: float | None
+    length: int | None  # announced bytes of the body; None for chunks
+    timeout_s: float | None  # how long the client waits; None for no limit
 
     @classmethod
     def read(cls, headers: Headers) -> "RequestHeaders":
         """Pick the headers that matter.
 
         Raises:
-            BadInput: a header is invalid, or came twice with different values, so that two readers could differ.
+            BadInput: a header is invalid, or came twice with different values, which two readers could take differently.
             Encoded: the body has a content coding.
             UnknownCoding: the body has a transfer coding besides chunks.
         """
@@ -79,7 +73,7 @@ class RequestHeaders(NamedTuple):
 
 
 def told(value: bytes) -> str:
-    """Return the beginning of what a client sent, in quotes, for an error message."""
+    """Return the beginning of a client's text in quotes, for an error message."""
     return repr(value[:MOST_TOLD].decode("latin-1")) + ("…" if len(value) > MOST_TOLD else "")
 
 
@@ -109,7 +103,7 @@ def _require_chunks(codings: bytes) -> None:
 
 
 def _seconds(value: bytes) -> float:
-    """Return seconds; Python's own float() takes ``1_000``, ``nan`` and ``.5`` as well, which no other reader does."""
+    # Python's own float() also takes "1_000", "nan" and ".5", which no other reader does.
     milliseconds = float(value) if _NUMBER.fullmatch(value) else math.nan
     if not LEAST_TIMEOUT_MS <= milliseconds < math.inf:
         raise BadInput(
@@ -120,11 +114,7 @@ def _seconds(value: bytes) -> float:
 
 
 def require_size(size: int | None, limit: int) -> None:
-    """Refuse a body by its announced bytes, or by those that have come; None is not known yet.
-
-    Raises:
-        TooLarge: more than ``limit``.
-    """
+    """Raise TooLarge for a body of more bytes than ``limit``, announced or received; None is not known yet."""
     if size is not None and size > limit:
         raise TooLarge(
             f"the body has {size} bytes or more, and at most {limit} are taken (TAILGATE_MAX_BODY_BYTES)"
@@ -132,13 +122,7 @@ def require_size(size: int | None, limit: int) -> None:
 
 
 class Answer(NamedTuple):
-    """One answer.
-
-    Attributes:
-        status: HTTP status.
-        lines: its own header lines, names in lower case, Content-Length among them.
-        body: its bytes.
-    """
+    """One answer; its own header lines have names in lower case, Content-Length among them."""
 
     status: int
     lines: bytes
@@ -163,12 +147,9 @@ class Answer(NamedTuple):
         ]
 
     def encoded(self, common: bytes, *, close: bool, without_body: bool = False) -> bytes:
-        """Return the bytes of HTTP/1.1.
+        """Return the bytes of HTTP/1.1, with the lines that are ``common`` to all answers.
 
-        Args:
-            common: header lines of every answer.
-            close: it is the last answer on its connection.
-            without_body: it answers HEAD.
+        ``close`` marks the last answer on its connection; ``without_body`` answers HEAD.
         """
         end = b"connection: close\r\n\r\n" if close else b"\r\n"
         body = b"" if without_body or self.status in WITHOUT_BODY else self.body

@@ -1,8 +1,7 @@
 """Nested lists of numbers, as JSON has them, to an array of a known shape and type.
 
-NumPy would convert them as well, and more than is wanted: beside one long text it makes room for as long a text in each
-other place, so that a body of 1 MB takes gigabytes; it takes true for 1, and lets a whole number that is too large turn
-negative. Here each level of the nesting is checked before anything is made of it, at the speed of NumPy's own.
+NumPy alone takes more than is wanted: one long text makes it reserve as much for every other element, gigabytes for a body of
+1 MB; true is taken for 1, and a whole number that is too large turns negative. So each level is checked first.
 """
 
 from itertools import chain
@@ -23,10 +22,9 @@ NAMES = {bool: "true or false", type(None): "null", str: "text", dict: "an objec
 
 
 def shape_of(value: Any) -> tuple[int, ...]:
-    """Return the lengths along the first elements, () for what is no list; a ragged list is found out by :func:`array_of`.
+    """Return the lengths along the first elements, () for no list; WrongShape beyond ``MAX_DEPTH``.
 
-    Raises:
-        WrongShape: deeper than ``MAX_DEPTH``.
+    :func:`array_of` refuses ragged lists.
     """
     shape: list[int] = []
     while isinstance(value, list):
@@ -40,12 +38,7 @@ def shape_of(value: Any) -> tuple[int, ...]:
 
 
 def array_of(inputs: Any, shape: tuple[int, ...], spec: TensorSpec) -> NDArray[Any]:
-    """Return the numbers as an array of ``spec``.
-
-    Args:
-        inputs: nested lists.
-        shape: what they are to have; as many elements as ``spec``.
-        spec: of the result.
+    """Return lists that are nested as ``shape``, which has as many elements as ``spec``, as an array of ``spec``.
 
     Raises:
         WrongShape: lists of other lengths, something that is no number, or a number that the type does not hold.
@@ -61,7 +54,6 @@ def array_of(inputs: Any, shape: tuple[int, ...], spec: TensorSpec) -> NDArray[A
 
 
 def _inside(level: list[Any], length: int, shape: tuple[int, ...]) -> list[Any]:
-    """Return all elements of lists that are to be ``length`` long."""
     kinds = set(map(type, level)) - {list}
     if kinds:
         raise WrongShape(f"inputs: expected lists nested as {list(shape)}, got {_names(kinds)} for a list")
@@ -85,7 +77,7 @@ def _integers(numbers: list[int | float], spec: TensorSpec) -> NDArray[Any]:
     limits = np.iinfo(spec.dtype.name)
     given = np.array(numbers)
     fits = True
-    if given.dtype.kind == "f":  # which does not hold every whole number: Python's own do, exactly
+    if given.dtype.kind == "f":  # floats do not hold every whole number; Python's own do
         fits = all(number.is_integer() for number in numbers if isinstance(number, float))
         given = np.array([int(number) for number in numbers], object)
     if not fits or given.min() < limits.min or given.max() > limits.max:

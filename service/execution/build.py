@@ -38,21 +38,12 @@ PARITY_INPUTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What computes, and what is known about it.
+    """What computes, and what is known about it."""
 
-    Attributes:
-        inference: run by the dispatcher's thread.
-        served: for the codec.
-        facts: for metadata and the info metric.
-        max_batch_size: as set, or chosen at warm-up.
-        times: what batches cost on this executor.
-        gauges: reads the gauges of precision, batch times and accelerator, and what went wrong in batches.
-    """
-
-    inference: Inference
+    inference: Inference  # run by the dispatcher's thread
     served: Served
-    facts: dict[str, str]
-    max_batch_size: int
+    facts: dict[str, str]  # for metadata and the info metric
+    max_batch_size: int  # as set, or chosen at warm-up
     times: BatchTimes
     gauges: Callable[[], Iterable[Gauge | Counter]]
 

@@ -1,12 +1,8 @@
 """Models compiled ahead of time: built by ``tailgate compile``, cached on disk, called without the interpreter lock.
 
-PyTorch's AOTInductor turns an exported graph into a shared library. Its Python loader holds the interpreter lock for as long
-as a batch runs, in which no request can be read or answered (measured: 21 ms at p99 for the event loop, at 8.5 ms a
-batch). The library itself has a small C interface, kept stable by PyTorch (``aoti_runtime/interface.h``), and ctypes gives
-the lock back while it calls: the same test then shows 0.1 ms.
-
-A library is found by a key over everything that it was built from (:mod:`tailgate.service.execution.libraries`). Nothing is compiled while requests
-are served.
+AOTInductor turns an exported graph into a shared library. Its Python loader holds the interpreter lock while a batch runs: 21
+ms at p99 for the event loop, at 8.5 ms per batch. The library's own C interface is stable (``aoti_runtime/interface.h``), and
+ctypes gives the lock back while it calls: 0.1 ms. Nothing is compiled while requests are served.
 """
 
 import ctypes
@@ -28,16 +24,16 @@ from tailgate.service.execution.graph import GraphOutput
 CACHE_FORMAT = "3"
 # A full disk still takes empty files.
 PROBE_BYTES = 2**16
-# The line of /proc/cpuinfo that says what the processor can do: on x86, and on ARM.
+# The line of /proc/cpuinfo with the processor's abilities: on x86, and on ARM.
 CAPABILITIES = ("flags", "Features")
-# Bytes that compiling takes, in multiples of the weights: objects, library and package in scratch, the library in the
-# cache. And what the code takes besides. MobileNetV3-small: 10 MB of weights, a library of 12 MB.
+# What compiling takes in multiples of the weights, in scratch (objects, library, package) and in the cache (the library), and
+# for the code. MobileNetV3-small: 10 MB of weights, a library of 12 MB.
 SCRATCH_ROOM, CACHE_ROOM, ROOM_BYTES = 5, 2, 16 * 2**20
 CompiledCall = Callable[[torch.Tensor], GraphOutput]
 
 
 class _Positional(nn.Module):
-    """A graph with a plain tuple as its result, which export can write down."""
+    """A graph whose result is a plain tuple, which export can write."""
 
     def __init__(self, graph: nn.Module) -> None:
         super().__init__()
@@ -48,11 +44,7 @@ class _Positional(nn.Module):
 
 
 def export(graph: nn.Module, example: torch.Tensor, max_batch_size: int) -> torch.export.ExportedProgram:
-    """Return the graph for any batch from 1 to ``max_batch_size``.
-
-    Raises:
-        CompileError: PyTorch cannot export it.
-    """
+    """Return the graph for any batch from 1 to ``max_batch_size``; CompileError where PyTorch cannot export it."""
     size = torch.export.Dim("size", min=1, max=max(2, max_batch_size))
     try:
         # Not under inference mode: export traces parameters as they are.
@@ -63,25 +55,19 @@ def export(graph: nn.Module, example: torch.Tensor, max_batch_size: int) -> torc
 
 
 def cache_key(program: torch.export.ExportedProgram) -> str:
-    """Return a digest of all that a library depends on: operators, weights, shapes, types, versions and processor.
-
-    The graph itself is in it, so that an edited model is never served by a stale library.
-    """
+    """Return a digest of all that a library depends on: graph, weights, shapes, types, versions and processor."""
     digest = hashlib.sha256()
-    cuda = torch.version.cuda or ""
-    flags = torch.backends.cpu.get_cpu_capability()
-    threads = torch.get_num_threads()  # the compiled loops are split for so many
     for part in (
         CACHE_FORMAT,
         torch.__version__,
-        cuda,
+        torch.version.cuda or "",
         platform.machine(),
-        flags,
+        torch.backends.cpu.get_cpu_capability(),
         _processor(),
-        f"{threads} threads",
+        f"{torch.get_num_threads()} threads",  # the compiled loops are split for so many
     ):
         digest.update(f"{part}\0".encode())
-    # What is under a torch.cond, a loop or an autocast region is a graph of its own, of which the outer one has the name only.
+    # What is under a torch.cond, a loop or an autocast region is a graph of its own, which the outer one only names.
     for name, module in program.graph_module.named_modules():
         if isinstance(module, torch.fx.GraphModule):
             digest.update(f"{name}\0{module.graph}\0".encode())
@@ -98,7 +84,6 @@ def cache_key(program: torch.export.ExportedProgram) -> str:
 
 
 def _processor() -> str:
-    """Return what the processor can do, as far as the system tells."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -107,7 +92,7 @@ def _processor() -> str:
 
 
 def compile_program(program: torch.export.ExportedProgram, directory: Path, key: str) -> Path:
-    """Compile and store a library; return where it is. It is there whole or not at all, also after a full disk.
+    """Compile and store a library, whole or not at all; return its path.
 
     Raises:
         CompileError: there is no C++ compiler, a folder cannot be written or is too full, or PyTorch fails.
@@ -130,17 +115,9 @@ def compile_program(program: torch.export.ExportedProgram, directory: Path, key:
 
 
 def require_room(directory: Path, needed: int = 0, variable: str = "TAILGATE_CACHE_DIR") -> None:
-    """Make the folder, and refuse one that cannot be written or has too little room.
+    """Make a folder; CompileError, which names its ``variable``, where files of ``needed`` bytes cannot be made in it.
 
-    Asked before the minute that compiling takes; and PyTorch, whose file writer meets a full disk, ends the process.
-
-    Args:
-        directory: where files will go.
-        needed: bytes that must be free.
-        variable: names the folder, for the error.
-
-    Raises:
-        CompileError: files cannot be made there, or not so large.
+    Asked before the minute that compiling takes: on a full disk PyTorch's file writer ends the process.
     """
     try:
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -173,7 +150,7 @@ def load_library(path: Path) -> CompiledCall:
     Raises:
         CompileError: the library does not load, or somebody else can have written it.
     """
-    # Never closed: as long as it is open no other file has this name, by which the system knows what it has loaded.
+    # Never closed: while it is open no other file has this name, by which the system knows what it has loaded.
     opened = Path(f"/proc/self/fd/{libraries.verified(path)}")
     try:
         library = ctypes.CDLL(str(opened if opened.exists() else path))

@@ -63,15 +63,7 @@ def eager(graph: ServedGraph, device: torch.device) -> GraphCall:
 
 
 class BufferedExecutor:
-    """A graph with the buffer in which its batches are put together.
-
-    Args:
-        name: ``eager`` or ``compiled``.
-        call: runs a batch on the device.
-        device: where ``call`` wants its batch.
-        item: shape and type of one input.
-        max_batch_size: rows of the buffer.
-    """
+    """A graph, ``eager`` or ``compiled``, that ``call`` runs on the device, with the buffer of its batches."""
 
     pipelined = False
 

@@ -1,7 +1,7 @@
 """The graph that the executor runs: bytes in, numbers out.
 
-Normalisation stands inside, so that one byte a channel travels and is copied instead of four, and so does the choice
-of the most likely labels, once for the whole batch instead of once for each request on the event loop.
+Normalisation stands inside, so that one byte per channel travels instead of four; so does the choice of the most likely
+labels, once per batch instead of once per request on the event loop.
 """
 
 from collections.abc import Mapping
@@ -17,17 +17,11 @@ MOST_NAMES = 8
 
 
 class GraphOutput(NamedTuple):
-    """One batch's results.
+    """One batch's results."""
 
-    Attributes:
-        outputs: N×…, the model's own output: whole numbers and bool as they are, floats in FP32 or FP64.
-        probabilities: N×k, descending, of a classifier; N×0 of any other model.
-        classes: N×k indices into the labels.
-    """
-
-    outputs: torch.Tensor
-    probabilities: torch.Tensor
-    classes: torch.Tensor
+    outputs: torch.Tensor  # N×…, the model's own; floats in FP32 or FP64
+    probabilities: torch.Tensor  # N×k, descending, of a classifier; else N×0
+    classes: torch.Tensor  # N×k indices into the labels
 
 
 class Normalise(nn.Module):
@@ -83,11 +77,7 @@ class ServedGraph(nn.Module):
         return self.ranked(self.outputs(batch))
 
     def outputs(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return the model's own output.
-
-        Raises:
-            NotOneTensor: it is not one dense tensor of real numbers.
-        """
+        """Return the model's own output; NotOneTensor for anything but one dense tensor of real numbers."""
         outputs = one_tensor(self.body(self.prepare(batch)))
         return outputs.float() if outputs.is_floating_point() and outputs.itemsize < 4 else outputs
 
@@ -101,11 +91,7 @@ class ServedGraph(nn.Module):
 
 
 def one_tensor(returned: object) -> torch.Tensor:
-    """Return what a model returned.
-
-    Raises:
-        NotOneTensor: it is not one dense tensor of real numbers; the text says what it is, and how to mend the model.
-    """
+    """Return what a model returned; NotOneTensor, with what it is and how to mend the model, for anything else."""
     if not isinstance(returned, torch.Tensor):
         raise NotOneTensor(f"returned {_described(returned)}, expected one tensor; {_remedy(returned)}")
     for kind, mend in (
@@ -122,7 +108,6 @@ def one_tensor(returned: object) -> torch.Tensor:
 
 
 def _described(value: object) -> str:
-    """Say what a model returned in place of a tensor."""
     name = type(value).__name__
     if value is None:
         return "None"
@@ -136,7 +121,7 @@ def _described(value: object) -> str:
 
 
 def _names(value: object) -> list[object]:
-    """Return the keys of a mapping, or the fields of a named tuple or a dataclass, or none."""
+    """Return the keys of a mapping, or the fields of a named tuple or a dataclass."""
     if isinstance(value, Mapping):
         return list(value)[:MOST_NAMES]
     fields = getattr(value, "_fields", ()) or getattr(value, "__dataclass_fields__", ())
@@ -144,7 +129,6 @@ def _names(value: object) -> list[object]:
 
 
 def _remedy(value: object) -> str:
-    """Say how to make one tensor of what a model returned."""
     if value is None:
         return "is there a return in forward()?"
     names = _names(value)

@@ -8,7 +8,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -29,38 +28,16 @@ HOLD_S = 60.0
 MOST_DOUBLINGS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class BatchLimit:
-    """A cap of ``size`` items that was lowered at ``since_s``, and doubles after each minute without another failure."""
-
-    size: int
-    since_s: float
-
-    def at(self, now_s: float) -> int:
-        """Return the present cap."""
-        return self.size << min(MOST_DOUBLINGS, int((now_s - self.since_s) // HOLD_S))
-
-
-def halved(failed_size: int, now_s: float) -> BatchLimit:
-    """Return the limit after a batch of ``failed_size`` items did not fit; one item is always allowed to try."""
-    return BatchLimit(max(1, failed_size // 2), now_s)
+def cap_after(failed_size: int, elapsed_s: float) -> int:
+    """Return the cap so long after a batch did not fit: half of it, but one item, and doubled after each ``HOLD_S``."""
+    return max(1, failed_size // 2) << min(MOST_DOUBLINGS, int(elapsed_s // HOLD_S))
 
 
 class Inference:
     """An executor with the isolation of what goes wrong in a batch. Run by one thread; its counts are read by any.
 
-    Args:
-        executor: runs batches.
-        non_finite: what an output with NaN or infinity is.
-        free_memory: gives the device's unused memory back, before a batch is tried again.
-        clock: seconds.
-        check_device: raises where the device answers no more; called after a run that failed.
-
-    Attributes:
-        broken: why nothing can be run any more, None while it can.
-        failed_runs: runs in which the model raised, or returned no output of its batch.
-        out_of_memory: runs that did not fit into the device's memory.
-        non_finite_outputs: items whose output held NaN or infinity.
+    ``free_memory`` gives the device's unused memory back before a batch is tried again; ``check_device`` is called after a
+    run that failed, and raises where the device answers no more.
     """
 
     def __init__(
@@ -71,16 +48,16 @@ class Inference:
         clock: Callable[[], float] = time.monotonic,
         check_device: Callable[[], None] = lambda: None,
     ) -> None:
-        self.broken: str | None = None
-        self.failed_runs = 0
-        self.out_of_memory = 0
-        self.non_finite_outputs = 0
+        self.broken: str | None = None  # why nothing can be run any more
+        self.failed_runs = 0  # the model raised, or returned no output of its batch
+        self.out_of_memory = 0  # runs that did not fit into the device's memory
+        self.non_finite_outputs = 0  # items whose output held NaN or infinity
         self._executor = executor
         self._non_finite = non_finite
         self._free_memory = free_memory
         self._clock = clock
         self._check_device = check_device
-        self._limit: BatchLimit | None = None
+        self._too_large: tuple[int, float] | None = None  # the last batch that did not fit, and when
         self._log = structlog.get_logger("tailgate.inference")
 
     def run(self, items: Sequence[Item]) -> Answers:
@@ -89,10 +66,14 @@ class Inference:
         while rest := items[len(answers) :]:
             if self.broken is not None:
                 return answers + _lost(len(rest))
-            # Asked anew each time: the last part may have lowered it.
-            size = len(rest) if self._limit is None else self._limit.at(self._clock())
-            answers += self._run(rest[:size])
+            answers += self._run(rest[: self._cap(len(rest))])  # which the last part may have lowered
         return answers
+
+    def _cap(self, size: int) -> int:
+        if self._too_large is None:
+            return size
+        failed_size, failed_s = self._too_large
+        return cap_after(failed_size, self._clock() - failed_s)
 
     @property
     def pipelined(self) -> bool:
@@ -101,7 +82,7 @@ class Inference:
 
     def begin(self, items: Sequence[Item]) -> Callable[[], Answers]:
         """Hand a batch to the device; call what is returned for what :meth:`run` returns."""
-        whole = self._limit is None or self._limit.at(self._clock()) >= len(items)
+        whole = self._cap(len(items)) >= len(items)
         if self.pipelined and whole and self.broken is None:
             finish = self._tried(partial(self._executor.begin, items), len(items))
             if finish is not None:
@@ -158,9 +139,9 @@ class Inference:
 
     def _note_out_of_memory(self, size: int) -> None:
         self.out_of_memory += 1
-        self._limit = halved(size, self._clock())
+        self._too_large = size, self._clock()
         self._free_memory()
-        self._log.warning("out of memory: batches are smaller for a while", size=size, now=self._limit.size)
+        self._log.warning("out of memory: batches are smaller for a while", size=size, now=cap_after(size, 0))
 
     def results(self, output: GraphOutput, count: int) -> Answers:
         """Return one answer per row of a batch's output; ValueError where these are not ``count``."""

@@ -1,9 +1,8 @@
 """The folder of compiled models: a library is code, so only one that nobody else can have written is loaded.
 
-Anybody can compute a library's key, which is a digest of public things. So a library and its folder must belong to this
-process's user or to root, and nobody else may write them; it must be a regular file, not a link; and its bytes must have
-the SHA-256 that its name says, which also finds a copy that was cut off: loading that would end the process. What is
-checked is an open file, and that file is what is loaded: no other can take its place in between.
+Anybody can compute a library's key. So it and its folder must belong to this user or to root, writable by nobody else; it must
+be a regular file; and its bytes must have the SHA-256 in its name, or a copy that was cut off would end the process. The open
+file that is checked is the one that is loaded.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def found(directory: Path, key: str) -> Sequence[Path]:
-    """Return what bears the name of a library of this key, whatever it is."""
+    """Return everything that has the name of a library of this key."""
     return sorted(directory.glob(f"{key}-*{SUFFIX}"))
 
 
@@ -31,7 +30,7 @@ def is_empty(directory: Path) -> bool:
 
 
 def verified(path: Path) -> int:
-    """Return the open descriptor of a library that nobody else can have written.
+    """Return the open descriptor of a library.
 
     Raises:
         CompileError: it cannot be read, somebody else can have written it, or its bytes are not those that were written.
@@ -51,7 +50,6 @@ def verified(path: Path) -> int:
 
 
 def _why_not(descriptor: int, digest: str) -> str | None:
-    """Return what is wrong with an open file, None where it may be loaded."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         return "it is no regular file"
@@ -63,11 +61,7 @@ def _why_not(descriptor: int, digest: str) -> str | None:
 
 
 def require_own(directory: Path) -> None:
-    """Refuse a folder in which somebody else could put a library.
-
-    Raises:
-        CompileError: it belongs to somebody else, or others can write it.
-    """
+    """Raise CompileError for a folder in which somebody else could put a library."""
     try:
         status = directory.stat()
     except OSError as error:
@@ -80,7 +74,7 @@ def require_own(directory: Path) -> None:
 
 
 def _somebody_else(status: os.stat_result) -> str | None:
-    """Return who besides root and this process's user can write a file or folder, None where nobody can."""
+    """Tell who besides root and this user can write; None where nobody can."""
     if status.st_uid not in (0, os.geteuid()):
         return f"it belongs to user {status.st_uid}, and the service runs as user {os.geteuid()}"
     if status.st_mode & WRITABLE_BY_OTHERS:
@@ -89,16 +83,12 @@ def _somebody_else(status: os.stat_result) -> str | None:
 
 
 def keep(library: Path, directory: Path, key: str) -> Path:
-    """Copy a new library to its place; return it.
-
-    It is there whole or not at all, also after a loss of power: its bytes reach the disk before its name does.
-    """
+    """Copy a new library to its place, whole or not at all: its bytes reach the disk before its name does."""
     with library.open("rb") as source:
         digest = hashlib.file_digest(source, "sha256").hexdigest()
         source.seek(0)
         target = directory / f"{key}-{digest}{SUFFIX}"
-        # Not by the process's number: containers that share the folder have the same ones. Nor by tempfile, whose files
-        # nobody else may read.
+        # Containers that share the folder have the same process numbers, and tempfile's files nobody else may read.
         draft = directory / f"{key}.{secrets.token_hex(8)}.draft"
         try:
             with open(draft, "xb", opener=_readable_by_all) as file:
@@ -117,5 +107,4 @@ def keep(library: Path, directory: Path, key: str) -> Path:
 
 
 def _readable_by_all(path: str, flags: int) -> int:
-    """Open a file that only its owner can write, whatever the umask allows."""
     return os.open(path, flags, mode=0o644)

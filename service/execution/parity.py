@@ -23,16 +23,10 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How a reduced precision compares with FP32.
+    """How a reduced precision compares with FP32 over so many inputs."""
 
-    Attributes:
-        largest_error: largest absolute difference of any output, as a share of FP32's largest absolute output.
-        top1_agreement: share of inputs with the same most likely class; None for a model without labels.
-        inputs: how many were compared.
-    """
-
-    largest_error: float
-    top1_agreement: float | None
+    largest_error: float  # absolute, of any output, as a share of FP32's largest absolute output
+    top1_agreement: float | None  # share with the same most likely class; None for a model without labels
     inputs: int
 
 

@@ -1,8 +1,7 @@
 """What is expected of every executor: the answers of the model as it came, which are each input's own.
 
-Batching promises that an answer is the same whoever else is in the batch. A model can break that: by a ``squeeze()`` that
-takes the batch dimension of a lone input, by a batch norm that normalises over the batch, by a transformer that takes the
-batch for a sequence. So the start-up inputs run together, alone and in pairs, and have to agree, shapes and values.
+A model can break that: a ``squeeze()`` takes the batch dimension of a lone input, a batch norm normalises over the batch, a
+transformer takes it for a sequence. So the start-up inputs run together, alone and in pairs, and have to agree.
 """
 
 from collections.abc import Sequence
@@ -17,8 +16,8 @@ from tailgate.service.execution.parity import FP32_MAX_ERROR, compare
 from tailgate.service.models import Model
 from tailgate.service.models.items import non_finite_rows
 
-# As a share of the largest output. Rounding by other kernels moves FP32 by 1e-6, and what computes in BF16 inside by 0.005; a
-# batch norm in training mode moves it by 0.06 and more, a batch taken for a sequence by 0.3 (measured on small networks).
+# As a share of the largest output. Rounding moves FP32 by 1e-6, and BF16 inside by 0.005; a batch norm in training mode moves
+# it by 0.06 and more, a batch taken for a sequence by 0.3 (measured on small networks).
 BATCH_MAX_ERROR = 0.02
 SIZES = (1, 2)
 
@@ -26,14 +25,7 @@ SIZES = (1, 2)
 def reference_answers(
     model: Model, graph: ServedGraph, inputs: torch.Tensor, cap: int, precision_max_error: float
 ) -> GraphOutput:
-    """Return the answers to all inputs, as one batch or batches of ``cap``.
-
-    Args:
-        model: as it was loaded.
-        graph: of that model, in its own precision.
-        inputs: more than one.
-        cap: the largest batch.
-        precision_max_error: as for :func:`batch_limit`.
+    """Return the answers to all inputs in batches of ``cap``, by the graph of a model in its own precision.
 
     Raises:
         ConfigurationError: the model fails, returns something else than one row per input, or answers an input differently
@@ -62,7 +54,7 @@ def _answers(
     size: int,
     row: Sequence[int] | None = None,
 ) -> GraphOutput:
-    """Run all inputs in batches of at most ``size``, whose rows are all of one shape: ``row``, where it is known."""
+    """Run all inputs in batches of ``size``, whose rows have one shape: ``row``, where it is known."""
     parts = []
     for first in range(0, len(inputs), size):
         batch = inputs[first : first + size]
@@ -81,7 +73,6 @@ def _answers(
 
 
 def _failed(model: Model, graph: ServedGraph, batch: torch.Tensor, error: Exception) -> str:
-    """Say what the model did in place of answering, and what may be wrong."""
     if isinstance(error, NotOneTensor):
         return str(error)
     text = f"fails on a batch of {len(batch)}, each {model.item}: {gist(error)}"
@@ -110,7 +101,7 @@ def _runs(graph: ServedGraph, batch: torch.Tensor) -> bool:
 
 
 def _require_shape(model: Model, shape: list[int], count: int, row: Sequence[int] | None) -> None:
-    """Refuse outputs that are not one row per input, each of the same shape and with a number for each label."""
+    """Refuse outputs but one row per input, each of the same shape and with a number per label."""
     if row is None and model.labels:
         row = (len(model.labels),)
     expected = [count, *(["…"] if row is None else row)]
@@ -129,7 +120,6 @@ def _require_shape(model: Model, shape: list[int], count: int, row: Sequence[int
 
 
 def _why_not(size: int, error: float, again: float, limit: float, cap: int) -> str:
-    """Say how the answers differ, and what may be wrong."""
     if not again <= limit:
         return (
             f"answers the same inputs differently each time, by {again:.2g} of the largest output; is dropout active, does "
@@ -144,7 +134,6 @@ def _why_not(size: int, error: float, again: float, limit: float, cap: int) -> s
 
 
 def _warn(expected: GraphOutput, largest_error: float, limit: float) -> None:
-    """Log what is allowed and may surprise."""
     log = structlog.get_logger("tailgate.reference")
     if largest_error > FP32_MAX_ERROR:
         log.warning(
@@ -163,10 +152,8 @@ def _warn(expected: GraphOutput, largest_error: float, limit: float) -> None:
 def batch_limit(module: nn.Module, precision_max_error: float) -> float:
     """Return how far a module's answers may differ from batch to batch, as a share of the largest output.
 
-    Args:
-        module: as it came, or folded.
-        precision_max_error: the limit for a module with one of PyTorch's quantised layers, TorchScript's included. Its steps
-            depend on the largest number in a batch, and so do its answers, by up to 0.07.
+    ``precision_max_error`` for a module with quantised layers, TorchScript's included: their steps depend on the largest
+    number in a batch, and so do the answers, by up to 0.07.
     """
     scripted = isinstance(module, torch.jit.ScriptModule) and "quantized::" in str(module.inlined_graph)
     quantised = scripted or any("quantized" in type(part).__module__ for part in module.modules())

@@ -31,23 +31,14 @@ COMPILE_COMMAND = "tailgate compile"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A model that is loaded, folded and cast, and runs nowhere yet.
+    """A model that is loaded, folded and cast, and runs nowhere yet."""
 
-    Attributes:
-        model: as it was loaded.
-        device: where it will run.
-        precision: fp32, fp16 or bf16.
-        graph: in that precision, on the CPU.
-        examples: inputs of the largest batch, and no fewer than ``expected`` has.
-        expected: results of the first of them, by the model as it came.
-    """
-
-    model: Model
-    device: torch.device
+    model: Model  # as it was loaded
+    device: torch.device  # where it will run
     precision: Precision
-    graph: ServedGraph
-    examples: Sequence[Item]
-    expected: GraphOutput
+    graph: ServedGraph  # in that precision, on the CPU
+    examples: Sequence[Item]  # inputs of the largest batch, and no fewer than ``expected`` has
+    expected: GraphOutput  # results of the first of them, by the model as it came
 
 
 @dataclass(frozen=True, slots=True)

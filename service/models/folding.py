@@ -1,7 +1,6 @@
 """Fold batch normalisation into the convolution before it: the same function, with a third less to compute.
 
-Jacob et al., "Quantization and Training of Neural Networks" (2018), section 3.2. A model that cannot be traced, or whose
-folded form answers differently, is served as it came.
+Jacob et al., "Quantization and Training of Neural Networks" (2018), section 3.2.
 """
 
 import torch
@@ -13,11 +12,9 @@ LARGEST_RELATIVE_ERROR = 1e-3
 
 
 def fold_batch_norm(module: nn.Module, example: torch.Tensor) -> nn.Module:
-    """Return an equivalent module without batch norms, or ``module`` itself where that cannot be shown.
+    """Return an equivalent module without batch norms, or ``module`` where it cannot be traced or answers differently.
 
-    Args:
-        module: in evaluation mode.
-        example: a batch that the module takes.
+    ``module`` is in evaluation mode, and takes the batch ``example``.
     """
     if not any(isinstance(child, nn.modules.batchnorm._BatchNorm) for child in module.modules()):  # noqa: SLF001
         return module

@@ -9,24 +9,17 @@ Item = NDArray[Any]
 
 
 class Result(NamedTuple):
-    """What the model made of one item; a tuple, since one is made for every request and a dataclass takes 3 times as long.
+    """What the model made of one item. A dataclass takes 3 times as long to make."""
 
-    Attributes:
-        outputs: the model's own output: an array, or one number of NumPy's where a row is a single number.
-        probabilities: of the most likely labels, descending; empty for a model without labels.
-        classes: indices of those labels.
-    """
-
-    outputs: NDArray[Any]
-    probabilities: list[float]
-    classes: list[int]
+    outputs: NDArray[Any]  # or one number of NumPy's, where a row is a single number
+    probabilities: list[float]  # of the most likely labels, descending; empty without labels
+    classes: list[int]  # indices of those labels
 
 
 def non_finite_rows(outputs: NDArray[Any]) -> list[int]:
     """Return the rows with NaN or infinity.
 
-    One sum over all tells that there is none, which is nearly always so: both survive every addition. It may also overflow
-    where all are finite, so it only decides whether to look closer.
+    Both survive every addition, so a finite sum shows that there is none. A sum can also overflow, so rows are looked at then.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(outputs.sum()):

@@ -52,8 +52,7 @@ def load_model(settings: Settings) -> Model:
 def _freeze(module: nn.Module) -> None:
     """Put a module into evaluation mode, on the CPU, in FP32 or FP64, without gradients.
 
-    One parameter at a time, since TorchScript has no ``requires_grad_``; and one part at a time where an exported graph,
-    whose mode was fixed when it was exported, is among the parts.
+    One parameter at a time, since TorchScript has no ``requires_grad_``.
     """
     for parameter in module.parameters():
         parameter.requires_grad = False
@@ -67,14 +66,13 @@ def _freeze(module: nn.Module) -> None:
 def _evaluate(module: nn.Module) -> None:
     try:
         module.eval()
-    except NotImplementedError:
+    except NotImplementedError:  # of an exported graph among the parts, whose mode is fixed
         module.training = False
         for child in module.children():
             _evaluate(child)
 
 
 def _floating_types(module: nn.Module) -> set[torch.dtype]:
-    """Return the floating-point types of a module's parameters and buffers."""
     tensors = (*module.parameters(), *module.buffers())
     return {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
 
@@ -87,7 +85,7 @@ def own_type(model: Model) -> torch.dtype:
 
 
 def _with_settings(model: Model, settings: Settings) -> Model:
-    """Apply the weights file and the input size, which mean the same for every kind of model."""
+    """Apply the weights file and the input size."""
     if settings.weights is not None and not settings.model.startswith(TORCHVISION):
         path = existing_file(settings.weights)
         if path is None:
@@ -143,8 +141,8 @@ def _from_torchvision(name: str, settings: Settings) -> Model:
 def _from_file(name: str, published: Any, path: Path, sha256: str | None) -> tuple[Any, nn.Module, str]:
     """Build a model for the weights in a file, as torchvision does for weights by name.
 
-    What torchvision published bears the first digits of its SHA-256 in its address. A file with those digits is preprocessed
-    as that version of the weights was; any other file as the default version.
+    The address of published weights holds the first digits of their SHA-256. A file with those digits is preprocessed as
+    that version, any other file as the default version.
     """
     from torchvision import models as zoo  # noqa: PLC0415
 
@@ -164,9 +162,9 @@ def _digits(url: str) -> str:
 
 
 def _options(name: str, chosen: Any, state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """Return what torchvision's builders set by themselves for published weights, and only for those."""
+    """Return what torchvision's builders set by themselves, but only for published weights."""
     if name in ("googlenet", "inception_v3"):
-        # Trained on inputs in -1..1, which transform_input makes of the usual ones. Auxiliary heads may have been cut off.
+        # Trained on inputs in -1..1, which transform_input makes. Auxiliary heads may have been cut off.
         auxiliary = any(key.startswith(("aux", "AuxLogits")) for key in state)
         return {"transform_input": True, "aux_logits": auxiliary, "init_weights": False}
     if name.startswith("vit_"):
@@ -175,7 +173,6 @@ def _options(name: str, chosen: Any, state: Mapping[str, torch.Tensor]) -> dict[
 
 
 def _published(name: str, published: Any, wanted: str) -> tuple[Any, nn.Module]:
-    """Fetch torchvision's own weights by name."""
     from torchvision import models as zoo  # noqa: PLC0415
 
     if wanted not in published.__members__:
@@ -223,7 +220,7 @@ def _type(value: object) -> str:
 
 
 def _call(factory: Callable[..., object], settings: Settings) -> object:
-    """Call a factory, which may ask for the settings by naming a parameter so."""
+    """Call a factory, with the settings where it has a parameter of that name."""
     try:
         wants_settings = "settings" in inspect.signature(factory).parameters
     except ValueError:  # some callables of C have no signature

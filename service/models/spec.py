@@ -11,8 +11,6 @@ if TYPE_CHECKING:  # importing PyTorch takes seconds, in which the service is to
     from torch import nn
 
 Resampling = Literal["bilinear", "bicubic"]
-
-
 # NumPy's kinds of types that JSON can write and PyTorch can take: floats, integers of both kinds, bool.
 KINDS = "fiub"
 LARGEST_ITEM_BYTES = 8
@@ -31,7 +29,7 @@ class TensorSpec:
     dtype: np.dtype[np.generic]
 
     def __post_init__(self) -> None:
-        """Take what NumPy takes for a type, and refuse what no request could bring."""
+        """Convert the type, and refuse what no request could bring."""
         dtype = np.dtype(self.dtype)
         if not isinstance(self.shape, Iterable) or any(
             not isinstance(side, int | np.integer) or side < 1 for side in self.shape
@@ -60,8 +58,8 @@ class TensorSpec:
 class ImageInput:
     """How a photograph becomes an item.
 
-    The shorter side is scaled to ``resize`` pixels and the middle square is cut out, as torchvision's ``Resize`` and
-    ``CenterCrop`` do. The scaled pixels travel as uint8; ``(pixel / 255 - mean) / std`` happens inside the model's graph.
+    The shorter side is scaled to ``resize`` pixels and the middle square is cut out, as by torchvision's ``Resize`` and
+    ``CenterCrop``. Pixels travel as uint8; ``(pixel / 255 - mean) / std`` happens inside the model's graph.
 
     Attributes:
         size: pixels per side.
@@ -91,7 +89,7 @@ class ImageInput:
 
     @property
     def resize(self) -> int:
-        """Pixels of the scaled shorter side: of a recipe with ``crop = size / resize``, exactly its ``resize``."""
+        """Pixels of the scaled shorter side; exactly ``resize`` of a recipe with ``crop = size / resize``."""
         return round(self.size / self.crop)
 
     @property
@@ -138,14 +136,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the service has to know of a model to take requests for it.
-
-    Attributes:
-        name: told with each answer.
-        item: shape and type of one input.
-        labels: of a classifier, else None.
-        image: how photographs become inputs, None for a model that takes none.
-    """
+    """What the service knows of a :class:`Model` to take requests for it, also where PyTorch is not loaded."""
 
     name: str
     item: TensorSpec

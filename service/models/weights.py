@@ -1,4 +1,4 @@
-"""Read a model's weights from a file, without ever running code that a file brings."""
+"""Read a model's weights from a file, without running code from that file."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,8 +10,6 @@ import torch
 from torch import nn
 
 from tailgate.service.errors import ConfigurationError
-
-SAFETENSORS = ".safetensors"
 
 
 def read_state(path: Path, sha256: str | None = None) -> Mapping[str, torch.Tensor]:
@@ -30,7 +28,7 @@ def read_state(path: Path, sha256: str | None = None) -> Mapping[str, torch.Tens
         if digest != sha256.lower():
             raise ConfigurationError(f"weights {path.name}: SHA-256 is {digest}, expected {sha256.lower()}")
     try:
-        if path.suffix == SAFETENSORS:
+        if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, safetensors.SafetensorError) as error:
@@ -50,11 +48,7 @@ def read_state(path: Path, sha256: str | None = None) -> Mapping[str, torch.Tens
 
 
 def apply_state(module: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
-    """Put the tensors into the module, all of them and no others.
-
-    Raises:
-        ConfigurationError: names or shapes differ; the text names the first few.
-    """
+    """Put exactly these tensors into the module; ConfigurationError where names or shapes differ."""
     try:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:

