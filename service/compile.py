@@ -15,7 +15,8 @@ import structlog
 from tailgate.service.errors import CompileError, ConfigurationError, gist
 from tailgate.service.execution import compiled, libraries
 from tailgate.service.execution.build import prepare
-from tailgate.service.execution.selection import Prepared, export_graph, require_cache, require_cpu
+from tailgate.service.execution.selection import export_graph, require_cache, require_cpu
+from tailgate.service.execution.trial import Prepared
 from tailgate.service.logs import configure_logging, refuse
 from tailgate.service.settings import Settings, load_settings, log_format_of
 

@@ -77,13 +77,8 @@ class Gauge:
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """A number that only grows: name without prefix and ``_total``, help, value."""
-
-    name: str
-    help: str
-    value: float
+class Counter(Gauge):
+    """A number that only grows; name without ``_total``."""
 
 
 class Metrics(Collector):

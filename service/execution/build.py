@@ -24,7 +24,8 @@ from tailgate.service.execution.gauges import gauges_of
 from tailgate.service.execution.graph import ServedGraph
 from tailgate.service.execution.isolate import Inference
 from tailgate.service.execution.reference import reference_answers
-from tailgate.service.execution.selection import Prepared, select
+from tailgate.service.execution.selection import select
+from tailgate.service.execution.trial import Prepared
 from tailgate.service.metrics import Counter, Gauge
 from tailgate.service.models.folding import fold_batch_norm
 from tailgate.service.models.items import Item, Result

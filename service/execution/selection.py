@@ -18,27 +18,14 @@ from tailgate.service.execution import compiled, libraries
 from tailgate.service.execution.batch_times import BatchTimes, Cap, fit, medians, worthwhile_cap
 from tailgate.service.execution.cuda import Cuda, CudaGraphExecutor
 from tailgate.service.execution.executor import BufferedExecutor, Executor, eager
-from tailgate.service.execution.graph import GraphOutput, ServedGraph
+from tailgate.service.execution.graph import ServedGraph
 from tailgate.service.execution.parity import FP32_MAX_ERROR, Parity
 from tailgate.service.execution.reference import batch_limit
-from tailgate.service.execution.trial import Candidate, measure, trial_of
-from tailgate.service.models import Model
+from tailgate.service.execution.trial import Candidate, Prepared, measure, trial_of
 from tailgate.service.models.items import Item
-from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
+from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Settings
 
 COMPILE_COMMAND = "tailgate compile"
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A model that is loaded, folded and cast, and runs nowhere yet."""
-
-    model: Model  # as it was loaded
-    device: torch.device  # where it will run
-    precision: Precision
-    graph: ServedGraph  # in that precision, on the CPU
-    examples: Sequence[Item]  # inputs of the largest batch, and no fewer than ``expected`` has
-    expected: GraphOutput  # results of the first of them, by the model as it came
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +49,7 @@ def select(settings: Settings, ready: Prepared) -> Selected:
     trials = []
     for candidate in _candidates(settings, ready):
         try:
-            trials.append(trial_of(candidate, settings, ready.precision, ready.examples, ready.expected))
+            trials.append(trial_of(candidate, settings, ready))
         except ConfigurationError as error:
             if candidate.name in ("eager", settings.executor):
                 raise

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -13,8 +14,9 @@ from tailgate.service.execution import parity as precision
 from tailgate.service.execution.batch_times import Rounds
 from tailgate.service.execution.cuda import bucket_sizes
 from tailgate.service.execution.executor import Executor
-from tailgate.service.execution.graph import GraphOutput
+from tailgate.service.execution.graph import GraphOutput, ServedGraph
 from tailgate.service.execution.parity import Parity
+from tailgate.service.models import Model
 from tailgate.service.models.items import Item
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
 
@@ -25,6 +27,18 @@ FEWEST_ROUNDS, MEASURING_S = 5, 3.0
 LONGEST_BATCH_S = 2.0
 # An odd number, and a remainder of three of the eight inputs that are compared: sizes that no bucket has.
 PARITY_BATCH = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model that is loaded, folded and cast, and runs nowhere yet."""
+
+    model: Model  # as it was loaded
+    device: torch.device  # where it will run
+    precision: Precision
+    graph: ServedGraph  # in that precision, on the CPU
+    examples: Sequence[Item]  # inputs of the largest batch, and no fewer than ``expected`` has
+    expected: GraphOutput  # results of the first of them, by the model as it came
 
 
 class Candidate(NamedTuple):
@@ -45,25 +59,19 @@ class Trial(NamedTuple):
     none_larger: str
 
 
-def trial_of(
-    candidate: Candidate,
-    settings: Settings,
-    chosen: Precision,
-    examples: Sequence[Item],
-    expected: GraphOutput,
-) -> Trial:
+def trial_of(candidate: Candidate, settings: Settings, ready: Prepared) -> Trial:
     """Build a candidate, and hold its answers in batches of all sizes against FP32's.
 
     Raises:
         ConfigurationError: it fails, or its answers are too far off; for eager, the precision or the device is what is wrong.
     """
-    inputs = examples[: len(expected.outputs)]
+    inputs = ready.examples[: len(ready.expected.outputs)]
     size = min(PARITY_BATCH, settings.max_batch_size or PARITY_BATCH)
     try:
         executor = candidate.build()
-        hold = partial(_hold, expected=expected, limit=candidate.limit, chosen=chosen)
+        hold = partial(_hold, expected=ready.expected, limit=candidate.limit, chosen=ready.precision)
         parity = hold(precision.in_batches(executor.run, inputs, size))
-        sizes, none_larger = warm_up(executor, examples, settings.max_batch_size, hold)
+        sizes, none_larger = warm_up(executor, ready.examples, settings.max_batch_size, hold)
         return Trial(executor, parity, sizes, none_larger)
     except Exception as error:
         if candidate.name != "eager":
@@ -78,7 +86,7 @@ def trial_of(
         if isinstance(error, ConfigurationError):
             raise
         raise ConfigurationError(
-            f"TAILGATE_MODEL: the model runs as it came, but not in {chosen} in batches of {size}: {gist(error)}"
+            f"TAILGATE_MODEL: the model runs as it came, but not in {ready.precision} in batches of {size}: {gist(error)}"
         ) from error
 
 

@@ -13,7 +13,8 @@ from tailgate.service.execution import parity as precision
 from tailgate.service.execution.batch_times import Cap
 from tailgate.service.execution.cuda import Recording
 from tailgate.service.execution.graph import GraphOutput, ServedGraph
-from tailgate.service.execution.selection import Prepared, select
+from tailgate.service.execution.selection import select
+from tailgate.service.execution.trial import Prepared
 from tailgate.service.models import Model
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, load_settings
 
