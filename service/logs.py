@@ -27,21 +27,16 @@ FLUSH_S = 2.0
 MAX_PRINTED = 8192
 
 
-class LogWriter:
-    """Takes lines from any thread without a wait, and writes them in a thread of its own.
+class LogHandler(logging.Handler):
+    """Takes lines from any thread without a wait, and writes them to a stream in a thread of its own."""
 
-    Args:
-        stream: where lines go.
-        notice: returns a line that says how many lines were dropped.
-    """
-
-    def __init__(self, stream: TextIO, notice: Callable[[int], str]) -> None:
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
         self.dropped = 0
         self._stream = stream
-        self._notice = notice
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._waiting = 0
-        self._closed = False
+        self._ended = False
         self._process = os.getpid()
         # Not a plain lock: a finaliser that logs may interrupt its own thread while that holds it.
         self._lock = threading.RLock()
@@ -51,6 +46,14 @@ class LogWriter:
         """Start the thread."""
         self._thread.start()
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a record; where it cannot be formatted, a record that says so."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - whatever a record's own values raise
+            line = self.format(_unreadable(record))
+        self.put(f"{line}\n")
+
     def put(self, line: str) -> None:
         """Queue a line, or drop it."""
         if os.getpid() != self._process:  # forked, without the thread that writes
@@ -58,16 +61,23 @@ class LogWriter:
             return
         with self._lock:
             full = self._waiting > 0 and self._waiting + len(line) > MAX_WAITING
-            if full or self._closed:
+            if full or self._ended:
                 self.dropped += 1
                 return
             self._waiting += len(line)
             self._lines.put(line)
 
-    def close(self, timeout_s: float) -> bool:
+    def close(self) -> None:
+        """Write what waits, for a bounded time."""
+        if isinstance(sys.stderr, Printed):
+            sys.stderr.end_line()
+        self.end(FLUSH_S)
+        super().close()
+
+    def end(self, timeout_s: float) -> bool:
         """Write what waits, and end the thread; False where that takes longer than ``timeout_s``."""
         with self._lock:
-            self._closed = True
+            self._ended = True
             self._lines.put(None)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -80,7 +90,7 @@ class LogWriter:
                 self._waiting -= len(line)
                 self.dropped += not written
                 dropped, caught_up = self.dropped, self._waiting == 0
-            if caught_up and dropped > told and self._write(self._notice(dropped - told)):
+            if caught_up and dropped > told and self._write(f"{self.format(_dropped(dropped - told))}\n"):
                 told = dropped
 
     def _write(self, line: str) -> bool:
@@ -90,29 +100,6 @@ class LogWriter:
         except (OSError, ValueError):  # ValueError: the stream has been closed, or cannot encode the line
             return False
         return True
-
-
-class LogHandler(logging.Handler):
-    """Hands the standard library's records to a writer."""
-
-    def __init__(self, writer: LogWriter) -> None:
-        super().__init__()
-        self.writer = writer
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Queue a record; where it cannot be formatted, a record that says so."""
-        try:
-            line = self.format(record)
-        except Exception:  # noqa: BLE001 - whatever a record's own values raise
-            line = self.format(_unreadable(record))
-        self.writer.put(f"{line}\n")
-
-    def close(self) -> None:
-        """Write what waits, for a bounded time."""
-        if isinstance(sys.stderr, Printed):
-            sys.stderr.end_line()
-        self.writer.close(FLUSH_S)
-        super().close()
 
 
 class Printed:
@@ -188,13 +175,12 @@ def configure_logging(log_format: str) -> None:
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *processors],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
-    writer = LogWriter(stream, lambda count: f"{formatter.format(_dropped(count))}\n")
-    handler = LogHandler(writer)
+    handler = LogHandler(stream)
     handler.setFormatter(formatter)
-    writer.start()
+    handler.start()
     structlog.configure(
         processors=[*processors, renderer],
-        logger_factory=lambda *_: _Lines(writer.put),
+        logger_factory=lambda *_: _Lines(handler.put),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -209,7 +195,7 @@ def configure_logging(log_format: str) -> None:
     put: Callable[[str], None] = (
         (lambda line: handler.emit(_record("stderr", logging.INFO, line)))
         if as_json
-        else (lambda line: writer.put(f"{line}\n"))
+        else (lambda line: handler.put(f"{line}\n"))
     )
     sys.stderr = cast("TextIO", Printed(stream, put))
 
@@ -235,7 +221,7 @@ def close_logging() -> None:
 
 def lines_dropped() -> int | None:
     """Return how many lines were dropped; None where :func:`configure_logging` has not been called."""
-    counts = [each.writer.dropped for each in logging.getLogger().handlers if isinstance(each, LogHandler)]
+    counts = [each.dropped for each in logging.getLogger().handlers if isinstance(each, LogHandler)]
     return sum(counts) if counts else None
 
 

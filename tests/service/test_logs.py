@@ -17,7 +17,7 @@ import structlog
 from tailgate.service import logs
 from tailgate.service.codec.forms import single_file
 from tailgate.service.errors import BadInput
-from tailgate.service.logs import LogWriter, Printed, configure_logging, lines_dropped
+from tailgate.service.logs import LogHandler, Printed, configure_logging, lines_dropped
 
 PATIENCE_S = 30
 
@@ -316,7 +316,7 @@ def test_nobody_waits_for_a_stream_that_nobody_reads_and_the_loss_is_told_once_w
         dropped = lines_dropped()
         assert 250 < dropped < 300
         stream.read.set()
-        while handler.writer._waiting:
+        while handler._waiting:
             time.sleep(0)
         structlog.get_logger("a").info("the last")
     events = [line["event"] for line in lines_of(stream)]
@@ -339,21 +339,21 @@ def test_a_line_that_is_longer_than_all_that_may_wait_is_written_where_nothing_w
 
 def test_the_end_waits_for_a_stream_that_nobody_reads_no_longer_than_it_is_told_to():
     stream = Unread()
-    writer = LogWriter(stream, str)
-    writer.start()
-    writer.put("a line\n")
+    handler = LogHandler(stream)
+    handler.start()
+    handler.put("a line\n")
     assert stream.entered.wait(PATIENCE_S)
-    assert not writer.close(timeout_s=0)
-    writer.put("too late\n")
-    assert writer.dropped == 1
+    assert not handler.end(timeout_s=0)
+    handler.put("too late\n")
+    assert handler.dropped == 1
     stream.read.set()
-    assert writer.close(PATIENCE_S)
-    assert stream.getvalue() == "a line\n" + "1"  # and how many were lost
+    assert handler.end(PATIENCE_S)
+    assert stream.getvalue().startswith("a line\n1 lines of this log were dropped")
 
 
 def test_a_finaliser_that_logs_may_run_while_its_thread_is_logging():
     stream = io.StringIO()
-    with logging_to(stream) as handler, handler.writer._lock:
+    with logging_to(stream) as handler, handler._lock:
         structlog.get_logger("a").info("told")
     assert [line["event"] for line in lines_of(stream)] == ["told"]
 
