@@ -1,7 +1,10 @@
-"""One criterion with its answer, as results keep it; ``results.schema.json`` describes every field."""
+"""One criterion with its answer, as results keep it."""
 
 import enum
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.units import Unit
@@ -18,25 +21,53 @@ class Witness(enum.Enum):
 class CriterionResult:
     """One question with its answer."""
 
-    name: str
-    measure: str
-    witness: Witness
-    phases: tuple[str, ...]
-    limit: float
-    unit: Unit
-    better: Better
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int | None
-    worth: float | None
-    confidence: float | None
-    fail_limit: float
-    fail_confidence: float
-    margin: float | None
-    verdict: Verdict
-    reason: str
-    note: str = ""
+    name: Annotated[
+        str, Meta(description="unique within a scenario unless the same is asked of other phases")
+    ]
+    measure: Annotated[str, Meta(description="what was measured, such as p95")]
+    witness: Annotated[Witness, Meta(description="whose record was judged")]
+    phases: Annotated[tuple[str, ...], Meta(description="pooled for it")]
+    limit: Annotated[float, Meta(description="in the unit given; PASS goes by it")]
+    unit: Annotated[Unit, Meta(description="of limit, value, low and high")]
+    better: Annotated[Better, Meta(description="which direction is an improvement")]
+    value: Annotated[float | None, Meta(description="point estimate")]
+    low: Annotated[
+        float | None, Meta(description="lower end of the interval; null when nothing bounds it from below")
+    ]
+    high: Annotated[float | None, Meta(description="upper end; null when nothing bounds it from above")]
+    n: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="samples behind it; null when nothing was estimated"),
+    ]
+    worth: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(
+            description="how many independent samples would say as much; null where they are taken as independent"
+        ),
+    ]
+    confidence: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="one-sided, of the end that PASS goes by; null when nothing was estimated"),
+    ]
+    fail_limit: Annotated[
+        float, Meta(description="FAIL goes by it; less strict than limit where the yardstick moved")
+    ]
+    fail_confidence: Annotated[
+        float,
+        Meta(
+            description="one-sided, of the end that FAIL goes by: the run's error, split over its scenarios and their criteria",
+            gt=0,
+        ),
+    ]
+    margin: Annotated[
+        float | None,
+        Meta(
+            description="share of the limit between it and the value, positive on the right side; null without either"
+        ),
+    ]
+    verdict: Annotated[Verdict, Meta(description="what it came to")]
+    reason: Annotated[str, Meta(description="why, in a sentence")]
+    note: Annotated[str, Meta(description="what a reader must know to take the numbers right, or empty")] = ""
 
 
 def margin(value: float, limit: float, better: Better) -> float | None:

@@ -7,6 +7,9 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Annotated
+
+from msgspec import Meta
 
 # A report shows so many kinds; the file of the results has all.
 SHOWN = 5
@@ -25,10 +28,15 @@ _KINDS = {
 class Failure:
     """Requests that ended in one way, which was no good answer."""
 
-    outcome: str
-    status: int | None
-    count: int
-    said: str = ""
+    outcome: Annotated[str, Meta(description="how they ended, as in a phase's outcomes")]
+    status: Annotated[int | None, Meta(description="of the answer; null without one")]
+    count: Annotated[int, Meta(description="how many requests", ge=1)]
+    said: Annotated[
+        str,
+        Meta(
+            description="the first answer's first 200 characters, or where a redirect leads, or why there was no answer"
+        ),
+    ] = ""
 
     def __str__(self) -> str:
         """Return one line: ``1,000 × 404 Not Found: {"detail": "Not Found"}``."""

@@ -1,6 +1,8 @@
-"""A run's result as a JSON file: written, read, and held to ``results.schema.json`` both times.
+"""A run's result as a JSON file.
 
-The annotations of the dataclasses say how. Numbers that are not finite become ``null``.
+The dataclasses of :mod:`tailgate.harness.results.run` are the one declaration of the format: msgspec reads and checks documents by
+them, and :func:`schema` is made of them (``python -m tailgate.harness.results.file`` prints it). A version reads the files of its
+own major version; fields that it does not know are left alone. Numbers that are not finite become ``null``.
 """
 
 import dataclasses
@@ -10,14 +12,12 @@ import os
 import types
 import typing
 from collections.abc import Mapping
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+import msgspec
 import numpy as np
 import orjson
-from jsonschema import Draft202012Validator
 
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.results.run import SCHEMA_VERSION, RunResult
@@ -29,10 +29,10 @@ def write(result: RunResult, path: Path) -> None:
     """Write a result; the file is there whole or not at all.
 
     Raises:
-        MeasurementError: the result does not fit the schema.
+        MeasurementError: the result does not fit its own declaration.
     """
     document = to_json(result)
-    _check(document, "the result of this run")
+    _parsed(document, "the result of this run")
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
@@ -52,16 +52,23 @@ def read(path: Path) -> RunResult:
     except orjson.JSONDecodeError as error:
         raise MeasurementError(f"the results {path} are not JSON: {error}") from error
     version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != SCHEMA_VERSION:
+    major = SCHEMA_VERSION.partition(".")[0]
+    if not isinstance(version, str) or version.partition(".")[0] != major:
         raise MeasurementError(
-            f"the results {path} have schema version {version!r}, and this tailgate reads {SCHEMA_VERSION!r}; "
+            f"the results {path} have schema version {version!r}, and this tailgate reads {major}.x; "
             "read them with the version that they name as tailgate_version"
         )
-    _check(document, f"the results {path}")
-    result: RunResult = from_json(RunResult, document)
+    result = _parsed(document, f"the results {path}")
     if text := contradiction(result):
         raise MeasurementError(f"the results {path}: {text}")
     return result
+
+
+def _parsed(document: Any, what: str) -> RunResult:
+    try:
+        return msgspec.convert(document, RunResult)
+    except msgspec.ValidationError as error:
+        raise MeasurementError(f"{what}: {error}") from None
 
 
 def contradiction(result: RunResult) -> str:
@@ -82,18 +89,9 @@ def contradiction(result: RunResult) -> str:
     return ""
 
 
-@cache
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a result."""
-    path = resources.files("tailgate.harness.results") / "results.schema.json"
-    loaded: dict[str, Any] = orjson.loads(path.read_bytes())
-    return loaded
-
-
-def _check(document: Any, what: str) -> None:
-    error = next(Draft202012Validator(schema()).iter_errors(document), None)
-    if error is not None:
-        raise MeasurementError(f"{what}: at {error.json_path}: {error.message}")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(RunResult)}
 
 
 def to_json(value: Any) -> Any:
@@ -140,3 +138,7 @@ def from_json(kind: Any, document: Any) -> Any:
         return kind(document)
     # JSON Schema takes 2.0 for an integer.
     return kind(document) if kind in {int, float} else document
+
+
+if __name__ == "__main__":
+    print(orjson.dumps(schema(), option=orjson.OPT_INDENT_2).decode())  # noqa: T201 - what it is called for

@@ -1,11 +1,14 @@
 """What a run came to: all that a reporter needs, kept by :mod:`tailgate.harness.results.file` as JSON.
 
-``results.schema.json`` is the contract and describes every field. A number that is missing or not finite is
+A number that is missing or not finite is
 None, and the ``note`` or ``reason`` beside it says which. None is never 0.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
 
 from tailgate.harness.profiles import Profile
 from tailgate.harness.results.comparison import ComparisonResult
@@ -53,44 +56,72 @@ class Fingerprint:
 class ArmResult:
     """One side of a run."""
 
-    name: str
-    target: str
-    facts: Mapping[str, Scalar] = field(default_factory=dict)
+    name: Annotated[str, Meta(description="head, or base for what it is compared with")]
+    target: Annotated[str, Meta(description="specification of the target")]
+    facts: Annotated[
+        Mapping[str, Scalar],
+        Meta(description="how the target describes itself: model, device, precision, weights"),
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioResult:
     """One scenario's answer."""
 
-    name: str
-    seed: int
-    verdict: Verdict
-    criteria: tuple[CriterionResult, ...]
-    reproduce: str
-    faults: tuple[Fault, ...] = ()
-    description: str = ""
-    comparison: ComparisonResult | None = None
-    failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    name: Annotated[str, Meta(description="unique within a run")]
+    seed: Annotated[int, Meta(description="that its plans were drawn from", ge=0)]
+    verdict: Annotated[
+        Verdict,
+        Meta(description="the worst of its criteria's, or the comparison's; INVALID where a fault voids it"),
+    ]
+    criteria: Annotated[tuple[CriterionResult, ...], Meta(description="in the scenario's order")]
+    reproduce: Annotated[str, Meta(description="command line that runs it again, with the same seed")]
+    faults: Annotated[tuple[Fault, ...], Meta(description="what voids it")] = ()
+    description: Annotated[str, Meta(description="one sentence")] = ""
+    comparison: Annotated[
+        ComparisonResult | None, Meta(description="with the base; null where budgets were checked")
+    ] = None
+    failures: Annotated[
+        Mapping[str, tuple[Failure, ...]],
+        Meta(
+            description="by arm, requests of the measured phases without a good answer, by kind, the most frequent first"
+        ),
+    ] = field(default_factory=dict)
+    notes: Annotated[
+        tuple[str, ...], Meta(description="what a reader must know to take the verdict right")
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """A whole run; ``results.schema.json`` describes every field."""
+    """A whole run."""
 
-    run_id: str
-    started_at: str
-    duration_s: float | None
-    command: str
-    verdict: Verdict
-    reasons: tuple[str, ...]
-    machine: Mapping[str, Scalar]
-    yardstick_before: Yardstick | None
-    yardstick_after: Yardstick | None
-    profile: Profile
-    settings: Mapping[str, Scalar]
-    arms: tuple[ArmResult, ...]
-    slots: tuple[SlotResult, ...]
-    scenarios: tuple[ScenarioResult, ...]
-    tailgate_version: str
-    schema_version: str = SCHEMA_VERSION
+    run_id: Annotated[str, Meta(description="unique; names the run's directory", min_length=1)]
+    started_at: Annotated[
+        str,
+        Meta(
+            description="ISO 8601, in UTC, such as 2026-11-22T14:37:05Z",
+            pattern="^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d+)?(Z|\\+00:00)$",
+        ),
+    ]
+    duration_s: Annotated[Annotated[float, Meta(ge=0)] | None, Meta(description="wall time of the whole run")]
+    command: Annotated[str, Meta(description="that started it")]
+    verdict: Annotated[
+        Verdict, Meta(description="the worst of its scenarios'; INVALID where nothing was measured")
+    ]
+    reasons: Annotated[tuple[str, ...], Meta(description="why it is not PASS, the most telling first")]
+    machine: Annotated[
+        Mapping[str, Scalar], Meta(description="its fingerprint: processor, cores, kernel, versions")
+    ]
+    yardstick_before: Annotated[
+        Yardstick | None,
+        Meta(description="the harness's fixed piece of work, timed before the run; null when it was not"),
+    ]
+    yardstick_after: Annotated[Yardstick | None, Meta(description="the same after it")]
+    profile: Annotated[Profile, Meta(description="how much evidence was asked for")]
+    settings: Annotated[Mapping[str, Scalar], Meta(description="options that had a say")]
+    arms: Annotated[tuple[ArmResult, ...], Meta(description="what was measured")]
+    slots: Annotated[tuple[SlotResult, ...], Meta(description="in the order in which they ran")]
+    scenarios: Annotated[tuple[ScenarioResult, ...], Meta(description="what they came to")]
+    tailgate_version: Annotated[str, Meta(description="of the harness that wrote it")]
+    schema_version: Annotated[str, Meta(description="of this format")] = SCHEMA_VERSION

@@ -1,11 +1,17 @@
-"""What one slot measured, in the numbers that reports show; ``results.schema.json`` describes every field."""
+"""What one slot measured, in the numbers that reports show."""
 
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from tailgate.harness.results.fault import Fault
 from tailgate.harness.results.yardstick import Yardstick
+
+# An edge of a histogram, as Prometheus writes it.
+Edge = Annotated[str, Meta(pattern="^(\\+Inf|[0-9]+(\\.[0-9]+)?(e[+-]?[0-9]{1,2})?)$")]
 
 
 class Loop(enum.Enum):
@@ -19,86 +25,137 @@ class Loop(enum.Enum):
 class Quantiles:
     """Exact quantiles of times, from raw records."""
 
-    n: int
-    p50_s: float | None
-    p95_s: float | None
-    p99_s: float | None
-    max_s: float | None
+    n: Annotated[int, Meta(description="how many times they are of", ge=0)]
+    p50_s: Annotated[float | None, Meta(description="median, in seconds")]
+    p95_s: Annotated[float | None, Meta(description="in seconds")]
+    p99_s: Annotated[float | None, Meta(description="in seconds")]
+    max_s: Annotated[float | None, Meta(description="the longest, in seconds")]
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
     """Bounds of a number that is known to lie between them."""
 
-    low: float | None
-    high: float | None
+    low: Annotated[float | None, Meta(description="null when nothing bounds it from below")]
+    high: Annotated[float | None, Meta(description="null when nothing bounds it from above")]
 
 
 @dataclass(frozen=True, slots=True)
 class StageMeans:
     """Where a request's time went, on the average."""
 
-    queue_s: float | None = None
-    decode_s: float | None = None
-    compute_s: float | None = None
-    encode_s: float | None = None
-    transport_s: float | None = None
+    queue_s: Annotated[float | None, Meta(description="waiting for the executor")] = None
+    decode_s: Annotated[float | None, Meta(description="bytes to model input")] = None
+    compute_s: Annotated[float | None, Meta(description="in the model")] = None
+    encode_s: Annotated[float | None, Meta(description="model output to bytes")] = None
+    transport_s: Annotated[
+        float | None, Meta(description="what the client saw beyond the server's own total")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class MachineUse:
     """What the machine says of a stretch of time."""
 
-    steal_share: float | None = None
-    cpu_pressure_share: float | None = None
-    server_cpu_s_per_request: float | None = None
-    generator_cpu_share: float | None = None
+    steal_share: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="of processor time that the hypervisor gave to others"),
+    ] = None
+    cpu_pressure_share: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="of time in which some task waited for a processor (PSI)"),
+    ] = None
+    server_cpu_s_per_request: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="processor seconds of the server's processes for each request"),
+    ] = None
+    generator_cpu_share: Annotated[
+        Annotated[float, Meta(ge=0)] | None, Meta(description="of one processor that the load generator used")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceUse:
     """What the server's processes held during a phase."""
 
-    n: int
-    rss_first_bytes: int
-    rss_last_bytes: int
-    rss_peak_bytes: int
-    fds_peak: int
-    threads_peak: int
+    n: Annotated[int, Meta(description="readings", ge=1)]
+    rss_first_bytes: Annotated[int, Meta(description="resident memory at the first reading", ge=0)]
+    rss_last_bytes: Annotated[int, Meta(description="at the last", ge=0)]
+    rss_peak_bytes: Annotated[int, Meta(description="the most at any", ge=0)]
+    fds_peak: Annotated[int, Meta(description="the most open file descriptors", ge=0)]
+    threads_peak: Annotated[int, Meta(description="the most threads", ge=0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseResult:
     """One phase of one slot, measured."""
 
-    name: str
-    measured: bool
-    duration_s: float | None
-    intended: int
-    requests: int
-    outcomes: Mapping[str, int]
-    offered_per_s: float | None
-    achieved_per_s: float | None
-    lag: Quantiles | None = None
-    client: Quantiles | None = None
-    server: Mapping[str, Interval] | None = None
-    stages: StageMeans | None = None
-    batch_sizes: Mapping[str, float] | None = None
-    machine: MachineUse | None = None
-    loop: Loop = Loop.OPEN
-    resources: ResourceUse | None = None
-    yardsticks: tuple[Yardstick, ...] = ()
+    name: Annotated[str, Meta(description="as the scenario has it")]
+    measured: Annotated[bool, Meta(description="False for a warm-up")]
+    duration_s: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="from the first intended time to the last answer"),
+    ]
+    intended: Annotated[int, Meta(description="requests that the plan holds", ge=0)]
+    requests: Annotated[int, Meta(description="requests that have a record", ge=0)]
+    outcomes: Annotated[Mapping[str, int], Meta(description="requests by kind of end (ok, shed, timeout, …)")]
+    offered_per_s: Annotated[
+        Annotated[float, Meta(ge=0)] | None, Meta(description="rate of the intended times")
+    ]
+    achieved_per_s: Annotated[Annotated[float, Meta(ge=0)] | None, Meta(description="rate of good answers")]
+    lag: Annotated[
+        Quantiles | None,
+        Meta(description="from the intended time to the moment at which the generator took the request up"),
+    ] = None
+    client: Annotated[
+        Quantiles | None, Meta(description="latency from the intended time to the last byte")
+    ] = None
+    server: Annotated[
+        Mapping[str, Interval] | None,
+        Meta(
+            description="by quantile name, the bounds that the server's histogram gives, in seconds; null without metrics"
+        ),
+    ] = None
+    stages: Annotated[StageMeans | None, Meta(description="null where the target tells none")] = None
+    batch_sizes: Annotated[
+        Mapping[Edge, Annotated[float, Meta(ge=0)]] | None,
+        Meta(
+            description="batches by the upper edge of their bucket, +Inf for the last; null without metrics"
+        ),
+    ] = None
+    machine: Annotated[MachineUse | None, Meta(description="null where it was not read")] = None
+    loop: Annotated[
+        Loop,
+        Meta(
+            description="closed loop for a probe of capacity, whose latencies count from the send and mean little"
+        ),
+    ] = Loop.OPEN
+    resources: Annotated[
+        ResourceUse | None,
+        Meta(description="what the server's processes held; null where they cannot be seen"),
+    ] = None
+    yardsticks: Annotated[
+        tuple[Yardstick, ...],
+        Meta(
+            description="the harness's fixed piece of work, timed before the phase and after it; empty where it was not"
+        ),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotResult:
     """One course of a scenario against one arm."""
 
-    scenario: str
-    arm: str
-    block: int
-    start: int
-    seed: int
-    phases: tuple[PhaseResult, ...]
-    samples: str | None = None
-    faults: tuple[Fault, ...] = ()
+    scenario: Annotated[str, Meta(description="its name")]
+    arm: Annotated[str, Meta(description="name of the arm")]
+    block: Annotated[
+        int, Meta(description="number of the block; a block has fresh starts of every arm", ge=0)
+    ]
+    start: Annotated[int, Meta(description="how often the arm had been started, this start included", ge=1)]
+    seed: Annotated[int, Meta(description="of the plan", ge=0)]
+    phases: Annotated[tuple[PhaseResult, ...], Meta(description="in the order in which they ran")]
+    samples: Annotated[
+        str | None,
+        Meta(description="file of the raw records, relative to the results; null where none were kept"),
+    ] = None
+    faults: Annotated[tuple[Fault, ...], Meta(description="what voids the slot; empty for a sound one")] = ()

@@ -5,6 +5,9 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from tailgate.harness.errors import MeasurementError
 
@@ -20,11 +23,13 @@ TOLERANCE = 0.4
 class Yardstick:
     """One measurement of the yardstick."""
 
-    seconds: float
-    low_s: float
-    high_s: float
-    n: int
-    version: int = YARDSTICK_VERSION
+    seconds: Annotated[float, Meta(description='median of the repetitions; "1 yd" is this', ge=0)]
+    low_s: Annotated[
+        float, Meta(description="lower end of the median's interval, one-sided confidence 0.99", ge=0)
+    ]
+    high_s: Annotated[float, Meta(description="upper end", ge=0)]
+    n: Annotated[int, Meta(description="repetitions", ge=0)]
+    version: Annotated[int, Meta(description="which work was timed")] = YARDSTICK_VERSION
 
 
 def agreement(before: Yardstick, after: Yardstick) -> float:

@@ -1,13 +1,10 @@
 """The JSON file: a round trip, a schema that fits the dataclasses, and files that are refused."""
 
 import dataclasses
-import enum
 import io
 import math
-import types
-import typing
-from collections.abc import Mapping
 
+import msgspec
 import numpy as np
 import orjson
 import pytest
@@ -20,9 +17,8 @@ from rich.console import Console
 
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.report import junit, markdown, terminal
-from tailgate.harness.results.fault import Fault
 from tailgate.harness.results.file import contradiction, from_json, read, schema, to_json, write
-from tailgate.harness.results.run import RunResult, Scalar
+from tailgate.harness.results.run import RunResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.session.outcome import explain
 from tailgate.harness.testing import criterion_result, run_result
@@ -54,13 +50,13 @@ def test_any_valid_result_survives_the_round_trip(value, limit, verdict, facts, 
         result, scenarios=tuple(dataclasses.replace(one, seed=seed) for one in result.scenarios)
     )
     document = orjson.loads(orjson.dumps(to_json(result)))
-    Draft202012Validator(schema()).validate(document)
     # An interval 10 % wide may overflow, which to_json says as None.
     low, high = (document["scenarios"][0]["criteria"][0][end] for end in ("low", "high"))
     criterion = dataclasses.replace(result.scenarios[0].criteria[0], low=low, high=high)
     result = dataclasses.replace(
         result, scenarios=(dataclasses.replace(result.scenarios[0], criteria=(criterion,)),)
     )
+    assert msgspec.convert(document, RunResult) == result
     assert from_json(RunResult, document) == result
 
 
@@ -84,7 +80,8 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
 def test_a_number_that_must_be_there_and_is_not_is_refused_by_its_path(tmp_path):
     result = run_result([criterion_result(limit=math.nan)])
     with pytest.raises(
-        MeasurementError, match=r"\$\.scenarios\[0\]\.criteria\[0\]\.limit: None is not of type"
+        MeasurementError,
+        match=r"the result of this run: Expected `float`, got `null` - at `\$\.scenarios.*\.limit`",
     ):
         write(result, tmp_path / "results.json")
     assert list(tmp_path.iterdir()) == []
@@ -96,8 +93,9 @@ def test_a_number_that_must_be_there_and_is_not_is_refused_by_its_path(tmp_path)
         (None, "cannot read the results .*: No such file"),
         ("", "are not JSON"),
         ("[]", "schema version None"),
-        ('{"schema_version": "2.0"}', "schema version '2.0', and this tailgate reads '1.2'"),
-        ('{"schema_version": "1.2"}', r"at \$: 'tailgate_version' is a required property"),
+        ('{"schema_version": 1}', "schema version 1, and this tailgate reads 1.x"),
+        ('{"schema_version": "2.0"}', "schema version '2.0', and this tailgate reads 1.x"),
+        ('{"schema_version": "1.0"}', "Object missing required field `run_id`"),
     ],
 )
 def test_a_file_that_is_no_result_is_refused(text, words, tmp_path):
@@ -114,7 +112,7 @@ def test_a_batch_size_that_is_no_edge_is_refused(tmp_path, edge):
     document["slots"][0]["phases"][1]["batch_sizes"] = {edge: 1}
     path = tmp_path / "results.json"
     path.write_bytes(orjson.dumps(document))
-    with pytest.raises(MeasurementError, match=r"batch_sizes: "):
+    with pytest.raises(MeasurementError, match="batch_sizes"):
         read(path)
 
 
@@ -151,16 +149,17 @@ ODD = (
 
 @settings(deadline=None)
 @given(st.data())
-def test_whatever_the_schema_takes_is_reported_without_a_traceback(data):
+def test_whatever_is_taken_is_reported_without_a_traceback(data):
     document = orjson.loads(orjson.dumps(DOCUMENTS[data.draw(st.integers(0, len(DOCUMENTS) - 1))]))
     for path in data.draw(st.lists(st.sampled_from(list(leaves(document))), min_size=1, max_size=4)):
         place = document
         for key in path[:-1]:
             place = place[key]
         place[path[-1]] = data.draw(ODD)
-    if next(Draft202012Validator(schema()).iter_errors(document), None) is not None:
+    try:
+        result = msgspec.convert(document, RunResult)
+    except msgspec.ValidationError:
         return
-    result = from_json(RunResult, document)
     if contradiction(result):
         return
     terminal.render(result, Console(file=io.StringIO(), width=80))
@@ -193,63 +192,17 @@ def test_parts_of_a_result_that_do_not_fit_together_are_refused(tmp_path, change
         read(path)
 
 
-def test_a_field_that_the_schema_does_not_know_is_refused(tmp_path):
+def test_a_field_that_this_version_does_not_know_is_left_alone(tmp_path):
     path = tmp_path / "results.json"
     write(run_result(), path)
-    path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | {"colour": "red"}))
-    with pytest.raises(MeasurementError, match="'colour' was unexpected"):
-        read(path)
+    document = orjson.loads(path.read_bytes())
+    path.write_bytes(orjson.dumps(document | {"colour": "red", "schema_version": "1.999"}))
+    assert read(path) == dataclasses.replace(run_result(), schema_version="1.999")
 
 
-def test_the_schema_is_a_schema():
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_schema_is_made_of_the_dataclasses_and_describes_what_is_written(document):
     Draft202012Validator.check_schema(schema())
-
-
-def dataclasses_of(kind, found):
-    if dataclasses.is_dataclass(kind) and kind not in found:
-        found.append(kind)
-        for hint in typing.get_type_hints(kind).values():
-            dataclasses_of(hint, found)
-    for argument in typing.get_args(kind):
-        dataclasses_of(argument, found)
-    return found
-
-
-@pytest.mark.parametrize("kind", dataclasses_of(RunResult, []), ids=lambda kind: kind.__name__)
-def test_the_schema_has_the_fields_of_the_dataclass_with_their_types(kind):
-    described = schema() if kind is RunResult else schema()["$defs"][kind.__name__]
-    names = [field.name for field in dataclasses.fields(kind)]
-    assert sorted(described["properties"]) == sorted(described["required"]) == sorted(names)
-    assert described["additionalProperties"] is False
-    for name, hint in typing.get_type_hints(kind).items():
-        if name != "schema_version":
-            assert fits(described["properties"][name], hint), name
-
-
-JSON_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
-
-
-def fits(described, hint):
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if hint == Scalar:
-        return described["type"] == ["string", "number", "boolean", "null"]
-    if origin is types.UnionType:
-        (kind,) = set(arguments) - {types.NoneType}
-        if "anyOf" in described:
-            return described["anyOf"][1] == {"type": "null"} and fits(described["anyOf"][0], kind)
-        return described["type"] == [JSON_TYPES[kind], "null"]
-    if origin is tuple:
-        return described["type"] == "array" and fits(described["items"], arguments[0])
-    if origin is Mapping:
-        return described["type"] == "object" and fits(described["additionalProperties"], arguments[1])
-    if dataclasses.is_dataclass(hint):
-        return described["$ref"] == f"#/$defs/{hint.__name__}"
-    if issubclass(hint, enum.Enum):
-        return described["enum"] == [member.value for member in hint]
-    return described["type"] == JSON_TYPES[hint]
-
-
-def test_every_definition_of_the_schema_is_used():
-    names = {kind.__name__ for kind in dataclasses_of(RunResult, [])} - {"RunResult"}
-    assert set(schema()["$defs"]) == names
-    assert Fault.__name__ in names
+    Draft202012Validator(schema()).validate(document)
+    described = schema()["$defs"]["CriterionResult"]["properties"]
+    assert all("description" in field for field in described.values())
