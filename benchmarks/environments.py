@@ -20,8 +20,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".bench"
 INSTALL_TIMEOUT_S = 1_200
-# What the engine and these benchmarks import. Event loop and HTTP parser are the peer's own, and so is Starlette where
-# the peer has it.
+# What the engine and these benchmarks import. Event loop and HTTP parser are the peer's own.
 SHARED = (
     "torch",
     "torchvision",
@@ -32,7 +31,7 @@ SHARED = (
     "lazy-loader",
     "packaging",
     "filelock",
-    "starlette",
+    "python-multipart",
     "structlog",
     "prometheus-client",
     "pydantic-settings",
