@@ -1,5 +1,6 @@
 """Plugins take part loudly: whatever does not fit stops the run and names who brought it."""
 
+import importlib
 import sys
 import tomllib
 import types
@@ -50,6 +51,7 @@ def installed(tmp_path, monkeypatch):
     """Return a function that installs a module as a plugin of a distribution, for this test."""
     # Below the interpreter's own folder, as what is installed is: what lies in a project is looked for last.
     folder = tmp_path / "site"
+    folder.mkdir()
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.syspath_prepend(folder)
 
@@ -58,6 +60,7 @@ def installed(tmp_path, monkeypatch):
         write_distribution(folder, name, entry_point, module)
         folder.joinpath(f"{module}.py").write_text(code)
         monkeypatch.delitem(sys.modules, module, raising=False)
+        importlib.invalidate_caches()  # a module that is written a moment after the folder was read is not seen
 
     yield install
     for module in [module for module in sys.modules if module.startswith("module_of_")]:

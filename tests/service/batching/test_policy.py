@@ -195,9 +195,7 @@ class World:
             assert all(ticket.deadline_s is None or ticket.deadline_s > end_s for ticket in self.waiting())
 
     def waiting(self):
-        gone = {id(ticket) for ticket, _ in self.ends}
-        bound = {id(ticket) for _, _, batch in self.batches for ticket in batch}
-        return [ticket for ticket in self.accepted if id(ticket) not in gone | bound]
+        return [ticket for ticket in self.accepted if ticket.waiting]
 
     def nothing(self, now_s):
         pass
