@@ -2,18 +2,16 @@
 
 import ipaddress
 import re
-from functools import lru_cache
 from typing import NamedTuple, cast
 
 import httptools
 
-from tailgate.service.codec.message import Headers, told
+from tailgate.service.codec.message import MOST_LENGTH_DIGITS, Headers, told
 from tailgate.service.errors import BadInput, UnknownVersion
 
 # RFC 9112, section 3.2.4: the target of OPTIONS that means the whole server.
 ANY_TARGET = b"*"
 MAX_PORT = 2**16 - 1
-MOST_LENGTH_DIGITS = 20
 # RFC 3986's reg-name, or an IPv6 address in brackets. A zone behind the address is accepted and ignored.
 _HOST = re.compile(
     rb"(?:\[(?P<address>[0-9A-Fa-f:.]+)(?:%[\w.~%-]+)?\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::(?P<port>[0-9]{0,5}))?",
@@ -103,7 +101,6 @@ def require_host(hosts: list[bytes], *, optional: bool) -> None:
         raise BadInput(f"Host: expected a name or an address, with or without a port, got {told(hosts[0])}")
 
 
-@lru_cache(maxsize=64)
 def is_host(value: bytes) -> bool:
     """Tell whether a value is ``uri-host [":" port]`` (RFC 3986, sections 3.2.2 and 3.2.3), which may be empty."""
     match = _HOST.fullmatch(value)
