@@ -8,7 +8,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from tailgate.harness.options.settings import OPTIONS, options_table
+from tailgate.harness.options.reading import options_table
+from tailgate.harness.options.settings import OPTIONS
 from tailgate.harness.plugins import hookspecs
 from tailgate.harness.plugins.manager import create_plugin_manager
 from tailgate.harness.profiles import PROFILES
@@ -45,7 +46,7 @@ def test_a_value_stands_behind_an_equals_sign(page):
 def test_the_page_of_the_gate_lists_every_option_as_it_is_declared():
     text = (DOCS / "gate.md").read_text()
     assert text.endswith(options_table()), (
-        "put in what `python -c 'from tailgate.harness.options.settings import *; print(options_table())'` prints"
+        "put in what `python -c 'from tailgate.harness.options.reading import *; print(options_table())'` prints"
     )
 
 

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from tailgate.harness.cli import Format, Status
 from tailgate.harness.errors import UsageError
-from tailgate.harness.options.settings import GateSettings, parse_options
+from tailgate.harness.options.reading import parse_options
+from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.plugins.manager import create_plugin_manager
 from tailgate.harness.report import escape, markdown, terminal
 from tailgate.harness.results import file as results_file

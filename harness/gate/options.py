@@ -65,7 +65,7 @@ def read(config: pytest.Config, clashes: Mapping[str, str] | None) -> "GateSetti
     ``clashes`` are options that are not the gate's here, and whose they are; None where none could be added.
     """
     from tailgate.harness.errors import UsageError  # noqa: PLC0415 - only where the gate runs
-    from tailgate.harness.options.settings import parse_options  # noqa: PLC0415 - heavy
+    from tailgate.harness.options.reading import parse_options  # noqa: PLC0415 - heavy
 
     if clashes is None:
         raise UsageError(

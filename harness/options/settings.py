@@ -1,18 +1,17 @@
-"""The options of one run: declared, read from the command line and the ini file, and refused where they have no meaning.
+"""The options of one run, each declared as a field, and refused where they have no meaning together.
 
 Every pytest session on the machine loads this module, so it imports nothing heavy.
 """
 
-import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from tailgate.harness.errors import UsageError
 from tailgate.harness.options import values
 from tailgate.harness.options.table import (
+    Answers,
     Enforce,
     OnInconclusive,
     Option,
@@ -48,6 +47,20 @@ class GateSettings:
         "KEY=VALUE for the environment of a target that is launched; may be repeated",
         parse=values.assignment,
     )
+    base_env: tuple[str, ...] = declared(
+        (), "the same for base alone, in a comparison; may be repeated", parse=values.assignment
+    )
+    head_env: tuple[str, ...] = declared(
+        (), "the same for head alone, in a comparison; may be repeated", parse=values.assignment
+    )
+    set_up: str | None = declared(
+        None, "command that runs before each start of a target; TAILGATE_ARM says of which, base or head"
+    )
+    reset: str | None = declared(
+        None,
+        "command that runs before each scenario or block, once the target is ready; TAILGATE_URL is its address",
+    )
+    tear_down: str | None = declared(None, "command that runs after each end of a target")
     scenario: tuple[str, ...] = declared((), "run only this scenario; may be repeated")
     profile: str = declared("default", "how much evidence is gathered", choices=tuple(PROFILES))
     budgets: Path | None = declared(
@@ -56,8 +69,59 @@ class GateSettings:
         parse=values.path,
         anchor=in_folder,
     )
+    request: str = declared(
+        "POST /predict",
+        "METHOD PATH of every request that names none of its own; the path may have a query",
+        parse=values.request_line,
+    )
+    header: tuple[str, ...] = declared(
+        (),
+        "NAME: VALUE sent with every request, readiness probe and scrape; $VARIABLE is taken from the environment; may be "
+        "repeated",
+        parse=values.header,
+    )
     payloads: str = declared(
-        "photos", "what is sent: photos, pixels:SIDE, file:PATH, dir:PATH", anchor=source_in_folder
+        "photos",
+        "what is sent: photos, pixels:SIDE, body:TEXT, file:PATH, dir:PATH, or lines:PATH with one body a line",
+        anchor=source_in_folder,
+    )
+    requests: Path | None = declared(
+        None,
+        "file of requests, in place of --perf-request and --perf-payloads: JSON lines, or text with METHOD PATH, headers and "
+        "@BODY-FILE",
+        parse=values.path,
+        anchor=in_folder,
+    )
+    expect: tuple[str, ...] = declared(
+        (),
+        "what a right answer is: status=200, json:$.label=cat, json:$.score=0.9~0.01, contains:TEXT, matches:REGEX, or same "
+        "for what the first answer was; may be repeated",
+    )
+    answers: Answers = declared(
+        Answers.GATE,
+        "what a comparison does with answers of head that differ from those of base: gate fails it, report says it, off does "
+        "not look",
+    )
+    answer_tolerance: float | None = declared(
+        None,
+        "how far numbers in answers may differ, as a share; default: as far as those of base differ from each other",
+        parse=values.number("a share", 0, 1),
+    )
+    answer_ignore: tuple[str, ...] = declared(
+        (), "place in JSON answers that is not compared, such as $.id or $.items[*].time; may be repeated"
+    )
+    ca_file: Path | None = declared(
+        None, "file of certificates that an https target is trusted by", parse=values.path, anchor=in_folder
+    )
+    insecure: bool = declared(False, "do not verify the certificate of an https target")
+    client_cert: Path | None = declared(
+        None, "certificate that the harness shows to an https target", parse=values.path, anchor=in_folder
+    )
+    client_key: Path | None = declared(
+        None,
+        "private key of --perf-client-cert; default: in the same file",
+        parse=values.path,
+        anchor=in_folder,
     )
     plugin: tuple[Path, ...] = declared(
         (), "Python file with hooks of tailgate; may be repeated", parse=values.path, anchor=in_folder
@@ -68,6 +132,7 @@ class GateSettings:
     output: Path = declared(
         Path(".perf"), "folder for results and raw samples", parse=values.path, anchor=in_folder
     )
+    keep: int = declared(20, "how many runs the folder for results keeps, the newest", parse=values.whole(1))
     against: str | None = declared(
         None,
         "compare with this instead of checking budgets: a git revision, . for the working tree, or a target as "
@@ -122,17 +187,24 @@ class GateSettings:
         False, "fail, instead of skipping, where TAILGATE_DEVICE=cuda and there is no CUDA"
     )
     readiness_path: str = declared(
-        "/health/ready", "path that answers 2xx once the target takes load", parse=values.url_path
+        "/health/ready",
+        "path that answers 2xx once the target takes load; empty: it does as soon as it accepts a connection",
+        parse=values.url_path_or_none,
+    )
+    ready_log: str | None = declared(
+        None,
+        "regular expression; a launched target takes load once a line of its log matches",
+        parse=values.regex,
     )
     metrics_path: str = declared(
         "/metrics",
-        "path of the target's Prometheus metrics; empty: it has none",
-        parse=values.url_path_or_none,
+        "path of the target's Prometheus metrics, or :PORT/PATH, or their whole address; empty: it has none",
+        parse=values.metrics_place,
     )
     metric: tuple[str, ...] = declared(
         (),
         "NAME=THEIRS: what the target calls a metric, such as request_seconds=http_seconds; nothing after the equals "
-        "sign: it has none; may be repeated",
+        'sign: it has none; {LABEL="VALUE",…} behind a name chooses among its series; may be repeated',
         parse=values.assignment,
     )
     ready_timeout: float = declared(
@@ -193,82 +265,3 @@ def pairs(items: tuple[str, ...]) -> dict[str, str]:
     """Split each ``KEY=VALUE``; a later one wins."""
     split = [item.partition("=") for item in items]
     return {key.strip(): value for key, _, value in split}
-
-
-def parse_options(
-    command_line: Callable[[Option], Any],
-    root: Path,
-    ini_file: Callable[[Option], Any] = lambda _: None,
-    ini_folder: Path | None = None,
-) -> GateSettings:
-    """Return the settings; what the command line says beats the ini file. Raise UsageError for a value that does not parse.
-
-    Args:
-        command_line: gives an option's raw value: text, a list of texts, a bool, or None where nothing was said.
-        root: folder of the project; a path that is a default lies in it.
-        ini_file: likewise.
-        ini_folder: where paths in the ini file start; None without a file.
-    """
-    parsed: dict[str, Any] = {}
-    given, said_in_ini = set(), set()
-    for option in OPTIONS:
-        raw, default = command_line(option), option.default
-        if raw is not None:
-            given.add(option.name)
-        else:
-            raw = ini_file(option)
-            if raw not in (None, []):
-                said_in_ini.add(option.name)
-                raw = _anchored(option, raw, ini_folder)
-        if raw in (None, []):
-            parsed[option.field] = root / default if isinstance(default, Path) else default
-        elif option.flag:
-            parsed[option.field] = bool(raw)
-        elif option.repeated:
-            parsed[option.field] = tuple(_parse(option, item) for item in raw)
-        else:
-            parsed[option.field] = _parse(option, raw)
-    return GateSettings(root, frozenset(given), ini_folder, frozenset(said_in_ini), **parsed)
-
-
-def _anchored(option: Option, raw: Any, folder: Path | None) -> Any:
-    if option.flag or folder is None:
-        return raw
-    return [option.anchor(folder, item) for item in raw] if option.repeated else option.anchor(folder, raw)
-
-
-def _parse(option: Option, text: str) -> Any:
-    if option.choices and text not in option.choices:
-        near = difflib.get_close_matches(text, option.choices, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UsageError(
-            f"--perf-{option.name}: expected one of {', '.join(option.choices)}, got {text!r}{hint}"
-        )
-    try:
-        return option.parse(text)
-    except ValueError as error:
-        raise UsageError(f"--perf-{option.name}: {error}, got {text!r}; it is: {option.help}") from None
-
-
-def stated(settings: GateSettings) -> dict[str, str | int | float | None]:
-    """Return every option as results keep it: plain values, and a list as one text."""
-    kept: dict[str, str | int | float | None] = {}
-    for option in OPTIONS:
-        value = getattr(settings, option.field)
-        if option.repeated:
-            value = ", ".join(map(option.text, value))
-        plain = value is None or isinstance(value, (str, int, float))
-        kept[option.field] = value if plain else option.text(value)
-    return kept
-
-
-def options_table() -> str:
-    """Return all options as a Markdown table: the one in the documentation."""
-    rows = ["| option | ini key | default | meaning |", "| --- | --- | --- | --- |"]
-    for option in OPTIONS:
-        default = "" if option.default in (None, (), False) else f"`{option.text(option.default)}`"
-        choices = f" ({', '.join(option.choices)})" if option.choices else ""
-        rows.append(
-            f"| `--perf-{option.name}` | `perf_{option.field}` | {default} | {option.help}{choices} |"
-        )
-    return "\n".join(rows) + "\n"

@@ -27,6 +27,14 @@ class Enforce(enum.Enum):
     MEASUREMENT = "measurement"
 
 
+class Answers(enum.Enum):
+    """What a comparison does with answers of head that differ from those of base."""
+
+    GATE = "gate"
+    REPORT = "report"
+    OFF = "off"
+
+
 class Pin(enum.Enum):
     """Whether the generator gets a processor of its own."""
 
@@ -45,9 +53,9 @@ def in_folder(folder: Path, text: str) -> str:
 
 
 def source_in_folder(folder: Path, text: str) -> str:
-    """Return a source of payloads likewise: ``file:`` and ``dir:`` name files, the others do not."""
+    """Return a source of payloads likewise: ``file:``, ``dir:`` and ``lines:`` name files, the others do not."""
     kind, colon, name = text.partition(":")
-    return f"{kind}:{in_folder(folder, name)}" if colon and kind in {"file", "dir"} else text
+    return f"{kind}:{in_folder(folder, name)}" if colon and kind in {"file", "dir", "lines"} else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,11 @@ from pathlib import Path
 _WHOLE = re.compile(r"-?[0-9]+")
 _NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_METHOD = re.compile(r"[A-Z]+")
+# RFC 9110, section 5.6.2.
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_OTHER_PORT = re.compile(r":([0-9]+)/\S*")
 # Results are JSON, whose readers hold integers of 64 bits.
 LARGEST_WHOLE = 2**63 - 1
 
@@ -72,3 +77,41 @@ def url_path(value: str) -> str:
 def url_path_or_none(value: str) -> str:
     """Read the path of an address, or nothing."""
     return url_path(value) if value else ""
+
+
+def request_line(value: str) -> str:
+    """Read ``METHOD PATH`` of a request."""
+    words = value.split(" ")
+    if len(words) != 2 or not _METHOD.fullmatch(words[0]):
+        raise ValueError("expected METHOD and PATH, such as POST /score?x=1")
+    url_path(words[1])
+    return value
+
+
+def header(value: str) -> str:
+    """Read ``NAME: VALUE`` of a request."""
+    name, colon, said = value.partition(":")
+    if not colon or not _TOKEN.fullmatch(name) or not said.strip() or _CONTROL.search(said):
+        raise ValueError("expected NAME: VALUE")
+    return value
+
+
+def metrics_place(value: str) -> str:
+    """Read a path, ``:PORT/PATH``, an address, or nothing."""
+    if value.startswith(("http://", "https://")):
+        if _SPACE_OR_CONTROL.search(value):
+            raise ValueError("expected an address without white space")
+        return value
+    if match := _OTHER_PORT.fullmatch(value):
+        whole(1, 65_535)(match[1])
+        return value
+    return url_path_or_none(value)
+
+
+def regex(value: str) -> str:
+    """Read a regular expression of Python."""
+    try:
+        re.compile(text(value))
+    except re.error as error:
+        raise ValueError(f"expected a regular expression ({error})") from None
+    return value

@@ -3,12 +3,13 @@
 import io
 import mimetypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from tailgate.harness.errors import UsageError
+from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.options.values import whole
 
 # Photographs of real things, of different sizes; those of scikit-image that are micrographs or patterns are left out.
@@ -26,6 +27,8 @@ DEFAULT_SIDE = 224
 # 48 MiB a payload, of which there are eight.
 MOST_PIXELS = 4_096
 PIXEL_PAYLOADS = 8
+# Of a request that says nothing else.
+METHOD, PATH = "POST", "/predict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,13 @@ class Payload:
     name: str  # unique in its source; samples refer to it
     body: bytes
     content_type: str
-    path: str = "/predict"  # request target on the service, from its base address on; begins with "/"
-    method: str = "POST"
+    path: str = PATH  # request target on the service, from its base address on; begins with "/"
+    method: str = METHOD
     # Host, Content-Length and Content-Type are added by the generator.
     headers: tuple[tuple[str, str], ...] = ()
     weight: float = 1.0  # relative share of requests that carry it
+    # What a right answer is, each in the form that --perf-expect takes; empty: what that option says.
+    expect: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Take any buffer for the body, lists, and numpy's numbers; refuse what cannot be sent."""
@@ -50,6 +55,16 @@ class Payload:
             raise UsageError(f"payload {self.name!r}: its body is bytes, got {self.body!r:.80}") from None
         object.__setattr__(self, "headers", tuple((name, value) for name, value in self.headers))
         object.__setattr__(self, "weight", float(self.weight))
+        object.__setattr__(self, "expect", tuple(self.expect))
+
+
+def settled(payload: Payload, settings: GateSettings) -> Payload:
+    """Return a payload with what the options say of every request that names no method, path and expectation itself."""
+    method, _, path = settings.request.partition(" ")
+    expect = payload.expect or settings.expect
+    if (payload.method, payload.path) != (METHOD, PATH):
+        return replace(payload, expect=expect)
+    return replace(payload, method=method, path=path, expect=expect)
 
 
 def built_in_payloads(source: str) -> Sequence[Payload] | None:

@@ -35,7 +35,7 @@ from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.plugins.manager import Plugins
 from tailgate.harness.report import Reporter
 from tailgate.harness.scenario.budgets import ANY, FILE_NAME, Budgets, check_units, find_budgets
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payload import Payload, settled
 from tailgate.harness.scenario.plan import choose_payloads
 from tailgate.harness.scenario.ref import Ref, refs, resolve
 from tailgate.harness.scenario.scenario import Phase, Scenario
@@ -92,7 +92,7 @@ def prepare(
     else:
         _refuse_incomparable(settings, plugins, chosen, target, expected, looks)
         sources = {payload_source(one, settings) for one in chosen}
-    payloads = cache(plugins.payloads)
+    payloads = cache(lambda source: [settled(payload, settings) for payload in plugins.payloads(source)])
     for source in sources:
         for payload in payloads(source):
             encode_request(payload, LoadSettings("localhost", 1))

@@ -21,7 +21,8 @@ from tailgate.harness.errors import PluginError, UsageError
 from tailgate.harness.load.reach import generator_processor, load_settings
 from tailgate.harness.measures.measure import units_of
 from tailgate.harness.observe import machine, yardstick
-from tailgate.harness.options.settings import GateSettings, stated
+from tailgate.harness.options.reading import stated
+from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.profiles import PROFILES
 from tailgate.harness.report import Reporter
 from tailgate.harness.results import file as results_file

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailgate.harness.options.settings import parse_options
+from tailgate.harness.options.reading import parse_options
 from tailgate.harness.results import file as results_file
 from tailgate.harness.secrecy import HIDDEN, Secrets, basic_authorization, is_secret
 from tailgate.harness.session.reproduce import command

@@ -9,7 +9,7 @@ import pytest
 
 from tailgate.harness.cli import Status
 from tailgate.harness.cli.run import split_sides, status_of
-from tailgate.harness.options.settings import parse_options
+from tailgate.harness.options.reading import parse_options
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.session.command import GateCommand

@@ -16,7 +16,7 @@ from tailgate.harness.compare.asked import (
 from tailgate.harness.compare.blocks.schedule import Arm
 from tailgate.harness.compare.load import ComparisonLoad
 from tailgate.harness.errors import UsageError
-from tailgate.harness.options.settings import parse_options
+from tailgate.harness.options.reading import parse_options
 from tailgate.harness.plugins.manager import create_plugin_manager
 from tailgate.harness.scenario.arrivals import Poisson
 from tailgate.harness.scenario.scenario import Phase, Scenario

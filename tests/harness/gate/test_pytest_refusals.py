@@ -8,13 +8,30 @@ from tailgate.harness.options.settings import OPTIONS
 INI = {
     "target": "http://127.0.0.1:1",
     "env": "\n  A=1\n  B=2",
+    "base-env": "A=1",
+    "head-env": "A=2",
+    "set-up": "true",
+    "reset": "true",
+    "tear-down": "true",
     "scenario": "\n  steady\n  burst",
     "profile": "smoke",
     "budgets": "some.toml",
+    "request": "GET /score",
+    "header": "\n  A: b\n  C: $D",
     "payloads": "file:body.json",
+    "requests": "requests.txt",
+    "expect": "\n  status=200\n  contains:cat",
+    "answers": "report",
+    "answer-tolerance": "0.01",
+    "answer-ignore": "\n  $.id\n  $.time",
+    "ca-file": "ca.pem",
+    "insecure": "true",
+    "client-cert": "client.pem",
+    "client-key": "client.key",
     "plugin": "\n  one.py\n  two.py",
     "seed": "5",
     "output": "elsewhere",
+    "keep": "3",
     "against": "main",
     "head": ".",
     "against-python": "python",
@@ -28,6 +45,7 @@ INI = {
     "processors": "1",
     "require-device": "true",
     "readiness-path": "/ready",
+    "ready-log": "listening",
     "metrics-path": "",
     "metric": "request_seconds=seconds",
     "ready-timeout": "7",
@@ -56,6 +74,8 @@ def test_every_option_has_an_ini_key_and_paths_start_where_the_file_lies(project
     assert made.plugin == (path.parent / "one.py", path.parent / "two.py")
     assert (made.budgets, made.output) == (path.parent / "some.toml", path.parent / "elsewhere")
     assert made.payloads == f"file:{path.parent}/body.json"
+    assert (made.requests, made.ca_file) == (path.parent / "requests.txt", path.parent / "ca.pem")
+    assert (made.client_cert, made.client_key) == (path.parent / "client.pem", path.parent / "client.key")
     assert made.launch_folder("target") == path.parent
 
 

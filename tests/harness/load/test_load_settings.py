@@ -10,7 +10,7 @@ from tailgate.harness.load.reach import load_settings
 from tailgate.harness.load.wire.request import encode_request
 from tailgate.harness.observe.slot import measure_slot
 from tailgate.harness.observe.slot_record import Slot
-from tailgate.harness.options.settings import parse_options
+from tailgate.harness.options.reading import parse_options
 from tailgate.harness.scenario.arrivals import Constant
 from tailgate.harness.scenario.behaviour import Behaviour, Disturbers
 from tailgate.harness.scenario.payload import Payload

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tailgate.harness.errors import UsageError
-from tailgate.harness.options.settings import OPTIONS, options_table, pairs, parse_options
+from tailgate.harness.options.reading import options_table, parse_options
+from tailgate.harness.options.settings import OPTIONS, pairs
 from tailgate.harness.options.table import Enforce, OnInconclusive, Option, Pin
 
 ROOT = Path("a-project")
@@ -50,7 +51,7 @@ def test_a_repeated_option_that_is_not_given_is_its_default():
 
 NO_NUMBER = ("", " ", "x", "nan", "inf", "-inf", "1e999", "1_0", "\u0663", "0x10", "1,5", "--", "1 2")
 NO_WHOLE = (*NO_NUMBER, "1.0", "1e3", str(2**63), "9" * 5000)
-NO_PATH = ("ready", "http://h/ready", "/a b", "/a\n", " /a")
+NO_PATH = ("ready", "ftp://h/ready", "/a b", "/a\n", " /a")
 
 
 @pytest.mark.parametrize(
@@ -63,8 +64,18 @@ NO_PATH = ("ready", "http://h/ready", "/a b", "/a\n", " /a")
         ("ready-timeout", (*NO_NUMBER, "0", "-1", "1e300"), "expected seconds above 0 and to 1e+06"),
         ("request-timeout", (*NO_NUMBER, "0", "-0.0", "1e300"), "expected seconds above 0 and to 1e+06"),
         ("time-limit", (*NO_NUMBER, "0", "-1", "1e9"), "expected minutes above 0 and to 10,080"),
-        ("readiness-path", ("", *NO_PATH), "expected a path that starts with '/', without white space"),
-        ("metrics-path", NO_PATH, "expected a path that starts with '/', without white space"),
+        ("readiness-path", NO_PATH, "expected a path that starts with '/', without white space"),
+        ("metrics-path", (*NO_PATH, ":x/metrics", ":9100"), "expected a path that starts with '/'"),
+        ("metrics-path", (":0/metrics", ":65536/metrics"), "expected a whole number from 1 to 65535"),
+        ("metrics-path", ("http://h/a b",), "expected an address without white space"),
+        ("request", ("", "GET", "/score", "get /x", "GET  /x", "GET /x y", "GET x"), "expected"),
+        ("header", (["Name"], ["Name:"], ["A B: c"], [": c"], ["A: b\r\nC: d"]), "expected NAME: VALUE"),
+        ("ready-log", ("", "(", "*"), "expected a"),
+        ("answers", ("yes",), "expected one of gate, report, off"),
+        ("answer-tolerance", (*NO_NUMBER, "0", "1.5", "-1"), "expected a share above 0 and to 1"),
+        ("keep", (*NO_WHOLE, "0"), "expected a whole number from 1 on"),
+        ("base-env", (["x"],), "expected KEY=VALUE"),
+        ("head-env", (["x"],), "expected KEY=VALUE"),
         ("target", ("", " "), "expected a value"),
         ("payloads", ("",), "expected a value"),
         ("against", ("",), "expected a value"),
@@ -185,4 +196,4 @@ def test_an_option_is_written_as_it_was_read(option, value, words):
 def test_the_table_for_the_documentation_has_a_row_for_each_option():
     rows = options_table().splitlines()[2:]
     assert [row.split("`")[1] for row in rows] == [f"--perf-{option.name}" for option in OPTIONS]
-    assert "| `--perf-inconclusive` | `perf_inconclusive` | `fail` |" in rows[15]
+    assert "| `--perf-inconclusive` | `perf_inconclusive` | `fail` |" in "\n".join(rows)

@@ -13,7 +13,7 @@ from tailgate.harness.compare.comparison import Compared
 from tailgate.harness.compare.decision.design import plan_design
 from tailgate.harness.compare.lens import find_lens
 from tailgate.harness.errors import TargetError, UsageError
-from tailgate.harness.options.settings import parse_options
+from tailgate.harness.options.reading import parse_options
 from tailgate.harness.report import comparison as words
 from tailgate.harness.report import junit, markdown, terminal
 from tailgate.harness.results import file as results_file

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tailgate.harness.options.settings import parse_options
+from tailgate.harness.options.reading import parse_options
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.session.outcome import explain, outcome_of

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from tailgate.harness.options.settings import parse_options
+from tailgate.harness.options.reading import parse_options
 from tailgate.harness.session.reproduce import built_in_test, command
 
 SAID = {"target": "command:python app.py --port {port}", "env": ["A=x y"], "seed": "3"}

@@ -13,7 +13,7 @@ from tailgate import hookimpl
 from tailgate.harness import load
 from tailgate.harness.errors import MeasurementError, PluginError, TargetError, UsageError
 from tailgate.harness.observe import yardstick
-from tailgate.harness.options.settings import parse_options
+from tailgate.harness.options.reading import parse_options
 from tailgate.harness.plugins.manager import Plugins, create_plugin_manager
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results.verdict import Verdict
