@@ -6,13 +6,13 @@ A corrupt body is in the plan already: here that client waits like any other.
 import select
 import time
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tailgate.harness.load.pool import CLOSED, OnEnd, outcome_of, reason_of
 from tailgate.harness.load.samples import Outcome
 from tailgate.harness.load.wire.answer import MalformedAnswerError
 from tailgate.harness.load.wire.connection import Connection, Endpoint, Flight
+from tailgate.harness.load.wire.request_id import Requests
 from tailgate.harness.scenario.behaviour import DRIPS_PAUSE_S, DRIPS_PIECES, Behaviour, patience_s
 
 _RECEIVE_BYTES = 64 * 1024
@@ -47,9 +47,7 @@ def pieces_of(request: bytes, behaviour: int) -> list[bytes]:
 class DisturberPool:
     """All disturbances that are under way."""
 
-    def __init__(
-        self, epoll: select.epoll, endpoint: Endpoint, requests: Sequence[bytes], on_end: OnEnd
-    ) -> None:
+    def __init__(self, epoll: select.epoll, endpoint: Endpoint, requests: Requests, on_end: OnEnd) -> None:
         self._epoll = epoll
         self._endpoint = endpoint
         self._requests = requests
@@ -60,7 +58,7 @@ class DisturberPool:
     def submit(self, flight: Flight) -> None:
         """Open a connection for a request; it is sent once that stands."""
         connection = Connection(0, self._endpoint)
-        pieces = deque(pieces_of(self._requests[flight.payload], flight.behaviour))
+        pieces = deque(pieces_of(bytes(self._requests.bytes_of(flight)), flight.behaviour))
         disturbance = Disturbance(flight, connection, pieces)
         self._under_way[connection.descriptor] = disturbance
         self._epoll.register(connection.descriptor, _WRITE)
@@ -169,6 +167,7 @@ class DisturberPool:
         flight, answer = disturbance.flight, disturbance.connection.answer
         flight.status = answer.status
         flight.kept = answer.kept
+        flight.whole = answer.whole()
         flight.why = why
         flight.retry_after_s = answer.retry_after_s
         self._close(disturbance)

@@ -9,12 +9,13 @@ import select
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from tailgate.harness.load.samples import Outcome
 from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.answer import MalformedAnswerError
 from tailgate.harness.load.wire.connection import Connection, Endpoint, Flight
+from tailgate.harness.load.wire.request_id import Requests
 
 _RECEIVE_BYTES = 256 * 1024
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
@@ -50,7 +51,7 @@ class Pool:
         epoll: select.epoll,
         endpoint: Endpoint,
         settings: LoadSettings,
-        requests: Sequence[bytes],
+        requests: Requests,
         on_end: OnEnd,
     ) -> None:
         self._epoll = epoll
@@ -156,7 +157,7 @@ class Pool:
         """Send; False if the connection was dead already, in which case nothing was sent."""
         flight.sent_ns = time.monotonic_ns()
         try:
-            connection.begin(self._requests[flight.payload])
+            connection.begin(self._requests.bytes_of(flight))
         except OSError:
             flight.sent_ns = 0
             flight.stale_retries += 1
@@ -236,6 +237,7 @@ class Pool:
         flight.stages = connection.answer.stages
         flight.retry_after_s = connection.answer.retry_after_s
         flight.kept = connection.answer.kept
+        flight.whole = connection.answer.whole()
         flight.carrier = None
         connection.flight = None
 

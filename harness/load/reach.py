@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from tailgate.harness.load.settings import LoadSettings
+from tailgate.harness.load.wire.request_id import draw_prefix
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.options.table import Pin
 from tailgate.harness.target.target import RunningTarget
@@ -106,6 +107,7 @@ def load_settings(running: RunningTarget, settings: GateSettings) -> LoadSetting
         prefix=running.prefix,
         tls=running.tls,
         headers=running.headers,
+        id_prefix=draw_prefix(),
         # Opened ahead, they would hold up a server that has done with a connection after one answer.
         connections_warm=MOST if kept else 0,
         at_once=answered_at_once(lambda: _connection(running), path, running.headers) if kept else None,

@@ -7,6 +7,7 @@ from pathlib import Path
 import httptools
 
 from tailgate.harness.errors import LoadError
+from tailgate.harness.load.answers import ANSWERS, Answers
 from tailgate.harness.load.samples import SAMPLE, Outcome, file_header
 from tailgate.harness.load.wire.connection import Flight
 from tailgate.harness.results.failure import Failure
@@ -33,6 +34,7 @@ class Recorder:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         self._buffer = bytearray(_CHUNK_RECORDS * _RECORD.size)
         self._filled = 0
+        self.answers = Answers(path.with_name(ANSWERS))
         self._write(file_header())
 
     def append(self, phase: int, flight: Flight, outcome: Outcome, done_ns: int) -> None:
@@ -46,9 +48,13 @@ class Recorder:
             flight.sent_ns,
             flight.first_byte_ns,
             done_ns,
+            0,
+            0,
             flight.request,
             min(flight.bytes_received, _U4_MAX),
             flight.connection,
+            0 if flight.whole is None else self.answers.number(flight.payload, flight.status, flight.whole),
+            0,
             phase,
             flight.payload,
             flight.status,
@@ -77,6 +83,7 @@ class Recorder:
         """Flush and close the file."""
         try:
             self.flush()
+            self.answers.flush()
         finally:
             os.close(self._file)
 

@@ -52,6 +52,7 @@ class PhaseReport:
     scheduling: Scheduling  # how the kernel let it run, which may be less than it asked for
     loop: Loop
     processor: int | None  # the one that it was bound to, or None
+    unkept_answers: int = 0  # whole answers that found no room beside those that are kept
 
     @property
     def requests(self) -> int:

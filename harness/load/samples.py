@@ -30,9 +30,13 @@ SAMPLE = np.dtype(
         ("sent_ns", "<i8"),  # when its first byte was handed to the kernel
         ("first_byte_ns", "<i8"),  # first byte of the answer
         ("done_ns", "<i8"),  # last byte of the answer, or the moment of failure
+        ("first_event_ns", "<i8"),  # of a streamed answer: when its first event was read
+        ("last_event_ns", "<i8"),
         ("request", "<u4"),  # index within its phase: the same plan gives the same request the same index
         ("bytes_received", "<u4"),  # of the whole answer
         ("connection", "<u4"),  # which connection carried it
+        ("answer", "<u4"),  # which of the kept answers it got, 0 where none was kept
+        ("events", "<u4"),  # of a streamed answer
         ("phase", "<u2"),  # index into the scenario's phases
         ("payload", "<u2"),  # index into the plan's payloads
         ("status", "<u2"),  # HTTP status, 0 when there was none
@@ -49,6 +53,16 @@ SAMPLE = np.dtype(
     ]
 )
 SAMPLES = "samples.bin"
+_ZERO_IS_NONE = {
+    "sent_ns",
+    "first_byte_ns",
+    "first_event_ns",
+    "last_event_ns",
+    "answer",
+    "events",
+    "status",
+    "batch_size",
+}
 
 
 class Outcome(enum.IntEnum):
@@ -64,11 +78,13 @@ class Outcome(enum.IntEnum):
     MALFORMED = 7  # the answer was not HTTP
     LEFT = 8  # the client left before the answer, as planned
     REDIRECT = 9  # 3xx: the answer is elsewhere, and the generator does not follow
+    WRONG = 10  # a whole answer, and not what was expected
+    ERROR_EVENT = 11  # a stream that said in one of its events that it failed
 
 
 Samples = NDArray[np.void]
 
-VERSION = 2
+VERSION = 3
 _HEADER = struct.Struct("<8sII")
 _MAGIC = b"TGSAMPLE"
 
@@ -111,7 +127,7 @@ def _cell(name: str, value: Any) -> Any:
         return Outcome(value).name
     if name == "behaviour":
         return Behaviour(value).name
-    if name in {"sent_ns", "first_byte_ns", "status", "batch_size"} and value == 0:
+    if name in _ZERO_IS_NONE and value == 0:
         return ""
     if isinstance(value, float):
         # Nine digits give a 4-byte float back exactly.

@@ -19,6 +19,7 @@ from tailgate.harness.load.generator import Generator
 from tailgate.harness.load.report import Lag
 from tailgate.harness.load.settings import LoadSettings, Scheduling, TimerMode
 from tailgate.harness.load.wire.request import encode_request
+from tailgate.harness.load.wire.request_id import draw_prefix
 from tailgate.harness.scenario.arrivals import ClosedLoop, Poisson
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
@@ -74,7 +75,13 @@ def self_check(processor: int | None = None, requests: int = 20_000) -> Capacity
         ),
         (),
     )
-    settings = LoadSettings("127.0.0.1", _ANY_PORT, connections_warm=CONNECTIONS, processor=processor)
+    settings = LoadSettings(
+        "127.0.0.1",
+        _ANY_PORT,
+        connections_warm=CONNECTIONS,
+        processor=processor,
+        id_prefix=draw_prefix(),
+    )
     plan = draw_plan(scenario, [payload], 1)
     with (
         _echo(len(encode_request(payload, settings)), processor) as port,

@@ -25,6 +25,7 @@ from tailgate.harness.load.samples import Outcome
 from tailgate.harness.load.settings import LoadSettings, Scheduling
 from tailgate.harness.load.wire.connection import Flight, resolve_endpoint
 from tailgate.harness.load.wire.request import encode_request
+from tailgate.harness.load.wire.request_id import Requests
 from tailgate.harness.results.slot import Loop
 from tailgate.harness.scenario.plan import Plan, PlannedPhase
 
@@ -65,10 +66,11 @@ class Sender:
         self._recorder = recorder
         self._lifeline = lifeline
         self._pacer = Pacer(settings.effective_timer, _scheduling())
-        requests = [encode_request(payload, settings) for payload in plan.payloads]
+        encoded = [encode_request(payload, settings) for payload in plan.payloads]
+        self._requests = Requests(encoded, settings.id_prefix)
         endpoint = resolve_endpoint(settings)
-        self._pool = Pool(self._pacer.epoll, endpoint, settings, requests, self._record)
-        self._disturbers = DisturberPool(self._pacer.epoll, endpoint, requests, self._record)
+        self._pool = Pool(self._pacer.epoll, endpoint, settings, self._requests, self._record)
+        self._disturbers = DisturberPool(self._pacer.epoll, endpoint, self._requests, self._record)
         if lifeline is not None:
             self._pacer.epoll.register(lifeline, select.EPOLLIN)
         self._phase = 0
@@ -97,11 +99,12 @@ class Sender:
         ``at_ns`` is CLOCK_MONOTONIC at its time 0; None for as soon as can be. If it has passed, requests are late by that.
         """
         phase = self._plan.phases[index]
-        self._phase = index
+        self._phase = self._requests.phase = index
         self._outcomes.clear()
         self._failures = Failures()
         self._stale_retries = 0
         opened, lost, waited = self._pool.opened, self._pool.lost_idle, self._pool.waited
+        unkept = self._recorder.answers.unkept
         # What the last phase left behind goes now, so that no collection falls into this one.
         gc.collect()
         self._pacer.idle_ns = 0
@@ -118,6 +121,7 @@ class Sender:
         cpu_s = time.process_time() - cpu_s
         delay_end_s = _run_delay_s()
         self._recorder.flush()
+        self._recorder.answers.flush()
         if self._settings.at_once is not None:
             self._pool.close()
         return PhaseReport(
@@ -136,6 +140,7 @@ class Sender:
             connections_lost_idle=self._pool.lost_idle - lost,
             stale_retries=self._stale_retries,
             waited_requests=self._pool.waited - waited,
+            unkept_answers=self._recorder.answers.unkept - unkept,
             at_once=self._settings.at_once,
             timer=self._settings.effective_timer,
             scheduling=_scheduling(),

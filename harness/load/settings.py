@@ -51,6 +51,7 @@ class LoadSettings:
     # What to ask the kernel for; where it refuses FIFO, the generator takes its turn and says so.
     scheduling: Scheduling = Scheduling.FIFO
     headers: tuple[tuple[str, str], ...] = ()  # sent with every request, beside the payload's own
+    id_prefix: str = ""  # of the requests' ids; empty: they have none
 
     @property
     def connections_limit(self) -> int:

@@ -3,6 +3,8 @@
 import email.utils
 import math
 import time
+import zlib
+from typing import NamedTuple
 
 import httptools
 
@@ -12,6 +14,19 @@ from tailgate.harness.load.wire.server_timing import UNTOLD, Stages, parse_serve
 _MOST_DIGITS = 9
 # Of an answer that failed: an ordinary head, and more of the body than any report shows.
 _KEPT_BYTES = 8192
+
+
+# Of a body; of what is beyond, a checksum.
+KEPT_BODY = 2**20
+
+
+class WholeAnswer(NamedTuple):
+    """What an answer said, to be set beside other answers."""
+
+    content_type: bytes
+    body: bytes  # its first bytes, KEPT_BODY at the most
+    length: int  # of the whole body
+    crc: int  # of the rest of it (CRC-32), 0 for none
 
 
 class MalformedAnswerError(Exception):
@@ -32,14 +47,17 @@ def _parse_retry_after(value: bytes) -> float:
 class Answer:
     """Parses answers in pieces; ``begin`` makes it ready for the next one.
 
-    Interim answers (1xx) are passed over. Bodies of good answers are not kept. ``kept`` has the first bytes of any other
-    answer, head included.
+    Interim answers (1xx) are passed over. ``kept`` has the first bytes of an answer that is not 2xx, head included.
     """
 
     __slots__ = (
+        "_content_type",
+        "_crc",
         "_framed",
         "_headed",
+        "_length",
         "_parser",
+        "_pieces",
         "complete",
         "keep_alive",
         "kept",
@@ -56,6 +74,10 @@ class Answer:
         """Forget the last answer."""
         self._headed = False
         self._framed = False
+        self._content_type = b""
+        self._pieces: list[bytes] = []
+        self._length = 0
+        self._crc = 0
         self.complete = False
         self.keep_alive = False
         self.kept = b""
@@ -96,6 +118,9 @@ class Answer:
             length == 17 and name.lower() == b"transfer-encoding"
         ):
             self._framed = True
+        elif length == 12:
+            if name.lower() == b"content-type":
+                self._content_type = value
         elif length == 11 and name.lower() == b"retry-after":
             self.retry_after_s = _parse_retry_after(value)
 
@@ -105,6 +130,26 @@ class Answer:
             raise MalformedAnswerError("a second answer to one request")
         self.status = self._parser.get_status_code()
         self._headed = True
+
+    def on_body(self, piece: bytes) -> None:
+        """Keep what may be kept of the body (called by the parser)."""
+        room = KEPT_BODY - self._length
+        self._length += len(piece)
+        if len(piece) <= room:
+            self._pieces.append(piece)
+            return
+        if room > 0:
+            self._pieces.append(piece[:room])
+            piece = piece[room:]
+        self._crc = zlib.crc32(piece, self._crc)
+
+    def whole(self) -> WholeAnswer | None:
+        """Return what it said, once it is complete."""
+        if not self.complete:
+            return None
+        pieces = self._pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return WholeAnswer(self._content_type, body, self._length, self._crc)
 
     def on_message_complete(self) -> None:
         """Note the end, or begin anew after an interim answer (called by the parser)."""

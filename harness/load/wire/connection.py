@@ -9,7 +9,7 @@ from typing import Any
 
 from tailgate.harness.errors import LoadError
 from tailgate.harness.load.settings import LoadSettings
-from tailgate.harness.load.wire.answer import Answer
+from tailgate.harness.load.wire.answer import Answer, WholeAnswer
 from tailgate.harness.load.wire.server_timing import UNTOLD, Stages
 
 # In both directions, TLS may have to read before it can write, and the other way round.
@@ -34,6 +34,7 @@ class Flight:
     kept: bytes = b""  # the first bytes of an answer that is no good one
     why: str = ""  # why there was no answer
     stale_retries: int = 0
+    whole: WholeAnswer | None = None  # None until there is one
     retry_after_s: float = math.nan
     stages: Stages = UNTOLD
     ended: bool = False  # recorded, and to be passed over wherever it still stands in a queue
@@ -101,11 +102,11 @@ class Connection:
                 return
         self.established = True
 
-    def begin(self, request: bytes) -> None:
-        """Start a request; an OSError means that nothing was sent."""
+    def begin(self, request: bytes | bytearray) -> None:
+        """Start a request, whose bytes may be changed afterwards; an OSError means that nothing was sent."""
         sent = self._send(request)
         self.answer.begin()
-        self.unsent = memoryview(request)[sent:] if sent < len(request) else None
+        self.unsent = memoryview(request[sent:]) if sent < len(request) else None
 
     def go_on(self) -> None:
         """Send more of the request."""
@@ -132,7 +133,7 @@ class Connection:
         self._socket.close()
         self.answer.close()
 
-    def _send(self, data: bytes | memoryview) -> int:
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
         try:
             return self._socket.send(data)
         except _NOT_NOW:

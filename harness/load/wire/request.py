@@ -4,6 +4,7 @@ import re
 
 from tailgate.harness.errors import UsageError
 from tailgate.harness.load.settings import LoadSettings
+from tailgate.harness.load.wire.request_id import id_lines
 from tailgate.harness.scenario.payload import Payload
 
 # RFC 9110, section 5.6.2: token; a field value holds no control characters (section 5.5).
@@ -37,6 +38,8 @@ def encode_request(payload: Payload, settings: LoadSettings) -> bytes:
                 f"payload {payload.name!r}: header {name!r} is set by the generator; leave it out"
             )
         lines.append(_field(payload, name, value))
+    said = {name.lower() for name, _ in (*settings.headers, *payload.headers)}
+    lines += id_lines(settings.id_prefix, said)
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + payload.body
 
 

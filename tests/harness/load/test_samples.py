@@ -54,7 +54,7 @@ def test_a_file_without_records_gives_no_samples(tmp_path):
 def test_what_is_no_file_of_samples_is_refused(tmp_path, content):
     path = tmp_path / "samples.bin"
     path.write_bytes(content)
-    with pytest.raises(MeasurementError, match="is not a file of samples of version 2"):
+    with pytest.raises(MeasurementError, match="is not a file of samples of version 3"):
         read_samples(path)
 
 
