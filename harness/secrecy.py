@@ -58,10 +58,19 @@ class Secrets:
     texts: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, words: Iterable[str], assignments: Iterable[tuple[str, str]] = ()) -> "Secrets":
-        """Return the secrets in words of a command line, and among names with values, whose names decide."""
+    def of(
+        cls,
+        words: Iterable[str],
+        assignments: Iterable[tuple[str, str]] = (),
+        certain: Iterable[tuple[str, str]] = (),
+    ) -> "Secrets":
+        """Return the secrets in words of a command line, and among names with values.
+
+        Of ``assignments`` the names decide; a value of ``certain`` is secret whatever its name.
+        """
         found = {one for word in words for one in _in_word(word)}
-        found |= {one for name, value in assignments for one in _named(name, value)}
+        found |= {one for name, value in assignments if is_secret(name) for one in _named(name, value)}
+        found |= {one for name, value in certain for one in _named(name, value)}
         return cls(tuple(sorted(found, key=lambda one: len(one[0]), reverse=True)))
 
     def hide(self, text: str) -> str:
@@ -121,11 +130,13 @@ def _in_word(word: str) -> Iterator[tuple[str, str]]:
                 yield text, HIDDEN
     for pattern in (_ASSIGNED, _OPTION, _MEMBER):
         for match in pattern.finditer(word):
-            yield from _named(match["name"], match["value"])
+            if is_secret(match["name"]):
+                yield from _named(match["name"], match["value"])
             yield from _in_word(match["value"])
     for option, argument in pairwise(["", *_arguments(word)]):
         yield from _in_argument(argument)
-        if option.startswith("-") and "=" not in option and not argument.startswith("-"):
+        takes = option.startswith("-") and "=" not in option and not argument.startswith("-")
+        if takes and is_secret(option):
             yield from _named(option.lstrip("-"), argument)
 
 
@@ -139,12 +150,13 @@ def _arguments(word: str) -> list[str]:
 def _in_argument(argument: str) -> Iterator[tuple[str, str]]:
     match = _ARGUMENT.fullmatch(argument)
     if match is not None:
-        yield from _named(match["name"], match["value"])
+        if is_secret(match["name"]):
+            yield from _named(match["name"], match["value"])
         yield from _in_argument(match["value"])
 
 
 def _named(name: str, value: str) -> Iterator[tuple[str, str]]:
-    if not is_secret(name) or not value or _stands_for(name, value):
+    if not value or _stands_for(name, value):
         return
     for written in (f"{name}=%s", f"{name}='%s'", f'{name}="%s"', f"{name}: %s", f'"{name}": "%s"'):
         yield written % value, written % HIDDEN

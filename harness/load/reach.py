@@ -81,7 +81,11 @@ def _bound(connect: Connect, path: str, headers: Headers, patience_s: float) -> 
 
 def _ask(connection: http.client.HTTPConnection, path: str, within_s: float, headers: Headers) -> None:
     connection.timeout = within_s
-    connection.request("GET", path, headers=dict(headers))
+    host = any(name.lower() == "host" for name, _ in headers)
+    connection.putrequest("GET", path, skip_host=host, skip_accept_encoding=True)
+    for name, value in headers:
+        connection.putheader(name, value)
+    connection.endheaders()
     connection.getresponse().read()
 
 
@@ -106,6 +110,8 @@ def load_settings(running: RunningTarget, settings: GateSettings) -> LoadSetting
         port=running.port,
         prefix=running.prefix,
         tls=running.tls,
+        trust=running.settings.trust,
+        socket_path=running.socket_path,
         headers=running.headers,
         id_prefix=draw_prefix(),
         # Opened ahead, they would hold up a server that has done with a connection after one answer.
@@ -117,8 +123,11 @@ def load_settings(running: RunningTarget, settings: GateSettings) -> LoadSetting
 
 
 def _connection(running: RunningTarget) -> http.client.HTTPConnection:
-    kind = http.client.HTTPSConnection if running.tls else http.client.HTTPConnection
-    return kind(running.host, running.port)
+    if running.tls:
+        return http.client.HTTPSConnection(
+            running.host, running.port, context=running.settings.trust.context()
+        )
+    return http.client.HTTPConnection(running.host, running.port)
 
 
 def generator_processor(pin: Pin) -> int | None:

@@ -3,10 +3,12 @@
 import dataclasses
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
+
+from tailgate.harness.target.trust import Trust
 
 # Files that generator and parent share, beside the plan's and the samples.
 SETTINGS = "load.json"
@@ -37,6 +39,8 @@ class LoadSettings:
     # Path of the base address, without a slash at its end; it stands before each payload's path.
     prefix: str = ""
     tls: bool = False
+    trust: Trust = field(default_factory=Trust)  # for TLS
+    socket_path: Path | None = None  # the Unix socket to connect to, in place of host and port
     # Most connections open at once; requests beyond wait, and the wait is their latency.
     connections_max: int = 1024
     connections_warm: int = 8  # opened before the first phase
@@ -69,7 +73,7 @@ class LoadSettings:
 def write_settings(settings: LoadSettings, path: Path) -> Mapping[str, str]:
     """Write settings as JSON; return the environment that holds the headers, which may be secret, and the file does not."""
     written = dataclasses.replace(settings, headers=())
-    path.write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2))
+    path.write_bytes(orjson.dumps(dataclasses.asdict(written), option=orjson.OPT_INDENT_2, default=str))
     return {HEADERS_VARIABLE: orjson.dumps(settings.headers).decode()}
 
 
@@ -80,4 +84,7 @@ def read_settings(path: Path, environment: Mapping[str, str]) -> LoadSettings:
     fields["headers"] = tuple((name, value) for name, value in headers)
     fields["timer"] = None if fields["timer"] is None else TimerMode(fields["timer"])
     fields["scheduling"] = Scheduling(fields["scheduling"])
+    paths = {name: Path(one) for name, one in fields["trust"].items() if name != "insecure" and one}
+    fields["trust"] = Trust(insecure=fields["trust"]["insecure"], **paths)
+    fields["socket_path"] = None if fields["socket_path"] is None else Path(fields["socket_path"])
     return LoadSettings(**fields)

@@ -30,7 +30,6 @@ from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.plan import Plan, PlannedPhase
 from tailgate.harness.scenario.scenario import Phase
-from tailgate.harness.target.asking import asking_client
 from tailgate.harness.target.target import RunningTarget
 
 RESOURCES = "resources.jsonl"
@@ -105,7 +104,7 @@ class Course:
         self._plan = plan
         self._running = running
         self._directory = directory
-        self.client = asking_client(SCRAPE_TIMEOUT_S, running.headers)
+        self.client = running.client(SCRAPE_TIMEOUT_S)
         self._metrics = Metrics(running, self.client, partial(self._append, SCRAPES))
         self.faults: list[Fault] = []
         self._phases: list[PhaseRecord] = []
@@ -180,7 +179,7 @@ class Course:
                     Asked.HEALTH: running.base_url + running.settings.readiness_path,
                     Asked.METRICS: running.metrics_url,
                 }
-                client = stack.enter_context(asking_client(PROBE_TIMEOUT_S, running.headers))
+                client = stack.enter_context(running.client(PROBE_TIMEOUT_S))
                 every_s = probing_period_s(phase.probes, length_s)
                 for asked, url in urls.items():
                     if url is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from tailgate.harness.errors import UsageError
 from tailgate.harness.options.settings import OPTIONS, GateSettings
 from tailgate.harness.options.table import Option
+from tailgate.harness.secrecy import Secrets
 
 
 def parse_options(
@@ -65,7 +66,8 @@ def _parse(option: Option, text: str) -> Any:
     try:
         return option.parse(text)
     except ValueError as error:
-        raise UsageError(f"--perf-{option.name}: {error}, got {text!r}; it is: {option.help}") from None
+        got = Secrets.of([text]).hide(text)
+        raise UsageError(f"--perf-{option.name}: {error}, got {got!r}; it is: {option.help}") from None
 
 
 def stated(settings: GateSettings) -> dict[str, str | int | float | None]:

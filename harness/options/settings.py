@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from tailgate.harness.errors import UsageError
-from tailgate.harness.options import values
+from tailgate.harness.options import headers, values
 from tailgate.harness.options.table import (
     Answers,
     Enforce,
@@ -220,6 +220,14 @@ class GateSettings:
         """Refuse options that have no meaning together."""
         if self.against is None and "head" in self.given:
             raise UsageError(f"--perf-head={self.head} is compared with nothing; give --perf-against as well")
+        if self.insecure and self.ca_file is not None:
+            raise UsageError(
+                f"--perf-insecure verifies no certificate, so that --perf-ca-file={self.ca_file} says nothing; leave one out"
+            )
+        if self.client_key is not None and self.client_cert is None:
+            raise UsageError(
+                f"--perf-client-key={self.client_key} is the key of no certificate; give --perf-client-cert as well"
+            )
 
     @property
     def gathered(self) -> Profile:
@@ -230,6 +238,11 @@ class GateSettings:
     def environment(self) -> Mapping[str, str]:
         """Variables for a launched target."""
         return pairs(self.env)
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Headers of every request, with the values of variables; raise UsageError for one that is not set."""
+        return headers.expanded(self.header, os.environ, "--perf-header")
 
     def launch_folder(self, name: str) -> Path | None:
         """Return where the target runs that an option names: beside the ini file that says it, else None for here."""
@@ -247,7 +260,12 @@ class GateSettings:
             self.metrics_path,
         )
         service = [(name, value) for name, value in os.environ.items() if name.startswith(SERVICE_PREFIX)]
-        return Secrets.of((*words, *self.environment.values()), (*self.environment.items(), *service))
+        sent = headers.literal(self.header)
+        return Secrets.of(
+            (*words, *self.environment.values()),
+            (*self.environment.items(), *service, *sent),
+            headers.taken(self.header, os.environ),
+        )
 
     def variable(self, name: str) -> str | None:
         """Return a variable as the launched target will see it."""

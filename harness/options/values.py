@@ -8,14 +8,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from tailgate.harness.options import headers
+
 # ASCII digits only: int() and float() take "1_000", "٣" and "infinity" as well.
 _WHOLE = re.compile(r"-?[0-9]+")
 _NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _METHOD = re.compile(r"[A-Z]+")
-# RFC 9110, section 5.6.2.
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _OTHER_PORT = re.compile(r":([0-9]+)/\S*")
 # Results are JSON, whose readers hold integers of 64 bits.
 LARGEST_WHOLE = 2**63 - 1
@@ -90,9 +89,11 @@ def request_line(value: str) -> str:
 
 def header(value: str) -> str:
     """Read ``NAME: VALUE`` of a request."""
-    name, colon, said = value.partition(":")
-    if not colon or not _TOKEN.fullmatch(name) or not said.strip() or _CONTROL.search(said):
+    name, said = headers.split(value)
+    if not name or not said:
         raise ValueError("expected NAME: VALUE")
+    if why := headers.fault(name, said):
+        raise ValueError(f"expected NAME: VALUE; {why}")
     return value
 
 

@@ -9,7 +9,7 @@ from tailgate.harness.errors import HarnessError, TargetError
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.target import RunningTarget, Target
 
-METHODS = ("restart", "stop", "alive", "log_tail", "facts", "__enter__", "__exit__")
+METHODS = ("restart", "stop", "alive", "log_tail", "facts", "client", "__enter__", "__exit__")
 # Read once and for all; what only a target that runs can say may be asked again.
 ATTRIBUTES: dict[str, tuple[type, ...]] = {
     "spec": (str,),
@@ -20,6 +20,7 @@ ATTRIBUTES: dict[str, tuple[type, ...]] = {
     "port": (int,),
     "tls": (bool,),
     "headers": (tuple,),
+    "socket_path": (Path, type(None)),
     "pids": (tuple, type(None)),
     "metrics_url": (str, type(None)),
 }

@@ -95,7 +95,7 @@ def prepare(
     payloads = cache(lambda source: [settled(payload, settings) for payload in plugins.payloads(source)])
     for source in sources:
         for payload in payloads(source):
-            encode_request(payload, LoadSettings("localhost", 1))
+            encode_request(payload, LoadSettings("localhost", 1, headers=target.headers))
     for scenario in chosen:
         judge.refuse_unanswerable(scenario.criteria, scenario.phases, measures)
         _refuse_numbers(scenario, settings, budgets, measures, payloads)

@@ -1,22 +1,37 @@
 """How the harness asks a target: with which client, and where a redirect leads. Nothing of it is measured."""
 
+import ssl
 from collections.abc import Sequence
+from pathlib import Path
 
 import httpcore  # noqa: F401
 import httpx
 
-# Loaded once and here: it takes longer than a request, and a server that starts is asked many times.
-_TRUST = httpx.create_ssl_context(trust_env=False)
+from tailgate.harness.target.trust import Trust
 
 
-def asking_client(timeout_s: float, headers: Sequence[tuple[str, str]] = ()) -> httpx.Client:
+def asking_client(
+    timeout_s: float,
+    headers: Sequence[tuple[str, str]] = (),
+    trust: Trust | None = None,
+    socket_path: Path | None = None,
+) -> httpx.Client:
     """Return a client that sends these headers; a context manager.
+
+    ``trust`` is for https addresses, which it cannot ask without; ``socket_path`` is a Unix socket that it connects to in
+    place of an address.
 
     It keeps no connection open, which would hold up a server that serves one at a time, and takes no proxy from the
     environment, which would answer for the server.
     """
-    limits = httpx.Limits(max_keepalive_connections=0)
-    return httpx.Client(timeout=timeout_s, limits=limits, trust_env=False, headers=headers, verify=_TRUST)
+    transport = httpx.HTTPTransport(
+        # An empty context is made at once, and trusts nothing.
+        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if trust is None else trust.context(),
+        uds=None if socket_path is None else str(socket_path),
+        limits=httpx.Limits(max_keepalive_connections=0),
+        trust_env=False,
+    )
+    return httpx.Client(timeout=timeout_s, transport=transport, trust_env=False, headers=headers)
 
 
 def path_of(url: str, location: str, prefix: str) -> str | None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +21,8 @@ import psutil
 
 from tailgate.harness.errors import TargetError, UsageError
 from tailgate.harness.target import guardian
-from tailgate.harness.target.readiness import wait_until_ready
+from tailgate.harness.target.asking import asking_client
+from tailgate.harness.target.readiness import probe, wait_until_ready
 
 HOST = "127.0.0.1"
 BACKLOG = 2048  # as uvicorn's: a burst must be met by the server's queue, not by the kernel's
@@ -44,6 +46,7 @@ class Launch:
     readiness_path: str = "/health/ready"  # answers 2xx once the server takes load
     ready_timeout_s: float = 120.0
     stop_timeout_s: float = 30.0  # from TERM to KILL: the time that it has to drain
+    headers: tuple[tuple[str, str], ...] = ()  # of the questions whether it is ready
 
     def __post_init__(self) -> None:
         """Refuse a command that cannot be told where to listen, and times that never end."""
@@ -165,7 +168,10 @@ class ServerProcess:
         """Wait until the readiness path answers 2xx; raise TargetError, with the log's tail, where it does not in time."""
         try:
             url = self.base_url + self.launch.readiness_path
-            wait_until_ready(url, self.launch.ready_timeout_s, self.check_alive)
+            client = partial(asking_client, headers=self.launch.headers)
+            wait_until_ready(
+                url, self.launch.ready_timeout_s, self.check_alive, probe=partial(probe, client=client)
+            )
         except TargetError as error:
             raise TargetError(f"{error}.{self._log_note()}") from None
 

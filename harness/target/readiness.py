@@ -1,22 +1,26 @@
 """Readiness: poll a server until it says that it takes load. Nothing here is measured."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import httpx
 
 from tailgate.harness.errors import TargetError
 from tailgate.harness.target.asking import asking_client, path_of
+from tailgate.harness.target.trust import tls_refusal
 
 FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 0.25
 PROBE_TIMEOUT_S = 5.0
 
 
-def probe(url: str, headers: Sequence[tuple[str, str]] = ()) -> httpx.Response:
-    """Ask once; any 2xx says that it takes load. Raise httpx.RequestError where there is no answer."""
-    with asking_client(PROBE_TIMEOUT_S, headers) as client:
-        return client.get(url)
+def probe(url: str, client: Callable[[float], httpx.Client] = asking_client) -> httpx.Response:
+    """Ask once; any 2xx says that it takes load. Raise httpx.RequestError where there is no answer.
+
+    ``client`` returns one with its timeout, such as :meth:`~tailgate.harness.target.target.RunningTarget.client`.
+    """
+    with client(PROBE_TIMEOUT_S) as one:
+        return one.get(url)
 
 
 def wait_until_ready(
@@ -31,6 +35,7 @@ def wait_until_ready(
 ) -> None:
     """Poll ``url`` until it answers 2xx; raise TargetError, with its last answer, where it does not in time.
 
+    A certificate that is not trusted does not become so by waiting: TargetError at once.
     ``check_alive`` raises when waiting further is pointless. ``prefix`` is the path of the target's address, for the hint
     where a redirect leads.
     """
@@ -41,6 +46,8 @@ def wait_until_ready(
         try:
             answer = probe(url)
         except httpx.RequestError as error:
+            if refusal := tls_refusal(error):
+                raise TargetError(f"{url}: {refusal}") from None
             last = f"there was no answer ({str(error) or type(error).__name__})"
         else:
             if answer.is_success:

@@ -11,6 +11,7 @@ from tailgate.harness.errors import UsageError
 from tailgate.harness.named import find
 from tailgate.harness.options.settings import GateSettings, pairs
 from tailgate.harness.scenario.budgets import Budgets
+from tailgate.harness.target.trust import Trust, chosen_trust
 from tailgate.harness.units import Unit
 
 # Further edges of the service's latency histograms.
@@ -56,6 +57,8 @@ class TargetSettings:
     directory: Path | None = None  # where a command runs; None for the current directory
     python: str = sys.executable  # the interpreter that runs the service
     service: str = "tailgate.service"  # the module that it runs
+    headers: tuple[tuple[str, str], ...] = ()  # sent with every request to it, whoever sends it
+    trust: Trust = field(default_factory=Trust)  # for an https address
 
     def __post_init__(self) -> None:
         """Refuse a path that is not one."""
@@ -70,7 +73,8 @@ def target_settings(
 ) -> TargetSettings:
     """Return the target's settings; its histograms get edges at the budgets' latencies, so that shares there are exact.
 
-    Raise UsageError for a metric that the harness does not read, or a path that is none.
+    Raise UsageError for a metric that the harness does not read, a path that is none, a header that cannot be sent, or a
+    certificate that cannot be read.
     """
     device = settings.variable("TAILGATE_DEVICE") or "cpu"
     precision = settings.variable("TAILGATE_PRECISION") or "fp32"
@@ -88,6 +92,8 @@ def target_settings(
         metric_names=metric_names(pairs(settings.metric)),
         ready_timeout_s=settings.ready_timeout,
         directory=settings.launch_folder("target"),
+        headers=settings.headers,
+        trust=chosen_trust(settings),
     )
 
 

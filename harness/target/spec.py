@@ -90,7 +90,7 @@ class UrlTarget:
             self.settings.ready_timeout_s,
             check_alive=lambda: None,
             prefix=running.prefix,
-            probe=partial(probe, headers=running.headers),
+            probe=partial(probe, client=running.client),
         )
         return running
 
@@ -106,10 +106,11 @@ class RunningUrl(RunningTarget):
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """Who asks, where the address names a user."""
+        """Those of the options, and who asks, where the address names a user."""
         info, at, _ = urlsplit(self.spec).netloc.rpartition("@")
         user, _, password = info.partition(":")
-        return (("Authorization", basic_authorization(user, password)),) if at else ()
+        own = (("Authorization", basic_authorization(user, password)),) if at else ()
+        return (*self.settings.headers, *own)
 
     @property
     def pids(self) -> None:
@@ -126,7 +127,7 @@ class RunningUrl(RunningTarget):
     def alive(self) -> bool:
         """Tell whether it says that it is ready."""
         try:
-            return probe(self.base_url + self.settings.readiness_path, self.headers).is_success
+            return probe(self.base_url + self.settings.readiness_path, self.client).is_success
         except httpx.RequestError:
             return False
 
@@ -182,6 +183,10 @@ def _address(spec: str, settings: TargetSettings) -> Target:
         raise UsageError(
             f"the target {spec!r} is no address; expected http://host:port or https://host:port, with a path or without"
         )
+    if parts.username is not None and "authorization" in {name.lower() for name, _ in settings.headers}:
+        raise UsageError(
+            "the target's address names a user, and --perf-header says Authorization as well; leave one of them out"
+        )
     return UrlTarget(spec, settings)
 
 
@@ -193,5 +198,6 @@ def _command(spec: str, command: tuple[str, ...], settings: TargetSettings) -> C
         readiness_path=settings.readiness_path,
         ready_timeout_s=settings.ready_timeout_s,
         stop_timeout_s=settings.stop_timeout_s,
+        headers=settings.headers,
     )
     return CommandTarget(spec, launch, settings)

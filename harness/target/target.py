@@ -62,7 +62,20 @@ class RunningTarget(abc.ABC):
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Name and value of each header that every request to it carries, whoever sends it."""
-        return ()
+        return self.settings.headers
+
+    @property
+    def socket_path(self) -> Path | None:
+        """The Unix socket that it listens on; None where it listens on a port."""
+        return None
+
+    def client(self, timeout_s: float) -> httpx.Client:
+        """Return a client that asks it, for whatever is not measured; a context manager."""
+        # Metrics may be at an https address beside a target that is not.
+        https = self.tls or (self.metrics_url or "").startswith("https://")
+        return asking_client(
+            timeout_s, self.headers, self.settings.trust if https else None, self.socket_path
+        )
 
     @property
     def tls(self) -> bool:
@@ -72,7 +85,7 @@ class RunningTarget(abc.ABC):
     @property
     def host(self) -> str:
         """Name or address to connect to."""
-        return urlsplit(self.base_url).hostname or HOST
+        return httpx.URL(self.base_url).raw_host.decode("ascii") or HOST
 
     @property
     def port(self) -> int:
@@ -98,7 +111,7 @@ class RunningTarget(abc.ABC):
         """
         if self.metrics_url is None:
             return {}
-        with asking_client(PROBE_TIMEOUT_S, self.headers) as client:
+        with self.client(PROBE_TIMEOUT_S) as client:
             values = fetch(client, self.metrics_url, self.prefix).values
         return next((dict(series.labels) for series in values if series.name == INFO), {})
 

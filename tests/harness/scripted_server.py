@@ -7,6 +7,7 @@ import struct
 import threading
 from types import SimpleNamespace
 
+from tailgate.harness.target.asking import asking_client
 from tailgate.harness.target.settings import MetricNames
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
@@ -113,7 +114,7 @@ def target(server, **changes):
         **{
             "base_url": base_url,
             "metrics_url": f"{base_url}/metrics",
-            "headers": (),
+            "client": asking_client,
             "settings": settings,
             **made,
             **changes,

@@ -56,7 +56,7 @@ def resolve_endpoint(settings: LoadSettings) -> Endpoint:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
             0
         ]
-        context = ssl.create_default_context() if settings.tls else None
+        context = settings.trust.context() if settings.tls else None
     except OSError as error:
         raise LoadError(f"cannot prepare connections to {settings.host}:{settings.port}: {error}") from error
     return Endpoint(family, address, settings.host, context)

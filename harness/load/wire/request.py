@@ -1,20 +1,21 @@
 """A payload as the bytes of an HTTP/1.1 request, made once before the run."""
 
 import re
+from collections.abc import Iterator
 
 from tailgate.harness.errors import UsageError
 from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.request_id import id_lines
+from tailgate.harness.options import headers
+from tailgate.harness.options.headers import Header
 from tailgate.harness.scenario.payload import Payload
 
-# RFC 9110, section 5.6.2: token; a field value holds no control characters (section 5.5).
+# RFC 9110, section 5.6.2: token.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _TARGET = re.compile(r"/[\x21-\x7e]*")
 
 # The parser takes an answer's framing from its own headers; these methods would need to be known to it.
 _UNSUPPORTED_METHODS = frozenset({"HEAD", "CONNECT"})
-_RESERVED_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect"})
 
 
 def encode_request(payload: Payload, settings: LoadSettings) -> bytes:
@@ -27,29 +28,30 @@ def encode_request(payload: Payload, settings: LoadSettings) -> bytes:
             "spaces; percent-encode the rest"
         )
     target = settings.prefix + payload.path
-    lines = [f"{payload.method} {target} HTTP/1.1", f"host: {host_header(settings)}"]
+    lines = [f"{payload.method} {target} HTTP/1.1"]
+    for name, value in _headers(payload, settings):
+        if why := headers.fault(name, value):
+            raise UsageError(f"payload {payload.name!r}: {why}")
+        lines.append(f"{name}: {value}")
     if payload.body or payload.method not in {"GET", "DELETE", "OPTIONS"}:
         lines.append(f"content-length: {len(payload.body)}")
+    lines += id_lines(settings.id_prefix, {name.lower() for name, _ in (*settings.headers, *payload.headers)})
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + payload.body
+
+
+def _headers(payload: Payload, settings: LoadSettings) -> Iterator[Header]:
+    """Give the headers: what a payload says beats what the options say, and both beat the usual ones."""
+    usual = [("host", host_header(settings))]
     if payload.body and payload.content_type:
-        lines.append(_field(payload, "content-type", payload.content_type))
-    for name, value in (*settings.headers, *payload.headers):
-        if name.lower() in _RESERVED_HEADERS:
-            raise UsageError(
-                f"payload {payload.name!r}: header {name!r} is set by the generator; leave it out"
-            )
-        lines.append(_field(payload, name, value))
-    said = {name.lower() for name, _ in (*settings.headers, *payload.headers)}
-    lines += id_lines(settings.id_prefix, said)
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + payload.body
+        usual.append(("content-type", payload.content_type))
+    sources = (usual, settings.headers, payload.headers)
+    names = [{name.lower() for name, _ in source} for source in sources]
+    for place, source in enumerate(sources):
+        said = frozenset().union(*names[place + 1 :])
+        yield from (header for header in source if header[0].lower() not in said)
 
 
 def host_header(settings: LoadSettings) -> str:
     """Return the Host header's value: the port only where it is not the scheme's, IPv6 in brackets."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return host if settings.port == (443 if settings.tls else 80) else f"{host}:{settings.port}"
-
-
-def _field(payload: Payload, name: str, value: str) -> str:
-    if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value) or not value.isascii():
-        raise UsageError(f"payload {payload.name!r}: header {name!r}: {value!r} is not a valid HTTP field")
-    return f"{name}: {value}"

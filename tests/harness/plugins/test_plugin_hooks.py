@@ -314,7 +314,7 @@ def test_a_running_target_of_the_right_shape_is_given_as_it_is(tmp_path):
         ({"alive": True}, r"it has no method alive\(\)"),
         ({"log_tail": ""}, r"it has no method log_tail\(\)"),
         ({"base_url": None}, "its base_url is None"),
-        ({"base_url": "http://h:x"}, "its prefix cannot be read: InvalidURL"),
+        ({"base_url": "http://h:x"}, "its host cannot be read: InvalidURL"),
         ({"base_url": property(lambda _: 1 / 0)}, "its base_url cannot be read: ZeroDivisionError"),
         ({"pids": [1]}, r"its pids is \[1\]"),
         ({"__init__": lambda *_: None}, "its spec cannot be read: AttributeError"),
