@@ -108,7 +108,9 @@ class GateSettings:
         parse=values.number("a share", 0, 1),
     )
     answer_ignore: tuple[str, ...] = declared(
-        (), "place in JSON answers that is not compared, such as $.id or $.items[*].time; may be repeated"
+        (),
+        "place in JSON answers that is not compared, such as $.id or $.items[*].time; may be repeated",
+        parse=values.json_place,
     )
     ca_file: Path | None = declared(
         None, "file of certificates that an https target is trusted by", parse=values.path, anchor=in_folder

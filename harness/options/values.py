@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from tailgate.harness.json_path import parse_path
 from tailgate.harness.options import headers
 
 # ASCII digits only: int() and float() take "1_000", "٣" and "infinity" as well.
@@ -115,4 +116,10 @@ def regex(value: str) -> str:
         re.compile(text(value))
     except re.error as error:
         raise ValueError(f"expected a regular expression ({error})") from None
+    return value
+
+
+def json_place(value: str) -> str:
+    """Read a place in a JSON document."""
+    parse_path(value)
     return value

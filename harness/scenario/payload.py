@@ -11,6 +11,7 @@ import numpy as np
 from tailgate.harness.errors import UsageError
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.options.values import whole
+from tailgate.harness.scenario.expectation import expectations
 
 # Photographs of real things, of different sizes; those of scikit-image that are micrographs or patterns are left out.
 PHOTOS = (
@@ -55,11 +56,18 @@ class Payload:
             raise UsageError(f"payload {self.name!r}: its body is bytes, got {self.body!r:.80}") from None
         object.__setattr__(self, "headers", tuple((name, value) for name, value in self.headers))
         object.__setattr__(self, "weight", float(self.weight))
-        object.__setattr__(self, "expect", tuple(self.expect))
+        # A plugin's one expectation, as a text.
+        expect: object = self.expect
+        object.__setattr__(self, "expect", (expect,) if isinstance(expect, str) else tuple(self.expect))
 
 
 def settled(payload: Payload, settings: GateSettings) -> Payload:
-    """Return a payload with what the options say of every request that names no method, path and expectation itself."""
+    """Return a payload with what the options say of every request that names no method, path and expectation itself.
+
+    Raise UsageError for an expectation that cannot be read.
+    """
+    expectations(settings.expect, "--perf-expect")
+    expectations(payload.expect, f"payload {payload.name!r}: its expectation")
     method, _, path = settings.request.partition(" ")
     expect = payload.expect or settings.expect
     if (payload.method, payload.path) != (METHOD, PATH):
