@@ -34,7 +34,7 @@ def arm_result(arm: ArmTarget, rehearsed: Rehearsed, root: Path) -> ArmResult:
         facts = {"revision": str(arm.side.revision), **facts}
     elif arm.side.given == WORKING_TREE or arm.side.is_service:
         facts = {**git.state_of(root), **facts}
-    return ArmResult(arm.side.arm.value, arm.side.spec, facts)
+    return ArmResult(arm.side.arm.value, arm.side.spec, facts, rehearsed.asked.answers)
 
 
 def median(values: Sequence[float | None]) -> float | None:

@@ -27,6 +27,8 @@ from tailgate.harness.compare.processors import choose_sharing
 from tailgate.harness.compare.rehearsal import Rehearsed, rehearse
 from tailgate.harness.errors import LoadError, MeasurementError, TargetError
 from tailgate.harness.load import LoadSettings
+from tailgate.harness.load.preflight import Outcome as Asked
+from tailgate.harness.load.preflight import preflight
 from tailgate.harness.load.reach import generator_processor
 from tailgate.harness.observe.slot_result import slot_result
 from tailgate.harness.options.settings import GateSettings
@@ -36,7 +38,7 @@ from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.scenario.budgets import Budgets, resolve_scenario
 from tailgate.harness.scenario.payload import Payload
-from tailgate.harness.scenario.plan import draw_plan
+from tailgate.harness.scenario.plan import choose_payloads, draw_plan
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.target import revision as git
 from tailgate.harness.target.settings import TargetSettings
@@ -132,10 +134,53 @@ def compare(
             ground.tell(f"removed the worktree of a run that was killed: {folder}")
     with checked_out(sides, root, ground.directory / WORKTREES, settings, ground.make_target) as arms:
         ground.tell(f"{scenario.name}: starting both sides once, to see what they are")
-        rehearsed = rehearse(arms, ground.directory, root)
+        chosen = choose_payloads(scenario, ground.payloads(payload_source(scenario, asked)))
+        rehearsed = rehearse(arms, ground.directory, root, functools.partial(_ask, chosen, ground))
+        if refused := rehearsed[Arm.BASE].asked.refused:
+            raise TargetError(f"base ({sides[Arm.BASE].given}): {refused}")
+        if rehearsed[Arm.HEAD].asked.refused:
+            return _refused(scenario, ground, arms, rehearsed, again)
         bench, shared = _bench(scenario, ground, arms, rehearsed, lenses, yardstick_s)
         notes += tuple(note for one in rehearsed.values() for note in one.notes) + shared
         return _Run(scenario, ground, bench, rehearsed, lenses, design, notes, again).measured()
+
+
+def _ask(payloads: Sequence[Payload], ground: Ground, running: RunningTarget) -> Asked:
+    """Send each payload once to one side."""
+    return preflight(
+        payloads,
+        ground.connect(running),
+        ground.settings.request,
+        tell=ground.tell,
+        log_tail=running.log_tail,
+    )
+
+
+def _refused(
+    scenario: Scenario,
+    ground: Ground,
+    arms: Mapping[Arm, ArmTarget],
+    rehearsed: Mapping[Arm, Rehearsed],
+    again: str,
+) -> Compared:
+    """Return the FAIL of a head that gives a wrong answer where base gives a right one; no load was sent."""
+    judged = ScenarioResult(
+        name=scenario.name,
+        description=scenario.description,
+        seed=ground.seed,
+        verdict=Verdict.FAIL,
+        criteria=(),
+        reproduce=again,
+        refused=f"base answers well, and head does not: {rehearsed[Arm.HEAD].asked.refused}",
+    )
+    return Compared(judged, (), _arms(ground, arms, rehearsed))
+
+
+def _arms(
+    ground: Ground, arms: Mapping[Arm, ArmTarget], rehearsed: Mapping[Arm, Rehearsed]
+) -> tuple[ArmResult, ...]:
+    root = ground.settings.root
+    return tuple(answer.arm_result(arms[arm], rehearsed[arm], root) for arm in (Arm.HEAD, Arm.BASE))
 
 
 def _bench(
@@ -260,6 +305,4 @@ class _Run:
             for record in kept
             for slot in record.slots.values()
         ]
-        root = self.ground.settings.root
-        arms = [answer.arm_result(bench.arms[arm], self.rehearsed[arm], root) for arm in (Arm.HEAD, Arm.BASE)]
-        return Compared(scenario, tuple(slots), tuple(arms))
+        return Compared(scenario, tuple(slots), _arms(self.ground, bench.arms, self.rehearsed))

@@ -36,6 +36,8 @@ def _properties(result: RunResult, scenario: ScenarioResult) -> Iterator[tuple[s
     yield "perf.reproduce", scenario.reproduce
     for number, fault in enumerate(scenario.faults, start=1):
         yield f"perf.fault.{number}", f"{fault.cause.value}: {fault.text}"
+    if scenario.refused:
+        yield "perf.refused", scenario.refused
     for number, failed in enumerate(failures(scenario), start=1):
         yield f"perf.failed.{number}", failed.removeprefix("failed: ")
     for criterion in scenario.criteria:

@@ -106,6 +106,7 @@ def _measured(result: RunResult) -> Iterator[str]:
     for arm in result.arms:
         told = (f"{markdown(arm.name)}:", code(arm.target), markdown(summary.facts_line(arm.facts)))
         yield f"- {' '.join(filter(None, told))}"
+    yield from (f"- {markdown(line)}" for line in summary.first_answers(result))
     wall = "" if result.duration_s is None else f" in {significant(result.duration_s)} s"
     yield f"- run {markdown(f'{result.run_id}, started {result.started_at}{wall}, tailgate {result.tailgate_version}')}"
     yield f"- {code(result.command)}"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from tailgate.harness.results import preflight
 from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.failure import sentences
 from tailgate.harness.results.fault import VOID
@@ -50,6 +51,8 @@ def _why_of(scenario: ScenarioResult) -> str:
     if scenario.faults:
         # A server's log may follow on further lines.
         return scenario.faults[0].text.splitlines()[0]
+    if scenario.refused:
+        return scenario.refused.splitlines()[0]
     if scenario.comparison is not None:
         return scenario.comparison.reason
     return ", ".join(item.name for item in scenario.criteria if item.verdict is scenario.verdict)
@@ -77,7 +80,15 @@ def remarks(scenario: ScenarioResult) -> tuple[str, ...]:
             text = "; ".join(filter(None, (criterion.reason, note)))
             names.setdefault(text, []).append(criterion.name)
     why = [f"{', '.join(named)}: {text}" for text, named in names.items()]
-    return (*faults, *failures(scenario), *why, *scenario.notes)
+    refused = (scenario.refused,) if scenario.refused else ()
+    return (*faults, *refused, *failures(scenario), *why, *scenario.notes)
+
+
+def first_answers(result: RunResult) -> tuple[str, ...]:
+    """Return what the targets answered before any load, a few lines per arm, with the arm's name where there are several."""
+    told = {arm.name: preflight.sentences(arm.preflight, len(result.arms)) for arm in result.arms}
+    several = len(result.arms) > 1
+    return tuple(f"{arm}, {line}" if several else line for arm, lines in told.items() for line in lines)
 
 
 def failures(scenario: ScenarioResult) -> tuple[str, ...]:

@@ -35,6 +35,8 @@ def render(result: RunResult, console: Console) -> None:
     console.print(Text(summary.headline(result), style=STYLES[result.verdict]))
     for arm in result.arms:
         _line(console, f"{arm.name}: {arm.target} {summary.facts_line(arm.facts)}".rstrip())
+    for line in summary.first_answers(result):
+        _line(console, line)
     phases = summary.measured_phases(result)
     for scenario in result.scenarios:
         _scenario(scenario, phases[scenario.name], console)

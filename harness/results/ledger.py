@@ -110,7 +110,7 @@ def entries_of(result: RunResult, case: str = "") -> tuple[Entry, ...]:
 def _entry(result: RunResult, scenario: ScenarioResult, case: str) -> Entry:
     found = scenario.comparison
     decision = None if found is None else found.decision
-    said = [fault.text for fault in scenario.faults] or ([] if found is None else [found.reason])
+    said = [fault.text for fault in scenario.faults] or [scenario.refused if found is None else found.reason]
     return Entry(
         run=result.run_id,
         date=result.started_at,

@@ -15,6 +15,7 @@ from tailgate.harness.results.comparison import ComparisonResult
 from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.failure import Failure
 from tailgate.harness.results.fault import Fault
+from tailgate.harness.results.preflight import Preflight
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.results.yardstick import Yardstick
@@ -62,6 +63,9 @@ class ArmResult:
         Mapping[str, Scalar],
         Meta(description="how the target describes itself: model, device, precision, weights"),
     ] = field(default_factory=dict)
+    preflight: Annotated[
+        tuple[Preflight, ...], Meta(description="the first answer to each request, before any load")
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +94,12 @@ class ScenarioResult:
     notes: Annotated[
         tuple[str, ...], Meta(description="what a reader must know to take the verdict right")
     ] = ()
+    refused: Annotated[
+        str,
+        Meta(
+            description="why head FAILs without any load: its first answer is wrong, and base's is right; empty else"
+        ),
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

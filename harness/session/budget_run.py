@@ -1,21 +1,25 @@
 """Budgets, checked on one target: it starts with the first scenario, and serves all of them."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from tailgate.harness.compare.comparison import Ground
 from tailgate.harness.errors import HarnessError, TargetError
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.load.preflight import preflight
 from tailgate.harness.measures import Measure
 from tailgate.harness.observe import slot_file
 from tailgate.harness.observe.slot import measure_slot
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
 from tailgate.harness.observe.slot_result import slot_result
 from tailgate.harness.results.criterion import Witness
+from tailgate.harness.results.preflight import Preflight
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.budgets import Resolved, resolve_scenario
-from tailgate.harness.scenario.plan import draw_plan
+from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.plan import choose_payloads, draw_plan
 from tailgate.harness.scenario.scenario import Criterion, Scenario
 from tailgate.harness.target.target import RunningTarget, Target
 from tailgate.harness.units import Unit
@@ -35,6 +39,7 @@ class BudgetRun:
         read_yardstick: Callable[[], Yardstick],
     ) -> None:
         self.facts: Mapping[str, str] = {}
+        self.preflight: tuple[Preflight, ...] = ()
         self._target = target
         self._ground = ground
         self._measures = measures
@@ -115,12 +120,26 @@ class BudgetRun:
             yardstick=drawn_by,
             scenarios=ground.scenarios,
         )
-        plan = draw_plan(scenario, ground.payloads(ground.settings.payloads), ground.seed)
+        payloads = ground.payloads(ground.settings.payloads)
+        plan = draw_plan(scenario, payloads, ground.seed)
         directory = ground.directory / f"{scenario.name}-{HEAD}-0"
         settings = ground.connect(running)
+        self._ask(choose_payloads(scenario, payloads), settings)
         record = measure_slot(slot, plan, running, settings, directory, ground.tell, self._read_yardstick)
         slot_file.write(record, directory)
         return record
+
+    def _ask(self, payloads: Sequence[Payload], settings: LoadSettings) -> None:
+        """Ask for each payload once in a run; raise TargetError where the target gives no right answer."""
+        ground, asked = self._ground, {one.payload for one in self.preflight}
+        new = [one for one in payloads if one.name not in asked]
+        came_to = preflight(new, settings, ground.settings.request, tell=ground.tell, log_tail=self.log_tail)
+        self.preflight += came_to.answers
+        if came_to.note:
+            ground.tell(came_to.note)
+        if came_to.refused:
+            self._unusable = came_to.refused.partition("\n")[0]
+            raise TargetError(came_to.refused)
 
 
 def _described(running: RunningTarget) -> Mapping[str, str]:

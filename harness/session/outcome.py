@@ -67,6 +67,8 @@ def explain(result: ScenarioResult) -> str:
     if result.faults:
         named: list[str] = []
         lines = [f"  {fault.cause.value}: {fault.text}" for fault in result.faults]
+    elif result.refused:
+        named, lines = [], [f"  {result.refused}"]
     elif result.comparison is not None:
         named, lines = _lenses(result, result.comparison)
     else:

@@ -152,7 +152,8 @@ class Session:
 
     def result(self) -> RunResult:
         """Return what all scenarios so far came to, without what must not be told."""
-        facts = {} if self._budget_run is None else dict(self._budget_run.facts)
+        ran = self._budget_run
+        facts, answers = ({}, ()) if ran is None else (dict(ran.facts), ran.preflight)
         with_secrets = RunResult(
             run_id=self.run_id,
             started_at=f"{self._started_at:%Y-%m-%dT%H:%M:%SZ}",
@@ -165,7 +166,7 @@ class Session:
             yardstick_after=self._last,
             profile=self.settings.gathered,
             settings=stated(self.settings) | {"seed": self.seed},
-            arms=self._arms or (ArmResult(HEAD, self.settings.target, facts),),
+            arms=self._arms or (ArmResult(HEAD, self.settings.target, facts, answers),),
             slots=tuple(self._slots),
             scenarios=tuple(self._scenarios),
             tailgate_version=__version__,

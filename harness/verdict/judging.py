@@ -138,6 +138,9 @@ def reasons(scenarios: Iterable[ScenarioResult]) -> tuple[str, ...]:
             # A server's log may follow on further lines; the scenario itself tells it.
             lines.append(f"{scenario.name}: {scenario.faults[0].text.splitlines()[0]}")
             continue
+        if scenario.refused:
+            lines.append(f"{scenario.name}: {scenario.refused.splitlines()[0]}")
+            continue
         if scenario.comparison is not None:
             lines.append(f"{scenario.name}: {scenario.comparison.reason}")
             continue

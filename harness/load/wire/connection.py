@@ -62,6 +62,20 @@ def resolve_endpoint(settings: LoadSettings) -> Endpoint:
     return Endpoint(family, address, settings.host, context)
 
 
+def connect_blocking(endpoint: Endpoint, timeout_s: float) -> socket.socket:
+    """Return a connection whose calls wait, each for so long at most; raise OSError where there is none."""
+    plain = socket.socket(endpoint.family, socket.SOCK_STREAM)
+    try:
+        plain.settimeout(timeout_s)
+        plain.connect(endpoint.address)
+        if endpoint.context is None:
+            return plain
+        return endpoint.context.wrap_socket(plain, server_hostname=endpoint.host)
+    except BaseException:
+        plain.close()
+        raise
+
+
 class Connection:
     """A connection, from before it stands until it is closed; its methods raise OSError where it is dead."""
 

@@ -245,14 +245,53 @@ def test_a_base_with_a_src_layout_is_not_head_under_another_name(comparison, mon
     assert (result.verdict, result.faults) == (Verdict.FAIL, ())
 
 
-def test_a_server_that_dies_makes_the_comparison_invalid(comparison):
-    dying = comparison.server(
-        "import sys, threading, os\nfrom tailgate.harness.testing.fake_server import FakeServer, main\n"
-        "async def die(self):\n    os._exit(7)\nFakeServer._predict = die\nmain(sys.argv[1:])\n"
-    )
+DIES = """
+import os, sys
+from tailgate.harness.testing.fake_server import FakeServer, main
+answer, left = FakeServer._predict, [{answers}]
+async def die(self):
+    if not left.pop():
+        os._exit(7)
+    return await answer(self)
+FakeServer._predict = die
+main(sys.argv[1:])
+"""
+
+
+def test_a_server_that_dies_under_load_makes_the_comparison_invalid(comparison):
+    # The rehearsal's first answer and the load that finds the gap come before any block, in starts of their own.
+    dying = comparison.server(DIES.format(answers="0, 1"))
     result = comparison.gate(f"--perf-against={fake_server_spec(QUICK_MS)}", target=dying)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["INVALID: tiny: head's server died under load*"])
+
+
+def test_a_head_whose_first_answer_is_wrong_where_bases_is_right_fails_without_load(comparison):
+    broken = comparison.server(
+        "import sys\nfrom http import HTTPStatus\nfrom tailgate.harness.testing import fake_server\n"
+        "async def fail(self):\n    return fake_server.answer_of(HTTPStatus.INTERNAL_SERVER_ERROR, b'no model')\n"
+        "fake_server.FakeServer._predict = fail\nfake_server.main(sys.argv[1:])\n"
+    )
+    good = fake_server_spec(QUICK_MS)
+    result = comparison.gate(f"--perf-against={good}", target=broken)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["  base answers well, and head does not: no load was sent after this first answer: *"]
+    )
+    kept = results_file.read(comparison.results() / results_file.RESULTS)
+    assert (kept.verdict, kept.slots, kept.scenarios[0].comparison) == (Verdict.FAIL, (), None)
+    assert "POST /predict: 500 Internal Server Error" in kept.scenarios[0].refused
+    assert {arm.name: [one.status for one in arm.preflight] for arm in kept.arms} == {
+        "head": [500],
+        "base": [200],
+    }
+
+
+def test_a_base_whose_first_answer_is_wrong_makes_the_comparison_invalid(comparison):
+    broken = comparison.server(DIES.format(answers="0"))
+    result = comparison.gate(f"--perf-against={broken}", target=fake_server_spec(QUICK_MS))
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["base (command:*): no load was sent after this first answer: *"])
 
 
 def test_without_a_base_a_scenario_for_comparisons_is_left_out(comparison):

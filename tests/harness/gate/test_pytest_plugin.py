@@ -240,3 +240,29 @@ def test_without_cuda_a_gate_that_wants_it_is_skipped_with_the_reason(project, m
     result.stdout.fnmatch_lines(["SKIPPED*TAILGATE_DEVICE=cuda, and the driver finds no CUDA device*"])
     demanded = project.gate("--perf-env=TAILGATE_DEVICE=cuda", "--perf-require-device")
     demanded.assert_outcomes(errors=1)
+
+
+def test_a_target_whose_first_answer_is_wrong_gets_no_load_and_the_option_that_mends_it_is_said(project):
+    project.scenarios("one", "two")
+    result = project.gate("--perf-request=POST /gone")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "no load was sent after this first answer: POST /gone: 404 Not Found, *--perf-request='METHOD PATH'*",
+            "the target failed before and was not tried again: no load was sent after *",
+            "INVALID: one: no load was sent after this first *",
+        ]
+    )
+    kept = results_file.read(project.results() / results_file.RESULTS)
+    assert (kept.slots, [one.status for one in kept.arms[0].preflight]) == ((), [404])
+
+
+def test_the_first_answers_stand_in_the_report_and_are_asked_once(project):
+    project.scenarios("one", "two")
+    result = project.gate("-v")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        ["*first answer to POST /predict: 200 OK, application/json, 2 bytes, * ms: {}*"]
+    )
+    (arm,) = results_file.read(project.results() / results_file.RESULTS).arms
+    assert [(one.payload, one.status, one.said) for one in arm.preflight] == [("body.txt", 200, "{}")]
