@@ -124,6 +124,24 @@ def count_interval(count: int, confidence: float) -> Interval:
     return Interval(low, float(special.gammaincinv(count + 1, 1 - alpha)))
 
 
+def sum_interval(parts: NDArray[np.float64], confidence: float) -> Interval:
+    """Return the interval of the mean of a sum of parts that come as a Poisson process, such as tokens by answer.
+
+    By Fay & Feuer (Statistics in Medicine 16, 1997), for weighted sums of Poisson counts: both ends are quantiles of gamma
+    distributions that have the sum's mean and variance, with one more part of the largest size for the high end. Of parts
+    of 1 it is the interval of a count.
+    """
+    alpha = error_of(confidence)
+    if not len(parts):
+        return Interval(0.0, None)
+    total, variance, largest = float(parts.sum()), float((parts**2).sum()), float(parts.max())
+    if not total:
+        return Interval(0.0, None)
+    more, wider = total + largest, variance + largest**2
+    low = variance / total * float(special.gammaincinv(total**2 / variance, alpha))
+    return Interval(low, wider / more * float(special.gammaincinv(more**2 / wider, 1 - alpha)))
+
+
 def error_of(confidence: float) -> float:
     """Return the one-sided error that a confidence leaves: 0.01 for 0.99."""
     if not 0.5 <= confidence < 1:

@@ -21,10 +21,17 @@ LENSES: tuple[Lens, ...] = (
     Lens("p95", "p95 latency", Unit.SECONDS, Better.LOWER, 0.10),
     Lens("p99", "p99 latency", Unit.SECONDS, Better.LOWER, 0.25),
     Lens("error_rate", "share of failed requests", Unit.SHARE, Better.LOWER, 0.005, scale=Scale.DIFFERENCE),
+    Lens("ttfb_p95", "p95 time to first byte", Unit.SECONDS, Better.LOWER, 0.10, gates=False),
+    Lens("ttft_p95", "p95 time to first token", Unit.SECONDS, Better.LOWER, 0.10, gates=False),
+    Lens("gap_p99", "p99 time between tokens", Unit.SECONDS, Better.LOWER, 0.25, gates=False),
     Lens("memory", "peak memory", Unit.BYTES, Better.LOWER, 0.05, gates=False),
     Lens("start_up", "start-up time", Unit.SECONDS, Better.LOWER, 0.20, gates=False),
     Lens("capacity", "capacity", Unit.PER_SECOND, Better.HIGHER, 0.10, gates=False),
 )
+
+
+# Not every service sends answers that have them.
+WITHIN_ANSWERS = frozenset({"ttfb_p95", "ttft_p95", "gap_p99"})
 
 
 def find_lens(name: str, lenses: Iterable[Lens] = LENSES) -> Lens:

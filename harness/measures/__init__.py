@@ -7,7 +7,7 @@ that an estimate can be infinite, and a budget cannot be met by refusing the slo
 
 from functools import partial
 
-from tailgate.harness.measures import latency, rates, recovery, resources
+from tailgate.harness.measures import latency, rates, recovery, resources, streams
 from tailgate.harness.measures.knee import knee
 from tailgate.harness.measures.measure import Measure, Measured
 from tailgate.harness.measures.resources import Per
@@ -32,6 +32,8 @@ def built_in_measures() -> tuple[Measure, ...]:
     ]
     less, more = (partial(Measured, better=better) for better in (Better.LOWER, Better.HIGHER))
     off_lag = partial(less, unit=Unit.SECONDS, rests_on_lag=False)
+    on_demand = partial(less, unit=Unit.SECONDS, by_budget=True)
+    of_stream = partial(on_demand, rests_on_reading=True)
     growth = resources.growth
     return (
         *(
@@ -41,6 +43,19 @@ def built_in_measures() -> tuple[Measure, ...]:
             for name, unit, function, shares, witnesses in quantiles
             for q in shares
         ),
+        *(
+            on_demand(f"ttfb_{quantile_name(q)}", function=partial(latency.first_byte, share=q))
+            for q in (0.5, 0.95, 0.99)
+        ),
+        *(
+            of_stream(f"ttft_{quantile_name(q)}", function=partial(streams.first_event, share=q))
+            for q in (0.5, 0.95, 0.99)
+        ),
+        *(
+            of_stream(f"gap_{quantile_name(q)}", function=partial(streams.gap, share=q), rests_on_lag=False)
+            for q in (0.5, 0.99)
+        ),
+        more("tokens_per_s", Unit.PER_SECOND, function=streams.tokens_per_s, by_budget=True),
         less("error_rate", Unit.SHARE, function=rates.error_rate),
         less("lost_rate", Unit.SHARE, function=rates.lost_rate),
         less("misanswered", Unit.SHARE, function=rates.misanswered),

@@ -1,6 +1,7 @@
 """Latency quantiles of requests, refusals and probes, and whether they grow."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -39,15 +40,31 @@ def latency(window: Window, criterion: Criterion, share: float) -> Estimate:
     return of_histogram(buckets, share, ranks, window.confidence, criterion.limit)
 
 
+def first_byte(window: Window, criterion: Criterion, share: float) -> Estimate:  # noqa: ARG001 - every measure's signature
+    """Estimate a quantile of the time from the intended time to the first byte of the answer."""
+    samples = window.samples
+    return of_stretches(_stretches(samples, "first_byte_ns"), samples, share, window.confidence)
+
+
 def of_samples(samples: Samples, share: float, confidence: float) -> Estimate:
     """Estimate a latency quantile from raw records; the value is None below n(1 - share) = 10."""
-    seconds = latencies_s(samples)
-    n, too_few = len(seconds), _too_few(len(seconds), share)
-    (low, high), worth = quantile_interval(_stretches(samples), share, confidence)
+    return of_stretches(_stretches(samples), samples, share, confidence)
+
+
+def of_stretches(
+    stretches: Sequence[Seconds], samples: Samples, share: float, confidence: float, of: str = "requests"
+) -> Estimate:
+    """Estimate a quantile of times, given in order by stretch of one load; the value is None below n(1 - share) = 10.
+
+    ``samples`` are the requests that they are of, and ``of`` is what each time is one of.
+    """
+    seconds = np.concatenate(stretches)
+    n, too_few = len(seconds), _too_few(len(seconds), share, of)
+    (low, high), worth = quantile_interval(stretches, share, confidence)
     among = n > 0 and statistics.quantile(seconds, share) == math.inf
     notes = [_among_failures(samples, share, low, maybe=among or high == math.inf) or too_few]
     if high is None and not among:
-        notes.append(_needed(share, confidence, n, worth))
+        notes.append(_needed(share, confidence, n, worth, of))
     value = None if too_few else statistics.quantile(seconds, share)
     return Estimate(value, low, high, n, confidence, "; ".join(filter(None, notes)), worth=worth)
 
@@ -80,16 +97,14 @@ def of_histogram(buckets: Histogram, share: float, ranks: Ranks, confidence: flo
     return Estimate(value, low, high, n, confidence, note, worth=ranks.worth)
 
 
-def _needed(share: float, confidence: float, n: int, worth: float) -> str:
+def _needed(share: float, confidence: float, n: int, worth: float, of: str = "requests") -> str:
     needed = requests_needed(share, confidence, n, worth)
-    return f"{needed:,} requests that come in such runs would bound it, with none beyond"
+    return f"{needed:,} {of} that come in such runs would bound it, with none beyond"
 
 
-def _too_few(n: int, share: float) -> str:
+def _too_few(n: int, share: float, of: str = "requests") -> str:
     least = statistics.least_samples(share)
-    return (
-        "" if n >= least else f"{quantile_name(share)} is spoken of from {least} requests on, these are {n}"
-    )
+    return "" if n >= least else f"{quantile_name(share)} is spoken of from {least} {of} on, these are {n}"
 
 
 def _no_edge(below: float, above: float, limit: float) -> str:
@@ -210,6 +225,6 @@ def _growth(
     return Estimate(after / before - 1, low, high, n, confidence, worth=worth + later_worth)
 
 
-def _stretches(samples: Samples) -> list[Seconds]:
+def _stretches(samples: Samples, until: str = "done_ns") -> list[Seconds]:
     """Return the latencies of each phase, in order of time."""
-    return [latencies_s(part) for part in in_order(samples)]
+    return [latencies_s(part, until) for part in in_order(samples)]

@@ -41,9 +41,11 @@ class Estimate:
 class Measure(Protocol):
     """What a plugin adds to be able to judge something new.
 
-    Two attributes may be left out. ``rests_on_lag = False``: the estimate does not depend on when the generator took its
-    requests up, so that the send lag is not held against this limit. ``knows_closed_loop = True``: a closed-loop phase
-    may be among its phases, though it counts late requests in the others.
+    Four attributes may be left out. ``rests_on_lag = False``: the estimate does not depend on when the generator took its
+    requests up, so that the send lag is not held against this limit. ``rests_on_reading = True``: it depends on when the
+    generator read each event of a stream, so that the reading lag is. ``knows_closed_loop = True``: a closed-loop phase
+    may be among its phases, though it counts late requests in the others. ``by_budget = True``: a budget of its name asks
+    for it, over all measured phases in open loop, in a scenario that has no such criterion.
     """
 
     @property
@@ -83,7 +85,9 @@ class Measured:
     function: Callable[[Window, Criterion], Estimate]
     witnesses: tuple[Witness, ...] = (Witness.CLIENT,)
     rests_on_lag: bool = True
+    rests_on_reading: bool = False
     knows_closed_loop: bool = False
+    by_budget: bool = False
 
     def estimate(self, window: Window, criterion: Criterion) -> Estimate:
         """Estimate as the function does; refuse a criterion that asks a witness which cannot know."""
@@ -92,6 +96,11 @@ class Measured:
                 f"{self.name} is measured from the {self.witnesses[0].value}'s record only, not by {criterion.witness.value}"
             )
         return self.function(window, criterion)
+
+
+def asked_by_budgets(measures: Iterable[Measure]) -> frozenset[str]:
+    """Return the names of the measures that a budget of their name asks for."""
+    return frozenset(measure.name for measure in measures if getattr(measure, "by_budget", False))
 
 
 def units_of(measures: Iterable[Measure]) -> Mapping[str, Unit]:

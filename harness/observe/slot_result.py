@@ -16,7 +16,16 @@ from tailgate.harness.observe import histogram
 from tailgate.harness.observe.machine import MachineDelta
 from tailgate.harness.observe.resources import ResourceReading
 from tailgate.harness.observe.slot_record import SlotRecord
-from tailgate.harness.observe.window import PhaseRecord, failed, latencies_s, offered_rate_per_s
+from tailgate.harness.observe.window import (
+    PhaseRecord,
+    duration_s,
+    failed,
+    gaps_s,
+    latencies_s,
+    offered_rate_per_s,
+    reading_lags_s,
+    streamed,
+)
 from tailgate.harness.results.fault import Fault
 from tailgate.harness.results.slot import (
     Interval,
@@ -26,6 +35,7 @@ from tailgate.harness.results.slot import (
     ResourceUse,
     SlotResult,
     StageMeans,
+    StreamTimes,
 )
 from tailgate.harness.scenario.scenario import quantile_name
 from tailgate.harness.target.settings import MetricNames
@@ -75,6 +85,8 @@ def phase_result(
             (everything["dispatched_ns"] - everything["intended_ns"])[everything["dispatched_ns"] > 0] / 1e9
         ),
         client=_quantiles(latencies_s(samples)),
+        first_byte=_quantiles(latencies_s(samples, "first_byte_ns")),
+        streams=_stream_times(record),
         server=_server_quantiles(record, names),
         stages=_stage_means(good),
         batch_sizes=_batch_sizes(record, names),
@@ -82,6 +94,22 @@ def phase_result(
         loop=record.phase.loop,
         resources=_resource_use(record.resources),
         yardsticks=record.yardsticks or (),
+    )
+
+
+def _stream_times(record: PhaseRecord) -> StreamTimes | None:
+    asked = streamed(record.samples)
+    good = asked[(asked["events"] > 0) & ~failed(asked)]
+    if not len(good):
+        return None
+    events, seconds = int(good["events"].sum(dtype=np.int64)), duration_s(record.samples)
+    return StreamTimes(
+        answers=len(good),
+        events=events,
+        events_per_s=events / seconds if seconds else None,
+        first_event=_quantiles(latencies_s(asked, "first_event_ns")),
+        gaps=_quantiles(gaps_s(record)),
+        reading_lag=_quantiles(reading_lags_s([record])),
     )
 
 

@@ -6,14 +6,16 @@ none of it. They are allowed for to the request, and nothing else is.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tailgate.harness.errors import MeasurementError
+from tailgate.harness.load.events import EVENT, Events, gaps_ns
 from tailgate.harness.load.samples import SAMPLE, Outcome, Samples
+from tailgate.harness.load.wire.stream import UNKNOWN_LAG
 from tailgate.harness.observe import histogram
 from tailgate.harness.observe.delta import ServerDelta
 from tailgate.harness.observe.histogram import Histogram
@@ -51,6 +53,7 @@ class PhaseRecord:
         probes: questions that were asked beside the load.
         own_scrapes: how often the harness asked for the metrics between the two readings, the first of them included.
         yardsticks: the readings before and after it, the server idle; None where it was not timed around.
+        events: one EVENT record per event of a streamed answer, by request; none where no answer was a stream.
     """
 
     phase: Phase
@@ -61,6 +64,7 @@ class PhaseRecord:
     probes: tuple[ProbeRecord, ...] = ()
     own_scrapes: int = 0
     yardsticks: tuple[Yardstick, Yardstick] | None = None
+    events: Events = field(default_factory=lambda: np.zeros(0, EVENT))
 
     @property
     def every_sample(self) -> Samples:
@@ -138,10 +142,40 @@ def failed(samples: Samples) -> NDArray[np.bool_]:
     return without_answer
 
 
-def latencies_s(samples: Samples) -> Seconds:
-    """Return for each request the seconds from its intended time to its last byte, +inf where it failed."""
-    seconds = (samples["done_ns"] - samples["intended_ns"]) / 1e9
-    return np.where(failed(samples), np.inf, seconds)
+def latencies_s(samples: Samples, until: str = "done_ns") -> Seconds:
+    """Return for each request the seconds from its intended time to its last byte, +inf where it failed.
+
+    ``until`` is another time of its record, such as ``first_byte_ns``; +inf too where that never came.
+    """
+    seconds = (samples[until] - samples["intended_ns"]) / 1e9
+    return np.where(failed(samples) | (samples[until] == 0), np.inf, seconds)
+
+
+def streamed(samples: Samples) -> Samples:
+    """Return the requests that ask for streams: those of payloads whose good answers had events, or that had none good."""
+    streams = np.unique(samples["payload"][samples["events"] > 0])
+    answered = np.unique(samples["payload"][~failed(samples)])
+    chosen: Samples = samples[~np.isin(samples["payload"], np.setdiff1d(answered, streams))]
+    return chosen
+
+
+def gaps_s(record: PhaseRecord) -> Seconds:
+    """Return the seconds between the events of each streamed answer, by request; a request that failed has one more, +inf."""
+    asked = streamed(record.samples)
+    events = record.events[np.isin(record.events["request"], asked["request"])]
+    again = np.diff(events["request"]) == 0
+    lost = asked["request"][failed(asked)]
+    requests = np.concatenate([events["request"][1:][again], lost])
+    seconds = np.concatenate([gaps_ns(events) / 1e9, np.full(len(lost), np.inf)])
+    by_request: Seconds = seconds[np.argsort(requests, kind="stable")]
+    return by_request
+
+
+def reading_lags_s(records: Iterable[PhaseRecord]) -> Seconds:
+    """Return for each event how long the kernel had held it when the generator read it, where the kernel told."""
+    lags_ns = np.concatenate([np.zeros(0, np.uint32), *(record.events["lag_ns"] for record in records)])
+    known_s: Seconds = lags_ns[lags_ns != UNKNOWN_LAG] / 1e9
+    return known_s
 
 
 def in_order(samples: Samples) -> list[Samples]:

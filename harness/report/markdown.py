@@ -78,6 +78,8 @@ def _budgets(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterato
     if means := summary.stage_means(phases):
         times = [quantity(seconds, Unit.SECONDS) for seconds in means.values()]
         yield from ("", *_table(("stage", *means), [("mean time", *times)]))
+    for title, parts in summary.answer_times(phases).items():
+        yield from ("", f"{title.capitalize()}: {markdown(', '.join(parts))}.")
     if readings := summary.yardsticks(phases):
         yield from ("", f"Yardstick before, between and after the phases: {', '.join(readings)}.")
     if limits := summary.limits(scenario):

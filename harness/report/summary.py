@@ -8,7 +8,7 @@ from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.failure import sentences
 from tailgate.harness.results.fault import VOID
 from tailgate.harness.results.run import RunResult, Scalar, ScenarioResult
-from tailgate.harness.results.slot import MachineUse, PhaseResult, StageMeans
+from tailgate.harness.results.slot import MachineUse, PhaseResult, Quantiles, StageMeans
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.units import Unit, interval, percent, quantity
 
@@ -120,6 +120,35 @@ def load(phases: Sequence[PhaseResult]) -> Load:
         offered_per_s=_mean(phases, lambda phase: phase.offered_per_s, _seconds),
         achieved_per_s=_mean(phases, lambda phase: phase.achieved_per_s, _seconds),
     )
+
+
+def answer_times(phases: Sequence[PhaseResult]) -> Mapping[str, tuple[str, ...]]:
+    """Return by title what phases tell of first bytes and of streams; each phase begins with its name if there are several."""
+    found: dict[str, list[str]] = {}
+    for phase in phases:
+        streams = phase.streams
+        told = {"time to first byte": _quantiles(phase.first_byte)}
+        if streams is not None:
+            told |= {
+                "time to first token": _quantiles(streams.first_event),
+                "between tokens": _quantiles(streams.gaps),
+                "tokens": (
+                    f"{streams.events:,} in {streams.answers:,} answers",
+                    quantity(streams.events_per_s, Unit.PER_SECOND),
+                    *(f"reading lag {part}" for part in _quantiles(streams.reading_lag)[-1:]),
+                ),
+            }
+        name = f"{phase.name}: " if len(phases) > 1 else ""
+        for title, parts in told.items():
+            found.setdefault(title, []).extend(name * (not at) + part for at, part in enumerate(parts))
+    return {title: tuple(parts) for title, parts in found.items() if parts}
+
+
+def _quantiles(times: Quantiles | None) -> tuple[str, ...]:
+    if times is None:
+        return ()
+    seconds = {"p50": times.p50_s, "p95": times.p95_s, "p99": times.p99_s}
+    return tuple(f"{name} {_milliseconds(value)}" for name, value in seconds.items())
 
 
 def batch_shares(phases: Sequence[PhaseResult]) -> Mapping[str, float]:

@@ -67,6 +67,8 @@ def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult], console: 
         _line(console, remark)
     shares = summary.batch_shares(phases)
     _list(console, "batch sizes", [f"{size}: {percent(share)}" for size, share in shares.items()])
+    for times, parts in summary.answer_times(phases).items():
+        _list(console, times, parts)
     means = summary.stage_means(phases).items()
     _list(
         console, "where time went", [f"{stage} {quantity(mean_s, Unit.SECONDS)}" for stage, mean_s in means]

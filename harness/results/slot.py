@@ -54,6 +54,30 @@ class StageMeans:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamTimes:
+    """What the answers of a phase showed that were streams of events."""
+
+    answers: Annotated[int, Meta(description="good answers with at least one event", ge=1)]
+    events: Annotated[int, Meta(description="of all of them", ge=1)]
+    events_per_s: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="tokens per second, from the first intended time to the last end"),
+    ]
+    first_event: Annotated[
+        Quantiles | None, Meta(description="from the intended time to the first event")
+    ] = None
+    gaps: Annotated[
+        Quantiles | None, Meta(description="between an event and the next of its answer, pooled")
+    ] = None
+    reading_lag: Annotated[
+        Quantiles | None,
+        Meta(
+            description="how long the kernel had held an event when the generator read it; null where it did not tell"
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
 class MachineUse:
     """What the machine says of a stretch of time."""
 
@@ -110,6 +134,10 @@ class PhaseResult:
     client: Annotated[
         Quantiles | None, Meta(description="latency from the intended time to the last byte")
     ] = None
+    first_byte: Annotated[
+        Quantiles | None, Meta(description="from the intended time to the first byte of the answer")
+    ] = None
+    streams: Annotated[StreamTimes | None, Meta(description="null where no good answer was a stream")] = None
     server: Annotated[
         Mapping[str, Interval] | None,
         Meta(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tailgate.harness.errors import BudgetError
+from tailgate.harness.results.slot import Loop
 from tailgate.harness.scenario.ref import Ref, T, refs, resolve
 from tailgate.harness.scenario.scenario import Criterion, Scenario
 from tailgate.harness.units import Quantity, Unit, parse_quantity
@@ -164,8 +165,7 @@ def find_quantities(
     root: Path,
 ) -> Mapping[str, Quantity]:
     """Return the budgets of a scenario on the target's device in its precision; arguments and errors as above."""
-    device = "cpu" if facts.get("device", "cpu") == "cpu" else "cuda"
-    precision = facts.get("precision", "fp32")
+    device, precision = place_of(facts)
     quantities = budgets.quantities(scenario.name, device, precision)
     if missing := sorted(refs(scenario) - set(quantities)):
         where = budgets.source or root / FILE_NAME
@@ -176,6 +176,24 @@ def find_quantities(
         )
     check_units(scenario, quantities, units)
     return quantities
+
+
+def place_of(facts: Mapping[str, str]) -> tuple[str, str]:
+    """Return the device and precision that budgets are looked up by."""
+    device = "cpu" if facts.get("device", "cpu") == "cpu" else "cuda"
+    return device, facts.get("precision", "fp32")
+
+
+def with_budgeted(scenario: Scenario, keys: Iterable[str], measures: Iterable[str]) -> Scenario:
+    """Return the scenario with a criterion for each of these measures that has a budget and no criterion yet.
+
+    They are judged over all measured phases in open loop; a scenario without any stays as it is.
+    """
+    phases = tuple(phase.name for phase in scenario.phases if phase.measured and phase.loop is Loop.OPEN)
+    asked = {criterion.measure for criterion in scenario.criteria} | refs(scenario)
+    wanted = sorted((set(measures) & set(keys)) - asked) if phases else []
+    added = tuple(Criterion(measure, Ref(measure), phases) for measure in wanted)
+    return dataclasses.replace(scenario, criteria=(*scenario.criteria, *added))
 
 
 def asked_at(

@@ -8,6 +8,7 @@ from tailgate.harness.errors import HarnessError, TargetError
 from tailgate.harness.load import LoadSettings
 from tailgate.harness.load.preflight import preflight
 from tailgate.harness.measures import Measure
+from tailgate.harness.measures.measure import asked_by_budgets
 from tailgate.harness.observe import slot_file
 from tailgate.harness.observe.slot import measure_slot
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
@@ -17,7 +18,7 @@ from tailgate.harness.results.preflight import Preflight
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.yardstick import Yardstick
-from tailgate.harness.scenario.budgets import Resolved, resolve_scenario
+from tailgate.harness.scenario.budgets import Resolved, place_of, resolve_scenario, with_budgeted
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import choose_payloads, draw_plan
 from tailgate.harness.scenario.scenario import Criterion, Scenario
@@ -92,6 +93,8 @@ class BudgetRun:
     def _resolve(self, scenario: Scenario, running: RunningTarget, drawn_by: Yardstick) -> Resolved:
         """Settle the load by the yardstick of now; what the target has no metrics for is left out."""
         ground = self._ground
+        line = ground.budgets.quantities(scenario.name, *place_of(self.facts))
+        scenario = with_budgeted(scenario, line, asked_by_budgets(self._measures))
         resolved = resolve_scenario(
             scenario, ground.budgets, self.facts, drawn_by.seconds, ground.units, ground.settings.root
         )

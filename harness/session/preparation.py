@@ -30,11 +30,18 @@ from tailgate.harness.load import LoadSettings
 from tailgate.harness.load.reach import generator_processor
 from tailgate.harness.load.wire.request import encode_request
 from tailgate.harness.measures import Measure
-from tailgate.harness.measures.measure import units_of
+from tailgate.harness.measures.measure import asked_by_budgets, units_of
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.plugins.manager import Plugins
 from tailgate.harness.report import Reporter
-from tailgate.harness.scenario.budgets import ANY, FILE_NAME, Budgets, check_units, find_budgets
+from tailgate.harness.scenario.budgets import (
+    ANY,
+    FILE_NAME,
+    Budgets,
+    check_units,
+    find_budgets,
+    with_budgeted,
+)
 from tailgate.harness.scenario.payload import Payload, settled
 from tailgate.harness.scenario.plan import choose_payloads
 from tailgate.harness.scenario.ref import Ref, refs, resolve
@@ -158,7 +165,8 @@ def _refuse_numbers(
     units = units_of(measures)
     lines = [budgets.quantities(scenario.name, *place) for place in _places(budgets, scenario.name)]
     for line in lines:
-        check_units(asked, line, units)
+        budgeted = asked if compared else with_budgeted(asked, line, asked_by_budgets(measures))
+        check_units(budgeted, line, units)
     whole = [line for line in lines if refs(asked) <= set(line)]
     if not whole:
         raise BudgetError(_missing(scenario, asked, budgets, settings, max(lines, key=len)))

@@ -13,12 +13,12 @@ from pathlib import Path, PurePath
 from tailgate.harness.compare import rejudge as comparison
 from tailgate.harness.errors import UsageError
 from tailgate.harness.measures import Measure
-from tailgate.harness.measures.measure import units_of
+from tailgate.harness.measures.measure import asked_by_budgets, units_of
 from tailgate.harness.observe import slot_file
 from tailgate.harness.observe.slot_record import SlotRecord
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.verdict import worst
-from tailgate.harness.scenario.budgets import Budgets, find_quantities
+from tailgate.harness.scenario.budgets import Budgets, find_quantities, place_of, with_budgeted
 from tailgate.harness.scenario.ref import refs
 from tailgate.harness.verdict import judging
 
@@ -95,8 +95,12 @@ def _by(
         reproduce = " ".join([reproduce, *map(shlex.quote, terms.options)])
     if terms.budgets is not None:
         facts = {name: str(fact) for name, fact in result.arms[0].facts.items()}
-        quantities = find_quantities(kept.scenario, terms.budgets, facts, units_of(measures), Path.cwd())
-        record = dataclasses.replace(record, slot=dataclasses.replace(kept, quantities=quantities))
+        line = terms.budgets.quantities(kept.scenario.name, *place_of(facts))
+        scenario = with_budgeted(kept.scenario, line, asked_by_budgets(measures))
+        quantities = find_quantities(scenario, terms.budgets, facts, units_of(measures), Path.cwd())
+        record = dataclasses.replace(
+            record, slot=dataclasses.replace(kept, scenario=scenario, quantities=quantities)
+        )
         open_limits = refs(kept.scenario.criteria)
         notes += [
             f"its load stays what it was, {key} = {quantity.text}"

@@ -19,7 +19,7 @@ from tailgate.harness import load as generator
 from tailgate.harness.compare.comparison import Compared, Ground, compare
 from tailgate.harness.errors import PluginError, UsageError
 from tailgate.harness.load.reach import generator_processor, load_settings
-from tailgate.harness.measures.measure import units_of
+from tailgate.harness.measures.measure import asked_by_budgets, units_of
 from tailgate.harness.observe import machine, yardstick
 from tailgate.harness.options.reading import stated
 from tailgate.harness.options.settings import GateSettings
@@ -176,9 +176,10 @@ class Session:
     def misspelt_budgets(self) -> list[str]:
         """Return what the budget file has and no scenario of any profile asks for, as ``line.key``."""
         used: dict[str, set[str]] = {}
+        by_budget = asked_by_budgets(self._prepared.measures)
         for profile in PROFILES.values():
             for name, scenario in self._plugins.scenarios(profile).items():
-                used.setdefault(name, set()).update(refs(scenario))
+                used.setdefault(name, set()).update(refs(scenario) | by_budget)
         return self._prepared.budgets.unused(used)
 
     def _acquired_lock(self) -> BaseFileLock:

@@ -12,7 +12,7 @@ import numpy as np
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.observe.delta import SEVERAL_PROCESSES
-from tailgate.harness.observe.window import PhaseRecord, Window, counted_requests, failed
+from tailgate.harness.observe.window import PhaseRecord, Window, counted_requests, failed, reading_lags_s
 from tailgate.harness.results import yardstick
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.yardstick import Yardstick
@@ -20,6 +20,8 @@ from tailgate.harness.results.yardstick import Yardstick
 # The generator's own lag may be this much of the smallest latency judged, and a millisecond is never a fault.
 LAG_SHARE = 0.05
 LAG_FLOOR_S = 0.001
+# Of a limit on a stream, what the reading lag may be; it is held to microseconds, so that the floor is lower.
+READING_FLOOR_S = 50e-6
 # Above this share of its core the generator may itself be what the latencies show.
 BUSY_SHARE = 0.90
 
@@ -116,6 +118,26 @@ def check_send_lag(window: Window, limits_s: Sequence[float]) -> list[Fault]:
     text = (
         f"the generator was late: p99 of its send lag is {p99_s * 1e3:.3g} ms, allowed are {allowed_s * 1e3:.3g} ms; "
         "give it a core of its own or lower the rate"
+    )
+    return [Fault(Cause.NOISE, text)]
+
+
+def check_reading_lag(window: Window, limits_s: Sequence[float]) -> list[Fault]:
+    """Check that the generator read the events of streams soon after they came: p99 of the time that the kernel held them.
+
+    It may be 5 % of the smallest limit on a stream, or 50 µs if that is more. Where the kernel does not tell when bytes came
+    (over TLS), nothing is checked.
+    """
+    lags_s = reading_lags_s(window.phases)
+    if not limits_s or not len(lags_s):
+        return []
+    allowed_s = max(READING_FLOOR_S, LAG_SHARE * min(limits_s))
+    p99_s = statistics.quantile(lags_s, 0.99)
+    if p99_s <= allowed_s:
+        return []
+    text = (
+        f"the generator read streams late: p99 of its reading lag is {p99_s * 1e3:.3g} ms, allowed are "
+        f"{allowed_s * 1e3:.3g} ms by the least limit on a stream; give it a core of its own, lower the rate or raise that limit"
     )
     return [Fault(Cause.NOISE, text)]
 

@@ -207,6 +207,16 @@ def judged_latencies_s(criteria: Iterable[Criterion], measures: Iterable[Measure
     return tuple(found)
 
 
+def judged_streams_s(criteria: Iterable[Criterion], measures: Iterable[Measure]) -> tuple[float, ...]:
+    """Return every limit that rests on when the generator read the events of streams."""
+    known = tuple(measures)
+    return tuple(
+        _limit(one)
+        for one in criteria
+        if getattr(find_measure(one.measure, known), "rests_on_reading", False)
+    )
+
+
 def _limit(criterion: Criterion) -> float:
     limit = criterion.limit
     if not isinstance(limit, (int, float)) or not math.isfinite(limit):

@@ -39,8 +39,11 @@ def judge_slot(
         asked_at(criterion, slot.quantities, yardsticks_s(slot, phases))
         for criterion, phases in zip(scenario.criteria, there, strict=True)
     ]
-    latencies_s = judge.judged_latencies_s([one for ones in asked for one in ones], measures)
-    found = find_faults(record, confidence, latencies_s)
+    every = [one for ones in asked for one in ones]
+    latencies_s, streams_s = (
+        limits(every, measures) for limits in (judge.judged_latencies_s, judge.judged_streams_s)
+    )
+    found = find_faults(record, confidence, latencies_s, streams_s)
     if not scenario.criteria:
         found.append(
             Fault(Cause.INTEGRITY, "no criterion is left to judge this target by: nothing was judged")
@@ -104,8 +107,13 @@ def unmeasured(scenario: Scenario, seed: int, error: BaseException, reproduce: s
     )
 
 
-def find_faults(record: SlotRecord, confidence: float, latencies_s: Sequence[float]) -> list[Fault]:
-    """Return what keeps the slot from carrying a verdict; ``latencies_s`` are those that are judged by."""
+def find_faults(
+    record: SlotRecord, confidence: float, latencies_s: Sequence[float], streams_s: Sequence[float] = ()
+) -> list[Fault]:
+    """Return what keeps the slot from carrying a verdict.
+
+    ``latencies_s`` are the limits that the send lag is held against, and ``streams_s`` those for the reading lag.
+    """
     names = record.names
     everything = Window(record.phases, confidence, names)
     measured = _measured(record, confidence)
@@ -115,6 +123,7 @@ def find_faults(record: SlotRecord, confidence: float, latencies_s: Sequence[flo
     for phase in measured.phases:
         found += check_witnesses(Window((phase,), confidence, names))
     found += checks.check_send_lag(measured, latencies_s)
+    found += checks.check_reading_lag(measured, streams_s)
     for item, report in zip(record.phases, record.reports, strict=False):
         if item.phase.measured:
             found += checks.check_generator(report.utilisation, report.run_delay_per_request_s, latencies_s)

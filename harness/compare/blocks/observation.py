@@ -9,7 +9,7 @@ missing in either arm.
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,19 @@ from numpy.typing import NDArray
 from tailgate.harness import statistics
 from tailgate.harness.compare.blocks.disturbance import disturbance_of
 from tailgate.harness.compare.blocks.row import STAGES, ArmRow, least_requests
-from tailgate.harness.compare.lens import LENSES
 from tailgate.harness.compare.load import CAPACITY
 from tailgate.harness.load.samples import Samples
 from tailgate.harness.observe.slot_record import SlotRecord
-from tailgate.harness.observe.window import Window, failed, latencies_s, throughput_per_s
+from tailgate.harness.observe.window import (
+    PhaseRecord,
+    Window,
+    failed,
+    gaps_s,
+    latencies_s,
+    streamed,
+    throughput_per_s,
+)
+from tailgate.harness.results.comparison import LATENCIES
 
 Seconds = NDArray[np.float64]
 
@@ -56,10 +64,12 @@ def observe_arm(
     ]
     cpu_s = [used for _, used in pairs if used is not None]
     held = [reading.rss_bytes for phase, _ in pairs for reading in phase.resources]
-    samples = Window(tuple(phase for phase, _ in pairs)).samples
+    phases = [phase for phase, _ in pairs]
+    samples = Window(tuple(phases)).samples
     probe = next((phase.samples for phase in record.phases if phase.phase.name == CAPACITY), None)
     return dataclasses.replace(
         arm_row(latencies_s(samples), int(failed(samples).sum()), stages_s(samples), len(pairs)),
+        **_times_within_answers(phases, samples),
         cpu_s=sum(cpu_s) if cpu_s and len(cpu_s) == len(pairs) else None,
         peak_rss_bytes=max(held, default=None),
         start_up_s=start_up_s,
@@ -79,9 +89,7 @@ def arm_row(seconds: Seconds, failed: int, stages_s: Mapping[str, Seconds], slot
         slots: how many equally long ones the requests came in; 0 if unknown.
     """
     quantiles: dict[str, Any] = {
-        f"{lens.name}_s": _quantile_s(seconds, lens.quantile, slots)
-        for lens in LENSES
-        if lens.quantile is not None and len(seconds) >= least_requests(lens.quantile)
+        f"{name}_s": quantile_s(seconds, share, slots) for name, share in LATENCIES.items()
     }
     return ArmRow(
         requests=len(seconds),
@@ -92,11 +100,26 @@ def arm_row(seconds: Seconds, failed: int, stages_s: Mapping[str, Seconds], slot
     )
 
 
-def _quantile_s(seconds: Seconds, share: float, slots: int) -> float:
+def _times_within_answers(phases: Sequence[PhaseRecord], samples: Samples) -> dict[str, Any]:
+    times = {"ttfb_p95_s": quantile_s(latencies_s(samples, "first_byte_ns"), 0.95, len(phases))}
+    if samples["events"].any():
+        first_event_s = latencies_s(streamed(samples), "first_event_ns")
+        times["ttft_p95_s"] = quantile_s(first_event_s, 0.95, len(phases))
+        times["gap_p99_s"] = quantile_s(np.concatenate([*map(gaps_s, phases)]), 0.99, len(phases))
+    return times
+
+
+def quantile_s(seconds: Seconds, share: float, slots: int) -> float | None:
+    """Return a quantile of times in order of slot; None without enough of them beyond it."""
+    if len(seconds) < least_requests(share):
+        return None
     # With less than one request beyond it in a slot, a slot's quantile would be its maximum.
     if share < BY_SLOT or slots < 2 or len(seconds) * (1 - share) < slots:
         return statistics.quantile(seconds, share)
     by_slot = [statistics.quantile(part, share) for part in np.array_split(seconds, slots)]
+    # Events that were read in one piece are 0 s apart, which has no logarithm.
+    if not all(by_slot):
+        return 0.0
     return math.exp(math.fsum(map(math.log, by_slot)) / slots)
 
 

@@ -28,6 +28,8 @@ class ArmRow:
         cpu_s: CPU seconds of the server's processes.
         p50_s: latency; a failed request counts as +inf. None without enough samples.
         p99_s: the geometric mean of that of the slots, as p95.
+        ttfb_p95_s: to the first byte of an answer; ``ttft_p95_s`` to the first event of one that is a stream, and
+            ``gap_p99_s`` between an event and the next.
         mean_s: recorded, and used by no lens, as steal_share.
         stages_s: mean seconds by stage, of all answered requests (``mean``) and of those about a quantile
             (``p50``, ``p95``, ``p99``).
@@ -40,6 +42,9 @@ class ArmRow:
     p50_s: float | None = None
     p95_s: float | None = None
     p99_s: float | None = None
+    ttfb_p95_s: float | None = None
+    ttft_p95_s: float | None = None
+    gap_p99_s: float | None = None
     mean_s: float | None = None
     peak_rss_bytes: float | None = None
     start_up_s: float | None = None
@@ -87,6 +92,9 @@ _SHOWN_BY = {
     "p50": "p50_s",
     "p95": "p95_s",
     "p99": "p99_s",
+    "ttfb_p95": "ttfb_p95_s",
+    "ttft_p95": "ttft_p95_s",
+    "gap_p99": "gap_p99_s",
     "memory": "peak_rss_bytes",
     "start_up": "start_up_s",
     "capacity": "capacity_per_s",

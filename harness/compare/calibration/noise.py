@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from tailgate.harness.compare.blocks.row import ArmRow, BlockRow, arm_value, least_requests, ln_ratio
-from tailgate.harness.compare.lens import LENSES
 from tailgate.harness.load.samples import Outcome
-from tailgate.harness.results.comparison import Lens, Scale
+from tailgate.harness.results.comparison import LATENCIES, Lens, Scale
 from tailgate.harness.results.run import RunResult
 from tailgate.harness.results.slot import PhaseResult
 
@@ -140,9 +139,9 @@ def pairs_of(result: RunResult, scenario: str) -> tuple[BlockRow, ...]:
 def _row(phase: PhaseResult) -> ArmRow:
     cpu_s = None if phase.machine is None else phase.machine.server_cpu_s_per_request
     quantiles = {
-        f"{lens.name}_s": getattr(phase.client, f"{lens.name}_s")
-        for lens in LENSES
-        if lens.quantile is not None and phase.client and phase.requests >= least_requests(lens.quantile)
+        f"{name}_s": getattr(phase.client, f"{name}_s")
+        for name, share in LATENCIES.items()
+        if phase.client and phase.requests >= least_requests(share)
     }
     return ArmRow(
         requests=phase.requests,

@@ -8,9 +8,9 @@ which too many blocks were void decides nothing, and if it is the last, the run 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from tailgate.harness.compare.blocks.row import BlockRow
+from tailgate.harness.compare.blocks.row import BlockRow, arm_value
 from tailgate.harness.compare.decision.lens_result import judge_lens
-from tailgate.harness.compare.lens import LENSES
+from tailgate.harness.compare.lens import LENSES, WITHIN_ANSWERS
 from tailgate.harness.results.comparison import Decision, Design, Lens, LensResult
 from tailgate.harness.results.verdict import Verdict, worst
 
@@ -21,9 +21,10 @@ def judge(rows: Sequence[BlockRow], design: Design, lenses: Sequence[Lens] = LEN
     """Judge all blocks of a comparison so far.
 
     The answer is the same whether asked after every block or at the end; rows beyond the look that finished
-    are ignored.
+    are ignored. A lens on times within answers that does not gate is left out where no answer had such times.
     """
     good = [row for row in rows if row.void is None]
+    lenses = [lens for lens in lenses if lens.gates or lens.name not in WITHIN_ANSWERS or _sees(lens, good)]
     results: dict[str, LensResult] = {}
     over, disturbed, settled = 0, False, False
     for number, look in enumerate(design.looks, start=1):
@@ -57,6 +58,10 @@ def judge(rows: Sequence[BlockRow], design: Design, lenses: Sequence[Lens] = LEN
         load_s=sum(row.load_s for row in rows),
         wall_s=sum(row.wall_s for row in rows),
     )
+
+
+def _sees(lens: Lens, rows: Iterable[BlockRow]) -> bool:
+    return any(arm_value(lens, arm) is not None for row in rows for arm in (row.base, row.head))
 
 
 def _until(rows: Sequence[BlockRow], blocks: int) -> Sequence[BlockRow]:

@@ -8,7 +8,7 @@ import math
 
 from tailgate.harness.compare.blocks.row import least_requests
 from tailgate.harness.compare.decision.error_share import ShareChange
-from tailgate.harness.results.comparison import Lens, Scale
+from tailgate.harness.results.comparison import LATENCIES, Lens, Scale
 from tailgate.harness.results.verdict import Better, Verdict
 
 SPILLED = "spilled: "
@@ -79,6 +79,9 @@ def signed(lens: Lens, worse: float) -> str:
 
 def why_unseen(lens: Lens) -> str:
     """Say what a lens that saw too little would have needed."""
+    if lens.name not in LATENCIES and lens.quantile is not None:
+        least = least_requests(lens.quantile)
+        return f"it needs {least} such times an arm and block, and answers that have them; report it only: {lens.name}=report"
     if lens.quantile is not None:
         return (
             f"it needs {least_requests(lens.quantile)} requests an arm and block, and not all of them failed"

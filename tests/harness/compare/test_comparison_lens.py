@@ -10,7 +10,8 @@ from tailgate.harness.errors import UsageError
 
 def test_cost_latency_and_errors_gate_and_the_rest_is_reported():
     assert [lens.name for lens in LENSES if lens.gates] == ["cpu", "p50", "p95", "p99", "error_rate"]
-    assert [lens.name for lens in LENSES if not lens.gates] == ["memory", "start_up", "capacity"]
+    reported = ["ttfb_p95", "ttft_p95", "gap_p99", "memory", "start_up", "capacity"]
+    assert [lens.name for lens in LENSES if not lens.gates] == reported
 
 
 @pytest.mark.parametrize(

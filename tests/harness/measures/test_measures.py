@@ -39,6 +39,8 @@ def test_the_built_in_measures_have_the_names_that_scenarios_use():
     assert list(MEASURES) == [
         *("p50", "p90", "p95", "p99", "p99.9", "accepted_p50", "accepted_p95", "accepted_p99"),
         *("drift_p50", "drift_p95", "p50_rise", "p95_rise"),
+        *("ttfb_p50", "ttfb_p95", "ttfb_p99", "ttft_p50", "ttft_p95", "ttft_p99"),
+        *("gap_p50", "gap_p99", "tokens_per_s"),
         *("error_rate", "lost_rate", "misanswered", "throughput", "goodput"),
         *("goodput_share", "refusal_p50", "unhinted_refusals", "knee", "recover", "settle"),
         *("health_p50", "health_p90", "metrics_p50", "metrics_p90"),

@@ -20,7 +20,7 @@ from tailgate.harness.compare.blocks.row import (
     read_rows,
     to_json,
 )
-from tailgate.harness.compare.lens import LENSES, find_lens
+from tailgate.harness.compare.lens import LENSES, WITHIN_ANSWERS, find_lens
 from tailgate.harness.errors import MeasurementError
 
 P95 = find_lens("p95")
@@ -35,6 +35,7 @@ def test_an_arm_is_observed_by_exact_quantiles_and_its_cost():
     seen = dataclasses.replace(observed(np.arange(1.0, 1001.0)), **costs)
     expected = {"cpu": 0.005, "p50": 500.0, "p95": 950.0, "p99": 990.0, "error_rate": 0.0}
     expected |= {"memory": 7, "start_up": 2.0, "capacity": 90.0}
+    expected |= dict.fromkeys(WITHIN_ANSWERS)
     assert {lens.name: arm_value(lens, seen) for lens in LENSES} == expected
 
 
