@@ -56,7 +56,8 @@ class Hostile:
 
     def predict(self, connection):  # noqa: C901 - one case a fault
         """Answer a request; True to go on with the connection."""
-        match self.wrong:
+        # The first request is the one that the harness sends before any load.
+        match self.wrong if self.answered else "":
             case "hangs":
                 time.sleep(3_600)
             case "garbage":

@@ -68,7 +68,7 @@ def names(found):
 
 def test_every_lens_but_the_one_that_costs_load_is_looked_through():
     assert names(chosen_lenses(settings(), HERE)) == [
-        *("cpu", "p50", "p95", "p99", "error_rate", "memory", "start_up"),
+        *("cpu", "p50", "p95", "p99", "error_rate", "ttfb_p95", "ttft_p95", "gap_p99", "memory", "start_up"),
     ]
     assert chosen_lenses(settings(), HERE)[1] == ()
 
@@ -80,7 +80,7 @@ def test_capacity_is_probed_for_who_asks(asked):
 
 def test_a_server_that_runs_elsewhere_has_no_processes_to_see():
     found = chosen_lenses(settings(), ELSEWHERE)
-    assert names(found) == ["p50", "p95", "p99", "error_rate"]
+    assert names(found) == ["p50", "p95", "p99", "error_rate", "ttfb_p95", "ttft_p95", "gap_p99"]
     assert found[1] == (
         "CPU time per request is left out: base runs elsewhere, and its processes cannot be seen",
     )

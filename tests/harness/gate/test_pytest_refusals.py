@@ -25,7 +25,7 @@ INI = {
     "answer-tolerance": "0.01",
     "answer-ignore": "\n  $.id\n  $.time",
     "ca-file": "ca.pem",
-    "insecure": "true",
+    "insecure": "false",
     "client-cert": "client.pem",
     "client-key": "client.key",
     "plugin": "\n  one.py\n  two.py",

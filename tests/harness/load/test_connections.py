@@ -36,7 +36,10 @@ class SimulatedConnection:
     def __init__(self, server):
         self.server, self.sock, self.timeout = server, None, None
 
-    def request(self, _method, _path, headers):
+    def putrequest(self, _method, _path, **_):
+        pass
+
+    def endheaders(self):
         self.sock = SimpleNamespace(settimeout=lambda _: None)
         self.server.open.append(self)
 
