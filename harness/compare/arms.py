@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tailgate.harness.compare.blocks.schedule import Arm
@@ -19,6 +19,7 @@ from tailgate.harness.target.own_code import is_own, project_in, python_path, ra
 from tailgate.harness.target.revision import Revision
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.spec import CommandTarget
+from tailgate.harness.target.state import StateCommands, Step, commands_of
 from tailgate.harness.target.target import RunningTarget, Target
 
 WORKING_TREE = "."
@@ -88,6 +89,7 @@ class ArmTarget:
     side: Side
     target: Target
     worktree: Path | None = None
+    state: StateCommands = field(default_factory=StateCommands)
 
 
 @contextlib.contextmanager
@@ -97,8 +99,11 @@ def checked_out(
     folder: Path,
     settings: Mapping[Arm, TargetSettings],
     make_target: Callable[[str, TargetSettings], Target],
+    lines: Mapping[Step, str] | None = None,
 ) -> Iterator[Mapping[Arm, ArmTarget]]:
     """Check revisions out into the folder, give each side's target, and remove the worktrees at the end.
+
+    ``lines`` are the user's commands around a target, which run in the project's folder of a side's own tree.
 
     Raises:
         UsageError: the sides declare other dependencies, and the base has no interpreter of its own.
@@ -118,7 +123,26 @@ def checked_out(
         for arm, side in sides.items():
             tree = trees.get(arm)
             own = with_tree(settings[arm], side, tree, root, beside_revision=bool(trees))
-            made[arm] = ArmTarget(side, make_target(side.spec, own), tree)
+            target = make_target(side.spec, own)
+            directory = own.directory if tree is None else project_in(tree, root)
+            state = commands_of(lines or {}, arm.value, target, own, directory)
+            made[arm] = ArmTarget(side, target, tree, state)
+        yield made
+
+
+@contextlib.contextmanager
+def set_up_elsewhere(arms: Mapping[Arm, ArmTarget], folder: Path) -> Iterator[Mapping[Arm, ArmTarget]]:
+    """Set up the servers that run elsewhere, and tear them down at the end: what is never started has one set-up.
+
+    Raises:
+        TargetError: a command failed.
+    """
+    with contextlib.ExitStack() as stack:
+        made = dict(arms)
+        for arm, one in arms.items():
+            if one.side.is_address:
+                stack.enter_context(one.state.only(Step.SET_UP, Step.TEAR_DOWN).around(folder))
+                made[arm] = replace(one, state=one.state.only(Step.RESET))
         yield made
 
 

@@ -88,7 +88,8 @@ def side_settings(
 ) -> TargetSettings:
     """Return what a side's target is started with: the scenario's wishes, its folder, its Python."""
     defaults = dict(scenario.environment) if isinstance(scenario, ComparisonLoad) else {}
-    made = with_defaults(target, side, defaults)
+    environment = {**target.environment, **settings.environment_of(side.arm.value)}
+    made = with_defaults(dataclasses.replace(target, environment=environment), side, defaults)
     said_by = "target" if side.spec == settings.target else {Arm.BASE: "against", Arm.HEAD: "head"}[side.arm]
     made = dataclasses.replace(made, directory=settings.launch_folder(said_by))
     if side.arm is Arm.BASE and settings.against_python is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tailgate.harness.compare import answer
-from tailgate.harness.compare.arms import ArmTarget, checked_out
+from tailgate.harness.compare.arms import ArmTarget, checked_out, set_up_elsewhere
 from tailgate.harness.compare.asked import (
     chosen_design,
     chosen_lenses,
@@ -42,6 +42,7 @@ from tailgate.harness.scenario.plan import choose_payloads, draw_plan
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.target import revision as git
 from tailgate.harness.target.settings import TargetSettings
+from tailgate.harness.target.state import asked_lines
 from tailgate.harness.target.target import RunningTarget, Target
 from tailgate.harness.units import Unit
 from tailgate.harness.verdict import judging
@@ -132,7 +133,11 @@ def compare(
     if any(side.revision is not None for side in sides.values()):
         for folder in git.remove_stale_worktrees(root, asked.output):
             ground.tell(f"removed the worktree of a run that was killed: {folder}")
-    with checked_out(sides, root, ground.directory / WORKTREES, settings, ground.make_target) as arms:
+    trees, lines = ground.directory / WORKTREES, asked_lines(asked)
+    with (
+        checked_out(sides, root, trees, settings, ground.make_target, lines) as made,
+        set_up_elsewhere(made, ground.directory) as arms,
+    ):
         ground.tell(f"{scenario.name}: starting both sides once, to see what they are")
         chosen = choose_payloads(scenario, ground.payloads(payload_source(scenario, asked)))
         rehearsed = rehearse(arms, ground.directory, root, functools.partial(_ask, chosen, ground))

@@ -1,17 +1,18 @@
 """The rehearsal: both sides are started and stopped once before anything is measured.
 
-It tells what each side is, that it runs its own code, and which settings it does not know. The interpreter
+It tells what each side is, that it runs its own code, which settings it does not know, and what both sides seem to share. The interpreter
 writes the bytecode of a fresh checkout, so that no measured start pays for that.
 """
 
-import itertools
+import contextlib
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tailgate.harness.compare.arms import ArmTarget, check_own_code, ignored_settings
 from tailgate.harness.compare.blocks.schedule import Arm
+from tailgate.harness.compare.blocks.together import at_once, started_at_once
+from tailgate.harness.compare.sharing import held_by, refuse_one_port, shared
 from tailgate.harness.errors import MeasurementError, TargetError
 from tailgate.harness.load.preflight import Outcome
 from tailgate.harness.target.own_code import runs_python
@@ -40,38 +41,64 @@ def rehearse(
     """Start both sides at once, send each the requests once with ``ask``, and stop them.
 
     Raises:
-        TargetError: a side did not become ready, or runs another code than its revision's.
+        TargetError: a side did not become ready, runs another code than its revision's, or listens where the other does.
         MeasurementError: its metrics cannot be read.
     """
-    folders = [directory / f"rehearsal-{arm.value}" for arm in arms]
-    with ThreadPoolExecutor(len(arms)) as pool:
-        told = pool.map(_rehearse, arms.values(), folders, itertools.repeat(root), itertools.repeat(ask))
-        return dict(zip(arms, told, strict=True))
+
+    def start(arm: Arm, stack: contextlib.ExitStack) -> RunningTarget:
+        one, folder = arms[arm], directory / f"rehearsal-{arm.value}"
+        try:
+            around = stack.enter_context(one.state.around(folder))
+            running = stack.enter_context(one.target.start(folder))
+        except TargetError as error:
+            raise TargetError(f"{arm.value} ({one.side.given}): {error}") from error
+        around.started(running)
+        return running
+
+    with started_at_once(start, arms) as running:
+        told = at_once(lambda arm: _asked(arm, running[arm], ask), arms)
+        base, head = (held_by(running[arm].pids or (), running[arm].port) for arm in (Arm.BASE, Arm.HEAD))
+        refuse_one_port(base, head)
+    checked = {arm: _checked(arms[arm], one, root) for arm, one in told.items()}
+    of_both = replace(checked[Arm.HEAD], notes=(*checked[Arm.HEAD].notes, *shared(base, head)))
+    return {**checked, Arm.HEAD: of_both}
 
 
-def _rehearse(
-    arm: ArmTarget, directory: Path, root: Path, ask: Callable[[RunningTarget], Outcome]
-) -> Rehearsed:
-    name = arm.side.arm.value
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a side says while it runs; ``python`` is whether it was seen to run Python."""
+
+    facts: Mapping[str, str]
+    names: MetricNames
+    ignored: tuple[str, ...]
+    pids: tuple[int, ...] | None
+    python: bool
+    preflight: Outcome
+
+
+def _asked(arm: Arm, running: RunningTarget, ask: Callable[[RunningTarget], Outcome]) -> _Told:
     try:
-        with arm.target.start(directory) as running:
-            facts = running.facts() if running.metrics_url is not None else {"metrics": NO_METRICS}
-            ignored = ignored_settings(running)
-            pids = running.pids
-            python = pids is not None and runs_python(pids)
-            names = running.settings.metric_names
-            asked = ask(running)
+        facts = running.facts() if running.metrics_url is not None else {"metrics": NO_METRICS}
     except TargetError as error:
-        raise TargetError(f"{name} ({arm.side.given}): {error}") from error
+        raise TargetError(f"{arm.value}: {error}") from error
     except MeasurementError as error:
-        raise MeasurementError(f"{name}: {error}") from error
-    doubt = check_own_code(arm, root, python=python)
+        raise MeasurementError(f"{arm.value}: {error}") from error
+    pids = running.pids
+    python = pids is not None and runs_python(pids)
+    names, ignored = running.settings.metric_names, ignored_settings(running)
+    return _Told(facts, names, ignored, pids, python, ask(running))
+
+
+def _checked(arm: ArmTarget, told: _Told, root: Path) -> Rehearsed:
+    """Return what a side told, once its process has ended; raise TargetError where it ran another code."""
+    name = arm.side.arm.value
+    doubt = check_own_code(arm, root, python=told.python)
     notes = [doubt] if doubt else []
-    notes += [f"{name} does not know the setting {variable}, and ignored it" for variable in ignored]
-    if pids is None:
+    notes += [f"{name} does not know the setting {variable}, and ignored it" for variable in told.ignored]
+    if told.pids is None:
         notes.append(
             f"{name} runs elsewhere and is never restarted: how its one start settled cannot be told from its code"
         )
-    if asked.note:
-        notes.append(f"{name}: {asked.note}")
-    return Rehearsed(facts, names, asked, tuple(notes))
+    if told.preflight.note:
+        notes.append(f"{name}: {told.preflight.note}")
+    return Rehearsed(told.facts, told.names, told.preflight, tuple(notes))

@@ -77,6 +77,7 @@ class GatePlugin:
         self._prepared: Prepared | None = None
         self._item: pytest.Item | None = None
         self._session: Session | None = None
+        self._interrupted = False
 
     def _chosen(self) -> dict[str, Scenario]:
         every = self.plugins.scenarios(self.settings.gathered)
@@ -142,6 +143,17 @@ class GatePlugin:
             # First what there is: a key pressed while the reports are written costs reports, not the summary.
             self._command.result = session.result()
             self.plainly(session.finish)
+            self._end(stack)
+
+    def _end(self, stack: ExitStack) -> None:
+        """Stop the target; a tear-down that fails fails the test, but for an interrupted run, where pytest has no test left."""
+        if not self._interrupted:
+            self.plainly(stack.close)
+            return
+        try:
+            stack.close()
+        except HarnessError as error:
+            self.notes.append(terminal(self.settings.secrets.hide(str(error))))
 
     def plainly(self, step: Callable[[], T]) -> T:
         """Take a step; what the harness can name fails the test without a traceback, since its message says all."""
@@ -194,6 +206,10 @@ class GatePlugin:
         result = self._session.result()
         ran = {scenario.name for scenario in result.scenarios}
         return [pair for name in self.checked if name in ran for pair in properties(result, name)]
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Remember that no test is left that could fail."""
+        self._interrupted = True
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, None]:

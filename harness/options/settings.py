@@ -54,13 +54,18 @@ class GateSettings:
         (), "the same for head alone, in a comparison; may be repeated", parse=values.assignment
     )
     set_up: str | None = declared(
-        None, "command that runs before each start of a target; TAILGATE_ARM says of which, base or head"
+        None,
+        "command that runs before each start of a target; TAILGATE_ARM says of which, base or head",
+        parse=values.command_line,
     )
     reset: str | None = declared(
         None,
         "command that runs before each scenario or block, once the target is ready; TAILGATE_URL is its address",
+        parse=values.command_line,
     )
-    tear_down: str | None = declared(None, "command that runs after each end of a target")
+    tear_down: str | None = declared(
+        None, "command that runs after each end of a target", parse=values.command_line
+    )
     scenario: tuple[str, ...] = declared((), "run only this scenario; may be repeated")
     profile: str = declared("default", "how much evidence is gathered", choices=tuple(PROFILES))
     budgets: Path | None = declared(
@@ -134,7 +139,11 @@ class GateSettings:
     output: Path = declared(
         Path(".perf"), "folder for results and raw samples", parse=values.path, anchor=in_folder
     )
-    keep: int = declared(20, "how many runs the folder for results keeps, the newest", parse=values.whole(1))
+    keep: int = declared(
+        20,
+        "how many runs the folder for results keeps; older ones are removed at the end of a run",
+        parse=values.whole(1),
+    )
     against: str | None = declared(
         None,
         "compare with this instead of checking budgets: a git revision, . for the working tree, or a target as "
@@ -230,6 +239,12 @@ class GateSettings:
             raise UsageError(
                 f"--perf-client-key={self.client_key} is the key of no certificate; give --perf-client-cert as well"
             )
+        for name in ("base-env", "head-env"):
+            if self.against is None and name in self.given:
+                raise UsageError(
+                    f"--perf-{name} is for one side of a comparison, and nothing is compared; give --perf-against as "
+                    "well, or --perf-env for the one target"
+                )
 
     @property
     def gathered(self) -> Profile:
@@ -246,6 +261,10 @@ class GateSettings:
         """Headers of every request, with the values of variables; raise UsageError for one that is not set."""
         return headers.expanded(self.header, os.environ, "--perf-header")
 
+    def environment_of(self, arm: str) -> Mapping[str, str]:
+        """Variables for a launched target of a comparison, ``base`` or ``head``; its own win."""
+        return pairs((*self.env, *(self.base_env if arm == "base" else self.head_env)))
+
     def launch_folder(self, name: str) -> Path | None:
         """Return where the target runs that an option names: beside the ini file that says it, else None for here."""
         return self.ini_folder if name in self.said_in_ini else None
@@ -260,12 +279,17 @@ class GateSettings:
             self.payloads,
             self.readiness_path,
             self.metrics_path,
+            self.set_up or "",
+            self.reset or "",
+            self.tear_down or "",
         )
+        # Sides may give one variable different values, so that none may be lost to a later one.
+        assigned = (*self.env, *self.base_env, *self.head_env)
+        variables = [item for one in assigned for item in pairs((one,)).items()]
         service = [(name, value) for name, value in os.environ.items() if name.startswith(SERVICE_PREFIX)]
-        sent = headers.literal(self.header)
         return Secrets.of(
-            (*words, *self.environment.values()),
-            (*self.environment.items(), *service, *sent),
+            (*words, *(value for _, value in variables)),
+            (*variables, *service, *headers.literal(self.header)),
             headers.taken(self.header, os.environ),
         )
 

@@ -5,6 +5,7 @@ Each raises :class:`ValueError` with what it expects; the caller adds the option
 
 import math
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,17 @@ def assignment(value: str) -> str:
     key, equals, assigned = value.partition("=")
     if not equals or not key.strip() or _SPACE_OR_CONTROL.search(key.strip()) or "\0" in assigned:
         raise ValueError("expected KEY=VALUE")
+    return value
+
+
+def command_line(value: str) -> str:
+    """Read a command line, which is split as a POSIX shell does and given to no shell."""
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"expected a command line ({error})") from None
+    if not words or not words[0] or "\0" in value:
+        raise ValueError("expected a program and its arguments")
     return value
 
 

@@ -1,5 +1,6 @@
 """Budgets, checked on one target: it starts with the first scenario, and serves all of them."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,6 +23,7 @@ from tailgate.harness.scenario.budgets import Resolved, place_of, resolve_scenar
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import choose_payloads, draw_plan
 from tailgate.harness.scenario.scenario import Criterion, Scenario
+from tailgate.harness.target.state import Around, StateCommands
 from tailgate.harness.target.target import RunningTarget, Target
 from tailgate.harness.units import Unit
 from tailgate.harness.verdict import judge, judging
@@ -38,6 +40,7 @@ class BudgetRun:
         ground: Ground,
         measures: tuple[Measure, ...],
         read_yardstick: Callable[[], Yardstick],
+        state: StateCommands,
     ) -> None:
         self.facts: Mapping[str, str] = {}
         self.preflight: tuple[Preflight, ...] = ()
@@ -45,6 +48,9 @@ class BudgetRun:
         self._ground = ground
         self._measures = measures
         self._read_yardstick = read_yardstick
+        self._state = state
+        self._tear_down = contextlib.ExitStack()
+        self._around: Around | None = None
         self._running: RunningTarget | None = None
         self._unusable: str | None = None
         self._starts = 0
@@ -67,28 +73,53 @@ class BudgetRun:
             return f"log_tail() of {self._running!r} raised {type(error).__name__}: {error}"
 
     def stop(self) -> None:
-        """Stop the target, if it was started."""
-        if self._running is not None:
-            self._running.stop()
+        """Stop the target, if it was started, and tear down what was set up for it."""
+        with self._tear_down:
+            if self._running is not None:
+                self._running.stop()
 
     def _ready_target(self) -> RunningTarget:
         """Return the target. One that died is started again; one that did not start is not tried twice."""
         if self._unusable is not None:
             raise TargetError(f"the target failed before and was not tried again: {self._unusable}")
-        if self._running is not None and self._running.alive():
-            return self._running
-        self._ground.tell(f"target {self._ground.settings.target}: waiting until it is ready")
         try:
-            if self._running is None:
-                self._running = self._target.start(self._ground.directory)
-            else:
-                self._running.restart()
-            self._starts += 1
-            self.facts = _described(self._running)
+            running = self._running
+            if running is None or not running.alive():
+                self._ground.tell(f"target {self._ground.settings.target}: waiting until it is ready")
+                running = self._started()
         except HarnessError as error:
             self._unusable = str(error).partition("\n")[0]
             raise
+        return running
+
+    def _reset(self) -> None:
+        """Reset what the target keeps, after the first requests, which may leave something behind."""
+        assert self._around is not None
+        try:
+            self._around.reset()
+        except HarnessError as error:
+            self._unusable = str(error).partition("\n")[0]
+            raise
+
+    def _started(self) -> RunningTarget:
+        if self._running is None:
+            self._set_up()
+            self._running = self._target.start(self._ground.directory)
+        elif self._state.url is not None:
+            # It runs elsewhere, and says that it cannot be restarted.
+            self._running.restart()
+        else:
+            self.stop()
+            self._set_up()
+            self._running.restart()
+        assert self._around is not None
+        self._around.started(self._running)
+        self._starts += 1
+        self.facts = _described(self._running)
         return self._running
+
+    def _set_up(self) -> None:
+        self._around = self._tear_down.enter_context(self._state.around(self._ground.directory))
 
     def _resolve(self, scenario: Scenario, running: RunningTarget, drawn_by: Yardstick) -> Resolved:
         """Settle the load by the yardstick of now; what the target has no metrics for is left out."""
@@ -128,6 +159,7 @@ class BudgetRun:
         directory = ground.directory / f"{scenario.name}-{HEAD}-0"
         settings = ground.connect(running)
         self._ask(choose_payloads(scenario, payloads), settings)
+        self._reset()
         record = measure_slot(slot, plan, running, settings, directory, ground.tell, self._read_yardstick)
         slot_file.write(record, directory)
         return record

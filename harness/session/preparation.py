@@ -6,6 +6,7 @@ Only the device and precision of the running target are left to :mod:`tailgate.h
 import dataclasses
 import difflib
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,8 +47,10 @@ from tailgate.harness.scenario.payload import Payload, settled
 from tailgate.harness.scenario.plan import choose_payloads
 from tailgate.harness.scenario.ref import Ref, refs, resolve
 from tailgate.harness.scenario.scenario import Phase, Scenario
+from tailgate.harness.session.budget_run import HEAD
 from tailgate.harness.target.settings import TargetSettings, target_settings
 from tailgate.harness.target.spec import CommandTarget
+from tailgate.harness.target.state import StateCommands, asked_lines, commands_of
 from tailgate.harness.target.target import Target
 from tailgate.harness.verdict import judge
 
@@ -94,7 +97,9 @@ def prepare(
     # Of the ini file, it may be, for a comparison another time.
     override(LENSES, settings.lens)
     if settings.against is None:
-        _refuse_unknown_program(plugins.target(settings.target, target))
+        made = plugins.target(settings.target, target)
+        _refuse_unknown_program(made)
+        _refuse_unknown_commands(commands_of(asked_lines(settings), HEAD, made, target, target.directory))
         sources = {settings.payloads}
     else:
         _refuse_incomparable(settings, plugins, chosen, target, expected, looks)
@@ -134,9 +139,11 @@ def _refuse_incomparable(
         comparable_phase(scenario)
         wanted_processors(scenario, settings, sides)
         for side in sides.values():
-            made = plugins.target(side.spec, side_settings(side, scenario, settings, target))
+            own = side_settings(side, scenario, settings, target)
+            made = plugins.target(side.spec, own)
             if side.revision is None:
                 _refuse_unknown_program(made)
+            _refuse_unknown_commands(commands_of(asked_lines(settings), side.arm.value, made, own, None))
 
 
 def _refuse_unknown_program(target: Target) -> None:
@@ -148,6 +155,17 @@ def _refuse_unknown_program(target: Target) -> None:
         raise UsageError(
             f"the target {target.spec!r} starts the program {program!r}, which is not on the path"
         )
+
+
+def _refuse_unknown_commands(commands: StateCommands) -> None:
+    """Refuse a command whose program is nowhere on the path of its arm; one with a slash is found where it runs."""
+    for step, line in commands.lines.items():
+        program, path = shlex.split(line)[0], commands.environment.get("PATH")
+        if "/" not in program and shutil.which(program, path=path) is None:
+            raise UsageError(
+                f"--perf-{step.value}: there is no program {program!r} on the path, got {line!r}; it is started without "
+                "a shell: write sh -c '…' for what only a shell knows"
+            )
 
 
 def _refuse_numbers(

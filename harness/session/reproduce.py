@@ -11,7 +11,7 @@ from tailgate.harness.options.settings import OPTIONS, SERVICE_PREFIX, GateSetti
 from tailgate.harness.plugins.loading import PLUGINS_VARIABLE
 from tailgate.harness.secrecy import Secrets, is_secret
 
-ENVIRONMENT_OPTION = "--perf-env="
+ENVIRONMENT_OPTIONS = ("--perf-env=", "--perf-base-env=", "--perf-head-env=")
 
 
 def built_in_test(scenario: str) -> tuple[str, ...]:
@@ -41,7 +41,8 @@ def _assigned(name: str, value: str) -> str:
 
 def _word(word: str, secrets: Secrets) -> str:
     """Return a word for the shell; of a secret variable the shell gives the value, who has it."""
-    name, equals, _ = word.removeprefix(ENVIRONMENT_OPTION).partition("=")
-    if word.startswith(ENVIRONMENT_OPTION) and equals and is_secret(name.strip()):
-        return f'"{ENVIRONMENT_OPTION}{name.strip()}=${name.strip()}"'
+    option = next(filter(word.startswith, ENVIRONMENT_OPTIONS), None)
+    name = "" if option is None else word.removeprefix(option).partition("=")[0].strip()
+    if is_secret(name):
+        return f'"{option}{name}=${name}"'
     return shlex.quote(secrets.hide(word))

@@ -26,7 +26,7 @@ from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.profiles import PROFILES
 from tailgate.harness.report import Reporter
 from tailgate.harness.results import file as results_file
-from tailgate.harness.results import ledger
+from tailgate.harness.results import folder, ledger
 from tailgate.harness.results.run import ArmResult, RunResult, Scalar, ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import worst
@@ -37,6 +37,7 @@ from tailgate.harness.session import reproduce
 from tailgate.harness.session.budget_run import HEAD, BudgetRun
 from tailgate.harness.session.preparation import Prepared
 from tailgate.harness.target.settings import target_settings
+from tailgate.harness.target.state import asked_lines, commands_of
 from tailgate.harness.verdict import judging
 
 LOCK = "lock"
@@ -52,7 +53,7 @@ class Session:
         self._tell = tell
         self._started_s = time.monotonic()
         self._started_at = dt.datetime.now(dt.UTC)
-        self.run_id = f"{self._started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self.run_id = folder.new_run(self._started_at)
         self.directory = self.settings.output / self.run_id
         self.seed = self.settings.seed if self.settings.seed is not None else secrets.randbelow(2**31)
         self._cleanup = contextlib.ExitStack()
@@ -68,6 +69,7 @@ class Session:
         settings, ready = self.settings, self._prepared
         with self._cleanup as cleanup:
             cleanup.callback(self._acquired_lock().release)
+            cleanup.callback(self._remove_old_runs)
             cleanup.callback(self._stop)
             # What the generator can do here stands with every result: nobody need believe that it was fast enough.
             capacity = str(generator.self_check(generator_processor(settings.pin)))
@@ -82,7 +84,11 @@ class Session:
             self._ground = self._common_ground()
             if settings.against is None:
                 target = self._plugins.target(settings.target, self._target_settings)
-                self._budget_run = BudgetRun(target, self._ground, ready.measures, self._read_yardstick)
+                own = self._target_settings
+                state = commands_of(asked_lines(settings), HEAD, target, own, own.directory)
+                self._budget_run = BudgetRun(
+                    target, self._ground, ready.measures, self._read_yardstick, state
+                )
             self.directory.mkdir(parents=True)
             self._cleanup = cleanup.pop_all()
         return self
@@ -91,7 +97,7 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop the target, and let others measure."""
-        self._cleanup.close()
+        self._cleanup.__exit__(kind, error, trace)
 
     def log_tail(self) -> str:
         """Return the last lines of the target's log; never fails, since pytest asks in the middle of a report."""
@@ -185,6 +191,7 @@ class Session:
     def _acquired_lock(self) -> BaseFileLock:
         lock = FileLock(self.settings.output / LOCK)
         try:
+            folder.make(self.settings.output)
             lock.acquire(timeout=0)
         except Timeout:
             raise UsageError(
@@ -195,6 +202,11 @@ class Session:
                 f"--perf-output: cannot write into {self.settings.output}: {error.strerror}"
             ) from None
         return lock
+
+    def _remove_old_runs(self) -> None:
+        # A folder that cannot be read costs space, and no result.
+        with contextlib.suppress(OSError):
+            folder.keep_newest(self.settings.output, self.settings.keep, self.run_id, dt.datetime.now(dt.UTC))
 
     def _common_ground(self) -> Ground:
         ready = self._prepared

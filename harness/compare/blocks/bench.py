@@ -68,13 +68,17 @@ def start_arm(bench: Bench, slot: Slot, requests: Plan, folder: str, stack: cont
     """Start the arm of a slot and its generator; the stack ends both.
 
     Raises:
-        TargetError: it did not become ready.
+        TargetError: it did not become ready, or a command of its state failed.
         LoadError: the generator did not start.
     """
     directory = bench.directory / f"{bench.scenario.name}-{folder}"
+    arm = bench.arms[Arm(slot.arm)]
+    around = stack.enter_context(arm.state.around(directory))
     began_s = time.monotonic()
-    target = stack.enter_context(bench.arms[Arm(slot.arm)].target.start(directory))
+    target = stack.enter_context(arm.target.start(directory))
     start_up_s = time.monotonic() - began_s
+    around.started(target)
+    around.reset()
     generator = stack.enter_context(Generator(requests, bench.connect(target), directory))
     course = Course(slot, requests, target, directory)
     stack.enter_context(course.client)

@@ -7,10 +7,8 @@ disk as those of any slot: an arm's course through a block is a slot whose phase
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +19,7 @@ from tailgate.harness.compare.blocks.interleave import can_interleave, plan_of_a
 from tailgate.harness.compare.blocks.observation import observe_arm
 from tailgate.harness.compare.blocks.row import BlockRow
 from tailgate.harness.compare.blocks.schedule import Arm, BlockPlan
-from tailgate.harness.compare.blocks.together import Meeting, run_together
+from tailgate.harness.compare.blocks.together import Meeting, run_together, started_at_once
 from tailgate.harness.errors import LoadError, MeasurementError, TargetError
 from tailgate.harness.observe.slot import SETTLE_S, died
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
@@ -33,7 +31,6 @@ from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.verdict import faults as checks
 
-T = TypeVar("T")
 # By index of a phase, the arm that goes first in each pair of its windows.
 Turns = Mapping[int, tuple[Arm, ...]]
 
@@ -139,35 +136,20 @@ def _run_windows(index: int, running: Mapping[Arm, Running]) -> None:
     run_together([functools.partial(run, one) for one in running.values()], stop)
 
 
-@contextlib.contextmanager
 def _started(
     plan: BlockPlan, requests: Plan, windowed: Turns, bench: Bench
-) -> Iterator[Mapping[Arm, Running]]:
+) -> contextlib.AbstractContextManager[Mapping[Arm, Running]]:
     """Start both arms at once, each with its generator; stop both at once."""
-    stacks = {arm: contextlib.ExitStack() for arm in (plan.launched_first, plan.launched_first.other)}
 
-    def start(arm: Arm) -> Running:
+    def start(arm: Arm, stack: contextlib.ExitStack) -> Running:
         slot = Slot(bench.scenario, arm.value, plan.index, plan.index + 1, plan.seed)
         own = plan_of_arm(requests, windowed, arm, bench.gap_s)
-        return start_arm(bench, slot, own, f"{arm.value}-{plan.index}", stacks[arm])
-
-    try:
-        yield _at_once(start, stacks)
-    finally:
-        _at_once(lambda arm: stacks[arm].close(), stacks)
-
-
-def _at_once(step: Callable[[Arm], T], arms: Mapping[Arm, object]) -> dict[Arm, T]:
-    """Take a step of each arm at the same time, and wait for all, in an interruption too."""
-
-    def take(arm: Arm) -> T:
         try:
-            return step(arm)
+            return start_arm(bench, slot, own, f"{arm.value}-{plan.index}", stack)
         except TargetError as error:
             raise TargetError(f"{arm.value}: {error}") from error
 
-    with ThreadPoolExecutor(len(arms)) as pool:
-        return dict(zip(arms, pool.map(take, arms), strict=True))
+    return started_at_once(start, (plan.launched_first, plan.launched_first.other))
 
 
 def _death(arm: Arm, target: RunningTarget) -> Fault:

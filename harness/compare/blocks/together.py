@@ -1,16 +1,50 @@
-"""Both arms at once: a common start, a common end, and if one fails, an end for the other.
+"""Both arms at once: steps of each, a common start, a common end, and if one fails, an end for the other.
 
 Each arm of an interleaved pair runs in a thread, which mostly waits for its generator's process.
 """
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from types import TracebackType
+from typing import TypeVar
+
+from tailgate.harness.compare.blocks.schedule import Arm
+from tailgate.harness.errors import TargetError
+
+T = TypeVar("T")
 
 # From the meeting to the common start: for both commands to reach their generators, which need 20 ms more.
 LEAD_NS = 50_000_000
+
+
+def at_once(step: Callable[[Arm], T], arms: Iterable[Arm]) -> dict[Arm, T]:
+    """Take a step of each arm at the same time, and wait for all, in an interruption too."""
+    arms = tuple(arms)
+    with ThreadPoolExecutor(len(arms)) as pool:
+        return dict(zip(arms, pool.map(step, arms), strict=True))
+
+
+@contextlib.contextmanager
+def started_at_once(
+    start: Callable[[Arm, contextlib.ExitStack], T], arms: Iterable[Arm]
+) -> Iterator[Mapping[Arm, T]]:
+    """Start both arms at once, and stop both at once; the stack of each ends what its start has begun."""
+    stacks = {arm: contextlib.ExitStack() for arm in arms}
+
+    def stop() -> None:
+        at_once(lambda arm: stacks[arm].close(), stacks)
+
+    try:
+        yield at_once(lambda arm: start(arm, stacks[arm]), stacks)
+    except BaseException:
+        # A tear-down that fails afterwards must not be told in its place.
+        with contextlib.suppress(TargetError):
+            stop()
+        raise
+    stop()
 
 
 class Meeting:

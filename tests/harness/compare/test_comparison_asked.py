@@ -55,6 +55,23 @@ def test_a_side_that_names_no_target_is_the_projects_own(against, head, specs):
     assert (sides[Arm.BASE].spec, sides[Arm.HEAD].spec) == specs
 
 
+def test_each_side_has_variables_of_its_own_after_those_of_both():
+    made = settings(against=".", env=["A=1", "B=1"], base_env=["A=2"], head_env=["B=3", "TAILGATE_MODEL=own"])
+    target = TargetSettings(environment={"EDGES": "1", **made.environment})
+    of = {arm: side_settings(side, LOAD, made, target).environment for arm, side in HERE.items()}
+    assert of[Arm.BASE] == {"EDGES": "1", "A": "2", "B": "1", "TAILGATE_MODEL": "small"}
+    assert of[Arm.HEAD] == {"EDGES": "1", "A": "1", "B": "3", "TAILGATE_MODEL": "own"}
+
+
+@pytest.mark.parametrize("option", ["base_env", "head_env"])
+def test_variables_of_one_side_without_a_comparison_are_refused_but_for_the_ini_file(option):
+    with pytest.raises(
+        UsageError, match=f"--perf-{option.replace('_', '-')} is for one side of a comparison"
+    ):
+        settings(**{option: ["A=1"]})
+    settings(ini={option: ["A=1"]})
+
+
 @pytest.mark.parametrize("against", [".", "command:x {port}"])
 def test_an_interpreter_for_what_is_no_revision_is_refused(against):
     made = settings(against=against, against_python="python")

@@ -132,6 +132,15 @@ SOUND = '"*" = { rate = "200 /s", p95 = "1 s" }'
         (["--perf-confidence=99"], "--perf-confidence: expected a share above 0.5 and below 1, got '99'; *"),
         (["--perf-seed=x"], "--perf-seed: expected a whole number from 0 on, got 'x'; *"),
         (["--perf-plugin=gone.py"], "there is no plugin file *gone.py; expected a Python file"),
+        (
+            ["--perf-set-up=no-such-program x"],
+            "--perf-set-up: there is no program 'no-such-program' on the path*",
+        ),
+        (["--perf-reset=echo 'x"], "--perf-reset: expected a command line (No closing quotation), got *"),
+        (
+            ["--perf-head-env=A=1"],
+            "--perf-head-env is for one side of a comparison, and nothing is compared; *",
+        ),
         (["--perf-env=A"], "--perf-env: expected KEY=VALUE, got 'A'; *"),
         (["--perf-target=nothing"], "no plugin knows the target 'nothing'; expected service, *"),
         (["--perf-target=command:python x.py"], "*is told neither {port} nor {fd}*"),

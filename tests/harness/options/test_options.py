@@ -75,6 +75,14 @@ NO_PATH = ("ready", "ftp://h/ready", "/a b", "/a\n", " /a")
         ("answer-tolerance", (*NO_NUMBER, "0", "1.5", "-1"), "expected a share above 0 and to 1"),
         ("keep", (*NO_WHOLE, "0"), "expected a whole number from 1 on"),
         ("base-env", (["x"],), "expected KEY=VALUE"),
+        *(
+            (name, ("", " ", "''", "a\0b"), "expected a program and")
+            for name in ("set-up", "reset", "tear-down")
+        ),
+        *(
+            (name, ("a 'b", 'a "', "a \\"), "expected a command line")
+            for name in ("set-up", "reset", "tear-down")
+        ),
         ("head-env", (["x"],), "expected KEY=VALUE"),
         ("target", ("", " "), "expected a value"),
         ("payloads", ("",), "expected a value"),

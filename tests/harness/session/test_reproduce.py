@@ -56,10 +56,17 @@ def test_secrets_are_taken_from_the_environment_of_whoever_runs_it_again():
     said = words(
         {"TAILGATE_TOKEN": "hunter2"},
         env=["API_KEY=a b", "A=x"],
+        against=".",
+        base_env=["DB_PASSWORD=c d", "B=y"],
+        head_env=["DB_PASSWORD=e f"],
+        set_up="psql postgres://u:hunter22@h -f up.sql",
         target="http://user:pw@host",
         metrics_path="/metrics?token=abc",
     )
     assert said.startswith('TAILGATE_TOKEN="$TAILGATE_TOKEN" pytest ')
     assert '"--perf-env=API_KEY=$API_KEY" --perf-env=A=x' in said
+    assert '"--perf-base-env=DB_PASSWORD=$DB_PASSWORD" --perf-base-env=B=y' in said
+    assert '"--perf-head-env=DB_PASSWORD=$DB_PASSWORD"' in said
+    assert all(secret not in said for secret in ("c d", "e f", "hunter22"))
     assert "'--perf-target=http://***@host'" in said
     assert "'--perf-metrics-path=/metrics?token=***'" in said

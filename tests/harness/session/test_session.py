@@ -21,9 +21,11 @@ from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.arrivals import Constant
 from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
+from tailgate.harness.session.budget_run import BudgetRun
 from tailgate.harness.session.preparation import prepare
 from tailgate.harness.session.session import Session
 from tailgate.harness.target.settings import metric_names
+from tailgate.harness.target.state import StateCommands, asked_lines
 
 
 def scenario(name="tiny", limit=1.0):
@@ -157,7 +159,7 @@ def test_what_ends_a_session_before_its_first_scenario_leaves_no_folder(
     session = session_of(Broken(None))
     with pytest.raises(MeasurementError, match="cannot be measured here"):
         session.__enter__()
-    assert [path.name for path in tmp_path.glob(".perf/*")] in ([], ["lock"])
+    assert {path.name for path in tmp_path.glob(".perf/*")} - {"lock"} == {".gitignore"}
 
 
 class Writes:
@@ -292,3 +294,87 @@ def test_metrics_have_the_targets_names():
     assert names.queue_seconds == "tailgate_queue_seconds"
     with pytest.raises(UsageError, match="there is no metric that the harness reads called 'latency'"):
         metric_names({"latency": "x"})
+
+
+class Dying(Broken):
+    """A target that starts, and is dead before each scenario but the first."""
+
+    base_url = "http://127.0.0.1:1"
+    metrics_url = None
+
+    def __init__(self, events):
+        super().__init__(None)
+        self.events = events
+
+    def start(self, directory):
+        self.events.append("start")
+        return self
+
+    def restart(self):
+        self.events.append("start")
+
+    def stop(self):
+        self.events.append("stop")
+
+    def alive(self):
+        return False
+
+
+def told_by(tmp_path):
+    return (tmp_path / "told").read_text().split()
+
+
+def commands(tmp_path, **failing):
+    """Return options whose commands tell that they ran, and end with these statuses."""
+    return {
+        name: f"sh -c 'echo {name} >> {tmp_path}/told; exit {failing.get(name, 0)}'"
+        for name in ("set_up", "reset", "tear_down")
+    }
+
+
+def test_a_target_that_died_is_torn_down_and_set_up_again_before_its_next_start(tmp_path):
+    lines = asked_lines(parse_options(lambda option: commands(tmp_path).get(option.field), tmp_path))
+    ground = SimpleNamespace(
+        directory=tmp_path, settings=SimpleNamespace(target="dying", secrets=None), tell=lambda _: None
+    )
+    target = Dying([])
+    run = BudgetRun(target, ground, (), lambda: None, StateCommands(lines=lines))
+    run._ready_target()
+    run._ready_target()
+    run.stop()
+    once = ["set_up", "reset", "tear_down"]
+    assert told_by(tmp_path) == [*once, *once]
+    assert target.events == ["start", "stop", "start", "stop"]
+
+
+def test_nothing_is_started_after_a_set_up_that_failed_and_the_tear_down_runs_once(session_of, tmp_path):
+    target = Broken(None)
+    with session_of(target, **commands(tmp_path, set_up=3)) as session:
+        with pytest.raises(TargetError, match=r"--perf-set-up of head: .* ended with exit status 3"):
+            session.run(scenario("one"))
+        with pytest.raises(TargetError, match="failed before and was not tried again: --perf-set-up of head"):
+            session.run(scenario("two"))
+    assert target.starts == 0
+    assert told_by(tmp_path) == ["set_up", "tear_down"]
+
+
+def test_a_target_that_did_not_start_is_torn_down(session_of, tmp_path):
+    target = Broken(TargetError("it did not start"))
+    with (
+        session_of(target, **commands(tmp_path)) as session,
+        pytest.raises(TargetError, match="it did not start"),
+    ):
+        session.run(scenario("one"))
+    assert told_by(tmp_path) == ["set_up", "tear_down"]
+
+
+def test_a_session_keeps_the_newest_runs_alone(session_of, tmp_path):
+    for _ in range(3):
+        with (
+            session_of(Broken(TargetError("no")), keep="2") as session,
+            pytest.raises(TargetError, match="no"),
+        ):
+            session.run(scenario("one"))
+    kept = {path.name for path in tmp_path.glob(".perf/*Z-*")}
+    assert len(kept) == 2
+    assert session.run_id in kept
