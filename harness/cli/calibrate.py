@@ -4,6 +4,7 @@ Blocks are measured as a comparison measures them and never looked at before the
 that was kept can be calibrated from again (``--from``), without measuring.
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tailgate.harness.profiles import PROFILES
 from tailgate.harness.report.calibration import render
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results import ledger, yardstick
+from tailgate.harness.results.folder import reading
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.scenario.ref import refs
 from tailgate.harness.session.command import GateCommand
@@ -37,6 +39,13 @@ def calibrate(words: Sequence[str], minutes: float, kept: Sequence[Path], into: 
     if kept and words:
         raise UsageError(f"--from measures nothing, so {words[0]!r} has no meaning beside it")
     folders = kept or [_measure(minutes, words)]
+    with contextlib.ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(reading(folder))
+        _calibrate(folders, into)
+
+
+def _calibrate(folders: Sequence[Path], into: Path | None) -> None:
     results = [results_file.read(folder / results_file.RESULTS) for folder in folders]
     scenarios = [_unchanged(result) for result in results]
     if len({(one.name, result.arms[0].target) for one, result in zip(scenarios, results, strict=True)}) > 1:

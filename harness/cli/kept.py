@@ -13,6 +13,7 @@ from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.plugins.manager import create_plugin_manager
 from tailgate.harness.report import escape, markdown, terminal
 from tailgate.harness.results import file as results_file
+from tailgate.harness.results import folder
 from tailgate.harness.results.run import RunResult
 from tailgate.harness.scenario.budgets import find_budgets
 from tailgate.harness.session.outcome import failing
@@ -52,7 +53,8 @@ def judge(
         raise UsageError(f"--confidence: expected a share between 0.5 and 1, got {confidence}")
     terms = Terms(None if budgets is None else find_budgets(budgets, Path.cwd()), confidence, tuple(lenses))
     measures = create_plugin_manager(plugins).measures()
-    result = judge_again(*read(results), measures, terms)
+    with folder.reading(results if results.is_dir() else results.parent):
+        result = judge_again(*read(results), measures, terms)
     show(result, form)
     return STATUSES[failing(result, _settings(result))]
 
