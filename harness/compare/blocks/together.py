@@ -24,7 +24,10 @@ def at_once(step: Callable[[Arm], T], arms: Iterable[Arm]) -> dict[Arm, T]:
     """Take a step of each arm at the same time, and wait for all, in an interruption too."""
     arms = tuple(arms)
     with ThreadPoolExecutor(len(arms)) as pool:
-        return dict(zip(arms, pool.map(step, arms), strict=True))
+        # Executor.map would cancel what has not begun when the first step fails.
+        steps = {arm: pool.submit(step, arm) for arm in arms}
+        wait(steps.values())
+    return {arm: one.result() for arm, one in steps.items()}
 
 
 @contextlib.contextmanager
