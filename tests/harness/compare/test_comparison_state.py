@@ -12,6 +12,7 @@ from tailgate.harness.compare.blocks.schedule import Arm
 from tailgate.harness.compare.blocks.together import started_at_once
 from tailgate.harness.compare.rehearsal import rehearse
 from tailgate.harness.errors import TargetError
+from tailgate.harness.load.preflight import Outcome
 from tailgate.harness.observe.slot_record import Slot
 from tailgate.harness.scenario.arrivals import Constant
 from tailgate.harness.scenario.scenario import Phase, Scenario
@@ -48,7 +49,7 @@ def told(folder, arm):
 
 def test_a_rehearsal_sets_each_side_up_tears_it_down_and_tells_what_both_share(tmp_path):
     arms = arms_of(tmp_path, fake_server_spec(1.0), DATABASE_URL="sqlite:///one.db")
-    rehearsed = rehearse(arms, tmp_path, tmp_path)
+    rehearsed = rehearse(arms, tmp_path, tmp_path, lambda _: Outcome(()))
     for arm in Arm:
         assert told(tmp_path, arm) == [f"set-up {arm.value}", f"tear-down {arm.value}"]
     assert rehearsed[Arm.BASE].notes == ()
@@ -65,7 +66,7 @@ def test_a_side_whose_set_up_fails_is_named_and_the_other_is_torn_down(tmp_path)
     with pytest.raises(
         TargetError, match=r"^base \(.*\): --perf-set-up of base: .* ended with exit status 1"
     ):
-        rehearse(arms, tmp_path, tmp_path)
+        rehearse(arms, tmp_path, tmp_path, lambda _: Outcome(()))
     assert [told(tmp_path, arm)[-1] for arm in Arm] == ["tear-down base", "tear-down head"]
 
 

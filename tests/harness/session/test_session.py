@@ -339,8 +339,9 @@ def test_a_target_that_died_is_torn_down_and_set_up_again_before_its_next_start(
     )
     target = Dying([])
     run = BudgetRun(target, ground, (), lambda: None, StateCommands(lines=lines))
-    run._ready_target()
-    run._ready_target()
+    for _ in range(2):
+        run._ready_target()
+        run._reset()
     run.stop()
     once = ["set_up", "reset", "tear_down"]
     assert told_by(tmp_path) == [*once, *once]
