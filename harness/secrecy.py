@@ -41,6 +41,7 @@ _OPTION = re.compile(r"(?<!\S)--?(?P<name>[A-Za-z][\w-]*)\s+(?P<value>[^\s'\"-][
 _MEMBER = re.compile(r'"(?P<name>[A-Za-z][\w.-]*)"\s*:\s*"(?P<value>[^"]*)"')
 # One whole argument of a command line: NAME=VALUE, --name=value, or a header's Name: value.
 _ARGUMENT = re.compile(r"-{0,2}(?P<name>[A-Za-z][\w.-]*)(=|:\s+)(?P<value>.+)", re.DOTALL)
+_VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
 # What stands before the secret itself in a header.
 _SCHEME = re.compile(r"(basic|bearer|token|apikey)\s+", re.IGNORECASE)
 
@@ -111,12 +112,12 @@ def _hidden(match: re.Match[str]) -> str:
     if not is_secret(name):
         # --perf-env=NAME=VALUE
         return before + _ASSIGNED.sub(_hidden, value)
-    return match[0] if _stands_for(name, value) else before + HIDDEN
+    return match[0] if _stands_for(value) else before + HIDDEN
 
 
-def _stands_for(name: str, value: str) -> bool:
+def _stands_for(value: str) -> bool:
     """Tell whether a value is a placeholder: a shell variable, the word of a message, or what has been hidden."""
-    return value in {f"${name}", "VALUE", HIDDEN}
+    return value in {"VALUE", HIDDEN} or _VARIABLE.fullmatch(value) is not None
 
 
 def _in_word(word: str) -> Iterator[tuple[str, str]]:
@@ -156,7 +157,7 @@ def _in_argument(argument: str) -> Iterator[tuple[str, str]]:
 
 
 def _named(name: str, value: str) -> Iterator[tuple[str, str]]:
-    if not value or _stands_for(name, value):
+    if not value or _stands_for(value):
         return
     for written in (f"{name}=%s", f"{name}='%s'", f'{name}="%s"', f"{name}: %s", f'"{name}": "%s"'):
         yield written % value, written % HIDDEN

@@ -34,7 +34,7 @@ STATUSES = {
 USAGE = """Usage: tailgate compare BASE [HEAD] [OPTION ...]
 
 Is HEAD slower than BASE, under the same load on this machine? Each is a git revision, . for the working tree as it is
-(HEAD's default), service:KEY=VALUE,…, command:LINE, or http://host:port.
+(HEAD's default), service:KEY=VALUE,…, command:LINE, http://host:port, or unix:/PATH.
 
 It is pytest with options: every option of pytest may follow, and the project's pytest settings count. The gate's own
 options may leave out "perf-".

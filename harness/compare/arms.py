@@ -43,7 +43,7 @@ class Side:
     @property
     def is_address(self) -> bool:
         """Whether the server runs elsewhere."""
-        return self.spec.startswith(("http://", "https://"))
+        return self.spec.startswith(("http://", "https://", "unix:"))
 
 
 def read_side(arm: Arm, given: str, default: str, root: Path, known: Callable[[str], bool]) -> Side:
@@ -67,7 +67,7 @@ def read_side(arm: Arm, given: str, default: str, root: Path, known: Callable[[s
     if revision is None:
         raise UsageError(
             f"{arm.value}: {given!r} is no revision of the repository at {root} and no target; expected a branch, tag "
-            "or commit, . for the working tree, service:KEY=VALUE,…, command:LINE, or http://host:port"
+            "or commit, . for the working tree, service:KEY=VALUE,…, command:LINE, http://host:port, or unix:/PATH"
         )
     if not git.has_project(root, revision):
         raise UsageError(

@@ -118,10 +118,8 @@ def wanted_processors(scenario: Scenario, settings: GateSettings, sides: Mapping
 
 def payload_source(scenario: Scenario, settings: GateSettings) -> str:
     """Return the user's payloads, else the scenario's."""
-    said = "payloads" in settings.given | settings.said_in_ini
-    if not said and isinstance(scenario, ComparisonLoad) and scenario.source is not None:
-        return scenario.source
-    return settings.payloads
+    own = scenario.source if isinstance(scenario, ComparisonLoad) else None
+    return settings.source or own or settings.payloads
 
 
 def _elsewhere(sides: Mapping[Arm, Side]) -> str:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from tailgate.harness.load.pool import CLOSED, OnEnd, outcome_of, reason_of
 from tailgate.harness.load.samples import Outcome
 from tailgate.harness.load.wire.answer import MalformedAnswerError
-from tailgate.harness.load.wire.connection import Connection, Endpoint, Flight
+from tailgate.harness.load.wire.connection import Connection, Flight
+from tailgate.harness.load.wire.endpoint import Endpoint
 from tailgate.harness.load.wire.request_id import Requests
 from tailgate.harness.scenario.behaviour import DRIPS_PAUSE_S, DRIPS_PIECES, Behaviour, patience_s
 

@@ -9,7 +9,7 @@ import httptools
 
 from tailgate.harness.errors import LoadError
 from tailgate.harness.load.settings import LoadSettings
-from tailgate.harness.load.wire.connection import Endpoint, connect_blocking
+from tailgate.harness.load.wire.endpoint import Endpoint, connect_blocking
 from tailgate.harness.load.wire.request import encode_request
 from tailgate.harness.scenario.payload import Payload
 

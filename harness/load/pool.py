@@ -14,7 +14,8 @@ from collections.abc import Callable
 from tailgate.harness.load.samples import Outcome
 from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.answer import MalformedAnswerError
-from tailgate.harness.load.wire.connection import Connection, Endpoint, Flight
+from tailgate.harness.load.wire.connection import Connection, Flight
+from tailgate.harness.load.wire.endpoint import Endpoint
 from tailgate.harness.load.wire.request_id import Requests
 
 _RECEIVE_BYTES = 256 * 1024
@@ -86,8 +87,8 @@ class Pool:
             self._waiting.popleft()
         self._open_wanted()
 
-    def open(self) -> None:
-        """Open one more connection."""
+    def open(self) -> bool:
+        """Open one more connection; return False where the queue of a Unix socket has no room for it now."""
         self.opened += 1
         connection = Connection(self.opened, self._endpoint)
         self._connections[connection.descriptor] = connection
@@ -95,8 +96,16 @@ class Pool:
         self.connecting += 1
         try:
             connection.connect()
+        except BlockingIOError as error:
+            # A port would let the client wait. The request waits for one of the other connections, if there are any.
+            if len(self._connections) == 1:
+                self._give_up(connection, error)
+            else:
+                self._drop(connection)
+            return False
         except OSError as error:
             self._give_up(connection, error)
+        return True
 
     def serve(self, descriptor: int, events: int) -> None:
         """Do what a ready socket allows."""
@@ -120,7 +129,8 @@ class Pool:
         while (
             self.connecting < len(self._waiting) and len(self._connections) < self._settings.connections_limit
         ):
-            self.open()
+            if not self.open():
+                break
 
     def _proceed(self, connection: Connection) -> None:
         try:

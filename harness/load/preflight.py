@@ -16,7 +16,7 @@ import orjson
 
 from tailgate.harness.load.first_answer import FirstAnswer, ask
 from tailgate.harness.load.settings import LoadSettings
-from tailgate.harness.load.wire.connection import Endpoint, resolve_endpoint
+from tailgate.harness.load.wire.endpoint import Endpoint, resolve_endpoint
 from tailgate.harness.results.preflight import Preflight, sentences
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.target import openapi

@@ -8,8 +8,10 @@ before the load.
 import contextlib
 import http.client
 import os
+import socket
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.request_id import draw_prefix
@@ -127,7 +129,23 @@ def _connection(running: RunningTarget) -> http.client.HTTPConnection:
         return http.client.HTTPSConnection(
             running.host, running.port, context=running.settings.trust.context()
         )
+    if running.socket_path is not None:
+        return SocketConnection(running.socket_path)
     return http.client.HTTPConnection(running.host, running.port)
+
+
+class SocketConnection(http.client.HTTPConnection):
+    """A connection to a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
 
 
 def generator_processor(pin: Pin) -> int | None:

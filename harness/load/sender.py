@@ -23,7 +23,8 @@ from tailgate.harness.load.recorder import Failures, Recorder
 from tailgate.harness.load.report import PhaseReport, lag_of
 from tailgate.harness.load.samples import Outcome
 from tailgate.harness.load.settings import LoadSettings, Scheduling
-from tailgate.harness.load.wire.connection import Flight, resolve_endpoint
+from tailgate.harness.load.wire.connection import Flight
+from tailgate.harness.load.wire.endpoint import resolve_endpoint
 from tailgate.harness.load.wire.request import encode_request
 from tailgate.harness.load.wire.request_id import Requests
 from tailgate.harness.results.slot import Loop
@@ -91,7 +92,7 @@ class Sender:
             self._serve(give_up_ns)
         if self._pool.connecting or self._pool.connect_error:
             why = self._pool.connect_error or f"no answer within {_WARM_UP_NS / 1e9:g} s"
-            raise LoadError(f"cannot connect to {self._settings.host}:{self._settings.port}: {why}")
+            raise LoadError(f"cannot connect to {self._settings.where}: {why}")
 
     def run_phase(self, index: int, stretch: float = 1.0, at_ns: int | None = None) -> PhaseReport:
         """Send one phase, its offsets times ``stretch``, and return when nothing of it is in flight.

@@ -58,6 +58,11 @@ class LoadSettings:
     id_prefix: str = ""  # of the requests' ids; empty: they have none
 
     @property
+    def where(self) -> str:
+        """What a message calls the server."""
+        return f"{self.host}:{self.port}" if self.socket_path is None else str(self.socket_path)
+
+    @property
     def connections_limit(self) -> int:
         """The most connections that are open at once."""
         return self.connections_max if self.at_once is None else min(self.connections_max, self.at_once)

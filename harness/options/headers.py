@@ -79,5 +79,6 @@ def taken(texts: Iterable[str], environment: Mapping[str, str]) -> tuple[Header,
 
 
 def literal(texts: Iterable[str]) -> tuple[Header, ...]:
-    """Return the headers that are sent as they are written."""
-    return tuple(split(text) for text in texts if not Template(text).get_identifiers())
+    """Return the headers without variables, as they are written and as they are sent."""
+    written = [split(text) for text in texts if not Template(text).get_identifiers()]
+    return (*written, *((name, Template(value).safe_substitute()) for name, value in written))

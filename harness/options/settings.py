@@ -40,7 +40,8 @@ class GateSettings:
     ini_folder: Path | None  # where the ini file lies that says something; None without one
     said_in_ini: frozenset[str]  # names of the options that it says, and the command line does not
     target: str = declared(
-        "service", "what is measured: service, service:KEY=VALUE,…, command:LINE, or http://host:port"
+        "service",
+        "what is measured: service, service:KEY=VALUE,…, command:LINE, http://host:port, or unix:/PATH",
     )
     env: tuple[str, ...] = declared(
         (),
@@ -231,6 +232,12 @@ class GateSettings:
         """Refuse options that have no meaning together."""
         if self.against is None and "head" in self.given:
             raise UsageError(f"--perf-head={self.head} is compared with nothing; give --perf-against as well")
+        other = max(self._said("payloads"), self._said("request"))
+        if other and self._said("requests") == other:
+            name = "payloads" if self._said("payloads") == other else "request"
+            raise UsageError(
+                f"--perf-requests={self.requests} says all of each request, and --perf-{name} a part of it; leave one out"
+            )
         if self.insecure and self.ca_file is not None:
             raise UsageError(
                 f"--perf-insecure verifies no certificate, so that --perf-ca-file={self.ca_file} says nothing; leave one out"
@@ -256,6 +263,26 @@ class GateSettings:
         """Variables for a launched target."""
         return pairs(self.env)
 
+    def _said(self, name: str) -> int:
+        """Return 2 where the command line says an option, 1 where the ini file does, else 0."""
+        return 2 if name in self.given else int(name in self.said_in_ini)
+
+    @property
+    def requests_file(self) -> Path | None:
+        """The file of requests; None without one, or where the command line says something else beside an ini file."""
+        beaten = self._said("requests") < max(self._said("payloads"), self._said("request"))
+        return None if beaten else self.requests
+
+    @property
+    def source(self) -> str | None:
+        """The source of payloads that the user says; None where no option says one."""
+        if self.requests_file is not None:
+            return f"requests:{self.requests_file}"
+        if self._said("payloads"):
+            return self.payloads
+        # No body, and certainly no photographs.
+        return "body:" if self._said("request") else None
+
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Headers of every request, with the values of variables; raise UsageError for one that is not set."""
@@ -276,6 +303,7 @@ class GateSettings:
             self.target,
             self.against or "",
             self.head,
+            self.request,
             self.payloads,
             self.readiness_path,
             self.metrics_path,

@@ -17,6 +17,7 @@ _WHOLE = re.compile(r"-?[0-9]+")
 _NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _METHOD = re.compile(r"[A-Z]+")
+_TARGET = re.compile(r"/[\x21\x22\x24-\x7e]*")
 _OTHER_PORT = re.compile(r":([0-9]+)/\S*")
 # Results are JSON, whose readers hold integers of 64 bits.
 LARGEST_WHOLE = 2**63 - 1
@@ -94,9 +95,25 @@ def url_path_or_none(value: str) -> str:
 def request_line(value: str) -> str:
     """Read ``METHOD PATH`` of a request."""
     words = value.split(" ")
-    if len(words) != 2 or not _METHOD.fullmatch(words[0]):
+    if len(words) != 2:
         raise ValueError("expected METHOD and PATH, such as POST /score?x=1")
-    url_path(words[1])
+    return f"{method(words[0])} {request_target(words[1])}"
+
+
+def method(value: str) -> str:
+    """Read the method of a request."""
+    # The answer to HEAD or CONNECT is framed as no other is.
+    if not _METHOD.fullmatch(value) or value in {"HEAD", "CONNECT"}:
+        raise ValueError("expected a method in capitals, such as POST, and neither HEAD nor CONNECT")
+    return value
+
+
+def request_target(value: str) -> str:
+    """Read the path of a request, and its query."""
+    if not _TARGET.fullmatch(value):
+        raise ValueError(
+            "expected a path that starts with '/', without a fragment, percent-encoded but for ASCII"
+        )
     return value
 
 

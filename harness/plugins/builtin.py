@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from tailgate.harness.measures import Measure, built_in_measures
 from tailgate.harness.plugins.hookspecs import hookimpl
 from tailgate.harness.report import Reporter, built_in_reporters
-from tailgate.harness.scenario.payload import Payload, built_in_payloads
+from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.sources import built_in_payloads
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.spec import parse_target
 from tailgate.harness.target.target import Target
@@ -19,7 +20,7 @@ def tailgate_target(spec: str, settings: TargetSettings) -> Target | None:
 
 @hookimpl
 def tailgate_payloads(source: str) -> Sequence[Payload] | None:
-    """Know photographs, random pixels, and files."""
+    """Know photographs, random pixels, a text, and files."""
     return built_in_payloads(source)
 
 

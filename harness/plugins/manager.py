@@ -107,7 +107,7 @@ class Plugins:
         if target is None:
             raise PluginError(
                 f"no plugin knows the target {spec!r}; expected service, service:KEY=VALUE,…, "
-                "command: and a command line, or http://host:port"
+                "command: and a command line, http://host:port, or unix:/PATH"
             )
         return target
 

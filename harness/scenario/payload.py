@@ -1,33 +1,11 @@
-"""What a request carries: photographs, random pixels or files, or what a plugin's ``tailgate_payloads`` gives."""
+"""What a request carries."""
 
-import io
-import mimetypes
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-import numpy as np
 
 from tailgate.harness.errors import UsageError
 from tailgate.harness.options.settings import GateSettings
-from tailgate.harness.options.values import whole
 from tailgate.harness.scenario.expectation import expectations
 
-# Photographs of real things, of different sizes; those of scikit-image that are micrographs or patterns are left out.
-PHOTOS = (
-    "chelsea.png",
-    "coffee.png",
-    "rocket.jpg",
-    "astronaut.png",
-    "motorcycle_left.png",
-    "hubble_deep_field.jpg",
-)
-JPEG_QUALITY = 90
-OCTETS = "application/octet-stream"
-DEFAULT_SIDE = 224
-# 48 MiB a payload, of which there are eight.
-MOST_PIXELS = 4_096
-PIXEL_PAYLOADS = 8
 # Of a request that says nothing else.
 METHOD, PATH = "POST", "/predict"
 
@@ -70,75 +48,6 @@ def settled(payload: Payload, settings: GateSettings) -> Payload:
     expectations(payload.expect, f"payload {payload.name!r}: its expectation")
     method, _, path = settings.request.partition(" ")
     expect = payload.expect or settings.expect
-    if (payload.method, payload.path) != (METHOD, PATH):
+    if settings.requests_file is not None or (payload.method, payload.path) != (METHOD, PATH):
         return replace(payload, expect=expect)
     return replace(payload, method=method, path=path, expect=expect)
-
-
-def built_in_payloads(source: str) -> Sequence[Payload] | None:
-    """Return the payloads of ``photos``, ``pixels:SIDE``, ``file:PATH`` or ``dir:PATH``; None for another source.
-
-    Raise UsageError where a source names what is not there.
-    """
-    kind, _, argument = source.partition(":")
-    if kind in {"file", "dir"} and not argument.strip():
-        raise UsageError(f"payloads {kind}:PATH: expected a path, got none")
-    match kind:
-        case "photos":
-            return _photographs()
-        case "pixels":
-            return _pixels(argument)
-        case "file":
-            return [_file_payload(Path(argument))]
-        case "dir":
-            return _folder_payloads(Path(argument))
-    return None
-
-
-def _photographs() -> Sequence[Payload]:
-    try:
-        import skimage  # noqa: PLC0415 - an extra
-        from PIL import Image  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"the photographs come with an extra: pip install 'tailgate[demo]' ({error.name})"
-        ) from None
-    folder = Path(skimage.__file__).parent / "data"
-    payloads = []
-    for name in PHOTOS:
-        stream = io.BytesIO()
-        with Image.open(folder / name) as image:
-            image.convert("RGB").save(stream, "JPEG", quality=JPEG_QUALITY)
-        payloads.append(Payload(Path(name).stem, stream.getvalue(), "image/jpeg"))
-    return payloads
-
-
-def _pixels(argument: str) -> Sequence[Payload]:
-    try:
-        side = whole(1, MOST_PIXELS)(argument) if argument else DEFAULT_SIDE
-    except ValueError as error:
-        raise UsageError(f"payloads pixels:SIDE: {error}, got {argument!r}") from None
-    rng = np.random.default_rng(0)
-    return [
-        Payload(f"pixels-{index}", rng.integers(0, 256, (side, side, 3), dtype=np.uint8).tobytes(), OCTETS)
-        for index in range(PIXEL_PAYLOADS)
-    ]
-
-
-def _folder_payloads(folder: Path) -> Sequence[Payload]:
-    paths = sorted(path for path in folder.expanduser().glob("*") if path.is_file())
-    if not paths:
-        raise UsageError(f"payloads dir:PATH: there is no file in {folder}")
-    return [_file_payload(path) for path in paths]
-
-
-def _file_payload(path: Path) -> Payload:
-    file = path.expanduser()
-    try:
-        # One that is no plain file, such as a pipe or a device, may have no end.
-        if file.exists() and not file.is_file():
-            raise UsageError(f"payloads file:PATH: {path} is no plain file")
-        body = file.read_bytes()
-    except OSError as error:
-        raise UsageError(f"payloads file:PATH: cannot read {path}: {error.strerror}") from None
-    return Payload(path.name, body, mimetypes.guess_type(path.name)[0] or OCTETS)

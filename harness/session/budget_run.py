@@ -154,7 +154,7 @@ class BudgetRun:
             yardstick=drawn_by,
             scenarios=ground.scenarios,
         )
-        payloads = ground.payloads(ground.settings.payloads)
+        payloads = ground.payloads(ground.settings.source or ground.settings.payloads)
         plan = draw_plan(scenario, payloads, ground.seed)
         directory = ground.directory / f"{scenario.name}-{HEAD}-0"
         settings = ground.connect(running)

@@ -100,10 +100,12 @@ def prepare(
         made = plugins.target(settings.target, target)
         _refuse_unknown_program(made)
         _refuse_unknown_commands(commands_of(asked_lines(settings), HEAD, made, target, target.directory))
-        sources = {settings.payloads}
+        specs = {settings.target}
+        sources = {settings.source or settings.payloads}
     else:
-        _refuse_incomparable(settings, plugins, chosen, target, expected, looks)
+        specs = _refuse_incomparable(settings, plugins, chosen, target, expected, looks)
         sources = {payload_source(one, settings) for one in chosen}
+    _refuse_idle_trust(settings, specs)
     payloads = cache(lambda source: [settled(payload, settings) for payload in plugins.payloads(source)])
     for source in sources:
         for payload in payloads(source):
@@ -129,7 +131,8 @@ def _refuse_incomparable(
     target: TargetSettings,
     expected: int,
     looks: Sequence[int] | None,
-) -> None:
+) -> set[str]:
+    """Refuse what cannot be compared; return the specifications of both targets."""
     sides = find_sides(settings, plugins.knows_target)
     lenses, _ = chosen_lenses(settings, sides)
     chosen_design(settings, lenses, expected, looks)
@@ -144,6 +147,19 @@ def _refuse_incomparable(
             if side.revision is None:
                 _refuse_unknown_program(made)
             _refuse_unknown_commands(commands_of(asked_lines(settings), side.arm.value, made, own, None))
+    return {side.spec for side in sides.values()}
+
+
+def _refuse_idle_trust(settings: GateSettings, specs: Iterable[str]) -> None:
+    """Refuse options on TLS where nothing is asked by https; what a plugin's target does is its own."""
+    said = ("ca_file", "insecure", "client_cert", "client_key")
+    options = [f"--perf-{name.replace('_', '-')}" for name in said if getattr(settings, name)]
+    plain = all(spec.startswith(("http://", "unix:", "command:", "service")) for spec in specs)
+    if options and plain and not settings.metrics_path.startswith("https://"):
+        raise UsageError(
+            f"{', '.join(options)}: for an https:// target, got {' and '.join(sorted(specs))}; leave it out, or give the "
+            "target's https:// address"
+        )
 
 
 def _refuse_unknown_program(target: Target) -> None:
@@ -179,7 +195,8 @@ def _refuse_numbers(
     compared = settings.against is not None
     # A comparison has no absolute limits, so none of their budgets is asked for.
     asked = dataclasses.replace(scenario, criteria=()) if compared else scenario
-    choose_payloads(asked, payloads(payload_source(scenario, settings) if compared else settings.payloads))
+    source = payload_source(scenario, settings) if compared else settings.source or settings.payloads
+    choose_payloads(asked, payloads(source))
     units = units_of(measures)
     lines = [budgets.quantities(scenario.name, *place) for place in _places(budgets, scenario.name)]
     for line in lines:

@@ -1,5 +1,6 @@
 """How the harness asks a target: with which client, and where a redirect leads. Nothing of it is measured."""
 
+import socket
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,14 +25,32 @@ def asking_client(
     It keeps no connection open, which would hold up a server that serves one at a time, and takes no proxy from the
     environment, which would answer for the server.
     """
-    transport = httpx.HTTPTransport(
-        # An empty context is made at once, and trusts nothing.
-        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if trust is None else trust.context(),
-        uds=None if socket_path is None else str(socket_path),
-        limits=httpx.Limits(max_keepalive_connections=0),
-        trust_env=False,
-    )
+    # An empty context is made at once, and trusts nothing.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if trust is None else trust.context()
+    limits = httpx.Limits(max_keepalive_connections=0)
+    if socket_path is None:
+        transport = httpx.HTTPTransport(context, limits=limits, trust_env=False)
+    else:
+        transport = _SocketTransport(socket_path, context, limits)
     return httpx.Client(timeout=timeout_s, transport=transport, trust_env=False, headers=headers)
+
+
+class _SocketTransport(httpx.HTTPTransport):
+    """Asks a Unix socket, where there is one: httpcore leaves the socket open that could not connect."""
+
+    def __init__(self, path: Path, context: ssl.SSLContext, limits: httpx.Limits) -> None:
+        super().__init__(context, uds=str(path), limits=limits, trust_env=False)
+        self._path = str(path)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Connect first, and then ask over a connection of its own."""
+        with socket.socket(socket.AF_UNIX) as one:
+            one.settimeout(request.extensions["timeout"]["connect"])
+            try:
+                one.connect(self._path)
+            except OSError as error:
+                raise httpx.ConnectError(str(error), request=request) from error
+        return super().handle_request(request)
 
 
 def path_of(url: str, location: str, prefix: str) -> str | None:

@@ -7,10 +7,12 @@ child that this process forks without executing another program keeps the server
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +27,10 @@ from tailgate.harness.target.asking import asking_client
 from tailgate.harness.target.readiness import probe, wait_until_ready
 
 HOST = "127.0.0.1"
+SOCKET_URL = "http://localhost"
+# The name of a socket has 107 bytes at most (unix(7)): the folder for temporary files may have a longer one.
+SOCKETS = "/tmp"  # noqa: S108 - mkdtemp makes a folder of its own there
+LONGEST_SOCKET = 107
 BACKLOG = 2048  # as uvicorn's: a burst must be met by the server's queue, not by the kernel's
 KILL_MARGIN_S = 15.0  # beyond the grace: the guardian's own KILL_TIMEOUT_S and its exit
 LOG_TAIL_LINES = 30
@@ -35,8 +41,8 @@ LOG_TAIL_BYTES = 16_384
 class Launch:
     """How a server is started and ended.
 
-    In the command and in the environment's values ``{fd}`` stands for the number of an inherited, listening socket, and
-    ``{port}`` for the port. With ``{port}`` alone the port is reserved and given up just before the server starts; another
+    In the command and in the environment's values ``{fd}`` stands for the number of an inherited, listening socket,
+    ``{port}`` for the port, and ``{socket}`` for the path of a Unix socket that the server makes in a folder of its own. With ``{port}`` alone the port is reserved and given up just before the server starts; another
     program can take it in between, so use ``{fd}`` where the server can inherit.
     """
 
@@ -52,10 +58,16 @@ class Launch:
         """Refuse a command that cannot be told where to listen, and times that never end."""
         if not self.command:
             raise UsageError("the command of a target is empty; give a program and its arguments")
-        if not (self.names("{fd}") or self.names("{port}")):
+        named = [one for one in ("{port}", "{fd}", "{socket}") if self.names(one)]
+        if not named:
             raise UsageError(
-                f"the command {' '.join(self.command)!r} is told neither {{port}} nor {{fd}}, so it cannot know "
-                "where to listen; put one of them into the command or into its environment"
+                f"the command {' '.join(self.command)!r} is told neither {{port}} nor {{fd}} nor {{socket}}, so it cannot "
+                "know where to listen; put one of them into the command or into its environment"
+            )
+        if "{socket}" in named and len(named) > 1:
+            raise UsageError(
+                f"the command {' '.join(self.command)!r} is told both {{socket}} and {named[0]}: it is asked at one of "
+                "them only; leave the other out"
             )
         if not (0 < self.ready_timeout_s < float("inf") and 0 <= self.stop_timeout_s < float("inf")):
             raise UsageError(
@@ -75,6 +87,7 @@ class ServerProcess:
         self.launch = launch
         self.log = log  # file of its standard output and error
         self.port = 0  # where it listens on 127.0.0.1; 0 before :meth:`start`
+        self.socket_path: Path | None = None  # the Unix socket in place of the port, where one is asked for
         self.pid: int | None = None  # of the command itself, not of its guardian; None before :meth:`start`
         self._guardian: subprocess.Popen[bytes] | None = None
         self._lifeline: socket.socket | None = None
@@ -90,8 +103,8 @@ class ServerProcess:
 
     @property
     def base_url(self) -> str:
-        """Scheme, host and port."""
-        return f"http://{HOST}:{self.port}"
+        """Scheme, host and port; of a Unix socket the host that requests name."""
+        return f"http://{HOST}:{self.port}" if self.socket_path is None else SOCKET_URL
 
     def bring_up(self) -> None:
         """Start the server and wait until it is ready; stop it when that fails."""
@@ -123,11 +136,13 @@ class ServerProcess:
         """Bind a port and start the guardian with it; close this process's copies of all that it passed."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         inherits = self.launch.names("{fd}")
+        if self.launch.names("{socket}"):
+            self.socket_path = Path(tempfile.mkdtemp(prefix="perf-", dir=SOCKETS)) / "s"
         with self.log.open("ab") as log, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((HOST, 0))
             self.port = int(listener.getsockname()[1])
-            numbers = {"{port}": str(self.port)}
+            numbers = {"{port}": str(self.port), "{socket}": str(self.socket_path)}
             passed = [lifeline.fileno()]
             if inherits:
                 listener.listen(BACKLOG)
@@ -168,7 +183,7 @@ class ServerProcess:
         """Wait until the readiness path answers 2xx; raise TargetError, with the log's tail, where it does not in time."""
         try:
             url = self.base_url + self.launch.readiness_path
-            client = partial(asking_client, headers=self.launch.headers)
+            client = partial(asking_client, headers=self.launch.headers, socket_path=self.socket_path)
             wait_until_ready(
                 url, self.launch.ready_timeout_s, self.check_alive, probe=partial(probe, client=client)
             )
@@ -225,6 +240,8 @@ class ServerProcess:
             # Below 0: the guardian itself was killed, and its wards with it, but for theirs.
             if process is not None and (process.poll() is None or process.returncode < 0):
                 self._kill(process)
+            if self.socket_path is not None:
+                shutil.rmtree(self.socket_path.parent, ignore_errors=True)
         return self.exit_code()
 
     def _kill(self, process: subprocess.Popen[bytes]) -> None:

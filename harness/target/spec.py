@@ -5,6 +5,7 @@ They come through the hook ``tailgate_target``; the three kinds of this module u
     service:MODEL=demo,MAX_BATCH_SIZE=1   this project's service, with TAILGATE_MODEL and TAILGATE_MAX_BATCH_SIZE set
     command:python app.py --port {port}   any program that listens where it is told
     http://host:port/api/v1               a server that runs already; every path begins with /api/v1
+    unix:/run/app.sock:/api/v1            the same behind a Unix socket; the path may be left out
 """
 
 import shlex
@@ -18,7 +19,7 @@ import httpx
 from tailgate.harness.errors import TargetError, UsageError
 from tailgate.harness.options.settings import SERVICE_PREFIX
 from tailgate.harness.secrecy import basic_authorization
-from tailgate.harness.target.launch import Launch, ServerProcess
+from tailgate.harness.target.launch import LONGEST_SOCKET, SOCKET_URL, Launch, ServerProcess
 from tailgate.harness.target.readiness import probe, wait_until_ready
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.target import RunningTarget, Target
@@ -55,6 +56,10 @@ class _RunningCommand(RunningTarget):
         return self.server.base_url
 
     @property
+    def socket_path(self) -> Path | None:
+        return self.server.socket_path
+
+    @property
     def pids(self) -> tuple[int, ...] | None:
         return self.server.pids()
 
@@ -76,14 +81,16 @@ class _RunningCommand(RunningTarget):
 
 @dataclass(frozen=True, slots=True)
 class UrlTarget:
-    """A server that runs already, at an address."""
+    """A server that runs already, at an address, or at a Unix socket: its address then says what requests name."""
 
     spec: str
     settings: TargetSettings
+    socket_path: Path | None = None
+    address: str = ""  # where it is not the specification itself
 
     def start(self, directory: Path) -> RunningTarget:  # noqa: ARG002 - nothing of it is logged here
         """Wait until it is ready."""
-        running = RunningUrl(self.spec, self.settings)
+        running = RunningUrl(self)
         url = running.base_url + self.settings.readiness_path
         wait_until_ready(
             url,
@@ -98,11 +105,20 @@ class UrlTarget:
 class RunningUrl(RunningTarget):
     """A server that somebody else runs."""
 
+    def __init__(self, target: UrlTarget) -> None:
+        super().__init__(target.spec, target.settings)
+        self._target = target
+
     @property
     def base_url(self) -> str:
         """Its address, without the user that it may name."""
-        parts = urlsplit(self.spec.rstrip("/"))
+        parts = urlsplit((self._target.address or self.spec).rstrip("/"))
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+    @property
+    def socket_path(self) -> Path | None:
+        """The Unix socket that it listens on."""
+        return self._target.socket_path
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -143,6 +159,8 @@ def parse_target(spec: str, settings: TargetSettings) -> Target | None:
         return _service(spec, rest, settings)
     if kind == "command" and colon:
         return _program(spec, rest, settings)
+    if kind == "unix" and colon:
+        return _socket(spec, rest, settings)
     return _address(spec, settings) if spec.startswith(("http://", "https://")) else None
 
 
@@ -167,16 +185,38 @@ def _program(spec: str, line: str, settings: TargetSettings) -> Target:
         raise UsageError(f"the target {spec!r} cannot be split into arguments: {error}") from error
 
 
+def _socket(spec: str, rest: str, settings: TargetSettings) -> Target:
+    name, _, prefix = rest.partition(":")
+    if not name.startswith("/") or not (prefix.startswith("/") or rest == name):
+        raise UsageError(
+            f"the target {spec!r} is no socket; expected unix:/PATH/OF/SOCKET, or unix:/PATH/OF/SOCKET:/api/v1 where every "
+            "path begins with /api/v1"
+        )
+    if (length := len(name.encode())) > LONGEST_SOCKET:
+        raise UsageError(
+            f"the target {spec!r} names a socket by {length} bytes, and the system takes {LONGEST_SOCKET}; give it a "
+            "shorter path"
+        )
+    address = SOCKET_URL + prefix
+    _refuse_address(spec, address, settings)
+    return UrlTarget(spec, settings, Path(name), address)
+
+
 def _address(spec: str, settings: TargetSettings) -> Target:
-    if mark := next((mark for mark in "?#" if mark in spec), None):
+    _refuse_address(spec, spec, settings)
+    return UrlTarget(spec, settings)
+
+
+def _refuse_address(spec: str, address: str, settings: TargetSettings) -> None:
+    if mark := next((mark for mark in "?#" if mark in address), None):
         raise UsageError(
             f"the target {spec!r} holds {mark!r}; expected an address without query and fragment, such as "
             "http://host:port/api, since the paths of requests are put behind it"
         )
     try:
-        parts = urlsplit(spec)
+        parts = urlsplit(address)
         # What httpx cannot make an address of would fail at the first readiness probe.
-        usable = bool(parts.hostname) and parts.port != 0 and bool(httpx.URL(spec).host)
+        usable = bool(parts.hostname) and parts.port != 0 and bool(httpx.URL(address).host)
     except (ValueError, httpx.InvalidURL):  # a port that is no number, a bracket that does not close
         usable = False
     if not usable:
@@ -187,7 +227,6 @@ def _address(spec: str, settings: TargetSettings) -> Target:
         raise UsageError(
             "the target's address names a user, and --perf-header says Authorization as well; leave one of them out"
         )
-    return UrlTarget(spec, settings)
 
 
 def _command(spec: str, command: tuple[str, ...], settings: TargetSettings) -> CommandTarget:

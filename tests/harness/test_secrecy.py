@@ -220,3 +220,38 @@ def test_a_user_in_the_address_is_sent_with_every_request_and_nothing_secret_is_
     assert len(files) > 10
     leaks = [(path, secret) for path in files for secret in secrets if secret.encode() in path.read_bytes()]
     assert leaks == []
+
+
+def test_a_header_from_the_environment_goes_wherever_the_target_is_asked_and_is_told_nowhere(
+    project, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("WORDS", PASSWORD)
+    code = tmp_path / "guarded.py"
+    code.write_text(GUARDED.format(authorization=f"Bearer {PASSWORD}".encode()))
+    target = f"command:{sys.executable} -P {code} --fd {{fd}}"
+    result = project.gate(
+        "-v",
+        "--junitxml=junit.xml",
+        "--perf-header=Authorization: Bearer $WORDS",
+        f"--perf-header=X-Api-Key: {KEY}",
+        target=target,
+    )
+    result.assert_outcomes(passed=1)
+    assert "'--perf-header=Authorization: Bearer $WORDS'" in result.stdout.str()
+    said = result.stdout.str() + result.stderr.str()
+    assert [secret for secret in (PASSWORD, KEY) if secret in said] == []
+    files = [path for path in project.pytester.path.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    leaks = [
+        (path, secret) for path in files for secret in (PASSWORD, KEY) if secret.encode() in path.read_bytes()
+    ]
+    assert leaks == []
+
+
+def test_a_header_whose_variable_is_not_set_is_refused_before_anything_starts(project, monkeypatch):
+    monkeypatch.delenv("WORDS", raising=False)
+    result = project.gate(
+        "--perf-header=Authorization: Bearer $WORDS", target="command:no-such-program {port}"
+    )
+    assert "--perf-header: Authorization takes $WORDS from the environment" in result.stderr.str()
+    assert result.ret == 4

@@ -2,18 +2,22 @@
 
 import errno
 import math
+import os
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import Any
 
-from tailgate.harness.errors import LoadError
-from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.answer import Answer, WholeAnswer
+from tailgate.harness.load.wire.endpoint import Endpoint
 from tailgate.harness.load.wire.server_timing import UNTOLD, Stages
 
 # In both directions, TLS may have to read before it can write, and the other way round.
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+def _why(error: int) -> str:
+    # Of a Unix socket alone: a port's queue has the client wait.
+    return "the queue of the socket is full" if error == errno.EAGAIN else os.strerror(error)
 
 
 @dataclass(slots=True, eq=False)
@@ -40,42 +44,6 @@ class Flight:
     ended: bool = False  # recorded, and to be passed over wherever it still stands in a queue
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where connections go: resolved once, so that no look-up falls into a run."""
-
-    family: int
-    address: tuple[Any, ...]
-    host: str
-    context: ssl.SSLContext | None
-
-
-def resolve_endpoint(settings: LoadSettings) -> Endpoint:
-    """Look the host up and prepare TLS; raise LoadError for no address, or certificates that cannot be read."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
-            0
-        ]
-        context = settings.trust.context() if settings.tls else None
-    except OSError as error:
-        raise LoadError(f"cannot prepare connections to {settings.host}:{settings.port}: {error}") from error
-    return Endpoint(family, address, settings.host, context)
-
-
-def connect_blocking(endpoint: Endpoint, timeout_s: float) -> socket.socket:
-    """Return a connection whose calls wait, each for so long at most; raise OSError where there is none."""
-    plain = socket.socket(endpoint.family, socket.SOCK_STREAM)
-    try:
-        plain.settimeout(timeout_s)
-        plain.connect(endpoint.address)
-        if endpoint.context is None:
-            return plain
-        return endpoint.context.wrap_socket(plain, server_hostname=endpoint.host)
-    except BaseException:
-        plain.close()
-        raise
-
-
 class Connection:
     """A connection, from before it stands until it is closed; its methods raise OSError where it is dead."""
 
@@ -90,20 +58,21 @@ class Connection:
         self._endpoint = endpoint
         self._socket: socket.socket = socket.socket(endpoint.family, socket.SOCK_STREAM)
         self._socket.setblocking(False)
-        # Without it, the second segment of a request waits for the first one's acknowledgement.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if endpoint.family != socket.AF_UNIX:
+            # Without it, the second segment of a request waits for the first one's acknowledgement.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.descriptor = self._socket.fileno()
 
     def connect(self) -> None:
         """Start connecting."""
         error = self._socket.connect_ex(self._endpoint.address)
         if error not in {0, errno.EINPROGRESS}:
-            raise OSError(error, "connect")
+            raise OSError(error, _why(error))
 
     def proceed(self) -> None:
         """Go on connecting after the socket became ready; ``established`` says whether that was all."""
         if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise OSError(error, "connect")
+            raise OSError(error, _why(error))
         context = self._endpoint.context
         if context is not None:
             if not isinstance(self._socket, ssl.SSLSocket):

@@ -8,7 +8,7 @@ from scripted_server import OK, ScriptedServer, status
 from tailgate.harness.load.first_answer import KEPT_BYTES, FirstAnswer, ask
 from tailgate.harness.load.preflight import MOST, judged, preflight
 from tailgate.harness.load.settings import LoadSettings
-from tailgate.harness.load.wire.connection import resolve_endpoint
+from tailgate.harness.load.wire.endpoint import resolve_endpoint
 from tailgate.harness.results.preflight import Preflight, sentences
 from tailgate.harness.scenario.payload import Payload
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tailgate.harness.errors import UsageError
-from tailgate.harness.scenario.payload import PHOTOS, built_in_payloads
+from tailgate.harness.scenario.sources import PHOTOS, built_in_payloads
 
 
 def test_photographs_are_jpeg_files_in_colour():
@@ -67,6 +67,36 @@ def test_a_folder_without_files_is_refused(tmp_path, content):
         folder.mkdir()
     with pytest.raises(UsageError, match=r"payloads dir:PATH: there is no file in "):
         built_in_payloads(f"dir:{folder}")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "content_type"),
+    [
+        ('{"x": 1}', "body", "application/json"),
+        (" [1, 2]", "body", "application/json"),
+        ("1", "body", "text/plain; charset=utf-8"),
+        ("{x: 1}", "body", "text/plain; charset=utf-8"),
+        ("a:b é", "body", "text/plain; charset=utf-8"),
+        ("", "request", ""),
+    ],
+)
+def test_a_text_is_a_body_and_json_says_so(text, name, content_type):
+    (made,) = built_in_payloads(f"body:{text}")
+    assert (made.name, made.body.decode(), made.content_type) == (name, text, content_type)
+
+
+@pytest.mark.parametrize("name", ["reqs.jsonl", "reqs.ndjson", "reqs.csv", "REQS.CSV"])
+def test_a_file_of_many_bodies_is_not_sent_as_one(tmp_path, name):
+    (tmp_path / name).write_text("{}\n{}\n")
+    with pytest.raises(UsageError, match=f"lines:.*{name} sends a request per line, and dir:FOLDER"):
+        built_in_payloads(f"file:{tmp_path / name}")
+    assert len(built_in_payloads(f"dir:{tmp_path}")) == 1
+
+
+def test_a_hidden_file_in_a_folder_is_no_body(tmp_path):
+    (tmp_path / ".gitkeep").write_text("")
+    (tmp_path / "a.json").write_text("{}")
+    assert [payload.name for payload in built_in_payloads(f"dir:{tmp_path}")] == ["a.json"]
 
 
 def test_another_source_is_left_to_plugins():
