@@ -22,6 +22,7 @@ from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Phase, Scenario
 from tailgate.harness.scenario.trace import Trace
+from tailgate.harness.target.trust import Trust
 
 TIMED = b'HTTP/1.1 200 OK\r\nserver-timing: queue;dur=1, batch;desc="3"\r\ncontent-length: 0\r\n\r\n'
 
@@ -306,8 +307,11 @@ def tls(certificate):
     return context
 
 
-def test_tls_carries_bodies_and_answers_of_any_size(tmp_path, certificate, tls, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+@pytest.mark.parametrize("trust", [None, "ca_file", "insecure"])
+def test_tls_carries_bodies_and_answers_of_any_size(tmp_path, certificate, tls, monkeypatch, trust):
+    if trust is None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+    trusts = {"ca_file": Trust(certificate / "cert.pem"), "insecure": Trust(insecure=True)}
     body = bytes(range(256)) * 4_000
     large = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n" + b"y" * 1_000_000
     with ScriptedServer({"/a": [large]}, tls) as server:
@@ -317,6 +321,7 @@ def test_tls_carries_bodies_and_answers_of_any_size(tmp_path, certificate, tls, 
             one_phase(20),
             [payload("/a", body)],
             tls=True,
+            trust=trusts.get(trust, Trust()),
             connections_max=4,
         )
     assert report.ok == 20

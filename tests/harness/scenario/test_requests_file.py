@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from tailgate.harness.errors import UsageError
 from tailgate.harness.scenario.payload import Payload
-from tailgate.harness.scenario.requests_file import file_requests
+from tailgate.harness.scenario.requests_file import KEYS, file_requests
 
 TEXT = """
 # Two requests and a half.
@@ -169,3 +170,22 @@ def test_any_object_gives_a_request_or_is_refused(tmp_path_factory, fields):
     file.write_text(json.dumps(fields))
     with contextlib.suppress(UsageError):
         assert len(file_requests(file)) == 1
+
+
+def test_the_examples_of_the_documentation_are_what_it_says(file):
+    (file.parent / "bodies/cat.json").write_text("{}")
+    page = (Path(__file__).parents[3] / "docs/gate.md").read_text().partition("**A file of requests**")[2]
+    for fence in ("```json", "```"):
+        _, _, rest = page.partition(f"\n{fence}\n")
+        example, _, page = rest.partition("\n```\n")
+        file.write_text(example)
+        score, item = file_requests(file)
+        assert (score.method, score.weight, score.headers) == ("POST", 3, (("Accept", "application/json"),))
+        assert (item.name, item.method, item.path) == ("an item", "GET", "/items/7")
+        assert item.expect == ("status=200",)
+
+
+def test_the_documentation_tells_every_member_of_a_request():
+    page = (Path(__file__).parents[3] / "docs/gate.md").read_text()
+    table = page.partition("| of a request | in JSON | in text |")[2].partition("\n\n")[0]
+    assert {key for key in KEYS if f"`{key}`" in table} == set(KEYS)
