@@ -42,8 +42,9 @@ class Launch:
     """How a server is started and ended.
 
     In the command and in the environment's values ``{fd}`` stands for the number of an inherited, listening socket,
-    ``{port}`` for the port, and ``{socket}`` for the path of a Unix socket that the server makes in a folder of its own. With ``{port}`` alone the port is reserved and given up just before the server starts; another
-    program can take it in between, so use ``{fd}`` where the server can inherit.
+    ``{port}`` for the port, and ``{socket}`` for the path of a Unix socket that the server makes in a folder of its own.
+    With ``{port}`` alone the port is reserved and given up just before the server starts; another program can take it in
+    between, so use ``{fd}`` where the server can inherit.
     """
 
     command: tuple[str, ...]

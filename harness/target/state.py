@@ -27,7 +27,7 @@ from tailgate.harness.target.spec import CommandTarget, RunningUrl, UrlTarget
 from tailgate.harness.target.target import DEFAULT_PORTS, RunningTarget, Target
 
 TIMEOUT_S = 300.0
-PLACEHOLDERS = ("{port}", "{fd}")
+PLACEHOLDERS = ("{port}", "{fd}", "{socket}")
 
 
 class Step(enum.Enum):
@@ -47,6 +47,7 @@ class StateCommands:
     environment: Mapping[str, str] = field(default_factory=dict)  # of the arm, added to that of this process
     directory: Path | None = None  # where they run; None for the current directory
     url: str | None = None  # of a server that runs elsewhere; any other gets its own with each start
+    socket_path: Path | None = None  # likewise
 
     def only(self, *steps: Step) -> "StateCommands":
         """Return these steps alone."""
@@ -66,6 +67,7 @@ class Around:
         self._commands = commands
         self._folder = folder
         self._url = commands.url
+        self._socket_path = commands.socket_path
 
     def __enter__(self) -> Self:
         """Run the set-up; raise TargetError where it fails."""
@@ -84,7 +86,7 @@ class Around:
 
     def started(self, running: RunningTarget) -> None:
         """Take the address of the target, which the commands from now on are told."""
-        self._url = running.base_url
+        self._url, self._socket_path = running.base_url, running.socket_path
 
     def reset(self) -> None:
         """Run the reset; raise TargetError where it fails."""
@@ -112,10 +114,14 @@ class Around:
 
     def _environment(self) -> Iterator[tuple[str, str]]:
         yield from os.environ.items()
-        parts = None if self._url is None else urlsplit(self._url)
+        # A server at a Unix socket has no port.
+        parts = None if self._url is None or self._socket_path is not None else urlsplit(self._url)
         port = None if parts is None else parts.port or DEFAULT_PORTS.get(parts.scheme)
+        known = {"{port}": port, "{socket}": self._socket_path}
         for name, value in self._commands.environment.items():
-            filled = value if port is None else value.replace("{port}", str(port))
+            filled = value
+            for placeholder, said in known.items():
+                filled = filled if said is None else filled.replace(placeholder, str(said))
             # What only the server can be told.
             if not any(placeholder in filled for placeholder in PLACEHOLDERS):
                 yield name, filled
@@ -126,6 +132,8 @@ class Around:
             yield "TAILGATE_URL", self._url
         if port is not None:
             yield "TAILGATE_PORT", str(port)
+        if self._socket_path is not None:
+            yield "TAILGATE_SOCKET", str(self._socket_path)
 
 
 def _ended(
@@ -179,5 +187,7 @@ def commands_of(
 ) -> StateCommands:
     """Return the commands of an arm, with the environment that its target is started with."""
     environment = target.launch.environment if isinstance(target, CommandTarget) else settings.environment
-    url = RunningUrl(target.spec, settings).base_url if isinstance(target, UrlTarget) else None
-    return StateCommands(arm, lines, environment, directory, url)
+    if not isinstance(target, UrlTarget):
+        return StateCommands(arm, lines, environment, directory)
+    elsewhere = RunningUrl(target)
+    return StateCommands(arm, lines, environment, directory, elsewhere.base_url, elsewhere.socket_path)
