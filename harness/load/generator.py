@@ -13,6 +13,7 @@ from typing import Any, Self
 import orjson
 
 from tailgate.harness.errors import LoadError, UsageError
+from tailgate.harness.load.events import Events, read_events
 from tailgate.harness.load.report import PhaseReport, decode_report
 from tailgate.harness.load.samples import SAMPLES, Samples, read_samples
 from tailgate.harness.load.settings import LOG, SETTINGS, LoadSettings, write_settings
@@ -107,6 +108,10 @@ class Generator:
     def samples(self) -> Samples:
         """Return the samples so far, ordered by phase and request; raise MeasurementError where there are none."""
         return read_samples(self._directory / SAMPLES)
+
+    def events(self) -> Events:
+        """Return the events of streamed answers so far, ordered by phase and request; none where no answer was a stream."""
+        return read_events(self._directory)
 
     def _start(self, headers: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with (self._directory / LOG).open("wb") as log:

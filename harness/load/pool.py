@@ -17,6 +17,7 @@ from tailgate.harness.load.wire.answer import MalformedAnswerError
 from tailgate.harness.load.wire.connection import Connection, Flight
 from tailgate.harness.load.wire.endpoint import Endpoint
 from tailgate.harness.load.wire.request_id import Requests
+from tailgate.harness.load.wire.stream import EventStream
 
 _RECEIVE_BYTES = 256 * 1024
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
@@ -26,10 +27,13 @@ CLOSED = "the server closed the connection"
 OnEnd = Callable[[Flight, Outcome, int], None]
 
 
-def outcome_of(status: int) -> Outcome:
-    """Return what an answer's status says; one outside of 100 to 599 counts as 5xx (RFC 9110, section 15)."""
+def outcome_of(status: int, stream: EventStream | None = None) -> Outcome:
+    """Return what a whole answer says of itself by its status, and by its events where it is a stream.
+
+    A status outside of 100 to 599 counts as 5xx (RFC 9110, section 15).
+    """
     if 200 <= status < 300:
-        return Outcome.OK
+        return Outcome.OK if stream is None or stream.error is None else Outcome.ERROR_EVENT
     if status in {429, 503}:
         return Outcome.SHED
     if 300 <= status < 400:
@@ -202,7 +206,8 @@ class Pool:
         if not received or flight is None:
             whole = flight is not None and connection.answer.end()
             if whole:
-                self._lose(connection, outcome_of(connection.answer.status))
+                answer = connection.answer
+                self._lose(connection, outcome_of(answer.status, answer.stream))
             else:
                 self._lose(connection, Outcome.RESET, CLOSED)
             return
@@ -211,10 +216,12 @@ class Pool:
             flight.first_byte_ns = now_ns
         flight.bytes_received += received
         try:
-            connection.answer.feed(self._buffer[:received])
+            connection.answer.feed(self._buffer[:received], now_ns, connection.lag_ns)
         except MalformedAnswerError:
             self._lose(connection, Outcome.MALFORMED)
             return
+        if connection.answer.stream is not None:
+            connection.stamp()
         if connection.answer.complete:
             self._complete(connection, flight, now_ns)
         elif connection.has_more():
@@ -227,7 +234,7 @@ class Pool:
         else:
             self._drop(connection)
             self._open_wanted()
-        self._on_end(flight, outcome_of(flight.status), now_ns)
+        self._on_end(flight, outcome_of(flight.status, flight.stream), now_ns)
 
     def _lose(self, connection: Connection, outcome: Outcome, why: str = "") -> None:
         """The connection ended or is of no more use; so did its request, if it carries one."""
@@ -248,6 +255,7 @@ class Pool:
         flight.retry_after_s = connection.answer.retry_after_s
         flight.kept = connection.answer.kept
         flight.whole = connection.answer.whole()
+        flight.stream = connection.answer.stream
         flight.carrier = None
         connection.flight = None
 

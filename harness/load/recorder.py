@@ -5,11 +5,15 @@ import struct
 from pathlib import Path
 
 import httptools
+import numpy as np
 
 from tailgate.harness.errors import LoadError
 from tailgate.harness.load.answers import ANSWERS, Answers
-from tailgate.harness.load.samples import SAMPLE, Outcome, file_header
+from tailgate.harness.load.events import EVENT, EVENT_FILE, EVENTS
+from tailgate.harness.load.record_file import RecordFile
+from tailgate.harness.load.samples import SAMPLE, SAMPLE_FILE, Outcome
 from tailgate.harness.load.wire.connection import Flight
+from tailgate.harness.load.wire.stream import EventStream
 from tailgate.harness.results.failure import Failure
 from tailgate.harness.scenario.behaviour import Behaviour
 
@@ -17,6 +21,7 @@ from tailgate.harness.scenario.behaviour import Behaviour
 _CODES = {"i8": "q", "u4": "I", "u2": "H", "u1": "B", "f4": "f"}
 _RECORD = struct.Struct("<" + "".join(_CODES[SAMPLE[field].str[1:]] for field in SAMPLE.names or ()))
 _CHUNK_RECORDS = 256
+_CHUNK_BYTES = 65_536
 _U1_MAX, _U4_MAX = 2**8 - 1, 2**32 - 1
 MOST_CHARACTERS = 200
 # Far more kinds than a service has; what is beyond them is counted by its outcome alone.
@@ -30,16 +35,19 @@ class Recorder:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self._samples = _File(path, SAMPLE_FILE)
         self._buffer = bytearray(_CHUNK_RECORDS * _RECORD.size)
         self._filled = 0
+        # Opened with the first stream: most runs have none.
+        self._events: _File | None = None
+        self._events_path = path.with_name(EVENTS)
+        self._events_path.unlink(missing_ok=True)
+        self._unwritten_events = bytearray()
         self.answers = Answers(path.with_name(ANSWERS))
-        self._write(file_header())
 
     def append(self, phase: int, flight: Flight, outcome: Outcome, done_ns: int) -> None:
-        """Record how a request ended."""
-        stages = flight.stages
+        """Record how a request ended, and the events of its stream."""
+        stages, read_ns = flight.stages, () if flight.stream is None else flight.stream.read_ns
         _RECORD.pack_into(
             self._buffer,
             self._filled,
@@ -48,13 +56,13 @@ class Recorder:
             flight.sent_ns,
             flight.first_byte_ns,
             done_ns,
-            0,
-            0,
+            read_ns[0] if read_ns else 0,
+            read_ns[-1] if read_ns else 0,
             flight.request,
             min(flight.bytes_received, _U4_MAX),
             flight.connection,
             0 if flight.whole is None else self.answers.number(flight.payload, flight.status, flight.whole),
-            0,
+            len(read_ns),
             phase,
             flight.payload,
             flight.status,
@@ -70,30 +78,57 @@ class Recorder:
             flight.retry_after_s,
         )
         self._filled += _RECORD.size
-        if self._filled == len(self._buffer):
+        if flight.stream is not None and read_ns:
+            self._unwritten_events += _event_records(phase, flight.request, flight.stream)
+        if self._filled == len(self._buffer) or len(self._unwritten_events) > _CHUNK_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Hand all records to the kernel."""
         if self._filled:
-            self._write(memoryview(self._buffer)[: self._filled])
+            self._samples.write(memoryview(self._buffer)[: self._filled])
             self._filled = 0
+        if self._unwritten_events:
+            self._events = self._events or _File(self._events_path, EVENT_FILE)
+            self._events.write(memoryview(bytes(self._unwritten_events)))
+            self._unwritten_events.clear()
 
     def close(self) -> None:
-        """Flush and close the file."""
+        """Flush and close the files."""
         try:
             self.flush()
             self.answers.flush()
         finally:
-            os.close(self._file)
+            self._samples.close()
+            if self._events is not None:
+                self._events.close()
 
-    def _write(self, data: bytes | memoryview) -> None:
-        rest = memoryview(data)
+
+def _event_records(phase: int, request: int, stream: EventStream) -> bytes:
+    records = np.zeros(len(stream.read_ns), EVENT)
+    records["read_ns"], records["lag_ns"] = stream.read_ns, stream.lags_ns
+    records["phase"], records["request"] = phase, request
+    return records.tobytes()
+
+
+class _File:
+    """A file of records, begun with its header."""
+
+    def __init__(self, path: Path, form: RecordFile) -> None:
+        self._path = path
+        self._what = form.what
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self.write(memoryview(form.header()))
+
+    def write(self, rest: memoryview) -> None:
         try:
             while rest:
-                rest = rest[os.write(self._file, rest) :]
+                rest = rest[os.write(self._descriptor, rest) :]
         except OSError as error:
-            raise LoadError(f"cannot write samples to {self._path}: {error.strerror}") from error
+            raise LoadError(f"cannot write {self._what} to {self._path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
 
 class Failures:
@@ -125,7 +160,7 @@ class Failures:
 
 def words(kept: bytes, outcome: Outcome) -> str:
     """Return what an answer said: where a redirect leads, otherwise the first characters of its body."""
-    if outcome is Outcome.MALFORMED:
+    if outcome in {Outcome.MALFORMED, Outcome.ERROR_EVENT}:
         return _text(kept)
     answer = _Answer()
     try:

@@ -10,7 +10,6 @@ file can be read while it grows.
 
 import csv
 import enum
-import struct
 from collections import Counter
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,7 +17,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from tailgate.harness.errors import MeasurementError
+from tailgate.harness.load.record_file import RecordFile
 from tailgate.harness.results.failure import kind
 from tailgate.harness.scenario.behaviour import Behaviour
 
@@ -84,29 +83,12 @@ class Outcome(enum.IntEnum):
 
 Samples = NDArray[np.void]
 
-VERSION = 3
-_HEADER = struct.Struct("<8sII")
-_MAGIC = b"TGSAMPLE"
-
-
-def file_header() -> bytes:
-    """Return what a file of samples begins with."""
-    return _HEADER.pack(_MAGIC, VERSION, SAMPLE.itemsize)
+SAMPLE_FILE = RecordFile("samples", b"TGSAMPLE", 3, SAMPLE)
 
 
 def read_samples(path: Path) -> Samples:
     """Return the samples of a file, shape (n,), ordered by phase and request; raise MeasurementError where it is none."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise MeasurementError(f"no samples to read at {path}: {error.strerror}") from error
-    if not content.startswith(file_header()):
-        raise MeasurementError(
-            f"{path} is not a file of samples of version {VERSION} with {SAMPLE.itemsize}-byte records; "
-            f"it begins with {content[: _HEADER.size]!r}"
-        )
-    whole = (len(content) - _HEADER.size) // SAMPLE.itemsize
-    samples = np.frombuffer(content, SAMPLE, count=whole, offset=_HEADER.size)
+    samples = SAMPLE_FILE.read(path)
     return samples[np.lexsort((samples["request"], samples["phase"]))]
 
 

@@ -140,12 +140,22 @@ class Course:
         resources, probes = seen
         samples = generator.samples()
         samples = samples[samples["phase"] == index]
+        events = generator.events()
         machine_after = machine.read(self._running.pids or ())
         phase = self._slot.scenario.phases[index]
         delta, scrapes = self._metrics.settled(index, phase, before, samples)
         waiting, disturbers = clients(samples)
         self._phases.append(
-            PhaseRecord(phase, waiting, delta, disturbers, tuple(resources), tuple(probes), scrapes)
+            PhaseRecord(
+                phase,
+                waiting,
+                delta,
+                disturbers,
+                tuple(resources),
+                tuple(probes),
+                scrapes,
+                events=events[events["phase"] == index],
+            )
         )
         self._reports.append(report)
         self._machines.append(machine.difference(machine_before, machine_after))

@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 
 from tailgate.harness.errors import MeasurementError, UsageError
+from tailgate.harness.load.events import read_events
 from tailgate.harness.load.report import decode_report, encode_report
 from tailgate.harness.load.samples import SAMPLE, SAMPLES, read_samples
 from tailgate.harness.observe.delta import ServerDelta, difference
@@ -130,6 +131,7 @@ def _record(document: Mapping[str, Any], directory: Path) -> SlotRecord:
     )
     kept = directory / SAMPLES
     samples = read_samples(kept) if kept.is_file() else np.zeros(0, SAMPLE)
+    events = read_events(directory)
     reports = tuple(decode_report(one) for one in document["reports"])
     scrapes, resources = _by_phase(directory / SCRAPES), _by_phase(directory / RESOURCES)
     probes = _by_phase(directory / PROBES)
@@ -143,6 +145,7 @@ def _record(document: Mapping[str, Any], directory: Path) -> SlotRecord:
             tuple(_probe(one) for one in probes.get(index, [])),
             max(0, len(scrapes.get(index, [])) - 1),
             _around(around),
+            events[events["phase"] == index],
         )
         for index, (phase, around) in enumerate(zip(scenario.phases, document["yardsticks"], strict=False))
         for waiting, disturbers in [clients(samples[samples["phase"] == index])]

@@ -21,6 +21,7 @@ _KINDS = {
     "timeout": "timeout",
     "malformed": "not an HTTP answer",
     "left": "left by the client",
+    "error_event": "stream with an event that tells of a failure",
 }
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import prometheus_client
 
-from tailgate.harness.load.samples import SAMPLE, Outcome, file_header
+from tailgate.harness.load.samples import SAMPLE, SAMPLE_FILE, Outcome
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.observe.delta import difference
 from tailgate.harness.observe.window import PhaseRecord, Window
@@ -18,7 +18,7 @@ EDGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 def write_samples(path, records):
     """Write records as the generator does."""
-    path.write_bytes(file_header() + records.astype(SAMPLE, copy=False).tobytes())
+    path.write_bytes(SAMPLE_FILE.header() + records.astype(SAMPLE, copy=False).tobytes())
 
 
 def samples(latencies_s, *, rate_per_s=100.0, intended_s=None, lag_s=0.0, outcome=Outcome.OK, status=200):

@@ -6,6 +6,7 @@ schedule, the pool, the parser, the recorder. What is not: sockets, epoll, and t
 
 import heapq
 import select
+from collections import defaultdict, deque
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -19,11 +20,13 @@ from tailgate.harness.load.recorder import Recorder
 from tailgate.harness.load.samples import read_samples
 from tailgate.harness.load.sender import Sender
 from tailgate.harness.load.wire.answer import Answer
+from tailgate.harness.load.wire.stream import UNKNOWN_LAG
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Phase, Scenario
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n"
 START_NS = 1_000_000_000
 
 
@@ -62,6 +65,10 @@ class SimulatedServer:
         self.answered_ns.append(self._free_ns)
         self.tell(self._free_ns, descriptor, select.EPOLLIN)
 
+    def piece(self, _descriptor):
+        """Return what is read when an answer has come."""
+        return OK
+
     def tell(self, at_ns, descriptor, event):
         """Make a descriptor ready at a moment."""
         heapq.heappush(self._events, (at_ns, descriptor, event))
@@ -77,6 +84,35 @@ class SimulatedServer:
         return ready
 
 
+class StreamingServer(SimulatedServer):
+    """Answers at once with a head, then with an event after each of these seconds; all requests are served at once.
+
+    ``sent_ns`` has the moments of the events of each request.
+    """
+
+    def __init__(self, gaps_s: Callable[[int], list[float]], event: bytes = b"data: token\n\n"):
+        super().__init__(lambda _: 0.0, in_line=False)
+        self.sent_ns: list[list[int]] = []
+        self._gaps_s = gaps_s
+        self._event = event
+        self._pieces: dict[int, deque[bytes]] = defaultdict(deque)
+
+    def request(self, descriptor):
+        """Take a request, and plan the pieces of its answer."""
+        gaps_ns = [round(gap_s * 1e9) for gap_s in self._gaps_s(len(self.sent_ns))]
+        self.sent_ns.append([self.now_ns + sum(gaps_ns[: index + 1]) for index in range(len(gaps_ns))])
+        length = len(self._event) * len(gaps_ns)
+        self._pieces[descriptor].append(STREAM % length)
+        self.tell(self.now_ns, descriptor, select.EPOLLIN)
+        for at_ns in self.sent_ns[-1]:
+            self._pieces[descriptor].append(self._event)
+            self.tell(at_ns, descriptor, select.EPOLLIN)
+
+    def piece(self, descriptor):
+        """Return the next piece."""
+        return self._pieces[descriptor].popleft()
+
+
 class Connection:
     """A connection to a simulated server, by the interface of the real one."""
 
@@ -86,6 +122,7 @@ class Connection:
         self.established = False
         self.flight = self.unsent = None
         self.answer = Answer()
+        self.lag_ns = UNKNOWN_LAG
 
     def connect(self):
         self._server.tell(self._server.now_ns, self.descriptor, select.EPOLLOUT)
@@ -98,8 +135,15 @@ class Connection:
         self._server.request(self.descriptor)
 
     def receive(self, buffer):
-        buffer[: len(OK)] = OK
-        return len(OK)
+        piece = self._server.piece(self.descriptor)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def stamp(self):
+        self.lag_ns = 0
+
+    def has_more(self):
+        return False
 
     def reusable(self):
         return self.answer.complete

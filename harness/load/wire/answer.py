@@ -9,6 +9,7 @@ from typing import NamedTuple
 import httptools
 
 from tailgate.harness.load.wire.server_timing import UNTOLD, Stages, parse_server_timing
+from tailgate.harness.load.wire.stream import UNKNOWN_LAG, EventStream, stream_of
 
 # More would be no waiting time: int() of a hostile length would take long.
 _MOST_DIGITS = 9
@@ -47,33 +48,41 @@ def _parse_retry_after(value: bytes) -> float:
 class Answer:
     """Parses answers in pieces; ``begin`` makes it ready for the next one.
 
-    Interim answers (1xx) are passed over. ``kept`` has the first bytes of an answer that is not 2xx, head included.
+    Interim answers (1xx) are passed over. ``kept`` has the first bytes of an answer that is not 2xx, head included, or what
+    a stream said of its failure. ``stream`` counts the events of a good answer that is a stream; None for any other.
     """
 
     __slots__ = (
+        "_chunked",
         "_content_type",
         "_crc",
         "_framed",
         "_headed",
+        "_lag_ns",
         "_length",
         "_parser",
         "_pieces",
+        "_read_ns",
         "complete",
         "keep_alive",
         "kept",
         "retry_after_s",
         "stages",
         "status",
+        "stream",
     )
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        self._read_ns = 0
+        self._lag_ns = UNKNOWN_LAG
         self.begin()
 
     def begin(self) -> None:
         """Forget the last answer."""
         self._headed = False
         self._framed = False
+        self._chunked = False
         self._content_type = b""
         self._pieces: list[bytes] = []
         self._length = 0
@@ -84,9 +93,16 @@ class Answer:
         self.status = 0
         self.retry_after_s = math.nan
         self.stages: Stages = UNTOLD
+        self.stream: EventStream | None = None
 
-    def feed(self, data: bytes | memoryview) -> None:
-        """Take the next piece; raise MalformedAnswerError at no HTTP, another protocol, or anything behind the answer."""
+    def feed(self, data: bytes | memoryview, read_ns: int = 0, lag_ns: int = UNKNOWN_LAG) -> None:
+        """Take the next piece; raise MalformedAnswerError at no HTTP, another protocol, or anything behind the answer.
+
+        ``read_ns`` is when it was read, and ``lag_ns`` how long the kernel had held it by then.
+        """
+        self._read_ns, self._lag_ns = read_ns, lag_ns
+        if self.stream is not None:
+            self.stream.read_at(read_ns, lag_ns)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -100,7 +116,9 @@ class Answer:
 
         It does where neither Content-Length nor Transfer-Encoding frames it (RFC 9112, section 6.3, rule 8).
         """
-        self.complete = self.complete or (self._headed and not self._framed)
+        if not self.complete and self._headed and not self._framed:
+            self.complete = True
+            self._end_stream()
         return self.complete
 
     def close(self) -> None:
@@ -114,10 +132,13 @@ class Answer:
         if length == 13:
             if name.lower() == b"server-timing":
                 self.stages = parse_server_timing(value, self.stages)
-        elif (length == 14 and name.lower() == b"content-length") or (
-            length == 17 and name.lower() == b"transfer-encoding"
-        ):
-            self._framed = True
+        elif length == 14:
+            if name.lower() == b"content-length":
+                self._framed = True
+        elif length == 17:
+            if name.lower() == b"transfer-encoding":
+                self._framed = True
+                self._chunked = b"chunked" in value.lower()
         elif length == 12:
             if name.lower() == b"content-type":
                 self._content_type = value
@@ -130,9 +151,15 @@ class Answer:
             raise MalformedAnswerError("a second answer to one request")
         self.status = self._parser.get_status_code()
         self._headed = True
+        if 200 <= self.status < 300:
+            self.stream = stream_of(self._content_type, chunked=self._chunked)
+            if self.stream is not None:
+                self.stream.read_at(self._read_ns, self._lag_ns)
 
     def on_body(self, piece: bytes) -> None:
-        """Keep what may be kept of the body (called by the parser)."""
+        """Keep what may be kept of the body, and count the events of a stream (called by the parser)."""
+        if self.stream is not None:
+            self.stream.feed(piece)
         room = KEPT_BODY - self._length
         self._length += len(piece)
         if len(piece) <= room:
@@ -142,6 +169,11 @@ class Answer:
             self._pieces.append(piece[:room])
             piece = piece[room:]
         self._crc = zlib.crc32(piece, self._crc)
+
+    def on_chunk_complete(self) -> None:
+        """Tell a stream whose chunks are its events (called by the parser)."""
+        if self.stream is not None:
+            self.stream.end_chunk()
 
     def whole(self) -> WholeAnswer | None:
         """Return what it said, once it is complete."""
@@ -158,3 +190,9 @@ class Answer:
             return
         self.complete = True
         self.keep_alive = self._parser.should_keep_alive()
+        self._end_stream()
+
+    def _end_stream(self) -> None:
+        if self.stream is not None:
+            self.stream.end()
+            self.kept = (self.stream.error or b"")[:_KEPT_BYTES]

@@ -5,14 +5,22 @@ import math
 import os
 import socket
 import ssl
+import struct
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tailgate.harness.load.wire.answer import Answer, WholeAnswer
 from tailgate.harness.load.wire.endpoint import Endpoint
 from tailgate.harness.load.wire.server_timing import UNTOLD, Stages
+from tailgate.harness.load.wire.stream import UNKNOWN_LAG, EventStream
 
 # In both directions, TLS may have to read before it can write, and the other way round.
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+# Linux, asm-generic/socket.h; Python has no name for it. It tells of a timespec of CLOCK_REALTIME.
+_SO_TIMESTAMPNS = 35
+_TIMESPEC = struct.Struct("@ll")
+_TOLD_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
 
 
 def _why(error: int) -> str:
@@ -39,6 +47,7 @@ class Flight:
     why: str = ""  # why there was no answer
     stale_retries: int = 0
     whole: WholeAnswer | None = None  # None until there is one
+    stream: EventStream | None = None  # of a good answer that is one
     retry_after_s: float = math.nan
     stages: Stages = UNTOLD
     ended: bool = False  # recorded, and to be passed over wherever it still stands in a queue
@@ -47,7 +56,18 @@ class Flight:
 class Connection:
     """A connection, from before it stands until it is closed; its methods raise OSError where it is dead."""
 
-    __slots__ = ("_endpoint", "_socket", "answer", "descriptor", "established", "flight", "number", "unsent")
+    __slots__ = (
+        "_endpoint",
+        "_socket",
+        "_stamped",
+        "answer",
+        "descriptor",
+        "established",
+        "flight",
+        "lag_ns",
+        "number",
+        "unsent",
+    )
 
     def __init__(self, number: int, endpoint: Endpoint) -> None:
         self.number = number  # counts connections in the order in which they were opened, from 1
@@ -55,6 +75,8 @@ class Connection:
         self.flight: Flight | None = None  # the request it carries, None while idle
         self.unsent: memoryview | None = None  # what of that request's bytes the kernel has not taken yet
         self.answer = Answer()  # what is being read
+        self.lag_ns = UNKNOWN_LAG  # how long the kernel had held what was read last
+        self._stamped = False
         self._endpoint = endpoint
         self._socket: socket.socket = socket.socket(endpoint.family, socket.SOCK_STREAM)
         self._socket.setblocking(False)
@@ -99,9 +121,19 @@ class Connection:
     def receive(self, buffer: memoryview) -> int | None:
         """Read into a buffer and return the number of bytes: 0 at the end, None if there is nothing to read now."""
         try:
-            return self._socket.recv_into(buffer)
+            if not self._stamped:
+                return self._socket.recv_into(buffer)
+            received, told, _, _ = self._socket.recvmsg_into([buffer], _TOLD_BYTES)
         except _NOT_NOW:
             return None
+        self.lag_ns = _lag_ns(told)
+        return received
+
+    def stamp(self) -> None:
+        """Have the kernel tell when it got what is read; it cannot where TLS stands between."""
+        if not self._stamped and not isinstance(self._socket, ssl.SSLSocket):
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            self._stamped = True
 
     def has_more(self) -> bool:
         """Say whether TLS holds decrypted bytes of which the kernel no longer tells."""
@@ -121,3 +153,13 @@ class Connection:
             return self._socket.send(data)
         except _NOT_NOW:
             return 0
+
+
+def _lag_ns(told: Iterable[tuple[int, int, bytes]]) -> int:
+    """Return how long ago the kernel got the last bytes that were read; UNKNOWN_LAG where it does not tell."""
+    for level, kind, data in told:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack(data)
+            received_ns: int = seconds * 1_000_000_000 + nanoseconds
+            return max(0, time.time_ns() - received_ns)
+    return UNKNOWN_LAG

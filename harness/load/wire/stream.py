@@ -52,7 +52,8 @@ class EventStream:
     def read_at(self, now_ns: int, lag_ns: int = UNKNOWN_LAG) -> None:
         """Take the moment at which the pieces that follow were read, and how long the kernel had held them."""
         self._now_ns = now_ns
-        self._lag_ns = min(lag_ns, UNKNOWN_LAG)
+        # It has four bytes in the record, which hold four seconds.
+        self._lag_ns = lag_ns if lag_ns <= UNKNOWN_LAG else UNKNOWN_LAG - 1
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece of the body, cut anywhere."""

@@ -12,7 +12,7 @@ from scripted_server import OK, ScriptedServer
 from tailgate.harness.errors import LoadError, MeasurementError
 from tailgate.harness.load import Generator, LoadSettings
 from tailgate.harness.load.recorder import Recorder
-from tailgate.harness.load.samples import SAMPLE, Outcome, file_header, read_samples
+from tailgate.harness.load.samples import SAMPLE, SAMPLE_FILE, Outcome, read_samples
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results.fault import Cause
 from tailgate.harness.results.verdict import Verdict
@@ -121,7 +121,7 @@ def test_a_disk_that_fills_up_ends_the_load_and_keeps_what_is_on_it(tmp_path):
         with pytest.raises(LoadError, match=r"cannot write samples to .*samples.bin: File too large"):
             generator.run_phase(0)
     samples = read_samples(tmp_path / "samples.bin")
-    assert len(samples) == (8_192 - len(file_header())) // SAMPLE.itemsize
+    assert len(samples) == (8_192 - len(SAMPLE_FILE.header())) // SAMPLE.itemsize
     assert set(samples["outcome"]) == {Outcome.OK}
     assert not psutil.Process().children()
 

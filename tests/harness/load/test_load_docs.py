@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from tailgate.harness.load import Scheduling, TimerMode
-from tailgate.harness.load.samples import SAMPLE, Outcome, file_header
+from tailgate.harness.load.samples import SAMPLE, SAMPLE_FILE, Outcome
 from tailgate.harness.scenario import behaviour
 from tailgate.harness.scenario.behaviour import Behaviour
 from tailgate.harness.verdict import faults
@@ -25,7 +25,7 @@ def test_the_record_s_table_is_the_record():
     ]
     assert told == [(name, SAMPLE[name].str, SAMPLE.fields[name][1]) for name in SAMPLE.names]
     assert f"one record of {SAMPLE.itemsize} bytes" in PAGE
-    assert f"a header of {len(file_header())} bytes" in PAGE
+    assert f"a header of {len(SAMPLE_FILE.header())} bytes" in PAGE
 
 
 def test_every_outcome_is_told_by_its_value():

@@ -8,9 +8,9 @@ from sample_records import write_samples
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.load.samples import (
     SAMPLE,
+    SAMPLE_FILE,
     Outcome,
     export_csv,
-    file_header,
     read_samples,
 )
 
@@ -41,12 +41,12 @@ def test_samples_come_back_in_the_order_of_the_plan(tmp_path):
 
 def test_a_record_cut_short_is_left_out(tmp_path):
     path = tmp_path / "samples.bin"
-    path.write_bytes(file_header() + sample(request=7).tobytes() + b"\x01" * 10)
+    path.write_bytes(SAMPLE_FILE.header() + sample(request=7).tobytes() + b"\x01" * 10)
     assert read_samples(path)["request"].tolist() == [7]
 
 
 def test_a_file_without_records_gives_no_samples(tmp_path):
-    (tmp_path / "samples.bin").write_bytes(file_header())
+    (tmp_path / "samples.bin").write_bytes(SAMPLE_FILE.header())
     assert read_samples(tmp_path / "samples.bin").shape == (0,)
 
 
