@@ -170,3 +170,25 @@ def test_the_ends_of_a_count_solve_garwoods_equations(count, confidence):
 def test_nonsense_is_refused_by_name(call, message):
     with pytest.raises(UsageError, match=message):
         call()
+
+
+@given(st.integers(1, 500), CONFIDENCES, st.floats(0.1, 1e3))
+def test_a_sum_of_equal_parts_has_the_interval_of_their_count(count, confidence, part):
+    low, high = statistics.count_interval(count, confidence)
+    found = statistics.sum_interval(np.full(count, part), confidence)
+    assert found == (pytest.approx(low * part, rel=1e-6), pytest.approx(high * part, rel=1e-6))
+
+
+def test_the_interval_of_a_sum_of_uneven_parts_errs_no_more_often_than_it_says():
+    random = np.random.default_rng(7)
+    parts = np.array([1.0, 5.0, 50.0])
+    mean = 60 * parts.mean()
+    runs = [random.choice(parts, random.poisson(60)) for _ in range(2_000)]
+    ends = [statistics.sum_interval(run, 0.95) for run in runs]
+    assert np.mean([end.low > mean for end in ends]) <= 0.05
+    assert np.mean([end.high < mean for end in ends]) <= 0.05
+
+
+def test_nothing_bounds_a_sum_of_no_parts_from_above():
+    assert statistics.sum_interval(np.zeros(0), 0.95) == (0.0, None)
+    assert statistics.sum_interval(np.zeros(9), 0.95) == (0.0, None)

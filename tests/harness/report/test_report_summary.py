@@ -10,7 +10,7 @@ from tailgate.harness.report.advice import advice
 from tailgate.harness.results.failure import Failure, pooled
 from tailgate.harness.results.fault import VOID, Cause, Fault
 from tailgate.harness.results.run import ArmResult
-from tailgate.harness.results.slot import MachineUse, StageMeans
+from tailgate.harness.results.slot import MachineUse, Quantiles, StageMeans, StreamTimes
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.session.outcome import explain
 from tailgate.harness.testing import criterion_result, run_result
@@ -224,3 +224,19 @@ def test_both_limits_are_told_where_the_yardstick_moved_and_each_reading_once():
 def test_a_run_without_criteria_says_nothing_of_their_confidence():
     assert summary.confidence(run_result([])) == ""
     assert summary.confidence(run_result()).startswith("confidence: 0.99 for the run")
+
+
+def test_first_bytes_and_streams_are_told_by_phase():
+    times = Quantiles(1_000, 0.010, 0.020, 0.030, 0.040)
+    streams = StreamTimes(500, 12_345, 678.9, times, Quantiles(9, 0.001, 0.002, None, None), None)
+    plain, streaming = (dataclasses.replace(PHASE, first_byte=times, streams=one) for one in (None, streams))
+    assert summary.answer_times([plain]) == {
+        "time to first byte": ("p50 10.0 ms", "p95 20.0 ms", "p99 30.0 ms")
+    }
+    both = summary.answer_times([plain, dataclasses.replace(streaming, name="later")])
+    assert both["time to first byte"][::3] == ("steady: p50 10.0 ms", "later: p50 10.0 ms")
+    assert both["between tokens"] == ("later: p50 1.00 ms", "p95 2.00 ms", "p99 –")
+    assert both["tokens"] == ("later: 12,345 in 500 answers", "679/s")
+    known = dataclasses.replace(streaming, streams=dataclasses.replace(streams, reading_lag=times))
+    assert summary.answer_times([known])["tokens"][-1] == "reading lag p99 30.0 ms"
+    assert summary.answer_times([PHASE]) == {}

@@ -8,8 +8,15 @@ from hypothesis import strategies as st
 
 from tailgate.harness.errors import BudgetError
 from tailgate.harness.measures import built_in_measures
-from tailgate.harness.scenario.arrivals import Poisson
-from tailgate.harness.scenario.budgets import Budgets, check_units, find_budgets, numbers, parse_budgets
+from tailgate.harness.scenario.arrivals import ClosedLoop, Poisson
+from tailgate.harness.scenario.budgets import (
+    Budgets,
+    check_units,
+    find_budgets,
+    numbers,
+    parse_budgets,
+    with_budgeted,
+)
 from tailgate.harness.scenario.changing_rates import Steps
 from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
@@ -191,3 +198,39 @@ def test_a_budget_of_another_unit_is_refused_by_name(key, written, unit):
 
 def test_a_missing_budget_and_an_unknown_measure_are_left_to_others():
     check_units(dataclasses.replace(SCENARIO, name="other"), {}, UNITS)
+
+
+def phases_of(*phases):
+    return Scenario("mine", "for tests", phases, (Criterion("ttfb_p50", 0.1, (phases[-1].name,)),))
+
+
+def test_a_budget_of_a_measures_name_asks_for_it_over_all_measured_phases_in_open_loop():
+    asked = phases_of(
+        Phase("warm-up", Poisson(1.0), requests=1, measured=False),
+        Phase("capacity", ClosedLoop(2), requests=1),
+        Phase("low", Poisson(1.0), requests=1),
+        Phase("high", Poisson(2.0), requests=1),
+    )
+    found = with_budgeted(
+        asked, ["rate", "ttft_p95", "ttfb_p50", "goodput"], ["ttfb_p50", "ttft_p95", "gap_p99"]
+    )
+    # What the scenario asks for itself is asked once, and a measure without a budget is not asked for.
+    assert found.criteria == (*asked.criteria, Criterion("ttft_p95", Ref("ttft_p95"), ("low", "high")))
+
+
+def test_a_scenario_that_uses_a_budget_of_that_name_otherwise_stays_as_it_is():
+    asked = phases_of(Phase("load", Poisson(Ref("ttft_p95")), requests=1))
+    assert with_budgeted(asked, ["ttft_p95"], ["ttft_p95"]) == asked
+
+
+def test_a_scenario_in_closed_loop_alone_is_asked_for_no_time():
+    asked = phases_of(Phase("capacity", ClosedLoop(2), requests=1))
+    assert with_budgeted(asked, ["ttft_p95"], ["ttft_p95"]) == asked
+
+
+def test_a_budget_that_asks_for_a_measure_has_its_unit():
+    budgets = parse_budgets({"mine": {"gap_p99": "5 /s"}})
+    line = budgets.quantities("mine", "cpu", "fp32")
+    asked = with_budgeted(phases_of(Phase("load", Poisson(1.0), requests=1)), line, ["gap_p99"])
+    with pytest.raises(BudgetError, match="budget 'gap_p99': got '5 /s', expected a number of unit 's'"):
+        check_units(asked, line, {measure.name: measure.unit for measure in built_in_measures()})

@@ -11,7 +11,7 @@ from steady_yardstick import SteadyYardstick
 
 from tailgate import hookimpl
 from tailgate.harness import load
-from tailgate.harness.errors import MeasurementError, PluginError, TargetError, UsageError
+from tailgate.harness.errors import BudgetError, MeasurementError, PluginError, TargetError, UsageError
 from tailgate.harness.observe import yardstick
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.plugins.manager import Plugins, create_plugin_manager
@@ -252,6 +252,40 @@ def test_a_budget_in_yardsticks_follows_the_machine_from_scenario_to_scenario(
     # A limit is open until what it judges is over; but one that set the load is what it was then.
     limits = [criterion.limit for criterion in first.scenario.criteria]
     assert limits == [Ref("p95"), pytest.approx(50.0)]
+
+
+def test_a_budget_that_names_a_measure_on_demand_adds_its_criterion_and_is_no_misspelling(
+    session_of, tmp_path
+):
+    tmp_path.joinpath("budgets.toml").write_text('"tiny" = { ttfb_p95 = "3 yd", ttfb_p59 = "1 ms" }')
+    running = SimpleNamespace(metrics_url=None)
+
+    class WithScenario(Broken):
+        @hookimpl
+        def tailgate_scenarios(self, profile):
+            return [scenario()]
+
+    with session_of(WithScenario(None)) as session:
+        resolved = session._budget_run._resolve(scenario(), running, session._last)
+        assert session.misspelt_budgets() == ["tiny.ttfb_p59"]
+    asked = [(one.measure, one.limit, one.phases) for one in resolved.scenario.criteria]
+    assert asked == [("p95", 1.0, ("load",)), ("ttfb_p95", Ref("ttfb_p95"), ("load",))]
+    assert [(key, quantity.text) for key, quantity in resolved.quantities.items()] == [("ttfb_p95", "3 yd")]
+
+
+def test_a_budget_of_a_measure_on_demand_has_its_unit_before_anything_starts(session_of, tmp_path):
+    class WithScenario(Broken):
+        @hookimpl
+        def tailgate_scenarios(self, profile):
+            return [scenario()]
+
+    tmp_path.joinpath("budgets.toml").write_text('"tiny" = { tokens_per_s = "3 ms" }')
+    plugins: Plugins = create_plugin_manager((), {"PERF_PLUGINS": ""})
+    plugins.register(WithScenario(None), "test")
+    raw = {"target": "broken", "payloads": "pixels:1"}
+    settings = parse_options(lambda option: raw.get(option.field), tmp_path)
+    with pytest.raises(BudgetError, match="'tokens_per_s': got '3 ms', expected a number of unit '/s'"):
+        prepare(settings, plugins, [scenario()])
 
 
 def test_more_scenarios_than_the_error_was_split_over_are_refused(session_of):

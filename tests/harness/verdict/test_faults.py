@@ -1,10 +1,14 @@
 """Each way in which a measurement cannot be believed, with its cause; and that good ones have none."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sample_records import delta, phase, record, samples, window
 
+from tailgate.harness.load.events import EVENT
 from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.wire.stream import UNKNOWN_LAG
 from tailgate.harness.observe.probes import Asked, ProbeRecord
 from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.results.fault import Cause
@@ -13,6 +17,7 @@ from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.verdict.faults import (
     check_counts,
     check_generator,
+    check_reading_lag,
     check_records,
     check_send_lag,
     check_yardsticks,
@@ -248,6 +253,40 @@ def test_a_generator_that_took_up_nothing_is_broken():
     records = samples([0.2] * 3)
     records["dispatched_ns"] = 0
     assert "none of 3 requests" in single(check_send_lag(window(records), (0.5,)), Cause.INTEGRITY)
+
+
+def read_late(lags_ns):
+    events = np.zeros(len(lags_ns), EVENT)
+    events["lag_ns"] = lags_ns
+    return window(dataclasses.replace(record(samples([0.2] * 3)), events=events))
+
+
+@pytest.mark.parametrize(
+    ("lag_us", "limits_s", "allowed"),
+    [
+        (49, (0.0001,), None),  # 50 µs is never a fault
+        (51, (0.0001, 5.0), "allowed are 0.05 ms"),
+        (499, (0.01,), None),
+        (
+            501,
+            (0.01, 0.5),
+            "p99 of its reading lag is 0.501 ms, allowed are 0.5 ms by the least limit on a stream",
+        ),
+        (5_000, (), None),  # no stream is judged
+    ],
+)
+def test_a_reading_lag_that_does_not_resolve_a_limit_on_a_stream_is_a_fault(lag_us, limits_s, allowed):
+    faults = check_reading_lag(read_late([lag_us * 1_000] * 300), limits_s)
+    if allowed is None:
+        assert faults == []
+    else:
+        assert allowed in single(faults, Cause.NOISE)
+
+
+def test_a_few_late_reads_and_those_of_which_the_kernel_does_not_tell_are_no_fault():
+    assert check_reading_lag(read_late([1_000] * 300 + [10**9] * 2 + [UNKNOWN_LAG] * 600), (0.01,)) == []
+    assert check_reading_lag(read_late([UNKNOWN_LAG] * 3), (0.01,)) == []
+    assert check_reading_lag(window(samples([0.2] * 3)), (0.01,)) == []
 
 
 @pytest.mark.parametrize(("busy", "good"), [(None, True), (0.0, True), (0.9, True), (0.95, False)])

@@ -8,9 +8,10 @@ import pytest
 from comparison_rows import arm, row, rows
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_records import record, samples
 
 from benchmarks.gate.rows import swapped
-from tailgate.harness.compare.blocks.observation import arm_row
+from tailgate.harness.compare.blocks.observation import _times_within_answers, arm_row, quantile_s
 from tailgate.harness.compare.blocks.row import (
     STAGES,
     append_rows,
@@ -22,6 +23,7 @@ from tailgate.harness.compare.blocks.row import (
 )
 from tailgate.harness.compare.lens import LENSES, WITHIN_ANSWERS, find_lens
 from tailgate.harness.errors import MeasurementError
+from tailgate.harness.load.events import EVENT
 
 P95 = find_lens("p95")
 
@@ -70,6 +72,30 @@ def test_p99_is_the_geometric_mean_of_the_slots_so_that_one_stall_is_not_all_tha
 def test_a_slot_whose_p99_failed_makes_that_of_the_block_infinite():
     latencies_s = np.r_[np.full(990, 0.01), np.full(10, math.inf)]
     assert observed(latencies_s, failed=10, slots=4).p99_s == math.inf
+
+
+def test_times_within_answers_are_seen_where_answers_have_them():
+    requests = samples(np.full(1_000, 0.5))
+    requests["first_byte_ns"] = requests["intended_ns"] + np.arange(1, 1_001) * 1_000
+    without = _times_within_answers([record(requests)], requests)
+    assert without == {"ttfb_p95_s": pytest.approx(950e-6)}
+    requests["events"], requests["first_event_ns"] = 2, requests["first_byte_ns"] + 1_000_000
+    events = np.zeros(2_000, EVENT)
+    events["request"] = np.repeat(requests["request"], 2)
+    events["read_ns"][1::2] = np.arange(1, 1_001) * 10_000
+    seen = _times_within_answers([dataclasses.replace(record(requests), events=events)], requests)
+    assert seen == {
+        "ttfb_p95_s": pytest.approx(950e-6),
+        "ttft_p95_s": pytest.approx(1_950e-6),
+        "gap_p99_s": pytest.approx(9.9e-3),
+    }
+
+
+def test_tokens_that_came_in_one_piece_have_no_gap_to_compare():
+    gaps_s = np.zeros(1_000)
+    assert quantile_s(gaps_s, 0.99, 2) == 0
+    one = row(base=arm(gap_p99_s=0.0), head=arm(gap_p99_s=0.0))
+    assert ln_ratio(find_lens("gap_p99"), one) is None
 
 
 def test_failed_requests_are_slower_than_all_others():

@@ -235,3 +235,15 @@ def test_a_latency_does_not_pass_where_many_answers_ended_in_the_other_arms_wind
         )
         slower = [dataclasses.replace(one, head=dataclasses.replace(one.head, p50_s=1.0)) for one in made]
         assert result(judge(slower, DESIGN, GATES), "p50").verdict is Verdict.FAIL
+
+
+def test_a_lens_on_times_within_answers_is_left_out_where_there_are_none_unless_it_gates():
+    plain = rows(12)
+    names = [result.lens.name for result in judge(plain, plan_design(LENSES)).results]
+    assert {"ttfb_p95", "ttft_p95", "gap_p99"}.isdisjoint(names)
+    seen = [dataclasses.replace(one, head=dataclasses.replace(one.head, ttft_p95_s=0.1)) for one in plain]
+    assert "ttft_p95" in [result.lens.name for result in judge(seen, plan_design(LENSES)).results]
+    gating = override(LENSES, ["gap_p99=gate"])
+    found = {result.lens.name: result for result in judge(plain, plan_design(gating), gating).results}
+    assert found["gap_p99"].verdict is Verdict.INVALID
+    assert "it needs 500 such times an arm and block, and answers that have them" in found["gap_p99"].reason
