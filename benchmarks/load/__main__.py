@@ -2,7 +2,7 @@
 
     python -m benchmarks.load [--aiohttp-python PATH] [--json FILE]
 
-It takes about five minutes and wants two processors to itself. ``--aiohttp-python`` names an interpreter that has
+It takes about six minutes and wants two processors to itself. ``--aiohttp-python`` names an interpreter that has
 aiohttp, which is no dependency here.
 """
 
@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from benchmarks import record, targets
-from benchmarks.load import capacity, clients, truth
+from benchmarks.load import capacity, clients, streaming, truth
 from benchmarks.targets import Target
 
 
@@ -29,6 +29,7 @@ def main(
     figures: dict[str, Any] = {}
     parts: dict[str, Callable[[], tuple[list[Target], dict[str, Any]]]] = {
         "truth": lambda: truth.prove(30 * scale),
+        "streams": lambda: streaming.prove(30 * scale),
         "peers": lambda: clients.prove(max(1.0, 6 * scale), aiohttp_python),
         "limits": lambda: capacity.prove(max(1.0, 10 * scale), max(20_000, round(1_000_000 * scale))),
     }

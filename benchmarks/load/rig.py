@@ -20,7 +20,7 @@ Watch = Callable[[], contextlib.AbstractContextManager[object]]
 
 @contextlib.contextmanager
 def server(module: str, *arguments: str) -> Iterator[int]:
-    """Run ``echo_server`` or ``law_server`` on the server's processor; yield its port."""
+    """Run ``echo_server``, ``law_server`` or ``stream_server`` on the server's processor; yield its port."""
     command = [sys.executable, "-m", f"benchmarks.load.{module}", str(server_processor()), *arguments]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT

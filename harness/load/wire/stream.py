@@ -22,7 +22,7 @@ MOST_EVENTS = 1_000_000
 # What a lag is where the kernel told no time of arrival.
 UNKNOWN_LAG = 2**32 - 1
 _DONE = b"[DONE]"
-_LINES = frozenset(
+LINES = frozenset(
     {
         b"application/x-ndjson",
         b"application/ndjson",
@@ -177,7 +177,7 @@ def stream_of(content_type: bytes, *, chunked: bool) -> EventStream | None:
     media_type = content_type.partition(b";")[0].strip().lower()
     if media_type == b"text/event-stream":
         return ServerSentEvents()
-    if media_type in _LINES:
+    if media_type in LINES:
         return Lines()
     return Chunks() if chunked and media_type == b"text/plain" else None
 
