@@ -148,7 +148,7 @@ class DisturberPool:
             return
         if not received:
             if flight.sent_ns and connection.answer.end():
-                self._end(disturbance, outcome_of(connection.answer.status))
+                self._end(disturbance, outcome_of(connection.answer))
             else:
                 self._end(disturbance, Outcome.RESET, CLOSED)
             return
@@ -160,7 +160,7 @@ class DisturberPool:
             self._end(disturbance, Outcome.MALFORMED)
             return
         if connection.answer.complete:
-            self._end(disturbance, outcome_of(connection.answer.status))
+            self._end(disturbance, outcome_of(connection.answer))
         elif connection.has_more():
             self._receive(disturbance)
 

@@ -13,11 +13,10 @@ from collections.abc import Callable
 
 from tailgate.harness.load.samples import Outcome
 from tailgate.harness.load.settings import LoadSettings
-from tailgate.harness.load.wire.answer import MalformedAnswerError
+from tailgate.harness.load.wire.answer import Answer, MalformedAnswerError
 from tailgate.harness.load.wire.connection import Connection, Flight
 from tailgate.harness.load.wire.endpoint import Endpoint
 from tailgate.harness.load.wire.request_id import Requests
-from tailgate.harness.load.wire.stream import EventStream
 
 _RECEIVE_BYTES = 256 * 1024
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
@@ -27,11 +26,12 @@ CLOSED = "the server closed the connection"
 OnEnd = Callable[[Flight, Outcome, int], None]
 
 
-def outcome_of(status: int, stream: EventStream | None = None) -> Outcome:
-    """Return what a whole answer says of itself by its status, and by its events where it is a stream.
+def outcome_of(answer: Answer) -> Outcome:
+    """Return what a whole answer says of itself: by its status, and by its events where it is a stream.
 
     A status outside of 100 to 599 counts as 5xx (RFC 9110, section 15).
     """
+    status, stream = answer.status, answer.stream
     if 200 <= status < 300:
         return Outcome.OK if stream is None or stream.error is None else Outcome.ERROR_EVENT
     if status in {429, 503}:
@@ -206,8 +206,7 @@ class Pool:
         if not received or flight is None:
             whole = flight is not None and connection.answer.end()
             if whole:
-                answer = connection.answer
-                self._lose(connection, outcome_of(answer.status, answer.stream))
+                self._lose(connection, outcome_of(connection.answer))
             else:
                 self._lose(connection, Outcome.RESET, CLOSED)
             return
@@ -228,13 +227,14 @@ class Pool:
             self._receive(connection)
 
     def _complete(self, connection: Connection, flight: Flight, now_ns: int) -> None:
+        outcome = outcome_of(connection.answer)
         self._note_answer(connection, flight)
         if connection.reusable():
             self._hand_on(connection)
         else:
             self._drop(connection)
             self._open_wanted()
-        self._on_end(flight, outcome_of(flight.status, flight.stream), now_ns)
+        self._on_end(flight, outcome, now_ns)
 
     def _lose(self, connection: Connection, outcome: Outcome, why: str = "") -> None:
         """The connection ended or is of no more use; so did its request, if it carries one."""

@@ -81,7 +81,9 @@ def _asked(window: Window, criterion: Criterion) -> Samples:
 
 def _as_read(estimate: Estimate, window: Window) -> Estimate:
     lags_s = reading_lags_s(window.phases)
-    if not len(lags_s):
+    if not any(len(record.events) for record in window.phases):
         return estimate
-    said = f"99 % of the events were read within {show(statistics.quantile(lags_s, 0.99), Unit.SECONDS)} of their arrival"
+    said = "the kernel did not tell how long the events had waited when they were read"
+    if len(lags_s):
+        said = f"99 % of the events were read within {show(statistics.quantile(lags_s, 0.99), Unit.SECONDS)} of their arrival"
     return dataclasses.replace(estimate, note="; ".join(filter(None, (estimate.note, said))))

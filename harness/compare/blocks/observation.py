@@ -69,7 +69,7 @@ def observe_arm(
     probe = next((phase.samples for phase in record.phases if phase.phase.name == CAPACITY), None)
     return dataclasses.replace(
         arm_row(latencies_s(samples), int(failed(samples).sum()), stages_s(samples), len(pairs)),
-        **_times_within_answers(phases, samples),
+        **times_within_answers(phases, samples),
         cpu_s=sum(cpu_s) if cpu_s and len(cpu_s) == len(pairs) else None,
         peak_rss_bytes=max(held, default=None),
         start_up_s=start_up_s,
@@ -100,7 +100,11 @@ def arm_row(seconds: Seconds, failed: int, stages_s: Mapping[str, Seconds], slot
     )
 
 
-def _times_within_answers(phases: Sequence[PhaseRecord], samples: Samples) -> dict[str, Any]:
+def times_within_answers(phases: Sequence[PhaseRecord], samples: Samples) -> dict[str, Any]:
+    """Return by an ArmRow's field the quantiles of times to the first byte and event, and between events.
+
+    ``samples`` are those of all phases.
+    """
     times = {"ttfb_p95_s": quantile_s(latencies_s(samples, "first_byte_ns"), 0.95, len(phases))}
     if samples["events"].any():
         first_event_s = latencies_s(streamed(samples), "first_event_ns")

@@ -129,10 +129,11 @@ def ln_ratio(lens: Lens, row: BlockRow) -> float | None:
 
 
 def to_json(row: BlockRow) -> dict[str, Any]:
-    """Return a row as a JSON object; an infinite time is the text ``inf``."""
+    """Return a row as a JSON object; an infinite time is the text ``inf``, and what an arm has not is left out."""
     document = dataclasses.asdict(row)
-    for arm in (document["base"], document["head"]):
-        arm.update({name: "inf" for name, value in arm.items() if value == math.inf})
+    for side in ("base", "head"):
+        seen = {name: value for name, value in document[side].items() if value is not None}
+        document[side] = {name: "inf" if value == math.inf else value for name, value in seen.items()}
     return document
 
 

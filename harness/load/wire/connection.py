@@ -1,5 +1,6 @@
 """A request on its way, and the connection that carries it: a socket that never blocks, with or without TLS."""
 
+import contextlib
 import errno
 import math
 import os
@@ -132,8 +133,10 @@ class Connection:
     def stamp(self) -> None:
         """Have the kernel tell when it got what is read; it cannot where TLS stands between."""
         if not self._stamped and not isinstance(self._socket, ssl.SSLSocket):
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-            self._stamped = True
+            # Without it the lag is not known, and is not told.
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+                self._stamped = True
 
     def has_more(self) -> bool:
         """Say whether TLS holds decrypted bytes of which the kernel no longer tells."""

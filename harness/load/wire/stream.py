@@ -22,6 +22,8 @@ MOST_EVENTS = 1_000_000
 # What a lag is where the kernel told no time of arrival.
 UNKNOWN_LAG = 2**32 - 1
 _DONE = b"[DONE]"
+# Most answers are one of these, and need no closer look.
+_NO_STREAMS = frozenset({b"", b"application/json", b"application/octet-stream", b"text/html; charset=utf-8"})
 LINES = frozenset(
     {
         b"application/x-ndjson",
@@ -174,6 +176,8 @@ class Chunks(EventStream):
 
 def stream_of(content_type: bytes, *, chunked: bool) -> EventStream | None:
     """Return what counts the events of an answer of this Content-Type; None for one that is no stream."""
+    if content_type in _NO_STREAMS:
+        return None
     media_type = content_type.partition(b";")[0].strip().lower()
     if media_type == b"text/event-stream":
         return ServerSentEvents()

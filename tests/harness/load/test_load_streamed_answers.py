@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted_server import OK, ScriptedServer
 from simulated_server import StreamingServer, simulate
 from test_load_sender import one_phase, payload, send
@@ -13,7 +15,9 @@ from tailgate.harness.load.samples import Outcome
 from tailgate.harness.load.wire.answer import Answer
 from tailgate.harness.load.wire.connection import Flight
 from tailgate.harness.load.wire.stream import UNKNOWN_LAG
-from tailgate.harness.scenario.arrivals import Poisson
+from tailgate.harness.scenario.arrivals import Constant, Poisson
+from tailgate.harness.scenario.behaviour import Behaviour, Disturbers
+from tailgate.harness.scenario.scenario import Phase
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -93,6 +97,28 @@ def test_what_is_an_event_goes_by_the_head_of_the_answer(tmp_path, answer, event
     assert report.ok == 2
     assert samples["events"].tolist() == [events, events]
     assert (tmp_path / EVENTS).is_file() == bool(events)
+
+
+@given(st.sampled_from([b"text/event-stream", b"application/x-ndjson", b"text/plain"]), st.data())
+def test_however_the_answer_is_cut_its_events_are_the_same(kind, data):
+    whole = stream(b"data: a\n\n", b"data: b\n", b"\n", kind=kind)
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(whole) - 1), max_size=6)))
+    answers = [Answer(), Answer()]
+    answers[0].feed(whole, 1)
+    for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):
+        answers[1].feed(whole[start:end], end)
+    one, cut = ([len(answer.stream.read_ns), answer.complete, answer.whole()] for answer in answers)
+    assert one == cut
+    assert list(answers[1].stream.read_ns) == sorted(answers[1].stream.read_ns)
+
+
+def test_a_dripping_client_gets_a_stream_that_failed_as_a_failure(tmp_path):
+    answer = stream(b"event: error\ndata: no\n\n")
+    phase = Phase("only", Constant(500.0), requests=4, disturbers=(Disturbers(Behaviour.DRIPS, 0.5),))
+    with ScriptedServer({"/": [answer]}) as server:
+        _, samples = send(tmp_path, server.port, [phase], [payload("/")])
+    assert set(samples["outcome"]) == {Outcome.ERROR_EVENT}
+    assert Behaviour.DRIPS in samples["behaviour"]
 
 
 def test_an_error_status_is_no_stream_whatever_its_type():

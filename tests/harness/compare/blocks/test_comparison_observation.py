@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sample_records import record, samples
 
 from benchmarks.gate.rows import swapped
-from tailgate.harness.compare.blocks.observation import _times_within_answers, arm_row, quantile_s
+from tailgate.harness.compare.blocks.observation import arm_row, quantile_s, times_within_answers
 from tailgate.harness.compare.blocks.row import (
     STAGES,
     append_rows,
@@ -74,16 +74,16 @@ def test_a_slot_whose_p99_failed_makes_that_of_the_block_infinite():
     assert observed(latencies_s, failed=10, slots=4).p99_s == math.inf
 
 
-def test_times_within_answers_are_seen_where_answers_have_them():
+def testtimes_within_answers_are_seen_where_answers_have_them():
     requests = samples(np.full(1_000, 0.5))
     requests["first_byte_ns"] = requests["intended_ns"] + np.arange(1, 1_001) * 1_000
-    without = _times_within_answers([record(requests)], requests)
+    without = times_within_answers([record(requests)], requests)
     assert without == {"ttfb_p95_s": pytest.approx(950e-6)}
     requests["events"], requests["first_event_ns"] = 2, requests["first_byte_ns"] + 1_000_000
     events = np.zeros(2_000, EVENT)
     events["request"] = np.repeat(requests["request"], 2)
     events["read_ns"][1::2] = np.arange(1, 1_001) * 10_000
-    seen = _times_within_answers([dataclasses.replace(record(requests), events=events)], requests)
+    seen = times_within_answers([dataclasses.replace(record(requests), events=events)], requests)
     assert seen == {
         "ttfb_p95_s": pytest.approx(950e-6),
         "ttft_p95_s": pytest.approx(1_950e-6),
