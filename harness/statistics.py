@@ -20,7 +20,7 @@ which MLPerf LoadGen calls early stopping. At alpha = 0.01 and t = 0 it needs n 
 import bisect
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,6 +110,24 @@ def share_interval(hits: float, n: float, confidence: float) -> Interval:
     low = 0.0 if hits == 0 else float(special.betaincinv(hits, n - hits + 1, alpha))
     high = 1.0 if hits == n else float(special.betaincinv(hits + 1, n - hits, 1 - alpha))
     return Interval(low, high)
+
+
+def most_unseen(n: int) -> float:
+    """Return the share that, if it were larger, n >= 1 samples without a hit would have shown, one-sided 95 %: about 3/n."""
+    return float(1 - 0.05 ** (1 / n))
+
+
+def p_more_hits(hits: int, n: int, base_hits: int, base_n: int) -> float:
+    """Return Fisher's exact one-sided p for "hits are no more frequent than in base"."""
+    total = hits + base_hits
+    counts = np.arange(hits, min(n, total) + 1)
+    ways = _ln_choose(n, counts) + _ln_choose(base_n, total - counts) - _ln_choose(n + base_n, total)
+    return min(1.0, float(np.exp(special.logsumexp(ways))))
+
+
+def _ln_choose(n: int, k: Any) -> Any:
+    ways = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(np.maximum(n - k, 0) + 1)
+    return np.where((k >= 0) & (k <= n), ways, -np.inf)
 
 
 def count_interval(count: int, confidence: float) -> Interval:

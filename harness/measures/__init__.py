@@ -15,6 +15,7 @@ from tailgate.harness.measures.unaccounted import unaccounted
 from tailgate.harness.observe.probes import Asked
 from tailgate.harness.results.criterion import Witness
 from tailgate.harness.results.verdict import Better
+from tailgate.harness.scenario.right_answers import WRONG_ANSWERS
 from tailgate.harness.scenario.scenario import quantile_name
 from tailgate.harness.units import Unit
 
@@ -59,6 +60,7 @@ def built_in_measures() -> tuple[Measure, ...]:
         less("error_rate", Unit.SHARE, function=rates.error_rate),
         less("lost_rate", Unit.SHARE, function=rates.lost_rate),
         less("misanswered", Unit.SHARE, function=rates.misanswered),
+        less(WRONG_ANSWERS, Unit.SHARE, function=rates.wrong_answers),
         more("throughput", Unit.PER_SECOND, function=rates.throughput),
         more("goodput", Unit.PER_SECOND, function=rates.goodput),
         more("goodput_share", Unit.SHARE, function=rates.goodput_share, knows_closed_loop=True),

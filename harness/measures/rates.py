@@ -1,5 +1,6 @@
 """Shares of requests by how they ended, and answers per second."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -12,10 +13,12 @@ from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load.samples import Outcome, Samples
 from tailgate.harness.measures.dependence import share_interval
 from tailgate.harness.measures.measure import Estimate, objective_s
+from tailgate.harness.observe.checked import ANSWERED
 from tailgate.harness.observe.window import PhaseRecord, Window, duration_s, failed, in_order, latencies_s
 from tailgate.harness.results.slot import Loop
 from tailgate.harness.scenario.behaviour import DUE, Behaviour, Due
 from tailgate.harness.scenario.scenario import Criterion
+from tailgate.harness.units import percent
 
 # A rate's spread is taken from so many slices of its time; fewer say little, and more hold too few batches each.
 SLICES = 10
@@ -53,6 +56,31 @@ def misanswered(window: Window, criterion: Criterion) -> Estimate:
                 right = (Outcome.OK,) if due is Due.ANSWER else (Outcome.CLIENT_ERROR, Outcome.SHED)
                 wrong += [~np.isin(part["outcome"], right) for part in in_order(theirs)]
     return _share_of(wrong, window, criterion)
+
+
+def wrong_answers(window: Window, criterion: Criterion) -> Estimate:
+    """Estimate the share of answers that are not what their payloads expect; an error that nobody expects is none.
+
+    Refusals (429, 503) and requests without a whole answer do not count, nor do answers that found no room to be kept.
+    """
+    wrong, unkept = [], 0
+    for record in window.phases:
+        samples = record.samples
+        asked = np.isin(samples["payload"], list(record.checked.payloads))
+        whole = asked & np.isin(samples["outcome"], (*ANSWERED, Outcome.ERROR_EVENT))
+        seen = whole & ((samples["answer"] > 0) | failed(samples))
+        unkept += int(whole.sum() - seen.sum())
+        wrong += [failed(part) for part in in_order(samples[seen])]
+    found = _share_of(wrong, window, criterion)
+    if not found.n:
+        said = "no answer was kept of which something is expected"
+    elif found.value == 0:
+        said = f"none of {found.n:,} is wrong, so that at most {percent(statistics.most_unseen(found.n))} are (one-sided 95 %)"
+    else:
+        said = f"{sum(int(part.sum()) for part in wrong):,} of {found.n:,} are wrong"
+    if unkept:
+        said += f"; {unkept:,} more found no room to be kept, and were not looked at"
+    return dataclasses.replace(found, note=said)
 
 
 def unhinted_refusals(window: Window, criterion: Criterion) -> Estimate:

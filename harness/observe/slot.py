@@ -19,6 +19,7 @@ from tailgate.harness.errors import LoadError, MeasurementError, TargetError
 from tailgate.harness.load import Generator, LoadSettings, PhaseReport
 from tailgate.harness.load.samples import SAMPLES
 from tailgate.harness.observe import machine
+from tailgate.harness.observe.checked import check
 from tailgate.harness.observe.machine import MachineDelta
 from tailgate.harness.observe.periodic import periodically
 from tailgate.harness.observe.probes import PROBE_TIMEOUT_S, Asked, ProbeRecord, ask, probing_period_s
@@ -139,7 +140,7 @@ class Course:
             report = generator.run_phase(index, stretch, at_ns)
         resources, probes = seen
         samples = generator.samples()
-        samples = samples[samples["phase"] == index]
+        samples, checked = check(samples[samples["phase"] == index], self._plan.payloads, self._directory)
         events = generator.events()
         machine_after = machine.read(self._running.pids or ())
         phase = self._slot.scenario.phases[index]
@@ -155,6 +156,7 @@ class Course:
                 tuple(probes),
                 scrapes,
                 events=events[events["phase"] == index],
+                checked=checked,
             )
         )
         self._reports.append(report)

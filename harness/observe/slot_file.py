@@ -17,6 +17,7 @@ from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load.events import read_events
 from tailgate.harness.load.report import decode_report, encode_report
 from tailgate.harness.load.samples import SAMPLE, SAMPLES, read_samples
+from tailgate.harness.observe.checked import check
 from tailgate.harness.observe.delta import ServerDelta, difference
 from tailgate.harness.observe.machine import MachineDelta
 from tailgate.harness.observe.probes import Asked, ProbeRecord
@@ -30,6 +31,7 @@ from tailgate.harness.results.fault import Fault
 from tailgate.harness.results.slot import Loop
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario import arrivals, changing_rates, trace
+from tailgate.harness.scenario.plan import read_payloads
 from tailgate.harness.scenario.scenario import Arrivals, Phase, Scenario
 from tailgate.harness.target.exposition import parse
 from tailgate.harness.target.settings import MetricNames
@@ -129,7 +131,7 @@ def _record(document: Mapping[str, Any], directory: Path) -> SlotRecord:
         _yardstick(document["yardstick"]),
         document["scenarios"],
     )
-    kept = directory / SAMPLES
+    kept, payloads = directory / SAMPLES, read_payloads(directory)
     samples = read_samples(kept) if kept.is_file() else np.zeros(0, SAMPLE)
     events = read_events(directory)
     reports = tuple(decode_report(one) for one in document["reports"])
@@ -146,9 +148,11 @@ def _record(document: Mapping[str, Any], directory: Path) -> SlotRecord:
             max(0, len(scrapes.get(index, [])) - 1),
             _around(around),
             events[events["phase"] == index],
+            checked=checked,
         )
         for index, (phase, around) in enumerate(zip(scenario.phases, document["yardsticks"], strict=False))
-        for waiting, disturbers in [clients(samples[samples["phase"] == index])]
+        for found, checked in [check(samples[samples["phase"] == index], payloads, directory)]
+        for waiting, disturbers in [clients(found)]
     ]
     return SlotRecord(
         slot=slot,

@@ -17,6 +17,7 @@ from tailgate.harness.load.events import EVENT, Events, gaps_ns
 from tailgate.harness.load.samples import SAMPLE, Outcome, Samples
 from tailgate.harness.load.wire.stream import UNKNOWN_LAG
 from tailgate.harness.observe import histogram
+from tailgate.harness.observe.checked import Checked
 from tailgate.harness.observe.delta import ServerDelta
 from tailgate.harness.observe.histogram import Histogram
 from tailgate.harness.observe.probes import Asked, ProbeRecord
@@ -54,6 +55,7 @@ class PhaseRecord:
         own_scrapes: how often the harness asked for the metrics between the two readings, the first of them included.
         yardsticks: the readings before and after it, the server idle; None where it was not timed around.
         events: one EVENT record per event of a streamed answer, by request; none where no answer was a stream.
+        checked: what the expectations of its payloads came to; the samples' outcomes are by them.
     """
 
     phase: Phase
@@ -65,6 +67,7 @@ class PhaseRecord:
     own_scrapes: int = 0
     yardsticks: tuple[Yardstick, Yardstick] | None = None
     events: Events = field(default_factory=lambda: np.zeros(0, EVENT))
+    checked: Checked = field(default_factory=Checked)
 
     @property
     def every_sample(self) -> Samples:

@@ -22,6 +22,7 @@ _KINDS = {
     "malformed": "not an HTTP answer",
     "left": "left by the client",
     "error_event": "stream with an event that tells of a failure",
+    "wrong": "wrong answer",
 }
 
 

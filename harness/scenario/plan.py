@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -111,8 +112,9 @@ def _with_deadline(payload: Payload, deadline_s: Number) -> Payload:
 
 
 def _cut_short(payload: Payload) -> Payload:
+    # What is expected is the answer to the whole body.
     return dataclasses.replace(
-        payload, name=f"{payload.name}, cut short", body=payload.body[: len(payload.body) // 2]
+        payload, name=f"{payload.name}, cut short", body=payload.body[: len(payload.body) // 2], expect=()
     )
 
 
@@ -208,9 +210,7 @@ def write_plan(plan: Plan, directory: Path) -> None:
 
 def read_plan(directory: Path) -> Plan:
     """Read what :func:`write_plan` wrote; raise LoadError where its files do not fit together."""
-    header = orjson.loads((directory / HEADER).read_bytes())
-    if header["format"] != FORMAT:
-        raise LoadError(f"{directory / HEADER}: plan format {header['format']}, this harness reads {FORMAT}")
+    header = _read_header(directory)
     schedule = np.fromfile(directory / SCHEDULE, _INTENT)
     bodies = (directory / BODIES).read_bytes()
     phase_ends = np.cumsum([phase["requests"] for phase in header["phases"]])
@@ -235,3 +235,18 @@ def read_plan(directory: Path) -> Plan:
         for payload, end in zip(header["payloads"], body_ends, strict=True)
     )
     return Plan(header["scenario"], int(header["seed"]), phases, payloads)
+
+
+def read_payloads(directory: Path) -> tuple[Payload, ...]:
+    """Return a plan's payloads without their bodies; none where no plan was written."""
+    if not (directory / HEADER).is_file():
+        return ()
+    headed = _read_header(directory)["payloads"]
+    return tuple(Payload(body=b"", **{name: one[name] for name in _HEADED}) for one in headed)
+
+
+def _read_header(directory: Path) -> dict[str, Any]:
+    header: dict[str, Any] = orjson.loads((directory / HEADER).read_bytes())
+    if header["format"] != FORMAT:
+        raise LoadError(f"{directory / HEADER}: plan format {header['format']}, this harness reads {FORMAT}")
+    return header

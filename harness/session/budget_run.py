@@ -22,6 +22,7 @@ from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.budgets import Resolved, place_of, resolve_scenario, with_budgeted
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import choose_payloads, draw_plan
+from tailgate.harness.scenario.right_answers import with_right_answers
 from tailgate.harness.scenario.scenario import Criterion, Scenario
 from tailgate.harness.target.state import Around, StateCommands
 from tailgate.harness.target.target import RunningTarget, Target
@@ -126,8 +127,9 @@ class BudgetRun:
         ground = self._ground
         line = ground.budgets.quantities(scenario.name, *place_of(self.facts))
         scenario = with_budgeted(scenario, line, asked_by_budgets(self._measures))
+        asked = with_right_answers(scenario, ground.payloads(ground.settings.payloads), line)
         resolved = resolve_scenario(
-            scenario, ground.budgets, self.facts, drawn_by.seconds, ground.units, ground.settings.root
+            asked, ground.budgets, self.facts, drawn_by.seconds, ground.units, ground.settings.root
         )
         # The judge asks the same once all is measured, which is late to hear of a misspelt measure.
         judge.refuse_unanswerable(resolved.scenario.criteria, resolved.scenario.phases, self._measures)

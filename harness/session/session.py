@@ -32,6 +32,7 @@ from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import worst
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.ref import refs
+from tailgate.harness.scenario.right_answers import WRONG_ANSWERS
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.session import reproduce
 from tailgate.harness.session.budget_run import HEAD, BudgetRun
@@ -185,7 +186,7 @@ class Session:
         by_budget = asked_by_budgets(self._prepared.measures)
         for profile in PROFILES.values():
             for name, scenario in self._plugins.scenarios(profile).items():
-                used.setdefault(name, set()).update(refs(scenario) | by_budget)
+                used.setdefault(name, {WRONG_ANSWERS}).update(refs(scenario) | by_budget)
         return self._prepared.budgets.unused(used)
 
     def _acquired_lock(self) -> BaseFileLock:

@@ -10,11 +10,13 @@ from tailgate.harness.load import PhaseReport
 from tailgate.harness.measures import Measure
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
 from tailgate.harness.observe.window import PhaseRecord, Window, counted_requests
+from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.failure import Failure, pooled
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.verdict import SEVERITY, Verdict, worst
 from tailgate.harness.scenario.budgets import asked_at
+from tailgate.harness.scenario.right_answers import WRONG_ANSWERS
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.verdict import faults as checks
 from tailgate.harness.verdict import judge, witnesses
@@ -63,16 +65,28 @@ def judge_slot(
         faults=tuple(found),
         reproduce=reproduce,
         failures={record.slot.arm: failures_of([record])},
-        notes=tuple(notes(_measured(record, confidence), record.reports)),
+        notes=(
+            *(f"{one.name}: {one.note}" for one in judged if _is_right(one)),
+            *notes(_measured(record, confidence), record.reports),
+        ),
     )
+
+
+def _is_right(result: CriterionResult) -> bool:
+    """Tell whether a criterion says how many answers were right, which its number does not."""
+    return result.measure == WRONG_ANSWERS and result.verdict is Verdict.PASS
 
 
 def failures_of(records: Iterable[SlotRecord]) -> tuple[Failure, ...]:
     """Return what failed in the measured phases by kind; in the others where no phase was measured."""
-    reports = [pair for record in records for pair in zip(record.phases, record.reports, strict=False)]
-    measured = [report for phase, report in reports if phase.phase.measured]
-    chosen = measured or [report for _, report in reports]
-    return pooled(failure for report in chosen for failure in report.failures)
+    told = [
+        (phase.phase.measured, phase.checked.failures(report.failures))
+        for record in records
+        for phase, report in zip(record.phases, record.reports, strict=False)
+    ]
+    measured = [found for measured, found in told if measured]
+    chosen = measured or [found for _, found in told]
+    return pooled(failure for found in chosen for failure in found)
 
 
 def fail_confidence(confidence: float, scenarios: int, criteria: int) -> float:

@@ -41,7 +41,7 @@ def test_the_built_in_measures_have_the_names_that_scenarios_use():
         *("drift_p50", "drift_p95", "p50_rise", "p95_rise"),
         *("ttfb_p50", "ttfb_p95", "ttfb_p99", "ttft_p50", "ttft_p95", "ttft_p99"),
         *("gap_p50", "gap_p99", "tokens_per_s"),
-        *("error_rate", "lost_rate", "misanswered", "throughput", "goodput"),
+        *("error_rate", "lost_rate", "misanswered", "wrong_answers", "throughput", "goodput"),
         *("goodput_share", "refusal_p50", "unhinted_refusals", "knee", "recover", "settle"),
         *("health_p50", "health_p90", "metrics_p50", "metrics_p90"),
         *("rss_growth_per_hour", "rss_growth_per_1000", "rss_growth_share_per_hour"),

@@ -12,7 +12,9 @@ from sample_records import record, samples, write_samples
 
 from tailgate.harness import cli
 from tailgate.harness.errors import BudgetError, MeasurementError, UsageError
+from tailgate.harness.load.answers import ANSWERS, Answers
 from tailgate.harness.load.samples import SAMPLE
+from tailgate.harness.load.wire.answer import WholeAnswer
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.observe import slot_file
 from tailgate.harness.observe.probes import Asked, ProbeRecord
@@ -26,6 +28,8 @@ from tailgate.harness.scenario import arrivals, changing_rates, trace
 from tailgate.harness.scenario.behaviour import Behaviour, Disturbers
 from tailgate.harness.scenario.budgets import parse_budgets
 from tailgate.harness.scenario.changing_rates import OnOff, Ramp, Sine, Spike, Steps
+from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.plan import Plan, PlannedPhase, write_plan
 from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
 from tailgate.harness.scenario.trace import Trace
@@ -314,3 +318,22 @@ def test_the_command_judges_a_folder_and_ends_as_its_verdict_says(
     assert left.value.code == status
     assert out.startswith("FAIL: x" if status else "PASS: 1 of 1 criteria hold; scenarios: x\n")
     assert "chosen after the fact, which proves nothing about this run" in " ".join(out.split())
+
+
+def test_a_kept_slot_is_held_against_what_was_expected_of_its_answers_again(tmp_path):
+    kept = made([arrivals.Poisson(50.0)], (Criterion("wrong_answers", 0.0, ("load",)),))
+    kept.phases[0].samples["answer"] = [2, *[1] * 299]
+    result = keep(kept, tmp_path)
+    folder = tmp_path / "x-head-0"
+    payload = Payload("p", b"?", "text/plain", expect=("contains:cat",))
+    offsets = np.arange(300, dtype=np.int64)
+    planned = PlannedPhase("load", offsets, np.zeros(300, np.uint16))
+    write_plan(Plan("x", 7, (planned,), (payload,)), folder)
+    answers = Answers(folder / ANSWERS)
+    for body in (b"a cat", b"a dog"):
+        answers.number(0, 200, WholeAnswer(b"text/plain", body, len(body), 0))
+    answers.flush()
+    (criterion,) = judge_again(result, tmp_path, MEASURES).scenarios[0].criteria
+    assert (criterion.verdict, criterion.n, criterion.value) == (Verdict.FAIL, 300, 1 / 300)
+    (wrong,) = slot_file.read(folder).phases[0].checked.wrong
+    assert str(wrong) == "1 × wrong answer: the answer is 'a dog', expected one that contains 'cat'"

@@ -2,14 +2,18 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sample_records import delta, record, samples
 
+from tailgate.harness.load.samples import Outcome
 from tailgate.harness.measures import built_in_measures
+from tailgate.harness.observe.checked import Checked
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
 from tailgate.harness.results.criterion import Witness
+from tailgate.harness.results.failure import Failure
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.results.yardstick import Yardstick
@@ -19,7 +23,7 @@ from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
 from tailgate.harness.statistics import quantile_ranks
 from tailgate.harness.testing import criterion_result, run_result
 from tailgate.harness.units import parse_quantity
-from tailgate.harness.verdict.judging import fail_confidence, judge_slot, reasons
+from tailgate.harness.verdict.judging import fail_confidence, failures_of, judge_slot, reasons
 
 QUICK = [0.015] * 1_000
 SERVED = [0.012] * 1_000
@@ -217,3 +221,33 @@ def test_the_reasons_begin_with_what_is_worst():
         ]
     )
     assert found == ("d: died", "c: beyond", "b: undecided")
+
+
+def answered(wrong):
+    """Build a slot in which so many of 1,000 answers are wrong."""
+    made = samples(QUICK)
+    made["answer"] = 1
+    made["outcome"][:wrong] = Outcome.WRONG
+    said = Failure("wrong", None, wrong, "$.label is 'dog', expected 'cat'")
+    checked = Checked(frozenset({0}), (said,) if wrong else ())
+    asked = (*CRITERIA[:1], Criterion("wrong_answers", 0.0, ("load",)))
+    return slot([replace(record(made), checked=checked)], criteria=asked)
+
+
+def test_one_wrong_answer_fails_beside_a_latency_that_passes():
+    result = judged(answered(1))
+    assert [item.verdict for item in result.criteria] == [Verdict.PASS, Verdict.FAIL]
+    assert "1 of 1,000 are wrong" in result.criteria[1].reason
+
+
+def test_right_answers_pass_and_say_what_they_can_show():
+    result = judged(answered(0))
+    assert result.verdict is Verdict.PASS
+    assert result.notes[0] == (
+        "wrong_answers (client): none of 1,000 is wrong, so that at most 0.299 % are (one-sided 95 %)"
+    )
+
+
+def test_wrong_answers_are_among_the_failures_with_what_is_wrong():
+    made = replace(answered(3), reports=(SimpleNamespace(failures=()),))
+    assert [str(one) for one in failures_of([made])] == ["3 × wrong answer: $.label is 'dog', expected 'cat'"]
