@@ -113,10 +113,15 @@ def document(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         try:
-            # Only this one takes NaN, which a model that went wrong answers. A whole number of any length is a float.
-            return json.loads(body, parse_int=float)
+            # Only this one takes NaN, which a model that went wrong answers.
+            return json.loads(body, parse_int=_whole)
         except RecursionError:
             raise ValueError("JSON that is nested too deep") from None
+
+
+def _whole(digits: str) -> int | float:
+    # As orjson reads what has no room in 64 bits.
+    return int(digits) if len(digits) < 20 else float(digits)
 
 
 def equal(one: Any, other: Any) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tailgate.harness.compare import answer
+from tailgate.harness.compare.answers.kept import judge_answers, terms_of
 from tailgate.harness.compare.arms import ArmTarget, checked_out, set_up_elsewhere
 from tailgate.harness.compare.asked import (
     chosen_design,
@@ -279,6 +280,13 @@ class _Run:
             *filter(None, spoken),
             *answer.notes_of(windows, kept),
         )
+        slots = [
+            slot_result(slot, record.faults if faults else (), bench.directory)
+            for record in kept
+            for slot in record.slots.values()
+        ]
+        settings = self.ground.settings
+        terms = terms_of(settings.answer_tolerance, settings.answer_ignore)
         comparison = ComparisonResult(
             decision=outcome.decision,
             design=self.design,
@@ -290,12 +298,13 @@ class _Run:
             cpu_pressure_share=answer.median([row.cpu_pressure_share for row in outcome.rows]),
             stopped=outcome.stopped,
             notes=notes,
+            answers=judge_answers(slots, bench.directory, terms, settings.answers),
         )
         scenario = ScenarioResult(
             name=self.scenario.name,
             description=self.scenario.description,
             seed=self.ground.seed,
-            verdict=Verdict.INVALID if faults else outcome.decision.verdict,
+            verdict=Verdict.INVALID if faults else comparison.verdict,
             criteria=(),
             faults=faults,
             reproduce=self.again,
@@ -305,9 +314,4 @@ class _Run:
                 for arm in (Arm.HEAD, Arm.BASE)
             },
         )
-        slots = [
-            slot_result(slot, record.faults if faults else (), bench.directory)
-            for record in kept
-            for slot in record.slots.values()
-        ]
         return Compared(scenario, tuple(slots), _arms(self.ground, bench.arms, self.rehearsed))

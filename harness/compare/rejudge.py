@@ -40,16 +40,17 @@ def again(scenario: ScenarioResult, directory: Path, settings: tuple[str, ...] =
         said = ", ".join(settings)
         notes += (f"judged again with {said}, chosen after the fact, which proves nothing about this run",)
     options = [shlex.quote(f"--perf-lens={setting}") for setting in settings]
+    judged = dataclasses.replace(
+        kept,
+        decision=decision,
+        design=design,
+        attributions=attributions_of(decision, rows),
+        notes=notes,
+    )
     return dataclasses.replace(
         scenario,
-        verdict=Verdict.INVALID if faults else decision.verdict,
-        comparison=dataclasses.replace(
-            kept,
-            decision=decision,
-            design=design,
-            attributions=attributions_of(decision, rows),
-            notes=notes,
-        ),
+        verdict=Verdict.INVALID if faults else judged.verdict,
+        comparison=judged,
         faults=faults,
         reproduce=" ".join([scenario.reproduce, *options]),
     )

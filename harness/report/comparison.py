@@ -1,11 +1,12 @@
 """What reports say of a comparison, in words and rows."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tailgate.harness.compare.decision import wording
 from tailgate.harness.results.comparison import (
     CUT_SHORT,
+    AnswersResult,
     Attribution,
     ComparisonResult,
     Lens,
@@ -20,6 +21,7 @@ from tailgate.harness.units import MISSING, Unit, percent, quantity, significant
 COLUMNS = ("lens", "base", "head", "change", "interval", "FAIL above", "PASS below", "verdict")
 REPORTED = "reported"
 STAGES_SHOWN = 3
+PLACES_SHOWN = 6
 
 
 def row(result: LensResult) -> tuple[str, ...]:
@@ -67,6 +69,8 @@ def title(scenario: ScenarioResult) -> str:
 
 def remarks(comparison: ComparisonResult) -> Iterator[str]:
     """Yield the sentences after the table."""
+    if comparison.answers is not None:
+        yield from answers(comparison.answers)
     yield "FAIL above: the margin, surely worse by more fails; PASS below: the tolerance, surely worse by less passes"
     for result in comparison.decision.results:
         # Before the first look the headline says it all.
@@ -88,6 +92,28 @@ def remarks(comparison: ComparisonResult) -> Iterator[str]:
     for void in comparison.voids:
         yield f"void: {void}"
     yield from comparison.notes
+
+
+def answers(result: AnswersResult) -> Iterator[str]:
+    """Yield what the answers came to: the verdict, further examples, and what was not compared."""
+    verdict = result.verdict.value if result.gates else f"{result.verdict.value}, {REPORTED}"
+    yield f"answers: {verdict}: {result.reason}"
+    for one in result.examples[1:]:
+        yield f"answers: {one.requests:,} differ at another place: {one}"
+    if result.not_compared:
+        yield f"answers, not compared, since base's own vary or are too few to tell: {_few(result.not_compared)}"
+    if result.tolerances:
+        allowed = [f"{place} {percent(share)}" for place, share in result.tolerances.items()]
+        yield f"answers, numbers that may differ, as base's own do: {_few(allowed)}"
+    if result.unanswered:
+        yield f"answers, not compared: {result.unanswered:,} of head, to whose payloads base has none"
+    if unkept := result.unkept_base + result.unkept_head:
+        yield f"answers, not compared: {unkept:,} that found no room to be kept"
+
+
+def _few(parts: Sequence[str]) -> str:
+    more = f" and {len(parts) - PLACES_SHOWN} more" if len(parts) > PLACES_SHOWN else ""
+    return ", ".join(parts[:PLACES_SHOWN]) + more
 
 
 def _levels(comparison: ComparisonResult) -> Iterator[str]:

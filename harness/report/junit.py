@@ -52,6 +52,11 @@ def _properties(result: RunResult, scenario: ScenarioResult) -> Iterator[tuple[s
 def _compared(comparison: ComparisonResult) -> Iterator[tuple[str, str]]:
     decision = comparison.decision
     yield from _numbers("perf.comparison", decision, ("blocks", "voided", "look", "load_s", "wall_s"))
+    if comparison.answers is not None:
+        yield "perf.answers.verdict", comparison.answers.verdict.value
+        yield "perf.answers.gates", str(comparison.answers.gates).lower()
+        yield "perf.answers.reason", comparison.answers.reason
+        yield from _numbers("perf.answers", comparison.answers, ("compared", "differing", "most"))
     for result in decision.results:
         name = f"perf.{result.lens.name}"
         yield f"{name}.verdict", result.verdict.value

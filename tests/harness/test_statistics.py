@@ -192,3 +192,26 @@ def test_the_interval_of_a_sum_of_uneven_parts_errs_no_more_often_than_it_says()
 def test_nothing_bounds_a_sum_of_no_parts_from_above():
     assert statistics.sum_interval(np.zeros(0), 0.95) == (0.0, None)
     assert statistics.sum_interval(np.zeros(9), 0.95) == (0.0, None)
+
+
+def test_a_share_that_was_not_seen_is_bounded_by_about_three_in_n():
+    assert statistics.most_unseen(4_000) == pytest.approx(3 / 4_000, rel=0.01)
+    # By its definition: such a share stays unseen in 5 runs of 100.
+    assert (1 - statistics.most_unseen(37)) ** 37 == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "base_hits", "base_n"),
+    [
+        (0, 10, 0, 10),
+        (1, 10, 0, 10),
+        (3, 40, 1, 60),
+        (20, 4_000, 20, 4_000),
+        (60, 4_000, 20, 4_000),
+        (10, 10, 3, 10),
+    ],
+)
+def test_more_hits_are_tested_by_fishers_exact_test(hits, n, base_hits, base_n):
+    table = [[hits, n - hits], [base_hits, base_n - base_hits]]
+    expected = stats.fisher_exact(table, alternative="greater").pvalue
+    assert statistics.p_more_hits(hits, n, base_hits, base_n) == pytest.approx(expected)
