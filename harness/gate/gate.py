@@ -23,7 +23,10 @@ from tailgate.harness.report.escape import terminal
 from tailgate.harness.report.junit import properties
 from tailgate.harness.report.terminal import render
 from tailgate.harness.results.run import ScenarioResult
+from tailgate.harness.scenario.budgets import find_budgets
+from tailgate.harness.scenario.ref import refs
 from tailgate.harness.scenario.scenario import Scenario, When
+from tailgate.harness.scenario.unbudgeted import runs_without
 from tailgate.harness.session.command import GateCommand
 from tailgate.harness.session.outcome import outcome_of
 from tailgate.harness.session.preparation import Prepared, prepare
@@ -67,9 +70,9 @@ class GatePlugin:
     def __init__(self, config: pytest.Config, settings: GateSettings) -> None:
         self.settings = settings
         self.plugins: Plugins = create_plugin_manager(settings.plugin)
+        self.notes: list[str] = []
         self.scenarios = self._chosen()
         self.checked: list[str] = []
-        self.notes: list[str] = []
         self._config = config
         self._command: GateCommand = GateCommand.of(config)
         self._command.settings = settings
@@ -91,7 +94,18 @@ class GatePlugin:
                 else isinstance(scenario, ComparisonLoad)
             )
         ]
-        return {scenario.name: scenario for scenario in named or unasked}
+        return {scenario.name: scenario for scenario in named or self._possible(unasked)}
+
+    def _possible(self, scenarios: Sequence[Scenario]) -> Sequence[Scenario]:
+        """Return the scenarios that a run takes unasked; without any budgets, those whose load can be found."""
+        settings = self.settings
+        if settings.against is not None or (budgets := find_budgets(settings.budgets, settings.root)).lines:
+            return scenarios
+        possible = [one for one in scenarios if not refs(one) or runs_without(one, budgets)]
+        left = [one.name for one in scenarios if one not in possible]
+        if possible and left:
+            self.notes.append(f"no budgets are written: left out {', '.join(left)}, whose load they must say")
+        return possible or scenarios
 
     def prepare(self, items: Sequence[pytest.Item]) -> None:
         """Refuse what cannot run, now that it is known which tests will put load on a server."""

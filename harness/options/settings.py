@@ -284,6 +284,11 @@ class GateSettings:
         return "body:" if self._said("request") else None
 
     @property
+    def payload_source(self) -> str:
+        """Where the payloads come from: as the user says, else the usual source."""
+        return self.source or self.payloads
+
+    @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Headers of every request, with the values of variables; raise UsageError for one that is not set."""
         return headers.expanded(self.header, os.environ, "--perf-header")

@@ -13,6 +13,8 @@ from tailgate.harness.units import percent
 STEAL_WORTH_SAYING = 0.02
 PRESSURE_WORTH_SAYING = 0.2
 MOST_OF_THE_TIME = 0.5
+# More requests would not decide these, and their reasons say what would.
+SAY_THEMSELVES = ("coarse: ", "unbudgeted: ")
 
 
 def advice(result: RunResult) -> tuple[str, ...]:
@@ -29,9 +31,8 @@ def advice(result: RunResult) -> tuple[str, ...]:
 
 
 def _verdicts(result: RunResult) -> Iterator[str]:
-    # A coarse criterion says itself what can decide it.
     undecided = any(
-        criterion.verdict is Verdict.INCONCLUSIVE and not criterion.reason.startswith("coarse: ")
+        criterion.verdict is Verdict.INCONCLUSIVE and not criterion.reason.startswith(SAY_THEMSELVES)
         for scenario in result.scenarios
         for criterion in scenario.criteria
     )

@@ -46,6 +46,7 @@ def _lines(result: RunResult) -> Iterator[str]:
         yield from _scenario(scenario, phases[scenario.name])
     for title, body in (
         ("What to do next", [*_bullets(advice(result))]),
+        ("Budgets to start from", [*_proposed(summary.proposals(result))]),
         ("What was measured", [*_measured(result)]),
         ("Machine", [*_machine(result)]),
     ):
@@ -57,6 +58,11 @@ def _bullets(sentences: tuple[str, ...]) -> Iterator[str]:
     if sentences:
         yield ""
     yield from (f"- {markdown(sentence)}" for sentence in sentences)
+
+
+def _proposed(lines: Sequence[str]) -> Iterator[str]:
+    if lines:
+        yield from ("", lines[0], "", *fenced("\n".join(lines[1:]), "toml"))
 
 
 def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterator[str]:

@@ -220,6 +220,17 @@ def yardsticks(phases: Sequence[PhaseResult]) -> tuple[str, ...]:
     return tuple(_milliseconds(one.seconds) for one in readings)
 
 
+def proposals(result: RunResult) -> tuple[str, ...]:
+    """Return what no budgets were written for, as lines of a budget file; nothing where all were."""
+    lines = [one.proposal for one in result.scenarios if one.proposal]
+    if not lines:
+        return ()
+    return (
+        "No limit was judged. Budgets to start from, with a margin of half beyond what was measured; write into budgets.toml:",
+        *lines,
+    )
+
+
 def limits(scenario: ScenarioResult) -> tuple[str, ...]:
     """Return the limits of PASS and of FAIL, where the readings of the yardstick set them apart."""
     return tuple(
@@ -231,7 +242,7 @@ def limits(scenario: ScenarioResult) -> tuple[str, ...]:
 
 def confidence(result: RunResult) -> str:
     """Return how surely criteria pass and fail; empty if none was judged."""
-    criteria = [one for scenario in result.scenarios for one in scenario.criteria]
+    criteria = [one for scenario in result.scenarios for one in scenario.criteria if one.limit is not None]
     passing = [one.confidence for one in criteria if one.confidence is not None]
     if not passing:
         return ""

@@ -46,6 +46,8 @@ def render(result: RunResult, console: Console) -> None:
         _line(console, said)
     for sentence in advice(result):
         _line(console, f"→ {sentence}")
+    for line in summary.proposals(result):
+        console.print(Text(line), soft_wrap=True)
     for scenario in result.scenarios:
         # Whole, so that it can be copied: the terminal wraps it, not this program.
         console.print(Text(f"reproduce {scenario.name}: {scenario.reproduce}"), soft_wrap=True)

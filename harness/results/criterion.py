@@ -27,7 +27,9 @@ class CriterionResult:
     measure: Annotated[str, Meta(description="what was measured, such as p95")]
     witness: Annotated[Witness, Meta(description="whose record was judged")]
     phases: Annotated[tuple[str, ...], Meta(description="pooled for it")]
-    limit: Annotated[float, Meta(description="in the unit given; PASS goes by it")]
+    limit: Annotated[
+        float | None, Meta(description="in the unit given; PASS goes by it; null where no budget says it")
+    ]
     unit: Annotated[Unit, Meta(description="of limit, value, low and high")]
     better: Annotated[Better, Meta(description="which direction is an improvement")]
     value: Annotated[float | None, Meta(description="point estimate")]
@@ -50,7 +52,7 @@ class CriterionResult:
         Meta(description="one-sided, of the end that PASS goes by; null when nothing was estimated"),
     ]
     fail_limit: Annotated[
-        float, Meta(description="FAIL goes by it; less strict than limit where the yardstick moved")
+        float | None, Meta(description="FAIL goes by it; less strict than limit where the yardstick moved")
     ]
     fail_confidence: Annotated[
         float,
@@ -70,12 +72,13 @@ class CriterionResult:
     note: Annotated[str, Meta(description="what a reader must know to take the numbers right, or empty")] = ""
 
 
-def margin(value: float, limit: float, better: Better) -> float | None:
+def margin(value: float, limit: float | None, better: Better) -> float | None:
     """Return the share of the limit that lies between it and the value, positive on the right side.
 
-    0.2 for 80 ms of 100 ms, and for 120/s where 100/s are asked; None for a limit of 0, which has no shares.
+    0.2 for 80 ms of 100 ms, and for 120/s where 100/s are asked; None for a limit of 0, which has no shares,
+    and for none.
     """
-    if limit == 0:
+    if not limit:
         return None
     room = limit - value if better is Better.LOWER else value - limit
     return room / abs(limit)

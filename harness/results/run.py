@@ -94,6 +94,12 @@ class ScenarioResult:
     notes: Annotated[
         tuple[str, ...], Meta(description="what a reader must know to take the verdict right")
     ] = ()
+    proposal: Annotated[
+        str,
+        Meta(
+            description="line of budgets to start from, made of what was measured; empty where budgets were judged"
+        ),
+    ] = ""
     refused: Annotated[
         str,
         Meta(

@@ -112,7 +112,7 @@ def check_units(scenario: Scenario, quantities: Mapping[str, Quantity], units: M
     The unit is the measure's for a criterion's limit, and elsewhere told by the field's name: ``_per_s`` is a rate, ``_s``
     seconds. Keys without a budget are left to :func:`tailgate.harness.scenario.ref.resolve`.
     """
-    for ref, unit in _uses(scenario, units):
+    for ref, unit in uses(scenario, units):
         quantity = quantities.get(ref.key)
         if quantity is not None and not quantity.fits(unit):
             raise BudgetError(
@@ -145,7 +145,11 @@ def resolve_scenario(
     ``units`` that of each measure, ``root`` the project's folder. Raise BudgetError for one that is missing or of another
     unit than it is used as.
     """
-    quantities = find_quantities(scenario, budgets, facts, units, root)
+    return settle_load(scenario, find_quantities(scenario, budgets, facts, units, root), yardstick_s)
+
+
+def settle_load(scenario: Scenario, quantities: Mapping[str, Quantity], yardstick_s: float) -> Resolved:
+    """Return a scenario with its load in numbers, as the yardstick is now; limits stay open."""
     known = numbers(quantities, yardstick_s)
     of_load = refs(tuple((phase.arrivals, phase.duration_s) for phase in scenario.phases))
     settled = {key: known[key] for key in of_load}
@@ -154,7 +158,7 @@ def resolve_scenario(
         phases=resolve(scenario.phases, known),
         criteria=tuple(_settled(criterion, settled) for criterion in scenario.criteria),
     )
-    return Resolved(resolved, {key: quantities[key] for key in refs(scenario)})
+    return Resolved(resolved, {key: quantities[key] for key in refs(scenario) if key in quantities})
 
 
 def find_quantities(
@@ -220,11 +224,11 @@ def _settled(criterion: Criterion, known: Mapping[str, float]) -> Criterion:
     )
 
 
-def _uses(value: Any, units: Mapping[str, Unit]) -> Iterable[tuple[Ref, Unit]]:
+def uses(value: Any, units: Mapping[str, Unit]) -> Iterable[tuple[Ref, Unit]]:
     """Yield each open number of a scenario, or of a part of one, with the unit that it is used as."""
     if isinstance(value, (tuple, list)):
         for part in value:
-            yield from _uses(part, units)
+            yield from uses(part, units)
     elif dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
             inside = getattr(value, field.name)
@@ -234,7 +238,7 @@ def _uses(value: Any, units: Mapping[str, Unit]) -> Iterable[tuple[Ref, Unit]]:
                     if unit is not None:
                         yield number, unit
                 else:
-                    yield from _uses(number, units)
+                    yield from uses(number, units)
 
 
 def _unit_of_field(owner: Any, name: str, units: Mapping[str, Unit]) -> Unit | None:

@@ -19,11 +19,12 @@ from tailgate.harness.results.preflight import Preflight
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.yardstick import Yardstick
-from tailgate.harness.scenario.budgets import Resolved, place_of, resolve_scenario, with_budgeted
+from tailgate.harness.scenario.budgets import Resolved, place_of, resolve_scenario, settle_load, with_budgeted
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import choose_payloads, draw_plan
 from tailgate.harness.scenario.right_answers import with_right_answers
 from tailgate.harness.scenario.scenario import Criterion, Scenario
+from tailgate.harness.session import first_run
 from tailgate.harness.target.state import Around, StateCommands
 from tailgate.harness.target.target import RunningTarget, Target
 from tailgate.harness.units import Unit
@@ -55,13 +56,21 @@ class BudgetRun:
         self._running: RunningTarget | None = None
         self._unusable: str | None = None
         self._starts = 0
+        self._lone_per_s: float | None = None  # what one connection reached; None unless it was asked
 
     def check(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, SlotResult]:
         """Measure and judge one scenario; ``again`` is the command line that runs it again."""
-        running = self._ready_target()
+        running = self._ready_target(scenario)
         drawn_by = self._read_yardstick()
-        record = self._measure(self._resolve(scenario, running, drawn_by), running, drawn_by)
+        settings = self._ground.connect(running)
+        payloads = choose_payloads(scenario, self._payloads())
+        self._ask(payloads, settings)
+        resolved, note = self._resolve(scenario, running, drawn_by, settings)
+        self._reset()
+        record = self._measure(resolved, running, drawn_by, settings)
         judged = judging.judge_slot(record, self._measures, self._ground.settings.confidence, again)
+        if note:
+            judged = dataclasses.replace(judged, notes=(*judged.notes, note))
         return judged, slot_result(record, judged.faults, self._ground.directory)
 
     def log_tail(self) -> str:
@@ -79,7 +88,7 @@ class BudgetRun:
             if self._running is not None:
                 self._running.stop()
 
-    def _ready_target(self) -> RunningTarget:
+    def _ready_target(self, scenario: Scenario) -> RunningTarget:
         """Return the target. One that died is started again; one that did not start is not tried twice."""
         if self._unusable is not None:
             raise TargetError(f"the target failed before and was not tried again: {self._unusable}")
@@ -87,7 +96,7 @@ class BudgetRun:
             running = self._running
             if running is None or not running.alive():
                 self._ground.tell(f"target {self._ground.settings.target}: waiting until it is ready")
-                running = self._started()
+                running = self._started(scenario)
         except HarnessError as error:
             self._unusable = str(error).partition("\n")[0]
             raise
@@ -102,7 +111,7 @@ class BudgetRun:
             self._unusable = str(error).partition("\n")[0]
             raise
 
-    def _started(self) -> RunningTarget:
+    def _started(self, scenario: Scenario) -> RunningTarget:
         if self._running is None:
             self._set_up()
             self._running = self._target.start(self._ground.directory)
@@ -116,25 +125,45 @@ class BudgetRun:
         assert self._around is not None
         self._around.started(self._running)
         self._starts += 1
+        if first_run.needs_no_metrics(scenario, self._ground) and not first_run.has_our_metrics(
+            self._running
+        ):
+            self._running.settings = dataclasses.replace(self._running.settings, metrics_path=None)
         self.facts = _described(self._running)
         return self._running
+
+    def _payloads(self) -> Sequence[Payload]:
+        return self._ground.payloads(self._ground.settings.payload_source)
 
     def _set_up(self) -> None:
         self._around = self._tear_down.enter_context(self._state.around(self._ground.directory))
 
-    def _resolve(self, scenario: Scenario, running: RunningTarget, drawn_by: Yardstick) -> Resolved:
-        """Settle the load by the yardstick of now; what the target has no metrics for is left out."""
-        ground = self._ground
+    def _resolve(
+        self, scenario: Scenario, running: RunningTarget, drawn_by: Yardstick, settings: LoadSettings
+    ) -> tuple[Resolved, str]:
+        """Settle the load by the yardstick of now, or by a probe where no budgets are written, with a note on that.
+
+        What the target has no metrics for is left out.
+        """
+        ground, note = self._ground, ""
         line = ground.budgets.quantities(scenario.name, *place_of(self.facts))
-        scenario = with_budgeted(scenario, line, asked_by_budgets(self._measures))
-        asked = with_right_answers(scenario, ground.payloads(ground.settings.payloads), line)
-        resolved = resolve_scenario(
-            asked, ground.budgets, self.facts, drawn_by.seconds, ground.units, ground.settings.root
-        )
+        asked = with_budgeted(scenario, line, asked_by_budgets(self._measures))
+        asked = with_right_answers(asked, self._payloads(), line)
+        if first_run.is_first(scenario, ground):
+            if self._lone_per_s is None:
+                slowest_s = max((one.seconds for one in self.preflight), default=0.0)
+                self._lone_per_s = first_run.lone_rate(ground, settings, slowest_s)
+            load, note = first_run.load_of(asked, self._lone_per_s)
+            resolved = settle_load(asked, load, drawn_by.seconds)
+        else:
+            resolved = resolve_scenario(
+                asked, ground.budgets, self.facts, drawn_by.seconds, ground.units, ground.settings.root
+            )
         # The judge asks the same once all is measured, which is late to hear of a misspelt measure.
         judge.refuse_unanswerable(resolved.scenario.criteria, resolved.scenario.phases, self._measures)
         left = tuple(item for item in resolved.scenario.criteria if self._can_judge(item, running))
-        return dataclasses.replace(resolved, scenario=dataclasses.replace(resolved.scenario, criteria=left))
+        kept = dataclasses.replace(resolved.scenario, criteria=left)
+        return dataclasses.replace(resolved, scenario=kept), note
 
     def _can_judge(self, criterion: Criterion, running: RunningTarget) -> bool:
         """Tell whether the target has what its witness goes by: metrics, and for a latency the histogram of it."""
@@ -144,7 +173,9 @@ class BudgetRun:
         named = running.settings.metric_names.request_seconds is not None
         return running.metrics_url is not None and (named or not latency)
 
-    def _measure(self, resolved: Resolved, running: RunningTarget, drawn_by: Yardstick) -> SlotRecord:
+    def _measure(
+        self, resolved: Resolved, running: RunningTarget, drawn_by: Yardstick, settings: LoadSettings
+    ) -> SlotRecord:
         ground, scenario = self._ground, resolved.scenario
         slot = Slot(
             scenario,
@@ -156,12 +187,8 @@ class BudgetRun:
             yardstick=drawn_by,
             scenarios=ground.scenarios,
         )
-        payloads = ground.payloads(ground.settings.source or ground.settings.payloads)
-        plan = draw_plan(scenario, payloads, ground.seed)
+        plan = draw_plan(scenario, self._payloads(), ground.seed)
         directory = ground.directory / f"{scenario.name}-{HEAD}-0"
-        settings = ground.connect(running)
-        self._ask(choose_payloads(scenario, payloads), settings)
-        self._reset()
         record = measure_slot(slot, plan, running, settings, directory, ground.tell, self._read_yardstick)
         slot_file.write(record, directory)
         return record

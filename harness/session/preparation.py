@@ -47,6 +47,7 @@ from tailgate.harness.scenario.payload import Payload, settled
 from tailgate.harness.scenario.plan import choose_payloads
 from tailgate.harness.scenario.ref import Ref, refs, resolve
 from tailgate.harness.scenario.scenario import Phase, Scenario
+from tailgate.harness.scenario.unbudgeted import runs_without
 from tailgate.harness.session.budget_run import HEAD
 from tailgate.harness.target.settings import TargetSettings, target_settings
 from tailgate.harness.target.spec import CommandTarget
@@ -101,7 +102,7 @@ def prepare(
         _refuse_unknown_program(made)
         _refuse_unknown_commands(commands_of(asked_lines(settings), HEAD, made, target, target.directory))
         specs = {settings.target}
-        sources = {settings.source or settings.payloads}
+        sources = {settings.payload_source}
     else:
         specs = _refuse_incomparable(settings, plugins, chosen, target, expected, looks)
         sources = {payload_source(one, settings) for one in chosen}
@@ -195,7 +196,7 @@ def _refuse_numbers(
     compared = settings.against is not None
     # A comparison has no absolute limits, so none of their budgets is asked for.
     asked = dataclasses.replace(scenario, criteria=()) if compared else scenario
-    source = payload_source(scenario, settings) if compared else settings.source or settings.payloads
+    source = payload_source(scenario, settings) if compared else settings.payload_source
     choose_payloads(asked, payloads(source))
     units = units_of(measures)
     lines = [budgets.quantities(scenario.name, *place) for place in _places(budgets, scenario.name)]
@@ -203,6 +204,8 @@ def _refuse_numbers(
         budgeted = asked if compared else with_budgeted(asked, line, asked_by_budgets(measures))
         check_units(budgeted, line, units)
     whole = [line for line in lines if refs(asked) <= set(line)]
+    if not whole and not compared and runs_without(scenario, budgets):
+        return
     if not whole:
         raise BudgetError(_missing(scenario, asked, budgets, settings, max(lines, key=len)))
     for line in whole:

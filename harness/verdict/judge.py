@@ -8,6 +8,7 @@ A reason begins with one word that a program can read, then a colon, then a sent
     undecided   the limit lies inside the interval, or an end is open                   INCONCLUSIVE
     coarse      the same, and more requests would not tell                              INCONCLUSIVE
     integrity   the record is broken, or holds nothing to judge                         INVALID
+    unbudgeted  no budget says what is allowed; what was measured is reported          INCONCLUSIVE
     noise       the machine or the generator disturbed the measurement                  INVALID
 """
 
@@ -25,6 +26,7 @@ from tailgate.harness.results.fault import VOID, Cause, Fault
 from tailgate.harness.results.slot import Loop
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.scenario.scenario import Criterion, Phase
+from tailgate.harness.scenario.unbudgeted import unlimited
 from tailgate.harness.units import Unit, show
 
 # Of the requests: a sample that is worth less than this share of them is said to be.
@@ -78,6 +80,20 @@ def judge(
     return result_of(criterion, measure, estimate, verdict, reason, (limit, fail_limit), surely)
 
 
+def report(criterion: Criterion, window: Window, measures: Iterable[Measure]) -> CriterionResult:
+    """Measure a criterion whose budgets are not written; it is INCONCLUSIVE, or INVALID."""
+    measure, asked = find_measure(criterion.measure, measures), unlimited(criterion)
+    verdict = Verdict.INCONCLUSIVE
+    reason = "unbudgeted: no budget says what is allowed"
+    estimate = None
+    try:
+        if asked is not None:
+            estimate = _estimate(measure, (asked,), window, window.confidence)
+    except MeasurementError as error:
+        verdict, reason = Verdict.INVALID, f"{Cause.INTEGRITY.value}: {error}"
+    return result_of(criterion, measure, estimate, verdict, reason, (None, None), window.confidence)
+
+
 def decide(estimate: Estimate, limit: float, better: Better, fail_limit: float | None = None) -> Verdict:
     """Compare an interval with a limit; an open end never passes and never fails.
 
@@ -127,7 +143,7 @@ def result_of(
     estimate: Estimate | None,
     verdict: Verdict,
     reason: str,
-    limits: tuple[float, float],
+    limits: tuple[float | None, float | None],
     fail_confidence: float,
 ) -> CriterionResult:
     """Return a judgement as the results hold it, with open and infinite numbers as None and a note of them."""

@@ -18,6 +18,7 @@ from tailgate.harness.results.verdict import SEVERITY, Verdict, worst
 from tailgate.harness.scenario.budgets import asked_at
 from tailgate.harness.scenario.right_answers import WRONG_ANSWERS
 from tailgate.harness.scenario.scenario import Scenario
+from tailgate.harness.scenario.unbudgeted import open_keys, proposed_line
 from tailgate.harness.verdict import faults as checks
 from tailgate.harness.verdict import judge, witnesses
 from tailgate.harness.verdict.witnesses import check_witnesses
@@ -37,9 +38,10 @@ def judge_slot(
         tuple(by_name[name] for name in criterion.phases if name in by_name)
         for criterion in scenario.criteria
     ]
+    missing = [open_keys(criterion, slot.quantities) for criterion in scenario.criteria]
     asked = [
-        asked_at(criterion, slot.quantities, yardsticks_s(slot, phases))
-        for criterion, phases in zip(scenario.criteria, there, strict=True)
+        () if open_ else asked_at(criterion, slot.quantities, yardsticks_s(slot, phases))
+        for criterion, phases, open_ in zip(scenario.criteria, there, missing, strict=True)
     ]
     every = [one for ones in asked for one in ones]
     latencies_s, streams_s = (
@@ -52,9 +54,13 @@ def judge_slot(
         )
     surely = fail_confidence(confidence, slot.scenarios, len(scenario.criteria))
     judged = []
-    for phases, (first, also) in zip(there, asked, strict=True):
+    for criterion, phases, ones in zip(scenario.criteria, there, asked, strict=True):
         window = Window(phases, confidence, record.names)
-        result = judge.judge(first, window, measures, also=also, fail_confidence=surely)
+        if ones:
+            first, also = ones
+            result = judge.judge(first, window, measures, also=also, fail_confidence=surely)
+        else:
+            result = judge.report(criterion, window, measures)
         judged.append(judge.void(result, found))
     return ScenarioResult(
         name=scenario.name,
@@ -69,6 +75,7 @@ def judge_slot(
             *(f"{one.name}: {one.note}" for one in judged if _is_right(one)),
             *notes(_measured(record, confidence), record.reports),
         ),
+        proposal="" if found or not any(missing) else proposed_line(scenario, judged, slot.quantities),
     )
 
 

@@ -266,3 +266,61 @@ def test_the_first_answers_stand_in_the_report_and_are_asked_once(project):
     )
     (arm,) = results_file.read(project.results() / results_file.RESULTS).arms
     assert [(one.payload, one.status, one.said) for one in arm.preflight] == [("body.txt", 200, "{}")]
+
+
+OPEN = """
+from tailgate import Criterion, Phase, Poisson, Ref, Scenario, hookimpl
+
+@hookimpl
+def tailgate_scenarios(profile):
+    load = Phase("load", Poisson(Ref("rate")), requests=90)
+    criteria = (Criterion("p50", Ref("p50"), ("load",)), Criterion("error_rate", Ref("error_rate"), ("load",)))
+    late = Phase("load", Poisson(Ref("rate")), duration_s=Ref("length"))
+    return [Scenario("open", "no number", (load,), criteria), Scenario("long", "a length, too", (late,), ())]
+"""
+
+
+def test_without_any_budgets_a_run_reports_numbers_and_a_second_one_judges_by_those_that_it_proposes(project):
+    folder = project.pytester.path
+    folder.joinpath("tiny.py").write_text(OPEN)
+    result = project.gate("--perf-metrics-path=/nothing", "--perf-metrics-path=")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "INCONCLUSIVE: open: p50 (client), error_rate (client)",
+            "*unbudgeted: no budget says what is allowed*",
+            "*No limit was judged. Budgets to start from*",
+            "no budgets are written: left out long, whose load they must say",
+        ]
+    )
+    (made,) = results_file.read(project.results() / results_file.RESULTS).scenarios
+    assert [(one.limit, one.value is not None) for one in made.criteria] == [(None, True)] * 2
+    assert made.proposal.startswith('"open" = { rate = "')
+    assert made.proposal in result.outlines
+    assert made.proposal in (project.results() / SUMMARY).read_text()
+    folder.joinpath("budgets.toml").write_text(made.proposal)
+    again = project.gate("--perf-metrics-path=", "--perf-scenario=open", "--perf-output=again")
+    (judged,) = results_file.read(next(folder.glob("again/*Z-*")) / results_file.RESULTS).scenarios
+    assert all(one.limit is not None for one in judged.criteria)
+    assert judged.proposal == ""
+    assert "unbudgeted" not in again.stdout.str()
+
+
+def test_a_first_run_leaves_out_metrics_that_nobody_has_named(project):
+    project.pytester.path.joinpath("tiny.py").write_text(OPEN)
+    bare = project.server(
+        "import sys\nfrom tailgate.harness.testing import fake_server\n"
+        "answer = fake_server.FakeServer.answer\n"
+        "async def bare(self, method, path):\n    return await answer(self, method, path.replace('metrics', 'none'))\n"
+        "fake_server.FakeServer.answer = bare\nfake_server.main(sys.argv[1:])\n"
+    )
+    project.gate(target=bare).stdout.fnmatch_lines(["INCONCLUSIVE: open: *"])
+    named = project.gate("--perf-metrics-path=/metrics", "--perf-output=named", target=bare)
+    named.stdout.fnmatch_lines(["INVALID: open: no metrics from *"])
+
+
+def test_a_first_run_that_names_a_scenario_whose_load_cannot_be_found_is_refused(project):
+    project.pytester.path.joinpath("tiny.py").write_text(OPEN)
+    result = project.gate("--perf-scenario=long")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: scenario 'long' lacks budgets; write into *"])

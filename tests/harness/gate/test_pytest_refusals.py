@@ -205,7 +205,11 @@ def refused(project, message, *arguments):
 @pytest.mark.parametrize(
     ("budgets", "measure", "message"),
     [
-        ("", "p95", "scenario 'a' lacks budgets; write into *budgets.toml: \"a\" = { p95 = …, rate = … }"),
+        (
+            '"c" = { p95 = "1 s" }',
+            "p95",
+            "scenario 'a' lacks budgets; write into *budgets.toml: \"a\" = { p95 = …, rate = … }",
+        ),
         (
             '"a" = { rate = "9 /s", p59 = "1 s" }',
             "p95",

@@ -78,10 +78,10 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
 
 
 def test_a_number_that_must_be_there_and_is_not_is_refused_by_its_path(tmp_path):
-    result = run_result([criterion_result(limit=math.nan)])
+    result = run_result([criterion_result(fail_confidence=math.nan)])
     with pytest.raises(
         MeasurementError,
-        match=r"the result of this run: Expected `float`, got `null` - at `\$\.scenarios.*\.limit`",
+        match=r"the result of this run: Expected `float`, got `null` - at `\$\.scenarios.*\.fail_confidence`",
     ):
         write(result, tmp_path / "results.json")
     assert list(tmp_path.iterdir()) == []

@@ -245,8 +245,8 @@ def test_a_budget_in_yardsticks_follows_the_machine_from_scenario_to_scenario(
     running = SimpleNamespace(metrics_url="http://127.0.0.1:1/metrics")
     with session_of(Broken(None)) as session:
         run = session._budget_run
-        first = run._resolve(paced("a"), running, session._last)
-        second = run._resolve(paced("b"), running, Yardstick(0.020, 0.0199, 0.0201, 60))
+        first, _ = run._resolve(paced("a"), running, session._last, None)
+        second, _ = run._resolve(paced("b"), running, Yardstick(0.020, 0.0199, 0.0201, 60), None)
     rates = [made.scenario.phases[0].arrivals.rate_per_s for made in (first, second)]
     assert rates == pytest.approx([50.0, 25.0])
     # A limit is open until what it judges is over; but one that set the load is what it was then.
@@ -305,7 +305,7 @@ def test_a_measure_that_nobody_brings_is_refused_before_any_load(session_of):
         session_of(Broken(None)) as session,
         pytest.raises(UsageError, match="there is no measure 'p96'; did you"),
     ):
-        session._budget_run._resolve(misspelt, running, session._last)
+        session._budget_run._resolve(misspelt, running, session._last, None)
 
 
 def test_what_the_generator_can_do_here_stands_with_the_result(session_of):
