@@ -1,4 +1,4 @@
-"""The command ``tailgate``: serve, compile, compare, calibrate, list what plugins bring, judge or report a run again, export samples.
+"""The command ``tailgate``: serve, compile, init, compare, calibrate, list what plugins bring, judge or report a run again, export samples.
 
 Each command loads what it needs when it is run: help, and a service that starts, wait for nothing that measures. Budgets
 are checked under pytest, ``pytest -m perf``, and so are comparisons; ``tailgate compare`` is the same in fewer words.
@@ -138,6 +138,14 @@ def compare(context: typer.Context) -> None:
     from tailgate.harness.cli.run import compare
 
     raise typer.Exit(compare(context.args))
+
+
+@app.command(name="init", add_help_option=False, context_settings=_PASSED_ON)
+def _init(context: typer.Context) -> None:
+    """Set the gate up for the project in this folder: tailgate init [COMMAND-LINE | ADDRESS]."""
+    from tailgate.harness.cli.init import init
+
+    raise typer.Exit(init(context.args))
 
 
 @app.command(context_settings=_PASSED_ON)

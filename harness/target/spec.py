@@ -3,7 +3,7 @@
 They come through the hook ``tailgate_target``; the three kinds of this module use it as anybody's do::
 
     service:MODEL=demo,MAX_BATCH_SIZE=1   this project's service, with TAILGATE_MODEL and TAILGATE_MAX_BATCH_SIZE set
-    command:python app.py --port {port}   any program that listens where it is told
+    command:python app.py --port {port}   any program that listens where it is told; {python} is this interpreter
     http://host:port/api/v1               a server that runs already; every path begins with /api/v1
     unix:/run/app.sock:/api/v1            the same behind a Unix socket; the path may be left out
 """
@@ -180,7 +180,8 @@ def _service(spec: str, options: str, settings: TargetSettings) -> Target:
 
 def _program(spec: str, line: str, settings: TargetSettings) -> Target:
     try:
-        return _command(spec, tuple(shlex.split(line)), settings)
+        words = (word.replace("{python}", settings.python) for word in shlex.split(line))
+        return _command(spec, tuple(words), settings)
     except ValueError as error:  # an open quotation
         raise UsageError(f"the target {spec!r} cannot be split into arguments: {error}") from error
 

@@ -1,0 +1,299 @@
+"""``tailgate init``: from a project to its first gate. It finds out, measures once, and writes what the gate reads."""
+
+import contextlib
+import dataclasses
+import datetime as dt
+import importlib.util
+import re
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import httpx
+import typer
+
+from tailgate.harness.cli import Status
+from tailgate.harness.cli.run import run_gate, split_sides
+from tailgate.harness.errors import TargetError, UsageError
+from tailgate.harness.first import app, files
+from tailgate.harness.first.questions import find_metrics, find_request, try_request, wait_for_readiness
+from tailgate.harness.load.settings import LoadSettings
+from tailgate.harness.options.reading import parse_options
+from tailgate.harness.options.settings import OPTIONS, GateSettings
+from tailgate.harness.profiles import PROFILES
+from tailgate.harness.report.escape import terminal
+from tailgate.harness.results import ledger
+from tailgate.harness.results.run import RunResult
+from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.scenario.budgets import Budgets, find_budgets
+from tailgate.harness.scenario.unbudgeted import HIGHEST_PER_S, OF_LONE_RATE
+from tailgate.harness.secrecy import Secrets, is_secret
+from tailgate.harness.session.command import GateCommand
+from tailgate.harness.session.preparation import NOMINAL_YARDSTICK_S
+from tailgate.harness.target.asking import asking_client
+from tailgate.harness.target.launch import HOST, ServerProcess
+from tailgate.harness.target.settings import TargetSettings, target_settings
+from tailgate.harness.target.spec import CommandTarget, RunningUrl, UrlTarget, parse_target
+from tailgate.harness.units import quantity
+
+SCENARIO = "steady"
+ASKING_TIMEOUT_S = 5.0
+# A run of a gate that somebody tries for the first time; a slower service gets fewer requests, by another profile.
+LONGEST_RUN_S = 30.0
+# Of this run alone.
+NOT_WRITTEN = frozenset({"output", "seed", "inconclusive", "keep"})
+USAGE = """Usage: tailgate init [COMMAND-LINE | ADDRESS] [--force] [OPTION ...]
+
+Sets the gate up for the project in this folder. It finds a FastAPI, Starlette or Flask application, or takes a command line
+('python app.py --port {port}') or an address (http://host:port). It starts the service, finds its readiness path, its
+metrics and one request that is answered well, measures once, and writes budgets.toml, pytest's settings, a test, a
+workflow, and a line into .gitignore. Nothing that is there is replaced without --force.
+
+What it does not find out, options of the gate say, without "perf-": --request='POST /score', --payloads=file:body.json,
+--header='Authorization: Bearer $TOKEN', --readiness-path=/up, --metrics-path=/metrics.
+"""
+
+
+def init(words: Sequence[str]) -> Status:
+    """Set the gate up for the project in the current folder."""
+    if {"--help", "-h"} & set(words):
+        typer.echo(USAGE, nl=False)
+        return Status.PASS
+    force = "--force" in words
+    sides, rest = split_sides([word for word in words if word != "--force"])
+    settings, said = _settings(rest)
+    root = Path.cwd()
+    spec = _spec(root, sides, settings)
+    with tempfile.TemporaryDirectory(prefix="tailgate-init-") as scratch:
+        found = _find_out(root, spec, settings, Path(scratch))
+        budgets = find_budgets(settings.budgets, root)
+        command = GateCommand(tells=True, reports=False)
+        status = run_gate(command, _measure(found, said, bool(budgets.lines)))
+        measured = None if command.result is None else command.result.scenarios
+    if not measured or measured[0].verdict is Verdict.INVALID or command.result is None:
+        _say("nothing was written: mend what is named above, then run tailgate init again")
+        return Status.UNMEASURED if status is Status.PASS else status
+    text = "" if budgets.lines else _budgets(command.result)
+    plan = files.plan_files(root, _ini(found, said), text, found.body, force=force)
+    files.write(root, plan)
+    _tell_end(command.result, plan)
+    return Status.PASS
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """What was found out: options of the gate by name, the request's body to be kept, and which profile it can bear."""
+
+    options: Mapping[str, str]
+    body: str | None
+    profile: str
+    scratch: Path  # file that holds the body for this run
+
+
+def _settings(rest: Sequence[str]) -> tuple[GateSettings, dict[str, list[str]]]:
+    """Return the settings that the words say, and the words themselves by option."""
+    known = {option.name: option for option in OPTIONS}
+    said: dict[str, list[str]] = {}
+    for word in rest:
+        name, equals, value = word.removeprefix("--perf-").partition("=")
+        if not word.startswith("--perf-") or name not in known or not (equals or known[name].flag):
+            raise UsageError(
+                f"tailgate init: cannot read {word!r}; expected an option of the gate, such as --request=…"
+            )
+        said.setdefault(name, []).append(value)
+    raw = {
+        name: (True if known[name].flag else values if known[name].repeated else values[-1])
+        for name, values in said.items()
+    }
+    return parse_options(lambda option: raw.get(option.name), Path.cwd()), said
+
+
+def _spec(root: Path, sides: Sequence[str], settings: GateSettings) -> str:
+    """Return the target: what the user says, else the project's application."""
+    if len(sides) > 1:
+        raise UsageError(
+            f"expected tailgate init [COMMAND-LINE | ADDRESS], got {len(sides)} words: {' '.join(sides)}; put a command line in quotes"
+        )
+    if sides:
+        kinds = ("command:", "service", "unix:", "http://", "https://")
+        return sides[0] if sides[0].startswith(kinds) else f"command:{sides[0]}"
+    if "target" in settings.given:
+        return settings.target
+    apps = app.find_apps(root)
+    if not apps:
+        raise UsageError(
+            "found no FastAPI, Starlette or Flask application in this folder; give a command line, such as "
+            "tailgate init 'python app.py --port {port}', or an address, such as http://localhost:8000"
+        )
+    first = apps[0]
+    others = f" ({len(apps) - 1} more: name another with a command line)" if len(apps) > 1 else ""
+    _say(f"application: {first.kind} {first.name!r} in {first.file}{others}")
+    return f"command:{first.command(gunicorn=importlib.util.find_spec('gunicorn') is not None)}"
+
+
+@contextlib.contextmanager
+def _reached(
+    spec: str, settings: TargetSettings, scratch: Path
+) -> Iterator[tuple[str, LoadSettings, ServerProcess | None]]:
+    """Give the address of a target, how to reach it, and its process where it is started here."""
+    target = parse_target(spec, settings)
+    if isinstance(target, UrlTarget):
+        running = RunningUrl(spec, settings)
+        reach = LoadSettings(
+            running.host,
+            running.port,
+            running.prefix,
+            tls=running.tls,
+            trust=settings.trust,
+            headers=running.headers,
+        )
+        yield running.base_url, reach, None
+    elif isinstance(target, CommandTarget):
+        _say(f"starting {spec.removeprefix('command:')}")
+        server = ServerProcess(target.launch, scratch / "server.log")
+        try:
+            server.start()
+            yield server.base_url, LoadSettings(HOST, server.port, headers=settings.headers), server
+        except TargetError as error:
+            tail = server.log_tail()
+            raise TargetError(f"{error}; its log ends:\n{tail}" if tail else str(error)) from None
+        finally:
+            server.stop()
+    else:
+        raise UsageError(f"the target {spec!r} is neither a command line nor an address")
+
+
+def _find_out(root: Path, spec: str, settings: GateSettings, scratch: Path) -> Found:
+    """Ask the service for all that the options do not say."""
+    options = {"target": spec}
+    made = target_settings(settings, Budgets({}), (), NOMINAL_YARDSTICK_S)
+    with (
+        _reached(spec, made, scratch) as (base_url, reach, server),
+        asking_client(ASKING_TIMEOUT_S, reach.headers, made.trust) as client,
+    ):
+        alive = (lambda: None) if server is None else server.check_alive
+        ready = wait_for_readiness(client, base_url, settings.ready_timeout, alive)
+        if "readiness-path" not in settings.given:
+            options["readiness-path"] = ready
+            _say(f"ready: {f'2xx at {ready}' if ready else 'as soon as it accepts a connection'}")
+        if not {"metrics-path", "metric"} & settings.given:
+            options |= _metrics(client, base_url)
+        body, seconds = None, None
+        if not {"request", "payloads", "requests"} & settings.given:
+            request = find_request(reach, _say)
+            options["request"], body, seconds = request.line, request.body, request.seconds
+            _say(f"request: {request.line}" + (f" with {body[:80]}" if body else ""))
+        elif "payloads" not in settings.given and "requests" not in settings.given:
+            seconds, _ = try_request(reach, settings.request, None)
+    kept = root / files.BODY
+    if body is not None and kept.is_file():
+        body = kept.read_text(encoding="utf-8").rstrip("\n")
+    file = scratch.parent / f"{scratch.name}-body.json" if body is None else scratch / files.BODY.name
+    if body is not None:
+        file.write_text(body, encoding="utf-8")
+    return Found(options, body, _profile(seconds), file)
+
+
+def _metrics(client: httpx.Client, base_url: str) -> dict[str, str]:
+    found = find_metrics(client, base_url)
+    if found is None:
+        _say("metrics: none found; --metrics-path=PATH names another path")
+        return {"metrics-path": ""}
+    path, scrape = found
+    if any(series.name == "tailgate_request_seconds_count" for series in scrape.values):
+        _say(f"metrics: {path}")
+        return {"metrics-path": path}
+    _say(
+        f"metrics: {path} has names that are not known; --metric=request_seconds=NAME says which histogram to read"
+    )
+    return {"metrics-path": ""}
+
+
+def _profile(seconds: float | None) -> str:
+    """Return the profile whose requests a service answers soon enough, by its quickest answer."""
+    default = PROFILES["default"]
+    rate = HIGHEST_PER_S if not seconds else min(HIGHEST_PER_S, OF_LONE_RATE / seconds)
+    quick = (default.requests + default.warm_up_requests) / rate <= LONGEST_RUN_S
+    return default.name if quick else "smoke"
+
+
+def _measure(found: Found, said: Mapping[str, Sequence[str]], budgeted: bool) -> list[str]:  # noqa: FBT001
+    """Return pytest's arguments for the one run."""
+    options = {**found.options, "scenario": SCENARIO, "profile": found.profile, "inconclusive": "pass"}
+    if found.body is not None:
+        options["payloads"] = f"file:{found.scratch}"
+    if budgeted:
+        del options["inconclusive"]
+    words = [f"--perf-{name}={value}" for name, value in options.items() if name not in said]
+    for name, values in said.items():
+        words += [f"--perf-{name}={value}" if value else f"--perf-{name}" for value in values]
+    return ["--rootdir=.", "-q", "-p", "no:cacheprovider", *words]
+
+
+def _ini(found: Found, said: Mapping[str, Sequence[str]]) -> dict[str, files.Value]:
+    """Return the keys of pytest's settings; a secret that stands in an option is left out, and said."""
+    options: dict[str, files.Value] = dict(found.options)
+    if found.body is not None:
+        options["payloads"] = f"file:{files.BODY.as_posix()}"
+    options["scenario"] = [SCENARIO]
+    if found.profile != "default":
+        options["profile"] = found.profile
+    repeated = {option.name for option in OPTIONS if option.repeated}
+    for name, values in said.items():
+        if name in NOT_WRITTEN:
+            continue
+        open_ = [value for value in values if not _tells_secret(value)]
+        if len(open_) < len(values):
+            _say(f"--perf-{name} holds a secret, and is not written: give its value as $VARIABLE")
+        if open_:
+            options[name] = open_ if name in repeated else open_[-1] or "true"
+    if _tells_secret(found.options["target"]):
+        del options["target"]
+        _say("the target holds a secret, and is not written: give it as --perf-target=…")
+    return {f"perf_{name.replace('-', '_')}": value for name, value in options.items()}
+
+
+def _tells_secret(value: str) -> bool:
+    """Tell whether the value of an option holds a secret, such as a header's; one in a variable is none."""
+    named = is_secret(re.split("[:=]", value, maxsplit=1)[0]) and "$" not in value
+    return named or Secrets.of((value,)).hide(value) != value
+
+
+def _budgets(result: RunResult) -> str:
+    """Return the budget file that a first run proposes."""
+    (scenario,) = result.scenarios
+    rate = tomllib.loads(scenario.proposal)[SCENARIO]["rate"]
+    seen = ", ".join(
+        f"{one.name} {quantity(one.value, one.unit)}" for one in scenario.criteria if one.value is not None
+    )
+    return "\n".join(
+        [
+            "# What pytest -m perf holds this service to. The limits are half as much again as the upper end of what was",
+            f"# measured by tailgate init on {dt.datetime.now(dt.UTC):%Y-%m-%d}: {seen}.",
+            f"# Machine: {ledger.short(result.machine)}. Another machine needs budgets of its own.",
+            scenario.proposal,
+            f'"compare" = {{ rate = "{rate}" }}',
+            "",
+        ]
+    )
+
+
+def _tell_end(result: RunResult, plan: files.Plan) -> None:
+    (scenario,) = result.scenarios
+    seen = ", ".join(
+        f"{one.name} {quantity(one.value, one.unit)}" for one in scenario.criteria if one.value is not None
+    )
+    why = ", since there were no budgets" if scenario.proposal else ""
+    _say(f"first run: {scenario.verdict.value}{why}: {seen}")
+    if plan.texts:
+        _say(f"wrote {', '.join(map(str, plan.texts))}")
+    if plan.kept:
+        _say(f"kept {', '.join(map(str, plan.kept))}, which --force replaces")
+    if plan.advice:
+        _say(plan.advice)
+    _say("next: pytest -m perf")
+
+
+def _say(line: str) -> None:
+    typer.echo(terminal(line))

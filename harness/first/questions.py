@@ -1,0 +1,146 @@
+"""Find out by asking: when a server is ready, where its metrics are, and one request that it answers well."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import orjson
+
+from tailgate.harness.errors import MeasurementError, TargetError
+from tailgate.harness.load.first_answer import ask
+from tailgate.harness.load.preflight import GOOD, judged
+from tailgate.harness.load.settings import LoadSettings
+from tailgate.harness.load.wire.connection import resolve_endpoint
+from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.target import openapi
+from tailgate.harness.target.exposition import Scrape, parse
+
+READINESS = (
+    *("/health/ready", "/readyz", "/ready", "/health", "/healthz", "/livez", "/health/live", "/ping"),
+    *("/v2/health/ready", "/-/ready", "/api/health", "/status", "/openapi.json", "/docs", "/"),
+)
+METRICS = ("/metrics", "/metrics/", "/prometheus", "/api/metrics")
+# A server that listens, and answers all of these otherwise, gets so long to become ready.
+PATIENCE_S = 5.0
+PAUSE_S = 0.1
+MOST_TRIED = 5
+# Names of work, which a gate is about; others may delete something.
+_WORK = re.compile(
+    r"predict|infer|score|generate|complet|embed|classif|rank|transcrib|detect|invoke|chat", re.IGNORECASE
+)
+# Nothing that a user asks for.
+_NO_WORK = re.compile(r"^/(health|ready|live|metrics|docs|redoc|openapi|status|ping|version)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that was answered well; ``body`` is the JSON text, None for none."""
+
+    line: str  # METHOD PATH
+    body: str | None
+    seconds: float  # of the quickest of a few answers
+
+
+def wait_for_readiness(
+    client: httpx.Client,
+    base_url: str,
+    timeout_s: float,
+    check_alive: Callable[[], None],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> str:
+    """Return the first of the usual paths that answers 2xx, once one does; empty for a server without such a path.
+
+    Raise TargetError where nobody listens in time; ``check_alive`` raises where waiting is pointless.
+    """
+    deadline_s, patient_until_s = clock() + timeout_s, None
+    while True:
+        check_alive()
+        answered = False
+        for path in READINESS:
+            try:
+                status = client.get(base_url + path).status_code
+            except httpx.RequestError as error:
+                last = str(error) or type(error).__name__
+                break
+            answered = True
+            if status in GOOD:
+                return path
+        now_s = clock()
+        if answered:
+            patient_until_s = patient_until_s or now_s + PATIENCE_S
+            if now_s >= patient_until_s:
+                return ""
+        elif now_s >= deadline_s:
+            raise TargetError(f"nobody answered at {base_url} within {timeout_s:g} s: {last}")
+        sleep(PAUSE_S)
+
+
+def find_metrics(client: httpx.Client, base_url: str) -> tuple[str, Scrape] | None:
+    """Return the path of a Prometheus exposition, and what it says; None for a server without one."""
+    for path in METRICS:
+        try:
+            answer = client.get(base_url + path)
+            if answer.status_code in GOOD:
+                return path, parse(answer.text, time.monotonic_ns())
+        except (httpx.HTTPError, MeasurementError):
+            continue
+    return None
+
+
+def find_request(settings: LoadSettings, tell: Callable[[str], None]) -> Request:
+    """Return a request that the server answers well, by its OpenAPI document; raise TargetError where none is found.
+
+    First a few of its POSTs, those first whose names speak of work, with an example of their body; then its GETs.
+    """
+    document = _document(settings)
+    every = openapi.operations(document)
+    posts = [one for one in every if one.method == "POST" and openapi.body_of(one, document) is not None]
+    gets = [one for one in every if one.method == "GET" and not _NO_WORK.match(one.path)]
+    chosen = [*sorted(posts, key=lambda one: not _WORK.search(one.path))[:MOST_TRIED], *gets[:MOST_TRIED]]
+    tried = []
+    for operation in chosen:
+        body = openapi.body_of(operation, document) if operation.method == "POST" else None
+        line = f"{operation.method} {openapi.target_of(operation, document)}"
+        text = None if body is None else orjson.dumps(body).decode()
+        seconds, why = try_request(settings, line, text)
+        if seconds is not None:
+            return Request(line, text, seconds)
+        tell(f"{line} is answered with {why}")
+        tried.append(line)
+    raise TargetError(_not_found(tried, every))
+
+
+def try_request(
+    settings: LoadSettings, line: str, body: str | None, times: int = 3
+) -> tuple[float | None, str]:
+    """Return the seconds of the quickest answer, or None and what was answered in place of a good one."""
+    method, _, path = line.partition(" ")
+    payload = Payload("first", (body or "").encode(), openapi.JSON, path, method)
+    endpoint, quickest = resolve_endpoint(settings), None
+    for _ in range(times):
+        answer = ask(payload, settings, endpoint)
+        wrong, said = judged(answer, payload)
+        if wrong:
+            return None, answer.why or said or f"{answer.status}: {answer.text[:200]}"
+        quickest = answer.seconds if quickest is None else min(quickest, answer.seconds)
+    return quickest, ""
+
+
+def _document(settings: LoadSettings) -> Any:
+    answer = ask(Payload(openapi.PATH, b"", "", openapi.PATH, "GET"), settings, resolve_endpoint(settings))
+    try:
+        return orjson.loads(answer.body) if answer.status in GOOD else None
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _not_found(tried: Sequence[str], every: Sequence[openapi.Operation]) -> str:
+    why = f"none of {', '.join(tried)} is answered well" if tried else "no request is known"
+    if not every:
+        why += f" ({openapi.PATH} describes none)"
+    return f"{why}; say what to send: --request='POST /path' --payloads=file:body.json, with a file that holds the body"
