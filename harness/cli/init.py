@@ -139,13 +139,14 @@ def _reached(
     """Give the address of a target, how to reach it, and its process where it is started here."""
     target = parse_target(spec, settings)
     if isinstance(target, UrlTarget):
-        running = RunningUrl(spec, settings)
+        running = RunningUrl(target)
         reach = LoadSettings(
             running.host,
             running.port,
             running.prefix,
             tls=running.tls,
             trust=settings.trust,
+            socket_path=running.socket_path,
             headers=running.headers,
         )
         yield running.base_url, reach, None

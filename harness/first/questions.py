@@ -13,7 +13,7 @@ from tailgate.harness.errors import MeasurementError, TargetError
 from tailgate.harness.load.first_answer import ask
 from tailgate.harness.load.preflight import GOOD, judged
 from tailgate.harness.load.settings import LoadSettings
-from tailgate.harness.load.wire.connection import resolve_endpoint
+from tailgate.harness.load.wire.endpoint import resolve_endpoint
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.target import openapi
 from tailgate.harness.target.exposition import Scrape, parse
