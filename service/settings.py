@@ -153,6 +153,8 @@ class Settings(BaseModel):
     docs: bool = False
     """serve /docs, a page whose scripts the browser loads from a public network"""
 
+    slow_request_ms: float | None = Field(None, ge=0)
+    """milliseconds from which a request of the model is logged as slow, with its id and stages; unset: none"""
     log_format: Literal["console", "json"] = "console"
     """console, for people, or json: each line is an object"""
 

@@ -7,6 +7,7 @@ cost more than everything else. A request is counted once, and answered once or 
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,11 +16,20 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from tailgate.service.batching.body import Body
+from tailgate.service.batching.journal import FAILED, Facts
 from tailgate.service.codec.answers import answer_body, takes_long
 from tailgate.service.codec.forms import Part, single_file
 from tailgate.service.codec.inputs import Kind, is_decoded, item_of, kind_of_part
 from tailgate.service.codec.intent import Intent, intent_of
-from tailgate.service.codec.message import Answer, Headers, error_body, header_lines, require_size
+from tailgate.service.codec.message import (
+    FIRST_ERROR,
+    Answer,
+    Headers,
+    error_body,
+    header_lines,
+    require_size,
+)
+from tailgate.service.codec.request_id import id_line, new_id, request_id
 from tailgate.service.errors import BadInput, Expired, Outcome, Overloaded, RequestError
 from tailgate.service.models.items import Item, Result
 from tailgate.service.models.spec import Served
@@ -40,6 +50,8 @@ class Request:
     """
 
     takes_body = True
+
+    request_id: bytes | None = None  # from the head; made where an error or a slow request has none
 
     # What is not known yet stands in the class. Times are on the clock of time.perf_counter.
     intent: Intent | None = None  # None before begin(), and where the head was refused
@@ -79,6 +91,7 @@ class Request:
     def begin(self, headers: Headers) -> None:
         """Check the head; a request that cannot be served is refused before its body is read."""
         service = self.service
+        self.request_id = request_id(headers)
         try:
             served = service.require_ready()
             intent = intent_of(headers, served, service.settings.max_body_bytes)
@@ -114,14 +127,16 @@ class Request:
         body = b"" if self._body is None else self._body.whole()
         self._run(self.intent.kind, body, admitted=True)
 
-    def repeat(self, intent: Intent, message: bytes, head_size: int) -> None:
+    def repeat(self, intent: Intent, message: bytes, head_size: int, request_id: bytes | None = None) -> None:
         """Run a whole request whose head has been seen before.
 
         Args:
             intent: of that head.
             message: head and body.
             head_size: bytes of the head.
+            request_id: of this request.
         """
+        self.request_id = request_id
         self._whole_s = self.start_s
         # Pixels are copied once only, into the batch; decoders take bytes.
         body = memoryview(message)[head_size:] if intent.kind is _PIXELS else message[head_size:]
@@ -271,26 +286,29 @@ class Request:
 
     # Every end.
 
-    def refuse(self, error: RequestError) -> None:
-        """Answer with an error."""
+    def refuse(self, error: RequestError, fault: BaseException | None = None) -> None:
+        """Answer with an error; ``fault`` is our own, where there is one, and is logged."""
         if self._ended:
             return
         total_s = time.perf_counter() - self.start_s
         status = self.service.settings.overload_status if isinstance(error, Overloaded) else error.status
-        self._finish(error.outcome, total_s, status, error_body(error), header_lines(error.headers()))
+        more = header_lines(error.headers())
+        self._finish(error.outcome, total_s, status, error_body(error), more, str(error), fault)
 
     def fail(self, error: BaseException | None = None) -> None:
         """Answer for our own fault: ``error``, or the exception that is being handled."""
-        # Answered first: the client must not depend on a line in the log.
-        self.refuse(RequestError("the service failed on this request"))
-        structlog.get_logger("tailgate.request").error(
-            "the service failed on this request", exc_info=error or True
-        )
+        fault = error or sys.exception()
+        if self._ended:
+            structlog.get_logger("tailgate.request").error(FAILED, exc_info=fault)
+        else:
+            self.refuse(RequestError(FAILED), fault)
 
     def abandon(self, outcome: Outcome = Outcome.CANCELLED) -> None:
         """Note that nobody waits for the answer: count the request, and compute nothing that is not bound yet."""
         if not self._ended:
-            self._end(outcome, time.perf_counter() - self.start_s)
+            total_s = time.perf_counter() - self.start_s
+            self._end(outcome, total_s)
+            self.service.journal.note(outcome, total_s, self._facts)
 
     def _expire(self) -> None:
         """Answer 504: the deadline has passed. What is bound to a batch is computed and answered."""
@@ -307,10 +325,28 @@ class Request:
             stage = "while it waited in the queue"
         self.refuse(Expired(f"the request's deadline passed {stage}"))
 
-    def _finish(self, outcome: Outcome, total_s: float, status: int, body: bytes, more: bytes = b"") -> None:
+    def _finish(
+        self,
+        outcome: Outcome,
+        total_s: float,
+        status: int,
+        body: bytes,
+        more: bytes = b"",
+        reason: str | None = None,
+        fault: BaseException | None = None,
+    ) -> None:
+        journal = self.service.journal
+        slow = total_s >= journal.slow_s
+        if self.request_id is None and (slow or status >= FIRST_ERROR):
+            self.request_id = new_id()
+        if self.request_id is not None:
+            more = id_line(self.request_id) + more
         lines = b"server-timing: %b\r\n%b" % (self._timing(total_s), more)
         self._end(outcome, total_s)
+        # Answered first: the client must not depend on a line in the log.
         self.reply(Answer.json(status, body, lines))
+        if slow or status != 200:
+            journal.note(outcome, total_s, partial(self._facts, status, reason, fault), fault)
 
     def _end(self, outcome: Outcome, total_s: float) -> None:
         """Count the request before its answer leaves, so that a scrape after the answer always holds it."""
@@ -328,6 +364,28 @@ class Request:
             service.give_back(self._held_bytes)
         service.metrics.count(outcome, total_s)
         service.leave()
+
+    def _facts(
+        self, status: int | None = None, reason: str | None = None, fault: BaseException | None = None
+    ) -> Facts:
+        """Return what the log says of the request; milliseconds, as in Server-Timing."""
+        facts: Facts = {"request_id": self.request_id and self.request_id.decode()}
+        if status is not None:
+            facts["status"] = status
+        if reason is not None:
+            facts["reason"] = reason
+        if fault is not None:
+            facts["exc_info"] = fault
+        if self._whole_s is not None:
+            facts["body_ms"] = round((self._whole_s - self.start_s) * 1e3, 3)
+        if self.computed_s is not None:
+            stages = self.waited_s, self._decode_s, self.computed_s, self._encode_s
+            for name, seconds in zip(
+                ("queue_ms", "decode_ms", "compute_ms", "encode_ms"), stages, strict=True
+            ):
+                facts[name] = round(seconds * 1e3, 3)
+            facts["batch_size"] = self.batch_size
+        return facts
 
     def _timing(self, total_s: float) -> bytes:
         """Return the value of Server-Timing; durations are in milliseconds, as the standard has it."""

@@ -15,6 +15,7 @@ import structlog
 from tailgate.service.batching.admission import Admission, Crowd
 from tailgate.service.batching.dispatcher import Dispatcher
 from tailgate.service.batching.forecast import Forecast
+from tailgate.service.batching.journal import Journal
 from tailgate.service.batching.policy import BatchPolicy
 from tailgate.service.batching.request import Request
 from tailgate.service.batching.start import build_in_thread
@@ -53,6 +54,7 @@ class Service:
         failure: what the start raised; None unless it failed.
         failed: set when the start has failed.
         metrics: what Prometheus sees.
+        journal: the log of single requests.
         in_flight: requests that are read, waiting, computed or answered.
         in_flight_bytes: bytes of their bodies so far.
         decoders: threads that make inputs of bodies; there once the service is ready.
@@ -69,6 +71,7 @@ class Service:
         self.metrics = Metrics(
             settings.histogram_edges_s, settings.max_batch_size or LARGEST_CHOSEN_BATCH, self._gauges
         )
+        self.journal = Journal(settings.slow_request_ms)
         self.in_flight = 0
         self.in_flight_bytes = 0
         self.failed = asyncio.Event()
@@ -309,6 +312,7 @@ class Service:
             self._dispatcher.join(JOIN_TIMEOUT_S)
         for pool in self._pools:
             pool.stop()
+        self.journal.flush()
         if self.phase is not Phase.FAILED:
             self.phase = Phase.STOPPED
 

@@ -27,6 +27,7 @@ MOST_TOLD = 100
 STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
 }
+FIRST_ERROR = 400
 # RFC 9110, sections 15.3.5 and 15.4.5.
 WITHOUT_BODY = {204, 304}
 
@@ -136,9 +137,9 @@ class Answer(NamedTuple):
         )
 
     @classmethod
-    def refusal(cls, error: RequestError) -> "Answer":
-        """Return the answer to a request that failed."""
-        return cls.json(error.status, error_body(error), header_lines(error.headers()))
+    def refusal(cls, error: RequestError, more: bytes = b"") -> "Answer":
+        """Return the answer to a request that failed; ``more`` are further header lines."""
+        return cls.json(error.status, error_body(error), more + header_lines(error.headers()))
 
     def headers(self) -> Headers:
         """Return its headers as ASGI has them."""

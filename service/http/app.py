@@ -16,7 +16,7 @@ from starlette.routing import Route
 from tailgate import __version__
 from tailgate.service.batching.service import Service
 from tailgate.service.errors import ConfigurationError, Outcome
-from tailgate.service.http.asgi import AddHeaders, PredictEndpoint
+from tailgate.service.http.asgi import AddHeaders, EchoRequestId, PredictEndpoint, echoed
 from tailgate.service.http.exposition import Exposition
 from tailgate.service.http.limits import Guard, Limits
 from tailgate.service.http.openapi import add_tokens, predict_path
@@ -77,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(
             RequireToken, tokens=tokens, metrics=service.metrics, metrics_open=settings.metrics_open
         )
+    app.add_middleware(EchoRequestId)
     if alone:
         app.add_middleware(AddHeaders)
     app.openapi = _documented(  # type: ignore[method-assign]
@@ -164,10 +165,13 @@ def _add_errors(app: FastAPI, service: Service, headers: Mapping[str, str]) -> N
         return JSONResponse({"error": text}, status_code=error.status_code, headers=more)
 
     @app.exception_handler(Exception)
-    async def fault(_: Request, __: Exception) -> JSONResponse:
+    async def fault(request: Request, __: Exception) -> JSONResponse:
         # The server logs what it was; a stranger learns nothing of it.
         service.metrics.count(Outcome.ERROR)
-        return JSONResponse({"error": "the service failed on this request"}, status_code=500, headers=headers)
+        told = {name.decode(): value.decode() for name, value in echoed(request.scope["headers"], 500)}
+        return JSONResponse(
+            {"error": "the service failed on this request"}, status_code=500, headers={**headers, **told}
+        )
 
 
 def _documented(

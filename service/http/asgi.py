@@ -11,7 +11,8 @@ from typing import Any
 
 from tailgate.service.batching.request import Request
 from tailgate.service.batching.service import Service
-from tailgate.service.codec.message import Answer
+from tailgate.service.codec.message import FIRST_ERROR, Answer, Headers
+from tailgate.service.codec.request_id import REQUEST_ID, new_id, request_id
 from tailgate.service.http.site import SECURITY_HEADERS
 
 Message = MutableMapping[str, Any]
@@ -92,6 +93,31 @@ async def _disconnected(receive: Receive) -> None:
     """Return when the client has gone; the body has been read already."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+class EchoRequestId:
+    """ASGI middleware that tells each client the id of its request; one is made for an error without an id."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass on the request, and the answer with the id, where it has none yet."""
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message.get("headers", ())
+                if not any(name.lower() == REQUEST_ID for name, _ in headers):
+                    message["headers"] = [*headers, *echoed(scope["headers"], message["status"])]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id if scope["type"] == "http" else send)
+
+
+def echoed(headers: Headers, status: int) -> Headers:
+    """Return the header that tells the id of the request that came with ``headers``."""
+    told = request_id(headers) or (new_id() if status >= FIRST_ERROR else None)
+    return [] if told is None else [(REQUEST_ID, told)]
 
 
 class AddHeaders:

@@ -3,22 +3,23 @@
 Bytes that come while a request is in hand are kept unread until that request is answered, and reading from the socket pauses.
 So pipelined requests wait as bytes, and are answered in their order.
 
-A client that keeps its connection sends the same head again and again, byte for byte. The last head is therefore remembered
-with its meaning, and a request that comes in one piece and begins with it is not parsed.
+A client that keeps its connection sends the same head again and again; only the ids of its requests differ. The last head is
+therefore remembered with its meaning (:mod:`tailgate.service.http.known`), and a request that comes in one piece and begins
+with it is not parsed.
 
 A connection has no timer: :class:`~tailgate.service.http.limits.Guard` looks at all connections once per second.
 """
 
 import asyncio
-from typing import NamedTuple
 
 import structlog
 
-from tailgate.service.codec.intent import Intent
 from tailgate.service.codec.message import Answer
+from tailgate.service.codec.request_id import id_line, new_id
 from tailgate.service.errors import Cut, Outcome, RequestError, Unavailable
 from tailgate.service.http.half_closed import CONTINUE, ask_soon
 from tailgate.service.http.head import Head
+from tailgate.service.http.known import Known, learn
 from tailgate.service.http.limits import LINGER_BYTES, LINGER_S, Guard, overdue, told_of_cut
 from tailgate.service.http.reader import BodyReader, HeadReader, Incoming, body_of
 from tailgate.service.http.site import Exchange, Site
@@ -39,20 +40,6 @@ from tailgate.service.http.state import (
 HEAD_PIECE = 4096
 # Of a body whose request is answered: dropped, so that the client sees the answer instead of a reset.
 DISCARD_BYTES = 64 * 2**20
-
-
-class _Known(NamedTuple):
-    """The last head.
-
-    Attributes:
-        raw: its bytes, with the empty line.
-        size: bytes of the whole request.
-        intent: its meaning.
-    """
-
-    raw: bytes
-    size: int
-    intent: Intent
 
 
 class Connection(asyncio.Protocol):
@@ -78,7 +65,7 @@ class Connection(asyncio.Protocol):
         self._reader = HeadReader()
         self._body: BodyReader | None = None
         self._exchange: Exchange | None = None
-        self._known: _Known | None = None
+        self._known: Known | None = None
         self._head: Head | None = None
         self._keep_alive = True
         self._last = False  # the last answer is written
@@ -106,11 +93,13 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Run a request that begins as the last one did, or read what has come."""
         known = self._known
-        if known is not None and len(data) == known.size and data.startswith(known.raw) and self._is_free():
+        met = None if known is None else known.meet(data)
+        if known is not None and met is not None and self._is_free():
             self._become(IN_HAND)
             self.requests += 1
             request = self._exchange = self._site.request(self.answer)
-            request.repeat(known.intent, data, len(known.raw))
+            size, request_id = met
+            request.repeat(known.intent, data, size, request_id)
         else:
             self._incoming.add(data)
             self._advance()
@@ -303,7 +292,7 @@ class Connection(asyncio.Protocol):
             self._keep_alive = head.keep_alive
             self.transport.write(CONTINUE)
         if exchange.intent is not None and head.keep_alive and head.length is not None:
-            self._known = _Known(raw, len(raw) + head.length, exchange.intent)
+            self._known = learn(raw, head, head.length, exchange.intent)
         if self._body.complete and self.state is BODY:
             self._end_of_body()
 
@@ -360,9 +349,11 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, error: RequestError) -> None:
         """Answer in place of the request in hand, or of the request that was coming, and end the connection."""
+        exchange = self._exchange
         self._abandon(error.outcome)
+        request_id = (None if exchange is None else exchange.request_id) or new_id()
         self._head = None
-        self._write(Answer.refusal(error), last=True)
+        self._write(Answer.refusal(error, id_line(request_id)), last=True)
         self._linger()
 
     def _abandon(self, outcome: Outcome) -> None:

@@ -14,6 +14,7 @@ from tailgate.service.batching.request import Request
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.intent import Intent
 from tailgate.service.codec.message import Answer, Headers, header_lines
+from tailgate.service.codec.request_id import id_line, new_id, request_id
 from tailgate.service.errors import Outcome, RequestError
 from tailgate.service.http.head import Head
 from tailgate.service.http.limits import Guard
@@ -29,6 +30,10 @@ Reply = Callable[[Answer], None]
 
 class Exchange(Protocol):
     """A request as its connection sees it. It answers at most once, by :meth:`Connection.answer`, and never raises."""
+
+    @property
+    def request_id(self) -> bytes | None:
+        """The request's id, None where it has none."""
 
     @property
     def intent(self) -> Intent | None:
@@ -63,6 +68,7 @@ class Page:
         self._app = app
         self._loop = loop
         self._head = head
+        self.request_id = request_id(head.headers)
         self._reply = reply
         self._task: asyncio.Task[None] | None = None
 
@@ -115,11 +121,15 @@ class Page:
         try:
             await self._app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - our own fault; Starlette has sent an answer to it
-            structlog.get_logger("tailgate.page").error("the service failed on this request", exc_info=error)
+            told = request_id(start.get("headers", [])) or self.request_id
+            structlog.get_logger("tailgate.page").error(
+                "the service failed on this request", request_id=told and told.decode(), exc_info=error
+            )
         if start:
             self._reply(Answer(start["status"], header_lines(start["headers"]), b"".join(pieces)))
         else:
-            self._reply(Answer.refusal(RequestError("the service failed on this request")))
+            failed = RequestError("the service failed on this request")
+            self._reply(Answer.refusal(failed, id_line(self.request_id or new_id())))
 
 
 class Site:

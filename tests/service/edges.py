@@ -166,7 +166,8 @@ class Connection:
         assert line.startswith(b"HTTP/1.1 "), line
         status, headers = int(line.split()[1]), []
         while (header := self._file.readline()) not in (b"\r\n", b""):
-            headers.append(re.sub(rb"dur=\d+\.\d+", b"dur=N", header.rstrip()))
+            header = re.sub(rb"dur=\d+\.\d+", b"dur=N", header.rstrip())
+            headers.append(re.sub(rb"^x-request-id: [0-9a-f]{32}$", b"x-request-id: MADE", header))
         length = next((int(value.split()[1]) for value in headers if value.startswith(b"content-length")), 0)
         return status, tuple(headers), b"" if to_head else self._file.read(length)
 

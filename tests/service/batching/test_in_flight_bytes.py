@@ -8,6 +8,7 @@ from edges import PIXELS, POISON_PIXEL, Connection, chunked, form, picture, pixe
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tailgate.service.batching.journal import Journal
 from tailgate.service.batching.request import Request
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.inputs import Kind
@@ -189,6 +190,7 @@ def test_json_beyond_its_limit_is_refused_before_it_is_read(monkeypatch):
 
 def service_of(capacity):
     service = Service(load_settings({}, max_body_bytes=100, max_in_flight_bytes=capacity))
+    service.journal = Journal(None, later=lambda *_: None)
     service._admission = SimpleNamespace(retry_after_s=lambda: 1)
     return service
 

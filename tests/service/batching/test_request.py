@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tailgate.service.batching.body import Body
+from tailgate.service.batching.journal import Journal
 from tailgate.service.batching.request import Request
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.inputs import Kind
@@ -62,6 +63,7 @@ class StubService:
     def __init__(self, refusal=None):
         self.settings = load_settings({})
         self.metrics = Metrics((), 8, list)
+        self.journal = Journal(None, later=lambda *_: None)
         self.in_flight = 0
         self.refusal = refusal
         self.submitted, self.withdrawn, self.timers = [], [], []
@@ -299,9 +301,7 @@ def test_an_answer_that_cannot_be_given_does_not_keep_the_others_of_its_batch_wa
 def test_a_fault_is_answered_before_it_is_logged(monkeypatch):
     service, order = StubService(), []
     request = Request(service, lambda _: order.append("answered"))
-    monkeypatch.setattr(
-        "structlog.get_logger", lambda _: SimpleNamespace(error=lambda *_, **__: order.append("logged"))
-    )
+    monkeypatch.setattr(service.journal, "note", lambda *_: order.append("logged"))
     request.fail(ValueError())
     assert order == ["answered", "logged"]
 

@@ -846,7 +846,7 @@ def test_a_head_is_learned_only_from_bytes_that_are_one_whole_request(edges, tai
         edges.run(_feed(protocol, first[:cut], []))
         edges.run(_feed(protocol, first[cut:] + PIXELS, []))
         answers += connection.answers(2)
-        assert protocol._known.raw + pixels() == PIXELS
+        assert protocol._known.start + pixels() == PIXELS
         return answers
 
     assert [answer[0] for answer in ours(edges, converse)] == [200, 200]
