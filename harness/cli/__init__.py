@@ -233,13 +233,14 @@ def _export(
 ) -> None:
     """Write raw records as CSV, one line a request."""
     from tailgate.harness.load.samples import export_csv, read_samples
+    from tailgate.harness.load.settings import read_id_prefix
 
-    records = read_samples(file)
+    records, id_prefix = read_samples(file), read_id_prefix(file.parent)
     if csv is None:
-        export_csv(records, sys.stdout)
+        export_csv(records, sys.stdout, id_prefix)
         return
     try:
         with csv.open("w", encoding="utf-8", newline="") as stream:
-            export_csv(records, stream)
+            export_csv(records, stream, id_prefix)
     except OSError as error:
         raise HarnessError(f"cannot write {csv}: {error.strerror}") from error

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailgate.harness.load.record_file import RecordFile
+from tailgate.harness.load.wire.request_id import request_id
 from tailgate.harness.results.failure import kind
 from tailgate.harness.scenario.behaviour import Behaviour
 
@@ -92,16 +93,17 @@ def read_samples(path: Path) -> Samples:
     return samples[np.lexsort((samples["request"], samples["phase"]))]
 
 
-def export_csv(samples: Samples, stream: TextIO) -> None:
-    """Write samples as CSV: the fields' names first, outcomes by name, nothing where not told.
+def export_csv(samples: Samples, stream: TextIO, id_prefix: str = "") -> None:
+    """Write samples as CSV: the fields' names first, outcomes by name, nothing where not told, each request's id last.
 
-    Times stay nanoseconds of CLOCK_MONOTONIC, which are exact.
+    Times stay nanoseconds of CLOCK_MONOTONIC, which are exact. The ids begin with ``id_prefix``; empty: there are none.
     """
     names = list(SAMPLE.names or ())
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow([*names, "request_id"])
     for row in samples:
-        writer.writerow([_cell(name, value) for name, value in zip(names, row.tolist(), strict=True)])
+        cells = [_cell(name, value) for name, value in zip(names, row.tolist(), strict=True)]
+        writer.writerow([*cells, request_id(id_prefix, int(row["phase"]), int(row["request"]))])
 
 
 def _cell(name: str, value: Any) -> Any:

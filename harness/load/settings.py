@@ -82,6 +82,12 @@ def write_settings(settings: LoadSettings, path: Path) -> Mapping[str, str]:
     return {HEADERS_VARIABLE: orjson.dumps(settings.headers).decode()}
 
 
+def read_id_prefix(directory: Path) -> str:
+    """Return what the ids of a folder's requests begin with; empty where they had none, or the folder does not say."""
+    path = directory / SETTINGS
+    return read_settings(path, {}).id_prefix if path.is_file() else ""
+
+
 def read_settings(path: Path, environment: Mapping[str, str]) -> LoadSettings:
     """Read what :func:`write_settings` wrote and returned."""
     fields = orjson.loads(path.read_bytes())

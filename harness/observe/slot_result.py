@@ -12,6 +12,8 @@ from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.load import PhaseReport
 from tailgate.harness.load.samples import Outcome, Samples
+from tailgate.harness.load.settings import read_id_prefix
+from tailgate.harness.load.wire.request_id import request_id
 from tailgate.harness.observe import histogram
 from tailgate.harness.observe.machine import MachineDelta
 from tailgate.harness.observe.resources import ResourceReading
@@ -34,6 +36,7 @@ from tailgate.harness.results.slot import (
     Quantiles,
     ResourceUse,
     SlotResult,
+    Slowest,
     StageMeans,
     StreamTimes,
 )
@@ -48,6 +51,7 @@ def slot_result(record: SlotRecord, faults: tuple[Fault, ...], root: Path) -> Sl
     """Summarise a slot; paths are relative to ``root``."""
     phases = zip(record.planned, record.phases, record.reports, record.machines, strict=False)
     slot = record.slot
+    id_prefix = read_id_prefix(record.samples.parent)
     return SlotResult(
         scenario=slot.scenario.name,
         arm=slot.arm,
@@ -55,7 +59,7 @@ def slot_result(record: SlotRecord, faults: tuple[Fault, ...], root: Path) -> Sl
         start=slot.start,
         seed=slot.seed,
         phases=tuple(
-            phase_result(planned, phase, report, used, record.names)
+            phase_result(planned, phase, report, used, record.names, id_prefix)
             for planned, phase, report, used in phases
         ),
         samples=str(record.samples.relative_to(root)) if record.samples.is_file() else None,
@@ -64,9 +68,14 @@ def slot_result(record: SlotRecord, faults: tuple[Fault, ...], root: Path) -> Sl
 
 
 def phase_result(
-    planned: int, record: PhaseRecord, report: PhaseReport, used: MachineDelta, names: MetricNames
+    planned: int,
+    record: PhaseRecord,
+    report: PhaseReport,
+    used: MachineDelta,
+    names: MetricNames,
+    id_prefix: str,
 ) -> PhaseResult:
-    """Summarise one phase."""
+    """Summarise one phase; ``id_prefix`` is of its requests' ids, empty where they had none."""
     samples, everything = record.samples, record.every_sample
     good = samples[~failed(samples)]
     first_ns = int(everything["intended_ns"].min()) if len(everything) else 0
@@ -87,6 +96,7 @@ def phase_result(
         client=_quantiles(latencies_s(samples)),
         first_byte=_quantiles(latencies_s(samples, "first_byte_ns")),
         streams=_stream_times(record),
+        slowest=_slowest(good, id_prefix),
         server=_server_quantiles(record, names),
         stages=_stage_means(good),
         batch_sizes=_batch_sizes(record, names),
@@ -131,6 +141,15 @@ def _quantiles(seconds: NDArray[np.float64]) -> Quantiles | None:
         return None
     p50_s, p95_s, p99_s = (_finite(statistics.quantile(seconds, share)) for share in SHOWN)
     return Quantiles(len(seconds), p50_s, p95_s, p99_s, _finite(float(seconds.max())))
+
+
+def _slowest(good: Samples, id_prefix: str) -> Slowest | None:
+    if not (len(good) and id_prefix):
+        return None
+    seconds = latencies_s(good)
+    place = int(seconds.argmax())
+    number = int(good["phase"][place]), int(good["request"][place])
+    return Slowest(float(seconds[place]), request_id(id_prefix, *number))
 
 
 def _finite(value: float) -> float | None:

@@ -68,7 +68,7 @@ def _proposed(lines: Sequence[str]) -> Iterator[str]:
 def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterator[str]:
     yield from ("", f"## {markdown(scenario.name)}: {scenario.verdict.value}", "")
     if scenario.comparison is not None:
-        yield from _comparison(scenario, scenario.comparison)
+        yield from _comparison(scenario, scenario.comparison, phases)
     else:
         yield from _budgets(scenario, phases)
     yield from ("", "Reproduce:", "", *fenced(scenario.reproduce, "sh"))
@@ -77,7 +77,9 @@ def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterat
 def _budgets(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterator[str]:
     if scenario.criteria:
         yield from _table(summary.COLUMNS, [summary.row(criterion) for criterion in scenario.criteria])
-    yield from _bullets((*summary.remarks(scenario), *_loads(scenario, summary.load(phases))))
+    yield from _bullets(
+        (*summary.remarks(scenario), *_loads(scenario, summary.load(phases)), *summary.slowest(phases))
+    )
     if shares := summary.batch_shares(phases):
         cells = [percent(share) for share in shares.values()]
         yield from ("", *_table(("batch size", *shares), [("share of batches", *cells)]))
@@ -92,10 +94,17 @@ def _budgets(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterato
         yield from ("", f"Limits by its readings, to pass / to fail: {markdown(', '.join(limits))}.")
 
 
-def _comparison(scenario: ScenarioResult, compared: ComparisonResult) -> Iterator[str]:
+def _comparison(
+    scenario: ScenarioResult, compared: ComparisonResult, phases: Sequence[PhaseResult]
+) -> Iterator[str]:
     yield from _table(comparison.COLUMNS, [comparison.row(result) for result in compared.decision.results])
     yield from _bullets(
-        (comparison.title(scenario), *summary.remarks(scenario), *comparison.remarks(compared))
+        (
+            comparison.title(scenario),
+            *summary.remarks(scenario),
+            *comparison.remarks(compared),
+            *summary.slowest(phases),
+        )
     )
 
 

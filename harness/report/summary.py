@@ -151,6 +151,18 @@ def _quantiles(times: Quantiles | None) -> tuple[str, ...]:
     return tuple(f"{name} {_milliseconds(value)}" for name, value in seconds.items())
 
 
+def slowest(phases: Sequence[PhaseResult]) -> tuple[str, ...]:
+    """Return the sentence that names the slowest request, none where it is not known."""
+    found = max(
+        (phase.slowest for phase in phases if phase.slowest is not None),
+        key=lambda one: one.latency_s,
+        default=None,
+    )
+    if found is None:
+        return ()
+    return (f"slowest: {quantity(found.latency_s, Unit.SECONDS)}, request id {found.request_id}",)
+
+
 def batch_shares(phases: Sequence[PhaseResult]) -> Mapping[str, float]:
     """Return the share of batches by size, such as ``3-4``; empty where the server told none."""
     batches: dict[float, float] = {}

@@ -61,11 +61,11 @@ def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult], console: 
     console.print()
     console.print(title, soft_wrap=compared is not None)
     if compared is not None:
-        _comparison(scenario, compared, console)
+        _comparison(scenario, compared, phases, console)
         return
     if scenario.criteria:
         console.print(Padding(_table(scenario), (0, 0, 0, INDENT), expand=False))
-    for remark in summary.remarks(scenario):
+    for remark in (*summary.remarks(scenario), *summary.slowest(phases)):
         _line(console, remark)
     shares = summary.batch_shares(phases)
     _list(console, "batch sizes", [f"{size}: {percent(share)}" for size, share in shares.items()])
@@ -90,7 +90,9 @@ def _load(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> str:
     )
 
 
-def _comparison(scenario: ScenarioResult, compared: ComparisonResult, console: Console) -> None:
+def _comparison(
+    scenario: ScenarioResult, compared: ComparisonResult, phases: Sequence[PhaseResult], console: Console
+) -> None:
     # A space between columns, or eight of them would not fit 80.
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     for column in comparison.COLUMNS:
@@ -100,7 +102,8 @@ def _comparison(scenario: ScenarioResult, compared: ComparisonResult, console: C
         style = STYLES[result.verdict] if result.lens.gates else "dim"
         table.add_row(*map(Text, cells), Text(verdict, style=style))
     console.print(Padding(table, (0, 0, 0, INDENT), expand=False))
-    for sentence in (*summary.remarks(scenario), *comparison.remarks(compared)):
+    remarks = (*summary.remarks(scenario), *comparison.remarks(compared), *summary.slowest(phases))
+    for sentence in remarks:
         _line(console, sentence)
 
 

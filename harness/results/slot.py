@@ -110,6 +110,16 @@ class ResourceUse:
     threads_peak: Annotated[int, Meta(description="the most threads", ge=0)]
 
 
+@dataclass(frozen=True, slots=True)
+class Slowest:
+    """The good answer that took longest, by its request."""
+
+    latency_s: Annotated[float, Meta(description="from the intended time to the last byte")]
+    request_id: Annotated[
+        str, Meta(description="X-Request-ID and trace id that were sent, to be found in the server's log")
+    ]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseResult:
     """One phase of one slot, measured."""
@@ -138,6 +148,9 @@ class PhaseResult:
         Quantiles | None, Meta(description="from the intended time to the first byte of the answer")
     ] = None
     streams: Annotated[StreamTimes | None, Meta(description="null where no good answer was a stream")] = None
+    slowest: Annotated[
+        Slowest | None, Meta(description="null where no answer was good, or requests had no ids")
+    ] = None
     server: Annotated[
         Mapping[str, Interval] | None,
         Meta(

@@ -13,6 +13,7 @@ from sample_records import write_samples
 from tailgate import __version__
 from tailgate.harness import cli
 from tailgate.harness.load.samples import export_csv
+from tailgate.harness.load.settings import LoadSettings, write_settings
 from tailgate.harness.results import file as results_file
 from tailgate.harness.testing import run_result, samples
 
@@ -105,8 +106,9 @@ def test_a_folder_without_results_is_a_failure(tailgate, tmp_path, command):
 def test_samples_are_exported_to_a_file_or_to_standard_output(tailgate, tmp_path):
     records = samples([0.1, 0.2])
     write_samples(tmp_path / "samples.bin", records)
+    write_settings(LoadSettings("localhost", 80, id_prefix="ab" * 8), tmp_path / "load.json")
     expected = io.StringIO()
-    export_csv(records, expected)
+    export_csv(records, expected, "ab" * 8)
     assert tailgate("samples", "export", tmp_path / "samples.bin") == (0, expected.getvalue(), "")
     assert tailgate("samples", "export", tmp_path / "samples.bin", "--csv", tmp_path / "out.csv") == (
         0,

@@ -73,9 +73,18 @@ def test_csv_names_outcomes_and_leaves_empty_what_was_not_told():
     )
     export_csv(samples, stream)
     good, refused = csv.DictReader(io.StringIO(stream.getvalue()))
-    assert list(good) == list(SAMPLE.names)
+    assert list(good) == [*SAMPLE.names, "request_id"]
+    assert good["request_id"] == refused["request_id"] == ""
     assert (good["outcome"], good["status"], good["sent_ns"], good["batch_size"]) == ("OK", "200", "5", "8")
     assert np.float32(good["queue_s"]) == np.float32(0.1)
     assert (refused["outcome"], refused["status"], refused["sent_ns"]) == ("REFUSED", "", "")
     assert (refused["batch_size"], refused["queue_s"]) == ("", "")
     assert (refused["request"], refused["connection"]) == ("0", "0")
+
+
+def test_csv_has_the_id_of_each_request_as_it_was_sent():
+    stream = io.StringIO()
+    samples = np.concatenate([sample(request=0), sample(phase=2, request=9)])
+    export_csv(samples, stream, "0123456789abcdef")
+    ids = [row["request_id"] for row in csv.DictReader(io.StringIO(stream.getvalue()))]
+    assert ids == ["0123456789abcdef0000000000000001", "0123456789abcdef000200000000000a"]

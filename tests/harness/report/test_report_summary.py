@@ -10,7 +10,7 @@ from tailgate.harness.report.advice import advice
 from tailgate.harness.results.failure import Failure, pooled
 from tailgate.harness.results.fault import VOID, Cause, Fault
 from tailgate.harness.results.run import ArmResult
-from tailgate.harness.results.slot import MachineUse, Quantiles, StageMeans, StreamTimes
+from tailgate.harness.results.slot import MachineUse, Quantiles, Slowest, StageMeans, StreamTimes
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.session.outcome import explain
 from tailgate.harness.testing import criterion_result, run_result
@@ -48,6 +48,21 @@ def test_only_measured_phases_of_sound_slots_on_the_first_arm_are_pooled():
     result = run_result(slots=(SLOT, other, void, elsewhere, SLOT))
     assert summary.measured_phases(result) == {"steady": (PHASE, PHASE)}
     assert summary.measured_phases(dataclasses.replace(result, arms=())) == {"steady": ()}
+
+
+def test_the_slowest_request_of_all_measured_phases_is_named_in_every_text():
+    phases = [
+        dataclasses.replace(PHASE, slowest=slowest)
+        for slowest in (Slowest(0.1, "1" * 32), Slowest(0.412, "3f" * 16), None)
+    ]
+    assert summary.slowest(phases) == (f"slowest: 412 ms, request id {'3f' * 16}",)
+    assert summary.slowest([PHASE]) == summary.slowest([]) == ()
+    result = run_result(slots=(dataclasses.replace(SLOT, phases=tuple(phases)),))
+    shown = io.StringIO()
+    terminal.render(result, Console(file=shown, width=80))
+    assert f"slowest: 412 ms, request id {'3f' * 16}\n" in shown.getvalue()
+    # In code marks, or GitHub would take it for a commit.
+    assert f"slowest: 412 ms, request id `{'3f' * 16}`\n" in markdown.render(result)
 
 
 def test_the_load_adds_requests_and_averages_rates_over_time():
