@@ -14,10 +14,12 @@ from urllib.parse import urljoin, urlsplit
 
 import orjson
 
+from tailgate.harness.load.answers import KeptAnswer
 from tailgate.harness.load.first_answer import FirstAnswer, ask
 from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.endpoint import Endpoint, resolve_endpoint
 from tailgate.harness.results.preflight import Preflight, sentences
+from tailgate.harness.scenario.expectation import expectations, first_miss
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.target import openapi
 
@@ -104,9 +106,13 @@ def judged(answer: FirstAnswer, payload: Payload) -> tuple[bool, str]:
     """Return whether a first answer stops the run, and why where its status does not say so."""
     if answer.why or answer.status is None:
         return True, ""
-    if answer.status not in GOOD and not any(one.startswith("status=") for one in payload.expect):
+    if payload.expect:
+        kept = KeptAnswer(1, 0, answer.status, answer.content_type, answer.length, answer.crc, answer.body)
+        miss = first_miss(expectations(payload.expect, f"payload {payload.name!r}"), kept, None)
+        return miss is not None, miss or ""
+    if answer.status not in GOOD:
         return True, ""
-    said = "" if payload.expect else _own_error(answer)
+    said = _own_error(answer)
     return bool(said), f"it says that it failed ({said}); {EXPECT}" if said else ""
 
 

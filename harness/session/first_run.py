@@ -29,8 +29,11 @@ def is_first(scenario: Scenario, ground: Ground) -> bool:
 def needs_no_metrics(scenario: Scenario, ground: Ground) -> bool:
     """Tell whether a first run, which judges nothing, may leave out metrics that nobody has named."""
     settings = ground.settings
-    named = {"metrics-path", "metric"} & (settings.given | settings.said_in_ini)
-    return is_first(scenario, ground) and not named and settings.target.partition(":")[0] != "service"
+    return (
+        is_first(scenario, ground)
+        and settings.target.partition(":")[0] != "service"
+        and not {"metrics-path", "metric"} & (settings.given | settings.said_in_ini)
+    )
 
 
 def has_our_metrics(running: RunningTarget) -> bool:

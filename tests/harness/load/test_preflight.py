@@ -137,7 +137,7 @@ def test_an_answer_that_says_that_it_failed_stops_the_run_unless_something_is_ex
     if stops:
         assert "it says that it failed (error" in came_to.refused
         assert "--perf-expect says what a right answer is" in came_to.refused
-    expecting, _ = asked([answer_with(body)], expect=("contains:error",))
+    expecting, _ = asked([answer_with(body)], expect=("status=200",))
     assert expecting.refused == ""
 
 
@@ -145,7 +145,15 @@ def test_a_status_that_is_expected_is_a_good_one():
     came_to, _ = asked([status(404)], expect=("status=404",))
     assert came_to.refused == ""
     other, _ = asked([status(404)], expect=("contains:x",))
-    assert other.refused
+    assert "status is 404, expected 2xx" in other.refused
+
+
+def test_a_first_answer_that_is_not_what_is_expected_stops_the_run():
+    labelled = answer_with(b'{"label": "dog", "error": "none"}')
+    wrong, _ = asked([labelled], expect=("json:$.label=cat",))
+    assert "; $.label is 'dog', expected 'cat'" in wrong.refused
+    right, _ = asked([labelled], expect=("json:$.label=dog", "same"))
+    assert right.refused == ""
 
 
 def test_a_path_that_is_not_there_is_answered_with_what_the_server_offers():

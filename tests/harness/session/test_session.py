@@ -374,7 +374,7 @@ def test_a_target_that_died_is_torn_down_and_set_up_again_before_its_next_start(
     target = Dying([])
     run = BudgetRun(target, ground, (), lambda: None, StateCommands(lines=lines))
     for _ in range(2):
-        run._ready_target()
+        run._ready_target(scenario())
         run._reset()
     run.stop()
     once = ["set_up", "reset", "tear_down"]
