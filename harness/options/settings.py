@@ -232,12 +232,6 @@ class GateSettings:
         """Refuse options that have no meaning together."""
         if self.against is None and "head" in self.given:
             raise UsageError(f"--perf-head={self.head} is compared with nothing; give --perf-against as well")
-        other = max(self._said("payloads"), self._said("request"))
-        if other and self._said("requests") == other:
-            name = "payloads" if self._said("payloads") == other else "request"
-            raise UsageError(
-                f"--perf-requests={self.requests} says all of each request, and --perf-{name} a part of it; leave one out"
-            )
         if self.insecure and self.ca_file is not None:
             raise UsageError(
                 f"--perf-insecure verifies no certificate, so that --perf-ca-file={self.ca_file} says nothing; leave one out"
@@ -275,7 +269,16 @@ class GateSettings:
 
     @property
     def source(self) -> str | None:
-        """The source of payloads that the user says; None where no option says one."""
+        """The source of payloads that the user says; None where no option says one.
+
+        Raise UsageError where two options say it.
+        """
+        other = max(self._said("payloads"), self._said("request"))
+        if other and self._said("requests") == other:
+            name = "payloads" if self._said("payloads") == other else "request"
+            raise UsageError(
+                f"--perf-requests={self.requests} says all of each request, and --perf-{name} a part of it; leave one out"
+            )
         if self.requests_file is not None:
             return f"requests:{self.requests_file}"
         if self._said("payloads"):

@@ -90,7 +90,7 @@ class UrlTarget:
 
     def start(self, directory: Path) -> RunningTarget:  # noqa: ARG002 - nothing of it is logged here
         """Wait until it is ready."""
-        running = RunningUrl(self)
+        running = RunningUrl(self.spec, self.settings, self.socket_path, self.address)
         url = running.base_url + self.settings.readiness_path
         wait_until_ready(
             url,
@@ -105,20 +105,23 @@ class UrlTarget:
 class RunningUrl(RunningTarget):
     """A server that somebody else runs."""
 
-    def __init__(self, target: UrlTarget) -> None:
-        super().__init__(target.spec, target.settings)
-        self._target = target
+    def __init__(
+        self, spec: str, settings: TargetSettings, socket_path: Path | None = None, address: str = ""
+    ) -> None:
+        super().__init__(spec, settings)
+        self._socket_path = socket_path
+        self._address = address or spec
 
     @property
     def base_url(self) -> str:
         """Its address, without the user that it may name."""
-        parts = urlsplit((self._target.address or self.spec).rstrip("/"))
+        parts = urlsplit(self._address.rstrip("/"))
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
     @property
     def socket_path(self) -> Path | None:
         """The Unix socket that it listens on."""
-        return self._target.socket_path
+        return self._socket_path
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:

@@ -189,5 +189,5 @@ def commands_of(
     environment = target.launch.environment if isinstance(target, CommandTarget) else settings.environment
     if not isinstance(target, UrlTarget):
         return StateCommands(arm, lines, environment, directory)
-    elsewhere = RunningUrl(target)
-    return StateCommands(arm, lines, environment, directory, elsewhere.base_url, elsewhere.socket_path)
+    url = RunningUrl(target.spec, settings, address=target.address).base_url
+    return StateCommands(arm, lines, environment, directory, url, target.socket_path)

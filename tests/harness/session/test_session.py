@@ -334,6 +334,7 @@ class Dying(Broken):
     """A target that starts, and is dead before each scenario but the first."""
 
     base_url = "http://127.0.0.1:1"
+    socket_path = None
     metrics_url = None
 
     def __init__(self, events):

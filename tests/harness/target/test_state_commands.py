@@ -16,7 +16,7 @@ from tailgate.harness.target.state import StateCommands, Step, commands_of
 
 TELL = "sh -c 'echo {} $TAILGATE_ARM ${{TAILGATE_URL-none}} ${{TAILGATE_PORT-none}} ${{DATA-none}} >> told'"
 LINES = {step: TELL.format(step.value) for step in Step}
-RUNNING = SimpleNamespace(base_url="http://127.0.0.1:8123")
+RUNNING = SimpleNamespace(base_url="http://127.0.0.1:8123", socket_path=None)
 
 
 def commands(folder, lines=None, **environment):
@@ -34,6 +34,14 @@ def test_each_command_runs_in_its_folder_and_is_told_the_arm_and_the_address_onc
         around.reset()
     at = "base http://127.0.0.1:8123 8123 /data-8123"
     assert told(tmp_path) == ["set-up base none none none", f"reset {at}", f"reset {at}", f"tear-down {at}"]
+
+
+def test_a_socket_takes_the_place_of_the_port(tmp_path):
+    running = SimpleNamespace(base_url="http://localhost", socket_path=tmp_path / "s")
+    with commands(tmp_path, DATA="/data-{socket}", FD="{port}").around(tmp_path / "logs") as around:
+        around.started(running)
+        around.reset()
+    assert told(tmp_path)[1] == f"reset base http://localhost none /data-{tmp_path / 's'}"
 
 
 def test_what_is_not_asked_for_does_not_run_and_leaves_no_log(tmp_path):
