@@ -61,6 +61,22 @@ LensSettings = Annotated[
         "--lens", "--perf-lens", help="p95=8%, p95.margin=1%, memory=gate or p99=report; may be repeated."
     ),
 ]
+AnswerTolerance = Annotated[
+    float | None,
+    typer.Option(
+        "--answer-tolerance",
+        "--perf-answer-tolerance",
+        help="How far numbers in answers may differ, as a share.",
+    ),
+]
+AnswerIgnore = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--answer-ignore",
+        "--perf-answer-ignore",
+        help="A further place in answers that is not compared, such as $.id.",
+    ),
+]
 Minutes = Annotated[float, typer.Option(help="Minutes of blocks.", min=0.1)]
 From = Annotated[
     list[Path] | None,
@@ -160,22 +176,26 @@ def calibrate(context: typer.Context, minutes: Minutes = 10.0, from_: From = Non
 
 
 @app.command()
-def judge(
+def judge(  # noqa: PLR0913 - each is an option
     results: Results,
     budgets: BudgetFile = None,
     confidence: Confidence = None,
     lens: LensSettings = None,
+    answer_tolerance: AnswerTolerance = None,
+    answer_ignore: AnswerIgnore = None,
     plugin: PluginFiles = None,
+    *,
     format_: FormatOption = Format.TERMINAL,
 ) -> None:
     """Judge a run again from its folder.
 
-    By the same terms, or by other budgets, confidence or tolerances.
+    By the same terms, or by other budgets, confidence, tolerances or places in answers.
     Exit status as of compare, by the options of the run.
     """
-    from tailgate.harness.cli.kept import judge
+    from tailgate.harness.cli.kept import answer_terms, judge
 
-    raise typer.Exit(judge(results, budgets, confidence, lens or (), plugin or (), format_))
+    answers = answer_terms(answer_tolerance, answer_ignore or ())
+    raise typer.Exit(judge(results, budgets, confidence, lens or (), answers, plugin or (), format_))
 
 
 @app.command()

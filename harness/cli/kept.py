@@ -7,6 +7,8 @@ import typer
 from rich.console import Console
 
 from tailgate.harness.cli import Format, Status
+from tailgate.harness.compare.answers.kept import terms_of
+from tailgate.harness.compare.answers.usual import Terms as AnswerTerms
 from tailgate.harness.errors import UsageError
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.options.settings import GateSettings
@@ -38,11 +40,22 @@ def show(result: RunResult, form: Format) -> None:
         terminal.render(result, Console(highlight=False))
 
 
+def answer_terms(tolerance: float | None, ignore: Sequence[str]) -> AnswerTerms:
+    """Read the options on answers; raise UsageError where one has no meaning."""
+    if tolerance is not None and not 0 < tolerance <= 1:
+        raise UsageError(f"--answer-tolerance: expected a share above 0 and to 1, got {tolerance}")
+    try:
+        return terms_of(tolerance, ignore)
+    except ValueError as error:
+        raise UsageError(f"--answer-ignore: {error}, got {', '.join(map(repr, ignore))}") from None
+
+
 def judge(
     results: Path,
     budgets: Path | None,
     confidence: float | None,
     lenses: Sequence[str],
+    answers: AnswerTerms,
     plugins: Sequence[Path],
     form: Format,
 ) -> Status:
@@ -51,7 +64,12 @@ def judge(
 
     if confidence is not None and not 0.5 < confidence < 1:
         raise UsageError(f"--confidence: expected a share between 0.5 and 1, got {confidence}")
-    terms = Terms(None if budgets is None else find_budgets(budgets, Path.cwd()), confidence, tuple(lenses))
+    terms = Terms(
+        None if budgets is None else find_budgets(budgets, Path.cwd()),
+        confidence,
+        tuple(lenses),
+        answers if answers.options else None,
+    )
     measures = create_plugin_manager(plugins).measures()
     with folder.reading(results if results.is_dir() else results.parent):
         result = judge_again(*read(results), measures, terms)

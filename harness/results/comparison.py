@@ -261,6 +261,11 @@ class AnswersResult:
             description="by place, how far numbers may differ, as a share of the largest there, where base's own differ as well"
         ),
     ] = field(default_factory=dict)
+    tolerance: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="of all numbers, as a share, where the user gave one; null where it was learnt"),
+    ] = None
+    ignored: Annotated[tuple[str, ...], Meta(description="places that the user left out")] = ()
     unanswered: Annotated[
         int,
         Meta(

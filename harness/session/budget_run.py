@@ -22,7 +22,7 @@ from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.budgets import Resolved, place_of, resolve_scenario, settle_load, with_budgeted
 from tailgate.harness.scenario.payload import Payload
 from tailgate.harness.scenario.plan import choose_payloads, draw_plan
-from tailgate.harness.scenario.right_answers import with_right_answers
+from tailgate.harness.scenario.right_answers import expects, with_right_answers
 from tailgate.harness.scenario.scenario import Criterion, Scenario
 from tailgate.harness.session import first_run
 from tailgate.harness.target.state import Around, StateCommands
@@ -148,7 +148,8 @@ class BudgetRun:
         ground, note = self._ground, ""
         line = ground.budgets.quantities(scenario.name, *place_of(self.facts))
         asked = with_budgeted(scenario, line, asked_by_budgets(self._measures))
-        asked = with_right_answers(asked, self._payloads(), line)
+        if expects(asked, self._payloads()):
+            asked = with_right_answers(asked, line)
         if first_run.is_first(scenario, ground):
             if self._lone_per_s is None:
                 slowest_s = max((one.seconds for one in self.preflight), default=0.0)

@@ -44,8 +44,8 @@ from tailgate.harness.scenario.budgets import (
     with_budgeted,
 )
 from tailgate.harness.scenario.payload import Payload, settled
-from tailgate.harness.scenario.plan import choose_payloads
 from tailgate.harness.scenario.ref import Ref, refs, resolve
+from tailgate.harness.scenario.right_answers import expects, with_right_answers
 from tailgate.harness.scenario.scenario import Phase, Scenario
 from tailgate.harness.scenario.unbudgeted import runs_without
 from tailgate.harness.session.budget_run import HEAD
@@ -197,12 +197,12 @@ def _refuse_numbers(
     # A comparison has no absolute limits, so none of their budgets is asked for.
     asked = dataclasses.replace(scenario, criteria=()) if compared else scenario
     source = payload_source(scenario, settings) if compared else settings.payload_source
-    choose_payloads(asked, payloads(source))
+    judged = expects(asked, payloads(source)) and not compared
     units = units_of(measures)
     lines = [budgets.quantities(scenario.name, *place) for place in _places(budgets, scenario.name)]
     for line in lines:
         budgeted = asked if compared else with_budgeted(asked, line, asked_by_budgets(measures))
-        check_units(budgeted, line, units)
+        check_units(with_right_answers(budgeted, line) if judged else budgeted, line, units)
     whole = [line for line in lines if refs(asked) <= set(line)]
     if not whole and not compared and runs_without(scenario, budgets):
         return

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from tailgate.harness.compare import rejudge as comparison
+from tailgate.harness.compare.answers.usual import Terms as AnswerTerms
 from tailgate.harness.errors import UsageError
 from tailgate.harness.measures import Measure
 from tailgate.harness.measures.measure import asked_by_budgets, units_of
@@ -20,6 +21,7 @@ from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.verdict import worst
 from tailgate.harness.scenario.budgets import Budgets, find_quantities, place_of, with_budgeted
 from tailgate.harness.scenario.ref import refs
+from tailgate.harness.scenario.right_answers import holds_right_answers, with_right_answers
 from tailgate.harness.verdict import judging
 
 
@@ -30,6 +32,7 @@ class Terms:
     budgets: Budgets | None = None
     confidence: float | None = None
     lenses: tuple[str, ...] = ()
+    answers: AnswerTerms | None = None
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -55,7 +58,13 @@ def judge_again(
     judged = {}
     for scenario in result.scenarios:
         if scenario.comparison is not None:
-            judged[scenario.name] = comparison.again(scenario, directory, terms.lenses)
+            judged[scenario.name] = comparison.again(
+                scenario,
+                directory,
+                terms.lenses,
+                [slot for slot in result.slots if slot.scenario == scenario.name],
+                terms.answers,
+            )
         elif scenario.name in folders:
             record = slot_file.read(folders[scenario.name])
             judged[scenario.name] = _by(terms, record, result, measures, scenario.reproduce)
@@ -79,6 +88,10 @@ def _refuse_terms_without_use(result: RunResult, terms: Terms) -> None:
     checked = any(one.comparison is None for one in result.scenarios)
     if terms.lenses and not compared:
         raise UsageError(f"run {result.run_id} compared nothing, so that --lens has no meaning for it")
+    if terms.answers is not None and not compared:
+        raise UsageError(
+            f"run {result.run_id} compared nothing, so that {terms.answers.options[0]} has no meaning for it"
+        )
     if terms.options and not checked:
         raise UsageError(
             f"run {result.run_id} checked no budgets, so that {terms.options[0]} has no meaning for it"
@@ -97,6 +110,8 @@ def _by(
         facts = {name: str(fact) for name, fact in result.arms[0].facts.items()}
         line = terms.budgets.quantities(kept.scenario.name, *place_of(facts))
         scenario = with_budgeted(kept.scenario, line, asked_by_budgets(measures))
+        if holds_right_answers(scenario):
+            scenario = with_right_answers(scenario, line)
         quantities = find_quantities(scenario, terms.budgets, facts, units_of(measures), Path.cwd())
         record = dataclasses.replace(
             record, slot=dataclasses.replace(kept, scenario=scenario, quantities=quantities)

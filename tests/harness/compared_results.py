@@ -41,7 +41,7 @@ def compared(made, *, faults=(), stopped="", **changes):
         **changes,
     )
     whole = run_result([], scenario="compare", faults=faults)
-    verdict = Verdict.INVALID if faults else decision.verdict
+    verdict = Verdict.INVALID if faults else comparison.verdict
     scenario = replace(whole.scenarios[0], comparison=comparison, verdict=verdict, faults=tuple(faults))
     arms = (ArmResult("head", "service", {"revision": "b"}), ArmResult("base", "service", {"revision": "a"}))
     reason = () if verdict is Verdict.PASS else (f"compare: {comparison.reason}",)

@@ -141,6 +141,8 @@ def compare_answers(
         most=statistics.most_unseen(seen.compared) if verdict is Verdict.PASS else None,
         examples=examples,
         not_compared=tuple(varying),
+        tolerance=terms.tolerance,
+        ignored=tuple(map(str, terms.ignore)),
         tolerances=allowed,
         unanswered=seen.unanswered,
         unkept_base=room.base,

@@ -39,6 +39,12 @@ class Terms:
     tolerance: float | None = None
     ignore: tuple[JsonPath, ...] = ()
 
+    @property
+    def options(self) -> list[str]:
+        """The options of a run by these terms."""
+        said = [] if self.tolerance is None else [f"--perf-answer-tolerance={self.tolerance:g}"]
+        return [*said, *(f"--perf-answer-ignore={path}" for path in self.ignore)]
+
     def ignores(self, place: Place) -> bool:
         """Tell whether the user leaves a place out."""
         if not self.ignore or place[0] != "$":

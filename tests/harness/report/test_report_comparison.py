@@ -17,7 +17,7 @@ from tailgate.harness.options.reading import parse_options
 from tailgate.harness.report import comparison as words
 from tailgate.harness.report import junit, markdown, terminal
 from tailgate.harness.results import file as results_file
-from tailgate.harness.results.comparison import CUT_SHORT
+from tailgate.harness.results.comparison import CUT_SHORT, AnswerDifference, AnswersResult
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.session import outcome
@@ -275,3 +275,52 @@ def test_the_levels_of_the_intervals_are_said_once(same):
         == 1
     )
     assert "intervals:" not in printed(compared(rows(5)))
+
+
+ANSWERS = AnswersResult(
+    verdict=Verdict.FAIL,
+    gates=True,
+    reason='head answers differently: 37 of 4,000, first: $.label is "dog", and "cat" in base (payload x)',
+    compared=4_000,
+    differing=37,
+    examples=(
+        AnswerDifference("$.label", "x", '"cat"', '"dog"', 37),
+        AnswerDifference("$.score", "x", "0.9", "0.8", 5),
+    ),
+    not_compared=("$.id", *(f"$.at{number}" for number in range(9))),
+    tolerances={"$.score": 0.0004},
+    unanswered=12,
+    unkept_head=1,
+)
+
+
+@pytest.mark.parametrize("show", [printed, markdown.render])
+def test_every_report_says_what_the_answers_came_to(show):
+    text = " ".join(
+        show(compared(rows(12, sigma=0.2), answers=ANSWERS)).replace("\\", "").replace("`", "").split()
+    )
+    for said in (
+        'head answers differently: 37 of 4,000, first: $.label is "dog", and "cat" in base (payload x); speed: within',
+        "answers: FAIL: head answers differently: 37 of 4,000",
+        "answers: 5 differ at another place: $.score is 0.8, and 0.9 in base (payload x)",
+        "answers, not compared, since base's own vary or are too few to tell: $.id, $.at0, $.at1, $.at2, $.at3, $.at4 and 4 more",
+        "answers, numbers that may differ, as base's own do: $.score 0.0400 %",
+        "answers, not compared: 12 of head, to whose payloads base has none",
+        "answers, not compared: 1 that found no room to be kept",
+    ):
+        assert said in text
+
+
+def test_answers_that_are_reported_only_are_said_to_be(slower):
+    text = printed(compared(rows(12, sigma=0.2), answers=replace(ANSWERS, gates=False)))
+    assert "answers: FAIL, reported: head answers differently" in " ".join(text.split())
+    assert text.startswith("PASS: ")
+
+
+def test_the_test_case_has_the_answers_as_properties():
+    told = dict(junit.properties(compared(rows(12, sigma=0.2), answers=ANSWERS), "compare"))
+    assert (told["perf.answers.verdict"], told["perf.answers.compared"], told["perf.answers.differing"]) == (
+        "FAIL",
+        "4000",
+        "37",
+    )
