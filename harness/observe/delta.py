@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.target.exposition import START_TIME, Scrape, Series, summed
+from tailgate.harness.target.exposition import START_TIME, Scrape, summed
+from tailgate.harness.target.selector import Selector, Series, read_selector
 from tailgate.harness.target.settings import MetricNames
 
 # A metric of these types is no counter, whatever its name.
@@ -29,7 +30,8 @@ _ANOTHER_SERVER = (
 class ServerDelta:
     """What a server counted between two scrapes.
 
-    Its methods raise MeasurementError where a series that they read fell, vanished, is no number or stands there twice.
+    A metric is named by a selector of its series (:mod:`tailgate.harness.target.selector`). The methods raise
+    MeasurementError where a series that they read fell, vanished, is no number or stands there twice.
     """
 
     before: Scrape
@@ -59,12 +61,9 @@ class ServerDelta:
                 sums[value] = sums.get(value, 0.0) + increase
         return sums
 
-    def increases(self, name: str) -> Mapping[Series, float]:
-        """Return by how much each series of exactly this name rose; one that is new counts from 0."""
-        before, after = (
-            {series: value for series, value in scrape.values.items() if series.name == name}
-            for scrape in (self.before, self.after)
-        )
+    def increases(self, selector: Selector) -> Mapping[Series, float]:
+        """Return by how much each series that a selector means rose; one that is new counts from 0."""
+        before, after = (scrape.chosen(selector) for scrape in (self.before, self.after))
         if vanished := sorted(before.keys() - after.keys()):
             raise MeasurementError(f"{_listed(vanished)} vanished from the metrics: {_ANOTHER_SERVER}")
         if twice := sorted(after.keys() & (self.before.twice | self.after.twice)):
@@ -87,31 +86,43 @@ class ServerDelta:
             # The names of this project's service are nobody's wish.
             if name is None or name == one.default or self._has(kind, name):
                 continue
-            known = {series.name for series in self.after.values} | self.after.kinds.keys()
-            there = self.after.kinds.get(name)
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"; {name} is a {there}" if there else f"; the nearest is {nearest[0]}" if nearest else ""
+            hint = self._nearest(kind, name)
             raise MeasurementError(
                 f"the metrics hold no {kind} {name!r}, which --perf-metric={one.name}={name} names{hint}"
             )
 
+    def _nearest(self, kind: str, name: str) -> str:
+        """Say what stands in the metrics in place of what a selector means."""
+        selector, there = read_selector(name), self.after.kinds
+        found = there.get(selector.name, there.get(selector.name.removesuffix("_total"), kind))
+        if found != kind:
+            return f"; {selector.name} is a {found}"
+        if selector.conditions and (labels := selector.unmatched(self.after.values)):
+            return f"; {labels}"
+        known = {series.name for series in self.after.values} | there.keys()
+        nearest = difflib.get_close_matches(selector.name, known, n=1)
+        return f"; the nearest is {nearest[0]}" if nearest else ""
+
     def _has(self, kind: str, name: str) -> bool:
         match kind:
             case "histogram":
-                return any(series.name == f"{name}_bucket" for series in self.after.values)
+                return bool(self.after.chosen(read_selector(name).suffixed("_bucket")))
             case "counter":
-                return any(self._names_of_counter(name))
+                return any(self._counters(name))
             case _:
                 return self.after.gauge(name) is not None
 
     def _counter(self, name: str) -> Mapping[Series, float]:
-        return next((self.increases(one) for one in self._names_of_counter(name)), {})
+        return next((self.increases(one) for one in self._counters(name)), {})
 
-    def _names_of_counter(self, name: str) -> Iterator[str]:
-        known = {series.name for scrape in (self.before, self.after) for series in scrape.values}
-        for one in (name, f"{name}_total"):
-            kind = self.after.kinds.get(one) or self.after.kinds.get(one.removesuffix("_total"))
-            if one in known and kind not in _NO_COUNTERS:
+    def _counters(self, name: str) -> Iterator[Selector]:
+        selector = read_selector(name)
+        for one in (selector, selector.suffixed("_total")):
+            kind = self.after.kinds.get(one.name) or self.after.kinds.get(one.name.removesuffix("_total"))
+            there = any(
+                one.matches(series) for scrape in (self.before, self.after) for series in scrape.values
+            )
+            if there and kind not in _NO_COUNTERS:
                 yield one
 
 

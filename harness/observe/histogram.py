@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.observe.delta import ServerDelta
+from tailgate.harness.target.selector import read_selector
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,10 @@ class Histogram:
 
 
 def from_delta(delta: ServerDelta, name: str) -> Histogram:
-    """Take one histogram out of two scrapes, summed over its labels, which must have the same edges."""
+    """Take one histogram out of two scrapes, summed over the series that its selector means, all with the same edges."""
+    selector = read_selector(name)
     counts: dict[tuple[tuple[str, str], ...], dict[float, float]] = {}
-    for series, increase in delta.increases(f"{name}_bucket").items():
+    for series, increase in delta.increases(selector.suffixed("_bucket")).items():
         labels = dict(series.labels)
         try:
             edge = float(labels.pop("le"))
@@ -109,8 +111,8 @@ def from_delta(delta: ServerDelta, name: str) -> Histogram:
             )
         buckets[edge] = increase
     if not counts:
-        kind = delta.after.kinds.get(name)
-        told = f"; {name} is a {kind}, which has no buckets" if kind else ""
+        kind = delta.after.kinds.get(selector.name)
+        told = f"; {selector.name} is a {kind}, which has no buckets" if kind and kind != "histogram" else ""
         raise MeasurementError(f"the metrics hold no histogram {name!r}{told}")
     edges = {tuple(sorted(buckets)) for buckets in counts.values()}
     if len(edges) > 1:

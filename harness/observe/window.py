@@ -24,6 +24,7 @@ from tailgate.harness.observe.probes import Asked, ProbeRecord
 from tailgate.harness.observe.resources import ResourceReading
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.scenario import Phase
+from tailgate.harness.target.selector import read_selector
 from tailgate.harness.target.settings import MetricNames
 
 _AFTER_SENDING = (Outcome.RESET, Outcome.TIMEOUT, Outcome.MALFORMED, Outcome.LEFT)
@@ -219,7 +220,7 @@ def counted_requests(record: PhaseRecord, names: MetricNames) -> Mapping[str, fl
     """
     if record.server is None:
         raise MeasurementError(f"phase {record.phase.name!r} has no metrics of the server; other phases have")
-    histogram = names.request_seconds and f"{names.request_seconds}_count"
+    histogram = names.request_seconds and str(read_selector(names.request_seconds).suffixed("_count"))
     totals = {name: record.server.total(name) for name in (names.requests_total, histogram) if name}
     found = {name: total for name, total in totals.items() if total is not None}
     if not found and len(record.every_sample) and names.request_seconds is not None:
@@ -229,3 +230,20 @@ def counted_requests(record: PhaseRecord, names: MetricNames) -> Mapping[str, fl
             "--perf-metric=request_seconds=NAME, or leave its metrics out, --perf-metrics-path="
         )
     return found
+
+
+def summed_labels(window: Window) -> Mapping[str, Mapping[str, float]]:
+    """Return the labels over which the histogram of request seconds was summed: the count of each value, by label.
+
+    A label is there where requests were counted under several of its values.
+    """
+    name = window.names.request_seconds
+    counts: dict[str, dict[str, float]] = {}
+    for record in window.phases:
+        if record.server is None or name is None:
+            continue
+        for series, rise in record.server.increases(read_selector(name).suffixed("_count")).items():
+            for label, value in series.labels if rise else ():
+                values = counts.setdefault(label, {})
+                values[value] = values.get(value, 0.0) + rise
+    return {label: values for label, values in counts.items() if len(values) > 1}

@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.target.asking import path_of
+from tailgate.harness.target.selector import Selector, Series, read_selector
 
 START_TIME = "process_start_time_seconds"
 # Far more than any server has to say, and longer than any should take to say it.
@@ -25,18 +25,6 @@ _TYPE = re.compile(r'^[ \t]*#[ \t]+TYPE[ \t]+"?([^\s"]+)"?[ \t]+(\w+)[ \t]*\r?$'
 
 class MovedError(MeasurementError):
     """The metrics are at another path of the same server, which the message names."""
-
-
-class Series(NamedTuple):
-    """A metric's name with its labels, in the labels' order of name."""
-
-    name: str
-    labels: tuple[tuple[str, str], ...] = ()
-
-    def __str__(self) -> str:
-        """Write it as an exposition does."""
-        inside = ",".join(f'{name}="{value}"' for name, value in self.labels)
-        return f"{self.name}{{{inside}}}" if inside else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +42,13 @@ class Scrape:
         told = self.values.get(Series(START_TIME), math.nan)
         return told if math.isfinite(told) else None
 
+    def chosen(self, selector: Selector) -> Mapping[Series, float]:
+        """Return the series that a selector means."""
+        return {series: value for series, value in self.values.items() if selector.matches(series)}
+
     def gauge(self, name: str) -> float | None:
-        """Return a gauge summed over its labels, None where there is no such series."""
-        return summed({series: value for series, value in self.values.items() if series.name == name})
+        """Return the sum of the series that a selector means, None where there is none."""
+        return summed(self.chosen(read_selector(name)))
 
 
 def parse(text: str, time_ns: int) -> Scrape:

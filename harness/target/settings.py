@@ -11,6 +11,7 @@ from tailgate.harness.errors import UsageError
 from tailgate.harness.named import find
 from tailgate.harness.options.settings import GateSettings, pairs
 from tailgate.harness.scenario.budgets import Budgets
+from tailgate.harness.target.selector import read_selector
 from tailgate.harness.target.trust import Trust, chosen_trust
 from tailgate.harness.units import Unit
 
@@ -24,7 +25,7 @@ def _named(kind: str, name: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class MetricNames:
-    """What a target calls the metrics that the harness reads; None where it has none."""
+    """What a target calls the metrics that the harness reads, each a selector of series; None where it has none."""
 
     # From a request's arrival at the server to its answer, then its stages.
     request_seconds: str | None = _named("histogram", "tailgate_request_seconds")
@@ -98,8 +99,20 @@ def target_settings(
 
 
 def metric_names(theirs: Mapping[str, str]) -> MetricNames:
-    """Return what a target calls its metrics, an empty name for none; raise UsageError for a metric that nobody reads."""
+    """Return what a target calls its metrics, an empty name for none.
+
+    Raise UsageError for a metric that nobody reads, and for what is no selector.
+    """
     known = {field.name: field for field in dataclasses.fields(MetricNames)}
-    for name in theirs:
-        find("metric that the harness reads called", name, known, "--perf-metric: ")
+    for name, their in theirs.items():
+        kind = find("metric that the harness reads called", name, known, "--perf-metric: ").metadata["kind"]
+        try:
+            conditions = read_selector(their).conditions if their else ()
+        except UsageError as error:
+            raise UsageError(f"--perf-metric={name}: {error}") from None
+        if kind == "histogram" and any(condition.label == "le" for condition in conditions):
+            raise UsageError(
+                f"--perf-metric={name}: {their!r} chooses among the buckets of a histogram by le, and all of them are read; "
+                "leave le out"
+            )
     return MetricNames(**{name: their or None for name, their in theirs.items()})

@@ -9,7 +9,7 @@ from tailgate.harness.errors import HarnessError, MeasurementError
 from tailgate.harness.load import PhaseReport
 from tailgate.harness.measures import Measure
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
-from tailgate.harness.observe.window import PhaseRecord, Window, counted_requests
+from tailgate.harness.observe.window import PhaseRecord, Window, counted_requests, summed_labels
 from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.failure import Failure, pooled
 from tailgate.harness.results.fault import Cause, Fault
@@ -19,9 +19,14 @@ from tailgate.harness.scenario.budgets import asked_at
 from tailgate.harness.scenario.right_answers import WRONG_ANSWERS
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.scenario.unbudgeted import open_keys, proposed_line
+from tailgate.harness.target.selector import quoted
+from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.verdict import faults as checks
 from tailgate.harness.verdict import judge, witnesses
 from tailgate.harness.verdict.witnesses import check_witnesses
+
+# As many values of a label as a note lists.
+SUMMED_SHOWN = 5
 
 
 def judge_slot(
@@ -193,8 +198,37 @@ def notes(window: Window, reports: Iterable[PhaseReport] = ()) -> Iterator[str]:
         )
     if said := _own_requests(window):
         yield said
+    if said := _summed(window):
+        yield said
     if said := witnesses.late_ends(window):
         yield said
+
+
+def _summed(window: Window) -> str:
+    name = window.names.request_seconds
+    if (
+        name == MetricNames().request_seconds
+    ):  # this project's service has a label of outcomes, and all are meant
+        return ""
+    try:
+        summed = summed_labels(window)
+    except MeasurementError:  # a fault, which the check of the counts finds
+        return ""
+    if not summed:
+        return ""
+    labels = " and ".join(f"{label} ({_few(values)})" for label, values in sorted(summed.items()))
+    usual = {label: max(values, key=values.__getitem__) for label, values in summed.items()}
+    chosen = ",".join(f"{label}={quoted(value)}" for label, value in sorted(usual.items()))
+    return (
+        f"{name} is summed over {labels}: its percentiles are of all of these; to choose, put conditions behind its name, "
+        f"such as {{{chosen}}}"
+    )
+
+
+def _few(values: Iterable[str]) -> str:
+    first, *others = sorted(values)
+    more = f" and {len(others) - SUMMED_SHOWN + 1} more" if len(others) >= SUMMED_SHOWN else ""
+    return ", ".join([first, *others[: SUMMED_SHOWN - 1]]) + more
 
 
 def _own_requests(window: Window) -> str:

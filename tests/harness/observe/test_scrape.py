@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailgate.harness.errors import MeasurementError
+from tailgate.harness.observe import histogram
 from tailgate.harness.observe.delta import difference
 from tailgate.harness.target import exposition as scrape
-from tailgate.harness.target.exposition import Scrape, Series
+from tailgate.harness.target.exposition import Scrape
+from tailgate.harness.target.selector import Series
 from tailgate.harness.target.settings import MetricNames
 
 BEFORE = """\
@@ -183,6 +185,61 @@ def test_a_metric_that_the_user_names_and_that_is_not_there_is_refused_by_name(f
     else:
         with pytest.raises(MeasurementError, match=message):
             metric(field, name, text)
+
+
+BY_HANDLER = """\
+# TYPE c counter
+c_total{handler="/score",code="200"} 3
+c_total{handler="/metrics",code="200"} 4
+# TYPE h histogram
+h_bucket{handler="/score",le="+Inf"} 3
+h_bucket{handler="/metrics",le="+Inf"} 4
+# TYPE g gauge
+g{handler="/score"} 3
+g{handler="/metrics"} 4
+"""
+
+
+def test_conditions_on_labels_choose_what_is_summed():
+    delta = difference(read("up 1\n", 1), read(BY_HANDLER, 2))
+    assert (delta.total("c"), delta.total('c{handler="/score"}'), delta.total('c_total{code!="200"}')) == (
+        7,
+        3,
+        None,
+    )
+    assert delta.by_label('c{handler!="/metrics"}', "code") == {"200": 3}
+    assert (delta.after.gauge("g"), delta.after.gauge('g{handler=~"/s.*"}')) == (7, 3)
+    assert [histogram.from_delta(delta, name).n for name in ("h", 'h{handler="/score"}')] == [7, 3]
+
+
+def test_a_series_that_no_condition_chooses_may_be_what_it_likes():
+    fallen = BY_HANDLER.replace(
+        'c_total{handler="/metrics",code="200"} 4', 'c_total{handler="/metrics",code="200"} 1'
+    )
+    assert difference(read(BY_HANDLER, 1), read(fallen, 2)).total('c{handler="/score"}') == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "hint"),
+    [
+        ("request_seconds", 'h{handler="/scor"}', '; its handler is "/metrics", "/score"$'),
+        ("request_seconds", 'h{path="/score"}', "; it has no label path; it has handler$"),
+        ("requests_total", 'c{handler="/score",code="201"}', '; its handler is .*; its code is "200"$'),
+        ("requests_total", 'c_total{handler="/"}', '; its handler is "/metrics", "/score"$'),
+        ("requests_total", 'g{handler="/"}', "; g is a gauge$"),
+        ("in_flight", 'g{handler="/"}', '; its handler is "/metrics", "/score"$'),
+        ("in_flight", 'gg{handler="/"}', "; the nearest is g$"),
+    ],
+)
+def test_a_selector_that_chooses_nothing_is_told_what_the_labels_are(field, name, hint):
+    with pytest.raises(MeasurementError, match=hint):
+        metric(field, name, BY_HANDLER)
+
+
+def test_of_many_values_of_a_label_some_are_listed():
+    text = "".join(f'c_total{{k="{value:02}"}} 1\n' for value in range(12))
+    with pytest.raises(MeasurementError, match=r'"00", .*"09" and 2 more$'):
+        metric("requests_total", 'c{k="x"}', text)
 
 
 def test_scrapes_in_the_wrong_order_are_refused():

@@ -1,11 +1,14 @@
 """What a reader is told of a slot beside its faults."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
 from sample_records import delta, phase, samples, window
 
+from tailgate.harness.observe.delta import difference
 from tailgate.harness.observe.window import PhaseRecord
+from tailgate.harness.target.exposition import parse
 from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.verdict.judging import notes
 
@@ -41,3 +44,43 @@ def test_a_server_that_answers_few_connections_is_told(at_once, words):
 )
 def test_where_none_is_counted_nothing_is_told(counted, options):
     assert scraped(counted, **options) == []
+
+
+def labelled(*counts, name="h"):
+    """Return a phase whose server counted so many requests under each handler."""
+    handlers = [f"/{index}" for index in range(len(counts))]
+    text = "".join(
+        f'{name}_count{{handler="{one}"}} {count}\n' for one, count in zip(handlers, counts, strict=True)
+    )
+    server = difference(parse("up 1\n", 1), parse(f"up 1\n{text}", 2))
+    return PhaseRecord(phase(), samples([0.1] * 100), server)
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((1, 100), r"h is summed over handler \(/0, /1\).* such as {handler=\"/1\"}$"),
+        ((1,) * 7, r"\(/0, /1, /2, /3, /4 and 2 more\)"),
+    ],
+)
+def test_a_histogram_that_is_summed_over_a_label_is_told_with_the_values_and_how_to_choose(counts, words):
+    assert re.search(
+        words, "\n".join(notes(window(labelled(*counts), names=MetricNames(request_seconds="h"))))
+    )
+
+
+@pytest.mark.parametrize(
+    ("counts", "options"),
+    [
+        ((100,), {"names": MetricNames(request_seconds="h")}),
+        ((0, 100), {"names": MetricNames(request_seconds="h")}),
+        ((1, 100), {"names": MetricNames(request_seconds='h{handler="/1"}')}),
+        ((1, 100), {"names": MetricNames(request_seconds=None)}),
+        ((1, 100), {}),
+    ],
+    ids=["one value", "one value that counts", "chosen", "not read", "this project's own"],
+)
+def test_a_histogram_of_one_kind_of_request_needs_no_word(counts, options):
+    name = "h" if "names" in options else "tailgate_request_seconds"
+    told = notes(window(labelled(*counts, name=name), **options))
+    assert not any("summed over" in note for note in told)
