@@ -26,6 +26,7 @@ from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.scenario import Phase
 from tailgate.harness.target.selector import read_selector
 from tailgate.harness.target.settings import MetricNames
+from tailgate.harness.target.well_known import as_options, suggest_metrics
 
 _AFTER_SENDING = (Outcome.RESET, Outcome.TIMEOUT, Outcome.MALFORMED, Outcome.LEFT)
 Seconds = NDArray[np.float64]
@@ -224,10 +225,12 @@ def counted_requests(record: PhaseRecord, names: MetricNames) -> Mapping[str, fl
     totals = {name: record.server.total(name) for name in (names.requests_total, histogram) if name}
     found = {name: total for name, total in totals.items() if total is not None}
     if not found and len(record.every_sample) and names.request_seconds is not None:
+        suggested = as_options(suggest_metrics(record.server.after, ""))
+        seem = f"; they seem to be called so here: {suggested}" if suggested else ""
         raise MeasurementError(
             f"phase {record.phase.name!r}: the metrics hold neither {names.requests_total!r} nor "
             f"{names.request_seconds!r}; say what this target calls its histogram of request seconds, "
-            "--perf-metric=request_seconds=NAME, or leave its metrics out, --perf-metrics-path="
+            f"--perf-metric=request_seconds=NAME, or leave its metrics out, --perf-metrics-path={seem}"
         )
     return found
 
