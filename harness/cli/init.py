@@ -139,7 +139,7 @@ def _reached(
     """Give the address of a target, how to reach it, and its process where it is started here."""
     target = parse_target(spec, settings)
     if isinstance(target, UrlTarget):
-        running = RunningUrl(target)
+        running = RunningUrl(spec, settings, target.socket_path, target.address)
         reach = LoadSettings(
             running.host,
             running.port,

@@ -105,7 +105,7 @@ def _answers(connection: http.client.HTTPConnection) -> bool:
 
 def load_settings(running: RunningTarget, settings: GateSettings) -> LoadSettings:
     """Return the generator's settings for a target that takes load; it is asked how it treats connections."""
-    path = running.prefix + running.settings.readiness_path
+    path = running.prefix + (running.settings.readiness_path or "/")
     kept = keeps_connections(lambda: _connection(running), path, running.headers)
     return LoadSettings(
         host=running.host,

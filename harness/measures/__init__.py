@@ -69,10 +69,15 @@ def built_in_measures() -> tuple[Measure, ...]:
         more("knee", Unit.PER_SECOND, function=knee),
         less("recover", Unit.SECONDS, function=recovery.recover),
         less("settle", Unit.SECONDS, function=recovery.settle),
-        off_lag("health_p50", function=partial(latency.probe_latency, asked=Asked.HEALTH, share=0.5)),
-        off_lag("health_p90", function=partial(latency.probe_latency, asked=Asked.HEALTH, share=0.9)),
-        off_lag("metrics_p50", function=partial(latency.probe_latency, asked=Asked.METRICS, share=0.5)),
-        off_lag("metrics_p90", function=partial(latency.probe_latency, asked=Asked.METRICS, share=0.9)),
+        *(
+            off_lag(
+                f"{asked.value}_{quantile_name(q)}",
+                function=partial(latency.probe_latency, asked=asked, share=q),
+                asked=asked,
+            )
+            for asked in Asked
+            for q in (0.5, 0.9)
+        ),
         less("rss_growth_per_hour", Unit.BYTES, function=partial(growth, held="rss_bytes", per=Per.HOUR)),
         less("rss_growth_per_1000", Unit.BYTES, function=partial(growth, held="rss_bytes", per=Per.REQUESTS)),
         less(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tailgate.harness.errors import UsageError
+from tailgate.harness.observe.probes import Asked
 from tailgate.harness.observe.window import Window
 from tailgate.harness.results.criterion import Witness
 from tailgate.harness.results.verdict import Better
@@ -41,11 +42,12 @@ class Estimate:
 class Measure(Protocol):
     """What a plugin adds to be able to judge something new.
 
-    Four attributes may be left out. ``rests_on_lag = False``: the estimate does not depend on when the generator took its
+    Five attributes may be left out. ``rests_on_lag = False``: the estimate does not depend on when the generator took its
     requests up, so that the send lag is not held against this limit. ``rests_on_reading = True``: it depends on when the
     generator read each event of a stream, so that the reading lag is. ``knows_closed_loop = True``: a closed-loop phase
     may be among its phases, though it counts late requests in the others. ``by_budget = True``: a budget of its name asks
-    for it, over all measured phases in open loop, in a scenario that has no such criterion.
+    for it, over all measured phases in open loop, in a scenario that has no such criterion. ``asked``: the question of the
+    harness whose answers it times; a criterion on it is left out for a target that has no place to ask.
     """
 
     @property
@@ -88,6 +90,7 @@ class Measured:
     rests_on_reading: bool = False
     knows_closed_loop: bool = False
     by_budget: bool = False
+    asked: Asked | None = None  # the question of the harness that it times
 
     def estimate(self, window: Window, criterion: Criterion) -> Estimate:
         """Estimate as the function does; refuse a criterion that asks a witness which cannot know."""

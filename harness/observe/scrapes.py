@@ -10,7 +10,7 @@ from tailgate.harness.load.samples import Samples
 from tailgate.harness.observe.delta import ServerDelta, difference
 from tailgate.harness.observe.window import PhaseRecord, counted_requests
 from tailgate.harness.scenario.scenario import Phase
-from tailgate.harness.target.exposition import Scrape, get, parse
+from tailgate.harness.target.exposition import Scrape, find, get, parse
 from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.target.target import RunningTarget
 
@@ -34,6 +34,7 @@ class Metrics:
         self._client = client
         self._keep = keep
         self._readings = 0
+        self.url: str | None = None  # where they are; None before the first reading, or where there are none
 
     def read(self, index: int) -> Scrape | None:
         """Read the metrics before a phase; None for a target that has none."""
@@ -77,10 +78,14 @@ class Metrics:
         return scrape
 
     def _scrape(self, index: int) -> Scrape | None:
-        url = self._running.metrics_url
-        if url is None:
+        asked = self._running.metrics_url
+        if asked is None:
             return None
-        text = get(self._client, url)
+        if self.url is None:
+            found = find(self._client, asked, elsewhere=not self._running.headers)
+            self.url, text = found.url, found.text
+        else:
+            text = get(self._client, self.url)
         self._readings += 1
         time_ns = time.monotonic_ns()
         self._keep({"phase": index, "time_ns": time_ns, "text": text})

@@ -105,7 +105,7 @@ class Course:
         self._plan = plan
         self._running = running
         self._directory = directory
-        self.client = running.client(SCRAPE_TIMEOUT_S)
+        self.client = running.client(SCRAPE_TIMEOUT_S, running.metrics_url)
         self._metrics = Metrics(running, self.client, partial(self._append, SCRAPES))
         self.faults: list[Fault] = []
         self._phases: list[PhaseRecord] = []
@@ -187,14 +187,15 @@ class Course:
 
         with contextlib.ExitStack() as stack:
             if phase.probes:
+                path = running.settings.readiness_path
                 urls = {
-                    Asked.HEALTH: running.base_url + running.settings.readiness_path,
-                    Asked.METRICS: running.metrics_url,
+                    Asked.HEALTH: None if path is None else running.base_url + path,
+                    Asked.METRICS: self._metrics.url,
                 }
-                client = stack.enter_context(running.client(PROBE_TIMEOUT_S))
                 every_s = probing_period_s(phase.probes, length_s)
                 for asked, url in urls.items():
                     if url is not None:
+                        client = stack.enter_context(running.client(PROBE_TIMEOUT_S, url))
                         stack.enter_context(periodically(partial(probe, asked, url, client), every_s))
             stack.enter_context(periodically(watch, period_s(length_s)))
             yield resources, probes

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tailgate.harness.json_path import parse_path
 from tailgate.harness.options import headers
@@ -132,11 +133,21 @@ def metrics_place(value: str) -> str:
     if value.startswith(("http://", "https://")):
         if _SPACE_OR_CONTROL.search(value):
             raise ValueError("expected an address without white space")
+        if not _has_host(value):
+            raise ValueError("expected an address such as http://HOST:PORT/PATH")
         return value
     if match := _OTHER_PORT.fullmatch(value):
         whole(1, 65_535)(match[1])
         return value
     return url_path_or_none(value)
+
+
+def _has_host(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that does not close
+        return False
 
 
 def regex(value: str) -> str:

@@ -11,6 +11,7 @@ from tailgate.harness.load.preflight import preflight
 from tailgate.harness.measures import Measure
 from tailgate.harness.measures.measure import asked_by_budgets
 from tailgate.harness.observe import slot_file
+from tailgate.harness.observe.probes import Asked
 from tailgate.harness.observe.slot import measure_slot
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
 from tailgate.harness.observe.slot_result import slot_result
@@ -167,10 +168,16 @@ class BudgetRun:
         return dataclasses.replace(resolved, scenario=kept), note
 
     def _can_judge(self, criterion: Criterion, running: RunningTarget) -> bool:
-        """Tell whether the target has what its witness goes by: metrics, and for a latency the histogram of it."""
+        """Tell whether the target has what is asked: a path for probes, metrics, and for a latency the histogram of it."""
+        measure = judge.find_measure(criterion.measure, self._measures)
+        asked = getattr(measure, "asked", None)
+        if asked is Asked.HEALTH:
+            return running.settings.readiness_path is not None
+        if asked is Asked.METRICS:
+            return running.metrics_url is not None
         if criterion.witness is Witness.CLIENT:
             return True
-        latency = judge.find_measure(criterion.measure, self._measures).unit is Unit.SECONDS
+        latency = measure.unit is Unit.SECONDS
         named = running.settings.metric_names.request_seconds is not None
         return running.metrics_url is not None and (named or not latency)
 
@@ -208,9 +215,12 @@ class BudgetRun:
 
 
 def _described(running: RunningTarget) -> Mapping[str, str]:
+    """Return how the target describes itself, and what is left out for want of a place to ask it."""
+    told = {} if running.metrics_url is None else dict(running.facts())
     if running.metrics_url is None:
-        return {"metrics": "none: the server's criteria are left out"}
-    facts = running.facts()
-    if running.settings.metric_names.request_seconds is None:
-        return {**facts, "metrics": "no histogram of request seconds: the server's latency is not judged"}
-    return facts
+        told["metrics"] = "none: the server's criteria are left out"
+    elif running.settings.metric_names.request_seconds is None:
+        told["metrics"] = "no histogram of request seconds: the server's latency is not judged"
+    if running.settings.readiness_path is None:
+        told["readiness"] = "no path: readiness under load is not judged"
+    return told

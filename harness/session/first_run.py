@@ -42,7 +42,7 @@ def has_our_metrics(running: RunningTarget) -> bool:
         return False
     try:
         with running.client(PROBE_TIMEOUT_S) as client:
-            kinds = fetch(client, running.metrics_url, running.prefix).kinds
+            kinds = fetch(client, running.metrics_url).kinds
     except MeasurementError:
         return False
     return running.settings.metric_names.request_seconds in kinds

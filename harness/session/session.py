@@ -81,7 +81,8 @@ class Session:
             self._before: Yardstick = self._yardstick.read(yardstick.LONG)
             self._last = self._before
             every = self._plugins.scenarios(settings.gathered)
-            self._target_settings = target_settings(settings, ready.budgets, every, self._before.seconds)
+            asked = target_settings(settings, ready.budgets, every, self._before.seconds)
+            self._target_settings = dataclasses.replace(asked, tell=self._tell)
             self._ground = self._common_ground()
             if settings.against is None:
                 target = self._plugins.target(settings.target, self._target_settings)

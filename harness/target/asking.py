@@ -8,7 +8,10 @@ from pathlib import Path
 import httpcore  # noqa: F401
 import httpx
 
-from tailgate.harness.target.trust import Trust
+from tailgate.harness.errors import TargetError
+from tailgate.harness.target.trust import Trust, tls_refusal
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def asking_client(
@@ -67,3 +70,36 @@ def path_of(url: str, location: str, prefix: str) -> str | None:
     if elsewhere or not location or not path.startswith(f"{prefix}/"):
         return None
     return path.removeprefix(prefix)
+
+
+def refused_connection(
+    url: str, timeout_s: float, trust: Trust | None = None, socket_path: Path | None = None
+) -> str:
+    """Open a connection, with TLS for an https address, and close it; return why there was none, or nothing.
+
+    Raise TargetError where asking again cannot help.
+    """
+    parts = httpx.URL(url)
+    host = parts.raw_host.decode("ascii")
+    try:
+        with _connected(host, parts.port or DEFAULT_PORTS[parts.scheme], timeout_s, socket_path) as plain:
+            if parts.scheme == "https" and trust is not None:
+                trust.context().wrap_socket(plain, server_hostname=host).close()
+    except OSError as error:
+        if refusal := tls_refusal(error):
+            raise TargetError(f"{url}: {refusal}") from None
+        return f"there was no connection ({str(error) or type(error).__name__})"
+    return ""
+
+
+def _connected(host: str, port: int, timeout_s: float, socket_path: Path | None) -> socket.socket:
+    if socket_path is None:
+        return socket.create_connection((host, port), timeout_s)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(timeout_s)
+        connection.connect(str(socket_path))
+    except OSError:
+        connection.close()
+        raise
+    return connection

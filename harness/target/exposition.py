@@ -6,25 +6,22 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.target.asking import path_of
 from tailgate.harness.target.selector import Selector, Series, read_selector
 
 START_TIME = "process_start_time_seconds"
 # Far more than any server has to say, and longer than any should take to say it.
 LARGEST_BYTES = 16 * 2**20
 LONGEST_S = 30.0
+MOST_REDIRECTS = 5
 # The first hash outside of quotes: an exemplar (OpenMetrics) stands behind the value.
 _QUOTED_OR_HASH = re.compile(r'"(?:\\.|[^"\\])*"|(#)')
 _TYPE = re.compile(r'^[ \t]*#[ \t]+TYPE[ \t]+"?([^\s"]+)"?[ \t]+(\w+)[ \t]*\r?$', re.MULTILINE)
-
-
-class MovedError(MeasurementError):
-    """The metrics are at another path of the same server, which the message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +71,22 @@ def parse(text: str, time_ns: int) -> Scrape:
     return Scrape(time_ns, MappingProxyType(values), dict(_TYPE.findall(text)), frozenset(twice))
 
 
-def fetch(client: httpx.Client, url: str, prefix: str = "") -> Scrape:
-    """Get and parse a server's metrics for the first time; ``prefix`` is the path of the target's address.
+class Found(NamedTuple):
+    """A first reading of metrics, and where they are."""
 
-    Raise MeasurementError, which says what to do, where there are none.
+    url: str  # where redirects led, if there were any
+    text: str
+    scrape: Scrape
+
+
+def find(client: httpx.Client, url: str, *, elsewhere: bool = True) -> Found:
+    """Get and parse a server's metrics for the first time, following redirects.
+
+    ``elsewhere`` is whether a redirect may lead to another host, which is asked with the same headers. Raise
+    MeasurementError, which says what to do, where there are no metrics.
     """
     try:
-        return parse(get(client, url, prefix), time.monotonic_ns())
-    except MovedError:
-        raise
+        return _followed(client, url, elsewhere=elsewhere)
     except MeasurementError as error:
         raise MeasurementError(
             f"{error}; --perf-metrics-path=PATH names another path, and a target without metrics is measured with "
@@ -90,16 +94,53 @@ def fetch(client: httpx.Client, url: str, prefix: str = "") -> Scrape:
         ) from error
 
 
-def get(client: httpx.Client, url: str, prefix: str = "") -> str:
-    """Get a server's metrics, word for word.
+def _followed(client: httpx.Client, url: str, *, elsewhere: bool) -> Found:
+    place = url
+    for _ in range(MOST_REDIRECTS + 1):
+        answer = _get(client, place)
+        if answer.leads_to is None:
+            text = answer.metrics(place)
+            return Found(place, text, parse(text, time.monotonic_ns()))
+        if answer.leads_to.host != httpx.URL(url).host and not elsewhere:
+            raise MeasurementError(
+                f"no metrics from {place}: it redirects to {answer.leads_to}, and the headers of this target are not for "
+                f"another host; --perf-metrics-path={answer.leads_to} says that they are"
+            )
+        place = str(answer.leads_to)
+    raise MeasurementError(f"no metrics from {url}: it redirects more than {MOST_REDIRECTS} times")
 
-    Raise MovedError where they are at another path, MeasurementError for no answer, one other than 200, or an endless one.
-    """
+
+def fetch(client: httpx.Client, url: str) -> Scrape:
+    """Get and parse a server's metrics for the first time; raise as :func:`find` does."""
+    return find(client, url).scrape
+
+
+def get(client: httpx.Client, url: str) -> str:
+    """Get a server's metrics, word for word; raise MeasurementError for an answer other than 200, an endless one, or none."""
+    return _get(client, url).metrics(url)
+
+
+class _Answer(NamedTuple):
+    status: int
+    leads_to: httpx.URL | None  # of a redirect
+    text: str
+
+    def metrics(self, url: str) -> str:
+        if self.status == httpx.codes.OK:
+            return self.text
+        told = f" to {self.leads_to}" if self.leads_to else ""
+        hint = (
+            "; --perf-header='NAME: VALUE' is sent with this question too"
+            if self.status in {401, 403}
+            else ""
+        )
+        raise MeasurementError(f"no metrics from {url}: status {self.status}{told}, expected 200{hint}")
+
+
+def _get(client: httpx.Client, url: str) -> _Answer:
     deadline_s, content = time.monotonic() + LONGEST_S, bytearray()
     try:
         with client.stream("GET", url, headers={"Accept": "text/plain; version=0.0.4"}) as response:
-            if response.status_code != httpx.codes.OK:
-                raise _no_metrics(url, response, prefix)
             # A client's own timeout is for each piece.
             for piece in response.iter_bytes():
                 content += piece
@@ -109,18 +150,8 @@ def get(client: httpx.Client, url: str, prefix: str = "") -> str:
                     )
     except httpx.HTTPError as error:
         raise MeasurementError(f"no metrics from {url}: {error!r}") from error
-    return content.decode(errors="replace")
-
-
-def _no_metrics(url: str, response: httpx.Response, prefix: str) -> MeasurementError:
-    location = response.headers.get("location", "")
-    path = path_of(url, location, prefix)
-    if path is not None:
-        return MovedError(
-            f"no metrics from {url}: {response.status_code} to {location}: --perf-metrics-path={path}"
-        )
-    told = f"status {response.status_code}" + (f" to {location}" if location else "")
-    return MeasurementError(f"no metrics from {url}: {told}, expected 200")
+    leads_to = None if response.next_request is None else response.next_request.url
+    return _Answer(response.status_code, leads_to, content.decode(errors="replace"))
 
 
 def _without_exemplar(line: str) -> str:

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,9 @@ import psutil
 
 from tailgate.harness.errors import TargetError, UsageError
 from tailgate.harness.target import guardian
-from tailgate.harness.target.asking import asking_client
-from tailgate.harness.target.readiness import probe, wait_until_ready
+from tailgate.harness.target.asking import asking_client, refused_connection
+from tailgate.harness.target.readiness import PROBE_TIMEOUT_S, Accepts, Check, LogLine, wait_until_ready
+from tailgate.harness.target.ready_path import BY_CONNECTION, BY_LOG, ReadyPath, probe
 
 HOST = "127.0.0.1"
 SOCKET_URL = "http://localhost"
@@ -44,16 +45,23 @@ class Launch:
     In the command and in the environment's values ``{fd}`` stands for the number of an inherited, listening socket,
     ``{port}`` for the port, and ``{socket}`` for the path of a Unix socket that the server makes in a folder of its own.
     With ``{port}`` alone the port is reserved and given up just before the server starts; another program can take it in
-    between, so use ``{fd}`` where the server can inherit.
+    between, so use ``{fd}`` where the server can inherit. ``{metrics_port}`` is a second port, for its metrics, reserved in
+    the same way.
     """
 
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)  # variables added to those of this process
     directory: Path | None = None  # where it runs; None for the current directory
-    readiness_path: str = "/health/ready"  # answers 2xx once the server takes load
+    # Answers 2xx once the server takes load; None: it does once it accepts a connection.
+    readiness_path: str | None = "/health/ready"
     ready_timeout_s: float = 120.0
     stop_timeout_s: float = 30.0  # from TERM to KILL: the time that it has to drain
     headers: tuple[tuple[str, str], ...] = ()  # of the questions whether it is ready
+    readiness_guessed: bool = False  # nobody has named the readiness path
+    ready_log: str | None = None  # regular expression that a line of its log must match as well
+    tell: Callable[[str], None] = field(
+        default=lambda _: None, compare=False, repr=False
+    )  # while it is waited for
 
     def __post_init__(self) -> None:
         """Refuse a command that cannot be told where to listen, and times that never end."""
@@ -69,6 +77,12 @@ class Launch:
             raise UsageError(
                 f"the command {' '.join(self.command)!r} is told both {{socket}} and {named[0]}: it is asked at one of "
                 "them only; leave the other out"
+            )
+        if self.readiness_path is None and self.ready_log is None and self.names("{fd}"):
+            raise UsageError(
+                f"the command {' '.join(self.command)!r} inherits a socket that listens before the server is there, so that "
+                "a connection says nothing of its being ready: put {port} in place of {fd}, or give --perf-readiness-path=PATH "
+                "or --perf-ready-log=REGEX"
             )
         if not (0 < self.ready_timeout_s < float("inf") and 0 <= self.stop_timeout_s < float("inf")):
             raise UsageError(
@@ -89,9 +103,11 @@ class ServerProcess:
         self.log = log  # file of its standard output and error
         self.port = 0  # where it listens on 127.0.0.1; 0 before :meth:`start`
         self.socket_path: Path | None = None  # the Unix socket in place of the port, where one is asked for
+        self.metrics_port: int | None = None  # of its metrics, where the command is told of such a port
         self.pid: int | None = None  # of the command itself, not of its guardian; None before :meth:`start`
         self._guardian: subprocess.Popen[bytes] | None = None
         self._lifeline: socket.socket | None = None
+        self._log_offset = 0  # where what it writes begins
 
     def __enter__(self) -> Self:
         """Bring the server up."""
@@ -140,10 +156,14 @@ class ServerProcess:
         if self.launch.names("{socket}"):
             self.socket_path = Path(tempfile.mkdtemp(prefix="perf-", dir=SOCKETS)) / "s"
         with self.log.open("ab") as log, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+            self._log_offset = log.tell()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((HOST, 0))
             self.port = int(listener.getsockname()[1])
             numbers = {"{port}": str(self.port), "{socket}": str(self.socket_path)}
+            if self.launch.names("{metrics_port}"):
+                self.metrics_port = _free_port()
+                numbers["{metrics_port}"] = str(self.metrics_port)
             passed = [lifeline.fileno()]
             if inherits:
                 listener.listen(BACKLOG)
@@ -181,15 +201,29 @@ class ServerProcess:
         return int(told)
 
     def wait_ready(self) -> None:
-        """Wait until the readiness path answers 2xx; raise TargetError, with the log's tail, where it does not in time."""
+        """Wait until the server takes load; raise TargetError, with the log's tail, where it does not in time."""
         try:
-            url = self.base_url + self.launch.readiness_path
-            client = partial(asking_client, headers=self.launch.headers, socket_path=self.socket_path)
-            wait_until_ready(
-                url, self.launch.ready_timeout_s, self.check_alive, probe=partial(probe, client=client)
-            )
+            wait_until_ready(list(self._checks()), self.launch.ready_timeout_s, self.check_alive)
         except TargetError as error:
             raise TargetError(f"{error}.{self._log_note()}") from None
+
+    def _checks(self) -> Iterator[Check]:
+        launch, at = self.launch, self.socket_path
+        client = partial(asking_client, headers=launch.headers, socket_path=at)
+        if launch.ready_log is not None:
+            yield LogLine(self.log, launch.ready_log, self._log_offset)
+        if launch.readiness_path is not None:
+            yield ReadyPath(
+                self.base_url,
+                launch.readiness_path,
+                partial(probe, client=client),
+                launch.tell,
+                guessed=launch.readiness_guessed,
+                otherwise=BY_LOG if launch.names("{fd}") else BY_CONNECTION,
+            )
+        elif not launch.names("{fd}"):
+            connect = partial(refused_connection, self.base_url, PROBE_TIMEOUT_S, socket_path=at)
+            yield Accepts(self.base_url, connect)
 
     def check_alive(self) -> None:
         """Raise TargetError when the server's process has ended."""
@@ -255,6 +289,13 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind((HOST, 0))
+        return int(reserved.getsockname()[1])
 
 
 def _fill(text: str, numbers: Mapping[str, str]) -> str:

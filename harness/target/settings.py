@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from tailgate.harness.errors import UsageError
 from tailgate.harness.named import find
 from tailgate.harness.options.settings import GateSettings, pairs
+from tailgate.harness.options.values import metrics_place
 from tailgate.harness.scenario.budgets import Budgets
 from tailgate.harness.target.selector import read_selector
 from tailgate.harness.target.trust import Trust, chosen_trust
@@ -43,14 +44,22 @@ class MetricNames:
     executor_busy_seconds_total: str | None = _named("counter", "tailgate_executor_busy_seconds_total")
 
 
+def _silent(_: str) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
     """What a specification leaves open."""
 
     # Variables for a target that is started, added to those of this process.
     environment: Mapping[str, str] = field(default_factory=dict)
-    readiness_path: str = "/health/ready"  # answers 2xx once the target takes load
-    # Its Prometheus metrics; None where it has none: the server's criteria are then left out.
+    # Answers 2xx once the target takes load; None: it does once it accepts a connection.
+    readiness_path: str | None = "/health/ready"
+    readiness_guessed: bool = False  # nobody has named that path
+    ready_log: str | None = None  # a line of its log must match as well
+    # Its Prometheus metrics: a path, ":PORT/PATH" or a whole address. None where it has none: the server's criteria are
+    # then left out.
     metrics_path: str | None = "/metrics"
     metric_names: MetricNames = field(default_factory=MetricNames)  # what it calls its metrics
     ready_timeout_s: float = 120.0  # how long it may take to become ready
@@ -60,13 +69,19 @@ class TargetSettings:
     service: str = "tailgate.service"  # the module that it runs
     headers: tuple[tuple[str, str], ...] = ()  # sent with every request to it, whoever sends it
     trust: Trust = field(default_factory=Trust)  # for an https address
+    # Takes what a user should know while it is waited for.
+    tell: Callable[[str], None] = field(default=_silent, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a path that is not one."""
-        for name in ("readiness_path", "metrics_path"):
-            path = getattr(self, name)
-            if path is not None and not path.startswith("/"):
-                raise UsageError(f"the target's {name} must start with '/', got {path!r}")
+        if self.readiness_path is not None and not self.readiness_path.startswith("/"):
+            raise UsageError(f"the target's readiness_path must start with '/', got {self.readiness_path!r}")
+        try:
+            place = metrics_place(self.metrics_path or "")
+        except ValueError as error:
+            raise UsageError(f"the target's metrics_path: got {self.metrics_path!r}, {error}") from None
+        if self.metrics_path is not None and not place:
+            raise UsageError("the target's metrics_path is empty; None says that it has no metrics")
 
 
 def target_settings(
@@ -85,10 +100,13 @@ def target_settings(
         for quantity in budgets.quantities(name, device, precision).values()
         if quantity.unit is Unit.SECONDS
     }
+    chosen = "readiness_path" in settings.given | settings.said_in_ini
     edges = ",".join(repr(seconds * 1000) for seconds in sorted(latencies_s))
     return TargetSettings(
         environment={EDGES_VARIABLE: edges, **settings.environment},
-        readiness_path=settings.readiness_path,
+        readiness_path=(settings.readiness_path or None) if chosen or settings.ready_log is None else None,
+        readiness_guessed=not chosen,
+        ready_log=settings.ready_log,
         metrics_path=settings.metrics_path or None,
         metric_names=metric_names(pairs(settings.metric)),
         ready_timeout_s=settings.ready_timeout,

@@ -19,8 +19,9 @@ import httpx
 from tailgate.harness.errors import TargetError, UsageError
 from tailgate.harness.options.settings import SERVICE_PREFIX
 from tailgate.harness.secrecy import basic_authorization
-from tailgate.harness.target.launch import LONGEST_SOCKET, SOCKET_URL, Launch, ServerProcess
-from tailgate.harness.target.readiness import probe, wait_until_ready
+from tailgate.harness.target.launch import HOST, LONGEST_SOCKET, SOCKET_URL, Launch, ServerProcess
+from tailgate.harness.target.readiness import Accepts, Check, wait_until_ready
+from tailgate.harness.target.ready_path import ReadyPath, probe
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.target import RunningTarget, Target
 
@@ -60,6 +61,11 @@ class _RunningCommand(RunningTarget):
         return self.server.socket_path
 
     @property
+    def metrics_url(self) -> str | None:
+        path, port = self.settings.metrics_path, self.server.metrics_port
+        return super().metrics_url if path is None or port is None else f"http://{HOST}:{port}{path}"
+
+    @property
     def pids(self) -> tuple[int, ...] | None:
         return self.server.pids()
 
@@ -91,14 +97,7 @@ class UrlTarget:
     def start(self, directory: Path) -> RunningTarget:  # noqa: ARG002 - nothing of it is logged here
         """Wait until it is ready."""
         running = RunningUrl(self.spec, self.settings, self.socket_path, self.address)
-        url = running.base_url + self.settings.readiness_path
-        wait_until_ready(
-            url,
-            self.settings.ready_timeout_s,
-            check_alive=lambda: None,
-            prefix=running.prefix,
-            probe=partial(probe, client=running.client),
-        )
+        wait_until_ready([running.check()], self.settings.ready_timeout_s, check_alive=lambda: None)
         return running
 
 
@@ -145,10 +144,27 @@ class RunningUrl(RunningTarget):
 
     def alive(self) -> bool:
         """Tell whether it says that it is ready."""
+        path = self.settings.readiness_path
+        if path is None:
+            return not self.refused_connection()
         try:
-            return probe(self.base_url + self.settings.readiness_path, self.client).is_success
+            return probe(self.base_url + path, self.client).is_success
         except httpx.RequestError:
             return False
+
+    def check(self) -> Check:
+        """Return what says that it takes load."""
+        settings = self.settings
+        if settings.readiness_path is None:
+            return Accepts(self.base_url, self.refused_connection)
+        return ReadyPath(
+            self.base_url,
+            settings.readiness_path,
+            partial(probe, client=self.client),
+            settings.tell,
+            prefix=self.prefix,
+            guessed=settings.readiness_guessed,
+        )
 
     def log_tail(self) -> str:
         """Return nothing: its log is elsewhere."""
@@ -231,6 +247,11 @@ def _refuse_address(spec: str, address: str, settings: TargetSettings) -> None:
         raise UsageError(
             "the target's address names a user, and --perf-header says Authorization as well; leave one of them out"
         )
+    if settings.ready_log is not None:
+        raise UsageError(
+            f"--perf-ready-log is for a target that is launched here, and {spec} runs elsewhere, with a log of its own; give "
+            "--perf-readiness-path"
+        )
 
 
 def _command(spec: str, command: tuple[str, ...], settings: TargetSettings) -> CommandTarget:
@@ -242,5 +263,13 @@ def _command(spec: str, command: tuple[str, ...], settings: TargetSettings) -> C
         ready_timeout_s=settings.ready_timeout_s,
         stop_timeout_s=settings.stop_timeout_s,
         headers=settings.headers,
+        readiness_guessed=settings.readiness_guessed,
+        ready_log=settings.ready_log,
+        tell=settings.tell,
     )
+    if launch.names("{metrics_port}") and not (settings.metrics_path or "/").startswith("/"):
+        raise UsageError(
+            f"the command {' '.join(command)!r} is told {{metrics_port}}, so its metrics are there, and --perf-metrics-path="
+            f"{settings.metrics_path} names another place; give their path alone, such as /metrics"
+        )
     return CommandTarget(spec, launch, settings)

@@ -21,10 +21,11 @@ import psutil
 
 from tailgate.harness.errors import TargetError
 from tailgate.harness.options.settings import GateSettings
+from tailgate.harness.target.asking import DEFAULT_PORTS
 from tailgate.harness.target.launch import describe_exit, tail
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.spec import CommandTarget, RunningUrl, UrlTarget
-from tailgate.harness.target.target import DEFAULT_PORTS, RunningTarget, Target
+from tailgate.harness.target.target import RunningTarget, Target
 
 TIMEOUT_S = 300.0
 PLACEHOLDERS = ("{port}", "{fd}", "{socket}")

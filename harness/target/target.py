@@ -8,14 +8,13 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tailgate.harness.target.asking import asking_client
-from tailgate.harness.target.exposition import fetch
+from tailgate.harness.target.asking import DEFAULT_PORTS, asking_client, refused_connection
+from tailgate.harness.target.exposition import find
 from tailgate.harness.target.launch import HOST
 from tailgate.harness.target.readiness import PROBE_TIMEOUT_S
 from tailgate.harness.target.settings import TargetSettings
 
 INFO = "tailgate_info"
-DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class RunningTarget(abc.ABC):
@@ -69,13 +68,18 @@ class RunningTarget(abc.ABC):
         """The Unix socket that it listens on; None where it listens on a port."""
         return None
 
-    def client(self, timeout_s: float) -> httpx.Client:
-        """Return a client that asks it, for whatever is not measured; a context manager."""
-        # Metrics may be at an https address beside a target that is not.
-        https = self.tls or (self.metrics_url or "").startswith("https://")
-        return asking_client(
-            timeout_s, self.headers, self.settings.trust if https else None, self.socket_path
-        )
+    def client(self, timeout_s: float, url: str | None = None) -> httpx.Client:
+        """Return a client that asks it, for all that is not measured, at its own or another address; a context manager."""
+        place = self.base_url if url is None else url
+        own = place.startswith(self.base_url)
+        # Where metrics are, a redirect may lead to https.
+        trust = self.settings.trust if url is not None or self.tls else None
+        return asking_client(timeout_s, self.headers, trust, self.socket_path if own else None)
+
+    def refused_connection(self) -> str:
+        """Open a connection, and close it; return why there was none, or nothing. TargetError where TLS cannot come about."""
+        trust = self.settings.trust if self.tls else None
+        return refused_connection(self.base_url, PROBE_TIMEOUT_S, trust, self.socket_path)
 
     @property
     def tls(self) -> bool:
@@ -101,19 +105,27 @@ class RunningTarget(abc.ABC):
     @property
     def metrics_url(self) -> str | None:
         """Where its metrics are; None for a target without any."""
-        path = self.settings.metrics_path
-        return None if path is None else self.base_url + path
+        place = self.settings.metrics_path
+        if place is None or place.startswith(("http://", "https://")):
+            return place
+        if not place.startswith(":"):
+            return self.base_url + place
+        port, slash, path = place[1:].partition("/")
+        own = httpx.URL(self.base_url)
+        return str(own.copy_with(scheme="http", port=int(port), raw_path=f"{slash}{path}".encode()))
 
     def facts(self) -> Mapping[str, str]:
         """Return the labels of ``tailgate_info`` (model, device, precision, …); empty for a target without it.
 
-        Raise MeasurementError where its metrics cannot be read.
+        Where the metrics redirect, the fact ``metrics`` says where to. Raise MeasurementError where they cannot be read.
         """
-        if self.metrics_url is None:
+        asked = self.metrics_url
+        if asked is None:
             return {}
-        with self.client(PROBE_TIMEOUT_S) as client:
-            values = fetch(client, self.metrics_url, self.prefix).values
-        return next((dict(series.labels) for series in values if series.name == INFO), {})
+        with self.client(PROBE_TIMEOUT_S, asked) as client:
+            found = find(client, asked, elsewhere=not self.headers)
+        info = next((dict(series.labels) for series in found.scrape.values if series.name == INFO), {})
+        return info if found.url == asked else {**info, "metrics": f"{found.url}, where {asked} redirects"}
 
 
 class Target(Protocol):

@@ -114,7 +114,8 @@ def target(server, **changes):
         **{
             "base_url": base_url,
             "metrics_url": f"{base_url}/metrics",
-            "client": asking_client,
+            "client": lambda timeout_s, _url=None: asking_client(timeout_s),
+            "headers": (),
             "settings": settings,
             **made,
             **changes,

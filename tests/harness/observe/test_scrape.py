@@ -328,30 +328,89 @@ def test_fetch_says_which_address_gave_no_metrics(handler, message):
         scrape.fetch(client, "http://server/metrics")
 
 
+def moving(places):
+    """Return a client of a server that redirects from each place to another, and has metrics at any else."""
+
+    def answer(request):
+        location = places.get(str(request.url))
+        return (
+            httpx.Response(200, text=BEFORE)
+            if location is None
+            else httpx.Response(307, headers={"location": location})
+        )
+
+    return httpx.Client(transport=httpx.MockTransport(answer), trust_env=False)
+
+
 @pytest.mark.parametrize(
-    ("status", "location", "prefix", "message"),
+    ("places", "found"),
     [
-        (307, "/metrics/", "", r"307 to /metrics/: --perf-metrics-path=/metrics/$"),
-        (307, "/api/metrics/", "/api", r"307 to /api/metrics/: --perf-metrics-path=/metrics/$"),
-        (
-            302,
-            "https://login/",
-            "",
-            r"status 302 to https://login/, expected 200; .*--perf-metrics-path= \(empty\)",
-        ),
-        (
-            401,
-            None,
-            "",
-            r"status 401, expected 200; --perf-metrics-path=PATH names another path, and a target",
-        ),
+        ({}, "http://server/metrics"),
+        ({"http://server/metrics": "/metrics/"}, "http://server/metrics/"),
+        ({"http://server/metrics": "metrics/?format=text"}, "http://server/metrics/?format=text"),
+        ({"http://server/metrics": "http://server:9100/m"}, "http://server:9100/m"),
+        ({"http://server/metrics": "//other/m"}, "http://other/m"),
+        ({"http://server/metrics": "https://server/m", "https://server/m": "/m/"}, "https://server/m/"),
+        ({f"http://server/{'metrics' if n == 0 else n}": f"/{n + 1}" for n in range(5)}, "http://server/5"),
     ],
 )
-def test_metrics_that_are_elsewhere_are_told_by_the_option_that_finds_them(status, location, prefix, message):
-    headers = {} if location is None else {"location": location}
-    transport = httpx.MockTransport(lambda _: httpx.Response(status, headers=headers))
+def test_metrics_are_found_where_redirects_lead(places, found):
+    with moving(places) as client:
+        assert scrape.find(client, "http://server/metrics").url == found
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        ({"http://server/metrics": "/metrics"}, "redirects more than 5 times"),
+        ({"http://server/metrics": "/a", "http://server/a": "/metrics"}, "redirects more than 5 times"),
+        ({"http://server/metrics": "http://[::1/"}, "Invalid URL in location header"),
+    ],
+)
+def test_redirects_that_lead_nowhere_are_refused(places, message):
+    with (
+        moving(places) as client,
+        pytest.raises(MeasurementError, match=rf"{message}.*--perf-metrics-path= \(empty\)"),
+    ):
+        scrape.find(client, "http://server/metrics")
+
+
+def test_headers_that_are_for_one_host_do_not_follow_a_redirect_to_another():
+    with (
+        moving({"http://server/metrics": "http://other/m"}) as client,
+        pytest.raises(
+            MeasurementError, match="not for another host; --perf-metrics-path=http://other/m says"
+        ),
+    ):
+        scrape.find(client, "http://server/metrics", elsewhere=False)
+    with moving({"http://server/metrics": "http://server:9100/m"}) as client:
+        assert scrape.find(client, "http://server/metrics", elsewhere=False).url == "http://server:9100/m"
+
+
+def test_metrics_that_begin_to_redirect_later_are_not_followed():
+    with (
+        moving({"http://server/metrics": "/m"}) as client,
+        pytest.raises(MeasurementError, match=r"status 307 to http://server/m, expected 200$"),
+    ):
+        scrape.get(client, "http://server/metrics")
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (
+            401,
+            "status 401, expected 200; --perf-header='NAME: VALUE' is sent with this question too; --perf-metrics-path=PATH",
+        ),
+        (403, "status 403, expected 200; --perf-header"),
+        (404, "status 404, expected 200; --perf-metrics-path=PATH names another path, and a target"),
+        (300, "status 300, expected 200"),
+    ],
+)
+def test_metrics_that_are_refused_are_told_by_the_option_that_mends_it(status, message):
+    transport = httpx.MockTransport(lambda _: httpx.Response(status))
     with httpx.Client(transport=transport) as client, pytest.raises(MeasurementError, match=message):
-        scrape.fetch(client, f"http://server{prefix}/metrics", prefix)
+        scrape.fetch(client, "http://server/metrics")
 
 
 def test_a_scrape_cannot_be_changed():

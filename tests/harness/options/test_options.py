@@ -68,6 +68,11 @@ NO_PATH = ("ready", "ftp://h/ready", "/a b", "/a\n", " /a")
         ("metrics-path", (*NO_PATH, ":x/metrics", ":9100"), "expected a path that starts with '/'"),
         ("metrics-path", (":0/metrics", ":65536/metrics"), "expected a whole number from 1 to 65535"),
         ("metrics-path", ("http://h/a b",), "expected an address without white space"),
+        (
+            "metrics-path",
+            ("http://", "http://:1/m", "https://h:x/m", "http://h:0/", "http://[::1/"),
+            "expected an address such",
+        ),
         ("request", ("", "GET", "/score", "get /x", "GET  /x", "GET /x y", "GET x"), "expected"),
         ("header", (["Name"], ["Name:"], ["A B: c"], [": c"], ["A: b\r\nC: d"]), "expected NAME: VALUE"),
         ("ready-log", ("", "(", "*"), "expected a"),
