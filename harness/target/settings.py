@@ -100,7 +100,7 @@ def target_settings(
         for quantity in budgets.quantities(name, device, precision).values()
         if quantity.unit is Unit.SECONDS
     }
-    chosen = "readiness_path" in settings.given | settings.said_in_ini
+    chosen = "readiness-path" in settings.given | settings.said_in_ini
     edges = ",".join(repr(seconds * 1000) for seconds in sorted(latencies_s))
     return TargetSettings(
         environment={EDGES_VARIABLE: edges, **settings.environment},

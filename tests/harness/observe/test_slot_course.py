@@ -135,6 +135,26 @@ def test_a_probed_phase_asks_for_readiness_and_metrics_meanwhile(tmp_path):
     assert len(lines(tmp_path / PROBES)) == len(probes)
 
 
+def test_a_target_without_a_readiness_path_is_asked_for_its_metrics_alone(tmp_path):
+    settings = SimpleNamespace(readiness_path=None, metric_names=MetricNames())
+    with Metered({"/a": [OK]}, exposition(0)) as server:
+        phase = Phase("load", Constant(50.0), requests=30, probes=12)
+        record = course(tmp_path, server, phase, settings=settings)
+    assert {probe.asked for probe in record.phases[0].probes} == {Asked.METRICS}
+
+
+def test_metrics_are_read_and_probed_where_the_first_reading_was_redirected_to(tmp_path):
+    moved = b"HTTP/1.1 307 M\r\nlocation: /metrics\r\ncontent-length: 0\r\n\r\n"
+    with Metered({"/a": [OK], "/old": [moved]}, exposition(0)) as server:
+        url = f"http://127.0.0.1:{server.port}/old"
+        phase = Phase("load", Constant(50.0), requests=30, probes=12)
+        record = course(tmp_path, server, phase, metrics_url=url)
+        asked = [path for _, path, _ in server.requests if path != "/a"]
+    assert record.faults == ()
+    assert asked.count("/old") == 1
+    assert {probe.status for probe in record.phases[0].probes} == {200}
+
+
 @pytest.mark.parametrize(
     ("length_s", "expected_s"), [(60.0, 0.2), (13.2, 0.2), (3.3, 0.05), (0.1, 0.02), (0.0, 0.2)]
 )

@@ -21,10 +21,10 @@ from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.arrivals import Constant
 from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
-from tailgate.harness.session.budget_run import BudgetRun
+from tailgate.harness.session.budget_run import BudgetRun, _described
 from tailgate.harness.session.preparation import prepare
 from tailgate.harness.session.session import Session
-from tailgate.harness.target.settings import metric_names
+from tailgate.harness.target.settings import TargetSettings, metric_names
 from tailgate.harness.target.state import StateCommands, asked_lines
 
 
@@ -66,12 +66,12 @@ def session_of(tmp_path, monkeypatch):
     monkeypatch.setattr(yardstick, "YardstickProcess", SteadyYardstick)
     monkeypatch.setattr(load, "self_check", lambda _: "fast enough")
 
-    def make(target, **raw):
+    def make(target, tell=lambda _: None, **raw):
         plugins: Plugins = create_plugin_manager((), {"PERF_PLUGINS": ""})
         plugins.register(target, "test")
         raw = {"target": "broken", "payloads": "pixels:1", "seed": "3"} | raw
         settings = parse_options(lambda option: raw.get(option.field), tmp_path)
-        return Session(prepare(settings, plugins, expected=2))
+        return Session(prepare(settings, plugins, expected=2), tell)
 
     return make
 
@@ -306,6 +306,40 @@ def test_a_measure_that_nobody_brings_is_refused_before_any_load(session_of):
         pytest.raises(UsageError, match="there is no measure 'p96'; did you"),
     ):
         session._budget_run._resolve(misspelt, running, session._last, None)
+
+
+@pytest.mark.parametrize(
+    ("place", "left"),
+    [
+        ({}, ["p95", "health_p50", "metrics_p90"]),
+        ({"readiness_path": None}, ["p95", "metrics_p90"]),
+        ({"metrics_url": None}, ["p95", "health_p50"]),
+    ],
+)
+def test_a_criterion_on_probes_of_a_place_that_the_target_has_not_is_left_out(session_of, place, left):
+    settings = TargetSettings(readiness_path=place.get("readiness_path", "/up"))
+    running = SimpleNamespace(metrics_url=place.get("metrics_url", "http://x/metrics"), settings=settings)
+    made = scenario()
+    asked = tuple(replace(made.criteria[0], measure=name) for name in ("p95", "health_p50", "metrics_p90"))
+    with session_of(Broken(None)) as session:
+        resolved = session._budget_run._resolve(replace(made, criteria=asked), running, session._last)
+    assert [criterion.measure for criterion in resolved.scenario.criteria] == left
+
+
+def test_what_a_target_cannot_be_asked_is_told_with_its_facts():
+    running = SimpleNamespace(metrics_url=None, settings=TargetSettings(readiness_path=None))
+    assert _described(running) == {
+        "metrics": "none: the server's criteria are left out",
+        "readiness": "no path: readiness under load is not judged",
+    }
+
+
+def test_what_a_user_should_know_while_a_target_is_waited_for_goes_where_progress_goes(session_of):
+    told = []
+    target = Broken(None)
+    with session_of(target, tell=told.append):
+        target.settings.tell("it answers 404")
+    assert told[-1] == "it answers 404"
 
 
 def test_what_the_generator_can_do_here_stands_with_the_result(session_of):

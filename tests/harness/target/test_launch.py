@@ -105,6 +105,47 @@ def test_a_server_gets_its_socket_its_environment_and_an_empty_standard_input(tm
     assert_gone(server.pid)
 
 
+@pytest.mark.parametrize(
+    ("placeholder", "options"),
+    [
+        ("port", {"readiness_path": None}),
+        ("port", {"readiness_path": None, "ready_log": "^serving$"}),
+        ("fd", {"readiness_path": None, "ready_log": "^serving$"}),
+        ("fd", {"readiness_path": "/up", "ready_log": "^serving$"}),
+    ],
+)
+def test_a_server_is_ready_by_its_connections_and_its_log(tmp_path, placeholder, options):
+    launch = Launch(python(SERVER, placeholder, f"{{{placeholder}}}"), **options)
+    with ServerProcess(launch, tmp_path / "log") as server:
+        assert httpx.get(server.base_url, trust_env=False).is_success
+        assert "ready_log" not in options or "serving" in server.log_tail()
+
+
+def test_a_log_that_never_says_so_is_given_up_with_its_end(tmp_path):
+    with ServerProcess(Launch(python(SERVER, "fd", "{fd}")), tmp_path / "log") as server:
+        server.launch = dataclasses.replace(server.launch, ready_log="listening", ready_timeout_s=1e-9)
+        with pytest.raises(
+            TargetError, match=r"no line of its log matched 'listening' \(--perf-ready-log\) within 1e-09 s"
+        ):
+            server.wait_ready()
+
+
+def test_a_connection_to_a_socket_that_is_inherited_says_nothing_and_is_refused():
+    with pytest.raises(
+        UsageError, match=r"put \{port\} in place of \{fd\}, or give --perf-readiness-path=PATH or"
+    ):
+        Launch(("server", "{fd}"), readiness_path=None)
+
+
+def test_a_command_gets_a_second_port_for_its_metrics_where_it_asks_for_one(tmp_path):
+    launch = Launch(python(SERVER, "port", "{port}"), {"SAYS": "{metrics_port}"})
+    with ServerProcess(launch, tmp_path / "log") as server:
+        assert repr(str(server.metrics_port)) in httpx.get(server.base_url, trust_env=False).text
+        assert server.metrics_port != server.port
+    with ServerProcess(Launch(python(SERVER, "port", "{port}")), tmp_path / "other") as server:
+        assert server.metrics_port is None
+
+
 def test_a_descriptor_in_the_environment_alone_is_passed_down_too(tmp_path):
     code = "import os, sys; os.fstat(int(os.environ['SOCKET'])); print('inherited'); sys.exit(7)"
     with (
@@ -165,7 +206,7 @@ def test_a_server_that_is_never_ready_is_given_up_with_its_log(tmp_path):
     server = ServerProcess(Launch(python(code, "{port}")), tmp_path / "log")
     server.start()
     wait_for_log(server, "loading")
-    server.launch = dataclasses.replace(server.launch, ready_timeout_s=1e-9)
+    server.launch = dataclasses.replace(server.launch, ready_log="listening", ready_timeout_s=1e-9)
     with pytest.raises(TargetError, match=r"did not answer 2xx within 1e-09 s(.|\n)*loading"):
         server.wait_ready()
     server.stop()

@@ -1,14 +1,18 @@
 """Targets that are started for real are this repository's own small fake server."""
 
 import dataclasses
+import socket
 import sys
 
 import pytest
+from scripted_server import ScriptedServer
 
 from tailgate.harness.errors import TargetError, UsageError
+from tailgate.harness.options.reading import parse_options
+from tailgate.harness.scenario.budgets import Budgets
 from tailgate.harness.target.launch import Launch
-from tailgate.harness.target.settings import TargetSettings
-from tailgate.harness.target.spec import CommandTarget, UrlTarget, parse_target
+from tailgate.harness.target.settings import TargetSettings, target_settings
+from tailgate.harness.target.spec import CommandTarget, RunningUrl, UrlTarget, _RunningCommand, parse_target
 
 SETTINGS = TargetSettings(environment={"FROM": "settings"}, python="/opt/python")
 FAKE = f"command:{sys.executable} -m tailgate.harness.testing.fake_server --fd {{fd}} --service-time-ms 0"
@@ -147,3 +151,78 @@ def test_a_specification_of_another_kind_is_left_to_others(spec):
 def test_paths_must_be_paths():
     with pytest.raises(UsageError, match="readiness_path must start with '/', got 'ready'"):
         TargetSettings(readiness_path="ready")
+    for place in ("metrics", "", ":x/metrics", "http:///metrics"):
+        with pytest.raises(UsageError, match="the target's metrics_path"):
+            TargetSettings(metrics_path=place)
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "guessed"),
+    [
+        ({}, "/health/ready", True),
+        ({"readiness_path": "/up"}, "/up", False),
+        ({"readiness_path": "/health/ready"}, "/health/ready", False),
+        ({"readiness_path": ""}, None, False),
+        ({"ready_log": "up"}, None, True),
+        ({"ready_log": "up", "readiness_path": "/up"}, "/up", False),
+        ({"ready_log": "up", "readiness_path": ""}, None, False),
+    ],
+)
+def test_a_line_of_the_log_takes_the_place_of_a_path_that_nobody_chose(options, path, guessed, tmp_path):
+    settings = parse_options(lambda option: options.get(option.field), tmp_path)
+    made = target_settings(settings, Budgets({}), (), 0.01)
+    assert (made.readiness_path, made.readiness_guessed) == (path, guessed)
+    assert made.ready_log == options.get("ready_log")
+
+
+def test_the_log_of_a_server_that_runs_elsewhere_cannot_be_waited_for():
+    with pytest.raises(
+        UsageError,
+        match="--perf-ready-log is for a target that is launched here, and http://x runs elsewhere",
+    ):
+        parse_target("http://x", TargetSettings(ready_log="up"))
+
+
+@pytest.mark.parametrize(
+    ("base", "place", "url"),
+    [
+        ("http://h:1/api", "/metrics", "http://h:1/api/metrics"),
+        ("http://h:1/api", ":9100/metrics", "http://h:9100/metrics"),
+        ("https://h/api", ":9100/m?x=1", "http://h:9100/m?x=1"),
+        ("http://[::1]:1", ":9100/metrics", "http://[::1]:9100/metrics"),
+        ("http://h:1/api", "https://other/m", "https://other/m"),
+        ("http://user:pw@h:1/api", ":9100/m", "http://h:9100/m"),
+        ("http://h", None, None),
+    ],
+)
+def test_metrics_are_at_a_path_at_another_port_or_at_another_address(base, place, url):
+    assert RunningUrl(base, TargetSettings(metrics_path=place)).metrics_url == url
+
+
+def test_a_command_that_is_told_a_port_for_its_metrics_has_them_there(tmp_path):
+    running = _RunningCommand(parse_target("command:x {port} {metrics_port}", TargetSettings()), tmp_path)
+    running.server.metrics_port = 9100
+    assert running.metrics_url == "http://127.0.0.1:9100/metrics"
+    running.settings = TargetSettings(metrics_path=None)
+    assert running.metrics_url is None
+    with pytest.raises(
+        UsageError, match=r"is told \{metrics_port\}, so its metrics are there, and --perf-metrics-path=:1/m"
+    ):
+        parse_target("command:x {port} {metrics_port}", TargetSettings(metrics_path=":1/m"))
+
+
+def test_a_server_without_a_readiness_path_is_there_while_it_accepts_connections(tmp_path):
+    settings = TargetSettings(readiness_path=None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        running = parse_target(f"http://127.0.0.1:{server.getsockname()[1]}", settings).start(tmp_path)
+        assert running.alive()
+    assert not running.alive()
+
+
+def test_where_metrics_redirect_the_facts_say_where_to(tmp_path):
+    moved = b"HTTP/1.1 307 M\r\nlocation: /metrics/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    told = b'HTTP/1.1 200 OK\r\ncontent-length: 27\r\nconnection: close\r\n\r\ntailgate_info{model="m"} 1\n\n'
+    with ScriptedServer({"/metrics": [moved, "close"], "/metrics/": [told, "close"]}) as server:
+        base = f"http://127.0.0.1:{server.port}"
+        facts = RunningUrl(base, TargetSettings()).facts()
+    assert facts == {"model": "m", "metrics": f"{base}/metrics/, where {base}/metrics redirects"}
