@@ -26,7 +26,7 @@ from tailgate.harness.observe.probes import PROBE_TIMEOUT_S, Asked, ProbeRecord,
 from tailgate.harness.observe.resources import ResourceReading, period_s, read
 from tailgate.harness.observe.scrapes import SCRAPE_TIMEOUT_S, SCRAPES, Metrics
 from tailgate.harness.observe.slot_record import Slot, SlotRecord, clients
-from tailgate.harness.observe.window import PhaseRecord, throughput_per_s
+from tailgate.harness.observe.window import PhaseRecord, counted_requests, throughput_per_s
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.plan import Plan, PlannedPhase
@@ -163,6 +163,8 @@ class Course:
         self._machines.append(machine.difference(machine_before, machine_after))
         if delta is not None and report.ok:
             delta.refuse_missing(self._running.settings.metric_names)
+            # Without any count of requests, no later phase can be believed either.
+            counted_requests(self._phases[-1], self._running.settings.metric_names)
 
     @contextlib.contextmanager
     def _witnesses(

@@ -6,6 +6,7 @@ none of it. They are allowed for to the request, and nothing else is.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -225,7 +226,7 @@ def counted_requests(record: PhaseRecord, names: MetricNames) -> Mapping[str, fl
     totals = {name: record.server.total(name) for name in (names.requests_total, histogram) if name}
     found = {name: total for name, total in totals.items() if total is not None}
     if not found and len(record.every_sample) and names.request_seconds is not None:
-        suggested = as_options(suggest_metrics(record.server.after, ""))
+        suggested = as_options(suggest_metrics(record.server.after, _busiest_path(record.server)))
         seem = f"; they seem to be called so here: {suggested}" if suggested else ""
         raise MeasurementError(
             f"phase {record.phase.name!r}: the metrics hold neither {names.requests_total!r} nor "
@@ -233,6 +234,17 @@ def counted_requests(record: PhaseRecord, names: MetricNames) -> Mapping[str, fl
             f"--perf-metric=request_seconds=NAME, or leave its metrics out, --perf-metrics-path={seem}"
         )
     return found
+
+
+def _busiest_path(server: ServerDelta) -> str:
+    """Return the path that most was counted of, by the values of labels that look like one; empty for none."""
+    counted: Counter[str] = Counter()
+    for series, value in server.after.values.items():
+        rise = value - server.before.values.get(series, 0.0)
+        paths = [text for _, text in series.labels if text.startswith("/")]
+        if series.name.endswith(("_count", "_total")) and rise > 0:
+            counted.update(dict.fromkeys(paths, rise))
+    return max(counted, key=counted.__getitem__, default="")
 
 
 def summed_labels(window: Window) -> Mapping[str, Mapping[str, float]]:

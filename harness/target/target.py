@@ -125,7 +125,10 @@ class RunningTarget(abc.ABC):
         with self.client(PROBE_TIMEOUT_S, asked) as client:
             found = find(client, asked, elsewhere=not self.headers)
         info = next((dict(series.labels) for series in found.scrape.values if series.name == INFO), {})
-        return info if found.url == asked else {**info, "metrics": f"{found.url}, where {asked} redirects"}
+        if found.url == asked:
+            return info
+        led, start = (url.removeprefix(self.base_url) for url in (found.url, asked))
+        return {**info, "metrics": f"{led}, where {start} redirects"}
 
 
 class Target(Protocol):

@@ -154,7 +154,8 @@ def find_faults(
         if item.phase.measured:
             found += checks.check_generator(report.utilisation, report.run_delay_per_request_s, latencies_s)
     found += checks.check_yardsticks(measured)
-    return found
+    # What ended the slot is found once more in its records.
+    return list(dict.fromkeys(found))
 
 
 def _measured(record: SlotRecord, confidence: float) -> Window:

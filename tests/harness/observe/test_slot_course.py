@@ -244,6 +244,20 @@ def test_a_metric_that_the_user_names_and_that_is_not_there_ends_the_slot_at_onc
     assert "no counter 'answers', which --perf-metric=requests_total=answers names" in fault.text
 
 
+def test_a_server_that_counts_no_request_ends_the_slot_at_once_with_the_names_that_it_seems_to_use(tmp_path):
+    phases = [Phase(name, Constant(100.0), requests=5) for name in ("one", "two")]
+    body = b'# TYPE http_requests_total counter\nhttp_requests_total{handler="/a"} %d\nhttp_requests_total{handler="/m"} 1\n'
+    answers = [b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body % n), body % n) for n in (1, 6)]
+    settings = SimpleNamespace(readiness_path="/health/ready", metric_names=MetricNames())
+    with Metered({"/a": [OK]}, answers) as server:
+        record = course(tmp_path, server, *phases, settings=settings)
+    assert len(record.phases) == 1
+    (fault,) = record.faults
+    told = "--perf-metric=request_seconds= --perf-metric='requests_total=http_requests_total{handler=\"/a\"}'"
+    assert fault.text.endswith(f"they seem to be called so here: {told}")
+    assert check_counts(Window(record.phases)) == [fault]
+
+
 def test_a_server_that_keeps_what_its_clients_have_left_is_a_fault(tmp_path, monkeypatch):
     monkeypatch.setattr("tailgate.harness.observe.scrapes.DRAIN_S", 0.0)
     leaving = Phase("load", Constant(100.0), requests=20, disturbers=(Disturbers(Behaviour.LEAVES, 0.5),))
