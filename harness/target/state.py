@@ -28,7 +28,7 @@ from tailgate.harness.target.spec import CommandTarget, RunningUrl, UrlTarget
 from tailgate.harness.target.target import RunningTarget, Target
 
 TIMEOUT_S = 300.0
-PLACEHOLDERS = ("{port}", "{fd}", "{socket}")
+PLACEHOLDERS = ("{port}", "{metrics_port}", "{fd}", "{socket}")
 
 
 class Step(enum.Enum):

@@ -373,6 +373,7 @@ class Dying(Broken):
 
     def __init__(self, events):
         super().__init__(None)
+        self.settings = TargetSettings()
         self.events = events
 
     def start(self, directory):
