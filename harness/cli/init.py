@@ -1,13 +1,13 @@
 """``tailgate init``: from a project to its first gate. It finds out, measures once, and writes what the gate reads."""
 
-import contextlib
 import dataclasses
 import datetime as dt
 import importlib.util
 import re
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,10 +17,11 @@ from tailgate.harness.cli import Status
 from tailgate.harness.cli.run import run_gate, split_sides
 from tailgate.harness.errors import TargetError, UsageError
 from tailgate.harness.first import app, files
-from tailgate.harness.first.questions import find_metrics, find_request, try_request, wait_for_readiness
-from tailgate.harness.load.settings import LoadSettings
+from tailgate.harness.first.questions import find_metrics, find_readiness, find_request, try_request
+from tailgate.harness.load.reach import load_settings
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.options.settings import OPTIONS, GateSettings
+from tailgate.harness.plugins.manager import create_plugin_manager
 from tailgate.harness.profiles import PROFILES
 from tailgate.harness.report.escape import terminal
 from tailgate.harness.results import ledger
@@ -31,10 +32,9 @@ from tailgate.harness.scenario.unbudgeted import HIGHEST_PER_S, OF_LONE_RATE
 from tailgate.harness.secrecy import Secrets, is_secret
 from tailgate.harness.session.command import GateCommand
 from tailgate.harness.session.preparation import NOMINAL_YARDSTICK_S
-from tailgate.harness.target.asking import asking_client
-from tailgate.harness.target.launch import HOST, ServerProcess
-from tailgate.harness.target.settings import TargetSettings, target_settings
-from tailgate.harness.target.spec import CommandTarget, RunningUrl, UrlTarget, parse_target
+from tailgate.harness.target.settings import MetricNames, target_settings
+from tailgate.harness.target.target import RunningTarget
+from tailgate.harness.target.well_known import suggest_metrics
 from tailgate.harness.units import quantity
 
 SCENARIO = "steady"
@@ -86,6 +86,7 @@ class Found:
     """What was found out: options of the gate by name, the request's body to be kept, and which profile it can bear."""
 
     options: Mapping[str, str]
+    metric: tuple[str, ...]
     body: str | None
     profile: str
     scratch: Path  # file that holds the body for this run
@@ -132,83 +133,66 @@ def _spec(root: Path, sides: Sequence[str], settings: GateSettings) -> str:
     return f"command:{first.command(gunicorn=importlib.util.find_spec('gunicorn') is not None)}"
 
 
-@contextlib.contextmanager
-def _reached(
-    spec: str, settings: TargetSettings, scratch: Path
-) -> Iterator[tuple[str, LoadSettings, ServerProcess | None]]:
-    """Give the address of a target, how to reach it, and its process where it is started here."""
-    target = parse_target(spec, settings)
-    if isinstance(target, UrlTarget):
-        running = RunningUrl(spec, settings, target.socket_path, target.address)
-        reach = LoadSettings(
-            running.host,
-            running.port,
-            running.prefix,
-            tls=running.tls,
-            trust=settings.trust,
-            socket_path=running.socket_path,
-            headers=running.headers,
-        )
-        yield running.base_url, reach, None
-    elif isinstance(target, CommandTarget):
-        _say(f"starting {spec.removeprefix('command:')}")
-        server = ServerProcess(target.launch, scratch / "server.log")
-        try:
-            server.start()
-            yield server.base_url, LoadSettings(HOST, server.port, headers=settings.headers), server
-        except TargetError as error:
-            tail = server.log_tail()
-            raise TargetError(f"{error}; its log ends:\n{tail}" if tail else str(error)) from None
-        finally:
-            server.stop()
-    else:
-        raise UsageError(f"the target {spec!r} is neither a command line nor an address")
-
-
 def _find_out(root: Path, spec: str, settings: GateSettings, scratch: Path) -> Found:
     """Ask the service for all that the options do not say."""
     options = {"target": spec}
-    made = target_settings(settings, Budgets({}), (), NOMINAL_YARDSTICK_S)
-    with (
-        _reached(spec, made, scratch) as (base_url, reach, server),
-        asking_client(ASKING_TIMEOUT_S, reach.headers, made.trust) as client,
-    ):
-        alive = (lambda: None) if server is None else server.check_alive
-        ready = wait_for_readiness(client, base_url, settings.ready_timeout, alive)
+    # Whoever listens is asked which path says more.
+    made = dataclasses.replace(
+        target_settings(settings, Budgets({}), (), NOMINAL_YARDSTICK_S),
+        readiness_path=None,
+        readiness_guessed=False,
+        metrics_path=None,
+    )
+    target = create_plugin_manager(settings.plugin).target(spec, made)
+    if not spec.startswith(("http", "unix:")):
+        _say(f"starting {spec.removeprefix('command:')}")
+    body, seconds = None, None
+    with target.start(scratch) as running, running.client(ASKING_TIMEOUT_S) as client:
+        ready = find_readiness(client, running.base_url, partial(_check_alive, running))
         if "readiness-path" not in settings.given:
             options["readiness-path"] = ready
             _say(f"ready: {f'2xx at {ready}' if ready else 'as soon as it accepts a connection'}")
-        if not {"metrics-path", "metric"} & settings.given:
-            options |= _metrics(client, base_url)
-        body, seconds = None, None
+        reach = load_settings(running, settings)
         if not {"request", "payloads", "requests"} & settings.given:
             request = find_request(reach, _say)
             options["request"], body, seconds = request.line, request.body, request.seconds
             _say(f"request: {request.line}" + (f" with {body[:80]}" if body else ""))
         elif "payloads" not in settings.given and "requests" not in settings.given:
             seconds, _ = try_request(reach, settings.request, None)
+        metric: tuple[str, ...] = ()
+        if not {"metrics-path", "metric"} & settings.given:
+            path = options.get("request", settings.request).partition(" ")[2]
+            options["metrics-path"], metric = _metrics(client, running.base_url, path)
     kept = root / files.BODY
     if body is not None and kept.is_file():
         body = kept.read_text(encoding="utf-8").rstrip("\n")
     file = scratch.parent / f"{scratch.name}-body.json" if body is None else scratch / files.BODY.name
     if body is not None:
         file.write_text(body, encoding="utf-8")
-    return Found(options, body, _profile(seconds), file)
+    return Found(options, metric, body, _profile(seconds), file)
 
 
-def _metrics(client: httpx.Client, base_url: str) -> dict[str, str]:
+def _check_alive(running: RunningTarget) -> None:
+    if not running.alive():
+        tail = running.log_tail()
+        raise TargetError("the service ended" + (f"; its log ends:\n{tail}" if tail else ""))
+
+
+def _metrics(client: httpx.Client, base_url: str, path: str) -> tuple[str, tuple[str, ...]]:
+    """Return where the metrics are, empty for nowhere, and what they are called; ``path`` is that of the requests."""
     found = find_metrics(client, base_url)
     if found is None:
         _say("metrics: none found; --metrics-path=PATH names another path")
-        return {"metrics-path": ""}
-    path, scrape = found
-    if any(series.name == "tailgate_request_seconds_count" for series in scrape.values):
-        _say(f"metrics: {path}")
-        return {"metrics-path": path}
+        return "", ()
+    place, scrape = found
+    named = tuple(f"{ours}={theirs}" for ours, theirs in suggest_metrics(scrape, path).items())
+    if named or f"{MetricNames().request_seconds}" in scrape.kinds:
+        _say(f"metrics: {place}{''.join(f', {one}' for one in named)}")
+        return place, named
     _say(
-        f"metrics: {path} has names that are not known; --metric=request_seconds=NAME says which histogram to read"
+        f"metrics: {place} names no histogram of requests; --metric=request_seconds=NAME says which one is read"
     )
-    return {"metrics-path": ""}
+    return "", ()
 
 
 def _profile(seconds: float | None) -> str:
@@ -227,6 +211,7 @@ def _measure(found: Found, said: Mapping[str, Sequence[str]], budgeted: bool) ->
     if budgeted:
         del options["inconclusive"]
     words = [f"--perf-{name}={value}" for name, value in options.items() if name not in said]
+    words += [f"--perf-metric={one}" for one in found.metric]
     for name, values in said.items():
         words += [f"--perf-{name}={value}" if value else f"--perf-{name}" for value in values]
     return ["--rootdir=.", "-q", "-p", "no:cacheprovider", *words]
@@ -238,6 +223,8 @@ def _ini(found: Found, said: Mapping[str, Sequence[str]]) -> dict[str, files.Val
     if found.body is not None:
         options["payloads"] = f"file:{files.BODY.as_posix()}"
     options["scenario"] = [SCENARIO]
+    if found.metric:
+        options["metric"] = list(found.metric)
     if found.profile != "default":
         options["profile"] = found.profile
     repeated = {option.name for option in OPTIONS if option.repeated}

@@ -175,7 +175,7 @@ def test_an_application_is_found_and_named(init, tmp_path, monkeypatch):
     (tmp_path / "server.py").unlink()
     (tmp_path / "main.py").write_text("from fastapi import FastAPI\napp = FastAPI()\n")
     monkeypatch.setattr(
-        first, "_find_out", lambda _root, spec, *_: first.Found({"target": spec}, None, "smoke", tmp_path)
+        first, "_find_out", lambda _root, spec, *_: first.Found({"target": spec}, (), None, "smoke", tmp_path)
     )
     status, words, said = init()
     assert status == Status.PASS
