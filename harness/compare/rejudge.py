@@ -19,7 +19,8 @@ from tailgate.harness.compare.lens import override
 from tailgate.harness.errors import UsageError
 from tailgate.harness.json_path import parse_path
 from tailgate.harness.options.table import Answers
-from tailgate.harness.results.comparison import CUT_SHORT, AnswersResult, Design, Lens
+from tailgate.harness.results.answers import AnswersResult
+from tailgate.harness.results.comparison import CUT_SHORT, Design, Lens
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import Verdict

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from tailgate.harness.compare.decision import wording
+from tailgate.harness.results.answers import AnswersResult
 from tailgate.harness.results.comparison import (
     CUT_SHORT,
-    AnswersResult,
     Attribution,
     ComparisonResult,
     Lens,

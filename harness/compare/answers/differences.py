@@ -13,7 +13,7 @@ from tailgate.harness.compare.answers.form import Leaf, Place, pattern, shown, t
 from tailgate.harness.compare.answers.usual import RELATIVE, TIMES_OWN_SPREAD, Base, Terms
 from tailgate.harness.load.answers import KeptAnswer
 from tailgate.harness.options.table import Answers
-from tailgate.harness.results.comparison import AnswerDifference, AnswersResult
+from tailgate.harness.results.answers import AnswerDifference, AnswersResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.units import percent
 

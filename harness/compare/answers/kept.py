@@ -13,7 +13,7 @@ from tailgate.harness.load.answers import ANSWERS, read_answers
 from tailgate.harness.load.samples import Outcome, read_samples
 from tailgate.harness.observe.checked import check
 from tailgate.harness.options.table import Answers
-from tailgate.harness.results.comparison import AnswersResult
+from tailgate.harness.results.answers import AnswersResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.scenario.plan import read_payloads
 

@@ -17,7 +17,8 @@ from tailgate.harness.options.reading import parse_options
 from tailgate.harness.report import comparison as words
 from tailgate.harness.report import junit, markdown, terminal
 from tailgate.harness.results import file as results_file
-from tailgate.harness.results.comparison import CUT_SHORT, AnswerDifference, AnswersResult
+from tailgate.harness.results.answers import AnswerDifference, AnswersResult
+from tailgate.harness.results.comparison import CUT_SHORT
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.session import outcome
