@@ -25,6 +25,7 @@ from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
 from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.verdict.faults import check_counts
+from tailgate.harness.verdict.judging import failures_of
 
 PATIENCE_S = 60.0
 PAYLOAD = Payload("a", b"body", "text/plain", path="/a")
@@ -51,10 +52,10 @@ class Metered(ScriptedServer):
         return going_on
 
 
-def course(tmp_path, server, *phases, tell=lambda _: None, readings=(), **changes):
+def course(tmp_path, server, *phases, tell=lambda _: None, readings=(), payload=PAYLOAD, **changes):
     names = tuple(phase.name for phase in phases if phase.measured)
     made = Scenario("s", "for tests", phases, (Criterion("p95", 1.0, names),))
-    plan = draw_plan(made, [PAYLOAD], 1)
+    plan = draw_plan(made, [payload], 1)
     settings = LoadSettings("127.0.0.1", server.port, timeout_s=5.0)
     first, *others = map(yard, readings) if readings else [None]
     slot = Slot(made, "head", block=0, start=1, seed=1, yardstick=first)
@@ -265,3 +266,27 @@ def test_a_server_that_keeps_what_its_clients_have_left_is_a_fault(tmp_path, mon
         record = course(tmp_path, server, leaving)
     (fault,) = record.faults
     assert "the server still held 3 requests, by its tailgate_in_flight" in fault.text
+
+
+@pytest.mark.parametrize(
+    ("expect", "outcome", "failures"),
+    [
+        ("contains:hi", Outcome.OK, []),
+        (
+            "contains:ho",
+            Outcome.WRONG,
+            ["20 × wrong answer: the answer is 'hi', expected one that contains 'ho'"],
+        ),
+    ],
+)
+def test_the_answers_of_a_phase_are_held_against_what_is_expected_of_them(
+    tmp_path, expect, outcome, failures
+):
+    payload = dataclasses.replace(PAYLOAD, expect=(expect,))
+    with ScriptedServer({"/a": [OK]}) as server:
+        record = course(
+            tmp_path, server, Phase("load", Constant(200.0), requests=20), payload=payload, metrics_url=None
+        )
+    (phase,) = record.phases
+    assert set(phase.samples["outcome"]) == {outcome}
+    assert [str(one) for one in failures_of([record])] == failures
