@@ -1,6 +1,7 @@
 """What reports say of a comparison, in words and rows."""
 
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 
 from tailgate.harness.compare.decision import wording
@@ -151,6 +152,10 @@ def advice(scenario: ScenarioResult) -> Iterator[str]:
     """Yield what to do next."""
     comparison = scenario.comparison
     assert comparison is not None
+    if comparison.answers is not None and comparison.answers.fails:
+        place = comparison.answers.examples[0].place
+        option = f"--perf-answer-ignore={shlex.quote(place)}" if place[0] == "$" else "--perf-answers=report"
+        yield f"{scenario.name}: if answers are meant to differ at {place}: {option}."
     if scenario.verdict is Verdict.INCONCLUSIVE:
         yield _more_time(comparison)
     moved = [one.moved for one in comparison.attributions if one.lens.gates]

@@ -325,3 +325,13 @@ def test_the_test_case_has_the_answers_as_properties():
         "4000",
         "37",
     )
+
+
+@pytest.mark.parametrize(
+    ("place", "option"),
+    [("$['a b']", "--perf-answer-ignore='$['\"'\"'a b'\"'\"']'"), ("status", "--perf-answers=report")],
+)
+def test_answers_that_are_meant_to_differ_have_an_option(place, option):
+    one = AnswerDifference(place, "x", "1", "2", 37)
+    (scenario,) = compared(rows(12, sigma=0.2), answers=replace(ANSWERS, examples=(one,))).scenarios
+    assert f"compare: if answers are meant to differ at {place}: {option}." in list(words.advice(scenario))
