@@ -88,4 +88,8 @@ def _lenses(result: ScenarioResult, comparison: ComparisonResult) -> tuple[list[
     # Before the first look all say the same, and the decision says it once.
     judged = [f"  {one.verdict.value}  {one.reason}" for one in bad if one.look is not None]
     moved = [f"  {stages(one, comparison)}" for one in comparison.attributions]
-    return named, [*(judged or [f"  {comparison.reason}"]), *moved]
+    lines = [*(judged or [f"  {comparison.decision.reason}"]), *moved]
+    answers = comparison.answers
+    if answers is None or not answers.fails:
+        return named, lines
+    return ["answers", *named], [f"  {answers.verdict.value}  {answers.reason}", *lines]

@@ -4,8 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from compared_results import compared
+from comparison_rows import rows
 
 from tailgate.harness.options.reading import parse_options
+from tailgate.harness.results.answers import AnswersResult
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.session.outcome import explain, outcome_of
@@ -84,3 +87,17 @@ def test_what_voids_a_scenario_is_told_in_place_of_its_criteria():
         "  noise: the machine changed",
         "  integrity: 3 records of 5 were saved",
     ]
+
+
+def test_answers_that_differ_are_told_first_whatever_the_lenses_say():
+    answers = AnswersResult(
+        verdict=Verdict.FAIL, gates=True, reason="head answers differently: 1 of 9", compared=9, differing=1
+    )
+    (early,) = compared(rows(3), answers=answers).scenarios
+    headline, first, second, *_ = explain(early).splitlines()
+    assert (headline, first) == ("FAIL: compare: answers", "  FAIL  head answers differently: 1 of 9")
+    assert second.startswith("  undecided: 3 good blocks so far")
+    (slower,) = compared(rows(12, worse=1.25, sigma=0.2), answers=answers).scenarios
+    headline, first, second, *_ = explain(slower).splitlines()
+    assert headline.startswith("FAIL: compare: answers, cpu")
+    assert second.startswith("  FAIL  beyond: ")
