@@ -21,8 +21,12 @@ _SHOWS_NOTHING = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 # What runners of CI take for a command: ::error::, ##[error] (GitHub Actions), ##vso[…] (Azure),
-# ##teamcity[…].
-_WORKFLOW_COMMAND = re.compile(r"(?<!\S):(?=:[A-Za-z])|#(?=#\w*\[)")
+# ##teamcity[…]. Their names count within a word too: where a long word is folded, its rest begins a line.
+_COMMANDS = (
+    "add-mask|add-matcher|add-path|debug|echo|endgroup|error|group|notice|remove-matcher|save-state|set-env|set-output|"
+    "stop-commands|warning"
+)
+_WORKFLOW_COMMAND = re.compile(rf"(?<!\S):(?=:[A-Za-z])|:(?=:(?:{_COMMANDS})\b)|#(?=#\w*\[)")
 # What Markdown, or GitHub behind it, takes for more than text: marks, tags, links, mentions, references,
 # emoji, hashes.
 _MORE_THAN_TEXT = re.compile(

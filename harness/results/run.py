@@ -20,7 +20,7 @@ from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.results.yardstick import Yardstick
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 Scalar = str | int | float | bool | None
 
 

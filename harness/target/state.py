@@ -169,11 +169,14 @@ def _ended(
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End a command and what it has started."""
+    children: list[psutil.Process] = []
     with contextlib.suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                child.kill()
+        children = psutil.Process(process.pid).children(recursive=True)
+    # The parent first, which would go on to its next command.
     process.kill()
+    for child in children:
+        with contextlib.suppress(psutil.Error):
+            child.kill()
     process.wait()
 
 

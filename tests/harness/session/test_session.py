@@ -266,7 +266,7 @@ def test_a_budget_that_names_a_measure_on_demand_adds_its_criterion_and_is_no_mi
             return [scenario()]
 
     with session_of(WithScenario(None)) as session:
-        resolved = session._budget_run._resolve(scenario(), running, session._last)
+        resolved = session._budget_run._resolve(scenario(), running, session._last, None)[0]
         assert session.misspelt_budgets() == ["tiny.ttfb_p59"]
     asked = [(one.measure, one.limit, one.phases) for one in resolved.scenario.criteria]
     assert asked == [("p95", 1.0, ("load",)), ("ttfb_p95", Ref("ttfb_p95"), ("load",))]
@@ -322,7 +322,9 @@ def test_a_criterion_on_probes_of_a_place_that_the_target_has_not_is_left_out(se
     made = scenario()
     asked = tuple(replace(made.criteria[0], measure=name) for name in ("p95", "health_p50", "metrics_p90"))
     with session_of(Broken(None)) as session:
-        resolved = session._budget_run._resolve(replace(made, criteria=asked), running, session._last)
+        resolved = session._budget_run._resolve(replace(made, criteria=asked), running, session._last, None)[
+            0
+        ]
     assert [criterion.measure for criterion in resolved.scenario.criteria] == left
 
 
