@@ -38,11 +38,6 @@ def command_of(program: Path) -> str:
     return textwrap.dedent(told.split("\n\n")[1])
 
 
-def in_environment(programs: Path) -> str:
-    """Return the words before a command line that let its programs be found in a folder first."""
-    return f"env PATH={programs}{os.pathsep}{os.environ['PATH']} "
-
-
 def gate(name: str, output: Path, *options: str) -> tuple[int, str, float]:
     """Gate a service; return the command's exit status, what it printed, and the seconds that it took.
 
@@ -52,9 +47,10 @@ def gate(name: str, output: Path, *options: str) -> tuple[int, str, float]:
     program = SERVICES / f"{name}.py"
     theirs = python_for(f"foreign-{name}", REQUIREMENTS[name]).parent
     ours = Path(sys.executable).parent
-    # pytest is ours; the server's own program comes from its environment.
-    line = command_of(program).replace("'command:", f"'command:{in_environment(theirs)}")
-    environment = os.environ | {"PATH": f"{ours}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}
+    line = command_of(program)
+    # The server's programs are theirs, and pytest, which they have not, is ours.
+    path = os.pathsep.join([str(theirs), str(ours), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "COLUMNS": "120"}
     began_s = time.monotonic()
     done = subprocess.run(
         ["bash", "-c", " ".join([line, f"--perf-output={output}", "-p no:cacheprovider", *options])],
@@ -66,13 +62,13 @@ def gate(name: str, output: Path, *options: str) -> tuple[int, str, float]:
         check=False,
     )
     seconds = time.monotonic() - began_s
-    told = f"{done.stdout}{done.stderr}".strip().replace(in_environment(theirs), "")
-    return done.returncode, told.replace(f"{ROOT}/", ""), seconds
+    told = f"{done.stdout}{done.stderr}".strip().replace(f"{ROOT}/", "")
+    return done.returncode, told, seconds
 
 
 def main(
     names: Annotated[list[str] | None, typer.Argument(help=f"of {', '.join(REQUIREMENTS)}; all")] = None,
-    profile: Annotated[str, typer.Option(help="how much evidence is gathered")] = "smoke",
+    profile: Annotated[str, typer.Option(help="how much evidence is gathered")] = "default",
 ) -> None:
     """Gate services of others, each by the one command of its program."""
     parts = ["# Services of others, each gated by one command\n"]

@@ -27,11 +27,18 @@ def id_lines(prefix: str, said: Collection[str]) -> list[str]:
 
     ``said`` are the names, in lower case, of the headers that the user sets: these stay as they are.
     """
-    lines = {
+    return [f"{name}: {value}" for name, value in _values(prefix).items() if prefix and name not in said]
+
+
+def _values(prefix: str) -> dict[str, str]:
+    return {
         "x-request-id": f"{prefix}{_NO_NUMBER}",
         "traceparent": f"00-{prefix}{_NO_NUMBER}-{_NO_NUMBER}-01",
     }
-    return [f"{name}: {value}" for name, value in lines.items() if prefix and name not in said]
+
+
+# Where the number stands in each of these values.
+_IN_VALUE = {"x-request-id": (16,), "traceparent": (19, 36)}
 
 
 def _number(phase: int, request: int) -> bytes:
@@ -60,8 +67,8 @@ def _places(encoded: bytes, prefix: str) -> list[int]:
     """Return where the number stands, as :func:`id_lines` wrote it."""
     head = encoded[: encoded.index(b"\r\n\r\n") + 2]
     found = []
-    for line in id_lines(prefix, ()):
-        start = head.find(f"\r\n{line}\r\n".encode()) + 2
-        if start > 1:
-            found += [start + at for at in range(len(line)) if line.startswith(_NO_NUMBER, at)]
+    for name, value in _values(prefix).items():
+        start = head.find(f"\r\n{name}: {value}\r\n".encode())
+        if start >= 0:
+            found += [start + len(f"\r\n{name}: ") + at for at in _IN_VALUE[name]]
     return found

@@ -118,18 +118,19 @@ def ids_of(sent):
     return dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
 
 
-def test_every_request_carries_its_own_id_and_the_same_as_a_trace():
+@pytest.mark.parametrize("prefix", [PREFIX, "0" * 16, "f" * 15 + "0"])
+def test_every_request_carries_its_own_id_and_the_same_as_a_trace(prefix):
     payloads = [Payload("a", b"0" * 500, "text/plain"), Payload("b", b"", "text/plain", "/b", "GET")]
-    settings = LoadSettings("127.0.0.1", 1, id_prefix=PREFIX)
+    settings = LoadSettings("127.0.0.1", 1, id_prefix=prefix)
     encoded = [encode_request(one, settings) for one in payloads]
-    requests = Requests(encoded, PREFIX)
+    requests = Requests(encoded, prefix)
     seen = set()
     for phase, request, chosen in [(0, 0, 0), (0, 1, 1), (3, 2**32 - 1, 0), (65535, 0, 1)]:
         requests.phase = phase
         sent = requests.bytes_of(Flight(request, chosen, 0, 0))
         headers, number = ids_of(sent), f"{(phase << 48) + request + 1:016x}"
-        assert headers["x-request-id"] == request_id(PREFIX, phase, request) == PREFIX + number
-        assert headers["traceparent"] == f"00-{PREFIX}{number}-{number}-01"
+        assert headers["x-request-id"] == request_id(prefix, phase, request) == prefix + number
+        assert headers["traceparent"] == f"00-{prefix}{number}-{number}-01"
         assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", headers["traceparent"])
         assert len(sent) == len(encoded[chosen])
         assert sent.endswith(payloads[chosen].body)
