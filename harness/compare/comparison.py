@@ -170,16 +170,8 @@ def _refused(
     again: str,
 ) -> Compared:
     """Return the FAIL of a head that gives a wrong answer where base gives a right one; no load was sent."""
-    judged = ScenarioResult(
-        name=scenario.name,
-        description=scenario.description,
-        seed=ground.seed,
-        verdict=Verdict.FAIL,
-        criteria=(),
-        reproduce=again,
-        refused=f"base answers well, and head does not: {rehearsed[Arm.HEAD].asked.refused}",
-    )
-    return Compared(judged, (), _arms(ground, arms, rehearsed))
+    why = f"base answers well, and head does not: {rehearsed[Arm.HEAD].asked.refused}"
+    return Compared(judging.refused(scenario, ground.seed, why, again), (), _arms(ground, arms, rehearsed))
 
 
 def _arms(

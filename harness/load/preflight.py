@@ -18,6 +18,7 @@ from tailgate.harness.load.answers import KeptAnswer
 from tailgate.harness.load.first_answer import FirstAnswer, ask
 from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.endpoint import Endpoint, resolve_endpoint
+from tailgate.harness.load.wire.stream import stream_of
 from tailgate.harness.results.preflight import Preflight, sentences
 from tailgate.harness.scenario.expectation import expectations, first_miss
 from tailgate.harness.scenario.payload import Payload
@@ -40,6 +41,7 @@ class Outcome:
 
     answers: tuple[Preflight, ...]
     refused: str = ""
+    missed: bool = False  # the answer that stopped it is whole, and not what is expected of it
     unasked: int = 0  # requests that were left out, since there are too many, or all take too long
 
     @property
@@ -80,7 +82,8 @@ def preflight(
             failed = answers[-1].status is None or answers[-1].status >= HTTPStatus.INTERNAL_SERVER_ERROR
             tail = log_tail() if failed else ""
             log = f"\nits log ends:\n{tail}" if tail else ""
-            return Outcome(tuple(answers), "; ".join(filter(None, (told, said, mends, offers))) + log)
+            why = "; ".join(filter(None, (told, said, mends, offers))) + log
+            return Outcome(tuple(answers), why, missed=bool(payload.expect) and not answer.why)
     for line in sentences(answers):
         tell(line)
     return Outcome(tuple(answers), unasked=len(payloads) - len(answers))
@@ -117,7 +120,11 @@ def judged(answer: FirstAnswer, payload: Payload) -> tuple[bool, str]:
 
 
 def _own_error(answer: FirstAnswer) -> str:
-    """Return the error that a JSON object holds beside a good status; empty for none."""
+    """Return the error that a JSON object, or an event of a stream, holds beside a good status; empty for none."""
+    if stream := stream_of(answer.content_type.encode(), chunked=False):
+        stream.feed(answer.body)
+        stream.end()
+        return "" if stream.error is None else stream.error.decode(errors="replace")[:SAID_CHARACTERS]
     document = _json(answer)
     if not isinstance(document, dict):
         return ""

@@ -57,22 +57,24 @@ class BudgetRun:
         self._running: RunningTarget | None = None
         self._unusable: str | None = None
         self._starts = 0
+        self._wrong: dict[str, str] = {}  # by payload, what is wrong with its first answer
         self._lone_per_s: float | None = None  # what one connection reached; None unless it was asked
 
-    def check(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, SlotResult]:
+    def check(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, tuple[SlotResult, ...]]:
         """Measure and judge one scenario; ``again`` is the command line that runs it again."""
         running = self._ready_target(scenario)
         drawn_by = self._read_yardstick()
         settings = self._ground.connect(running)
         payloads = choose_payloads(scenario, self._payloads())
-        self._ask(payloads, settings)
+        if wrong := self._ask(payloads, settings):
+            return judging.refused(scenario, self._ground.seed, wrong, again), ()
         resolved, note = self._resolve(scenario, running, drawn_by, settings)
         self._reset()
         record = self._measure(resolved, running, drawn_by, settings)
         judged = judging.judge_slot(record, self._measures, self._ground.settings.confidence, again)
         if note:
             judged = dataclasses.replace(judged, notes=(*judged.notes, note))
-        return judged, slot_result(record, judged.faults, self._ground.directory)
+        return judged, (slot_result(record, judged.faults, self._ground.directory),)
 
     def log_tail(self) -> str:
         """Return the last lines of the target's log, without what must not be told, or why it gives none."""
@@ -201,17 +203,25 @@ class BudgetRun:
         slot_file.write(record, directory)
         return record
 
-    def _ask(self, payloads: Sequence[Payload], settings: LoadSettings) -> None:
-        """Ask for each payload once in a run; raise TargetError where the target gives no right answer."""
+    def _ask(self, payloads: Sequence[Payload], settings: LoadSettings) -> str:
+        """Ask for each payload once in a run; return what is wrong with an answer, empty for nothing.
+
+        Raise TargetError where the target gives no good answer.
+        """
+        if known := next((self._wrong[one.name] for one in payloads if one.name in self._wrong), ""):
+            return known
         ground, asked = self._ground, {one.payload for one in self.preflight}
         new = [one for one in payloads if one.name not in asked]
         came_to = preflight(new, settings, ground.settings.request, tell=ground.tell, log_tail=self.log_tail)
         self.preflight += came_to.answers
         if came_to.note:
             ground.tell(came_to.note)
-        if came_to.refused:
+        if came_to.refused and not came_to.missed:
             self._unusable = came_to.refused.partition("\n")[0]
             raise TargetError(came_to.refused)
+        if came_to.missed:
+            self._wrong[came_to.answers[-1].payload] = came_to.refused
+        return came_to.refused
 
 
 def _described(running: RunningTarget) -> Mapping[str, str]:

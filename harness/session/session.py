@@ -243,8 +243,7 @@ class Session:
 
     def _judged(self, scenario: Scenario, again: str) -> tuple[ScenarioResult, tuple[SlotResult, ...]]:
         assert self._budget_run is not None
-        judged, slot = self._budget_run.check(scenario, again)
-        return judged, (slot,)
+        return self._budget_run.check(scenario, again)
 
     def _keep(self, judged: ScenarioResult, *slots: SlotResult) -> None:
         """Write the results after each scenario, so that a run that is cut short keeps what it has."""

@@ -53,6 +53,8 @@ def wait_until_ready(
         seen = {check.unmet: check.look(clock()) for check in left}
         left = [check for check in left if seen[check.unmet]]
         if not left:
+            # Another process may have answered: one that a program left behind, when it went into the background.
+            check_alive()
             return
         if clock() >= deadline_s:
             told = "; ".join(f"{check.unmet} within {timeout_s:g} s: {seen[check.unmet]}" for check in left)

@@ -119,6 +119,19 @@ def yardsticks_s(slot: Slot, phases: Sequence[PhaseRecord]) -> tuple[float, ...]
     return tuple(reading.seconds for reading in around or drawn)
 
 
+def refused(scenario: Scenario, seed: int, why: str, reproduce: str) -> ScenarioResult:
+    """Return the FAIL of a scenario whose load was not sent, since the first answer was a wrong one."""
+    return ScenarioResult(
+        name=scenario.name,
+        description=scenario.description,
+        seed=seed,
+        verdict=Verdict.FAIL,
+        criteria=(),
+        reproduce=reproduce,
+        refused=why,
+    )
+
+
 def unmeasured(scenario: Scenario, seed: int, error: BaseException, reproduce: str) -> ScenarioResult:
     """Return the result of a scenario that ended in an exception: INVALID, since nothing is known of the service."""
     text = str(error) if isinstance(error, HarnessError) else f"cut short by {type(error).__name__}: {error}"

@@ -306,6 +306,17 @@ def test_without_any_budgets_a_run_reports_numbers_and_a_second_one_judges_by_th
     assert "unbudgeted" not in again.stdout.str()
 
 
+def test_a_first_answer_that_is_not_what_is_expected_fails_without_load(project):
+    result = project.gate("--perf-expect=json:$.label=cat")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["FAIL: tiny*"])
+    kept = results_file.read(project.results() / results_file.RESULTS)
+    (scenario,) = kept.scenarios
+    assert (scenario.verdict, kept.slots) == (Verdict.FAIL, ())
+    assert "$.label" in scenario.refused
+    assert [one.status for one in kept.arms[0].preflight] == [200]
+
+
 def test_a_first_run_leaves_out_metrics_that_nobody_has_named(project):
     project.pytester.path.joinpath("tiny.py").write_text(OPEN)
     bare = project.server(

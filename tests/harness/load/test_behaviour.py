@@ -1,5 +1,7 @@
 """What the clients do that do not simply wait, over real sockets: what reaches the server, and what is recorded."""
 
+import time
+
 import numpy as np
 import pytest
 from scripted_server import OK, ScriptedServer, status
@@ -77,6 +79,10 @@ def test_a_client_that_is_answered_before_it_leaves_was_answered(tmp_path, monke
 def test_a_client_that_breaks_off_has_sent_half_of_its_body(tmp_path):
     with ScriptedServer({"/a": [OK]}) as server:
         _, samples = send(tmp_path, server.port, [phase(Behaviour.BREAKS_OFF)], [payload()])
+        deadline_s = time.monotonic() + 60
+        # It reads what came after its client has gone.
+        while len(server.requests) < 40 and time.monotonic() < deadline_s:
+            time.sleep(0.01)
     bodies = sorted(len(body) for _, _, body in server.requests)
     broken = int((samples["behaviour"] == Behaviour.BREAKS_OFF).sum())
     assert bodies == [100] * broken + [200] * (40 - broken)

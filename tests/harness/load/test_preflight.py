@@ -221,3 +221,17 @@ def test_several_arms_share_the_lines_of_a_report():
     answers = [Preflight("one", LINE, 200, "", 1, "x", 0.001)] * 9
     assert [len(sentences(answers, arms)) for arms in (1, 2, 9)] == [5, 2, 2]
     assert str(answers[0]) == f"{LINE}: 200 OK, 1 byte, 1.00 ms: x"
+
+
+@pytest.mark.parametrize(
+    ("body", "failed"),
+    [
+        (b'data: {"token": 1}\n\ndata: [DONE]\n\n', False),
+        (b'data: {"token": 1}\n\ndata: {"error": {"message": "out of memory"}}\n\n', True),
+        (b"event: error\ndata: out of memory\n\n", True),
+    ],
+)
+def test_a_stream_that_says_that_it_failed_stops_the_run(body, failed):
+    came_to, _ = asked([answer_with(body, "content-type: text/event-stream")])
+    assert bool(came_to.refused) == failed
+    assert ("out of memory" in came_to.refused) == failed

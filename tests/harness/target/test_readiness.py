@@ -338,3 +338,21 @@ def test_what_another_start_wrote_is_no_line_of_this_one(tmp_path):
     log = tmp_path / "log"
     log.write_text("Listening\n")
     assert LogLine(log, "Listening", offset=log.stat().st_size).look(0.0) == "it has 0 lines so far"
+
+
+def test_a_server_whose_program_has_ended_is_not_ready_whoever_answers():
+    looks = []
+
+    def check_alive():
+        if looks:
+            raise TargetError("it ended with exit status 0")
+
+    class Holds:
+        unmet = "nothing"
+
+        def look(self, now_s):
+            looks.append(now_s)
+            return ""
+
+    with pytest.raises(TargetError, match="it ended with exit status 0"):
+        wait_until_ready([Holds()], 1.0, check_alive)
