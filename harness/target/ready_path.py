@@ -32,6 +32,12 @@ USUAL_PATHS = (
 BY_CONNECTION = "--perf-readiness-path= for any server that accepts connections"
 BY_LOG = "--perf-ready-log=REGEX for a line of its log"
 
+# Of a server that takes a connection and ends it.
+OTHER_PROTOCOL = (
+    "it takes connections and does not answer in HTTP: if it speaks TLS, start it and give its address, "
+    "--perf-target=https://HOST:PORT"
+)
+
 Ask = Callable[[str], httpx.Response]
 
 
@@ -85,7 +91,9 @@ class ReadyPath:
             if refusal := tls_refusal(error):
                 raise TargetError(f"{self._url}: {refusal}") from None
             self._status = None
-            return f"there was no answer ({str(error) or type(error).__name__})"
+            told = f"there was no answer ({str(error) or type(error).__name__})"
+            cut = isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError))
+            return f"{told}; {OTHER_PROTOCOL}" if cut and self._url.startswith("http:") else told
         if answer.is_success:
             return ""
         hint = self._hint(answer)
