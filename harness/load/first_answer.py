@@ -1,20 +1,16 @@
 """Ask a server once, with exactly the bytes that the generator sends, over a plain blocking socket."""
 
 import time
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import httptools
-
 from tailgate.harness.errors import LoadError
 from tailgate.harness.load.settings import LoadSettings
+from tailgate.harness.load.wire.answer import Answer, MalformedAnswerError
 from tailgate.harness.load.wire.endpoint import Endpoint, connect_blocking
 from tailgate.harness.load.wire.request import encode_request
 from tailgate.harness.scenario.payload import Payload
 
-# What lies beyond is counted, and goes into the checksum alone.
-KEPT_BYTES = 2**20
 PIECE_BYTES = 2**16
 
 
@@ -29,6 +25,7 @@ class FirstAnswer:
     body: bytes = b""  # its first MiB
     length: int = 0  # bytes of the whole body
     crc: int = 0  # CRC-32 of what is beyond the first MiB
+    error_event: bytes | None = None  # what an event of a stream said of its failure
 
     @property
     def content_type(self) -> str:
@@ -54,61 +51,41 @@ def ask(payload: Payload, settings: LoadSettings, endpoint: Endpoint) -> FirstAn
                 piece = connection.recv(PIECE_BYTES)
                 if not piece:
                     break
+                reader.raw = reader.raw or piece[:60]
                 reader.feed(piece)
-        why = "" if reader.ended() else "the connection was closed before the answer's end"
+        why = "" if reader.end() else "the connection was closed before the answer's end"
     except TimeoutError:
         why = f"no whole answer within {settings.timeout_s:g} s"
-    except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-        why = f"what came is not an HTTP answer ({error}): {bytes(reader.raw)!r}"
+    except MalformedAnswerError as error:
+        why = f"what came is not an HTTP answer ({error}): {reader.raw!r}"
     except (OSError, LoadError) as error:
         why = f"no answer: {getattr(error, 'strerror', None) or error}"
+    said = reader.so_far()
     return FirstAnswer(
         time.monotonic() - began_s,
         why,
-        reader.status,
+        reader.status or None,
         reader.headers,
-        bytes(reader.body),
-        reader.length,
-        reader.crc,
+        said.body,
+        said.length,
+        said.crc,
+        None if reader.stream is None else reader.stream.error,
     )
 
 
-class _Reader:
-    """Reads one answer in pieces; its methods named ``on_`` are called by the parser."""
+class _Reader(Answer):
+    """Reads the answer as the generator does, and keeps its headers as well."""
+
+    __slots__ = ("headers", "raw")
 
     def __init__(self) -> None:
-        self.complete = False
         self.raw = b""  # the first bytes that came
-        self.status: int | None = None
+        super().__init__()
+
+    def begin(self) -> None:
+        super().begin()
         self.headers: dict[str, str] = {}
-        self.body = bytearray()
-        self.length = 0
-        self.crc = 0
-        self._parser = httptools.HttpResponseParser(self)
-
-    def feed(self, piece: bytes) -> None:
-        self.raw = self.raw or piece[:60]
-        self._parser.feed_data(piece)
-
-    def ended(self) -> bool:
-        """Tell whether the answer is whole, now that nothing follows (RFC 9112, section 6.3, rule 8)."""
-        framed = {"content-length", "transfer-encoding"} & self.headers.keys()
-        return self.complete or (self.status is not None and not framed)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_headers_complete(self) -> None:
-        self.status = self._parser.get_status_code()
-
-    def on_body(self, piece: bytes) -> None:
-        room = KEPT_BYTES - len(self.body)
-        self.body += piece[:room]
-        self.crc = zlib.crc32(piece[max(0, room) :], self.crc)
-        self.length += len(piece)
-
-    def on_message_complete(self) -> None:
-        if self.status is not None and 100 <= self.status < 200:  # an interim answer: the answer follows
-            self.status, self.headers = None, {}
-        else:
-            self.complete = True
+        super().on_header(name, value)

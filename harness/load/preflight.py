@@ -18,7 +18,6 @@ from tailgate.harness.load.answers import KeptAnswer
 from tailgate.harness.load.first_answer import FirstAnswer, ask
 from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.endpoint import Endpoint, resolve_endpoint
-from tailgate.harness.load.wire.stream import stream_of
 from tailgate.harness.results.preflight import Preflight, sentences
 from tailgate.harness.scenario.expectation import expectations, first_miss
 from tailgate.harness.scenario.payload import Payload
@@ -121,10 +120,8 @@ def judged(answer: FirstAnswer, payload: Payload) -> tuple[bool, str]:
 
 def _own_error(answer: FirstAnswer) -> str:
     """Return the error that a JSON object, or an event of a stream, holds beside a good status; empty for none."""
-    if stream := stream_of(answer.content_type.encode(), chunked=False):
-        stream.feed(answer.body)
-        stream.end()
-        return "" if stream.error is None else stream.error.decode(errors="replace")[:SAID_CHARACTERS]
+    if answer.error_event is not None:
+        return answer.error_event.decode(errors="replace")[:SAID_CHARACTERS]
     document = _json(answer)
     if not isinstance(document, dict):
         return ""

@@ -177,8 +177,10 @@ class Answer:
 
     def whole(self) -> WholeAnswer | None:
         """Return what it said, once it is complete."""
-        if not self.complete:
-            return None
+        return self.so_far() if self.complete else None
+
+    def so_far(self) -> WholeAnswer:
+        """Return what has come of it."""
         pieces = self._pieces
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return WholeAnswer(self._content_type, body, self._length, self._crc)

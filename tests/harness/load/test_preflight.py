@@ -5,9 +5,10 @@ import json
 import pytest
 from scripted_server import OK, ScriptedServer, status
 
-from tailgate.harness.load.first_answer import KEPT_BYTES, FirstAnswer, ask
+from tailgate.harness.load.first_answer import FirstAnswer, ask
 from tailgate.harness.load.preflight import MOST, judged, preflight
 from tailgate.harness.load.settings import LoadSettings
+from tailgate.harness.load.wire.answer import KEPT_BODY
 from tailgate.harness.load.wire.endpoint import resolve_endpoint
 from tailgate.harness.results.preflight import Preflight, sentences
 from tailgate.harness.scenario.payload import Payload
@@ -204,11 +205,11 @@ def test_the_bytes_are_those_of_the_generator():
 
 
 def test_of_a_long_answer_the_first_mebibyte_is_kept_and_the_rest_counted():
-    body = b"x" * (KEPT_BYTES + 10)
+    body = b"x" * (KEPT_BODY + 10)
     with ScriptedServer({"/predict": [answer_with(body)]}) as server:
         settings = LoadSettings("127.0.0.1", server.port)
         answer = ask(Payload("one", b"", ""), settings, resolve_endpoint(settings))
-    assert (len(answer.body), answer.length) == (KEPT_BYTES, len(body))
+    assert (len(answer.body), answer.length) == (KEPT_BODY, len(body))
     assert answer.crc != 0
 
 
