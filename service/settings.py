@@ -73,8 +73,9 @@ class Settings(BaseModel):
     max_batch_size: int | None = Field(None, ge=1, le=4096)
     """requests in one batch, at most; unset: up to 32, or fewer where measuring at start shows that these
     cost clearly less per request"""
-    max_wait_ms: float = Field(0.0, ge=0, le=10_000)
-    """milliseconds that the oldest request may wait for company; 0: never waits"""
+    max_wait_ms: float | None = Field(None, ge=0, le=10_000)
+    """milliseconds that the oldest request may wait for company; 0: never waits; unset: a batch waits for
+    clients that have just been answered, where they usually come back sooner than waiting saves"""
     queue_capacity: int = Field(256, ge=1)
     """requests that wait to be decoded or computed, at most; one more is refused
     (TAILGATE_OVERLOAD_STATUS)"""
@@ -221,9 +222,9 @@ class Settings(BaseModel):
         return self.threads or max(1, available_processors() - 1)
 
     @property
-    def max_wait_s(self) -> float:
+    def max_wait_s(self) -> float | None:
         """The batching window in seconds."""
-        return self.max_wait_ms / 1000
+        return None if self.max_wait_ms is None else self.max_wait_ms / 1000
 
     @property
     def latency_objective_s(self) -> float | None:

@@ -28,7 +28,7 @@ from rich.console import Console
 from benchmarks import record, targets, workloads
 from benchmarks.limits import metrics
 from benchmarks.limits.bare import Batches, bare_model, fit
-from benchmarks.limits.policy import latencies
+from benchmarks.limits.simulation import At, World
 from benchmarks.load.rig import server as bare_server
 from benchmarks.processors import both, client_processor, server_processor
 from benchmarks.serving.client import ClientOption, Effort, Rounds, Seconds, default_client, drive
@@ -40,7 +40,7 @@ from benchmarks.targets import Sense, Target
 from benchmarks.workloads import mobilenet
 from tailgate import Payload, Phase, Poisson, Scenario, draw_plan
 from tailgate.harness.load import Generator, LoadSettings
-from tailgate.service.batching.policy import BatchPolicy
+from tailgate.service.batching.policy import BatchPolicy, BatchQueue
 
 CONNECTIONS = 64
 SIZES = (1, 2, 4, 8, 16, 24, 32)
@@ -124,10 +124,14 @@ def tail(fleet: Fleet, rounds: list[dict[str, Any]], seed: int) -> dict[str, Any
     h_s = cost_s(rounds).median
 
     def simulated_p99_s(cost_s: float) -> float:
-        policy = BatchPolicy(workloads.CAP, queue_capacity=1)
-        arrivals_s = (plan.phases[1].offsets_ns / 1e9).tolist()
-        found_s = latencies(policy, arrivals_s, lambda n: (slope_s + cost_s) * n + offset_s)
-        return float(np.quantile(found_s, 0.99))
+        def batch_s(size: int) -> float:
+            return (slope_s + cost_s) * size + offset_s
+
+        arrivals = At((plan.phases[1].offsets_ns / 1e9).tolist())
+        policy = BatchPolicy(workloads.CAP, plan.phases[1].offsets_ns.size, max_wait_s=None)
+        world = World(BatchQueue(policy, batch_s), batch_s, arrivals)
+        world.run()
+        return float(np.quantile(world.latencies_s, 0.99))
 
     return {
         "rate_per_s": rate_per_s,

@@ -1,5 +1,6 @@
 """Mosec: ``python -m benchmarks.peers.mosec_app --address 127.0.0.1 --port PORT``."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,5 +34,6 @@ class Classifier(Worker):  # type: ignore[misc]
 if __name__ == "__main__":
     server = Server()
     # 1 ms is the shortest window that Mosec knows; 0 stands for its default of 10 ms.
-    server.append_worker(Classifier, num=1, max_batch_size=CAP, max_wait_time=1)
+    window_ms = int(os.environ.get("BENCH_WINDOW_MS", "1"))
+    server.append_worker(Classifier, num=1, max_batch_size=CAP, max_wait_time=window_ms)
     server.run()

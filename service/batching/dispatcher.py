@@ -18,7 +18,7 @@ from typing import Generic, NoReturn
 import structlog
 
 from tailgate.service.batching.forecast import Running
-from tailgate.service.batching.policy import BatchPolicy, BatchQueue, Q
+from tailgate.service.batching.policy import BatchPolicy, BatchQueue, Q, Wait
 from tailgate.service.errors import ModelFailure
 from tailgate.service.models.items import Item, Result
 
@@ -54,7 +54,8 @@ class Dispatcher(Generic[Q]):
         defer: runs a function a moment later in the submitting thread. An event loop's ``call_soon`` lets all requests of
             one poll of the sockets go as one batch, instead of waking the thread for the first of them alone.
         begin: in place of ``compute``: hands a batch to the device, and returns what waits for the answers.
-        expected_s: seconds of a batch by its size, so that none is bound behind another that would outlast a deadline.
+        expected_s: seconds of a batch by its size: whether it pays to wait for others, and whether a batch that is bound
+            behind another would outlast a deadline.
 
     Attributes:
         running: the batch that is computed, None between batches; read by any thread.
@@ -70,7 +71,7 @@ class Dispatcher(Generic[Q]):
         begin: Begin | None = None,
         expected_s: Callable[[int], float] = lambda _: 0.0,
     ) -> None:
-        self._queue = BatchQueue[Q](policy)
+        self._queue = BatchQueue[Q](policy, expected_s)
         self._compute = compute
         self._begin = begin
         self._expected_s = expected_s
@@ -86,6 +87,8 @@ class Dispatcher(Generic[Q]):
         # costs a third of a Condition, which makes a lock for each wait.
         self._lock = threading.Lock()
         self._asleep = False
+        # What the thread waits for; set before it falls asleep.
+        self._wait = Wait()
         self._bell = threading.Lock()
         self._bell.acquire()
         loop = self._loop if begin is None else self._loop_two_deep
@@ -126,10 +129,18 @@ class Dispatcher(Generic[Q]):
         """Accept a request; raises what :meth:`BatchQueue.put` raises."""
         with self._lock:
             self._queue.put(request)
-        # Read outside the lock: the thread falls asleep only after it has seen an empty queue, and so sees this request.
-        if self._asleep and not self._rung:
+        # Read outside the lock: the thread falls asleep only after it has looked into the queue, and so sees this request.
+        if self._asleep and not self._rung and self._ends(self._wait, request):
             self._rung = True
             self._defer(self._ring)
+
+    def _ends(self, wait: Wait, request: Q) -> bool:
+        """Whether a new request ends a wait: with it there are enough, or it cannot wait so long."""
+        if len(self._queue) >= wait.size:
+            return True
+        return (
+            request.deadline_s is not None and wait.until_s is not None and request.deadline_s <= wait.until_s
+        )
 
     def withdraw(self, request: Q) -> bool:
         """Take a request back before it is bound; True means that it will not be delivered."""
@@ -174,8 +185,10 @@ class Dispatcher(Generic[Q]):
                     return batch
                 if self._queue.closed:
                     return None
+                assert wait is not None
+                self._wait = wait
                 self._asleep = True
-            self._sleep(None if wait is None else wait.until_s)
+            self._sleep(wait.until_s)
 
     def _sleep(self, until_s: float | None) -> None:
         """Wait for the bell, or for a time."""
@@ -203,7 +216,10 @@ class Dispatcher(Generic[Q]):
         self.running = Running(len(batch), start_s)
         answers = self._answers(batch, lambda: self._compute([request.item for request in batch]))
         self._note_end(None)
-        _end(batch, answers, self._clock() - start_s)
+        now_s = self._clock()
+        with self._lock:
+            self._queue.ended(now_s, len(batch))
+        _end(batch, answers, now_s - start_s)
 
     def _hand_over(self, batch: list[Q], ahead: _Begun[Q] | None = None) -> _Begun[Q]:
         """Begin a batch, at once or behind one that the device has."""
@@ -228,6 +244,8 @@ class Dispatcher(Generic[Q]):
             following.start_s = now_s
             for request in following.batch:
                 request.bound_s = now_s
+        with self._lock:
+            self._queue.ended(now_s, len(begun.batch))
         _end(begun.batch, answers, now_s - begun.start_s)
 
     def _note_end(self, following: Running | None) -> None:

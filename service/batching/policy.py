@@ -3,9 +3,10 @@
 :func:`next_batch` is the rule, :class:`BatchQueue` the bounded queue that it is applied to. Both take the time as an argument,
 so that tests run them in virtual time. :mod:`tailgate.service.batching.dispatcher` adds a lock, a clock and a thread.
 
-A free executor takes all waiting requests at once, up to the cap: a lone request is never delayed. With a window, the
-executor waits for more requests, counted from the arrival of the oldest one. The wait ends when the batch is full, when
-nobody else may come, or where a deadline lies within the window.
+A free executor takes all waiting requests at once, up to the cap, unless clients that have just been answered are about to
+come back (:mod:`tailgate.service.batching.returning`). A lone request is never delayed. With a window, the executor waits for
+more requests, counted from the arrival of the oldest one. Either wait ends when the batch is full, when nobody else may come,
+or where a deadline lies within it.
 
 A batch can be bound while another one runs only if it is full or nobody else can come, since waiting gains nothing then. It
 is not bound if a deadline passes before it could start: what is bound is computed.
@@ -15,10 +16,12 @@ A request that has expired is never bound. Its timer (:class:`tailgate.service.b
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
+from tailgate.service.batching.returning import Returning
 from tailgate.service.errors import QueueFull, Unavailable
 
 
@@ -29,13 +32,13 @@ class BatchPolicy:
     Attributes:
         max_batch_size: requests in a batch, at most.
         queue_capacity: requests waiting, at most.
-        max_wait_s: the batching window; 0 never waits.
+        max_wait_s: the batching window; 0 never waits, None waits for clients that come back.
         limit_s: seconds after which a batch that runs counts as hung; 0 for never.
     """
 
     max_batch_size: int
     queue_capacity: int
-    max_wait_s: float = 0.0
+    max_wait_s: float | None = 0.0
     limit_s: float = 0.0
 
     @property
@@ -53,15 +56,36 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Run nothing yet: look again at ``until_s``, or when something changes; None: only when something changes."""
+    """Run nothing yet: look again at ``until_s``, or when ``size`` requests wait.
+
+    Attributes:
+        until_s: None: only the number of requests matters.
+        size: how many make a batch that is worth running at once.
+    """
 
     until_s: float | None = None
+    size: int = 1
+
+
+def hold(policy: BatchPolicy, waiting: int, oldest_s: float, returning: Returning) -> Wait:
+    """Return how long a free executor waits for others, and for how many; a time that has passed where it does not.
+
+    Args:
+        policy: cap and window.
+        waiting: requests in the queue, fewer than a full batch.
+        oldest_s: arrival of the oldest.
+        returning: who may come back; what it knows counts where there is no window.
+    """
+    if policy.max_wait_s is not None:
+        return Wait(oldest_s + policy.max_wait_s, policy.full)
+    until_s = returning.until_s(waiting, policy.full - waiting)
+    return Wait(until_s, min(policy.full, waiting + returning.away))
 
 
 def next_batch(
     policy: BatchPolicy,
     waiting: int,
-    oldest_s: float | None,
+    held: Wait,
     now_s: float,
     *,
     deadline_s: float = math.inf,
@@ -71,24 +95,23 @@ def next_batch(
     """Decide what a free executor does, or what is put together for a busy one.
 
     Args:
-        policy: cap and window.
+        policy: the cap.
         waiting: requests in the queue.
-        oldest_s: arrival of the oldest, None when none waits.
-        now_s: the present, on the clock of ``oldest_s``.
-        deadline_s: the earliest of those who wait: a window that is still open then would be held open until it is too late.
+        held: how long it waits for others while nothing changes; see :func:`hold`.
+        now_s: the present, on the clock of ``held``.
+        deadline_s: the earliest of those who wait: a wait that lasts until then would last until it is too late.
         closed: nothing more will come, so nothing is worth waiting for.
         busy: a batch runs, and this one would stand behind it.
     """
-    if not waiting or oldest_s is None:
+    if not waiting:
         return Wait()
     if waiting >= policy.full or closed:
         return Take(min(waiting, policy.max_batch_size))
     if busy:
         return Wait()
-    end_s = oldest_s + policy.max_wait_s
-    if now_s >= end_s or deadline_s <= end_s:
+    if held.until_s is None or now_s >= held.until_s or deadline_s <= held.until_s:
         return Take(waiting)
-    return Wait(until_s=end_s)
+    return held
 
 
 class Queued(Protocol):
@@ -116,13 +139,20 @@ class Queued(Protocol):
 
 
 Q = TypeVar("Q", bound=Queued)
+_AT_ONCE = Wait()
 
 
 class BatchQueue(Generic[Q]):
-    """The requests that wait, oldest first. Not safe for threads by itself."""
+    """The requests that wait, oldest first. Not safe for threads by itself.
 
-    def __init__(self, policy: BatchPolicy) -> None:
+    Args:
+        policy: the rule of batching.
+        expected_s: seconds of a batch by its size.
+    """
+
+    def __init__(self, policy: BatchPolicy, expected_s: Callable[[int], float] = lambda _: 0.0) -> None:
         self.policy = policy
+        self._returning = Returning(expected_s)
         self.closed = False
         self._waiting: deque[Q] = deque()
         # How many of them have a deadline: where nobody has one, nobody is looked at.
@@ -146,6 +176,7 @@ class BatchQueue(Generic[Q]):
         if len(self._waiting) >= self.policy.queue_capacity:
             raise QueueFull(len(self._waiting), self.policy.queue_capacity)
         self._waiting.append(request)
+        self._returning.arrived(request.queued_s)
         request.waiting = True
         self._with_deadline += request.deadline_s is not None
 
@@ -168,13 +199,20 @@ class BatchQueue(Generic[Q]):
             The requests of the batch, and how long to wait where there are none.
         """
         waiting = self._waiting
-        windowed = self.policy.max_wait_s > 0 and len(waiting) < self.policy.full
+        held = _AT_ONCE
+        if (
+            waiting
+            and busy_until_s is None
+            and self.policy.max_wait_s != 0
+            and len(waiting) < self.policy.full
+        ):
+            held = hold(self.policy, len(waiting), waiting[0].queued_s, self._returning)
         decision = next_batch(
             self.policy,
             len(waiting),
-            waiting[0].queued_s if waiting else None,
+            held,
             now_s,
-            deadline_s=self._earliest_s(len(waiting)) if windowed else math.inf,
+            deadline_s=math.inf if held is _AT_ONCE else self._earliest_s(len(waiting)),
             closed=self.closed,
             busy=busy_until_s is not None,
         )
@@ -195,6 +233,10 @@ class BatchQueue(Generic[Q]):
             request.bound_s = now_s
             request.batch_size = len(batch)
         return batch, None
+
+    def ended(self, now_s: float, size: int) -> None:
+        """Note the end of a batch of ``size``, whose answers leave now."""
+        self._returning.ended(now_s, size)
 
     def close(self) -> None:
         """Accept nothing more; what waits will still be taken."""

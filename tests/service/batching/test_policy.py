@@ -9,11 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tickets import Ticket
 
-from tailgate.service.batching.policy import BatchPolicy, BatchQueue, Take, Wait, next_batch
+from tailgate.service.batching.policy import BatchPolicy, BatchQueue, Take, Wait, hold, next_batch
+from tailgate.service.batching.returning import LARGEST_SHARE, Returning
 from tailgate.service.errors import QueueFull, Unavailable
 
+SAVED_S = 6  # by one batch in place of two
 AT_ONCE = BatchPolicy(max_batch_size=4, queue_capacity=8)
 WINDOW = BatchPolicy(max_batch_size=4, queue_capacity=8, max_wait_s=2.0)
+
+
+def decide(policy, waiting, oldest_s, now_s, **options):
+    held = Wait() if oldest_s is None else hold(policy, waiting, oldest_s, Returning(lambda _: 0.0))
+    return next_batch(policy, waiting, held, now_s, **options)
 
 
 @pytest.mark.parametrize(
@@ -25,8 +32,8 @@ WINDOW = BatchPolicy(max_batch_size=4, queue_capacity=8, max_wait_s=2.0)
         (AT_ONCE, 4, 1.0, 5.0, False, Take(4)),
         (AT_ONCE, 7, 1.0, 5.0, False, Take(4)),  # up to the cap
         (WINDOW, 0, None, 5.0, False, Wait()),
-        (WINDOW, 1, 5.0, 5.0, False, Wait(until_s=7.0)),
-        (WINDOW, 3, 4.0, 5.0, False, Wait(until_s=6.0)),  # the window counts from the oldest
+        (WINDOW, 1, 5.0, 5.0, False, Wait(7.0, 4)),
+        (WINDOW, 3, 4.0, 5.0, False, Wait(6.0, 4)),  # the window counts from the oldest
         (WINDOW, 3, 3.0, 5.0, False, Take(3)),  # exactly over
         (WINDOW, 1, 1.0, 5.0, False, Take(1)),  # long over: the executor was busy meanwhile
         (WINDOW, 4, 5.0, 5.0, False, Take(4)),  # full: no reason to wait
@@ -36,27 +43,27 @@ WINDOW = BatchPolicy(max_batch_size=4, queue_capacity=8, max_wait_s=2.0)
     ],
 )
 def test_who_goes_now(policy, waiting, oldest_s, now_s, closed, decision):
-    assert next_batch(policy, waiting, oldest_s, now_s, closed=closed) == decision
+    assert decide(policy, waiting, oldest_s, now_s, closed=closed) == decision
 
 
 @pytest.mark.parametrize(
     ("deadline_s", "decision"),
     [
-        (8.0, Wait(until_s=7.0)),  # it can be kept after the window
+        (8.0, Wait(7.0, 4)),  # it can be kept after the window
         (7.0, Take(2)),  # the window would be held open until it is too late
         (5.5, Take(2)),
     ],
 )
 def test_a_window_is_not_held_open_for_longer_than_somebody_can_wait(deadline_s, decision):
-    assert next_batch(WINDOW, 2, 5.0, 5.0, deadline_s=deadline_s) == decision
+    assert decide(WINDOW, 2, 5.0, 5.0, deadline_s=deadline_s) == decision
 
 
-@pytest.mark.parametrize(("waiting", "decision"), [(1, Wait(until_s=7.0)), (2, Take(2))])
+@pytest.mark.parametrize(("waiting", "decision"), [(1, Wait(7.0, 2)), (2, Take(2))])
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_queue_that_takes_nobody_else_is_as_good_as_a_full_batch(waiting, decision, busy):
     policy = BatchPolicy(max_batch_size=4, queue_capacity=2, max_wait_s=2.0)
     expected = Wait() if busy and isinstance(decision, Wait) else decision
-    assert next_batch(policy, waiting, 5.0, 5.0, busy=busy) == expected
+    assert decide(policy, waiting, 5.0, 5.0, busy=busy) == expected
 
 
 @pytest.mark.parametrize(
@@ -73,7 +80,7 @@ def test_a_queue_that_takes_nobody_else_is_as_good_as_a_full_batch(waiting, deci
 )
 def test_who_is_put_together_behind_a_batch_that_runs(policy, waiting, closed, decision):
     oldest_s = 1.0 if waiting else None
-    assert next_batch(policy, waiting, oldest_s, 5.0, closed=closed, busy=True) == decision
+    assert decide(policy, waiting, oldest_s, 5.0, closed=closed, busy=True) == decision
 
 
 def test_the_queue_refuses_one_more_than_its_capacity_and_says_what_to_do():
@@ -98,7 +105,7 @@ def test_a_deadline_inside_the_window_ends_it_for_all_who_wait():
     queue = BatchQueue(WINDOW)
     patient, hurried = Ticket("a", 0.0), Ticket("b", 0.5, deadline_s=1.5)
     queue.put(patient)
-    assert queue.take(0.0) == ([], Wait(until_s=2.0))
+    assert queue.take(0.0) == ([], Wait(2.0, 4))
     queue.put(hurried)
     assert queue.take(0.5) == ([patient, hurried], None)
 
@@ -108,7 +115,7 @@ def test_a_deadline_that_has_gone_with_its_request_ends_no_window():
     queue.put(gone := Ticket("a", 0.0, deadline_s=0.5))
     queue.put(Ticket("b", 0.0))
     queue.withdraw(gone)
-    assert queue.take(0.0) == ([], Wait(until_s=2.0))
+    assert queue.take(0.0) == ([], Wait(2.0, 4))
 
 
 def test_a_request_whose_deadline_has_passed_is_never_bound():
@@ -160,7 +167,7 @@ class World:
     batches: list = field(default_factory=list)  # (start, freed before, tickets)
 
     def __post_init__(self):
-        self.queue = BatchQueue(self.policy)
+        self.queue = BatchQueue(self.policy, lambda size: SAVED_S + size)
 
     def at(self, time_s, action, *arguments):
         heapq.heappush(self.agenda, (time_s, next(self.order), action, arguments))
@@ -190,9 +197,15 @@ class World:
         if waiting and not self.busy:  # only a window that is open keeps a free executor from working
             assert not self.queue.closed
             assert waiting < min(self.policy.max_batch_size, self.policy.queue_capacity)
-            end_s = self.waiting()[0].queued_s + self.policy.max_wait_s
+            end_s = self.latest_start_s(self.waiting()[0].queued_s)
             assert end_s > now_s
             assert all(ticket.deadline_s is None or ticket.deadline_s > end_s for ticket in self.waiting())
+
+    def latest_start_s(self, queued_s):
+        """Return until when a free executor may wait for others."""
+        if self.policy.max_wait_s is not None:
+            return queued_s + self.policy.max_wait_s
+        return self.freed_s + LARGEST_SHARE * SAVED_S
 
     def waiting(self):
         return [ticket for ticket in self.accepted if ticket.waiting]
@@ -231,6 +244,7 @@ class World:
 
     def done(self, now_s, batch):
         self.busy, self.freed_s = False, now_s
+        self.queue.ended(now_s, len(batch))
         self.ends += [(ticket, "computed") for ticket in batch]
 
     def close(self, now_s):
@@ -248,7 +262,7 @@ def requests():
         BatchPolicy,
         max_batch_size=st.integers(1, 5),
         queue_capacity=st.integers(1, 8),
-        max_wait_s=st.sampled_from([0, 0, 1, 4]),
+        max_wait_s=st.sampled_from([0, None, 1, 4]),
     ),
     wanted=requests(),
     durations=st.lists(st.integers(0, 6), min_size=1, max_size=5),
@@ -273,4 +287,6 @@ def test_every_accepted_request_ends_exactly_once_in_order_and_the_executor_neve
         assert {ticket.batch_size for ticket in batch} == {len(batch)}
         assert {ticket.bound_s for ticket in batch} == {start_s}
         assert all(ticket.deadline_s is None or ticket.deadline_s > start_s for ticket in batch)
-        assert start_s <= max(batch[0].queued_s + policy.max_wait_s, freed_s)
+        longest_s = LARGEST_SHARE * SAVED_S
+        ends_s = freed_s + longest_s if policy.max_wait_s is None else batch[0].queued_s + policy.max_wait_s
+        assert start_s <= max(ends_s, batch[0].queued_s, freed_s)

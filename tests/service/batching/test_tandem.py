@@ -14,7 +14,7 @@ import pytest
 
 from tailgate.service.batching.admission import given_up, why_late
 from tailgate.service.batching.forecast import Decoding, Forecast, Running
-from tailgate.service.batching.policy import BatchPolicy, Take, next_batch
+from tailgate.service.batching.policy import BatchPolicy, Take, Wait, next_batch
 
 REQUESTS = 3000
 OBJECTIVE_S = 1.0
@@ -140,7 +140,7 @@ class Course:
             take_s = self._random.lognormvariate(-0.125, 0.5) * self._plant.item_s  # of mean 1
             self._at(self.now_s + take_s, self._decoded, number)
         if self._batch is None and self._to_compute:
-            decision = next_batch(self._policy, len(self._to_compute), self.now_s, self.now_s)
+            decision = next_batch(self._policy, len(self._to_compute), Wait(), self.now_s)
             assert isinstance(decision, Take)
             self._batch = self.now_s, self._to_compute[: decision.size]
             del self._to_compute[: decision.size]
