@@ -3,7 +3,7 @@ from .harness.compare.load import ComparisonLoad as ComparisonLoad
 from .harness.errors import HarnessError as HarnessError
 from .harness.errors import UsageError as UsageError
 from .harness.gate.gate import Gate as Gate
-from .harness.load.samples import Outcome as Outcome
+from .harness.load.records.samples import Outcome as Outcome
 from .harness.measures import Measure as Measure
 from .harness.measures.dependence import share_interval as share_interval
 from .harness.measures.measure import Estimate as Estimate
@@ -31,7 +31,7 @@ from .harness.scenario.changing_rates import Ramp as Ramp
 from .harness.scenario.changing_rates import Sine as Sine
 from .harness.scenario.changing_rates import Spike as Spike
 from .harness.scenario.changing_rates import Steps as Steps
-from .harness.scenario.payload import Payload as Payload
+from .harness.scenario.payloads.payload import Payload as Payload
 from .harness.scenario.plan import draw_plan as draw_plan
 from .harness.scenario.ref import Number as Number
 from .harness.scenario.ref import Ref as Ref

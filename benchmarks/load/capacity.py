@@ -24,7 +24,7 @@ from tailgate import (
     draw_plan,
 )
 from tailgate.harness.load import LoadSettings, PhaseReport, Scheduling, self_check
-from tailgate.harness.load.samples import SAMPLE
+from tailgate.harness.load.records.samples import SAMPLE
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.observe.slot import measure_slot
 from tailgate.harness.observe.slot_record import Slot

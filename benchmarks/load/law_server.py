@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from tailgate.harness.load.pacer import Pacer
+from tailgate.harness.load.sending.pacer import Pacer
 from tailgate.harness.load.settings import TimerMode
 
 FREEZE_S = 2.0

@@ -11,7 +11,7 @@ from benchmarks.environments import ROOT
 from benchmarks.processors import client_processor, server_processor
 from tailgate import Payload, Phase, Scenario, draw_plan
 from tailgate.harness.load import Generator, LoadSettings, PhaseReport, Scheduling
-from tailgate.harness.load.samples import Samples
+from tailgate.harness.load.records.samples import Samples
 
 SEED = 1
 

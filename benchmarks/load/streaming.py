@@ -22,8 +22,8 @@ from benchmarks.processors import client_processor
 from benchmarks.targets import Sense, Target
 from tailgate import Phase, PhaseRecord, Poisson, Scenario, Window, draw_plan
 from tailgate.harness.load import Generator, LoadSettings, Scheduling
-from tailgate.harness.load.events import Events, gaps_ns
-from tailgate.harness.load.samples import Samples
+from tailgate.harness.load.records.events import Events, gaps_ns
+from tailgate.harness.load.records.samples import Samples
 from tailgate.harness.load.wire.request_id import request_id
 from tailgate.harness.observe.window import reading_lags_s
 from tailgate.harness.verdict.faults import check_reading_lag

@@ -13,7 +13,7 @@ from benchmarks.load import law_server
 from benchmarks.load.rig import payload, send, server
 from benchmarks.targets import Sense, Target
 from tailgate import Constant, Phase, Poisson, Trace, latencies_s
-from tailgate.harness.load.samples import Samples
+from tailgate.harness.load.records.samples import Samples
 
 LAWS = ("zero", "constant", "exponential", "bimodal")
 RATE_PER_S = 400.0

@@ -12,7 +12,7 @@ import typer
 
 from benchmarks.environments import CACHE, ROOT, python_for
 from benchmarks.workloads import JPEG, Workload
-from tailgate.harness.target.launch import Launch
+from tailgate.harness.target.launching.launch import Launch
 
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 8.0

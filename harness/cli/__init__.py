@@ -252,7 +252,7 @@ def _export(
     csv: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
 ) -> None:
     """Write raw records as CSV, one line a request."""
-    from tailgate.harness.load.samples import export_csv, read_samples
+    from tailgate.harness.load.records.samples import export_csv, read_samples
     from tailgate.harness.load.settings import read_id_prefix
 
     records, id_prefix = read_samples(file), read_id_prefix(file.parent)

@@ -13,12 +13,12 @@ from tailgate.harness.compare.arms import WORKING_TREE, ArmTarget
 from tailgate.harness.compare.blocks.block import BlockRecord
 from tailgate.harness.compare.blocks.schedule import Arm
 from tailgate.harness.compare.rehearsal import Rehearsed
-from tailgate.harness.load.samples import kinds
+from tailgate.harness.load.records.samples import kinds
 from tailgate.harness.observe.slot_record import SlotRecord
 from tailgate.harness.observe.window import Window, failed
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.run import ArmResult
-from tailgate.harness.target import revision as git
+from tailgate.harness.target.checkout import revision as git
 from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.target.target import INFO
 from tailgate.harness.verdict import judging, witnesses

@@ -13,10 +13,16 @@ from pathlib import Path
 from tailgate.harness.compare.blocks.schedule import Arm
 from tailgate.harness.errors import TargetError, UsageError
 from tailgate.harness.options.settings import SERVICE_PREFIX
-from tailgate.harness.target import revision as git
-from tailgate.harness.target.dependencies import dependency_changes
-from tailgate.harness.target.own_code import is_own, project_in, python_path, ran_own_code, service_module
-from tailgate.harness.target.revision import Revision
+from tailgate.harness.target.checkout import revision as git
+from tailgate.harness.target.checkout.dependencies import dependency_changes
+from tailgate.harness.target.checkout.own_code import (
+    is_own,
+    project_in,
+    python_path,
+    ran_own_code,
+    service_module,
+)
+from tailgate.harness.target.checkout.revision import Revision
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.spec import CommandTarget
 from tailgate.harness.target.state import StateCommands, Step, commands_of

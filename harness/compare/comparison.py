@@ -38,10 +38,10 @@ from tailgate.harness.results.run import ArmResult, ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.scenario.budgets import Budgets, resolve_scenario
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import choose_payloads, draw_plan
 from tailgate.harness.scenario.scenario import Scenario
-from tailgate.harness.target import revision as git
+from tailgate.harness.target.checkout import revision as git
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.state import asked_lines
 from tailgate.harness.target.target import RunningTarget, Target

@@ -14,9 +14,9 @@ from tailgate.harness.load.first_answer import ask
 from tailgate.harness.load.preflight import GOOD, judged
 from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.endpoint import resolve_endpoint
-from tailgate.harness.scenario.payload import Payload
-from tailgate.harness.target import openapi
-from tailgate.harness.target.exposition import Scrape, parse
+from tailgate.harness.scenario.payloads.payload import Payload
+from tailgate.harness.target.asking import openapi
+from tailgate.harness.target.asking.exposition import Scrape, parse
 
 READINESS = (
     *("/health/ready", "/readyz", "/ready", "/health", "/healthz", "/livez", "/health/live", "/ping"),

@@ -17,10 +17,10 @@ from typing import Any
 import orjson
 
 from tailgate.harness.errors import HarnessError, LoadError
-from tailgate.harness.load.recorder import Recorder
+from tailgate.harness.load.records.recorder import Recorder
+from tailgate.harness.load.records.samples import SAMPLES
 from tailgate.harness.load.report import encode_report
-from tailgate.harness.load.samples import SAMPLES
-from tailgate.harness.load.sender import OrphanedError, Sender
+from tailgate.harness.load.sending.sender import OrphanedError, Sender
 from tailgate.harness.load.settings import SETTINGS, LoadSettings, Scheduling, read_settings
 from tailgate.harness.scenario.plan import read_plan
 

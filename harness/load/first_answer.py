@@ -9,7 +9,7 @@ from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.answer import Answer, MalformedAnswerError
 from tailgate.harness.load.wire.endpoint import Endpoint, connect_blocking
 from tailgate.harness.load.wire.request import encode_request
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 
 PIECE_BYTES = 2**16
 

@@ -13,13 +13,13 @@ from typing import Any, Self
 import orjson
 
 from tailgate.harness.errors import LoadError, UsageError
-from tailgate.harness.load.events import Events, read_events
+from tailgate.harness.load.records.events import Events, read_events
+from tailgate.harness.load.records.samples import SAMPLES, Samples, read_samples
 from tailgate.harness.load.report import PhaseReport, decode_report
-from tailgate.harness.load.samples import SAMPLES, Samples, read_samples
 from tailgate.harness.load.settings import LOG, SETTINGS, LoadSettings, write_settings
 from tailgate.harness.load.wire.request import encode_request
 from tailgate.harness.scenario.plan import Plan, write_plan
-from tailgate.harness.target.launch import tail
+from tailgate.harness.target.launching.launch import tail
 
 # For interpreter, imports and first connections on a busy machine.
 _READY_S = 60.0

@@ -14,14 +14,14 @@ from urllib.parse import urljoin, urlsplit
 
 import orjson
 
-from tailgate.harness.load.answers import KeptAnswer
 from tailgate.harness.load.first_answer import FirstAnswer, ask
+from tailgate.harness.load.records.answers import KeptAnswer
 from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.endpoint import Endpoint, resolve_endpoint
 from tailgate.harness.results.preflight import Preflight, sentences
-from tailgate.harness.scenario.expectation import expectations, first_miss
-from tailgate.harness.scenario.payload import Payload
-from tailgate.harness.target import openapi
+from tailgate.harness.scenario.payloads.expectation import expectations, first_miss
+from tailgate.harness.scenario.payloads.payload import Payload
+from tailgate.harness.target.asking import openapi
 
 # So many requests, and so long, are worth the wait; what is wrong with the others fails in the load itself.
 MOST = 1_000

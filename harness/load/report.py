@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.load.settings import Scheduling, TimerMode
 from tailgate.harness.results.failure import Failure
 from tailgate.harness.results.slot import Loop

@@ -21,7 +21,7 @@ from tailgate.harness.load.settings import LoadSettings, Scheduling, TimerMode
 from tailgate.harness.load.wire.request import encode_request
 from tailgate.harness.load.wire.request_id import draw_prefix
 from tailgate.harness.scenario.arrivals import ClosedLoop, Poisson
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Phase, Scenario
 

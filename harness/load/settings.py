@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 
-from tailgate.harness.target.trust import Trust
+from tailgate.harness.target.asking.trust import Trust
 
 # Files that generator and parent share, beside the plan's and the samples.
 SETTINGS = "load.json"

@@ -7,7 +7,7 @@ import numpy as np
 
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError, UsageError
-from tailgate.harness.load.samples import Outcome, Samples, kinds
+from tailgate.harness.load.records.samples import Outcome, Samples, kinds
 from tailgate.harness.measures.dependence import Ranks, quantile_interval, quantile_ranks, requests_needed
 from tailgate.harness.measures.measure import Estimate
 from tailgate.harness.measures.rates import refused

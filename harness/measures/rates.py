@@ -10,7 +10,7 @@ from scipy import special
 
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError, UsageError
-from tailgate.harness.load.samples import Outcome, Samples
+from tailgate.harness.load.records.samples import Outcome, Samples
 from tailgate.harness.measures.dependence import share_interval
 from tailgate.harness.measures.measure import Estimate, objective_s
 from tailgate.harness.observe.checked import ANSWERED

@@ -11,7 +11,7 @@ import numpy as np
 
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.load.samples import Samples
+from tailgate.harness.load.records.samples import Samples
 from tailgate.harness.measures.latency import of_stretches
 from tailgate.harness.measures.measure import Estimate
 from tailgate.harness.observe.window import (

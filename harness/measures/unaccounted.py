@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.measures.measure import Estimate
 from tailgate.harness.observe.window import PhaseRecord, Window, counted_requests
 from tailgate.harness.scenario.behaviour import Behaviour

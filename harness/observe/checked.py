@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tailgate.harness.load.answers import ANSWERS, KeptAnswer, read_answers
-from tailgate.harness.load.samples import Outcome, Samples
+from tailgate.harness.load.records.answers import ANSWERS, KeptAnswer, read_answers
+from tailgate.harness.load.records.samples import Outcome, Samples
 from tailgate.harness.results.failure import Failure
-from tailgate.harness.scenario.expectation import Expectation, Status, expectations, first_miss
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.expectation import Expectation, Status, expectations, first_miss
+from tailgate.harness.scenario.payloads.payload import Payload
 
 # Of a whole answer that is no refusal. A stream that failed has told so itself.
 ANSWERED = (Outcome.OK, Outcome.WRONG, Outcome.CLIENT_ERROR, Outcome.SERVER_ERROR, Outcome.REDIRECT)

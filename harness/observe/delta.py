@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.target.exposition import START_TIME, Scrape, summed
-from tailgate.harness.target.selector import Selector, Series, read_selector
+from tailgate.harness.target.asking.exposition import START_TIME, Scrape, summed
+from tailgate.harness.target.asking.selector import Selector, Series, read_selector
 from tailgate.harness.target.settings import MetricNames
 
 # A metric of these types is no counter, whatever its name.
@@ -30,7 +30,7 @@ _ANOTHER_SERVER = (
 class ServerDelta:
     """What a server counted between two scrapes.
 
-    A metric is named by a selector of its series (:mod:`tailgate.harness.target.selector`). The methods raise
+    A metric is named by a selector of its series (:mod:`tailgate.harness.target.asking.selector`). The methods raise
     MeasurementError where a series that they read fell, vanished, is no number or stands there twice.
     """
 

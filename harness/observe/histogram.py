@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.observe.delta import ServerDelta
-from tailgate.harness.target.selector import read_selector
+from tailgate.harness.target.asking.selector import read_selector
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def probing_period_s(probes: int, length_s: float) -> float:
 
 
 def ask(asked: Asked, url: str, client: httpx.Client) -> ProbeRecord:
-    """Ask once, on a client of :func:`~tailgate.harness.target.asking.asking_client`."""
+    """Ask once, on a client of :func:`~tailgate.harness.target.asking.client.asking_client`."""
     began_ns = time.monotonic_ns()
     try:
         status: int | None = client.get(url).status_code

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 import httpx
 
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.load.samples import Samples
+from tailgate.harness.load.records.samples import Samples
 from tailgate.harness.observe.delta import ServerDelta, difference
 from tailgate.harness.observe.window import PhaseRecord, counted_requests
 from tailgate.harness.scenario.scenario import Phase
-from tailgate.harness.target.exposition import Scrape, find, get, parse
+from tailgate.harness.target.asking.exposition import Scrape, find, get, parse
 from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.target.target import RunningTarget
 

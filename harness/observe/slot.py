@@ -17,7 +17,7 @@ import orjson
 
 from tailgate.harness.errors import LoadError, MeasurementError, TargetError
 from tailgate.harness.load import Generator, LoadSettings, PhaseReport
-from tailgate.harness.load.samples import SAMPLES
+from tailgate.harness.load.records.samples import SAMPLES
 from tailgate.harness.observe import machine
 from tailgate.harness.observe.checked import check
 from tailgate.harness.observe.machine import MachineDelta

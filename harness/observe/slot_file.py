@@ -14,9 +14,9 @@ import numpy as np
 import orjson
 
 from tailgate.harness.errors import MeasurementError, UsageError
-from tailgate.harness.load.events import read_events
+from tailgate.harness.load.records.events import read_events
+from tailgate.harness.load.records.samples import SAMPLE, SAMPLES, read_samples
 from tailgate.harness.load.report import decode_report, encode_report
-from tailgate.harness.load.samples import SAMPLE, SAMPLES, read_samples
 from tailgate.harness.observe.checked import check
 from tailgate.harness.observe.delta import ServerDelta, difference
 from tailgate.harness.observe.machine import MachineDelta
@@ -33,7 +33,7 @@ from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario import arrivals, changing_rates, trace
 from tailgate.harness.scenario.plan import read_payloads
 from tailgate.harness.scenario.scenario import Arrivals, Phase, Scenario
-from tailgate.harness.target.exposition import parse
+from tailgate.harness.target.asking.exposition import parse
 from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.units import parse_quantity
 

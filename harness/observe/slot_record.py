@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tailgate.harness.load import PhaseReport
-from tailgate.harness.load.samples import Samples
+from tailgate.harness.load.records.samples import Samples
 from tailgate.harness.observe.machine import MachineDelta
 from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.results.fault import Fault

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.load import PhaseReport
-from tailgate.harness.load.samples import Outcome, Samples
+from tailgate.harness.load.records.samples import Outcome, Samples
 from tailgate.harness.load.settings import read_id_prefix
 from tailgate.harness.load.wire.request_id import request_id
 from tailgate.harness.observe import histogram

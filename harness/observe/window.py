@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.load.events import EVENT, Events, gaps_ns
-from tailgate.harness.load.samples import SAMPLE, Outcome, Samples
+from tailgate.harness.load.records.events import EVENT, Events, gaps_ns
+from tailgate.harness.load.records.samples import SAMPLE, Outcome, Samples
 from tailgate.harness.load.wire.stream import UNKNOWN_LAG
 from tailgate.harness.observe import histogram
 from tailgate.harness.observe.checked import Checked
@@ -25,9 +25,9 @@ from tailgate.harness.observe.probes import Asked, ProbeRecord
 from tailgate.harness.observe.resources import ResourceReading
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.scenario import Phase
-from tailgate.harness.target.selector import read_selector
+from tailgate.harness.target.asking.selector import read_selector
+from tailgate.harness.target.asking.well_known import as_options, suggest_metrics
 from tailgate.harness.target.settings import MetricNames
-from tailgate.harness.target.well_known import as_options, suggest_metrics
 
 _AFTER_SENDING = (Outcome.RESET, Outcome.TIMEOUT, Outcome.MALFORMED, Outcome.LEFT)
 Seconds = NDArray[np.float64]

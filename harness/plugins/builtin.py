@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from tailgate.harness.measures import Measure, built_in_measures
 from tailgate.harness.plugins.hookspecs import hookimpl
 from tailgate.harness.report import Reporter, built_in_reporters
-from tailgate.harness.scenario.payload import Payload
-from tailgate.harness.scenario.sources import built_in_payloads
+from tailgate.harness.scenario.payloads.payload import Payload
+from tailgate.harness.scenario.payloads.sources import built_in_payloads
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.spec import parse_target
 from tailgate.harness.target.target import Target

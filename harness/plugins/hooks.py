@@ -12,7 +12,7 @@ from typing import Any
 
 from tailgate.harness.errors import HarnessError, PluginError
 from tailgate.harness.results.verdict import Better
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.units import Unit
 

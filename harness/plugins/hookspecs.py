@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tailgate.harness.profiles import Profile
     from tailgate.harness.report import Reporter
     from tailgate.harness.results.run import RunResult
-    from tailgate.harness.scenario.payload import Payload
+    from tailgate.harness.scenario.payloads.payload import Payload
     from tailgate.harness.scenario.scenario import Scenario
     from tailgate.harness.target.settings import TargetSettings
     from tailgate.harness.target.target import Target

@@ -24,7 +24,7 @@ from tailgate.harness.plugins.loading import load_entry_point, load_file, wanted
 from tailgate.harness.plugins.target import CheckedTarget
 from tailgate.harness.profiles import Profile
 from tailgate.harness.report import Reporter
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.spec import CommandTarget, UrlTarget

@@ -1,6 +1,6 @@
 """Requests without a good answer, by kind: how many, and what the first of each kind said.
 
-The load generator counts them (:mod:`tailgate.harness.load.recorder`); every report prints :func:`sentences`.
+The load generator counts them (:mod:`tailgate.harness.load.records.recorder`); every report prints :func:`sentences`.
 """
 
 import dataclasses

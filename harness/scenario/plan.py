@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tailgate.harness.errors import LoadError, UsageError
 from tailgate.harness.scenario.arrivals import ClosedLoop
 from tailgate.harness.scenario.behaviour import Behaviour
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.ref import Number, Ref, refs
 from tailgate.harness.scenario.scenario import Phase, Scenario
 from tailgate.harness.scenario.trace import Trace

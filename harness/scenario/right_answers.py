@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Collection, Sequence
 
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import choose_payloads
 from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Criterion, Scenario

@@ -21,7 +21,7 @@ from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.budgets import Resolved, place_of, resolve_scenario, settle_load, with_budgeted
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import choose_payloads, draw_plan
 from tailgate.harness.scenario.right_answers import expects, with_right_answers
 from tailgate.harness.scenario.scenario import Criterion, Scenario

@@ -15,8 +15,8 @@ from tailgate.harness.scenario.unbudgeted import (
     probe_scenario,
     runs_without,
 )
-from tailgate.harness.target.exposition import fetch
-from tailgate.harness.target.readiness import PROBE_TIMEOUT_S
+from tailgate.harness.target.asking.exposition import fetch
+from tailgate.harness.target.launching.readiness import PROBE_TIMEOUT_S
 from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.units import Quantity, significant
 

@@ -43,7 +43,7 @@ from tailgate.harness.scenario.budgets import (
     find_budgets,
     with_budgeted,
 )
-from tailgate.harness.scenario.payload import Payload, settled
+from tailgate.harness.scenario.payloads.payload import Payload, settled
 from tailgate.harness.scenario.ref import Ref, refs, resolve
 from tailgate.harness.scenario.right_answers import expects, with_right_answers
 from tailgate.harness.scenario.scenario import Phase, Scenario

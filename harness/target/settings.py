@@ -12,8 +12,8 @@ from tailgate.harness.named import find
 from tailgate.harness.options.settings import GateSettings, pairs
 from tailgate.harness.options.values import metrics_place
 from tailgate.harness.scenario.budgets import Budgets
-from tailgate.harness.target.selector import read_selector
-from tailgate.harness.target.trust import Trust, chosen_trust
+from tailgate.harness.target.asking.selector import read_selector
+from tailgate.harness.target.asking.trust import Trust, chosen_trust
 from tailgate.harness.units import Unit
 
 # Further edges of the service's latency histograms.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tailgate.harness.load.samples import SAMPLE, Outcome, Samples
+from tailgate.harness.load.records.samples import SAMPLE, Outcome, Samples
 from tailgate.harness.profiles import PROFILES
 from tailgate.harness.results.criterion import CriterionResult, Witness, margin
 from tailgate.harness.results.fault import Fault

@@ -19,7 +19,7 @@ from tailgate.harness.scenario.budgets import asked_at
 from tailgate.harness.scenario.right_answers import WRONG_ANSWERS
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.scenario.unbudgeted import open_keys, proposed_line
-from tailgate.harness.target.selector import quoted
+from tailgate.harness.target.asking.selector import quoted
 from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.verdict import faults as checks
 from tailgate.harness.verdict import judge, witnesses

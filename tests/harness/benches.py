@@ -4,7 +4,7 @@ from tailgate.harness.compare.arms import ArmTarget, Side
 from tailgate.harness.compare.blocks.bench import Bench
 from tailgate.harness.compare.blocks.schedule import Arm
 from tailgate.harness.load import LoadSettings
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.target.settings import MetricNames, TargetSettings
 from tailgate.harness.target.spec import parse_target

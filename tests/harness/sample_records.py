@@ -3,13 +3,13 @@
 import numpy as np
 import prometheus_client
 
-from tailgate.harness.load.samples import SAMPLE, SAMPLE_FILE, Outcome
+from tailgate.harness.load.records.samples import SAMPLE, SAMPLE_FILE, Outcome
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.observe.delta import difference
 from tailgate.harness.observe.window import PhaseRecord, Window
 from tailgate.harness.scenario.arrivals import Poisson
 from tailgate.harness.scenario.scenario import Phase
-from tailgate.harness.target import exposition as scrape
+from tailgate.harness.target.asking import exposition as scrape
 
 MEASURES = {measure.name: measure for measure in built_in_measures()}
 START_NS = 5_000_000_000

@@ -7,7 +7,7 @@ import struct
 import threading
 from types import SimpleNamespace
 
-from tailgate.harness.target.asking import asking_client
+from tailgate.harness.target.asking.client import asking_client
 from tailgate.harness.target.settings import MetricNames
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"

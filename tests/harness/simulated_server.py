@@ -14,14 +14,14 @@ from types import SimpleNamespace
 import numpy as np
 
 from tailgate.harness.load import LoadSettings
-from tailgate.harness.load import pool as pool_module
-from tailgate.harness.load import sender as sender_module
-from tailgate.harness.load.recorder import Recorder
-from tailgate.harness.load.samples import read_samples
-from tailgate.harness.load.sender import Sender
+from tailgate.harness.load.records.recorder import Recorder
+from tailgate.harness.load.records.samples import read_samples
+from tailgate.harness.load.sending import pool as pool_module
+from tailgate.harness.load.sending import sender as sender_module
+from tailgate.harness.load.sending.sender import Sender
 from tailgate.harness.load.wire.answer import Answer
 from tailgate.harness.load.wire.stream import UNKNOWN_LAG
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Phase, Scenario
 

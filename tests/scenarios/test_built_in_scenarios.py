@@ -16,7 +16,7 @@ from tailgate.harness.results.slot import Loop
 from tailgate.harness.scenario.arrivals import Bursts, Poisson
 from tailgate.harness.scenario.behaviour import Behaviour
 from tailgate.harness.scenario.budgets import check_units, find_budgets, numbers
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.ref import refs, resolve
 from tailgate.harness.scenario.scenario import Scenario, When, quantile_name

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tailgate.harness import statistics
 from tailgate.harness.compare.answers.form import Leaf, Place, pattern, shown, take_apart, written
 from tailgate.harness.compare.answers.usual import RELATIVE, TIMES_OWN_SPREAD, Base, Terms
-from tailgate.harness.load.answers import KeptAnswer
+from tailgate.harness.load.records.answers import KeptAnswer
 from tailgate.harness.options.table import Answers
 from tailgate.harness.results.answers import AnswerDifference, AnswersResult
 from tailgate.harness.results.verdict import Verdict

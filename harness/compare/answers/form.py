@@ -14,7 +14,7 @@ import orjson
 from numpy.typing import NDArray
 
 from tailgate.harness import json_path
-from tailgate.harness.load.answers import KeptAnswer
+from tailgate.harness.load.records.answers import KeptAnswer
 
 # Steps that lead there; a value in a JSON body has "$" first, and a vector None last.
 Place = tuple[str | int | None, ...]

@@ -9,8 +9,8 @@ from tailgate.harness import json_path
 from tailgate.harness.compare.answers.differences import Exchange, Unkept, compare_answers
 from tailgate.harness.compare.answers.usual import Terms
 from tailgate.harness.compare.blocks.schedule import Arm
-from tailgate.harness.load.answers import ANSWERS, read_answers
-from tailgate.harness.load.samples import Outcome, read_samples
+from tailgate.harness.load.records.answers import ANSWERS, read_answers
+from tailgate.harness.load.records.samples import Outcome, read_samples
 from tailgate.harness.observe.checked import check
 from tailgate.harness.options.table import Answers
 from tailgate.harness.results.answers import AnswersResult

@@ -19,7 +19,7 @@ from tailgate.harness import statistics
 from tailgate.harness.compare.blocks.disturbance import disturbance_of
 from tailgate.harness.compare.blocks.row import STAGES, ArmRow, least_requests
 from tailgate.harness.compare.load import CAPACITY
-from tailgate.harness.load.samples import Samples
+from tailgate.harness.load.records.samples import Samples
 from tailgate.harness.observe.slot_record import SlotRecord
 from tailgate.harness.observe.window import (
     PhaseRecord,

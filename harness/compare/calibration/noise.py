@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from tailgate.harness.compare.blocks.row import ArmRow, BlockRow, arm_value, least_requests, ln_ratio
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.results.comparison import LATENCIES, Lens, Scale
 from tailgate.harness.results.run import RunResult
 from tailgate.harness.results.slot import PhaseResult

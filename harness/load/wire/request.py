@@ -8,7 +8,7 @@ from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.request_id import id_lines
 from tailgate.harness.options import headers
 from tailgate.harness.options.headers import Header
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 
 # RFC 9110, section 5.6.2: token.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

@@ -12,7 +12,7 @@ from sample_records import write_samples
 
 from tailgate import __version__
 from tailgate.harness import cli
-from tailgate.harness.load.samples import export_csv
+from tailgate.harness.load.records.samples import export_csv
 from tailgate.harness.load.settings import LoadSettings, write_settings
 from tailgate.harness.results import file as results_file
 from tailgate.harness.testing import run_result, samples

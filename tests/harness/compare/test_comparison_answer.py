@@ -8,10 +8,10 @@ import sample_records
 
 from tailgate.harness.compare.answer import CHOICES, choices_of, findings, unanswered
 from tailgate.harness.compare.blocks.schedule import Arm
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.observe.delta import difference
 from tailgate.harness.results.fault import Cause
-from tailgate.harness.target import exposition as scrape
+from tailgate.harness.target.asking import exposition as scrape
 
 
 def told(base, head):

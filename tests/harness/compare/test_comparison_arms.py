@@ -18,8 +18,8 @@ from tailgate.harness.compare.arms import (
 )
 from tailgate.harness.compare.blocks.schedule import Arm
 from tailgate.harness.errors import TargetError, UsageError
-from tailgate.harness.target import revision
-from tailgate.harness.target.revision import Revision
+from tailgate.harness.target.checkout import revision
+from tailgate.harness.target.checkout.revision import Revision
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.spec import parse_target
 

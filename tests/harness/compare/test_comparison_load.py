@@ -5,7 +5,7 @@ import pytest
 from tailgate.harness.compare.load import SLOT_REQUESTS, ComparisonLoad, block_scenario, comparable_phase
 from tailgate.harness.errors import UsageError
 from tailgate.harness.scenario.arrivals import Bursts, ClosedLoop, Poisson
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.ref import resolve
 from tailgate.harness.scenario.scenario import Phase, Scenario

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from tailgate.harness.load.samples import SAMPLE, read_samples
+from tailgate.harness.load.records.samples import SAMPLE, read_samples
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.testing import fake_server_spec

@@ -11,16 +11,16 @@ from scripted_server import OK, ScriptedServer
 
 from tailgate.harness.errors import LoadError, MeasurementError
 from tailgate.harness.load import Generator, LoadSettings
-from tailgate.harness.load.recorder import Recorder
-from tailgate.harness.load.samples import SAMPLE, SAMPLE_FILE, Outcome, read_samples
+from tailgate.harness.load.records.recorder import Recorder
+from tailgate.harness.load.records.samples import SAMPLE, SAMPLE_FILE, Outcome, read_samples
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results.fault import Cause
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.scenario.arrivals import Constant
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Phase, Scenario
-from tailgate.harness.target import exposition as scrape
+from tailgate.harness.target.asking import exposition as scrape
 
 SERVER = Path(__file__).parents[1] / "hostile_server.py"
 WARM_UP, LOAD = 3, 90  # requests of the scenario

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from tailgate.harness.load import Scheduling, TimerMode
-from tailgate.harness.load.events import EVENT
-from tailgate.harness.load.samples import SAMPLE, SAMPLE_FILE, Outcome
+from tailgate.harness.load.records.events import EVENT
+from tailgate.harness.load.records.samples import SAMPLE, SAMPLE_FILE, Outcome
 from tailgate.harness.load.wire.stream import LINES, UNKNOWN_LAG, stream_of
 from tailgate.harness.scenario import behaviour
 from tailgate.harness.scenario.behaviour import Behaviour

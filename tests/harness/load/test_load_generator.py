@@ -14,9 +14,9 @@ from scripted_server import OK, ScriptedServer
 
 from tailgate.harness.errors import LoadError, MeasurementError, UsageError
 from tailgate.harness.load import Generator, LoadSettings, Scheduling, TimerMode
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.scenario.arrivals import ClosedLoop, Constant
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Phase, Scenario
 
@@ -167,7 +167,7 @@ def test_a_killed_parent_takes_the_generator_with_it(tmp_path):
         import psutil
         from tailgate.harness.scenario.arrivals import Constant
         from tailgate.harness.load import Generator, LoadSettings
-        from tailgate.harness.scenario.payload import Payload
+        from tailgate.harness.scenario.payloads.payload import Payload
         from tailgate.harness.scenario.plan import draw_plan
         from tailgate.harness.scenario.scenario import Phase, Scenario
 

@@ -1,9 +1,9 @@
 import numpy as np
 
 from tailgate.harness.load import PhaseReport, TimerMode
-from tailgate.harness.load.recorder import Recorder
+from tailgate.harness.load.records.recorder import Recorder
+from tailgate.harness.load.records.samples import SAMPLE, Outcome, read_samples
 from tailgate.harness.load.report import Lag, decode_report, encode_report, lag_of
-from tailgate.harness.load.samples import SAMPLE, Outcome, read_samples
 from tailgate.harness.load.settings import LoadSettings, Scheduling, read_settings, write_settings
 from tailgate.harness.load.wire.connection import Flight
 from tailgate.harness.results.failure import Failure

@@ -13,7 +13,7 @@ from tailgate.harness.observe.slot_record import Slot
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.scenario.arrivals import Constant
 from tailgate.harness.scenario.behaviour import Behaviour, Disturbers
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Phase, Scenario
 from tailgate.harness.target.settings import TargetSettings

@@ -11,7 +11,7 @@ from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.answer import KEPT_BODY
 from tailgate.harness.load.wire.endpoint import resolve_endpoint
 from tailgate.harness.results.preflight import Preflight, sentences
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 
 LINE = "POST /predict"
 

@@ -12,7 +12,7 @@ from sample_records import MEASURES, delta, record, samples, window
 
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError, UsageError
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.measures.dependence import Ranks
 from tailgate.harness.measures.latency import of_histogram
 from tailgate.harness.observe.histogram import Histogram

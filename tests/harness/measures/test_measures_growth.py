@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sample_records import MEASURES, record, samples, window
 
 from tailgate.harness.errors import MeasurementError, UsageError
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.measures.resources import MOST_STRETCHES, stretches
 from tailgate.harness.observe.resources import ResourceReading
 from tailgate.harness.observe.window import PhaseRecord

@@ -8,7 +8,7 @@ import pytest
 from sample_records import MEASURES, delta, record, samples, window
 
 from tailgate.harness.errors import MeasurementError, UsageError
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.observe.probes import Asked, ProbeRecord
 from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.results.criterion import Witness

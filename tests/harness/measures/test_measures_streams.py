@@ -8,8 +8,8 @@ import pytest
 from sample_records import MEASURES, START_NS, record, samples, window
 
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.load.events import EVENT
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.events import EVENT
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.load.wire.stream import UNKNOWN_LAG
 from tailgate.harness.observe.window import gaps_s, streamed
 from tailgate.harness.scenario.scenario import Criterion

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from sample_records import record, samples, window
 
-from tailgate.harness.load.answers import ANSWERS
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.answers import ANSWERS
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.observe.checked import Checked, check
 from tailgate.harness.results.failure import Failure
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.scenario import Criterion
 
 CAT, DOG = b'{"label": "cat"}', b'{"label": "dog"}'

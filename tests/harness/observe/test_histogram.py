@@ -15,7 +15,7 @@ from tailgate.harness.observe import histogram
 from tailgate.harness.observe.delta import ServerDelta, difference
 from tailgate.harness.observe.histogram import Histogram
 from tailgate.harness.results.verdict import Better, Verdict
-from tailgate.harness.target import exposition as scrape
+from tailgate.harness.target.asking import exposition as scrape
 from tailgate.harness.verdict.judge import decide
 
 INF = math.inf

@@ -7,7 +7,7 @@ from scripted_server import OK, ScriptedServer, status
 
 from tailgate.harness.observe.probes import Asked
 from tailgate.harness.observe.probes import ask as ask_once
-from tailgate.harness.target.asking import asking_client
+from tailgate.harness.target.asking.client import asking_client
 
 
 def ask(script, times=1):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.observe import histogram
 from tailgate.harness.observe.delta import difference
-from tailgate.harness.target import exposition as scrape
-from tailgate.harness.target.exposition import Scrape
-from tailgate.harness.target.selector import Series
+from tailgate.harness.target.asking import exposition as scrape
+from tailgate.harness.target.asking.exposition import Scrape
+from tailgate.harness.target.asking.selector import Series
 from tailgate.harness.target.settings import MetricNames
 
 BEFORE = """\

@@ -10,7 +10,7 @@ from scripted_server import OK, ScriptedServer, target
 
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load import LoadSettings
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.observe.probes import Asked, probing_period_s
 from tailgate.harness.observe.scrapes import SCRAPES
 from tailgate.harness.observe.slot import PROBES, RESOURCES, measure_slot
@@ -20,7 +20,7 @@ from tailgate.harness.results.fault import Cause
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.arrivals import ClosedLoop, Constant
 from tailgate.harness.scenario.behaviour import Behaviour, Disturbers
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
 from tailgate.harness.target.settings import MetricNames

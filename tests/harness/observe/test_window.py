@@ -7,7 +7,7 @@ import pytest
 from sample_records import delta, record, samples, window
 
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.observe.window import failed, latencies_s, offered_rate_per_s
 from tailgate.harness.target.settings import MetricNames
 

@@ -10,7 +10,7 @@ from tailgate.harness.errors import UsageError
 from tailgate.harness.options import headers
 from tailgate.harness.options.reading import parse_options, stated
 from tailgate.harness.scenario.arrivals import Constant
-from tailgate.harness.scenario.payload import Payload, settled
+from tailgate.harness.scenario.payloads.payload import Payload, settled
 from tailgate.harness.scenario.scenario import Phase
 from tailgate.harness.secrecy import HIDDEN
 from tailgate.harness.session.reproduce import command

@@ -14,7 +14,7 @@ from tailgate.harness.plugins.manager import Plugins
 from tailgate.harness.profiles import PROFILES
 from tailgate.harness.report import JsonReporter
 from tailgate.harness.scenario.arrivals import Poisson
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.ref import Ref, refs, resolve
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
 from tailgate.harness.target.settings import TargetSettings

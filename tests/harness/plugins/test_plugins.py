@@ -15,7 +15,7 @@ from tailgate.harness.plugins.hookspecs import PROJECT
 from tailgate.harness.plugins.manager import Plugins, create_plugin_manager
 from tailgate.harness.profiles import PROFILES
 from tailgate.harness.scenario.arrivals import Poisson
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.scenario import Phase, Scenario
 
 PROFILE = PROFILES["smoke"]

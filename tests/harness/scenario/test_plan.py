@@ -5,7 +5,7 @@ import pytest
 
 from tailgate.harness.errors import LoadError, UsageError
 from tailgate.harness.scenario.arrivals import ClosedLoop, Constant, Poisson
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import BODIES, HEADER, SCHEDULE, draw_plan, read_plan, write_plan
 from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tailgate.harness.scenario.arrivals import Poisson
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.right_answers import expects, holds_right_answers, with_right_answers
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario

@@ -12,8 +12,8 @@ from sample_records import record, samples, write_samples
 
 from tailgate.harness import cli
 from tailgate.harness.errors import BudgetError, MeasurementError, UsageError
-from tailgate.harness.load.answers import ANSWERS, Answers
-from tailgate.harness.load.samples import SAMPLE
+from tailgate.harness.load.records.answers import ANSWERS, Answers
+from tailgate.harness.load.records.samples import SAMPLE
 from tailgate.harness.load.wire.answer import WholeAnswer
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.observe import slot_file
@@ -28,7 +28,7 @@ from tailgate.harness.scenario import arrivals, changing_rates, trace
 from tailgate.harness.scenario.behaviour import Behaviour, Disturbers
 from tailgate.harness.scenario.budgets import parse_budgets
 from tailgate.harness.scenario.changing_rates import OnOff, Ramp, Sine, Spike, Steps
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import Plan, PlannedPhase, write_plan
 from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario

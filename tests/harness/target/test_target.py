@@ -10,7 +10,7 @@ from scripted_server import ScriptedServer
 from tailgate.harness.errors import TargetError, UsageError
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.scenario.budgets import Budgets
-from tailgate.harness.target.launch import Launch
+from tailgate.harness.target.launching.launch import Launch
 from tailgate.harness.target.settings import TargetSettings, target_settings
 from tailgate.harness.target.spec import CommandTarget, RunningUrl, UrlTarget, _RunningCommand, parse_target
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sample_records import delta, phase, record, samples, window
 
-from tailgate.harness.load.events import EVENT
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.events import EVENT
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.load.wire.stream import UNKNOWN_LAG
 from tailgate.harness.observe.probes import Asked, ProbeRecord
 from tailgate.harness.observe.window import PhaseRecord

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sample_records import delta, record, samples, window
 
 from tailgate.harness.errors import UsageError
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.measures.latency import latency
 from tailgate.harness.measures.measure import Measured

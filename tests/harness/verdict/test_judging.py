@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sample_records import delta, record, samples
 
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.observe.checked import Checked
 from tailgate.harness.observe.slot_record import Slot, SlotRecord

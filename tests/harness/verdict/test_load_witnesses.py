@@ -10,8 +10,8 @@ from sample_records import samples
 from scripted_server import ScriptedServer
 
 from tailgate.harness.load import LoadSettings, PhaseReport, Scheduling, TimerMode
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.load.report import Lag
-from tailgate.harness.load.samples import Outcome
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.observe.slot import measure_slot
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
@@ -19,7 +19,7 @@ from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.results.slot import Loop
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.scenario.arrivals import ClosedLoop, Constant
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
 from tailgate.harness.target.settings import TargetSettings

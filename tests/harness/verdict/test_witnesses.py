@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_records import delta, phase, record, samples, window
 
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.results.fault import Cause
 from tailgate.harness.verdict.witnesses import check_witnesses, late_ends

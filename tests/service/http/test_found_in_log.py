@@ -10,7 +10,7 @@ from tailgate.harness.observe.machine import MachineDelta
 from tailgate.harness.observe.slot_result import phase_result
 from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.scenario.arrivals import Constant
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Phase, Scenario
 from tailgate.harness.target.settings import MetricNames

@@ -12,7 +12,7 @@ from tailgate.harness.compare.answers.differences import Exchange, Unkept, compa
 from tailgate.harness.compare.answers.kept import terms_of
 from tailgate.harness.compare.decision.design import LOOKS
 from tailgate.harness.compare.load import PAIRS, SLOT_REQUESTS
-from tailgate.harness.load.answers import KeptAnswer
+from tailgate.harness.load.records.answers import KeptAnswer
 from tailgate.harness.options.table import Answers
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.units import percent

@@ -13,7 +13,7 @@ from tailgate.harness.compare.answers.form import (
     take_apart,
     written,
 )
-from tailgate.harness.load.answers import KeptAnswer
+from tailgate.harness.load.records.answers import KeptAnswer
 
 
 def answer(body, content_type="application/json", status=200, beyond=0):

@@ -11,14 +11,14 @@ from sample_records import samples, write_samples
 from tailgate.harness.compare.answers.kept import judge_answers, terms_of
 from tailgate.harness.compare.blocks.row import append_rows
 from tailgate.harness.errors import MeasurementError, UsageError
-from tailgate.harness.load.answers import ANSWERS
-from tailgate.harness.load.answers import Answers as Keeper
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.answers import ANSWERS
+from tailgate.harness.load.records.answers import Answers as Keeper
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.load.wire.answer import WholeAnswer
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.options.table import Answers
 from tailgate.harness.results.verdict import Verdict
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import Plan, PlannedPhase, write_plan
 from tailgate.harness.session.rejudge import Terms, judge_again
 from tailgate.harness.testing import run_result

@@ -17,7 +17,7 @@ from tailgate.harness.compare.load import CAPACITY
 from tailgate.harness.compare.processors import Sharing
 from tailgate.harness.errors import TargetError
 from tailgate.harness.load import Generator
-from tailgate.harness.load.samples import Outcome
+from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.observe.slot import Course
 from tailgate.harness.results.fault import Cause
 from tailgate.harness.scenario.arrivals import ClosedLoop, Constant

@@ -20,7 +20,7 @@ from tailgate.harness.compare.blocks.schedule import Arm, plan_block
 from tailgate.harness.scenario.arrivals import Bursts, ClosedLoop, Constant, Gamma, Poisson
 from tailgate.harness.scenario.behaviour import Behaviour, Disturbers
 from tailgate.harness.scenario.changing_rates import OnOff, Ramp
-from tailgate.harness.scenario.payload import Payload
+from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import PlannedPhase, draw_plan
 from tailgate.harness.scenario.scenario import Phase, Scenario
 

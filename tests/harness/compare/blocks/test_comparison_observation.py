@@ -23,7 +23,7 @@ from tailgate.harness.compare.blocks.row import (
 )
 from tailgate.harness.compare.lens import LENSES, WITHIN_ANSWERS, find_lens
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.load.events import EVENT
+from tailgate.harness.load.records.events import EVENT
 
 P95 = find_lens("p95")
 

@@ -1,0 +1,1 @@
+"""The generator's own process: it sends each request at its intended time, and gives each up when its time is over."""

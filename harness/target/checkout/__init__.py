@@ -1,0 +1,1 @@
+"""Revisions of a git repository as targets: a worktree, what it declares, and whose code it runs."""
