@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.environments import ROOT
 from benchmarks.faults import marked
-from tailgate.harness.target.launching.launch import Launch, ServerProcess
+from tailgate.harness.target.launching.launch import Launch
+from tailgate.harness.target.launching.process import ServerProcess
 
 PATIENCE_S = 180.0
 LOOK_S = 0.02

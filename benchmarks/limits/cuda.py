@@ -31,7 +31,8 @@ from benchmarks.models import LARGE_SIDE
 from benchmarks.serving.client import MARGIN_S, Rounds, Seconds
 from benchmarks.spread import Spread, ratio, spread
 from benchmarks.targets import Sense, Target
-from tailgate.harness.target.launching.launch import Launch, ServerProcess
+from tailgate.harness.target.launching.launch import Launch
+from tailgate.harness.target.launching.process import ServerProcess
 from tailgate.service.execution.build import prepare
 from tailgate.service.execution.cuda import Cuda
 from tailgate.service.execution.graph import GraphOutput

@@ -18,7 +18,7 @@ from benchmarks.serving.client import Client, Figures, drive
 from benchmarks.serving.roster import Entry
 from benchmarks.workloads import Workload
 from tailgate.harness.errors import TargetError
-from tailgate.harness.target.launching.launch import ServerProcess
+from tailgate.harness.target.launching.process import ServerProcess
 
 WARM_S = 0.3
 

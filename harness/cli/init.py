@@ -32,8 +32,9 @@ from tailgate.harness.scenario.unbudgeted import HIGHEST_PER_S, OF_LONE_RATE
 from tailgate.harness.secrecy import Secrets, is_secret
 from tailgate.harness.session.command import GateCommand
 from tailgate.harness.session.preparation import NOMINAL_YARDSTICK_S
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.asking.well_known import suggest_metrics
-from tailgate.harness.target.settings import MetricNames, target_settings
+from tailgate.harness.target.settings import target_settings
 from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.units import quantity
 

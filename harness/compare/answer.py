@@ -18,8 +18,8 @@ from tailgate.harness.observe.slot_record import SlotRecord
 from tailgate.harness.observe.window import Window, failed
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.run import ArmResult
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.checkout import revision as git
-from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.target.target import INFO
 from tailgate.harness.verdict import judging, witnesses
 

@@ -10,6 +10,7 @@ from tailgate.harness.compare.decision.design import plan_design
 from tailgate.harness.compare.lens import LENSES, override
 from tailgate.harness.compare.load import CAPACITY, ComparisonLoad
 from tailgate.harness.errors import UsageError
+from tailgate.harness.options.sent import chosen_source
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.results.comparison import Design, Lens
 from tailgate.harness.scenario.scenario import Scenario
@@ -110,16 +111,16 @@ def wanted_processors(scenario: Scenario, settings: GateSettings, sides: Mapping
                 f"--perf-processors: {elsewhere} runs elsewhere, where its processes cannot be moved; leave it out, or give 0"
             )
         return settings.processors
-    if not isinstance(scenario, ComparisonLoad) or payload_source(scenario, settings) != scenario.source:
+    if not isinstance(scenario, ComparisonLoad) or source_of(scenario, settings) != scenario.source:
         # A service decodes beside computing, and other payloads may be costly to decode.
         return None
     return scenario.processors if all(side.is_service for side in sides.values()) else None
 
 
-def payload_source(scenario: Scenario, settings: GateSettings) -> str:
+def source_of(scenario: Scenario, settings: GateSettings) -> str:
     """Return the user's payloads, else the scenario's."""
     own = scenario.source if isinstance(scenario, ComparisonLoad) else None
-    return settings.source or own or settings.payloads
+    return chosen_source(settings) or own or settings.payloads
 
 
 def _elsewhere(sides: Mapping[Arm, Side]) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from tailgate.harness.compare.asked import (
     chosen_design,
     chosen_lenses,
     find_sides,
-    payload_source,
     side_settings,
+    source_of,
     wanted_processors,
 )
 from tailgate.harness.compare.blocks.bench import Bench, find_gap_s, spill_note
@@ -23,90 +23,30 @@ from tailgate.harness.compare.blocks.disturbance import one_arm_late
 from tailgate.harness.compare.blocks.row import read_rows
 from tailgate.harness.compare.blocks.run import Limits, Outcome, come_to, run_blocks
 from tailgate.harness.compare.blocks.schedule import Arm, BlockPlan, plan_block
+from tailgate.harness.compare.ground import Compared, Ground
 from tailgate.harness.compare.load import CAPACITY, PAIRS, block_scenario, comparable_phase
 from tailgate.harness.compare.processors import choose_sharing
 from tailgate.harness.compare.rehearsal import Rehearsed, rehearse
-from tailgate.harness.errors import LoadError, MeasurementError, TargetError
-from tailgate.harness.load import LoadSettings
+from tailgate.harness.errors import TargetError
 from tailgate.harness.load.preflight import Outcome as Asked
 from tailgate.harness.load.preflight import preflight
 from tailgate.harness.load.reach import generator_processor
 from tailgate.harness.observe.slot_result import slot_result
-from tailgate.harness.options.settings import GateSettings
-from tailgate.harness.results.comparison import CUT_SHORT, ComparisonResult, Design, Lens
+from tailgate.harness.results.comparison import ComparisonResult, Design, Lens
 from tailgate.harness.results.run import ArmResult, ScenarioResult
-from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import Verdict
-from tailgate.harness.scenario.budgets import Budgets, resolve_scenario
+from tailgate.harness.scenario.budgets import resolve_scenario
 from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import choose_payloads, draw_plan
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.target.checkout import revision as git
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.state import asked_lines
-from tailgate.harness.target.target import RunningTarget, Target
-from tailgate.harness.units import Unit
+from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.verdict import judging
 
 ROWS = "blocks-{}.jsonl"
 WORKTREES = "worktrees"
-# These may be the service's own fault, and stand against it whatever the blocks show.
-OF_THE_SERVICE = (TargetError, LoadError, MeasurementError)
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What all scenarios of a session have in common.
-
-    Attributes:
-        known_target: tells whether some plugin knows a target of this specification.
-        units: of all measures, by name.
-        scenarios: over how many the allowed error is split.
-        payloads: gives those of a source.
-        connect: how the generator reaches a server.
-        tell: takes a line about what is being done now.
-        looks: good blocks at each look; None for the design's own. A calibration never looks.
-        keep: takes what a comparison came to before an exception ended it.
-    """
-
-    settings: GateSettings
-    known_target: Callable[[str], bool]
-    make_target: Callable[[str, TargetSettings], Target]
-    units: Mapping[str, Unit]
-    budgets: Budgets
-    directory: Path
-    run_id: str
-    seed: int
-    scenarios: int
-    payloads: Callable[[str], Sequence[Payload]]
-    connect: Callable[[RunningTarget], LoadSettings]
-    tell: Callable[[str], None]
-    looks: tuple[int, ...] | None = None
-    keep: Callable[["Compared"], None] = lambda _: None
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """What a comparison gives to the results; head is the first arm."""
-
-    scenario: ScenarioResult
-    slots: tuple[SlotResult, ...]
-    arms: tuple[ArmResult, ...]
-
-    def cut_short(self, unmeasured: ScenarioResult, error: BaseException) -> ScenarioResult:
-        """Return the answer of the exception that ended a comparison, with the blocks before it.
-
-        Blocks before an interruption or an error of the harness are sound, and can be judged.
-        """
-        assert self.scenario.comparison is not None
-        text = unmeasured.faults[0].text
-        stopped = text if isinstance(error, OF_THE_SERVICE) else CUT_SHORT + text
-        return dataclasses.replace(
-            unmeasured,
-            faults=(*unmeasured.faults, *self.scenario.faults),
-            comparison=dataclasses.replace(self.scenario.comparison, stopped=stopped),
-            failures=self.scenario.failures,
-        )
 
 
 def compare(
@@ -140,7 +80,7 @@ def compare(
         set_up_elsewhere(made, ground.directory) as arms,
     ):
         ground.tell(f"{scenario.name}: starting both sides once, to see what they are")
-        chosen = choose_payloads(scenario, ground.payloads(payload_source(scenario, asked)))
+        chosen = choose_payloads(scenario, ground.payloads(source_of(scenario, asked)))
         rehearsed = rehearse(arms, ground.directory, root, functools.partial(_ask, chosen, ground))
         if refused := rehearsed[Arm.BASE].asked.refused:
             raise TargetError(f"base ({sides[Arm.BASE].given}): {refused}")
@@ -197,7 +137,7 @@ def _bench(
         bare, ground.budgets, rehearsed[Arm.BASE].facts, yardstick_s, ground.units, settings.root
     )
     slots = block_scenario(resolved.scenario, PAIRS, capacity=any(lens.name == CAPACITY for lens in lenses))
-    payloads = ground.payloads(payload_source(scenario, settings))
+    payloads = ground.payloads(source_of(scenario, settings))
     sharing, shared = choose_sharing(
         wanted_processors(scenario, settings, {arm: one.side for arm, one in arms.items()}),
         [one.facts for one in rehearsed.values()],

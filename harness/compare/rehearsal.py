@@ -15,8 +15,8 @@ from tailgate.harness.compare.blocks.together import at_once, started_at_once
 from tailgate.harness.compare.sharing import held_by, refuse_one_port, shared
 from tailgate.harness.errors import MeasurementError, TargetError
 from tailgate.harness.load.preflight import Outcome
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.checkout.own_code import runs_python
-from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.target.target import RunningTarget
 
 NO_METRICS = "none: the server's own record is left out"

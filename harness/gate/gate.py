@@ -17,6 +17,7 @@ from tailgate.harness.compare.load import ComparisonLoad
 from tailgate.harness.errors import HarnessError, UsageError
 from tailgate.harness.named import find
 from tailgate.harness.observe import machine
+from tailgate.harness.options.secret import secrets_of
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.plugins.manager import Plugins, create_plugin_manager
 from tailgate.harness.report.escape import terminal
@@ -56,7 +57,7 @@ class Gate:
         plugin.checked.append(scenario.name)
         result = plugin.plainly(lambda: self._session.run(scenario, plugin.selection(scenario)))
         outcome = outcome_of(result, plugin.settings)
-        text = terminal(plugin.settings.secrets.hide(outcome.text))
+        text = terminal(secrets_of(plugin.settings).hide(outcome.text))
         if outcome.fails:
             pytest.fail(text, pytrace=False)
         if text:
@@ -167,7 +168,7 @@ class GatePlugin:
         try:
             stack.close()
         except HarnessError as error:
-            self.notes.append(terminal(self.settings.secrets.hide(str(error))))
+            self.notes.append(terminal(secrets_of(self.settings).hide(str(error))))
 
     def plainly(self, step: Callable[[], T]) -> T:
         """Take a step; what the harness can name fails the test without a traceback, since its message says all."""
@@ -176,7 +177,7 @@ class GatePlugin:
             return step()
         except HarnessError as error:
             self._command.refused |= isinstance(error, UsageError)
-            text = terminal(self.settings.secrets.hide(str(error)))
+            text = terminal(secrets_of(self.settings).hide(str(error)))
         # Outside of the except clause, or pytest shows the error a second time, as its context.
         pytest.fail(text, pytrace=False)
 
@@ -193,7 +194,7 @@ class GatePlugin:
         if settings.against is not None:
             head = settings.target if settings.head == "." else settings.head
             sides = f"target {head} against {settings.against}"
-        return settings.secrets.hide(f"perf: {sides}, scenarios {names}")
+        return secrets_of(settings).hide(f"perf: {sides}, scenarios {names}")
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Remember whose scenarios are checked from now on."""
@@ -259,7 +260,7 @@ class GatePlugin:
             return
         with capture.global_and_fixture_disabled() if capture else nullcontext():
             reporter.ensure_newline()
-            reporter.write_line(terminal(self.settings.secrets.hide(line)))
+            reporter.write_line(terminal(secrets_of(self.settings).hide(line)))
 
 
 def _short(path: Path) -> str:

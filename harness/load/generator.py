@@ -19,7 +19,7 @@ from tailgate.harness.load.report import PhaseReport, decode_report
 from tailgate.harness.load.settings import LOG, SETTINGS, LoadSettings, write_settings
 from tailgate.harness.load.wire.request import encode_request
 from tailgate.harness.scenario.plan import Plan, write_plan
-from tailgate.harness.target.launching.launch import tail
+from tailgate.harness.target.launching.last_words import tail
 
 # For interpreter, imports and first connections on a busy machine.
 _READY_S = 60.0

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.target.asking.exposition import START_TIME, Scrape, summed
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.asking.selector import Selector, Series, read_selector
-from tailgate.harness.target.settings import MetricNames
 
 # A metric of these types is no counter, whatever its name.
 _NO_COUNTERS = frozenset({"gauge", "gaugehistogram", "histogram", "info", "stateset", "summary"})

@@ -11,7 +11,7 @@ from tailgate.harness.observe.delta import ServerDelta, difference
 from tailgate.harness.observe.window import PhaseRecord, counted_requests
 from tailgate.harness.scenario.scenario import Phase
 from tailgate.harness.target.asking.exposition import Scrape, find, get, parse
-from tailgate.harness.target.settings import MetricNames
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.target import RunningTarget
 
 SCRAPES = "scrapes.jsonl"

@@ -34,7 +34,7 @@ from tailgate.harness.scenario import arrivals, changing_rates, trace
 from tailgate.harness.scenario.plan import read_payloads
 from tailgate.harness.scenario.scenario import Arrivals, Phase, Scenario
 from tailgate.harness.target.asking.exposition import parse
-from tailgate.harness.target.settings import MetricNames
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.units import parse_quantity
 
 SLOT = "slot.json"

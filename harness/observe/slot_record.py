@@ -12,7 +12,7 @@ from tailgate.harness.results.fault import Fault
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.behaviour import Behaviour
 from tailgate.harness.scenario.scenario import Scenario
-from tailgate.harness.target.settings import MetricNames
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.units import Quantity
 
 

@@ -41,7 +41,7 @@ from tailgate.harness.results.slot import (
     StreamTimes,
 )
 from tailgate.harness.scenario.scenario import quantile_name
-from tailgate.harness.target.settings import MetricNames
+from tailgate.harness.target.asking.metric_names import MetricNames
 
 SHOWN = (0.5, 0.95, 0.99)
 STAGES = ("queue", "decode", "compute", "encode")

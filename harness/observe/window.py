@@ -25,9 +25,9 @@ from tailgate.harness.observe.probes import Asked, ProbeRecord
 from tailgate.harness.observe.resources import ResourceReading
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.scenario import Phase
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.asking.selector import read_selector
 from tailgate.harness.target.asking.well_known import as_options, suggest_metrics
-from tailgate.harness.target.settings import MetricNames
 
 _AFTER_SENDING = (Outcome.RESET, Outcome.TIMEOUT, Outcome.MALFORMED, Outcome.LEFT)
 Seconds = NDArray[np.float64]

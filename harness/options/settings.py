@@ -21,7 +21,6 @@ from tailgate.harness.options.table import (
     source_in_folder,
 )
 from tailgate.harness.profiles import PROFILES, Profile
-from tailgate.harness.secrecy import Secrets
 
 # What a launched service reads.
 SERVICE_PREFIX = "TAILGATE_"
@@ -257,40 +256,6 @@ class GateSettings:
         """Variables for a launched target."""
         return pairs(self.env)
 
-    def _said(self, name: str) -> int:
-        """Return 2 where the command line says an option, 1 where the ini file does, else 0."""
-        return 2 if name in self.given else int(name in self.said_in_ini)
-
-    @property
-    def requests_file(self) -> Path | None:
-        """The file of requests; None without one, or where the command line says something else beside an ini file."""
-        beaten = self._said("requests") < max(self._said("payloads"), self._said("request"))
-        return None if beaten else self.requests
-
-    @property
-    def source(self) -> str | None:
-        """The source of payloads that the user says; None where no option says one.
-
-        Raise UsageError where two options say it.
-        """
-        other = max(self._said("payloads"), self._said("request"))
-        if other and self._said("requests") == other:
-            name = "payloads" if self._said("payloads") == other else "request"
-            raise UsageError(
-                f"--perf-requests={self.requests} says all of each request, and --perf-{name} a part of it; leave one out"
-            )
-        if self.requests_file is not None:
-            return f"requests:{self.requests_file}"
-        if self._said("payloads"):
-            return self.payloads
-        # No body, and certainly no photographs.
-        return "body:" if self._said("request") else None
-
-    @property
-    def payload_source(self) -> str:
-        """Where the payloads come from: as the user says, else the usual source."""
-        return self.source or self.payloads
-
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Headers of every request, with the values of variables; raise UsageError for one that is not set."""
@@ -303,31 +268,6 @@ class GateSettings:
     def launch_folder(self, name: str) -> Path | None:
         """Return where the target runs that an option names: beside the ini file that says it, else None for here."""
         return self.ini_folder if name in self.said_in_ini else None
-
-    @property
-    def secrets(self) -> Secrets:
-        """What must not be told of these options and of the service's environment."""
-        words = (
-            self.target,
-            self.against or "",
-            self.head,
-            self.request,
-            self.payloads,
-            self.readiness_path,
-            self.metrics_path,
-            self.set_up or "",
-            self.reset or "",
-            self.tear_down or "",
-        )
-        # Sides may give one variable different values, so that none may be lost to a later one.
-        assigned = (*self.env, *self.base_env, *self.head_env)
-        variables = [item for one in assigned for item in pairs((one,)).items()]
-        service = [(name, value) for name, value in os.environ.items() if name.startswith(SERVICE_PREFIX)]
-        return Secrets.of(
-            (*words, *(value for _, value in variables)),
-            (*variables, *service, *headers.literal(self.header)),
-            headers.taken(self.header, os.environ),
-        )
 
     def variable(self, name: str) -> str | None:
         """Return a variable as the launched target will see it."""

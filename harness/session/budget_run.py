@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-from tailgate.harness.compare.comparison import Ground
+from tailgate.harness.compare.ground import Ground
 from tailgate.harness.errors import HarnessError, TargetError
 from tailgate.harness.load import LoadSettings
 from tailgate.harness.load.preflight import preflight
@@ -15,6 +15,8 @@ from tailgate.harness.observe.probes import Asked
 from tailgate.harness.observe.slot import measure_slot
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
 from tailgate.harness.observe.slot_result import slot_result
+from tailgate.harness.options.secret import secrets_of
+from tailgate.harness.options.sent import payload_source
 from tailgate.harness.results.criterion import Witness
 from tailgate.harness.results.preflight import Preflight
 from tailgate.harness.results.run import ScenarioResult
@@ -81,7 +83,7 @@ class BudgetRun:
         if self._running is None:
             return ""
         try:
-            return self._ground.settings.secrets.hide(self._running.log_tail())
+            return secrets_of(self._ground.settings).hide(self._running.log_tail())
         except Exception as error:  # noqa: BLE001 - of a plugin's target, which may raise anything
             return f"log_tail() of {self._running!r} raised {type(error).__name__}: {error}"
 
@@ -136,7 +138,7 @@ class BudgetRun:
         return self._running
 
     def _payloads(self) -> Sequence[Payload]:
-        return self._ground.payloads(self._ground.settings.payload_source)
+        return self._ground.payloads(payload_source(self._ground.settings))
 
     def _set_up(self) -> None:
         self._around = self._tear_down.enter_context(self._state.around(self._ground.directory))

@@ -19,8 +19,8 @@ from tailgate.harness.compare.asked import (
     chosen_design,
     chosen_lenses,
     find_sides,
-    payload_source,
     side_settings,
+    source_of,
     wanted_processors,
 )
 from tailgate.harness.compare.lens import LENSES, override
@@ -32,6 +32,7 @@ from tailgate.harness.load.reach import generator_processor
 from tailgate.harness.load.wire.request import encode_request
 from tailgate.harness.measures import Measure
 from tailgate.harness.measures.measure import asked_by_budgets, units_of
+from tailgate.harness.options.sent import payload_source
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.plugins.manager import Plugins
 from tailgate.harness.report import Reporter
@@ -102,10 +103,10 @@ def prepare(
         _refuse_unknown_program(made)
         _refuse_unknown_commands(commands_of(asked_lines(settings), HEAD, made, target, target.directory))
         specs = {settings.target}
-        sources = {settings.payload_source}
+        sources = {payload_source(settings)}
     else:
         specs = _refuse_incomparable(settings, plugins, chosen, target, expected, looks)
-        sources = {payload_source(one, settings) for one in chosen}
+        sources = {source_of(one, settings) for one in chosen}
     _refuse_idle_trust(settings, specs)
     payloads = cache(lambda source: [settled(payload, settings) for payload in plugins.payloads(source)])
     for source in sources:
@@ -196,7 +197,7 @@ def _refuse_numbers(
     compared = settings.against is not None
     # A comparison has no absolute limits, so none of their budgets is asked for.
     asked = dataclasses.replace(scenario, criteria=()) if compared else scenario
-    source = payload_source(scenario, settings) if compared else settings.payload_source
+    source = source_of(scenario, settings) if compared else payload_source(settings)
     judged = expects(asked, payloads(source)) and not compared
     units = units_of(measures)
     lines = [budgets.quantities(scenario.name, *place) for place in _places(budgets, scenario.name)]

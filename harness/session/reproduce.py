@@ -7,6 +7,7 @@ the environment of whoever runs it again.
 import shlex
 from collections.abc import Mapping, Sequence
 
+from tailgate.harness.options.secret import secrets_of
 from tailgate.harness.options.settings import OPTIONS, SERVICE_PREFIX, GateSettings
 from tailgate.harness.plugins.loading import PLUGINS_VARIABLE
 from tailgate.harness.secrecy import Secrets, is_secret
@@ -31,7 +32,8 @@ def command(
         for name, value in sorted(environment.items())
         if name.startswith(SERVICE_PREFIX) or name == PLUGINS_VARIABLE
     ]
-    return " ".join([*assignments, *(_word(argument, settings.secrets) for argument in arguments)])
+    secrets = secrets_of(settings)
+    return " ".join([*assignments, *(_word(argument, secrets) for argument in arguments)])
 
 
 def _assigned(name: str, value: str) -> str:

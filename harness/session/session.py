@@ -16,12 +16,14 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from tailgate import __version__
 from tailgate.harness import load as generator
-from tailgate.harness.compare.comparison import Compared, Ground, compare
+from tailgate.harness.compare.comparison import compare
+from tailgate.harness.compare.ground import Compared, Ground
 from tailgate.harness.errors import PluginError, UsageError
 from tailgate.harness.load.reach import generator_processor, load_settings
 from tailgate.harness.measures.measure import asked_by_budgets, units_of
 from tailgate.harness.observe import machine, yardstick
 from tailgate.harness.options.reading import stated
+from tailgate.harness.options.secret import secrets_of
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.profiles import PROFILES
 from tailgate.harness.report import Reporter
@@ -166,7 +168,7 @@ class Session:
             run_id=self.run_id,
             started_at=f"{self._started_at:%Y-%m-%dT%H:%M:%SZ}",
             duration_s=time.monotonic() - self._started_s,
-            command=shlex.join(map(self.settings.secrets.hide, sys.argv)),
+            command=shlex.join(map(secrets_of(self.settings).hide, sys.argv)),
             verdict=worst([scenario.verdict for scenario in self._scenarios]),
             reasons=judging.reasons(self._scenarios),
             machine=self._machine,
@@ -179,7 +181,7 @@ class Session:
             scenarios=tuple(self._scenarios),
             tailgate_version=__version__,
         )
-        return self.settings.secrets.hide_all(with_secrets)
+        return secrets_of(self.settings).hide_all(with_secrets)
 
     def misspelt_budgets(self) -> list[str]:
         """Return what the budget file has and no scenario of any profile asks for, as ``line.key``."""

@@ -19,7 +19,8 @@ import httpx
 from tailgate.harness.errors import TargetError, UsageError
 from tailgate.harness.options.settings import SERVICE_PREFIX
 from tailgate.harness.secrecy import basic_authorization
-from tailgate.harness.target.launching.launch import HOST, LONGEST_SOCKET, SOCKET_URL, Launch, ServerProcess
+from tailgate.harness.target.launching.launch import Launch
+from tailgate.harness.target.launching.process import HOST, LONGEST_SOCKET, SOCKET_URL, ServerProcess
 from tailgate.harness.target.launching.readiness import Accepts, Check, wait_until_ready
 from tailgate.harness.target.launching.ready_path import ReadyPath, probe
 from tailgate.harness.target.settings import TargetSettings

@@ -22,7 +22,7 @@ import psutil
 from tailgate.harness.errors import TargetError
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.target.asking.client import DEFAULT_PORTS
-from tailgate.harness.target.launching.launch import describe_exit, tail
+from tailgate.harness.target.launching.last_words import describe_exit, tail
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.spec import CommandTarget, RunningUrl, UrlTarget
 from tailgate.harness.target.target import RunningTarget, Target

@@ -10,7 +10,7 @@ import httpx
 
 from tailgate.harness.target.asking.client import DEFAULT_PORTS, asking_client, refused_connection
 from tailgate.harness.target.asking.exposition import find
-from tailgate.harness.target.launching.launch import HOST
+from tailgate.harness.target.launching.process import HOST
 from tailgate.harness.target.launching.readiness import PROBE_TIMEOUT_S
 from tailgate.harness.target.settings import TargetSettings
 

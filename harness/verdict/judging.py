@@ -19,8 +19,8 @@ from tailgate.harness.scenario.budgets import asked_at
 from tailgate.harness.scenario.right_answers import WRONG_ANSWERS
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.scenario.unbudgeted import open_keys, proposed_line
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.asking.selector import quoted
-from tailgate.harness.target.settings import MetricNames
 from tailgate.harness.verdict import faults as checks
 from tailgate.harness.verdict import judge, witnesses
 from tailgate.harness.verdict.witnesses import check_witnesses

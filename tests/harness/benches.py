@@ -6,7 +6,8 @@ from tailgate.harness.compare.blocks.schedule import Arm
 from tailgate.harness.load import LoadSettings
 from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
-from tailgate.harness.target.settings import MetricNames, TargetSettings
+from tailgate.harness.target.asking.metric_names import MetricNames
+from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.spec import parse_target
 
 

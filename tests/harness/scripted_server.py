@@ -8,7 +8,7 @@ import threading
 from types import SimpleNamespace
 
 from tailgate.harness.target.asking.client import asking_client
-from tailgate.harness.target.settings import MetricNames
+from tailgate.harness.target.asking.metric_names import MetricNames
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 

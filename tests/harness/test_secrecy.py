@@ -13,7 +13,8 @@ from tailgate.harness.options.reading import parse_options
 from tailgate.harness.results import file as results_file
 from tailgate.harness.secrecy import HIDDEN, Secrets, basic_authorization, is_secret
 from tailgate.harness.session.reproduce import command
-from tailgate.harness.target.launching.launch import Launch, ServerProcess
+from tailgate.harness.target.launching.launch import Launch
+from tailgate.harness.target.launching.process import ServerProcess
 
 SECRET_NAMES = (
     *(

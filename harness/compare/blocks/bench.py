@@ -23,7 +23,7 @@ from tailgate.harness.observe.slot_record import Slot
 from tailgate.harness.observe.window import latencies_s
 from tailgate.harness.scenario.plan import Plan
 from tailgate.harness.scenario.scenario import Scenario
-from tailgate.harness.target.settings import MetricNames
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.units import Unit, percent, quantity
 

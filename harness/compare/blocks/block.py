@@ -27,7 +27,7 @@ from tailgate.harness.observe.window import Window
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.scenario.plan import Plan
 from tailgate.harness.scenario.scenario import Scenario
-from tailgate.harness.target.settings import MetricNames
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.verdict import faults as checks
 

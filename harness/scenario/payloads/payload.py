@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from tailgate.harness.errors import UsageError
+from tailgate.harness.options.sent import requests_file
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.scenario.payloads.expectation import expectations
 
@@ -48,6 +49,6 @@ def settled(payload: Payload, settings: GateSettings) -> Payload:
     expectations(payload.expect, f"payload {payload.name!r}: its expectation")
     method, _, path = settings.request.partition(" ")
     expect = payload.expect or settings.expect
-    if settings.requests_file is not None or (payload.method, payload.path) != (METHOD, PATH):
+    if requests_file(settings) is not None or (payload.method, payload.path) != (METHOD, PATH):
         return replace(payload, expect=expect)
     return replace(payload, method=method, path=path, expect=expect)

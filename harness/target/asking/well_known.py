@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from tailgate.harness.target.asking.exposition import Scrape
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.asking.selector import Condition, Selector, Series, equal
-from tailgate.harness.target.settings import MetricNames
 
 # Such as http_request_duration_seconds (prometheus-fastapi-instrumentator, OpenTelemetry), its fine-grained
 # http_request_duration_highr_seconds, starlette_request_duration_seconds, flask_http_request_duration_seconds,

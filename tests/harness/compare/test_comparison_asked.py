@@ -9,8 +9,8 @@ from tailgate.harness.compare.arms import Side
 from tailgate.harness.compare.asked import (
     chosen_lenses,
     find_sides,
-    payload_source,
     side_settings,
+    source_of,
     wanted_processors,
 )
 from tailgate.harness.compare.blocks.schedule import Arm
@@ -116,7 +116,7 @@ def test_a_server_that_runs_elsewhere_has_no_processes_to_see():
     ],
 )
 def test_payloads_are_the_users_or_else_the_scenarios(scenario, made, source):
-    assert payload_source(scenario, made) == source
+    assert source_of(scenario, made) == source
 
 
 def test_only_the_base_gets_its_own_interpreter_and_only_a_load_asks_for_a_model():

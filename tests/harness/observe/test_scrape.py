@@ -14,8 +14,8 @@ from tailgate.harness.observe import histogram
 from tailgate.harness.observe.delta import difference
 from tailgate.harness.target.asking import exposition as scrape
 from tailgate.harness.target.asking.exposition import Scrape
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.asking.selector import Series
-from tailgate.harness.target.settings import MetricNames
 
 BEFORE = """\
 # HELP process_start_time_seconds Start time.

@@ -23,7 +23,7 @@ from tailgate.harness.scenario.behaviour import Behaviour, Disturbers
 from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
-from tailgate.harness.target.settings import MetricNames
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.verdict.faults import check_counts
 from tailgate.harness.verdict.judging import failures_of
 

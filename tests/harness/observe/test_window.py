@@ -9,7 +9,7 @@ from sample_records import delta, record, samples, window
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.observe.window import failed, latencies_s, offered_rate_per_s
-from tailgate.harness.target.settings import MetricNames
+from tailgate.harness.target.asking.metric_names import MetricNames
 
 
 def test_latency_counts_from_the_intended_time_however_late_the_request_was_sent():

@@ -4,11 +4,13 @@ import shlex
 
 import pytest
 
-from tailgate.harness.compare.asked import payload_source
+from tailgate.harness.compare.asked import source_of
 from tailgate.harness.compare.load import ComparisonLoad
 from tailgate.harness.errors import UsageError
 from tailgate.harness.options import headers
 from tailgate.harness.options.reading import parse_options, stated
+from tailgate.harness.options.secret import secrets_of
+from tailgate.harness.options.sent import chosen_source
 from tailgate.harness.scenario.arrivals import Constant
 from tailgate.harness.scenario.payloads.payload import Payload, settled
 from tailgate.harness.scenario.scenario import Phase
@@ -45,7 +47,7 @@ def read(tmp_path, ini=(), **said):
     ],
 )
 def test_the_command_line_says_what_is_sent_or_else_the_ini_file(tmp_path, ini, said, source):
-    assert read(tmp_path, ini, **said).source == source
+    assert chosen_source(read(tmp_path, ini, **said)) == source
 
 
 @pytest.mark.parametrize("name", ["payloads", "request"])
@@ -56,14 +58,14 @@ def test_a_file_of_requests_leaves_nothing_to_say_beside_it(tmp_path, where, nam
     with pytest.raises(
         UsageError, match=f"--perf-requests=.*list says all of each request, and --perf-{name}"
     ):
-        assert settings.source
+        assert chosen_source(settings)
 
 
 def test_a_comparison_sends_what_the_user_says_and_else_what_its_load_says(tmp_path):
     load = ComparisonLoad("one", "load", (Phase("load", Constant(1.0), requests=1),), (), source="pixels:8")
-    assert payload_source(load, read(tmp_path)) == "pixels:8"
-    assert payload_source(load, read(tmp_path, request="GET /x")) == "body:"
-    assert payload_source(load, read(tmp_path, requests="list")) == "requests:list"
+    assert source_of(load, read(tmp_path)) == "pixels:8"
+    assert source_of(load, read(tmp_path, request="GET /x")) == "body:"
+    assert source_of(load, read(tmp_path, requests="list")) == "requests:list"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ SECRETS = {
 def test_what_a_header_must_not_tell_is_hidden(tmp_path, monkeypatch, text, secrets):
     monkeypatch.setenv("TOKEN", "s3cr3t-words")
     monkeypatch.setenv("SHORT", "ab1")
-    hide = read(tmp_path, header=[text]).secrets.hide
+    hide = secrets_of(read(tmp_path, header=[text])).hide
     for secret in secrets:
         assert secret not in hide(f"it sent {secret} to us")
         assert HIDDEN in hide(f"it sent {secret} to us")
@@ -176,7 +178,7 @@ def test_what_a_header_must_not_tell_is_hidden(tmp_path, monkeypatch, text, secr
 
 def test_a_header_of_no_secret_stays_readable(tmp_path):
     settings = read(tmp_path, header=["Accept: text/plain", "X-Tenant: shop-one"])
-    said = settings.secrets.hide_all(stated(settings))
+    said = secrets_of(settings).hide_all(stated(settings))
     assert said["header"] == "Accept: text/plain, X-Tenant: shop-one"
 
 

@@ -9,8 +9,8 @@ from comparison_rows import arm, rows
 from rich.console import Console
 
 from tailgate.harness.compare.blocks.row import append_rows
-from tailgate.harness.compare.comparison import Compared
 from tailgate.harness.compare.decision.design import plan_design
+from tailgate.harness.compare.ground import Compared
 from tailgate.harness.compare.lens import find_lens
 from tailgate.harness.errors import TargetError, UsageError
 from tailgate.harness.options.reading import parse_options

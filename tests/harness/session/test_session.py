@@ -24,7 +24,8 @@ from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
 from tailgate.harness.session.budget_run import BudgetRun, _described
 from tailgate.harness.session.preparation import prepare
 from tailgate.harness.session.session import Session
-from tailgate.harness.target.settings import TargetSettings, metric_names
+from tailgate.harness.target.asking.metric_names import metric_names
+from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.state import StateCommands, asked_lines
 
 
@@ -407,7 +408,7 @@ def commands(tmp_path, **failing):
 def test_a_target_that_died_is_torn_down_and_set_up_again_before_its_next_start(tmp_path):
     lines = asked_lines(parse_options(lambda option: commands(tmp_path).get(option.field), tmp_path))
     ground = SimpleNamespace(
-        directory=tmp_path, settings=SimpleNamespace(target="dying", secrets=None), tell=lambda _: None
+        directory=tmp_path, settings=SimpleNamespace(target="dying"), tell=lambda _: None
     )
     target = Dying([])
     run = BudgetRun(target, ground, (), lambda: None, StateCommands(lines=lines))

@@ -9,8 +9,9 @@ import pytest
 from tailgate.harness.load.records.samples import SAMPLE, Outcome
 from tailgate.harness.observe.delta import difference
 from tailgate.harness.target.asking.exposition import fetch
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.asking.selector import Series
-from tailgate.harness.target.settings import MetricNames, TargetSettings
+from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.spec import parse_target
 from tailgate.harness.testing import FakeClock, fake_server_spec, samples
 

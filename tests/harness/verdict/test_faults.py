@@ -13,7 +13,7 @@ from tailgate.harness.observe.probes import Asked, ProbeRecord
 from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.results.fault import Cause
 from tailgate.harness.results.yardstick import Yardstick
-from tailgate.harness.target.settings import MetricNames
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.verdict.faults import (
     check_counts,
     check_generator,

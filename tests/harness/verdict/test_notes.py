@@ -9,7 +9,7 @@ from sample_records import delta, phase, samples, window
 from tailgate.harness.observe.delta import difference
 from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.target.asking.exposition import parse
-from tailgate.harness.target.settings import MetricNames
+from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.verdict.judging import notes
 
 

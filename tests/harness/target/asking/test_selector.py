@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailgate.harness.errors import UsageError
+from tailgate.harness.target.asking.metric_names import metric_names
 from tailgate.harness.target.asking.selector import Selector, Series, equal, read_selector
-from tailgate.harness.target.settings import metric_names
 
 SCORE = Series("h", (("code", "200"), ("handler", "/score")))
 

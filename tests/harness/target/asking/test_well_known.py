@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.target.asking.exposition import parse
+from tailgate.harness.target.asking.metric_names import MetricNames, metric_names
 from tailgate.harness.target.asking.well_known import as_options, suggest_metrics
-from tailgate.harness.target.settings import MetricNames, metric_names
 
 
 def histogram(name, labels="", edges=("0.1", "0.5", "+Inf")):

@@ -1,4 +1,4 @@
-"""What of the guardian does not show through :mod:`tailgate.harness.target.launching.launch`, whose tests kill the rest."""
+"""What of the guardian does not show through :mod:`tailgate.harness.target.launching.process`, whose tests kill the rest."""
 
 import subprocess
 import sys

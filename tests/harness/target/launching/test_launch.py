@@ -15,7 +15,9 @@ import httpx
 import pytest
 
 from tailgate.harness.errors import TargetError, UsageError
-from tailgate.harness.target.launching.launch import Launch, ServerProcess, describe_exit, tail
+from tailgate.harness.target.launching.last_words import describe_exit, tail
+from tailgate.harness.target.launching.launch import Launch
+from tailgate.harness.target.launching.process import ServerProcess
 
 GONE_TIMEOUT_S = 60  # a bound on waiting for an event, many times what it takes
 
@@ -280,7 +282,8 @@ def test_a_dead_server_refuses_connections(tmp_path):
 
 HARNESS = """
 import pathlib, sys, time
-from tailgate.harness.target.launching.launch import Launch, ServerProcess
+from tailgate.harness.target.launching.launch import Launch
+from tailgate.harness.target.launching.process import ServerProcess
 
 stubborn, log = sys.argv[1:]
 server = ServerProcess(Launch((sys.executable, "-c", stubborn, "{fd}"), stop_timeout_s=0.01), pathlib.Path(log))
