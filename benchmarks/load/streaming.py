@@ -1,22 +1,16 @@
-"""The truth of streamed answers: when the generator says that a token came, against the server's own record of its write.
-
-python -m benchmarks.load.streaming [--seconds N]
-"""
+"""The truth of streamed answers: when the generator says that a token came, against the server's own record of its write."""
 
 import dataclasses
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import orjson
-import typer
 from numpy.typing import NDArray
-from rich.console import Console
 
-from benchmarks import record, targets
 from benchmarks.load.rig import SEED, hogs, payload, server
 from benchmarks.processors import client_processor
 from benchmarks.targets import Sense, Target
@@ -147,19 +141,3 @@ def compare(true_s: Seconds, seen_s: Seconds, lag_s: float) -> dict[str, dict[st
             "error_of_limit": abs(error_s) / allowed_s,
         }
     return rows
-
-
-def main(
-    seconds: Annotated[float, typer.Option(help="of the load")] = 30.0,
-    json: record.Json = record.RESULTS / "load-streams.json",
-) -> None:
-    """Measure the truth of streamed answers."""
-    document = record.Record("load-streams", {"seconds": seconds}, json)
-    judged, figures = prove(seconds)
-    document.write({"claims": targets.rows(judged), **figures})
-    Console(width=140).print(targets.table(judged))
-    print(f"written: {json}")
-
-
-if __name__ == "__main__":
-    typer.run(main)

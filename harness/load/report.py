@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 from numpy.typing import NDArray
@@ -88,7 +89,7 @@ def lag_of(lags_ns: NDArray[np.int64]) -> Lag:
 
 
 def encode_report(report: PhaseReport) -> dict[str, Any]:
-    """Return a report as JSON values."""
+    """Return a report as JSON values, its outcomes by name."""
     values: dict[str, Any] = orjson.loads(orjson.dumps(report, option=orjson.OPT_NON_STR_KEYS))
     values["outcomes"] = {outcome.name: count for outcome, count in report.outcomes.items()}
     return values
@@ -96,11 +97,5 @@ def encode_report(report: PhaseReport) -> dict[str, Any]:
 
 def decode_report(values: Mapping[str, Any]) -> PhaseReport:
     """Return the report that :func:`encode_report` encoded."""
-    fields = dict(values)
-    fields["outcomes"] = {Outcome[name]: count for name, count in fields["outcomes"].items()}
-    fields["failures"] = tuple(Failure(**failure) for failure in fields["failures"])
-    fields["lag"] = Lag(**fields["lag"])
-    fields["timer"] = TimerMode(fields["timer"])
-    fields["scheduling"] = Scheduling(fields["scheduling"])
-    fields["loop"] = Loop(fields["loop"])
-    return PhaseReport(**fields)
+    outcomes = {Outcome[name]: count for name, count in values["outcomes"].items()}
+    return msgspec.convert({**values, "outcomes": outcomes}, PhaseReport)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import orjson
 
 from tailgate.harness.target.asking.trust import Trust
@@ -90,12 +91,8 @@ def read_id_prefix(directory: Path) -> str:
 
 def read_settings(path: Path, environment: Mapping[str, str]) -> LoadSettings:
     """Read what :func:`write_settings` wrote and returned."""
-    fields = orjson.loads(path.read_bytes())
-    headers = orjson.loads(environment.get(HEADERS_VARIABLE, "[]"))
-    fields["headers"] = tuple((name, value) for name, value in headers)
-    fields["timer"] = None if fields["timer"] is None else TimerMode(fields["timer"])
-    fields["scheduling"] = Scheduling(fields["scheduling"])
-    paths = {name: Path(one) for name, one in fields["trust"].items() if name != "insecure" and one}
-    fields["trust"] = Trust(insecure=fields["trust"]["insecure"], **paths)
-    fields["socket_path"] = None if fields["socket_path"] is None else Path(fields["socket_path"])
-    return LoadSettings(**fields)
+    headers = msgspec.json.decode(environment.get(HEADERS_VARIABLE, "[]"), type=tuple[tuple[str, str], ...])
+    settings = msgspec.json.decode(
+        path.read_bytes(), type=LoadSettings, dec_hook=lambda kind, text: kind(text)
+    )
+    return dataclasses.replace(settings, headers=headers)

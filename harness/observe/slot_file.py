@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from msgspec import convert
 
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load.records.events import read_events
@@ -20,7 +21,7 @@ from tailgate.harness.load.report import decode_report, encode_report
 from tailgate.harness.observe.checked import check
 from tailgate.harness.observe.delta import ServerDelta, difference
 from tailgate.harness.observe.machine import MachineDelta
-from tailgate.harness.observe.probes import Asked, ProbeRecord
+from tailgate.harness.observe.probes import ProbeRecord
 from tailgate.harness.observe.resources import ResourceReading
 from tailgate.harness.observe.scrapes import SCRAPES
 from tailgate.harness.observe.slot import PROBES, RESOURCES
@@ -117,10 +118,7 @@ def read(directory: Path) -> SlotRecord:
 
 
 def _record(document: Mapping[str, Any], directory: Path) -> SlotRecord:
-    asked = document["scenario"]
-    for phase in asked["phases"]:
-        phase["arrivals"] = _law(phase["arrivals"])
-    scenario = results_file.from_json(Scenario, asked)
+    scenario = convert(document["scenario"], Scenario, dec_hook=_law)
     slot = Slot(
         scenario,
         document["arm"],
@@ -128,13 +126,14 @@ def _record(document: Mapping[str, Any], directory: Path) -> SlotRecord:
         document["start"],
         int(document["seed"]),
         {key: parse_quantity(text) for key, text in document["budgets"].items()},
-        _yardstick(document["yardstick"]),
+        convert(document["yardstick"], Yardstick | None),
         document["scenarios"],
     )
     kept, payloads = directory / SAMPLES, read_payloads(directory)
     samples = read_samples(kept) if kept.is_file() else np.zeros(0, SAMPLE)
     events = read_events(directory)
     reports = tuple(decode_report(one) for one in document["reports"])
+    yardsticks = convert(document["yardsticks"], tuple[tuple[Yardstick, Yardstick] | None, ...])
     scrapes, resources = _by_phase(directory / SCRAPES), _by_phase(directory / RESOURCES)
     probes = _by_phase(directory / PROBES)
     phases = [
@@ -143,14 +142,14 @@ def _record(document: Mapping[str, Any], directory: Path) -> SlotRecord:
             waiting,
             _delta(scrapes.get(index, [])),
             disturbers,
-            tuple(ResourceReading(**one) for one in resources.get(index, [])),
+            convert(resources.get(index, []), tuple[ResourceReading, ...]),
             tuple(_probe(one) for one in probes.get(index, [])),
             max(0, len(scrapes.get(index, [])) - 1),
-            _around(around),
+            around,
             events[events["phase"] == index],
             checked=checked,
         )
-        for index, (phase, around) in enumerate(zip(scenario.phases, document["yardsticks"], strict=False))
+        for index, (phase, around) in enumerate(zip(scenario.phases, yardsticks, strict=False))
         for found, checked in [check(samples[samples["phase"] == index], payloads, directory)]
         for waiting, disturbers in [clients(found)]
     ]
@@ -159,10 +158,10 @@ def _record(document: Mapping[str, Any], directory: Path) -> SlotRecord:
         planned=tuple(document["planned"]),
         phases=tuple(phases),
         reports=reports,
-        machines=tuple(results_file.from_json(MachineDelta, one) for one in document["machines"]),
+        machines=convert(document["machines"], tuple[MachineDelta, ...]),
         samples=kept,
-        faults=tuple(results_file.from_json(Fault, one) for one in document["faults"]),
-        names=MetricNames(**document["metric_names"]),
+        faults=convert(document["faults"], tuple[Fault, ...]),
+        names=convert(document["metric_names"], MetricNames),
         processes=document["processes"],
     )
 
@@ -178,23 +177,12 @@ def _phase_document(phase: Phase) -> dict[str, Any]:
     return {**results_file.to_json(phase), "arrivals": kept}
 
 
-def _law(document: Mapping[str, Any]) -> Arrivals:
+def _law(_: type, document: dict[str, Any]) -> Arrivals:
+    name = document.pop("law")
     if "foreign" in document:
-        return ForeignLaw(document["law"], Loop(document["loop"]))
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in document.items()}
-    law: Arrivals = _LAWS[document["law"]](**{name: fields[name] for name in fields if name != "law"})
+        return ForeignLaw(name, Loop(document["loop"]))
+    law: Arrivals = convert(document, _LAWS[name])
     return law
-
-
-def _yardstick(document: Mapping[str, Any] | None) -> Yardstick | None:
-    return None if document is None else Yardstick(**document)
-
-
-def _around(document: list[Mapping[str, Any]] | None) -> tuple[Yardstick, Yardstick] | None:
-    if document is None:
-        return None
-    before, after = (Yardstick(**one) for one in document)
-    return before, after
 
 
 def _delta(scrapes: list[dict[str, Any]]) -> ServerDelta | None:
@@ -207,7 +195,7 @@ def _delta(scrapes: list[dict[str, Any]]) -> ServerDelta | None:
 def _probe(document: dict[str, Any]) -> ProbeRecord:
     # JSON has no infinity: what was never answered has no time.
     seconds = math.inf if document["seconds"] is None else document["seconds"]
-    return ProbeRecord(Asked(document["asked"]), document["time_ns"], seconds, document["status"])
+    return convert({**document, "seconds": seconds}, ProbeRecord)
 
 
 def _by_phase(path: Path) -> dict[int, list[dict[str, Any]]]:

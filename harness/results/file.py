@@ -9,11 +9,9 @@ import dataclasses
 import enum
 import math
 import os
-import types
-import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -114,30 +112,6 @@ def to_json(value: Any) -> Any:
             return value if math.isfinite(value) else None
         case _:
             return value
-
-
-def from_json(kind: Any, document: Any) -> Any:
-    """Return a valid document as an instance of a dataclass, or of what an annotation says."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = get_type_hints(kind)
-        return kind(**{name: from_json(hints[name], item) for name, item in document.items()})
-    if origin in {types.UnionType, typing.Union}:
-        # A union here is one kind or None, or several plain values and a dataclass, which JSON keeps apart by itself.
-        kinds = [argument for argument in arguments if argument is not types.NoneType]
-        if len(kinds) > 1:
-            kinds = [
-                kind for kind in kinds if isinstance(document, Mapping) and dataclasses.is_dataclass(kind)
-            ]
-        return document if document is None or not kinds else from_json(kinds[0], document)
-    if origin is tuple:
-        return tuple(from_json(arguments[0], item) for item in document)
-    if origin is Mapping:
-        return {key: from_json(arguments[1], item) for key, item in document.items()}
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return kind(document)
-    # JSON Schema takes 2.0 for an integer.
-    return kind(document) if kind in {int, float} else document
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import orjson
 
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.results.comparison import ComparisonResult
-from tailgate.harness.results.file import from_json, to_json
+from tailgate.harness.results.file import to_json
 from tailgate.harness.results.run import ArmResult, Fingerprint, RunResult, Scalar, ScenarioResult
 from tailgate.harness.results.verdict import Verdict
 
@@ -245,7 +246,7 @@ def read(path: Path) -> Ledger:
     broken: list[BrokenLine] = []
     for number, line in enumerate(lines, start=1):
         try:
-            entries.append(from_json(Entry, orjson.loads(line)))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            broken.append(BrokenLine(number, str(error) or repr(error)))
+            entries.append(msgspec.json.decode(line, type=Entry))
+        except msgspec.MsgspecError as error:
+            broken.append(BrokenLine(number, str(error)))
     return Ledger(tuple(entries), tuple(broken))

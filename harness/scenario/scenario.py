@@ -7,7 +7,7 @@ import enum
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ def settle(owner: object, sequences: Sequence[str], numbers: Sequence[str] = ())
         object.__setattr__(owner, name, value.item() if isinstance(value, np.generic) else value)
 
 
+@runtime_checkable
 class Arrivals(Protocol):
     """When requests are meant to leave: a frozen dataclass, as those of :mod:`tailgate.harness.scenario.arrivals`.
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.results import file as results_file
 from tailgate.harness.results.comparison import Lens
 
 STAGES = ("queue", "decode", "compute", "encode", "transport")
@@ -137,19 +137,6 @@ def to_json(row: BlockRow) -> dict[str, Any]:
     return document
 
 
-def from_json(document: Any) -> BlockRow:
-    """Return the row of a JSON object.
-
-    Raises:
-        MeasurementError: it is not one.
-    """
-    try:
-        row: BlockRow = results_file.from_json(BlockRow, document)
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
-        raise MeasurementError(f"not a block's row: {error!r}") from error
-    return row
-
-
 def append_rows(path: Path, rows: Iterable[BlockRow]) -> None:
     """Append rows to a file of JSON lines, one per block."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +157,8 @@ def read_rows(path: Path) -> tuple[BlockRow, ...]:
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(from_json(orjson.loads(line)))
-        except (orjson.JSONDecodeError, MeasurementError) as error:
+            # Not strict: an infinite time is a text.
+            rows.append(msgspec.json.decode(line, type=BlockRow, strict=False))
+        except msgspec.MsgspecError as error:
             raise MeasurementError(f"{path}, line {number}: {error}") from error
     return tuple(rows)

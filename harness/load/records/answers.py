@@ -3,11 +3,9 @@
 The generator only looks an answer up among those that it knows. What answers mean is for others, after the load.
 """
 
-import base64
-from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
+import msgspec
 
 from tailgate.harness.errors import LoadError, MeasurementError
 from tailgate.harness.load.wire.answer import WholeAnswer
@@ -18,9 +16,8 @@ ROOM_BYTES = 16 * 2**20
 _EACH_BYTES = 400
 
 
-@dataclass(frozen=True, slots=True)
-class KeptAnswer:
-    """One answer, as one or many requests got it."""
+class KeptAnswer(msgspec.Struct, frozen=True, rename={"number": "answer", "content_type": "type"}):
+    """One answer, as one or many requests got it: a line of the file, its body in base64."""
 
     number: int  # as samples have it in ``answer``
     payload: int  # index into the plan's payloads
@@ -61,18 +58,18 @@ class Answers:
     def flush(self) -> None:
         """Append what is new to the file; raise LoadError where the disk takes no more."""
         lines = [
-            orjson.dumps(
-                {
-                    "answer": self._numbers[key],
-                    "payload": payload,
-                    "status": status,
-                    "type": answer.content_type.decode("latin-1"),
-                    "length": answer.length,
-                    "crc": answer.crc,
-                    "body": base64.b64encode(answer.body).decode(),
-                },
-                option=orjson.OPT_APPEND_NEWLINE,
+            msgspec.json.encode(
+                KeptAnswer(
+                    self._numbers[key],
+                    payload,
+                    status,
+                    answer.content_type.decode("latin-1"),
+                    answer.length,
+                    answer.crc,
+                    answer.body,
+                )
             )
+            + b"\n"
             for key in self._unwritten
             for payload, status, answer in [key]
         ]
@@ -92,20 +89,10 @@ def read_answers(path: Path) -> tuple[KeptAnswer, ...]:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise MeasurementError(f"no answers to read at {path}: {error.strerror}") from error
-    return tuple(_kept(line, number, path) for number, line in enumerate(lines[:-1], start=1))
-
-
-def _kept(line: bytes, number: int, path: Path) -> KeptAnswer:
-    try:
-        fields = orjson.loads(line)
-        return KeptAnswer(
-            fields["answer"],
-            fields["payload"],
-            fields["status"],
-            fields["type"],
-            fields["length"],
-            fields["crc"],
-            base64.b64decode(fields["body"], validate=True),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise MeasurementError(f"{path}, line {number}: no answer: {error!r}") from error
+    kept = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            kept.append(msgspec.json.decode(line, type=KeptAnswer))
+        except msgspec.MsgspecError as error:
+            raise MeasurementError(f"{path}, line {number}: no answer: {error}") from error
+    return tuple(kept)

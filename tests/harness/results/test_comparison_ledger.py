@@ -10,7 +10,7 @@ from calibration_rows import quiet_blocks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.gate.ledger_summary import summarise
+from benchmarks.gate.tables import rate
 from tailgate.harness.compare.decision.decision import judge
 from tailgate.harness.compare.decision.design import plan_design
 from tailgate.harness.compare.lens import find_lens
@@ -157,32 +157,11 @@ def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path):
         read(tmp_path)
 
 
-def test_cases_are_counted_apart_with_exact_bounds():
-    entries = [
-        *[entry(Verdict.PASS, "unchanged", load_s=load_s, wall_s=90.0) for load_s in (10.0, 20.0, 90.0)],
-        entry(Verdict.INVALID, "unchanged", lenses={}, load_s=20.0, wall_s=90.0),
-        *[entry(Verdict.FAIL)] * 5,
-        entry(Verdict.INCONCLUSIVE),
-    ]
-    unchanged, planted = summarise(entries)
-    assert (unchanged.case, unchanged.runs, unchanged.failed.hits, unchanged.failed.n) == (
-        "unchanged",
-        4,
-        0,
-        3,
-    )
+def test_a_rate_has_exact_bounds_and_none_of_nothing():
     # None of three: 1 - 0.05 ** (1 / 3), by the definition of Clopper and Pearson.
-    assert unchanged.failed.low == 0.0
-    assert unchanged.failed.high == pytest.approx(1 - 0.05 ** (1 / 3))
-    assert (unchanged.load_s, unchanged.wall_s) == (20.0, 90.0)
-    assert unchanged.verdicts == {Verdict.PASS: 3, Verdict.INVALID: 1}
-    assert (planted.failed.hits, planted.failed.n, planted.inconclusive.hits) == (5, 6, 1)
-    assert planted.lens_failed["cpu"].hits == 5
-
-
-def test_of_no_valid_run_no_rate_is_known():
-    (summary,) = summarise([entry(Verdict.INVALID, lenses={})])
-    assert (summary.failed.n, summary.failed.low, summary.failed.high) == (0, None, None)
+    assert rate(0, 3) == (0, 3, 0.0, pytest.approx(1 - 0.05 ** (1 / 3)))
+    assert rate(3, 3) == (3, 3, pytest.approx(0.05 ** (1 / 3)), 1.0)
+    assert rate(0, 0) == (0, 0, None, None)
 
 
 def test_equal_machines_have_equal_short_names_and_others_do_not():

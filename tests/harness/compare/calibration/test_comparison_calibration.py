@@ -4,6 +4,7 @@ import dataclasses
 import math
 import tomllib
 
+import msgspec
 import pytest
 from calibration_rows import quiet_blocks
 
@@ -15,7 +16,7 @@ from tailgate.harness.compare.decision.design import plan_design
 from tailgate.harness.compare.decision.power import POWER, prospect
 from tailgate.harness.compare.lens import LENSES, find_lens, override
 from tailgate.harness.errors import MeasurementError, UsageError
-from tailgate.harness.results.file import from_json, to_json
+from tailgate.harness.results.file import to_json
 from tailgate.harness.scenario.budgets import parse_budgets
 
 CPU = find_lens("cpu")
@@ -153,7 +154,7 @@ def test_without_pairs_and_without_a_gate():
 
 
 def test_it_becomes_json_and_comes_back(found):
-    assert from_json(type(found), to_json(found)) == found
+    assert msgspec.convert(to_json(found), type(found)) == found
 
 
 def test_the_proposal_is_read_by_those_who_would_use_it(found):
