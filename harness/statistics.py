@@ -19,7 +19,8 @@ which MLPerf LoadGen calls early stopping. At alpha = 0.01 and t = 0 it needs n 
 
 import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,6 +111,12 @@ def share_interval(hits: float, n: float, confidence: float) -> Interval:
     low = 0.0 if hits == 0 else float(special.betaincinv(hits, n - hits + 1, alpha))
     high = 1.0 if hits == n else float(special.betaincinv(hits + 1, n - hits, 1 - alpha))
     return Interval(low, high)
+
+
+def median_of_known(values: Iterable[float | None]) -> float | None:
+    """Return the median of the values that are known; None without any."""
+    seen = [value for value in values if value is not None]
+    return median(seen) if seen else None
 
 
 def most_unseen(n: int) -> float:

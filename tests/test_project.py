@@ -1,11 +1,13 @@
 """The rules that hold for the repository as a whole: where things stand, how they are run, what is never written."""
 
+import ast
 import configparser
 import re
 import shutil
 import stat
 import subprocess
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -28,6 +30,7 @@ FOLDERS = {
     "tests",
 }
 LARGEST_FILE_BYTES = 1_000_000
+MOST_MODULES, MOST_LINES, MOST_LINES_OF_FUNCTION = 14, 300, 60
 GATES = ("cpu-fp32", "cpu-bf16", "gpu-fp32", "gpu-fp16")
 
 # A checkout has both; an unpacked source distribution may have neither.
@@ -77,6 +80,22 @@ def test_no_file_names_a_place_that_only_one_machine_has(what, pattern):
         if re.search(pattern, line)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("top", ["harness", "scenarios", "benchmarks"])
+def test_a_folder_a_module_and_a_function_are_short_enough_to_be_read_at_once(top):
+    modules = [path for path in (ROOT / top).rglob("*.py") if path.name != "__init__.py"]
+    folders = Counter(path.parent for path in modules)
+    texts = {path: path.read_text("utf-8") for path in (ROOT / top).rglob("*.py")}
+    functions = {
+        f"{path}:{node.lineno}": node.end_lineno - node.lineno + 1
+        for path, text in texts.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert [folder for folder, count in folders.items() if count > MOST_MODULES] == []
+    assert [path for path, text in texts.items() if text.count("\n") > MOST_LINES] == []
+    assert [where for where, lines in functions.items() if lines > MOST_LINES_OF_FUNCTION] == []
 
 
 # How the tests are run

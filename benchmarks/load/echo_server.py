@@ -7,14 +7,13 @@ until its standard input ends.
 """
 
 import asyncio
-import os
 import sys
 from typing import Any
 
 import httptools
 import uvloop
 
-from tailgate.harness.load.echo import ANSWER
+from tailgate.harness.load.echo import ANSWER, serve
 
 
 class Echo(asyncio.Protocol):
@@ -34,15 +33,5 @@ class Echo(asyncio.Protocol):
         self.transport.write(ANSWER)
 
 
-async def main() -> None:
-    """Serve until standard input ends."""
-    if len(sys.argv) > 1:
-        os.sched_setaffinity(0, {int(sys.argv[1])})
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(Echo, "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
-
-
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(serve(Echo, *sys.argv[1:]))

@@ -21,6 +21,8 @@ import httptools
 import numpy as np
 import orjson
 
+from tailgate.harness.load.echo import serve
+
 SEED = 12
 FIRST_S, LEAST_GAP_S, MORE_GAP_S, FURTHER = 0.020, 0.002, 0.006, 20
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -68,18 +70,14 @@ class Stream(asyncio.Protocol):
             asyncio.get_running_loop().call_later(gap_s, self._write, written_ns, further - 1)
 
 
-async def main() -> dict[str, list[int]]:
-    """Serve until standard input ends, and return the truth."""
-    loop = asyncio.get_running_loop()
+def main(processor: str, file: Path) -> None:
+    """Serve, then write the truth."""
     random, truth = np.random.default_rng(SEED), defaultdict[str, list[int]](list)
-    server = await loop.create_server(lambda: Stream(random, truth), "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await loop.run_in_executor(None, sys.stdin.buffer.read)
-    return truth
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    asyncio.run(serve(lambda: Stream(random, truth), processor))
+    file.write_bytes(orjson.dumps(truth))
 
 
 if __name__ == "__main__":
-    os.sched_setaffinity(0, {int(sys.argv[1])})
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    Path(sys.argv[2]).write_bytes(orjson.dumps(asyncio.run(main())))
+    main(sys.argv[1], Path(sys.argv[2]))

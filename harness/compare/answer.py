@@ -4,7 +4,6 @@ The service measures at each start how large its batches may be and which execut
 production. If starts chose differently, a change of speed may come from the choice and not from the code.
 """
 
-import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,12 +34,6 @@ def arm_result(arm: ArmTarget, rehearsed: Rehearsed, root: Path) -> ArmResult:
     elif arm.side.given == WORKING_TREE or arm.side.is_service:
         facts = {**git.state_of(root), **facts}
     return ArmResult(arm.side.arm.value, arm.side.spec, facts, rehearsed.asked.answers)
-
-
-def median(values: Sequence[float | None]) -> float | None:
-    """Return the median of the known values; None without any."""
-    seen = [value for value in values if value is not None]
-    return statistics.median(seen) if seen else None
 
 
 def windows_of(kept: Sequence[BlockRecord], names: MetricNames) -> Mapping[Arm, Window]:

@@ -39,6 +39,7 @@ from tailgate.harness.scenario.budgets import resolve_scenario
 from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import choose_payloads, draw_plan
 from tailgate.harness.scenario.scenario import Scenario
+from tailgate.harness.statistics import median_of_known
 from tailgate.harness.target.checkout import revision as git
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.state import asked_lines
@@ -226,8 +227,8 @@ class _Run:
             rows=self._rows.name,
             order=tuple(row.order for row in outcome.rows),
             voids=tuple(f"block {row.index + 1}: {row.void}" for row in outcome.rows if row.void),
-            steal_share=answer.median([row.steal_share for row in outcome.rows]),
-            cpu_pressure_share=answer.median([row.cpu_pressure_share for row in outcome.rows]),
+            steal_share=median_of_known(row.steal_share for row in outcome.rows),
+            cpu_pressure_share=median_of_known(row.cpu_pressure_share for row in outcome.rows),
             stopped=outcome.stopped,
             notes=notes,
             answers=judge_answers(slots, bench.directory, terms, settings.answers),

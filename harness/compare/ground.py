@@ -23,32 +23,23 @@ OF_THE_SERVICE = (TargetError, LoadError, MeasurementError)
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What all scenarios of a session have in common.
-
-    Attributes:
-        known_target: tells whether some plugin knows a target of this specification.
-        units: of all measures, by name.
-        scenarios: over how many the allowed error is split.
-        payloads: gives those of a source.
-        connect: how the generator reaches a server.
-        tell: takes a line about what is being done now.
-        looks: good blocks at each look; None for the design's own. A calibration never looks.
-        keep: takes what a comparison came to before an exception ended it.
-    """
+    """What all scenarios of a session have in common."""
 
     settings: GateSettings
-    known_target: Callable[[str], bool]
+    known_target: Callable[[str], bool]  # tells whether some plugin knows a target of this specification
     make_target: Callable[[str, TargetSettings], Target]
-    units: Mapping[str, Unit]
+    units: Mapping[str, Unit]  # of all measures, by name
     budgets: Budgets
     directory: Path
     run_id: str
     seed: int
-    scenarios: int
-    payloads: Callable[[str], Sequence[Payload]]
-    connect: Callable[[RunningTarget], LoadSettings]
-    tell: Callable[[str], None]
+    scenarios: int  # over how many the allowed error is split
+    payloads: Callable[[str], Sequence[Payload]]  # gives those of a source
+    connect: Callable[[RunningTarget], LoadSettings]  # how the generator reaches a server
+    tell: Callable[[str], None]  # takes a line about what is being done now
+    # Good blocks at each look; None for the design's own. A calibration never looks.
     looks: tuple[int, ...] | None = None
+    # Takes what a comparison came to before an exception ended it.
     keep: Callable[["Compared"], None] = lambda _: None
 
 

@@ -30,16 +30,11 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """How the allowed processors are split, block by block.
-
-    Attributes:
-        servers: how many of them the servers get.
-        generator: the one that the generators keep for themselves, if any.
-    """
+    """How the allowed processors are split, block by block."""
 
     allowed: tuple[int, ...]
-    servers: int
-    generator: int | None = None
+    servers: int  # how many of them the servers get
+    generator: int | None = None  # the one that the generators keep for themselves, if any
 
     @property
     def possible(self) -> bool:

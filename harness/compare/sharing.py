@@ -58,21 +58,14 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the processes of one side hold.
+    """What the processes of one side hold."""
 
-    Attributes:
-        port: where the server takes load.
-        written: regular files that are open for writing.
-        connected: remote address and port of connections that it has made.
-        listening: network namespace, address and port.
-        variables: name and value of each variable.
-    """
-
-    port: int
-    written: frozenset[str] = frozenset()
+    port: int  # where the server takes load
+    written: frozenset[str] = frozenset()  # regular files that are open for writing
+    # Remote address and port of connections that it has made.
     connected: frozenset[tuple[str, int]] = frozenset()
-    listening: frozenset[tuple[str, str, int]] = frozenset()
-    variables: frozenset[tuple[str, str]] = frozenset()
+    listening: frozenset[tuple[str, str, int]] = frozenset()  # network namespace, address and port
+    variables: frozenset[tuple[str, str]] = frozenset()  # name and value of each variable
 
 
 def refuse_one_port(base: Held, head: Held) -> None:

@@ -9,6 +9,8 @@ standard input ends.
 import asyncio
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -43,15 +45,16 @@ class Echo(asyncio.Protocol):
             self._transport.write(ANSWER * whole)
 
 
-async def main(request_bytes: int, processor: int | None) -> None:
-    """Serve until standard input ends."""
+async def serve(connection: Callable[[], asyncio.Protocol], processor: str | None = None) -> None:
+    """Print a port, and serve connections there until standard input ends; on one processor where it is given."""
     if processor is not None:
-        os.sched_setaffinity(0, {processor})
+        os.sched_setaffinity(0, {int(processor)})
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Echo(request_bytes), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(connection, "127.0.0.1", 0, backlog=1024)
     os.write(sys.stdout.fileno(), b"%d\n" % server.sockets[0].getsockname()[1])
     await loop.run_in_executor(None, sys.stdin.buffer.read)
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None))
+    request, *on = sys.argv[1:]
+    uvloop.run(serve(partial(Echo, int(request)), *on))

@@ -19,17 +19,12 @@ from tailgate.harness.target.asking.selector import read_selector
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Counts of non-negative values by bucket.
+    """Counts of non-negative values by bucket."""
 
-    Attributes:
-        edges: ascending upper edges, each inside its bucket; the last is +inf.
-        cumulative: values at or below each edge; the last is the total.
-        own: how many of the values are of requests that the harness itself sent, wherever they lie. The others have
-            ranks from 1 to n; a value's place among all is its rank at least, and at most ``own`` places further.
-    """
-
-    edges: tuple[float, ...]
-    cumulative: tuple[int, ...]
+    edges: tuple[float, ...]  # ascending upper edges, each inside its bucket; the last is +inf
+    cumulative: tuple[int, ...]  # values at or below each edge; the last is the total
+    # How many of the values are of requests that the harness itself sent, wherever they lie. The others have
+    # ranks from 1 to n; a value's place among all is its rank at least, and at most ``own`` places further.
     own: int = 0
 
     def __post_init__(self) -> None:

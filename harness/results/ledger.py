@@ -30,53 +30,40 @@ _COMMIT = re.compile(r"(?P<target>.*) at (?:(?P<alone>[0-9a-f]{7,40})|\S+ \((?P<
 
 @dataclass(frozen=True, slots=True)
 class LensEntry:
-    """What one lens came to.
-
-    Attributes:
-        change: ratio head/base, or difference; None where unknown or infinite. Others as in the results.
-        stage: the stage that moved; None where none did or none were told.
-    """
+    """What one lens came to."""
 
     verdict: Verdict
     gates: bool
+    # Ratio head/base, or difference; None where unknown or infinite. Others as in the results.
     change: float | None = None
     low: float | None = None
     high: float | None = None
     mde: float | None = None
-    stage: str | None = None
+    stage: str | None = None  # the stage that moved; None where none did or none were told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One comparison: one line of the ledger. Numbers are those of the results.
-
-    Attributes:
-        date: when the run began, ISO 8601, in UTC.
-        machine: short fingerprint (:func:`short`).
-        base: target, and revision where it has one.
-        head: likewise.
-        case: a known case, ``unchanged`` or ``more-5``; "" where nobody knows.
-        blocks: good ones.
-        lenses: by name; none where the run ended before it could judge.
-    """
+    """One comparison: one line of the ledger. Numbers are those of the results."""
 
     run: str
-    date: str
-    machine: str
+    date: str  # when the run began, ISO 8601, in UTC
+    machine: str  # short fingerprint (:func:`short`)
     tailgate: str
-    base: str
-    head: str
+    base: str  # target, and revision where it has one
+    head: str  # likewise
     scenario: str
-    case: str
+    case: str  # a known case, ``unchanged`` or ``more-5``; "" where nobody knows
     seed: int
     verdict: Verdict
     reason: str
     load_s: float
     wall_s: float
-    blocks: int
+    blocks: int  # good ones
     voided: int
     steal_share: float | None = None
     cpu_pressure_share: float | None = None
+    # By name; none where the run ended before it could judge.
     lenses: Mapping[str, LensEntry] = field(default_factory=dict)
 
 

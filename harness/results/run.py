@@ -26,31 +26,18 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a machine is, in facts that change a latency.
+    """What a machine is, in facts that change a latency."""
 
-    Attributes:
-        processor: model name.
-        processors: those that this process may run on, which a container can limit.
-        processors_online: those of the machine.
-        memory_bytes: of the machine.
-        hypervisor: whether it is a virtual machine; None where the processor does not tell.
-        kernel: release of the kernel.
-        platform: operating system and architecture.
-        python: implementation and version.
-        gpu: names of the GPUs; None without the extra ``gpu`` or a driver.
-        gpu_driver: version of the driver.
-    """
-
-    processor: str | None
-    processors: int | None
-    processors_online: int | None
-    memory_bytes: int | None
-    hypervisor: bool | None
-    kernel: str
-    platform: str
-    python: str
-    gpu: str | None = None
-    gpu_driver: str | None = None
+    processor: str | None  # model name
+    processors: int | None  # those that this process may run on, which a container can limit
+    processors_online: int | None  # those of the machine
+    memory_bytes: int | None  # of the machine
+    hypervisor: bool | None  # whether it is a virtual machine; None where the processor does not tell
+    kernel: str  # release of the kernel
+    platform: str  # operating system and architecture
+    python: str  # implementation and version
+    gpu: str | None = None  # names of the GPUs; None without the extra ``gpu`` or a driver
+    gpu_driver: str | None = None  # version of the driver
 
 
 @dataclass(frozen=True, slots=True)

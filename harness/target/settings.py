@@ -17,10 +17,6 @@ from tailgate.harness.units import Unit
 EDGES_VARIABLE = "TAILGATE_HISTOGRAM_EDGES_MS"
 
 
-def _silent(_: str) -> None:
-    pass
-
-
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
     """What a specification leaves open."""
@@ -43,7 +39,7 @@ class TargetSettings:
     headers: tuple[tuple[str, str], ...] = ()  # sent with every request to it, whoever sends it
     trust: Trust = field(default_factory=Trust)  # for an https address
     # Takes what a user should know while it is waited for.
-    tell: Callable[[str], None] = field(default=_silent, compare=False, repr=False)
+    tell: Callable[[str], None] = field(default=lambda _: None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a path that is not one."""

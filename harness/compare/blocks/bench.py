@@ -42,26 +42,17 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all blocks of a comparison have in common.
-
-    Attributes:
-        scenario: as one arm gets it in one block: the warm-up, then a phase per pair.
-        draw: from a seed to the requests of a block.
-        connect: how the generator reaches a server.
-        directory: of the comparison's raw records.
-        gap_s: between two windows.
-        sharing: of the processors; None if everybody runs anywhere.
-    """
+    """What all blocks of a comparison have in common."""
 
     arms: Mapping[Arm, ArmTarget]
-    scenario: Scenario
-    draw: Callable[[int], Plan]
-    connect: Callable[[RunningTarget], LoadSettings]
+    scenario: Scenario  # as one arm gets it in one block: the warm-up, then a phase per pair
+    draw: Callable[[int], Plan]  # from a seed to the requests of a block
+    connect: Callable[[RunningTarget], LoadSettings]  # how the generator reaches a server
     names: MetricNames
-    directory: Path
+    directory: Path  # of the comparison's raw records
     run: str
-    gap_s: float = GAP_S
-    sharing: Sharing | None = None
+    gap_s: float = GAP_S  # between two windows
+    sharing: Sharing | None = None  # of the processors; None if everybody runs anywhere
 
 
 def start_arm(bench: Bench, slot: Slot, requests: Plan, folder: str, stack: contextlib.ExitStack) -> Running:

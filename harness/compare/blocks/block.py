@@ -37,19 +37,13 @@ Turns = Mapping[int, tuple[Arm, ...]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockRecord:
-    """What a block measured.
+    """What a block measured."""
 
-    Attributes:
-        block: as numbers.
-        slots: what each arm went through.
-        faults: what makes the whole comparison INVALID: a server that died, a record that is not whole.
-        late: whether the generator was late, by name of the arm.
-    """
-
-    block: BlockRow
-    slots: Mapping[Arm, SlotRecord]
+    block: BlockRow  # as numbers
+    slots: Mapping[Arm, SlotRecord]  # what each arm went through
+    # What makes the whole comparison INVALID: a server that died, a record that is not whole.
     faults: tuple[Fault, ...]
-    late: Mapping[str, bool]
+    late: Mapping[str, bool]  # whether the generator was late, by name of the arm
 
 
 def measure_block(plan: BlockPlan, bench: Bench) -> BlockRecord:

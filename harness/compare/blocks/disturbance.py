@@ -27,21 +27,14 @@ LAG_MAX_S = 0.010
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """What the machine said of a block's measured pairs; None is unseen.
+    """What the machine said of a block's measured pairs; None is unseen."""
 
-    Attributes:
-        load_s: their length; time of both arms at once, as in interleaved pairs, counts once.
-        foreign_share: of all processors' time, used by neither server nor generator.
-        late: whether the generator was, by arm in the order given.
-        void: why the block must not count; None for a good one.
-    """
-
-    load_s: float
+    load_s: float  # their length; time of both arms at once, as in interleaved pairs, counts once
     steal_share: float | None
-    foreign_share: float | None
+    foreign_share: float | None  # of all processors' time, used by neither server nor generator
     cpu_pressure_share: float | None
-    late: tuple[bool, ...]
-    void: str | None
+    late: tuple[bool, ...]  # whether the generator was, by arm in the order given
+    void: str | None  # why the block must not count; None for a good one
 
 
 def disturbance_of(slots: Iterable[SlotRecord]) -> Disturbance:

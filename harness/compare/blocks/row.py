@@ -22,65 +22,46 @@ SAMPLES_BEYOND = 5
 
 @dataclass(frozen=True, slots=True)
 class ArmRow:
-    """One arm over the measured slots of one block. None is unseen.
-
-    Attributes:
-        cpu_s: CPU seconds of the server's processes.
-        p50_s: latency; a failed request counts as +inf. None without enough samples.
-        p99_s: the geometric mean of that of the slots, as p95.
-        ttfb_p95_s: to the first byte of an answer; ``ttft_p95_s`` to the first event of one that is a stream, and
-            ``gap_p99_s`` between an event and the next.
-        mean_s: recorded, and used by no lens, as steal_share.
-        stages_s: mean seconds by stage, of all answered requests (``mean``) and of those about a quantile
-            (``p50``, ``p95``, ``p99``).
-        spilled: requests that ended in the other arm's window; None without windows.
-    """
+    """One arm over the measured slots of one block. None is unseen."""
 
     requests: int
     failed: int
-    cpu_s: float | None = None
-    p50_s: float | None = None
+    cpu_s: float | None = None  # CPU seconds of the server's processes
+    p50_s: float | None = None  # latency; a failed request counts as +inf. None without enough samples.
     p95_s: float | None = None
-    p99_s: float | None = None
+    p99_s: float | None = None  # the geometric mean of that of the slots, as p95
+    # To the first byte of an answer; ``ttft_p95_s`` to the first event of one that is a stream, and
+    # ``gap_p99_s`` between an event and the next.
     ttfb_p95_s: float | None = None
     ttft_p95_s: float | None = None
     gap_p99_s: float | None = None
-    mean_s: float | None = None
+    mean_s: float | None = None  # recorded, and used by no lens, as steal_share
     peak_rss_bytes: float | None = None
     start_up_s: float | None = None
     capacity_per_s: float | None = None
     steal_share: float | None = None
+    # Mean seconds by stage, of all answered requests (``mean``) and of those about a quantile (``p50``,
+    # ``p95``, ``p99``).
     stages_s: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
-    spilled: int | None = None
+    spilled: int | None = None  # requests that ended in the other arm's window; None without windows
 
 
 @dataclass(frozen=True, slots=True)
 class BlockRow:
-    """A fresh base and a fresh head under the same load.
+    """A fresh base and a fresh head under the same load."""
 
-    Attributes:
-        index: from 0, in order of time within its run.
-        void: why the block does not count; None for a good one.
-        load_s: seconds of measured load, of both arms.
-        wall_s: seconds of everything: starts, warm-up, load, stops.
-        steal_share: of the measured time, stolen by the hypervisor.
-        cpu_pressure_share: of the measured time in which work waited for a processor (PSI).
-        order: one letter per window or whole slot in order of time, ``b`` or ``h``; a space between pairs.
-        run: which recording it belongs to.
-        processors: how many both servers shared; None if they had all.
-    """
-
-    index: int
+    index: int  # from 0, in order of time within its run
     base: ArmRow
     head: ArmRow
-    void: str | None = None
-    load_s: float = 0.0
-    wall_s: float = 0.0
-    steal_share: float | None = None
-    cpu_pressure_share: float | None = None
+    void: str | None = None  # why the block does not count; None for a good one
+    load_s: float = 0.0  # seconds of measured load, of both arms
+    wall_s: float = 0.0  # seconds of everything: starts, warm-up, load, stops
+    steal_share: float | None = None  # of the measured time, stolen by the hypervisor
+    cpu_pressure_share: float | None = None  # of the measured time in which work waited for a processor (PSI)
+    # One letter per window or whole slot in order of time, ``b`` or ``h``; a space between pairs.
     order: str = ""
-    run: str = ""
-    processors: int | None = None
+    run: str = ""  # which recording it belongs to
+    processors: int | None = None  # how many both servers shared; None if they had all
 
 
 def least_requests(share: float) -> int:

@@ -25,15 +25,10 @@ from tailgate.harness.units import percent
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When to stop without a decision.
+    """When to stop without a decision."""
 
-    Attributes:
-        time_s: of all blocks; a block that would end beyond it is not begun.
-        blocks: at most; None for as many as the design has, and void ones.
-    """
-
-    time_s: float
-    blocks: int | None = None
+    time_s: float  # of all blocks; a block that would end beyond it is not begun
+    blocks: int | None = None  # at most; None for as many as the design has, and void ones
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,17 +31,12 @@ class Arm(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class BlockPlan:
-    """A fresh start of both arms, and the pairs between that start and the end.
-
-    Attributes:
-        seed: of the plan that both arms send; each pair draws from a stream of its own.
-        coins: by pair, the seed of its coins.
-    """
+    """A fresh start of both arms, and the pairs between that start and the end."""
 
     index: int
-    seed: int
+    seed: int  # of the plan that both arms send; each pair draws from a stream of its own
     launched_first: Arm
-    coins: tuple[int, ...]
+    coins: tuple[int, ...]  # by pair, the seed of its coins
 
     def first(self, pair: int, windows: int = 1) -> tuple[Arm, ...]:
         """Return who goes first in each pair of windows; more windows leave the coins of the first."""

@@ -48,56 +48,38 @@ class Division:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What can be seen through one lens.
-
-    Attributes:
-        smallest: by minutes of wall time, the smallest worsening that FAILs 95 times in 100 at the looks
-            within them, as a share of base; None before the first look, or if no change does.
-        minutes: by worsening, wall time until the look by which it FAILs 95 times in 100; None if never.
-        passes: probability that unchanged code passes this lens by the last look.
-        tolerance: the least, in steps of half a per cent, with which that probability is 0.95 even if the
-            noise lies at the upper end of its interval; None beyond 100 %.
-    """
+    """What can be seen through one lens."""
 
     noise: Noise
+    # By minutes of wall time, the smallest worsening that FAILs 95 times in 100 at the looks within them, as
+    # a share of base; None before the first look, or if no change does.
     smallest: Mapping[str, float | None]
+    # By worsening, wall time until the look by which it FAILs 95 times in 100; None if never.
     minutes: Mapping[str, float | None]
-    passes: float
+    passes: float  # probability that unchanged code passes this lens by the last look
+    # The least, in steps of half a per cent, with which that probability is 0.95 even if the noise lies at
+    # the upper end of its interval; None beyond 100 %.
     tolerance: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What a machine's noise allows. None is unseen or unknown; numbers of a block are medians.
+    """What a machine's noise allows. None is unseen or unknown; numbers of a block are medians."""
 
-    Attributes:
-        sights: of each lens that is a ratio and was seen.
-        blocks: good ones.
-        voided: blocks that did not count, by reason.
-        pairs: in a block.
-        windows: of each arm in a pair; 1 for whole slots.
-        slot_requests: requests of one arm in a pair.
-        rate_per_s: of requests under load.
-        cpu_s: processor seconds of a request.
-        steal_share: of processor time, void blocks included.
-        cpu_pressure_share: of time in which work waited for a processor, likewise.
-        quantiles_s: latencies of single arms and blocks, by lens.
-    """
-
-    sights: tuple[Sight, ...]
-    blocks: int
-    voided: Mapping[str, int]
-    pairs: int
-    windows: int
+    sights: tuple[Sight, ...]  # of each lens that is a ratio and was seen
+    blocks: int  # good ones
+    voided: Mapping[str, int]  # blocks that did not count, by reason
+    pairs: int  # in a block
+    windows: int  # of each arm in a pair; 1 for whole slots
     block_wall_s: float
     block_load_s: float
-    slot_requests: float
-    rate_per_s: float
-    cpu_s: Range | None
-    steal_share: Range | None
-    cpu_pressure_share: Range | None
+    slot_requests: float  # requests of one arm in a pair
+    rate_per_s: float  # of requests under load
+    cpu_s: Range | None  # processor seconds of a request
+    steal_share: Range | None  # of processor time, void blocks included
+    cpu_pressure_share: Range | None  # of time in which work waited for a processor, likewise
     division: Division | None
-    quantiles_s: Mapping[str, Range]
+    quantiles_s: Mapping[str, Range]  # latencies of single arms and blocks, by lens
 
     @property
     def busy_share(self) -> float | None:

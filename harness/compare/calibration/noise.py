@@ -26,29 +26,18 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """The noise of one lens. All are deviations of natural logarithms: 0.02 is about 2 %.
-
-    Attributes:
-        blocks: good blocks that saw it.
-        sigma: of ln(head/base) of one block, about the known mean 0.
-        low: lower end of its interval, one-sided confidence 0.95, for normal noise.
-        high: upper end.
-        start: by which two starts differ beyond what pairs explain; None if pairs were too short for this
-            lens.
-        pair: of ln(head/base) of one pair about its block's level; None likewise.
-        drift: of the level of both sides, from block to block; None for less than 3 blocks.
-        trend_per_hour: Theil and Sen's slope of that level; None likewise.
-    """
+    """The noise of one lens. All are deviations of natural logarithms: 0.02 is about 2 %."""
 
     lens: Lens
-    blocks: int
-    sigma: float
-    low: float
-    high: float
+    blocks: int  # good blocks that saw it
+    sigma: float  # of ln(head/base) of one block, about the known mean 0
+    low: float  # lower end of its interval, one-sided confidence 0.95, for normal noise
+    high: float  # upper end
+    # By which two starts differ beyond what pairs explain; None if pairs were too short for this lens.
     start: float | None = None
-    pair: float | None = None
-    drift: float | None = None
-    trend_per_hour: float | None = None
+    pair: float | None = None  # of ln(head/base) of one pair about its block's level; None likewise
+    drift: float | None = None  # of the level of both sides, from block to block; None for less than 3 blocks
+    trend_per_hour: float | None = None  # Theil and Sen's slope of that level; None likewise
 
     def of_block(self, pairs: int) -> float | None:
         """Return the deviation of a block of so many pairs, by the components; None if they are unknown."""

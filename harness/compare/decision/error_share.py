@@ -20,22 +20,15 @@ from tailgate.harness.statistics import share_interval
 
 @dataclass(frozen=True, slots=True)
 class ShareChange:
-    """Head's pooled share of failed requests less base's, with bounds.
-
-    Attributes:
-        p: of the sign-flip test for more failures than the margin allows.
-        n: blocks in which both arms sent something.
-        worse: those in which head failed more than the margin allows.
-        better: those in which it failed less.
-    """
+    """Head's pooled share of failed requests less base's, with bounds."""
 
     difference: float
     low: float
     high: float
-    p: float
-    n: int
-    worse: int
-    better: int
+    p: float  # of the sign-flip test for more failures than the margin allows
+    n: int  # blocks in which both arms sent something
+    worse: int  # those in which head failed more than the margin allows
+    better: int  # those in which it failed less
 
 
 def compare_shares(

@@ -7,7 +7,6 @@ surely below the tolerance FAILs, or a service could become slow in steps; a mar
 """
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -17,6 +16,7 @@ from tailgate.harness.compare.decision import power, signed_rank, wording
 from tailgate.harness.compare.decision.error_share import compare_shares
 from tailgate.harness.results.comparison import Lens, LensResult, Look, Scale
 from tailgate.harness.results.verdict import Better, Verdict
+from tailgate.harness.statistics import median_of_known
 
 # A lens that saw nothing in more of the good blocks is INVALID.
 MAX_MISSING_SHARE = 0.25
@@ -26,20 +26,14 @@ MAX_SPILLED_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class _Worse:
-    """A change for the worse: a log ratio (positive where head is worse), or a difference of shares.
-
-    Attributes:
-        fails: the test for more than the margin rejects.
-        error: standard error; None if unknown.
-        why_failed: what a FAIL says that does not go by the lower bound.
-    """
+    """A change for the worse: a log ratio (positive where head is worse), or a difference of shares."""
 
     centre: signed_rank.Centre
     margin: float
     tolerance: float
-    fails: bool
-    error: float | None = None
-    why_failed: str | None = None
+    fails: bool  # the test for more than the margin rejects
+    error: float | None = None  # standard error; None if unknown
+    why_failed: str | None = None  # what a FAIL says that does not go by the lower bound
 
     @property
     def verdict(self) -> Verdict:
@@ -72,8 +66,8 @@ def judge_lens(lens: Lens, rows: Sequence[BlockRow], look: Look, *, number: int 
         high=high if high_level else None,
         low_level=low_level or None,
         high_level=high_level or None,
-        base=_median([arm_value(lens, row.base) for row in rows]),
-        head=_median([arm_value(lens, row.head) for row in rows]),
+        base=median_of_known(arm_value(lens, row.base) for row in rows),
+        head=median_of_known(arm_value(lens, row.head) for row in rows),
         n=centre.n,
         missing=len(rows) - centre.n,
         look=number,
@@ -132,8 +126,3 @@ def _further_blocks(worse: _Worse, look: Look) -> int | None:
     ways = ((estimate - worse.margin, look.fail_level), (worse.tolerance - estimate, look.pass_level))
     needed = [n * (NormalDist().inv_cdf(level) * worse.error / gap) ** 2 for gap, level in ways if gap > 0]
     return max(1, math.ceil(min(needed)) - n) if needed else None
-
-
-def _median(values: Sequence[float | None]) -> float | None:
-    seen = [value for value in values if value is not None]
-    return statistics.median(seen) if seen else None

@@ -25,20 +25,13 @@ _BEYOND = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Centre:
-    """A centre of symmetry of n values, estimated and bounded.
-
-    Attributes:
-        low: lower bound; -inf if n is too small for the level asked.
-        high: upper bound; +inf likewise.
-        low_level: attained: the probability that the lower bound lies above the true centre; 0 for -inf.
-        high_level: likewise of the upper bound.
-    """
+    """A centre of symmetry of n values, estimated and bounded."""
 
     estimate: float
-    low: float
-    high: float
-    low_level: float
-    high_level: float
+    low: float  # lower bound; -inf if n is too small for the level asked
+    high: float  # upper bound; +inf likewise
+    low_level: float  # attained: the probability that the lower bound lies above the true centre; 0 for -inf
+    high_level: float  # likewise of the upper bound
     n: int
 
 
