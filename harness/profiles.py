@@ -14,19 +14,11 @@ from msgspec import Meta
 class Profile:
     """How much evidence a run gathers."""
 
-    name: Annotated[str, Meta(description="smoke, default or thorough")]
-    quantiles: Annotated[
-        tuple[float, ...], Meta(description="judged latency quantiles, as shares below 1")
-    ]  # judged latency quantiles, as shares below 1
-    requests: Annotated[
-        int, Meta(description="the least number of measured requests behind each judged quantile", ge=0)
-    ]  # the least number of measured requests behind each judged quantile
-    warm_up_requests: Annotated[
-        int, Meta(description="sent first and not judged", ge=0)
-    ]  # sent first and not judged
-    repeats: Annotated[
-        int, Meta(description="repeated events (bursts) of a scenario that has them", ge=0)
-    ]  # repeated events (bursts) of a scenario that has them
+    name: Annotated[str, "smoke, default or thorough"]
+    quantiles: Annotated[tuple[float, ...], "judged latency quantiles, as shares below 1"]
+    requests: Annotated[int, Meta(ge=0), "the least number of measured requests behind each judged quantile"]
+    warm_up_requests: Annotated[int, Meta(ge=0), "sent first and not judged"]
+    repeats: Annotated[int, Meta(ge=0), "repeated events (bursts) of a scenario that has them"]
 
 
 # n(1 - p) >= 10 before a quantile is spoken of: 200 requests for p95, 1,000 for p99. To bound one from above takes 90 and

@@ -28,26 +28,20 @@ class Scale(enum.Enum):
 class Lens:
     """What is compared, and what is tolerated."""
 
-    name: Annotated[str, Meta(description="by which options, rows and reports call it")]
-    title: Annotated[str, Meta(description="for people")]
-    unit: Annotated[Unit, Meta(description="of one arm's value")]
+    name: Annotated[str, "by which options, rows and reports call it"]
+    title: Annotated[str, "for people"]
+    unit: Annotated[Unit, "of one arm's value"]
     better: Annotated[
         Better,
-        Meta(
-            description="which direction is an improvement. All that follows counts a change for the worse as positive"
-        ),
+        "which direction is an improvement. All that follows counts a change for the worse as positive",
     ]
     tolerance: Annotated[
         float,
-        Meta(
-            description="PASS needs the change to be surely smaller than this: a share of the base (0.05 is 5 %) for a ratio, a difference of shares (0.005 is half a percentage point) for a difference"
-        ),
+        "PASS needs the change to be surely smaller than this: a share of the base (0.05 is 5 %) for a ratio, a difference of shares (0.005 is half a percentage point) for a difference",
     ]
-    margin: Annotated[
-        float, Meta(description="FAIL needs the change to be surely larger than this, on the same scale")
-    ] = 0.0
-    gates: Annotated[bool, Meta(description="its verdict counts; otherwise it is reported only")] = True
-    scale: Annotated[Scale, Meta(description="ratio or difference")] = Scale.RATIO
+    margin: Annotated[float, "FAIL needs the change to be surely larger than this, on the same scale"] = 0.0
+    gates: Annotated[bool, "its verdict counts; otherwise it is reported only"] = True
+    scale: Annotated[Scale, "ratio or difference"] = Scale.RATIO
 
     @property
     def quantile(self) -> float | None:
@@ -67,36 +61,25 @@ class Lens:
 class Look:
     """One look at the data."""
 
-    blocks: Annotated[int, Meta(description="good blocks behind it", ge=0)]
-    fail_level: Annotated[
-        float, Meta(description="one-sided nominal level of the test for FAIL, of each gating lens")
-    ]
-    pass_level: Annotated[float, Meta(description="one-sided nominal level of the bound for PASS")]
+    blocks: Annotated[int, Meta(ge=0), "good blocks behind it"]
+    fail_level: Annotated[float, "one-sided nominal level of the test for FAIL, of each gating lens"]
+    pass_level: Annotated[float, "one-sided nominal level of the bound for PASS"]
 
 
 @dataclass(frozen=True, slots=True)
 class Design:
     """When to look, and what each look may spend."""
 
-    looks: Annotated[tuple[Look, ...], Meta(description="ascending by blocks")]
+    looks: Annotated[tuple[Look, ...], "ascending by blocks"]
     alpha: Annotated[
         float,
-        Meta(
-            description="bound of the probability that a run of unchanged code FAILs, over all gating lenses and scenarios"
-        ),
+        "bound of the probability that a run of unchanged code FAILs, over all gating lenses and scenarios",
     ]
     beta: Annotated[
-        float,
-        Meta(
-            description="bound of the probability, for each lens, that a change as large as its tolerance PASSes"
-        ),
+        float, "bound of the probability, for each lens, that a change as large as its tolerance PASSes"
     ]
-    gates: Annotated[
-        int, Meta(description="over how many tests (gating lenses x scenarios) alpha is split", ge=0)
-    ]
-    max_void_share: Annotated[
-        float, Meta(description="INVALID when more than this share of the blocks is void")
-    ] = 0.25
+    gates: Annotated[int, Meta(ge=0), "over how many tests (gating lenses x scenarios) alpha is split"]
+    max_void_share: Annotated[float, "INVALID when more than this share of the blocks is void"] = 0.25
 
     @property
     def blocks(self) -> int:
@@ -113,48 +96,36 @@ class Design:
 class LensResult:
     """What one lens came to."""
 
-    lens: Annotated[Lens, Meta(description="which")]
-    verdict: Annotated[Verdict, Meta(description="PASS, FAIL, INCONCLUSIVE or INVALID")]
-    reason: Annotated[
-        str, Meta(description="a sentence for people that begins with one word for programs and a colon")
-    ]
+    lens: Annotated[Lens, "which"]
+    verdict: Annotated[Verdict, "PASS, FAIL, INCONCLUSIVE or INVALID"]
+    reason: Annotated[str, "a sentence for people that begins with one word for programs and a colon"]
     change: Annotated[
         float | None,
-        Meta(
-            description="head against base: the ratio (1.05 is 5 % more), or the difference of shares; None if unknown"
-        ),
+        "head against base: the ratio (1.05 is 5 % more), or the difference of shares; None if unknown",
     ] = None
     low: Annotated[
-        float | None,
-        Meta(description="lower end of its interval, on the same scale; None if nothing bounds it"),
+        float | None, "lower end of its interval, on the same scale; None if nothing bounds it"
     ] = None
-    high: Annotated[float | None, Meta(description="upper end")] = None
-    low_level: Annotated[
-        float | None, Meta(description="attained one-sided error of the lower end; None without one")
-    ] = None
-    high_level: Annotated[float | None, Meta(description="likewise of the upper end")] = None
+    high: Annotated[float | None, "upper end"] = None
+    low_level: Annotated[float | None, "attained one-sided error of the lower end; None without one"] = None
+    high_level: Annotated[float | None, "likewise of the upper end"] = None
     base: Annotated[
-        float | None,
-        Meta(description="the median over the blocks of base's value, in the lens's unit; None if unseen"),
+        float | None, "the median over the blocks of base's value, in the lens's unit; None if unseen"
     ] = None
-    head: Annotated[float | None, Meta(description="likewise")] = None
-    n: Annotated[int, Meta(description="blocks behind it", ge=0)] = 0
-    missing: Annotated[int, Meta(description="good blocks in which this lens saw nothing", ge=0)] = 0
+    head: Annotated[float | None, "likewise"] = None
+    n: Annotated[int, Meta(ge=0), "blocks behind it"] = 0
+    missing: Annotated[int, Meta(ge=0), "good blocks in which this lens saw nothing"] = 0
     look: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        Meta(description="at which look, from 1, it was decided or last examined; None before the first"),
+        "at which look, from 1, it was decided or last examined; None before the first",
     ] = None
     mde: Annotated[
         float | None,
-        Meta(
-            description="the smallest change for the worse that this look would have called FAIL 95 times in 100, as a share of base; None if unknown, and for differences"
-        ),
+        "the smallest change for the worse that this look would have called FAIL 95 times in 100, as a share of base; None if unknown, and for differences",
     ] = None
     further_blocks: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        Meta(
-            description="how many blocks more would probably decide it; None where decided or not to be told"
-        ),
+        "how many blocks more would probably decide it; None where decided or not to be told",
     ] = None
 
 
@@ -162,55 +133,45 @@ class LensResult:
 class Decision:
     """What a comparison came to so far."""
 
-    verdict: Annotated[
-        Verdict, Meta(description="the worst of the gating lenses; INVALID where too many blocks are void")
-    ]
-    reason: Annotated[str, Meta(description="why, in one sentence")]
-    results: Annotated[tuple[LensResult, ...], Meta(description="by lens, in the order given")]
+    verdict: Annotated[Verdict, "the worst of the gating lenses; INVALID where too many blocks are void"]
+    reason: Annotated[str, "why, in one sentence"]
+    results: Annotated[tuple[LensResult, ...], "by lens, in the order given"]
     finished: Annotated[
-        bool,
-        Meta(
-            description="nothing that could still be measured would change the verdict, or the last look is over"
-        ),
+        bool, "nothing that could still be measured would change the verdict, or the last look is over"
     ]
-    look: Annotated[int, Meta(description="how many looks are over", ge=0)]
-    blocks: Annotated[int, Meta(description="good blocks behind the last look", ge=0)]
-    voided: Annotated[int, Meta(description="void blocks so far", ge=0)]
+    look: Annotated[int, Meta(ge=0), "how many looks are over"]
+    blocks: Annotated[int, Meta(ge=0), "good blocks behind the last look"]
+    voided: Annotated[int, Meta(ge=0), "void blocks so far"]
     next_look_blocks: Annotated[
-        Annotated[int, Meta(ge=0)] | None,
-        Meta(description="good blocks needed for the next look; None when finished"),
+        Annotated[int, Meta(ge=0)] | None, "good blocks needed for the next look; None when finished"
     ]
-    load_s: Annotated[float, Meta(description="measured load of all blocks given, void ones too")]
-    wall_s: Annotated[float, Meta(description="time of all blocks given")]
+    load_s: Annotated[float, "measured load of all blocks given, void ones too"]
+    wall_s: Annotated[float, "time of all blocks given"]
 
 
 @dataclass(frozen=True, slots=True)
 class StageChange:
     """How one stage moved."""
 
-    stage: Annotated[str, Meta(description="which")]
-    change_s: Annotated[float, Meta(description="seconds a request, head less base")]
-    low_s: Annotated[float | None, Meta(description="lower end of its interval; None if nothing bounds it")]
-    high_s: Annotated[float | None, Meta(description="upper end")]
-    share: Annotated[
-        float | None, Meta(description="of the sum of all stages' changes; None where that sum is nil")
-    ]
+    stage: Annotated[str, "which"]
+    change_s: Annotated[float, "seconds a request, head less base"]
+    low_s: Annotated[float | None, "lower end of its interval; None if nothing bounds it"]
+    high_s: Annotated[float | None, "upper end"]
+    share: Annotated[float | None, "of the sum of all stages' changes; None where that sum is nil"]
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
     """Where a change went."""
 
-    lens: Annotated[Lens, Meta(description="of which lens")]
+    lens: Annotated[Lens, "of which lens"]
     stages: Annotated[
         tuple[StageChange, ...],
-        Meta(description="all that were told and can have a part in it, in the order of a request's way"),
+        "all that were told and can have a part in it, in the order of a request's way",
     ]
     moved: Annotated[
         str | None,
-        Meta(
-            description="the stage whose interval excludes 0 with the largest part, in the direction of the sum, of CPU time the one that grew most; None where none does"
-        ),
+        "the stage whose interval excludes 0 with the largest part, in the direction of the sum, of CPU time the one that grew most; None where none does",
     ]
 
 
@@ -218,39 +179,26 @@ class Attribution:
 class ComparisonResult:
     """Head against base under one scenario."""
 
-    decision: Annotated[Decision, Meta(description="by lens and in all")]
-    design: Annotated[
-        Design, Meta(description="when it was looked at the data, and how much error each look could spend")
-    ]
-    attributions: Annotated[
-        tuple[Attribution, ...], Meta(description="which stage moved, of the lenses that did")
-    ]
+    decision: Annotated[Decision, "by lens and in all"]
+    design: Annotated[Design, "when it was looked at the data, and how much error each look could spend"]
+    attributions: Annotated[tuple[Attribution, ...], "which stage moved, of the lenses that did"]
     rows: Annotated[
-        str,
-        Meta(
-            description="file of the blocks as numbers, one a line, relative to the results; it can be judged again"
-        ),
+        str, "file of the blocks as numbers, one a line, relative to the results; it can be judged again"
     ]
-    order: Annotated[
-        tuple[str, ...], Meta(description="by block, one letter a slot in order of time, b or h")
-    ] = ()
-    voids: Annotated[tuple[str, ...], Meta(description="why blocks do not count")] = ()
-    steal_share: Annotated[
-        float | None, Meta(description="of processor time, the median over the blocks; None if unseen")
-    ] = None
-    cpu_pressure_share: Annotated[
-        float | None, Meta(description="of the time some work waited for a processor, likewise")
-    ] = None
+    order: Annotated[tuple[str, ...], "by block, one letter a slot in order of time, b or h"] = ()
+    voids: Annotated[tuple[str, ...], "why blocks do not count"] = ()
+    steal_share: Annotated[float | None, "of processor time, the median over the blocks; None if unseen"] = (
+        None
+    )
+    cpu_pressure_share: Annotated[float | None, "of the time some work waited for a processor, likewise"] = (
+        None
+    )
     stopped: Annotated[
-        str,
-        Meta(description="why no further block was measured; empty where the decision itself was the end"),
+        str, "why no further block was measured; empty where the decision itself was the end"
     ] = ""
-    notes: Annotated[
-        tuple[str, ...], Meta(description="what a reader must know to take the numbers right")
-    ] = ()
+    notes: Annotated[tuple[str, ...], "what a reader must know to take the numbers right"] = ()
     answers: Annotated[
-        AnswersResult | None,
-        Meta(description="head's answers against base's; null where they were not looked at"),
+        AnswersResult | None, "head's answers against base's; null where they were not looked at"
     ] = None
 
     @property

@@ -21,55 +21,38 @@ class Witness(enum.Enum):
 class CriterionResult:
     """One question with its answer."""
 
-    name: Annotated[
-        str, Meta(description="unique within a scenario unless the same is asked of other phases")
-    ]
-    measure: Annotated[str, Meta(description="what was measured, such as p95")]
-    witness: Annotated[Witness, Meta(description="whose record was judged")]
-    phases: Annotated[tuple[str, ...], Meta(description="pooled for it")]
-    limit: Annotated[
-        float | None, Meta(description="in the unit given; PASS goes by it; null where no budget says it")
-    ]
-    unit: Annotated[Unit, Meta(description="of limit, value, low and high")]
-    better: Annotated[Better, Meta(description="which direction is an improvement")]
-    value: Annotated[float | None, Meta(description="point estimate")]
-    low: Annotated[
-        float | None, Meta(description="lower end of the interval; null when nothing bounds it from below")
-    ]
-    high: Annotated[float | None, Meta(description="upper end; null when nothing bounds it from above")]
-    n: Annotated[
-        Annotated[int, Meta(ge=0)] | None,
-        Meta(description="samples behind it; null when nothing was estimated"),
-    ]
+    name: Annotated[str, "unique within a scenario unless the same is asked of other phases"]
+    measure: Annotated[str, "what was measured, such as p95"]
+    witness: Annotated[Witness, "whose record was judged"]
+    phases: Annotated[tuple[str, ...], "pooled for it"]
+    limit: Annotated[float | None, "in the unit given; PASS goes by it; null where no budget says it"]
+    unit: Annotated[Unit, "of limit, value, low and high"]
+    better: Annotated[Better, "which direction is an improvement"]
+    value: Annotated[float | None, "point estimate"]
+    low: Annotated[float | None, "lower end of the interval; null when nothing bounds it from below"]
+    high: Annotated[float | None, "upper end; null when nothing bounds it from above"]
+    n: Annotated[Annotated[int, Meta(ge=0)] | None, "samples behind it; null when nothing was estimated"]
     worth: Annotated[
         Annotated[float, Meta(ge=0)] | None,
-        Meta(
-            description="how many independent samples would say as much; null where they are taken as independent"
-        ),
+        "how many independent samples would say as much; null where they are taken as independent",
     ]
     confidence: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        Meta(description="one-sided, of the end that PASS goes by; null when nothing was estimated"),
+        "one-sided, of the end that PASS goes by; null when nothing was estimated",
     ]
-    fail_limit: Annotated[
-        float | None, Meta(description="FAIL goes by it; less strict than limit where the yardstick moved")
-    ]
+    fail_limit: Annotated[float | None, "FAIL goes by it; less strict than limit where the yardstick moved"]
     fail_confidence: Annotated[
         float,
-        Meta(
-            description="one-sided, of the end that FAIL goes by: the run's error, split over its scenarios and their criteria",
-            gt=0,
-        ),
+        Meta(gt=0),
+        "one-sided, of the end that FAIL goes by: the run's error, split over its scenarios and their criteria",
     ]
     margin: Annotated[
         float | None,
-        Meta(
-            description="share of the limit between it and the value, positive on the right side; null without either"
-        ),
+        "share of the limit between it and the value, positive on the right side; null without either",
     ]
-    verdict: Annotated[Verdict, Meta(description="what it came to")]
-    reason: Annotated[str, Meta(description="why, in a sentence")]
-    note: Annotated[str, Meta(description="what a reader must know to take the numbers right, or empty")] = ""
+    verdict: Annotated[Verdict, "what it came to"]
+    reason: Annotated[str, "why, in a sentence"]
+    note: Annotated[str, "what a reader must know to take the numbers right, or empty"] = ""
 
 
 def margin(value: float, limit: float | None, better: Better) -> float | None:

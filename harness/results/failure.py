@@ -30,14 +30,11 @@ _KINDS = {
 class Failure:
     """Requests that ended in one way, which was no good answer."""
 
-    outcome: Annotated[str, Meta(description="how they ended, as in a phase's outcomes")]
-    status: Annotated[int | None, Meta(description="of the answer; null without one")]
-    count: Annotated[int, Meta(description="how many requests", ge=1)]
+    outcome: Annotated[str, "how they ended, as in a phase's outcomes"]
+    status: Annotated[int | None, "of the answer; null without one"]
+    count: Annotated[int, Meta(ge=1), "how many requests"]
     said: Annotated[
-        str,
-        Meta(
-            description="the first answer's first 200 characters, or where a redirect leads, or why there was no answer"
-        ),
+        str, "the first answer's first 200 characters, or where a redirect leads, or why there was no answer"
     ] = ""
 
     def __str__(self) -> str:

@@ -1,17 +1,18 @@
 """A run's result as a JSON file.
 
-The dataclasses of :mod:`tailgate.harness.results.run` are the one declaration of the format: msgspec reads and checks documents by
-them, and :func:`schema` is made of them (``python -m tailgate.harness.results.file`` prints it). A version reads the files of its
-own major version; fields that it does not know are left alone. Numbers that are not finite become ``null``.
+The dataclasses of :mod:`tailgate.harness.results.run` are the one declaration of the format: msgspec reads and checks documents
+by them, and :func:`schema` is made of them and of the texts in their annotations (``python -m tailgate.harness.results.file``
+prints it). A version reads the files of its own major version; fields that it does not know are left alone. Numbers that are
+not finite become ``null``.
 """
 
 import dataclasses
 import enum
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import numpy as np
@@ -88,8 +89,24 @@ def contradiction(result: RunResult) -> str:
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a result."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(RunResult)}
+    """Return the JSON Schema (draft 2020-12) of a result, with what each field's annotation says of it."""
+    made = msgspec.json.schema(RunResult)
+    for kind in _kinds(RunResult):
+        for name, hint in get_type_hints(kind, include_extras=True).items():
+            for said in getattr(hint, "__metadata__", ()):
+                if isinstance(said, str):
+                    made["$defs"][kind.__name__]["properties"][name]["description"] = said
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _kinds(hint: Any) -> Iterator[type]:
+    """Yield the dataclasses that an annotation is made of."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        yield hint
+        for inner in get_type_hints(hint).values():
+            yield from _kinds(inner)
+    for inner in get_args(hint):
+        yield from _kinds(inner)
 
 
 def to_json(value: Any) -> Any:

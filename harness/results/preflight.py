@@ -17,18 +17,13 @@ SHOWN = 5
 class Preflight:
     """One request that was sent before any load, and its answer."""
 
-    payload: Annotated[str, Meta(description="name of the payload")]
-    request: Annotated[str, Meta(description="method and path, as they were sent")]
-    status: Annotated[int | None, Meta(description="of the answer; null without one")]
-    content_type: Annotated[str, Meta(description="of the answer; empty where it names none")]
-    bytes: Annotated[int, Meta(description="length of the answer's body", ge=0)]
-    said: Annotated[
-        str,
-        Meta(description="the first 120 characters of the body, or why there was no answer"),
-    ]
-    seconds: Annotated[
-        float, Meta(description="from the start of the connection to the answer's last byte", ge=0)
-    ]
+    payload: Annotated[str, "name of the payload"]
+    request: Annotated[str, "method and path, as they were sent"]
+    status: Annotated[int | None, "of the answer; null without one"]
+    content_type: Annotated[str, "of the answer; empty where it names none"]
+    bytes: Annotated[int, Meta(ge=0), "length of the answer's body"]
+    said: Annotated[str, "the first 120 characters of the body, or why there was no answer"]
+    seconds: Annotated[float, Meta(ge=0), "from the start of the connection to the answer's last byte"]
 
     def __str__(self) -> str:
         """Return ``POST /score: 200 OK, application/json, 14 bytes, 3.1 ms: {"score": 0.9}``."""

@@ -44,54 +44,38 @@ class Fingerprint:
 class ArmResult:
     """One side of a run."""
 
-    name: Annotated[str, Meta(description="head, or base for what it is compared with")]
-    target: Annotated[str, Meta(description="specification of the target")]
+    name: Annotated[str, "head, or base for what it is compared with"]
+    target: Annotated[str, "specification of the target"]
     facts: Annotated[
-        Mapping[str, Scalar],
-        Meta(description="how the target describes itself: model, device, precision, weights"),
+        Mapping[str, Scalar], "how the target describes itself: model, device, precision, weights"
     ] = field(default_factory=dict)
-    preflight: Annotated[
-        tuple[Preflight, ...], Meta(description="the first answer to each request, before any load")
-    ] = ()
+    preflight: Annotated[tuple[Preflight, ...], "the first answer to each request, before any load"] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioResult:
     """One scenario's answer."""
 
-    name: Annotated[str, Meta(description="unique within a run")]
-    seed: Annotated[int, Meta(description="that its plans were drawn from", ge=0)]
+    name: Annotated[str, "unique within a run"]
+    seed: Annotated[int, Meta(ge=0), "that its plans were drawn from"]
     verdict: Annotated[
-        Verdict,
-        Meta(description="the worst of its criteria's, or the comparison's; INVALID where a fault voids it"),
+        Verdict, "the worst of its criteria's, or the comparison's; INVALID where a fault voids it"
     ]
-    criteria: Annotated[tuple[CriterionResult, ...], Meta(description="in the scenario's order")]
-    reproduce: Annotated[str, Meta(description="command line that runs it again, with the same seed")]
-    faults: Annotated[tuple[Fault, ...], Meta(description="what voids it")] = ()
-    description: Annotated[str, Meta(description="one sentence")] = ""
-    comparison: Annotated[
-        ComparisonResult | None, Meta(description="with the base; null where budgets were checked")
-    ] = None
+    criteria: Annotated[tuple[CriterionResult, ...], "in the scenario's order"]
+    reproduce: Annotated[str, "command line that runs it again, with the same seed"]
+    faults: Annotated[tuple[Fault, ...], "what voids it"] = ()
+    description: Annotated[str, "one sentence"] = ""
+    comparison: Annotated[ComparisonResult | None, "with the base; null where budgets were checked"] = None
     failures: Annotated[
         Mapping[str, tuple[Failure, ...]],
-        Meta(
-            description="by arm, requests of the measured phases without a good answer, by kind, the most frequent first"
-        ),
+        "by arm, requests of the measured phases without a good answer, by kind, the most frequent first",
     ] = field(default_factory=dict)
-    notes: Annotated[
-        tuple[str, ...], Meta(description="what a reader must know to take the verdict right")
-    ] = ()
+    notes: Annotated[tuple[str, ...], "what a reader must know to take the verdict right"] = ()
     proposal: Annotated[
-        str,
-        Meta(
-            description="line of budgets to start from, made of what was measured; empty where budgets were judged"
-        ),
+        str, "line of budgets to start from, made of what was measured; empty where budgets were judged"
     ] = ""
     refused: Annotated[
-        str,
-        Meta(
-            description="why head FAILs without any load: its first answer is wrong, and base's is right; empty else"
-        ),
+        str, "why head FAILs without any load: its first answer is wrong, and base's is right; empty else"
     ] = ""
 
 
@@ -99,32 +83,25 @@ class ScenarioResult:
 class RunResult:
     """A whole run."""
 
-    run_id: Annotated[str, Meta(description="unique; names the run's directory", min_length=1)]
+    run_id: Annotated[str, Meta(min_length=1), "unique; names the run's directory"]
     started_at: Annotated[
         str,
-        Meta(
-            description="ISO 8601, in UTC, such as 2026-11-22T14:37:05Z",
-            pattern="^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d+)?(Z|\\+00:00)$",
-        ),
+        Meta(pattern="^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d+)?(Z|\\+00:00)$"),
+        "ISO 8601, in UTC, such as 2026-11-22T14:37:05Z",
     ]
-    duration_s: Annotated[Annotated[float, Meta(ge=0)] | None, Meta(description="wall time of the whole run")]
-    command: Annotated[str, Meta(description="that started it")]
-    verdict: Annotated[
-        Verdict, Meta(description="the worst of its scenarios'; INVALID where nothing was measured")
-    ]
-    reasons: Annotated[tuple[str, ...], Meta(description="why it is not PASS, the most telling first")]
-    machine: Annotated[
-        Mapping[str, Scalar], Meta(description="its fingerprint: processor, cores, kernel, versions")
-    ]
+    duration_s: Annotated[Annotated[float, Meta(ge=0)] | None, "wall time of the whole run"]
+    command: Annotated[str, "that started it"]
+    verdict: Annotated[Verdict, "the worst of its scenarios'; INVALID where nothing was measured"]
+    reasons: Annotated[tuple[str, ...], "why it is not PASS, the most telling first"]
+    machine: Annotated[Mapping[str, Scalar], "its fingerprint: processor, cores, kernel, versions"]
     yardstick_before: Annotated[
-        Yardstick | None,
-        Meta(description="the harness's fixed piece of work, timed before the run; null when it was not"),
+        Yardstick | None, "the harness's fixed piece of work, timed before the run; null when it was not"
     ]
-    yardstick_after: Annotated[Yardstick | None, Meta(description="the same after it")]
-    profile: Annotated[Profile, Meta(description="how much evidence was asked for")]
-    settings: Annotated[Mapping[str, Scalar], Meta(description="options that had a say")]
-    arms: Annotated[tuple[ArmResult, ...], Meta(description="what was measured")]
-    slots: Annotated[tuple[SlotResult, ...], Meta(description="in the order in which they ran")]
-    scenarios: Annotated[tuple[ScenarioResult, ...], Meta(description="what they came to")]
-    tailgate_version: Annotated[str, Meta(description="of the harness that wrote it")]
-    schema_version: Annotated[str, Meta(description="of this format")] = SCHEMA_VERSION
+    yardstick_after: Annotated[Yardstick | None, "the same after it"]
+    profile: Annotated[Profile, "how much evidence was asked for"]
+    settings: Annotated[Mapping[str, Scalar], "options that had a say"]
+    arms: Annotated[tuple[ArmResult, ...], "what was measured"]
+    slots: Annotated[tuple[SlotResult, ...], "in the order in which they ran"]
+    scenarios: Annotated[tuple[ScenarioResult, ...], "what they came to"]
+    tailgate_version: Annotated[str, "of the harness that wrote it"]
+    schema_version: Annotated[str, "of this format"] = SCHEMA_VERSION

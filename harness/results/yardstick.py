@@ -23,13 +23,11 @@ TOLERANCE = 0.4
 class Yardstick:
     """One measurement of the yardstick."""
 
-    seconds: Annotated[float, Meta(description='median of the repetitions; "1 yd" is this', ge=0)]
-    low_s: Annotated[
-        float, Meta(description="lower end of the median's interval, one-sided confidence 0.99", ge=0)
-    ]
-    high_s: Annotated[float, Meta(description="upper end", ge=0)]
-    n: Annotated[int, Meta(description="repetitions", ge=0)]
-    version: Annotated[int, Meta(description="which work was timed")] = YARDSTICK_VERSION
+    seconds: Annotated[float, Meta(ge=0), 'median of the repetitions; "1 yd" is this']
+    low_s: Annotated[float, Meta(ge=0), "lower end of the median's interval, one-sided confidence 0.99"]
+    high_s: Annotated[float, Meta(ge=0), "upper end"]
+    n: Annotated[int, Meta(ge=0), "repetitions"]
+    version: Annotated[int, "which work was timed"] = YARDSTICK_VERSION
 
 
 def agreement(before: Yardstick, after: Yardstick) -> float:
