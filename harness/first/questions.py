@@ -17,11 +17,8 @@ from tailgate.harness.load.wire.endpoint import resolve_endpoint
 from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.target.asking import openapi
 from tailgate.harness.target.asking.exposition import Scrape, parse
+from tailgate.harness.target.launching.ready_path import USUAL_PATHS
 
-READINESS = (
-    *("/health/ready", "/readyz", "/ready", "/health", "/healthz", "/livez", "/health/live", "/ping"),
-    *("/v2/health/ready", "/-/ready", "/api/health", "/status", "/openapi.json", "/docs", "/"),
-)
 METRICS = ("/metrics", "/metrics/", "/prometheus", "/api/metrics")
 # A server that listens, and answers none of these well, gets so long to become ready.
 PATIENCE_S = 5.0
@@ -59,7 +56,7 @@ def find_readiness(
     deadline_s = clock() + PATIENCE_S
     while True:
         check_alive()
-        for path in READINESS:
+        for path in USUAL_PATHS:
             try:
                 if client.get(base_url + path).status_code in GOOD:
                     return path

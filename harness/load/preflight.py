@@ -22,6 +22,7 @@ from tailgate.harness.results.preflight import Preflight, sentences
 from tailgate.harness.scenario.payloads.expectation import expectations, first_miss
 from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.target.asking import openapi
+from tailgate.harness.target.launching.last_words import its_log
 
 # So many requests, and so long, are worth the wait; what is wrong with the others fails in the load itself.
 MOST = 1_000
@@ -79,9 +80,8 @@ def preflight(
             mends = mended_by(answer, payload, settings, request)
             offers = _offered(settings, endpoint) if answer.status in {404, 405} else ""
             failed = answers[-1].status is None or answers[-1].status >= HTTPStatus.INTERNAL_SERVER_ERROR
-            tail = log_tail() if failed else ""
-            log = f"\nits log ends:\n{tail}" if tail else ""
-            why = "; ".join(filter(None, (told, said, mends, offers))) + log
+            why = "; ".join(filter(None, (told, said, mends, offers)))
+            why += its_log(log_tail()) if failed else ""
             return Outcome(tuple(answers), why, missed=bool(payload.expect) and not answer.why)
     for line in sentences(answers):
         tell(line)

@@ -31,6 +31,7 @@ from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.plan import Plan, PlannedPhase
 from tailgate.harness.scenario.scenario import Phase
+from tailgate.harness.target.launching.last_words import its_log
 from tailgate.harness.target.target import RunningTarget
 
 RESOURCES = "resources.jsonl"
@@ -66,10 +67,9 @@ def measure_slot(
     except (LoadError, MeasurementError, TargetError) as error:
         course.faults.append(Fault(Cause.INTEGRITY, str(error)))
     if died(running, SETTLE_S if course.faults else 0.0):
-        tail = running.log_tail()
-        its_log = f"\nits log ends:\n{tail}" if tail else ""
         # First, since whatever else is wrong comes of it.
-        course.faults.insert(0, Fault(Cause.INTEGRITY, f"the server died under load{its_log}"))
+        why = f"the server died under load{its_log(running.log_tail())}"
+        course.faults.insert(0, Fault(Cause.INTEGRITY, why))
     return course.record()
 
 

@@ -22,7 +22,7 @@ import psutil
 from tailgate.harness.errors import TargetError
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.target.asking.client import DEFAULT_PORTS
-from tailgate.harness.target.launching.last_words import describe_exit, tail
+from tailgate.harness.target.launching.last_words import describe_exit, log_note
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.spec import CommandTarget, RunningUrl, UrlTarget
 from tailgate.harness.target.target import RunningTarget, Target
@@ -105,13 +105,9 @@ class Around:
         log = self._folder / f"{step.value}-{self._commands.arm}.log"
         ended = _ended(step, shlex.split(line), dict(self._environment()), self._commands.directory, log)
         if ended:
-            last_words = tail(log)
-            told = (
-                f"The end of its log ({log}):\n{last_words}"
-                if last_words
-                else f"It wrote nothing to its log ({log})."
+            raise TargetError(
+                f"--perf-{step.value} of {self._commands.arm}: {line!r} {ended}. {log_note(log)}"
             )
-            raise TargetError(f"--perf-{step.value} of {self._commands.arm}: {line!r} {ended}. {told}")
 
     def _environment(self) -> Iterator[tuple[str, str]]:
         yield from os.environ.items()

@@ -28,6 +28,7 @@ from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.scenario.plan import Plan
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.target.asking.metric_names import MetricNames
+from tailgate.harness.target.launching.last_words import its_log
 from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.verdict import faults as checks
 
@@ -147,9 +148,7 @@ def _started(
 
 
 def _death(arm: Arm, target: RunningTarget) -> Fault:
-    tail = target.log_tail()
-    its_log = f"\nits log ends:\n{tail}" if tail else ""
-    return Fault(Cause.INTEGRITY, f"{arm.value}'s server died under load{its_log}")
+    return Fault(Cause.INTEGRITY, f"{arm.value}'s server died under load{its_log(target.log_tail())}")
 
 
 def _broken(arm: Arm, record: SlotRecord, names: MetricNames) -> list[Fault]:

@@ -1,32 +1,22 @@
 """A payload as the bytes of an HTTP/1.1 request, made once before the run."""
 
-import re
 from collections.abc import Iterator
 
 from tailgate.harness.errors import UsageError
 from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.request_id import id_lines
-from tailgate.harness.options import headers
+from tailgate.harness.options import headers, values
 from tailgate.harness.options.headers import Header
 from tailgate.harness.scenario.payloads.payload import Payload
-
-# RFC 9110, section 5.6.2: token.
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TARGET = re.compile(r"/[\x21-\x7e]*")
-
-# The parser takes an answer's framing from its own headers; these methods would need to be known to it.
-_UNSUPPORTED_METHODS = frozenset({"HEAD", "CONNECT"})
 
 
 def encode_request(payload: Payload, settings: LoadSettings) -> bytes:
     """Return head and body of a payload's request; raise UsageError for what cannot be sent, or is the generator's to send."""
-    if payload.method in _UNSUPPORTED_METHODS or not _TOKEN.fullmatch(payload.method):
-        raise UsageError(f"payload {payload.name!r}: method {payload.method!r} cannot be sent")
-    if not _TARGET.fullmatch(payload.path):
-        raise UsageError(
-            f"payload {payload.name!r}: path {payload.path!r} must begin with '/' and be printable ASCII without "
-            "spaces; percent-encode the rest"
-        )
+    for read, said in ((values.method, payload.method), (values.request_target, payload.path)):
+        try:
+            read(said)
+        except ValueError as error:
+            raise UsageError(f"payload {payload.name!r}: {error}, got {said!r}") from None
     target = settings.prefix + payload.path
     lines = [f"{payload.method} {target} HTTP/1.1"]
     for name, value in _headers(payload, settings):

@@ -27,3 +27,18 @@ def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
     except FileNotFoundError:
         return ""
     return "\n".join(text.splitlines()[-lines:])
+
+
+def log_note(log: Path) -> str:
+    """Say how a log ends, or that nothing was written to it."""
+    last_words = tail(log)
+    return (
+        f"The end of its log ({log}):\n{last_words}"
+        if last_words
+        else f"It wrote nothing to its log ({log})."
+    )
+
+
+def its_log(end: str) -> str:
+    """Return what a message adds of a program's log, whose end this is; empty for none."""
+    return f"\nits log ends:\n{end}" if end else ""

@@ -23,7 +23,7 @@ import psutil
 from tailgate.harness.errors import TargetError
 from tailgate.harness.target.asking.client import asking_client, refused_connection
 from tailgate.harness.target.launching import guardian
-from tailgate.harness.target.launching.last_words import describe_exit, tail
+from tailgate.harness.target.launching.last_words import describe_exit, log_note, tail
 from tailgate.harness.target.launching.launch import Launch
 from tailgate.harness.target.launching.readiness import (
     PROBE_TIMEOUT_S,
@@ -143,7 +143,7 @@ class ServerProcess:
             received = lifeline.recv(32)
             if not received:
                 raise TargetError(
-                    f"the guardian of {self.launch.command[0]!r} did not start.{self._log_note()}"
+                    f"the guardian of {self.launch.command[0]!r} did not start. {log_note(self.log)}"
                 )
             told += received
         return int(told)
@@ -153,7 +153,7 @@ class ServerProcess:
         try:
             wait_until_ready(list(self._checks()), self.launch.ready_timeout_s, self.check_alive)
         except TargetError as error:
-            raise TargetError(f"{error}.{self._log_note()}") from None
+            raise TargetError(f"{error}. {log_note(self.log)}") from None
 
     def _checks(self) -> Iterator[Check]:
         launch, at = self.launch, self.socket_path
@@ -201,12 +201,6 @@ class ServerProcess:
     def log_tail(self) -> str:
         """Return the last lines of the log; empty where there is none."""
         return tail(self.log)
-
-    def _log_note(self) -> str:
-        last_words = self.log_tail()
-        if not last_words:
-            return f" It wrote nothing to its log ({self.log})."
-        return f" The end of its log ({self.log}):\n{last_words}"
 
     def stop(self) -> int | None:
         """Ask the server to end, give it time to drain, then kill it; return its exit status, None where it never started."""

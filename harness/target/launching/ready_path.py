@@ -13,21 +13,10 @@ from tailgate.harness.target.launching.readiness import PROBE_TIMEOUT_S
 SETTLED_S = 3.0
 # Nothing is at this path, or nothing that can be got.
 NOT_THERE = frozenset({404, 405, 410, 501})
+# Where servers say that they are ready, the likeliest first; then what is there once they serve at all.
 USUAL_PATHS = (
-    "/health",
-    "/healthz",
-    "/health/live",
-    "/livez",
-    "/readyz",
-    "/ready",
-    "/ping",
-    "/v2/health/ready",
-    "/-/ready",
-    "/api/health",
-    "/status",
-    "/docs",
-    "/openapi.json",
-    "/",
+    *("/health/ready", "/readyz", "/ready", "/health", "/healthz", "/livez", "/health/live", "/ping"),
+    *("/v2/health/ready", "/-/ready", "/api/health", "/status", "/openapi.json", "/docs", "/"),
 )
 BY_CONNECTION = "--perf-readiness-path= for any server that accepts connections"
 BY_LOG = "--perf-ready-log=REGEX for a line of its log"
@@ -123,7 +112,7 @@ class ReadyPath:
 
     def _usual(self) -> list[str]:
         found = []
-        for path in USUAL_PATHS:
+        for path in (one for one in USUAL_PATHS if one != self._path):
             try:
                 if self._ask(self._base_url + path).is_success:
                     found.append(path)

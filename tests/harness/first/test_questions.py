@@ -9,13 +9,13 @@ from scripted_server import OK, ScriptedServer, status
 from tailgate.harness.errors import TargetError
 from tailgate.harness.first.questions import (
     PATIENCE_S,
-    READINESS,
     find_metrics,
     find_readiness,
     find_request,
     try_request,
 )
 from tailgate.harness.load.settings import LoadSettings
+from tailgate.harness.target.launching.ready_path import USUAL_PATHS
 from tailgate.harness.testing import FakeClock
 
 BASE = "http://app"
@@ -40,7 +40,7 @@ def waited(answer, check_alive=lambda: None):
     return path, clock.now_s
 
 
-@pytest.mark.parametrize("path", READINESS)
+@pytest.mark.parametrize("path", USUAL_PATHS)
 def test_each_usual_path_is_a_sign_of_readiness(path):
     assert waited(lambda asked: 200 if asked == path else 404)[0] == path
 
@@ -56,13 +56,13 @@ def test_a_server_without_such_a_path_is_ready_once_it_has_answered_for_a_while(
 
 
 def test_a_server_that_is_not_ready_yet_is_waited_for():
-    left = iter(range(10 * len(READINESS)))
+    left = iter(range(10 * len(USUAL_PATHS)))
     assert waited(lambda asked: 200 if next(left) > 30 and asked == "/ready" else 503)[0] == "/ready"
 
 
 def test_a_server_that_does_not_answer_yet_is_waited_for_and_not_for_ever():
     left = iter(range(9))
-    assert waited(lambda _: 200 if next(left) > 5 else httpx.ReadError("reset"))[0] == READINESS[0]
+    assert waited(lambda _: 200 if next(left) > 5 else httpx.ReadError("reset"))[0] == USUAL_PATHS[0]
     assert waited(lambda _: httpx.ReadError("reset"))[0] == ""
 
 
