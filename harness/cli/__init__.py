@@ -48,11 +48,11 @@ PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", help="Python file with hooks of tailgate; may be repeated.")
 ]
 BudgetFile = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--budgets", "--perf-budgets", help="Other budgets than those of the run: a TOML file."),
 ]
 Confidence = Annotated[
-    float | None,
+    str | None,
     typer.Option("--confidence", "--perf-confidence", help="Another confidence than that of the run."),
 ]
 LensSettings = Annotated[
@@ -62,7 +62,7 @@ LensSettings = Annotated[
     ),
 ]
 AnswerTolerance = Annotated[
-    float | None,
+    str | None,
     typer.Option(
         "--answer-tolerance",
         "--perf-answer-tolerance",
@@ -192,10 +192,11 @@ def judge(  # noqa: PLR0913 - each is an option
     By the same terms, or by other budgets, confidence, tolerances or places in answers.
     Exit status as of compare, by the options of the run.
     """
-    from tailgate.harness.cli.kept import answer_terms, judge
+    from tailgate.harness.cli.kept import judge
 
-    answers = answer_terms(answer_tolerance, answer_ignore or ())
-    raise typer.Exit(judge(results, budgets, confidence, lens or (), answers, plugin or (), format_))
+    said = {"budgets": budgets, "confidence": confidence, "lens": lens}
+    said |= {"answer_tolerance": answer_tolerance, "answer_ignore": answer_ignore}
+    raise typer.Exit(judge(results, said, plugin or (), format_))
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """``tailgate report`` and ``tailgate judge``: a run once more from what it kept. Nothing is measured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import typer
@@ -8,8 +8,6 @@ from rich.console import Console
 
 from tailgate.harness.cli import Format, Status
 from tailgate.harness.compare.answers.kept import terms_of
-from tailgate.harness.compare.answers.usual import Terms as AnswerTerms
-from tailgate.harness.errors import UsageError
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.plugins.manager import create_plugin_manager
@@ -40,34 +38,19 @@ def show(result: RunResult, form: Format) -> None:
         terminal.render(result, Console(highlight=False))
 
 
-def answer_terms(tolerance: float | None, ignore: Sequence[str]) -> AnswerTerms:
-    """Read the options on answers; raise UsageError where one has no meaning."""
-    if tolerance is not None and not 0 < tolerance <= 1:
-        raise UsageError(f"--answer-tolerance: expected a share above 0 and to 1, got {tolerance}")
-    try:
-        return terms_of(tolerance, ignore)
-    except ValueError as error:
-        raise UsageError(f"--answer-ignore: {error}, got {', '.join(map(repr, ignore))}") from None
+def judge(results: Path, said: Mapping[str, object], plugins: Sequence[Path], form: Format) -> Status:
+    """Judge a run again, and show what it came to; the status is that of a comparison with the options of the run.
 
-
-def judge(
-    results: Path,
-    budgets: Path | None,
-    confidence: float | None,
-    lenses: Sequence[str],
-    answers: AnswerTerms,
-    plugins: Sequence[Path],
-    form: Format,
-) -> Status:
-    """Judge a run again, and show what it came to; the status is that of a comparison with the options of the run."""
+    ``said`` are other terms, as text by the names of options; None for those of the run.
+    """
     from tailgate.harness.cli.run import STATUSES  # noqa: PLC0415 - loads pytest
 
-    if confidence is not None and not 0.5 < confidence < 1:
-        raise UsageError(f"--confidence: expected a share between 0.5 and 1, got {confidence}")
+    asked = parse_options(lambda option: said.get(option.field), Path.cwd())
+    answers = terms_of(asked.answer_tolerance, asked.answer_ignore)
     terms = Terms(
-        None if budgets is None else find_budgets(budgets, Path.cwd()),
-        confidence,
-        tuple(lenses),
+        None if asked.budgets is None else find_budgets(asked.budgets, Path.cwd()),
+        asked.confidence if "confidence" in asked.given else None,
+        asked.lens,
         answers if answers.options else None,
     )
     measures = create_plugin_manager(plugins).measures()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tailgate.harness import json_path
 from tailgate.harness.load.records.answers import KeptAnswer
+from tailgate.harness.load.wire.stream import LINES
 
 # Steps that lead there; a value in a JSON body has "$" first, and a vector None last.
 Place = tuple[str | int | None, ...]
@@ -26,7 +27,6 @@ BODY: Place = ("bytes",)
 # An answer with more of them is compared as one text.
 MOST_PLACES = 20_000
 _EVENTS = "text/event-stream"
-_LINES = ("application/x-ndjson", "application/jsonl", "application/stream+json")
 _SHOWN = 60
 
 
@@ -92,7 +92,7 @@ def _document(answer: KeptAnswer) -> Any:
     kind = answer.content_type.partition(";")[0].strip().lower()
     if kind == _EVENTS:
         return [_value(data) for data in _event_data(answer.body)]
-    if kind in _LINES:
+    if kind.encode() in LINES:
         return [_value(line) for line in answer.body.splitlines() if line.strip()]
     return json_path.document(answer.body)
 

@@ -320,6 +320,21 @@ def test_the_command_judges_a_folder_and_ends_as_its_verdict_says(
     assert "chosen after the fact, which proves nothing about this run" in " ".join(out.split())
 
 
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("--confidence=2", "--perf-confidence: expected a share above 0.5 and below 1, got '2'"),
+        ("--answer-tolerance=much", "--perf-answer-tolerance: expected a share above 0 and to 1"),
+        ("--answer-ignore=id", "--perf-answer-ignore: expected a path that begins with $"),
+    ],
+)
+def test_a_term_is_held_to_what_the_option_of_a_run_is(tmp_path, monkeypatch, capsys, word, why):
+    monkeypatch.setattr(sys, "argv", ["tailgate", "judge", str(tmp_path), word])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert (left.value.code, why in capsys.readouterr().err) == (2, True)
+
+
 def test_a_kept_slot_is_held_against_what_was_expected_of_its_answers_again(tmp_path):
     kept = made([arrivals.Poisson(50.0)], (Criterion("wrong_answers", 0.0, ("load",)),))
     kept.phases[0].samples["answer"] = [2, *[1] * 299]

@@ -14,6 +14,7 @@ from tailgate.harness.compare.answers.form import (
     written,
 )
 from tailgate.harness.load.records.answers import KeptAnswer
+from tailgate.harness.load.wire.stream import LINES
 
 
 def answer(body, content_type="application/json", status=200, beyond=0):
@@ -56,7 +57,7 @@ def said(body, content_type="application/json", **more):
             "text/event-stream; charset=utf-8",
             {"$[0].t": '"a"', "$[1]": '"[DONE]"'},
         ),
-        ('{"t": 1}\n\n{"t": 2}\n', "application/x-ndjson", {"$[0].t": 1, "$[1].t": 2}),
+        *(('{"t": 1}\n\n{"t": 2}\n', kind.decode(), {"$[0].t": 1, "$[1].t": 2}) for kind in sorted(LINES)),
     ],
 )
 def test_an_answer_is_taken_apart_by_its_form(body, content_type, places):
