@@ -1,10 +1,9 @@
 """The results of a benchmark as a JSON file, with the machine, the revision and the versions."""
 
-import enum
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ import typer
 
 from benchmarks.environments import ROOT
 from tailgate.harness.observe import machine
+from tailgate.harness.results.file import to_json
 
 FORMAT = 1
 RESULTS = ROOT / "benchmarks" / "results"
@@ -44,21 +44,18 @@ class Record:
         del meanwhile["process_cpu_s"]
         document = self._head | {"meanwhile": meanwhile, **results}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_bytes(orjson.dumps(_rounded(document), option=orjson.OPT_INDENT_2) + b"\n")
+        self.path.write_bytes(orjson.dumps(_rounded(to_json(document)), option=orjson.OPT_INDENT_2) + b"\n")
 
 
 def _rounded(value: Any) -> Any:
     """Return JSON values with six significant digits: more were never measured."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if is_dataclass(value) and not isinstance(value, type):
-        return _rounded(asdict(value))
-    if isinstance(value, Mapping):
-        return {str(name): _rounded(one) for name, one in value.items()}
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, list | tuple):
-        return [_rounded(one) for one in value]
+    match value:
+        case float():
+            return float(f"{value:.6g}")
+        case dict():
+            return {name: _rounded(one) for name, one in value.items()}
+        case list():
+            return [_rounded(one) for one in value]
     return value
 
 

@@ -1,7 +1,7 @@
-"""Look something up by the name that a user wrote; a wrong name is refused with the nearest one."""
+"""Names in messages: what a user wrote is looked up, a wrong name refused with the nearest one, and many are listed."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from tailgate.harness.errors import UsageError
@@ -22,3 +22,9 @@ def find(kind: str, name: str, known: Mapping[str, T], by: str = "") -> T:
     raise UsageError(
         f"{by}there is no {kind} {name!r}; {hint} There are {', '.join(map(repr, known)) or 'none'}"
     )
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return the first names, and how many more there are: ``a, b and 3 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

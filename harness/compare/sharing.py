@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from tailgate.harness.errors import TargetError
+from tailgate.harness.named import listed
 
 WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - seen, and not bound
 # IANA's registry, and the products' own pages.
@@ -91,7 +92,9 @@ def shared(base: Held, head: Held) -> tuple[str, ...]:
         ("are connected to", servers, f"what one does there the other may feel; {apart}"),
         ("are given the same", variables, f"they seem to share what it names; {apart}"),
     )
-    return tuple(f"both sides {verb} {_listed(things)}: {why}" for verb, things, why in notes if things)
+    return tuple(
+        f"both sides {verb} {listed(things, MOST_NAMED)}: {why}" for verb, things, why in notes if things
+    )
 
 
 def held_by(pids: Sequence[int], port: int) -> Held:
@@ -164,8 +167,3 @@ def _names_store(name: str, value: str) -> bool:
     if not value or value.startswith(("http://", "https://")) or _TOOLS.fullmatch(name.upper()):
         return False
     return _STORE_ADDRESS.match(value) is not None or _STORE_NAME.fullmatch(name.upper()) is not None
-
-
-def _listed(things: Sequence[str]) -> str:
-    more = len(things) - MOST_NAMED
-    return ", ".join(things[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

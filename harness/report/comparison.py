@@ -2,9 +2,10 @@
 
 import math
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from tailgate.harness.compare.decision import wording
+from tailgate.harness.named import listed
 from tailgate.harness.results.answers import AnswersResult
 from tailgate.harness.results.comparison import (
     CUT_SHORT,
@@ -102,19 +103,14 @@ def answers(result: AnswersResult) -> Iterator[str]:
     for one in result.examples[1:]:
         yield f"answers: {one.requests:,} differ at another place: {one}"
     if result.not_compared:
-        yield f"answers, not compared, since base's own vary or are too few to tell: {_few(result.not_compared)}"
+        yield f"answers, not compared, since base's own vary or are too few to tell: {listed(result.not_compared, PLACES_SHOWN)}"
     if result.tolerances:
         allowed = [f"{place} {percent(share)}" for place, share in result.tolerances.items()]
-        yield f"answers, numbers that may differ, as base's own do: {_few(allowed)}"
+        yield f"answers, numbers that may differ, as base's own do: {listed(allowed, PLACES_SHOWN)}"
     if result.unanswered:
         yield f"answers, not compared: {result.unanswered:,} of head, to whose payloads base has none"
     if unkept := result.unkept_base + result.unkept_head:
         yield f"answers, not compared: {unkept:,} that found no room to be kept"
-
-
-def _few(parts: Sequence[str]) -> str:
-    more = f" and {len(parts) - PLACES_SHOWN} more" if len(parts) > PLACES_SHOWN else ""
-    return ", ".join(parts[:PLACES_SHOWN]) + more
 
 
 def _levels(comparison: ComparisonResult) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from tailgate.harness.errors import HarnessError, MeasurementError
 from tailgate.harness.load import PhaseReport
 from tailgate.harness.measures import Measure
+from tailgate.harness.named import listed
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
 from tailgate.harness.observe.window import PhaseRecord, Window, counted_requests, summed_labels
 from tailgate.harness.results.criterion import CriterionResult
@@ -230,19 +231,15 @@ def _summed(window: Window) -> str:
         return ""
     if not summed:
         return ""
-    labels = " and ".join(f"{label} ({_few(values)})" for label, values in sorted(summed.items()))
+    labels = " and ".join(
+        f"{label} ({listed(sorted(values), SUMMED_SHOWN)})" for label, values in sorted(summed.items())
+    )
     usual = {label: max(values, key=values.__getitem__) for label, values in summed.items()}
     chosen = ",".join(f"{label}={quoted(value)}" for label, value in sorted(usual.items()))
     return (
         f"{name} is summed over {labels}: its percentiles are of all of these; to choose, put conditions behind its name, "
         f"such as {{{chosen}}}"
     )
-
-
-def _few(values: Iterable[str]) -> str:
-    first, *others = sorted(values)
-    more = f" and {len(others) - SUMMED_SHOWN + 1} more" if len(others) >= SUMMED_SHOWN else ""
-    return ", ".join([first, *others[: SUMMED_SHOWN - 1]]) + more
 
 
 def _own_requests(window: Window) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from tailgate.harness.named import listed
+
 PATH = "/openapi.json"
 METHODS = ("post", "get", "put", "patch", "delete")
 JSON = "application/json"
@@ -63,9 +65,7 @@ def operations(document: Any) -> tuple[Operation, ...]:
 
 def offered(document: Any) -> str:
     """Return the operations in words, a few at most; empty for none."""
-    every = list(map(str, operations(document)))
-    more = f" and {len(every) - NAMED_AT_MOST} more" if len(every) > NAMED_AT_MOST else ""
-    return ", ".join(every[:NAMED_AT_MOST]) + more
+    return listed([*map(str, operations(document))], NAMED_AT_MOST)
 
 
 def target_of(operation: Operation, document: Any) -> str:

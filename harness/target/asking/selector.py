@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from tailgate.harness.errors import UsageError
+from tailgate.harness.named import listed
 
 # Wider than the names of PromQL: an exposition may quote names of any characters.
 _NAME = re.compile(r"\s*([^\s{}\"'`,=]+)\s*")
@@ -88,8 +89,7 @@ class Selector:
         for label in dict.fromkeys(condition.label for condition in self.conditions):
             values = sorted({one[label] for one in labels if label in one})
             if values:
-                more = f" and {len(values) - _LISTED} more" if len(values) > _LISTED else ""
-                told.append(f"its {label} is {', '.join(map(quoted, values[:_LISTED]))}{more}")
+                told.append(f"its {label} is {listed([*map(quoted, values)], _LISTED)}")
             elif labels:
                 told.append(f"it has no label {label}; it has {', '.join(there) or 'none'}")
         return "; ".join(told)
