@@ -18,7 +18,7 @@ import uvloop
 # A classifier's answer, with the stages that a server tells, since reading them is part of the generator's work.
 _BODY = b'{"class": 281, "label": "tabby"}'
 _TIMING = (
-    b'queue;dur=1.234, decode;dur=0.512, compute;dur=3.250, encode;dur=0.101, total;dur=5.097, batch;desc="8"'
+    b'queue;dur=1.234, decode;dur=0.512, compute;dur=3.250, encode;dur=0.101, batch;desc="8", total;dur=5.097'
 )
 ANSWER = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nserver-timing: %b\r\ncontent-length: %d\r\n\r\n%b"

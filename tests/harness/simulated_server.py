@@ -145,9 +145,6 @@ class Connection:
     def has_more(self):
         return False
 
-    def reusable(self):
-        return self.answer.complete
-
     def close(self):
         self.answer.close()
 

@@ -20,6 +20,7 @@ from tailgate.harness.scenario.behaviour import Behaviour
 # numpy's names of SAMPLE's types, and struct's.
 _CODES = {"i8": "q", "u4": "I", "u2": "H", "u1": "B", "f4": "f"}
 _RECORD = struct.Struct("<" + "".join(_CODES[SAMPLE[field].str[1:]] for field in SAMPLE.names or ()))
+_PACK_INTO = _RECORD.pack_into
 _CHUNK_RECORDS = 256
 _CHUNK_BYTES = 65_536
 _U1_MAX, _U4_MAX = 2**8 - 1, 2**32 - 1
@@ -47,8 +48,10 @@ class Recorder:
 
     def append(self, phase: int, flight: Flight, outcome: Outcome, done_ns: int) -> None:
         """Record how a request ended, and the events of its stream."""
-        stages, read_ns = flight.stages, () if flight.stream is None else flight.stream.read_ns
-        _RECORD.pack_into(
+        stream, whole = flight.stream, flight.whole
+        read_ns = () if stream is None else stream.read_ns
+        queue_s, decode_s, compute_s, encode_s, server_s, batch_size = flight.stages
+        _PACK_INTO(
             self._buffer,
             self._filled,
             flight.intended_ns,
@@ -61,25 +64,25 @@ class Recorder:
             flight.request,
             min(flight.bytes_received, _U4_MAX),
             flight.connection,
-            0 if flight.whole is None else self.answers.number(flight.payload, flight.status, flight.whole),
+            0 if whole is None else self.answers.number(flight.payload, flight.status, whole),
             len(read_ns),
             phase,
             flight.payload,
             flight.status,
-            stages.batch_size,
+            batch_size,
             outcome,
             min(flight.stale_retries, _U1_MAX),
             flight.behaviour,
-            stages.queue_s,
-            stages.decode_s,
-            stages.compute_s,
-            stages.encode_s,
-            stages.server_s,
+            queue_s,
+            decode_s,
+            compute_s,
+            encode_s,
+            server_s,
             flight.retry_after_s,
         )
         self._filled += _RECORD.size
-        if flight.stream is not None and read_ns:
-            self._unwritten_events += _event_records(phase, flight.request, flight.stream)
+        if stream is not None and read_ns:
+            self._unwritten_events += _event_records(phase, flight.request, stream)
         if self._filled == len(self._buffer) or len(self._unwritten_events) > _CHUNK_BYTES:
             self.flush()
 

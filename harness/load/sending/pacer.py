@@ -42,8 +42,7 @@ class Pacer:
     def wait(self, until_ns: int) -> list[tuple[int, int]]:
         """Return the descriptors that are ready as (descriptor, events); empty at ``until_ns``."""
         events = self.epoll.poll(0, _EVENTS_MAX)
-        began_ns = time.monotonic_ns()
-        if events or began_ns >= until_ns:
+        if events or (began_ns := time.monotonic_ns()) >= until_ns:
             return events
         wait_ns = until_ns - began_ns
         sleep_ns = max(wait_ns - self._spin_ns, wait_ns // 4 if self._real_time else 0)

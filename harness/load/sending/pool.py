@@ -16,6 +16,7 @@ from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.answer import Answer, MalformedAnswerError
 from tailgate.harness.load.wire.connection import Connection, Flight
 from tailgate.harness.load.wire.endpoint import Endpoint
+from tailgate.harness.load.wire.head_form import STATUS, HeadForms
 from tailgate.harness.load.wire.request_id import Requests
 
 _RECEIVE_BYTES = 256 * 1024
@@ -64,6 +65,7 @@ class Pool:
         self._settings = settings
         self._requests = requests
         self._on_end = on_end
+        self.forms = HeadForms()
         self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
         self._connections: dict[int, Connection] = {}
         self._idle: list[Connection] = []
@@ -111,18 +113,19 @@ class Pool:
             self._give_up(connection, error)
         return True
 
-    def serve(self, descriptor: int, events: int) -> None:
-        """Do what a ready socket allows."""
+    def serve(self, descriptor: int, events: int) -> bool:
+        """Do what a ready socket allows; return False where it is no connection of this pool."""
         connection = self._connections.get(descriptor)
         if connection is None:
-            return
+            return False
         if not connection.established:
             self._proceed(connection)
-            return
+            return True
         if events & _WRITE:
             self._go_on(connection)
         if events & ~_WRITE:
             self._receive(connection)
+        return True
 
     def close(self) -> None:
         """Close all connections."""
@@ -203,33 +206,51 @@ class Pool:
         if received is None:
             return
         flight = connection.flight
-        if not received or flight is None:
-            whole = flight is not None and connection.answer.end()
-            if whole:
-                self._lose(connection, outcome_of(connection.answer))
-            else:
-                self._lose(connection, Outcome.RESET, CLOSED)
-            return
-        now_ns = time.monotonic_ns()
-        if not flight.first_byte_ns:
-            flight.first_byte_ns = now_ns
+        if received and flight is not None:
+            self._read(connection, flight, received)
+        elif flight is not None and connection.answer.end():
+            self._lose(connection, outcome_of(connection.answer))
+        else:
+            self._lose(connection, Outcome.RESET, CLOSED)
+
+    def _read(self, connection: Connection, flight: Flight, received: int) -> None:
+        now_ns, answer = time.monotonic_ns(), connection.answer
         flight.bytes_received += received
+        begins = not flight.first_byte_ns
+        if begins:
+            flight.first_byte_ns = now_ns
+            said = self.forms.read(self._buffer, received)
+            if said is not None:
+                flight.status = STATUS
+                flight.stages, flight.whole = said
+                self._complete(connection, flight, Outcome.OK, now_ns)
+                return
         try:
-            connection.answer.feed(self._buffer[:received], now_ns, connection.lag_ns)
+            answer.feed(self._buffer[:received], now_ns, connection.lag_ns)
         except MalformedAnswerError:
             self._lose(connection, Outcome.MALFORMED)
             return
-        if connection.answer.stream is not None:
+        if answer.stream is not None:
             connection.stamp()
-        if connection.answer.complete:
-            self._complete(connection, flight, now_ns)
+        if answer.complete:
+            if begins:
+                self.forms.note(self._buffer[:received], answer)
+            flight.take(answer)
+            self._complete(connection, flight, outcome_of(answer), now_ns, keep_alive=answer.keep_alive)
         elif connection.has_more():
             self._receive(connection)
 
-    def _complete(self, connection: Connection, flight: Flight, now_ns: int) -> None:
-        outcome = outcome_of(connection.answer)
-        self._note_answer(connection, flight)
-        if connection.reusable():
+    def _complete(
+        self,
+        connection: Connection,
+        flight: Flight,
+        outcome: Outcome,
+        now_ns: int,
+        *,
+        keep_alive: bool = True,
+    ) -> None:
+        flight.carrier = connection.flight = None
+        if keep_alive and connection.unsent is None:
             self._hand_on(connection)
         else:
             self._drop(connection)
@@ -243,21 +264,12 @@ class Pool:
             self.lost_idle += 1
             self._drop(connection)
             return
-        self._note_answer(connection, flight)
+        flight.take(connection.answer)
         flight.why = why
+        flight.carrier = connection.flight = None
         self._drop(connection)
         self._on_end(flight, outcome, time.monotonic_ns())
         self._open_wanted()
-
-    def _note_answer(self, connection: Connection, flight: Flight) -> None:
-        flight.status = connection.answer.status
-        flight.stages = connection.answer.stages
-        flight.retry_after_s = connection.answer.retry_after_s
-        flight.kept = connection.answer.kept
-        flight.whole = connection.answer.whole()
-        flight.stream = connection.answer.stream
-        flight.carrier = None
-        connection.flight = None
 
     def _drop(self, connection: Connection) -> None:
         del self._connections[connection.descriptor]

@@ -108,6 +108,7 @@ class Sender:
         unkept = self._recorder.answers.unkept
         # What the last phase left behind goes now, so that no collection falls into this one.
         gc.collect()
+        self._pool.forms.learn()
         self._pacer.idle_ns = 0
         cpu_s, delay_s, began_ns = time.process_time(), _run_delay_s(), time.monotonic_ns()
         start_ns = began_ns + _LEAD_NS if at_ns is None else at_ns
@@ -236,13 +237,12 @@ class Sender:
 
     def _serve(self, until_ns: int) -> None:
         for descriptor, events in self._pacer.wait(until_ns):
-            if descriptor == self._lifeline:
-                if not os.read(descriptor, 4096):
-                    raise OrphanedError
-            elif self._disturbers.owns(descriptor):
+            if self._pool.serve(descriptor, events):
+                continue
+            if self._disturbers.owns(descriptor):
                 self._disturbers.serve(descriptor, events)
-            else:
-                self._pool.serve(descriptor, events)
+            elif descriptor == self._lifeline and not os.read(descriptor, 4096):
+                raise OrphanedError
 
     def _record(self, flight: Flight, outcome: Outcome, done_ns: int) -> None:
         flight.ended = True

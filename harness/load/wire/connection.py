@@ -53,6 +53,15 @@ class Flight:
     stages: Stages = UNTOLD
     ended: bool = False  # recorded, and to be passed over wherever it still stands in a queue
 
+    def take(self, answer: Answer) -> None:
+        """Take over what an answer has said so far."""
+        self.status = answer.status
+        self.stages = answer.stages
+        self.retry_after_s = answer.retry_after_s
+        self.kept = answer.kept
+        self.whole = answer.whole()
+        self.stream = answer.stream
+
 
 class Connection:
     """A connection, from before it stands until it is closed; its methods raise OSError where it is dead."""
@@ -111,7 +120,8 @@ class Connection:
     def begin(self, request: bytes | bytearray) -> None:
         """Start a request, whose bytes may be changed afterwards; an OSError means that nothing was sent."""
         sent = self._send(request)
-        self.answer.begin()
+        if self.answer.complete:
+            self.answer.begin()
         self.unsent = memoryview(request[sent:]) if sent < len(request) else None
 
     def go_on(self) -> None:
@@ -141,10 +151,6 @@ class Connection:
     def has_more(self) -> bool:
         """Say whether TLS holds decrypted bytes of which the kernel no longer tells."""
         return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
-
-    def reusable(self) -> bool:
-        """Say whether another request may follow."""
-        return self.answer.complete and self.answer.keep_alive and self.unsent is None
 
     def close(self) -> None:
         """Close the socket."""

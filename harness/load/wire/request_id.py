@@ -59,11 +59,11 @@ class Requests:
         encoded = self._encoded[flight.payload]
         number = _number(self.phase, flight.request)
         for place in self._places[flight.payload]:
-            encoded[place : place + _DIGITS] = number
+            encoded[place] = number
         return encoded
 
 
-def _places(encoded: bytes, prefix: str) -> list[int]:
+def _places(encoded: bytes, prefix: str) -> list[slice]:
     """Return where the number stands, as :func:`id_lines` wrote it."""
     head = encoded[: encoded.index(b"\r\n\r\n") + 2]
     found = []
@@ -71,4 +71,4 @@ def _places(encoded: bytes, prefix: str) -> list[int]:
         start = head.find(f"\r\n{name}: {value}\r\n".encode())
         if start >= 0:
             found += [start + len(f"\r\n{name}: ") + at for at in _IN_VALUE[name]]
-    return found
+    return [slice(at, at + _DIGITS) for at in found]

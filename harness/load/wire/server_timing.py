@@ -10,6 +10,16 @@ _PARAMETER = re.compile(
     rb'(?:(?:^|,)[ \t]*([\w-]+))?[ \t]*;[ \t]*(\w+)[ \t]*=[ \t]*(?:"([^"]*)"|([^\s,;"]*))'
 )
 
+# The whole value as tailgate's service writes it. One match takes a third of the time of a search for each parameter.
+USUAL = re.compile(
+    b", ".join(
+        rb'batch;desc="(?P<batch>\d{1,4})"'
+        if name == b"batch"
+        else rb"%b;dur=(?P<%b>\d{1,9}(?:\.\d{1,9})?)" % (name, name)
+        for name in (b"queue", b"decode", b"compute", b"encode", b"batch", b"total")
+    )
+)
+
 # Longer than any run: what says so is not a duration, and would not fit the record.
 _LONGEST_MS = 1e9
 _LARGEST_BATCH = 2**16 - 1
@@ -34,6 +44,9 @@ def parse_server_timing(value: bytes, known: Stages = UNTOLD) -> Stages:
 
     Never raises: what is not understood is left out, since an answer counts whatever its server says of it.
     """
+    usual = USUAL.fullmatch(value)
+    if usual is not None:
+        return stages_of(usual)
     told: dict[bytes, float] = {}
     batch_size = known.batch_size
     metric = b""
@@ -51,6 +64,21 @@ def parse_server_timing(value: bytes, known: Stages = UNTOLD) -> Stages:
         get(b"encode", known.encode_s),
         get(b"total", known.server_s),
         batch_size,
+    )
+
+
+def stages_of(match: re.Match[bytes]) -> Stages:
+    """Return the stages that a match of USUAL tells."""
+    queue, decode, compute, encode, total, batch = match.group(
+        "queue", "decode", "compute", "encode", "total", "batch"
+    )
+    return Stages(
+        float(queue) / 1000,
+        float(decode) / 1000,
+        float(compute) / 1000,
+        float(encode) / 1000,
+        float(total) / 1000,
+        int(batch),
     )
 
 

@@ -9,7 +9,7 @@ from tailgate.harness.errors import LoadError
 from tailgate.harness.load import Capacity, Scheduling, TimerMode, self_check
 from tailgate.harness.load import echo as echo_module
 from tailgate.harness.load.report import Lag
-from tailgate.harness.load.wire.server_timing import parse_server_timing
+from tailgate.harness.load.wire.server_timing import USUAL, parse_server_timing
 
 CAPACITY = Capacity(
     body_bytes=100,
@@ -69,4 +69,5 @@ def test_the_echo_answers_each_whole_request_once(pieces, answers):
 
 def test_the_echo_tells_stages_as_a_server_does():
     timing = echo_module.ANSWER.split(b"server-timing: ")[1].split(b"\r\n")[0]
+    assert USUAL.fullmatch(timing)
     assert parse_server_timing(timing).batch_size == 8

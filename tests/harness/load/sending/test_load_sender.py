@@ -309,3 +309,17 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path, tls):
         pytest.raises(LoadError, match="CERTIFICATE_VERIFY_FAILED"),
     ):
         send(tmp_path, server.port, one_phase(1), [payload("/a")], tls=True)
+
+
+def test_answers_of_known_and_of_new_forms_are_recorded_alike(tmp_path):
+    shed = b"HTTP/1.1 503 Busy\r\nretry-after: 2\r\ncontent-length: 4\r\n\r\nbusy"
+    plain = b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 0\r\n\r\n"
+    scripts = {"/a": [TIMED], "/b": [shed], "/c": [OK[:9], OK[9:]], "/d": [plain]}
+    phases = [Phase(name, Constant(500.0), requests=60) for name in ("learning", "known")]
+    with ScriptedServer(scripts) as server:
+        reports, samples = send(tmp_path, server.port, phases, [payload(path) for path in scripts])
+    assert [report.outcomes[Outcome.OK] + report.outcomes[Outcome.SHED] for report in reports] == [60, 60]
+    fields = ["status", "outcome", "queue_s", "batch_size", "retry_after_s", "answer", "bytes_received"]
+    for chosen in range(len(scripts)):
+        rows = samples[samples["payload"] == chosen][fields]
+        assert {tuple(map(str, row)) for row in rows.tolist()} == {tuple(map(str, rows[0].tolist()))}

@@ -1,11 +1,13 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailgate.harness.load.wire.server_timing import UNTOLD, Stages, parse_server_timing
+from tailgate.harness.load.wire.server_timing import UNTOLD, USUAL, Stages, parse_server_timing
+from tailgate.service.batching.request import Request
 
 FULL = b'queue;dur=1.5, decode;dur=2, compute;dur=30.25, encode;dur=0, total;dur=33.75, batch;desc="8"'
 
@@ -37,6 +39,24 @@ def test_spellings_that_the_standard_allows_are_read(value, stage, expected):
 )
 def test_what_is_not_a_duration_is_not_told(value):
     assert math.isnan(parse_server_timing(value).queue_s)
+
+
+@given(st.lists(st.decimals(0, 10**8, places=3), min_size=5, max_size=5), st.integers(0, 9_999))
+def test_the_usual_value_says_the_same_as_one_that_is_read_parameter_by_parameter(numbers, batch):
+    queue, decode, compute, encode, total = numbers
+    usual = (
+        f'queue;dur={queue}, decode;dur={decode}, compute;dur={compute}, encode;dur={encode}, batch;desc="{batch}", '
+        f"total;dur={total}"
+    ).encode()
+    assert USUAL.fullmatch(usual)
+    assert parse_server_timing(usual) == parse_server_timing(usual.replace(b" ", b"\t"))
+
+
+def test_our_own_service_writes_the_usual_value():
+    request = SimpleNamespace(waited_s=0.001, _decode_s=2e-6, computed_s=1.5, _encode_s=0.0, batch_size=32)
+    value = Request._timing(request, 2.0)
+    assert USUAL.fullmatch(value)
+    assert parse_server_timing(value) == Stages(0.001, 2e-6, 1.5, 0.0, 2.0, 32)
 
 
 def test_a_second_header_adds_to_the_first():
