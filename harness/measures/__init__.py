@@ -13,7 +13,7 @@ from tailgate.harness.measures.knee import knee
 from tailgate.harness.measures.measure import Measure, Measured
 from tailgate.harness.measures.resources import Per
 from tailgate.harness.measures.unaccounted import unaccounted
-from tailgate.harness.observe.probes import Asked
+from tailgate.harness.observe.beside.probes import Asked
 from tailgate.harness.results.criterion import Witness
 from tailgate.harness.results.verdict import Better
 from tailgate.harness.scenario.right_answers import WRONG_ANSWERS

@@ -11,8 +11,8 @@ from tailgate.harness.load.records.samples import Outcome, Samples, kinds
 from tailgate.harness.measures.dependence import Ranks, quantile_interval, quantile_ranks, requests_needed
 from tailgate.harness.measures.measure import Estimate
 from tailgate.harness.measures.rates import refused
+from tailgate.harness.observe.beside.probes import Asked
 from tailgate.harness.observe.histogram import Histogram
-from tailgate.harness.observe.probes import Asked
 from tailgate.harness.observe.window import Seconds, Window, failed, in_order, latencies_s
 from tailgate.harness.results.criterion import Witness
 from tailgate.harness.scenario.scenario import Criterion, quantile_name

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tailgate.harness.errors import UsageError
-from tailgate.harness.observe.probes import Asked
+from tailgate.harness.observe.beside.probes import Asked
 from tailgate.harness.observe.window import Window
 from tailgate.harness.results.criterion import Witness
 from tailgate.harness.results.verdict import Better

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.measures.measure import Estimate
-from tailgate.harness.observe.resources import ResourceReading
+from tailgate.harness.observe.beside.resources import ResourceReading
 from tailgate.harness.observe.window import Window
 from tailgate.harness.scenario.scenario import Criterion
 

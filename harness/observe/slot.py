@@ -19,11 +19,20 @@ from tailgate.harness.errors import LoadError, MeasurementError, TargetError
 from tailgate.harness.load import Generator, LoadSettings, PhaseReport
 from tailgate.harness.load.records.samples import SAMPLES
 from tailgate.harness.observe import machine
+from tailgate.harness.observe.beside.moments import MOMENTS, PERIOD_S, Moment, Moments
+from tailgate.harness.observe.beside.periodic import periodically
+from tailgate.harness.observe.beside.probes import (
+    GAUGES_LEAST,
+    GAUGES_PERIOD_S,
+    PROBE_TIMEOUT_S,
+    Asked,
+    ProbeRecord,
+    ask,
+    probing_period_s,
+)
+from tailgate.harness.observe.beside.resources import ResourceReading, period_s, read
 from tailgate.harness.observe.checked import check
 from tailgate.harness.observe.machine import MachineDelta
-from tailgate.harness.observe.periodic import periodically
-from tailgate.harness.observe.probes import PROBE_TIMEOUT_S, Asked, ProbeRecord, ask, probing_period_s
-from tailgate.harness.observe.resources import ResourceReading, period_s, read
 from tailgate.harness.observe.scrapes import SCRAPE_TIMEOUT_S, SCRAPES, Metrics
 from tailgate.harness.observe.slot_record import Slot, SlotRecord, clients
 from tailgate.harness.observe.window import PhaseRecord, counted_requests, throughput_per_s
@@ -31,6 +40,7 @@ from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.plan import Plan, PlannedPhase
 from tailgate.harness.scenario.scenario import Phase
+from tailgate.harness.target.asking.exposition import Scrape
 from tailgate.harness.target.launching.last_words import its_log
 from tailgate.harness.target.target import RunningTarget
 
@@ -55,7 +65,7 @@ def measure_slot(
     ``tell`` takes a line before each phase. ``read_yardstick`` times the yardstick after each measured phase; None: it is
     not timed. A payload that cannot be sent as an HTTP request is a UsageError.
     """
-    course = Course(slot, plan, running, directory)
+    course = Course(slot, plan, running, directory, pictured=True)
     try:
         with Generator(plan, settings, directory) as generator, course.client:
             for index, phase in enumerate(plan.phases):
@@ -100,11 +110,15 @@ def announcement(phase: PlannedPhase, stretch: float = 1.0) -> str:
 class Course:
     """A slot as it runs, phase by phase; a comparison has several in turn, and drives each one's phases itself."""
 
-    def __init__(self, slot: Slot, plan: Plan, running: RunningTarget, directory: Path) -> None:
+    def __init__(
+        self, slot: Slot, plan: Plan, running: RunningTarget, directory: Path, *, pictured: bool = False
+    ) -> None:
+        """``pictured``: read the machine and the server's gauges once per second, for pictures over time."""
         self._slot = slot
         self._plan = plan
         self._running = running
         self._directory = directory
+        self._pictured = pictured
         self.client = running.client(SCRAPE_TIMEOUT_S, running.metrics_url)
         self._metrics = Metrics(running, self.client, partial(self._append, SCRAPES))
         self.faults: list[Fault] = []
@@ -136,7 +150,12 @@ class Course:
         pids = self._running.pids
         self._processes = None if pids is None else len(pids)
         before, machine_before = self._metrics.read(index), machine.read(pids or ())
-        with self._witnesses(index, stretch) as seen, together or contextlib.nullcontext() as at_ns:
+        gauges = self._pictured and before is not None and self._has_gauges(before)
+        with (
+            self._witnesses(index, stretch, gauges=gauges) as seen,
+            self._moments(index, generator),
+            together or contextlib.nullcontext() as at_ns,
+        ):
             report = generator.run_phase(index, stretch, at_ns)
         resources, probes = seen
         samples = generator.samples()
@@ -166,11 +185,30 @@ class Course:
             # Without any count of requests, no later phase can be believed either.
             counted_requests(self._phases[-1], self._running.settings.metric_names)
 
+    def _has_gauges(self, scrape: Scrape) -> bool:
+        names = self._running.settings.metric_names
+        told = [scrape.gauge(name) for name in (names.in_flight, names.queue_depth) if name is not None]
+        return any(value is not None for value in told)
+
+    @contextlib.contextmanager
+    def _moments(self, index: int, generator: Generator) -> Iterator[None]:
+        """Read the machine once per second beside the load."""
+        if not self._pictured:
+            yield
+            return
+        with Moments() as moments:
+
+            def watch() -> None:
+                self._keep(MOMENTS, index, moments.read(self._running.pids or (), generator.pid))
+
+            with periodically(watch, PERIOD_S):
+                yield
+
     @contextlib.contextmanager
     def _witnesses(
-        self, index: int, stretch: float
+        self, index: int, stretch: float, *, gauges: bool
     ) -> Iterator[tuple[list[ResourceReading], list[ProbeRecord]]]:
-        """Watch the server's processes beside the load, and ask what a probed phase wants asked."""
+        """Watch the server's processes beside the load, and ask what a probed phase or its pictures want asked."""
         running, phase = self._running, self._slot.scenario.phases[index]
         length_s = self._plan.phases[index].length_s * stretch
         resources: list[ResourceReading] = []
@@ -183,26 +221,26 @@ class Course:
                 self._keep(RESOURCES, index, reading)
 
         def probe(asked: Asked, url: str, client: httpx.Client) -> None:
-            record = ask(asked, url, client)
+            record = ask(asked, url, client, running.settings.metric_names if self._pictured else None)
             probes.append(record)
             self._keep(PROBES, index, record)
 
         with contextlib.ExitStack() as stack:
-            if phase.probes:
-                path = running.settings.readiness_path
-                urls = {
-                    Asked.HEALTH: None if path is None else running.base_url + path,
-                    Asked.METRICS: self._metrics.url,
-                }
-                every_s = probing_period_s(phase.probes, length_s)
-                for asked, url in urls.items():
-                    if url is not None:
-                        client = stack.enter_context(running.client(PROBE_TIMEOUT_S, url))
-                        stack.enter_context(periodically(partial(probe, asked, url, client), every_s))
+            path = running.settings.readiness_path
+            every_s = probing_period_s(phase.probes, length_s) if phase.probes else GAUGES_PERIOD_S
+            asks = phase.probes or (gauges and length_s >= GAUGES_LEAST * GAUGES_PERIOD_S)
+            urls = {
+                Asked.HEALTH: None if path is None or not phase.probes else running.base_url + path,
+                Asked.METRICS: self._metrics.url if asks else None,
+            }
+            for asked, url in urls.items():
+                if url is not None:
+                    client = stack.enter_context(running.client(PROBE_TIMEOUT_S, url))
+                    stack.enter_context(periodically(partial(probe, asked, url, client), every_s))
             stack.enter_context(periodically(watch, period_s(length_s)))
             yield resources, probes
 
-    def _keep(self, name: str, index: int, value: ResourceReading | ProbeRecord) -> None:
+    def _keep(self, name: str, index: int, value: ResourceReading | ProbeRecord | Moment) -> None:
         """Write one line at once, so that a run that is cut short keeps what it has."""
         self._append(name, {"phase": index, **dataclasses.asdict(value)})
 

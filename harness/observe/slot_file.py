@@ -18,11 +18,11 @@ from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load.records.events import read_events
 from tailgate.harness.load.records.samples import SAMPLE, SAMPLES, read_samples
 from tailgate.harness.load.report import decode_report, encode_report
+from tailgate.harness.observe.beside.probes import ProbeRecord
+from tailgate.harness.observe.beside.resources import ResourceReading
 from tailgate.harness.observe.checked import check
 from tailgate.harness.observe.delta import ServerDelta, difference
 from tailgate.harness.observe.machine import MachineDelta
-from tailgate.harness.observe.probes import ProbeRecord
-from tailgate.harness.observe.resources import ResourceReading
 from tailgate.harness.observe.scrapes import SCRAPES
 from tailgate.harness.observe.slot import PROBES, RESOURCES
 from tailgate.harness.observe.slot_record import Slot, SlotRecord, clients

@@ -15,8 +15,8 @@ from tailgate.harness.load.records.samples import Outcome, Samples
 from tailgate.harness.load.settings import read_id_prefix
 from tailgate.harness.load.wire.request_id import request_id
 from tailgate.harness.observe import histogram
+from tailgate.harness.observe.beside.resources import ResourceReading
 from tailgate.harness.observe.machine import MachineDelta
-from tailgate.harness.observe.resources import ResourceReading
 from tailgate.harness.observe.slot_record import SlotRecord
 from tailgate.harness.observe.window import (
     PhaseRecord,

@@ -18,11 +18,11 @@ from tailgate.harness.load.records.events import EVENT, Events, gaps_ns
 from tailgate.harness.load.records.samples import SAMPLE, Outcome, Samples
 from tailgate.harness.load.wire.stream import UNKNOWN_LAG
 from tailgate.harness.observe import histogram
+from tailgate.harness.observe.beside.probes import Asked, ProbeRecord
+from tailgate.harness.observe.beside.resources import ResourceReading
 from tailgate.harness.observe.checked import Checked
 from tailgate.harness.observe.delta import ServerDelta
 from tailgate.harness.observe.histogram import Histogram
-from tailgate.harness.observe.probes import Asked, ProbeRecord
-from tailgate.harness.observe.resources import ResourceReading
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.scenario import Phase
 from tailgate.harness.target.asking.metric_names import MetricNames

@@ -20,7 +20,7 @@ from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.results.yardstick import Yardstick
 
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 Scalar = str | int | float | bool | None
 
 
@@ -38,6 +38,15 @@ class Fingerprint:
     python: str  # implementation and version
     gpu: str | None = None  # names of the GPUs; None without the extra ``gpu`` or a driver
     gpu_driver: str | None = None  # version of the driver
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What the working tree of a run's project was."""
+
+    commit: Annotated[str, Meta(min_length=7), "full hash of its commit"]
+    branch: Annotated[str | None, "name of the branch; null where none is checked out"]
+    dirty: Annotated[bool, "tracked files differ from the commit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +113,7 @@ class RunResult:
     slots: Annotated[tuple[SlotResult, ...], "in the order in which they ran"]
     scenarios: Annotated[tuple[ScenarioResult, ...], "what they came to"]
     tailgate_version: Annotated[str, "of the harness that wrote it"]
+    code: Annotated[
+        Code | None, "the project's working tree, which need not be what the target runs; null without git"
+    ] = None
     schema_version: Annotated[str, "of this format"] = SCHEMA_VERSION

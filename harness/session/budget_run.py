@@ -11,7 +11,7 @@ from tailgate.harness.load.preflight import preflight
 from tailgate.harness.measures import Measure
 from tailgate.harness.measures.measure import asked_by_budgets
 from tailgate.harness.observe import slot_file
-from tailgate.harness.observe.probes import Asked
+from tailgate.harness.observe.beside.probes import Asked
 from tailgate.harness.observe.slot import measure_slot
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
 from tailgate.harness.observe.slot_result import slot_result

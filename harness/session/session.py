@@ -28,7 +28,7 @@ from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.profiles import PROFILES
 from tailgate.harness.report import Reporter
 from tailgate.harness.results import file as results_file
-from tailgate.harness.results import folder, ledger
+from tailgate.harness.results import folder, history, ledger
 from tailgate.harness.results.run import ArmResult, RunResult, Scalar, ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import worst
@@ -39,6 +39,7 @@ from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.session import reproduce
 from tailgate.harness.session.budget_run import HEAD, BudgetRun
 from tailgate.harness.session.preparation import Prepared
+from tailgate.harness.target.checkout import revision
 from tailgate.harness.target.settings import target_settings
 from tailgate.harness.target.state import asked_lines, commands_of
 from tailgate.harness.verdict import judging
@@ -79,6 +80,7 @@ class Session:
             self._machine: Mapping[str, Scalar] = dataclasses.asdict(machine.fingerprint()) | {
                 "generator": capacity
             }
+            self._code = revision.code_of(settings.root)
             self._yardstick = cleanup.enter_context(yardstick.YardstickProcess())
             self._before: Yardstick = self._yardstick.read(yardstick.LONG)
             self._last = self._before
@@ -142,8 +144,10 @@ class Session:
         return judged
 
     def finish(self) -> RunResult:
-        """Write the reports, enter a comparison into the ledger, and return the result."""
+        """Enter the run into the history, write the reports, enter a comparison into the ledger, and return the result."""
         result = self.result()
+        if self._prepared.looks is None:
+            history.record(result, self.settings.output / history.HISTORY)
         errors = [error for one in self._prepared.reporters if (error := self._written(one, result))]
         if self.settings.against is not None and self._prepared.looks is None:
             ledger.record(result, self.settings.output / ledger.LEDGER)
@@ -180,6 +184,7 @@ class Session:
             slots=tuple(self._slots),
             scenarios=tuple(self._scenarios),
             tailgate_version=__version__,
+            code=self._code,
         )
         return secrets_of(self.settings).hide_all(with_secrets)
 

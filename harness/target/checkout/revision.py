@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tailgate.harness.errors import TargetError, UsageError
+from tailgate.harness.results.run import Code
 
 PYPROJECT = "pyproject.toml"
 GIT_TIMEOUT_S = 120.0
@@ -48,11 +49,18 @@ def has_project(root: Path, revision: Revision) -> bool:
 
 def state_of(root: Path) -> Mapping[str, str]:
     """Return the working tree's commit, and whether files differ from it; empty outside of a repository."""
+    code = code_of(root)
+    return {} if code is None else {"revision": code.commit[:10] + (" with changes" if code.dirty else "")}
+
+
+def code_of(root: Path) -> Code | None:
+    """Return the working tree's commit and branch, and whether tracked files differ from it; None outside of a repository."""
     commit = _told(root, "rev-parse", "--verify", "--quiet", "HEAD")
     if commit is None:
-        return {}
+        return None
+    branch = _told(root, "symbolic-ref", "--quiet", "--short", "HEAD")
     changed = _told(root, "status", "--porcelain", "--untracked-files=no")
-    return {"revision": commit.strip()[:10] + (" with changes" if changed else "")}
+    return Code(commit.strip(), branch.strip() if branch else None, bool(changed))
 
 
 def place_in_repository(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from sample_records import MEASURES, record, samples, window
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.measures.resources import MOST_STRETCHES, stretches
-from tailgate.harness.observe.resources import ResourceReading
+from tailgate.harness.observe.beside.resources import ResourceReading
 from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.scenario.arrivals import Poisson

@@ -9,7 +9,7 @@ from sample_records import MEASURES, delta, record, samples, window
 
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load.records.samples import Outcome
-from tailgate.harness.observe.probes import Asked, ProbeRecord
+from tailgate.harness.observe.beside.probes import Asked, ProbeRecord
 from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.results.criterion import Witness
 from tailgate.harness.scenario.arrivals import ClosedLoop, Poisson

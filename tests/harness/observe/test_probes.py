@@ -5,8 +5,8 @@ import math
 import pytest
 from scripted_server import OK, ScriptedServer, status
 
-from tailgate.harness.observe.probes import Asked
-from tailgate.harness.observe.probes import ask as ask_once
+from tailgate.harness.observe.beside.probes import Asked, gauge
+from tailgate.harness.observe.beside.probes import ask as ask_once
 from tailgate.harness.target.asking.client import asking_client
 
 
@@ -44,3 +44,27 @@ def test_what_is_no_good_answer_is_infinitely_late(script, code):
     ((record,), _) = ask(script)
     assert (record.status, record.seconds) == (code, math.inf)
     assert record.asked is Asked.HEALTH
+
+
+TEXT = """# HELP queue waiting
+# TYPE queue gauge
+queue{pool="a"} 3
+queue{pool="b"} 4
+# TYPE queue_seconds histogram
+queue_seconds_bucket{le="+Inf"} 7
+queue_seconds_count 7
+queue_seconds_sum 0.5
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("queue", 7.0), ('queue{pool="b"}', 4.0), ('queue{pool="c"}', None), ("depth", None), (None, None)],
+)
+def test_a_gauge_is_read_by_its_selector_and_is_none_where_it_is_not_told(name, value):
+    assert gauge(TEXT, name) == value
+
+
+@pytest.mark.parametrize("text", ["", "queue", "queue one\n", "<html>queue</html>", "\x00queue 1"])
+def test_an_answer_that_is_no_exposition_has_no_gauge(text):
+    assert gauge(text, "queue") is None

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from tailgate.harness.observe.periodic import next_due_s, periodically
-from tailgate.harness.observe.resources import period_s, read
+from tailgate.harness.observe.beside.periodic import next_due_s, periodically
+from tailgate.harness.observe.beside.resources import period_s, read
 
 
 def process(proc, pid, *, pages, threads, fds, name="server"):

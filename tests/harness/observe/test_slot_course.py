@@ -11,7 +11,8 @@ from scripted_server import OK, ScriptedServer, target
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load import LoadSettings
 from tailgate.harness.load.records.samples import Outcome
-from tailgate.harness.observe.probes import Asked, probing_period_s
+from tailgate.harness.observe.beside.moments import MOMENTS
+from tailgate.harness.observe.beside.probes import Asked, probing_period_s
 from tailgate.harness.observe.scrapes import SCRAPES
 from tailgate.harness.observe.slot import PROBES, RESOURCES, measure_slot
 from tailgate.harness.observe.slot_record import Slot
@@ -290,3 +291,58 @@ def test_the_answers_of_a_phase_are_held_against_what_is_expected_of_them(
     (phase,) = record.phases
     assert set(phase.samples["outcome"]) == {outcome}
     assert [str(one) for one in failures_of([record])] == failures
+
+
+def test_the_machine_is_read_beside_the_load_of_each_phase_and_kept(tmp_path):
+    phases = [Phase(name, Constant(100.0), requests=5) for name in ("one", "two")]
+    with Metered({"/a": [OK]}, exposition(0)) as server:
+        course(tmp_path, server, *phases)
+    kept = lines(tmp_path / MOMENTS)
+    assert {line["phase"] for line in kept} == {0, 1}
+    assert all(line["busy_s"] > 0 and line["server_cpu_s"] > 0 for line in kept)
+    assert {line["generator_cpu_s"] > 0 for line in kept} == {True}
+
+
+@pytest.mark.parametrize(
+    ("names", "there"),
+    [
+        (MetricNames(), True),
+        (MetricNames(in_flight=None, queue_depth=None), False),
+        (MetricNames(in_flight="x"), False),
+    ],
+)
+def test_a_server_that_has_gauges_is_asked_for_them_in_a_phase_that_probes_nothing(
+    tmp_path, monkeypatch, names, there
+):
+    monkeypatch.setattr("tailgate.harness.observe.slot.GAUGES_PERIOD_S", 0.02)
+    settings = SimpleNamespace(readiness_path="/health/ready", metric_names=names)
+    with Metered({"/a": [OK]}, exposition(0, 2)) as server:
+        record = course(tmp_path, server, Phase("load", Constant(50.0), requests=30), settings=settings)
+    probes = record.phases[0].probes
+    assert bool(probes) is there
+    assert {probe.asked for probe in probes} <= {Asked.METRICS}
+    assert {probe.in_flight for probe in probes} <= {2.0}
+    assert {probe.queued for probe in probes} <= {None}
+
+
+def test_the_readings_of_the_gauges_are_allowed_for_among_the_requests_that_the_server_counted(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tailgate.harness.observe.slot.GAUGES_PERIOD_S", 0.02)
+    text = "# TYPE tailgate_requests_total counter\ntailgate_requests_total {}\n# TYPE tailgate_in_flight gauge\ntailgate_in_flight 1\n"
+
+    class CountsAll(Metered):
+        """A server whose middleware counts the questions for its metrics, too."""
+
+        def _answer(self, *args):
+            body = text.format(len(self.requests)).encode()
+            self.scripts["/metrics"] = [
+                b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+            ]
+            return ScriptedServer._answer(self, *args)
+
+    with CountsAll({"/a": [OK]}, exposition(0)) as server:
+        record = course(tmp_path, server, Phase("load", Constant(50.0), requests=30))
+    assert record.faults == ()
+    assert record.phases[0].probes
+    assert check_counts(Window(record.phases)) == []

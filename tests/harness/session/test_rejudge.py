@@ -17,7 +17,7 @@ from tailgate.harness.load.records.samples import SAMPLE
 from tailgate.harness.load.wire.answer import WholeAnswer
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.observe import slot_file
-from tailgate.harness.observe.probes import Asked, ProbeRecord
+from tailgate.harness.observe.beside.probes import Asked, ProbeRecord
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results.criterion import Witness

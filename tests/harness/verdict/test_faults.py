@@ -9,7 +9,7 @@ from sample_records import delta, phase, record, samples, window
 from tailgate.harness.load.records.events import EVENT
 from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.load.wire.stream import UNKNOWN_LAG
-from tailgate.harness.observe.probes import Asked, ProbeRecord
+from tailgate.harness.observe.beside.probes import Asked, ProbeRecord
 from tailgate.harness.observe.window import PhaseRecord
 from tailgate.harness.results.fault import Cause
 from tailgate.harness.results.yardstick import Yardstick

@@ -11,7 +11,7 @@ from scripted_server import OK, ScriptedServer
 from tailgate.harness.errors import TargetError, UsageError
 from tailgate.harness.load.reach import load_settings
 from tailgate.harness.load.settings import read_settings, write_settings
-from tailgate.harness.observe.probes import Asked, ask
+from tailgate.harness.observe.beside.probes import Asked, ask
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.target.asking.trust import Trust, chosen_trust, tls_refusal
 from tailgate.harness.target.settings import TargetSettings
