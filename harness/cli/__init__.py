@@ -231,10 +231,20 @@ def scenarios(plugin: PluginFiles = None) -> None:
 
 
 @app.command()
-def report(results: Results, format_: FormatOption = Format.TERMINAL) -> None:
-    """Report a run again, from its results alone."""
-    from tailgate.harness.cli.kept import read, show
+def report(
+    results: Results,
+    format_: FormatOption = Format.TERMINAL,
+    *,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write report.html into the folder, and print its path.")
+    ] = False,
+) -> None:
+    """Report a run again, from its results; nothing is judged."""
+    from tailgate.harness.cli.kept import picture, read, show
 
+    if html:
+        typer.echo(picture(results))
+        return
     show(read(results)[0], format_)
 
 

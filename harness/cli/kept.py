@@ -8,10 +8,12 @@ from rich.console import Console
 
 from tailgate.harness.cli import Format, Status
 from tailgate.harness.compare.answers.kept import terms_of
+from tailgate.harness.errors import MeasurementError
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.plugins.manager import create_plugin_manager
 from tailgate.harness.report import escape, markdown, terminal
+from tailgate.harness.report.html import HtmlReporter
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results import folder
 from tailgate.harness.results.run import RunResult
@@ -27,6 +29,16 @@ def read(results: Path) -> tuple[RunResult, Path]:
     """Read a results file, or that of a folder; return it with its folder."""
     path = results / results_file.RESULTS if results.is_dir() else results
     return results_file.read(path), path.parent
+
+
+def picture(results: Path) -> Path:
+    """Write the HTML report of a run into its folder; return its path."""
+    with folder.reading(results if results.is_dir() else results.parent):
+        result, directory = read(results)
+        try:
+            return HtmlReporter().write(result, directory)
+        except OSError as error:
+            raise MeasurementError(f"cannot write the report into {directory}: {error.strerror}") from error
 
 
 def show(result: RunResult, form: Format) -> None:

@@ -21,6 +21,7 @@ from tailgate.harness.options.secret import secrets_of
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.plugins.manager import Plugins, create_plugin_manager
 from tailgate.harness.report.escape import terminal
+from tailgate.harness.report.html import REPORT
 from tailgate.harness.report.junit import properties
 from tailgate.harness.report.terminal import render
 from tailgate.harness.results.run import ScenarioResult
@@ -249,6 +250,8 @@ class GatePlugin:
         for note in self.notes:
             terminalreporter.write_line(note)
         terminalreporter.write_line(f"results: {_short(directory)}")
+        if (directory / REPORT).is_file():
+            terminalreporter.write_line(f"report:  {_short(directory / REPORT)}")
 
     def _tell(self, line: str) -> None:
         """Print what is being done now, where somebody watches; a minute of silence looks like a hang."""

@@ -1,4 +1,6 @@
-"""Reports of a run, the last step of the flow: each is made from a result alone, and says the verdict first.
+"""Reports of a run, the last step of the flow: each is made from a result, and says the verdict first.
+
+The HTML report reads the raw records in the run's folder, too; all others need the result alone.
 
 Reporters that write files come in through the hook ``tailgate_reporters``. The gate prints the terminal
 report and fills in JUnit properties.
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tailgate.harness.report.html import HtmlReporter
 from tailgate.harness.report.markdown import MarkdownReporter
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results.run import RunResult
@@ -31,7 +34,7 @@ class Reporter(Protocol):
 
 def built_in_reporters() -> Sequence[Reporter]:
     """Return the reporters that write files: JSON first, since the others can be made again from it."""
-    return (JsonReporter(), MarkdownReporter())
+    return (JsonReporter(), MarkdownReporter(), HtmlReporter())
 
 
 @dataclass(frozen=True, slots=True)

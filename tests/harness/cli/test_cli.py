@@ -77,6 +77,19 @@ def test_a_run_is_reported_again_from_its_file_or_its_folder(tailgate, results):
     assert (status, out.partition("\n")[0]) == (0, "# PASS: 1 of 1 criteria hold; scenarios: steady")
 
 
+def test_a_run_is_reported_as_a_page_in_its_folder(tailgate, results):
+    status, out, _ = tailgate("report", results.parent, "--html")
+    assert (status, out) == (0, f"{results.parent / 'report.html'}\n")
+    assert "<h1>PASS</h1>" in (results.parent / "report.html").read_text()
+
+
+def test_a_page_that_cannot_be_written_is_told_in_one_line(tailgate, results):
+    (results.parent / "report.html").mkdir()
+    status, out, error = tailgate("report", results, "--html")
+    assert (status, out) == (3, "")
+    assert error == f"tailgate: cannot write the report into {results.parent}: Is a directory\n"
+
+
 def test_a_report_in_markdown_holds_no_command_for_a_runner_of_ci(tailgate, results):
     hostile = "pytest\n::error::forged ##vso[task.complete]"
     made = run_result()

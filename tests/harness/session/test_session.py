@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from tailgate.harness.observe import yardstick
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.plugins.manager import Plugins, create_plugin_manager
 from tailgate.harness.results import file as results_file
+from tailgate.harness.results import history
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.arrivals import Constant
@@ -127,6 +129,20 @@ def test_an_error_of_the_harness_makes_a_scenario_invalid(session_of, monkeypatc
         Verdict.INVALID,
         "cut short by ZeroDivisionError: division by zero",
     )
+
+
+def test_a_session_leaves_a_page_a_line_of_history_and_what_the_working_tree_was(session_of, tmp_path):
+    for command in (("init", "-q", "-b", "main"), ("commit", "-q", "--allow-empty", "-m", "first")):
+        subprocess.run(
+            ["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], cwd=tmp_path, check=True
+        )
+    with session_of(Broken(TargetError("it died"))) as session:
+        with pytest.raises(TargetError):
+            session.run(scenario())
+        result = session.finish()
+    assert (result.code.branch, result.code.dirty, len(result.code.commit)) == ("main", False, 40)
+    assert "<h1>INVALID</h1>" in (session.directory / "report.html").read_text()
+    assert history.read(session.settings.output / history.HISTORY) == (history.entry_of(result),)
 
 
 def test_a_session_that_ran_nothing_is_invalid(session_of):

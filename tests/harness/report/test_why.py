@@ -1,0 +1,103 @@
+"""Why a verdict is what it is, in a sentence."""
+
+import dataclasses
+import math
+
+import pytest
+from compared_results import compared
+from comparison_rows import rows
+
+from tailgate.harness.report.why import nearness, why, without_keyword
+from tailgate.harness.results.fault import Cause, Fault
+from tailgate.harness.results.verdict import Better, Verdict
+from tailgate.harness.testing import criterion_result, run_result
+from tailgate.harness.units import Unit
+
+FAIL, PASS, UNSURE = Verdict.FAIL, Verdict.PASS, Verdict.INCONCLUSIVE
+THROUGHPUT = {"unit": Unit.PER_SECOND, "better": Better.HIGHER}
+
+
+@pytest.mark.parametrize(
+    ("criteria", "text"),
+    [
+        (
+            [criterion_result(value=0.04), criterion_result("p99", 0.09)],
+            "All 2 criteria hold; the nearest to its limit is p99 (client) of steady, at 90 % of it.",
+        ),
+        (
+            [criterion_result(value=0.04), criterion_result("knee", 25.0, limit=20.0, **THROUGHPUT)],
+            "All 2 criteria hold; the nearest to its limit is knee (client) of steady, at 80 % of it.",
+        ),
+        ([criterion_result(value=0.0, limit=0.0)], "The criterion holds."),
+        (
+            [
+                criterion_result(value=0.3, verdict=FAIL),
+                criterion_result("p99", 0.2, verdict=FAIL),
+                criterion_result("p50"),
+            ],
+            "p95 (client) of steady is 300 ms, and the limit is 100 ms. 1 further criterion does not hold.",
+        ),
+        (
+            [criterion_result(value=0.11, verdict=UNSURE)],
+            "p95 (client) of steady is 110 ms, and its interval [99.0, 121] ms reaches across the limit of 100 ms.",
+        ),
+        ([criterion_result(value=None, verdict=FAIL)], "P95 (client)."),
+    ],
+)
+def test_where_criteria_decide_the_sentence_names_the_one_that_tells_most(criteria, text):
+    assert why(run_result(criteria)) == text
+
+
+def test_a_fault_is_told_in_its_own_words():
+    assert why(run_result(faults=[Fault(Cause.NOISE, "the machine changed\nlog")])) == "The machine changed."
+
+
+def test_several_scenarios_that_could_not_be_judged_are_named():
+    first = run_result(faults=[Fault(Cause.NOISE, "x")])
+    second = run_result(faults=[Fault(Cause.NOISE, "y")], scenario="ramp").scenarios[0]
+    several = dataclasses.replace(first, scenarios=(*first.scenarios, second))
+    assert why(several) == "2 of 2 scenarios could not be judged: steady, ramp."
+
+
+def test_a_run_that_measured_nothing_says_so():
+    assert why(run_result([], scenarios=(), slots=())) == "Nothing was judged."
+
+
+def test_a_comparison_says_what_became_worse_without_its_word_for_programs():
+    text = why(compared(rows(60, worse=1.12)))
+    assert text.startswith("CPU time per request of head is at least ")
+    assert "beyond" not in text
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("p95 (client): beyond: p95 (client) is at least 3 s", "p95 (client) is at least 3 s"),
+        ("p99 (client): beyond: 7 of 9 requests failed", "p99 (client): 7 of 9 requests failed"),
+        ("noise: the machine changed", "the machine changed"),
+        ("a note: with a colon", "a note: with a colon"),
+        ("no colon", "no colon"),
+    ],
+)
+def test_a_reason_is_told_without_its_word_for_programs(reason, text):
+    assert without_keyword(reason) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "better", "share"),
+    [
+        (0.05, 0.1, Better.LOWER, 0.5),
+        (50.0, 40.0, Better.HIGHER, 0.8),
+        (0.0, 40.0, Better.HIGHER, math.inf),
+        (0.0, 0.0, Better.LOWER, 0.0),
+        (0.1, 0.0, Better.LOWER, math.inf),
+        (None, 0.1, Better.LOWER, 0.0),
+    ],
+)
+def test_nearness_is_how_much_of_the_limit_is_used_up(value, limit, better, share):
+    one = criterion_result(value=0.1, limit=limit, better=better, margin=None)
+    assert nearness(dataclasses.replace(one, value=value)) == pytest.approx(share)
+
+
+def test_what_was_not_measured_and_did_not_pass_is_beyond_every_limit():
+    assert nearness(criterion_result(value=None, verdict=FAIL)) == math.inf
