@@ -49,6 +49,11 @@ class Trace:
     probes: Lines = ()
 
     @cached_property
+    def start_ns(self) -> int:
+        """The first intended moment, of CLOCK_MONOTONIC."""
+        return int(self.samples["intended_ns"].min())
+
+    @cached_property
     def intended_s(self) -> Seconds:
         """When each request was to be sent."""
         return self.at_s(self.samples["intended_ns"])
@@ -123,15 +128,16 @@ class Trace:
 
     def at_s(self, moments_ns: NDArray[np.int64]) -> Seconds:
         """Return moments of CLOCK_MONOTONIC on the axis of time."""
-        seconds: Seconds = (moments_ns - self.samples["intended_ns"].min()) / 1e9
+        seconds: Seconds = (moments_ns - self.start_ns) / 1e9
         return seconds
 
     def series(self, name: str, lines: Lines | None = None) -> tuple[Seconds, Seconds]:
         """Return the moments and values of one reading where it was taken, on the axis of time."""
         taken = [one for one in (self.readings if lines is None else lines) if one.get(name) is not None]
         moments_s = [one["time_s"] if "time_s" in one else one["time_ns"] / 1e9 for one in taken]
-        start_s = float(self.samples["intended_ns"].min()) / 1e9
-        return np.array(moments_s, dtype=float) - start_s, np.array([one[name] for one in taken], dtype=float)
+        return np.array(moments_s, dtype=float) - self.start_ns / 1e9, np.array(
+            [one[name] for one in taken], dtype=float
+        )
 
 
 def _both(first: Mask, second: Mask) -> Mask:

@@ -102,19 +102,19 @@ class Axes:
         return tag("path", d=drawn, class_=f"line {one.style}")
 
     def _dots(self, one: Series) -> Element:
-        """Draw a dot per place; it is darker the more points share it."""
+        """Draw a dot per place, which is darker the more points share it; of very many places, a map of cells."""
         points, size = self._points(one.x, one.y), _FINE
         cells, counts = _cells(points, size)
-        if len(cells) > _MOST_FINE:
+        if coarse := len(cells) > _MOST_FINE:
             size = _COARSE
             cells, counts = _cells(points, size)
-        many = np.minimum(np.log10(counts).astype(int), 3)
-        paths = [(level, cells[many == level] * size) for level in np.unique(many).tolist()]
-        drawn = [
-            tag("path", d="".join(f"M{x} {y}h0" for x, y in found.tolist()), class_=f"n{level}")
-            for level, found in paths
+        levels = (3.999 * np.log(counts) / np.log(max(1000, counts.max(initial=1)))).astype(int)
+        draw = _map if coarse else _spots
+        paths = [
+            tag("path", d=draw(cells[levels == level] * size, size), class_=f"n{level}")
+            for level in np.unique(levels).tolist()
         ]
-        return tag("g", drawn, class_=f"{one.style}{' coarse' if size == _COARSE else ''}")
+        return tag("g", paths, class_=f"{one.style}{' coarse' if coarse else ''}")
 
     def _points(self, xs: ArrayLike, ys: ArrayLike) -> NDArray[np.int64]:
         """Return places in the picture's units, shape (n, 2); what is no number lies at the axis."""
@@ -159,6 +159,19 @@ def _cells(points: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDA
     across, down = (points // size).T
     codes, counts = np.unique(across * (HEIGHT + 1) + down, return_counts=True)
     return np.stack([codes // (HEIGHT + 1), codes % (HEIGHT + 1)], axis=1), counts
+
+
+def _spots(places: NDArray[np.int64], _: int) -> str:
+    return "".join(f"M{x} {y}h0" for x, y in places.tolist())
+
+
+def _map(places: NDArray[np.int64], size: int) -> str:
+    """Return a path that fills cells; neighbours in a row are one rectangle."""
+    ordered = places[np.lexsort((places[:, 0], places[:, 1]))]
+    new = np.r_[True, (np.diff(ordered[:, 1]) != 0) | (np.diff(ordered[:, 0]) != size)]
+    lengths = np.diff(np.r_[np.flatnonzero(new), len(ordered)]) * size
+    runs = zip(ordered[new].tolist(), lengths.tolist(), strict=True)
+    return "".join(f"M{x} {y}h{length}v{size}h-{length}Z" for (x, y), length in runs)
 
 
 def _ticks(scale: Scale) -> list[tuple[float, str]]:

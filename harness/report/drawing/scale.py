@@ -34,6 +34,8 @@ _TIMES_S = (
 # From so many seconds on, times are written in a larger unit.
 _LONG_S = ((10_800.0, 3600.0, "h"), (180.0, 60.0, "min"), (0.0, 1.0, "s"))
 _FRACTION = re.compile(r"\.\d+")
+# Of the axis: what a percentile needs for its text.
+_TEXT_SHARE = 0.08
 _SHARES = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.99999)
 
 
@@ -102,8 +104,12 @@ def time(seconds: float) -> Scale:
 def tail(n: int) -> Scale:
     """Return an axis of percentiles as far as ``n`` samples reach: p99 is as far from p90 as p90 is from p0."""
     most = 1.0 - 0.5 / max(n, 10)
-    ticks = tuple((share, f"p{share * 100:g}") for share in _SHARES if share <= most)
-    return Scale(0.0, most, ticks, _by_tail)
+    bare = Scale(0.0, most, bend=_by_tail)
+    ticks: list[tuple[float, str]] = []
+    for share in _SHARES:
+        if share <= most and (not ticks or bare.at(share) - bare.at(ticks[-1][0]) >= _TEXT_SHARE):
+            ticks.append((share, f"p{share * 100:g}"))
+    return Scale(0.0, most, tuple(ticks), _by_tail)
 
 
 def _with_texts(

@@ -16,6 +16,7 @@ from tailgate.harness.report.drawing.markup import Element, tag
 from tailgate.harness.report.html.latency import SHARES, Curve
 from tailgate.harness.report.html.overview import badge, remarks
 from tailgate.harness.report.html.panel import bars, panel
+from tailgate.harness.report.why import without_keyword
 from tailgate.harness.results.comparison import ComparisonResult, Lens, LensResult, Scale
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.verdict import Better
@@ -30,7 +31,8 @@ def panels(
         rows = read_rows(directory / compared.rows)
     except MeasurementError:
         rows = ()
-    said = [tag("li", one) for one in (*remarks(scenario), *comparison.remarks(compared))]
+    told = [one for one in comparison.remarks(compared) if not one.startswith("void: ")]
+    said = [tag("li", without_keyword(one)) for one in (*remarks(scenario), *told)]
     return [
         _lenses(compared, rows),
         _quantiles(result, scenario, compared, directory),

@@ -16,9 +16,9 @@ from tailgate.harness.units import interval, quantity, significant
 # A shape beside each verdict, for those who do not tell colours apart.
 _MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✕", Verdict.INCONCLUSIVE: "?", Verdict.INVALID: "!"}
 _MEANINGS = {
-    Verdict.PASS: "Every limit holds, with its whole confidence interval.",
-    Verdict.FAIL: "At least one limit does not hold, with its whole confidence interval.",
-    Verdict.INCONCLUSIVE: "At least one limit lies inside its confidence interval: this run does not tell.",
+    Verdict.PASS: "Every check holds, with its whole confidence interval.",
+    Verdict.FAIL: "At least one check fails, with its whole confidence interval.",
+    Verdict.INCONCLUSIVE: "At least one confidence interval reaches across its limit: this run does not tell.",
     Verdict.INVALID: "The measurement itself went wrong. It says nothing about the service.",
 }
 # The bars of criteria end here; what lies further is drawn at the end.

@@ -57,7 +57,7 @@ def check(text):
     assert len(ids) == len(set(ids))
     assert {attributes["href"][1:] for attributes in page.all("a")} <= set(ids)
     for path in page.all("path"):
-        assert re.fullmatch(r"(?:[MHVLhZ]|-?\d+| )*", path["d"]), path["d"][:200]
+        assert re.fullmatch(r"(?:[MHVLhvZ]|-?\d+| )*", path["d"]), path["d"][:200]
     assert all(
         attributes.get("aria-label") for _, attributes in page.elements if attributes.get("role") == "img"
     )

@@ -62,6 +62,7 @@ def test_what_lies_beyond_an_end_is_drawn_at_that_end(values):
         (scale.time(200.0), ["0 min", "0.5 min", "1 min", "1.5 min", "2 min", "2.5 min", "3 min"]),
         (scale.time(86_400.0), ["0 h", "4 h", "8 h", "12 h", "16 h", "20 h", "24 h"]),
         (scale.tail(1000), ["p0", "p50", "p90", "p95", "p99", "p99.9"]),
+        (scale.tail(1_000_000), ["p0", "p90", "p99", "p99.9", "p99.99", "p99.999"]),
     ],
 )
 def test_an_axis_shows_round_numbers_with_their_unit(made, texts):
@@ -93,13 +94,28 @@ def test_every_point_lies_in_a_dot_and_no_dot_lies_where_there_is_no_point(point
     assert all(min(abs(a - c) + abs(b - d) for c, d in found) <= 4 for a, b in cells)
 
 
-def test_a_million_points_are_some_thousand_dots_and_the_outermost_stays():
+def cells_of(chart):
+    """Return the cells of a map, by its levels."""
+    found = {}
+    for path in chart.find(".//g").iter("path"):
+        for x, y, length, size in re.findall(r"M(\d+) (\d+)h(\d+)v(\d+)h-\3Z", path.get("d")):
+            cells = [(int(x) + step, int(y)) for step in range(0, int(length), int(size))]
+            found.setdefault(path.get("class"), []).extend(cells)
+    return found
+
+
+def test_a_million_points_are_a_map_that_is_darker_where_there_are_more_and_the_outermost_stays():
     rng = np.random.default_rng(1)
-    x, y = rng.uniform(0, 100, 1_000_000), rng.uniform(0, 50, 1_000_000)
+    x, y = rng.uniform(0, 100, 1_000_000), rng.normal(50, 5, 1_000_000).clip(0, 90)
     y[777_777] = 99.0
-    found = dots_of(drawn(Series("", "s1 dot", x, y)))
-    assert len(found) <= WIDTH * HEIGHT / 16
-    assert min(down for _, down in found) <= HEIGHT * 0.02
+    chart = drawn(Series("", "s1 dot", x, y))
+    levels = cells_of(chart)
+    every = [cell for cells in levels.values() for cell in cells]
+    assert len(every) == len(set(every))
+    assert min(down for _, down in every) <= HEIGHT * 0.02
+    middle = [np.mean([abs(down - HEIGHT / 2) for _, down in levels[level]]) for level in sorted(levels)]
+    assert middle == sorted(middle, reverse=True)
+    assert len(ET.tostring(chart)) <= 150_000
 
 
 def test_a_line_is_broken_where_a_value_is_missing():
