@@ -8,16 +8,16 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
-from tailgate.service.codec.cropping import SIDEWAYS, Box, spans, upright
+from tailgate.service.codec.cropping import spans, upright
+from tailgate.service.codec.scaling import square_of
 from tailgate.service.errors import BadInput, RequestError, TooLarge, Unsupported
 from tailgate.service.memory import fault_in, give_back_freed_memory
 from tailgate.service.models.spec import ImageInput
 
 # Formats that browsers and cameras send; the others of Pillow are more parser than use.
 FORMATS = ("JPEG", "PNG", "WEBP")
-RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp")
 # What a JPEG can have. Pillow makes a pointer per row under the interpreter lock: a PNG of 1 × 50 million pixels took 31 bytes
 # per pixel and stopped the event loop for 0.4 s.
@@ -91,12 +91,12 @@ def _decoded(file: _File, target: ImageInput, max_pixels: int) -> NDArray[np.uin
     try:
         image = _open(file, max_pixels)
         full = image.size
-        box = _load(image, file, target.resize * DRAFT_GAP)
+        extent = _load(image, file, target.resize * DRAFT_GAP)
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - damage leads Pillow's parsers into errors of any type
         return _refusal(error, max_pixels)
-    return _fit(image, full, box, target)
+    return _fit(image, full, extent, target)
 
 
 def _refusal(error: Exception, max_pixels: int) -> RequestError:
@@ -158,8 +158,8 @@ def _limit_exif(size: int) -> None:
         )
 
 
-def _load(image: ImageFile.ImageFile, file: _File, enough: int) -> Box:
-    """Decode, a JPEG at a fraction whose shorter side is ``enough``; return where the picture lies among the pixels."""
+def _load(image: ImageFile.ImageFile, file: _File, enough: int) -> tuple[float, float]:
+    """Decode, a JPEG at a fraction whose shorter side is ``enough``; return the picture's size in decoded pixels."""
     file.unpacked = image.width * image.height
     one_scan = image.format in ("JPEG", "MPO") and _scans(file) == 1
     drafted = image.draft("RGB", (enough, enough))
@@ -175,58 +175,46 @@ def _load(image: ImageFile.ImageFile, file: _File, enough: int) -> Box:
     image.load()
     _limit_exif(len(image.info.get("exif", b"")))
     _limit_exif(len(image.info.get(EXIF_TEXT, "")) * 36 // 73)
-    return (0, 0, *image.size) if drafted is None else drafted[1]
+    return image.size if drafted is None else drafted[1][2:]
 
 
 def _scans(file: _File) -> int:
     """Return how many scans a JPEG has that was read up to its first; BadInput for too many."""
-    scans = 1 + file.body.count(SCAN_MARKER, file.place)
-    if scans > MAX_SCANS:
+    further = file.body.count(SCAN_MARKER, file.place)
+    if not further:
+        return 1
+    if further >= MAX_SCANS:
         raise BadInput(
-            f"the JPEG has {scans} scans, and at most {MAX_SCANS} are taken; save it as baseline JPEG"
+            f"the JPEG has {1 + further} scans, and at most {MAX_SCANS} are taken; save it as baseline JPEG"
         )
     # Phones put further pictures behind the first.
     return 1 + file.body.count(SCAN_MARKER, file.place, file.body.find(END_MARKER, file.place))
 
 
-def _fit(image: Image.Image, full: tuple[int, int], box: Box, target: ImageInput) -> NDArray[np.uint8]:
-    """Scale the shorter side to ``target.resize``, and cut out the middle.
+def _fit(
+    image: Image.Image, full: tuple[int, int], extent: tuple[float, float], target: ImageInput
+) -> NDArray[np.uint8]:
+    """Scale the shorter side to ``target.resize``, cut out the middle, and turn it upright.
 
-    ``full`` is the picture's size in its file, and ``box`` is where it lies among the decoded pixels.
+    ``full`` is the picture's size in its file, and ``extent`` is its size in decoded pixels.
     """
-    orientation = _turn_upright(image)
-    if orientation in SIDEWAYS:
-        full = full[::-1]
-    box = upright(box, image.size, orientation)
-    across, down = spans(full, box, target.size, target.resize)
+    orientation = _orientation(image)
+    across, down = spans(full, extent, target.size, target.resize, orientation)
     part = (across.near, down.near, across.far, down.far)
     if part != (0, 0, *image.size):  # a long strip
         image = image.crop(part)
-    scaled = _scalable(image).resize(
-        (across.scaled, down.scaled),
-        RESAMPLING[target.resampling],
-        box=(across.begin, down.begin, across.end, down.end),
-    )
-    middle = scaled.crop((across.first, down.first, across.first + target.size, down.first + target.size))
-    if middle.mode == "I;16":
-        middle = Image.fromarray((np.asarray(middle) >> 8).astype(np.uint8))
-    return np.asarray(middle.convert("RGB"))
+    square = square_of(_scalable(image), across, down, target.size, target.resampling)
+    return np.ascontiguousarray(upright(square, orientation))
 
 
-def _turn_upright(image: Image.Image) -> object:
-    """Turn the picture as its EXIF says, in place; return the orientation, any value that EXIF can hold.
-
-    What cannot be read turns nothing, as in browsers.
-    """
-    orientation: object = None
+def _orientation(image: Image.Image) -> object:
+    """Return the orientation of the picture's EXIF, any value that EXIF can hold; None where it cannot be read."""
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-        ImageOps.exif_transpose(image, in_place=True)
+        return image.getexif().get(ExifTags.Base.Orientation)
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001, S110 - metadata fail like images, in any way; the pixels are there
-        pass
-    return orientation
+    except Exception:  # noqa: BLE001 - metadata fail like images, in any way; the pixels are there
+        return None
 
 
 def _scalable(image: Image.Image) -> Image.Image:

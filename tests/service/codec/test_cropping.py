@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from torchvision.transforms.functional import _compute_resized_output_size
 
-from tailgate.service.codec.cropping import SIDEWAYS, STRIP, spans, upright
+from tailgate.service.codec.cropping import COLUMNS_REVERSED, ROWS_REVERSED, SIDEWAYS, STRIP, spans, upright
 from tailgate.service.codec.images import MAX_SIDE
 from tailgate.service.models import ImageInput
 
@@ -31,9 +31,10 @@ def assert_within(axis, pixels, size):
 def test_of_a_picture_of_any_size_at_any_fraction_the_box_lies_within(width, height, size, more, fraction):
     full = (width, height)
     stored = (-(-width // fraction), -(-height // fraction))
+    extent = (width / fraction, height / fraction)
     for orientation in (1, 3):
-        box = upright((0, 0, width / fraction, height / fraction), stored, orientation)
-        for axis, pixels in zip(spans(full, box, size, size + more), stored, strict=True):
+        axes = spans(full, extent, size, size + more, orientation)
+        for axis, pixels in zip(axes, stored, strict=True):
             assert_within(axis, pixels, size)
 
 
@@ -41,7 +42,7 @@ def test_of_a_picture_of_any_size_at_any_fraction_the_box_lies_within(width, hei
 def test_the_whole_shorter_side_is_seen_where_resize_and_crop_are_the_same(size):
     for shorter in range(1, 8001):
         for longer in (shorter + 37, 4 * shorter + 1):
-            across, down = spans((longer, shorter), (0, 0, longer, shorter), size, size)
+            across, down = spans((longer, shorter), (longer, shorter), size, size)
             assert_within(across, longer, size)
             assert (down.begin, down.end, down.scaled, down.first) == (0, shorter, size, 0)
 
@@ -51,7 +52,7 @@ def test_the_scaled_picture_has_the_references_whole_pixels(width, height, size,
     resize = size + more
     scaled_height, scaled_width = _compute_resized_output_size((height, width), [resize])
     reference = zip((width, height), (scaled_width, scaled_height), strict=True)
-    axes = spans((width, height), (0, 0, width, height), size, resize)
+    axes = spans((width, height), (width, height), size, resize)
     for axis, (pixels, scaled) in zip(axes, reference, strict=True):
         first = round((scaled - size) / 2.0)  # as center_crop has it
         if scaled <= STRIP * resize:
@@ -63,16 +64,40 @@ def test_the_scaled_picture_has_the_references_whole_pixels(width, height, size,
             assert axis.near + axis.end == pytest.approx((first + size) * pixels / scaled)
 
 
-@given(st.integers(1, 8), SIDES, SIDES)
-def test_a_part_of_a_turned_picture_is_where_its_pixels_are(orientation, width, height):
-    exif, small = Image.Exif(), Image.new("L", (5, 4))
-    exif[0x0112] = orientation
-    small.paste(255, (1, 0, 3, 2))
-    small.info["exif"] = exif.tobytes()
-    turned = ImageOps.exif_transpose(small)
-    assert upright((1, 0, 3, 2), turned.size, orientation) == turned.getbbox()
-    size = (height, width) if orientation in SIDEWAYS else (width, height)
-    assert upright((0, 0, width, height), size, orientation) == (0, 0, *size)
+@pytest.mark.parametrize("orientation", [None, *range(10), "6", b"", 6.5])
+def test_pixels_are_turned_as_pillow_turns_them(orientation):
+    stored = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    exif = Image.Exif()
+    if orientation in range(1, 9):
+        exif[0x0112] = orientation
+    image = Image.fromarray(stored)
+    image.info["exif"] = exif.tobytes()
+    assert np.array_equal(upright(stored, orientation), np.asarray(ImageOps.exif_transpose(image)))
+
+
+@given(st.integers(1, 8), SIDES, SIDES, st.sampled_from(SIZES), st.integers(0, 600))
+def test_of_a_turned_picture_the_part_is_seen_that_is_seen_of_the_upright_one(
+    orientation, width, height, size, more
+):
+    stored = spans((width, height), (width, height), size, size + more, orientation)
+    sideways = orientation in SIDEWAYS
+    full = (height, width) if sideways else (width, height)
+    turned = spans(full, full, size, size + more)[:: -1 if sideways else 1]
+    for axis, other, backwards, pixels in zip(
+        stored,
+        turned,
+        (orientation in COLUMNS_REVERSED, orientation in ROWS_REVERSED),
+        (width, height),
+        strict=True,
+    ):
+        assert axis.scaled == other.scaled
+        begin, end = other.near + other.begin, other.near + other.end
+        if backwards:
+            begin, end = pixels - end, pixels - begin
+            assert axis.first == other.scaled - size - other.first
+        else:
+            assert axis.first == other.first
+        assert (axis.near + axis.begin, axis.near + axis.end) == pytest.approx((begin, end))
 
 
 def test_the_share_of_a_recipe_gives_its_whole_number_back():

@@ -242,7 +242,7 @@ def test_a_file_is_known_by_its_first_bytes(kind):
     assert not is_picture(encoded(quarters(), "GIF"))
 
 
-STEPS = ["spans", "upright", "_turn_upright", "_scalable"]
+STEPS = ["spans", "upright", "_orientation", "_scalable", "square_of"]
 
 
 @pytest.mark.parametrize("step", STEPS)
