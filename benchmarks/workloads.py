@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -89,4 +89,21 @@ def photo() -> Workload:
     return Workload("photo", _COMMON | {"TAILGATE_MODEL": "demo"}, photograph(), JPEG, stretch=2.5)
 
 
-WORKLOADS = {"noop": noop, "mobilenet": mobilenet, "mobilenet-best": mobilenet_best, "photo": photo}
+def photo_best() -> Workload:
+    """Return the same with each server at its own best: the peers with Pillow, torchvision and PyTorch as they are."""
+    return replace(
+        photo(),
+        name="photo-best",
+        tailgate_environment={"TAILGATE_EXECUTOR": "auto"},
+        peer_environment={"BENCH_EXECUTOR": "plain"},
+        compile_ahead=True,
+    )
+
+
+WORKLOADS = {
+    "noop": noop,
+    "mobilenet": mobilenet,
+    "mobilenet-best": mobilenet_best,
+    "photo": photo,
+    "photo-best": photo_best,
+}

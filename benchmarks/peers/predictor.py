@@ -1,15 +1,18 @@
 """The model without the service: what the peers serve, and the bare model of :mod:`benchmarks.limits`.
 
 The service's own engine builds it from the same settings, so every server runs the same weights, normalisation and
-executor. With ``BENCH_EXECUTOR=plain`` it is PyTorch as a user would write it by hand.
+executor. With ``BENCH_EXECUTOR=plain`` it is PyTorch, Pillow and torchvision as a user would write it by hand.
 """
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
+from torchvision.transforms import CenterCrop, Compose, Resize
 
 from tailgate.service.codec.images import decode_image
 from tailgate.service.errors import ModelFailure
@@ -20,6 +23,7 @@ from tailgate.service.models.load import load_model
 from tailgate.service.models.spec import Served
 from tailgate.service.settings import Settings, load_settings
 
+Decode = Callable[[bytes], Item]
 Compute = Callable[[Sequence[Item]], Sequence[Result | ModelFailure]]
 
 
@@ -36,6 +40,11 @@ class Plain:
         self._mean = torch.tensor(model.image.mean).view(1, 3, 1, 1)
         self._std = torch.tensor(model.image.std).view(1, 3, 1, 1)
         self._top_k = settings.top_k
+        self._cut = Compose([Resize(model.image.resize), CenterCrop(model.image.size)])
+
+    def pixels(self, body: bytes) -> Item:
+        """Return a photograph as the model sees it."""
+        return np.asarray(self._cut(Image.open(io.BytesIO(body)).convert("RGB")))
 
     def __call__(self, items: Sequence[Item]) -> list[Result]:
         """Run one batch."""
@@ -50,15 +59,15 @@ class Plain:
 class Predictor:
     """Body to item, items to results, result to an answer that JSON can hold."""
 
-    def __init__(self, compute: Compute, served: Served, settings: Settings) -> None:
+    def __init__(self, compute: Compute, decode: Decode, served: Served) -> None:
         self.compute = compute
         self.served = served
-        self._settings = settings
+        self._decode = decode
 
     def item(self, body: bytes) -> Item:
         """Decode one request: a JPEG by its first bytes, else the model's own bytes."""
         if self.served.image is not None and body[:3] == b"\xff\xd8\xff":
-            return decode_image(body, self.served.image, self._settings.max_image_pixels)
+            return self._decode(body)
         return np.frombuffer(body, self.served.item.dtype).reshape(self.served.item.shape)
 
     def answer(self, result: Result | ModelFailure) -> dict[str, Any]:
@@ -86,7 +95,13 @@ def build_predictor() -> Predictor:
     settings = load_settings(os.environ)
     if os.environ.get("BENCH_EXECUTOR") == "plain":
         plain = Plain(settings)
-        return Predictor(plain, plain.served, settings)
+        return Predictor(plain, plain.pixels, plain.served)
     keep_freed_memory()  # as the service does
     engine = build_engine(settings)
-    return Predictor(engine.inference.run, engine.served, settings)
+    image = engine.served.image
+
+    def decode(body: bytes) -> Item:
+        assert image is not None
+        return decode_image(body, image, settings.max_image_pixels)
+
+    return Predictor(engine.inference.run, decode, engine.served)

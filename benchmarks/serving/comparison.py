@@ -21,7 +21,7 @@ CONNECTIONS = (1, 8, 64)
 
 # workload, connections, peers, times. With the same executor on both sides the model is nearly all the cost, and no
 # ratio can be far above 1. So each target for MobileNet is set for every server at its best, and again for the same
-# executor.
+# executor; that for photographs, whose decoder would be the same as well, only for every server at its best.
 WANTED: tuple[tuple[str, tuple[int, ...], tuple[str, ...], float], ...] = (
     ("noop", (1,), ("mosec",), 4),
     ("noop", (8,), ("mosec",), 3),
@@ -36,6 +36,7 @@ WANTED: tuple[tuple[str, tuple[int, ...], tuple[str, ...], float], ...] = (
     ("mobilenet", (64,), ("litserve", "bentoml"), 4),
     ("mobilenet-best", (1,), ("litserve", "bentoml"), 2),
     ("mobilenet", (1,), ("litserve", "bentoml"), 2),
+    ("photo-best", (64,), ("mosec", "triton"), 1.1),
 )
 
 
