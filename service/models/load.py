@@ -18,8 +18,10 @@ from tailgate.service.errors import ConfigurationError
 from tailgate.service.models import demo
 from tailgate.service.models.spec import ImageInput, Model
 from tailgate.service.models.weights import apply_state, read_state
+from tailgate.service.models.zoo import classifiers
 from tailgate.service.settings import Settings, existing_file
 
+DEMO = "demo"
 TORCHVISION = "torchvision:"
 RANDOM = "random"
 
@@ -35,7 +37,7 @@ def load_model(settings: Settings) -> Model:
         raise ConfigurationError(
             "TAILGATE_WEIGHTS_SHA256: there is no weights file that it could be held against"
         )
-    if name == "demo":
+    if name == DEMO:
         model = demo.load()
     elif name.startswith(TORCHVISION):
         model = _from_torchvision(name.removeprefix(TORCHVISION), settings)
@@ -47,6 +49,11 @@ def load_model(settings: Settings) -> Model:
         )
     _freeze(model.module)
     return _with_settings(model, settings)
+
+
+def has_known_code(name: str) -> bool:
+    """Tell whether a model, as ``TAILGATE_MODEL`` names it, comes with tailgate or torchvision."""
+    return name == DEMO or name.startswith(TORCHVISION)
 
 
 def _freeze(module: nn.Module) -> None:
@@ -104,8 +111,7 @@ def _with_settings(model: Model, settings: Settings) -> Model:
 
 
 def _from_torchvision(name: str, settings: Settings) -> Model:
-    from torchvision import models as zoo  # noqa: PLC0415 - takes seconds, and only its own models need it
-
+    zoo = classifiers()
     known = zoo.list_models(module=zoo)
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
@@ -144,8 +150,7 @@ def _from_file(name: str, published: Any, path: Path, sha256: str | None) -> tup
     The address of published weights holds the first digits of their SHA-256. A file with those digits is preprocessed as
     that version, any other file as the default version.
     """
-    from torchvision import models as zoo  # noqa: PLC0415
-
+    zoo = classifiers()
     state = read_state(path, sha256)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -173,8 +178,7 @@ def _options(name: str, chosen: Any, state: Mapping[str, torch.Tensor]) -> dict[
 
 
 def _published(name: str, published: Any, wanted: str) -> tuple[Any, nn.Module]:
-    from torchvision import models as zoo  # noqa: PLC0415
-
+    zoo = classifiers()
     if wanted not in published.__members__:
         raise ConfigurationError(
             f"TAILGATE_WEIGHTS: neither a file nor weights of {name}, got {wanted!r}; "
