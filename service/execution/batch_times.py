@@ -4,7 +4,7 @@ A batch of n costs about ``t(n) = a·n + b``: b per batch, a per request. Each r
 compared within a round, since a slow minute falls on all of them: one is dearer only where nearly every round says so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ DEARER = 0.1
 NEARLY_ALL = 0.875
 
 Rounds = Mapping[int, Sequence[float]]
+Costs = Mapping[int, "np.ndarray[tuple[int], np.dtype[np.float64]]"]  # per request, by size and round
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def worthwhile_cap(
     allowed = [size for size in sizes if objective_s is None or 2 * min(rounds_s[size]) <= objective_s]
     if not allowed:
         return Cap(sizes[0], "the latency objective: even the smallest batch takes more than half of it")
-    costs = {size: np.array(rounds_s[size]) / size for size in allowed}
+    costs = _costs(rounds_s, allowed)
     cap = next(size for size in reversed(allowed) if not _is_dearer(size, costs))
     if cap != allowed[-1]:
         return Cap(cap, "a larger batch costs clearly more per request")
@@ -92,7 +93,23 @@ def worthwhile_cap(
     return Cap(cap, none_larger)
 
 
-def _is_dearer(size: int, costs: Mapping[int, "np.ndarray[tuple[int], np.dtype[np.float64]]"]) -> bool:
+def is_settled(rounds_s: Rounds, most: int) -> bool:
+    """Tell whether no size can be found dearer any more, however the rest of at most ``most`` rounds comes out."""
+    costs = _costs(rounds_s, rounds_s)
+    enough = most * (1 - NEARLY_ALL)
+    return all(
+        np.sum(costs[size] <= costs[smaller] * (1 + DEARER)) > enough
+        for size in costs
+        for smaller in costs
+        if smaller < size
+    )
+
+
+def _costs(rounds_s: Rounds, sizes: Iterable[int]) -> Costs:
+    return {size: np.array(rounds_s[size]) / size for size in sizes}
+
+
+def _is_dearer(size: int, costs: Costs) -> bool:
     """Tell whether some smaller size was cheaper per request in nearly every round."""
     return any(
         np.mean(costs[size] > costs[smaller] * (1 + DEARER)) >= NEARLY_ALL

@@ -11,7 +11,7 @@ import torch
 
 from tailgate.service.errors import ConfigurationError, first_line, gist
 from tailgate.service.execution import parity as precision
-from tailgate.service.execution.batch_times import Rounds
+from tailgate.service.execution.batch_times import Rounds, is_settled
 from tailgate.service.execution.cuda import bucket_sizes
 from tailgate.service.execution.executor import Executor
 from tailgate.service.execution.graph import GraphOutput, ServedGraph
@@ -23,6 +23,8 @@ from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
 ROUNDS = 8
 # Start-up must end: when so much time has gone no further round begins, as long as there have been five.
 FEWEST_ROUNDS, MEASURING_S = 5, 3.0
+# And where further rounds cannot change the largest batch: three give each time a median.
+SETTLED_ROUNDS, SETTLED_S = 3, 0.3
 # A batch that would take longer is not tried, unless the cap is set.
 LONGEST_BATCH_S = 2.0
 # An odd number, and a remainder of three of the eight inputs that are compared: sizes that no bucket has.
@@ -156,14 +158,23 @@ def _seconds(executor: Executor, batch: Sequence[Item]) -> float:
 def measure(executors: Sequence[tuple[Executor, Sequence[int]]], examples: Sequence[Item]) -> list[Rounds]:
     """Time executors, each with its batch sizes, in rounds of one batch of each size.
 
-    They take turns, so that a slow minute of the machine falls on all.
+    They take turns, so that a slow minute of the machine falls on all. Rounds that cost nothing are all run; longer ones
+    end when they have said enough.
     """
     rounds_s: list[dict[int, list[float]]] = [{size: [] for size in sizes} for _, sizes in executors]
     began_s = time.perf_counter()
     for number in range(ROUNDS):
-        if number >= FEWEST_ROUNDS and time.perf_counter() - began_s > MEASURING_S:
+        if _suffices(number, time.perf_counter() - began_s, rounds_s):
             break
         for (executor, _), seconds in zip(executors, rounds_s, strict=True):
             for size, taken in seconds.items():
                 taken.append(_seconds(executor, examples[:size]))
     return list(rounds_s)
+
+
+def _suffices(number: int, spent_s: float, rounds_s: Sequence[Rounds]) -> bool:
+    """Tell whether so many rounds, which took so long, are enough."""
+    if number >= FEWEST_ROUNDS and spent_s > MEASURING_S:
+        return True
+    settled = number >= SETTLED_ROUNDS and spent_s > SETTLED_S
+    return settled and all(is_settled(each, ROUNDS) for each in rounds_s)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailgate.service.execution.batch_times import DEARER, NEARLY_ALL, Cap, fit, worthwhile_cap
+from tailgate.service.execution.batch_times import DEARER, NEARLY_ALL, Cap, fit, is_settled, worthwhile_cap
 from tailgate.service.execution.trial import ROUNDS
 
 SIZES = (1, 2, 4, 8, 16, 32)
@@ -216,3 +216,35 @@ def test_starts_on_a_machine_that_others_keep_busy_choose_the_same(model):
     starts = [rounds_s[first : first + ROUNDS] for first in range(len(rounds_s) - ROUNDS)]
     caps = [worthwhile_cap(dict(zip(recorded["sizes"], rounds.T, strict=True))).size for rounds in starts]
     assert differing(caps) <= 0.03
+
+
+costs = st.lists(st.sampled_from([0.9, 1.0, 1.05, 1.2, 3.0]), min_size=ROUNDS, max_size=ROUNDS)
+
+
+@given(st.lists(costs, min_size=1, max_size=4), st.integers(2, ROUNDS))
+def test_rounds_that_are_settled_choose_what_all_rounds_would(costs_s, seen):
+    rounds_s = {
+        size: [size * cost for cost in each]
+        for size, each in zip(SIZES[: len(costs_s)], costs_s, strict=True)
+    }
+    first_s = {size: seconds[:seen] for size, seconds in rounds_s.items()}
+    if is_settled(first_s, ROUNDS):
+        assert worthwhile_cap(first_s) == worthwhile_cap(rounds_s) == Cap(max(rounds_s), TRIED)
+
+
+@given(st.lists(costs, min_size=2, max_size=4), st.integers(2, ROUNDS))
+def test_rounds_that_are_not_settled_could_still_choose_a_smaller_batch(costs_s, seen):
+    """So no round is run for nothing: were every further one against the sizes that are open, one of them would go."""
+    sizes = SIZES[: len(costs_s)]
+    first_s = {size: [size * cost for cost in each[:seen]] for size, each in zip(sizes, costs_s, strict=True)}
+    if not is_settled(first_s, ROUNDS):
+        steep_s = {
+            size: [*seconds, *[size * 10.0**size] * (ROUNDS - seen)] for size, seconds in first_s.items()
+        }
+        assert any(
+            sum(steep_s[size][n] / size > steep_s[other][n] / other * (1 + DEARER) for n in range(ROUNDS))
+            >= NEARLY_ALL * ROUNDS
+            for size in sizes
+            for other in sizes
+            if other < size
+        )

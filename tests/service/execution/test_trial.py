@@ -15,6 +15,8 @@ from tailgate.service.execution.trial import (
     LONGEST_BATCH_S,
     MEASURING_S,
     ROUNDS,
+    SETTLED_ROUNDS,
+    SETTLED_S,
     measure,
     warm_up,
 )
@@ -111,11 +113,34 @@ def test_executors_and_sizes_are_timed_in_turn_so_that_a_slow_minute_falls_on_al
     assert rounds_s == [{1: pytest.approx([1e-3] * ROUNDS), 2: pytest.approx([2e-3] * ROUNDS)}] * 2
 
 
+SAVING, DEARER = (
+    {1: 0.5, 2: 0.5},
+    {1: 0.2, 2: 0.8},
+)  # shares of a round; a request in a batch of two is twice as dear
+
+
 @pytest.mark.parametrize(
-    ("round_s", "rounds"),
-    [(MEASURING_S / 100, ROUNDS), (MEASURING_S / 5.5, 6), (MEASURING_S, FEWEST_ROUNDS), (100, FEWEST_ROUNDS)],
+    ("round_s", "shares", "rounds"),
+    [
+        (SETTLED_S / 100, SAVING, ROUNDS),
+        (SETTLED_S / 3.5, SAVING, 4),
+        (SETTLED_S, SAVING, SETTLED_ROUNDS),
+        (100, SAVING, SETTLED_ROUNDS),
+        (MEASURING_S / 100, DEARER, ROUNDS),
+        (MEASURING_S / 5.5, DEARER, 6),
+        (MEASURING_S, DEARER, FEWEST_ROUNDS),
+        (100, DEARER, FEWEST_ROUNDS),
+    ],
 )
-def test_a_slow_model_is_timed_in_fewer_rounds_but_never_in_fewer_than_five(clock, round_s, rounds):
-    executor, _ = executor_of(clock, lambda _: round_s)
-    (seconds,) = measure([(executor, [1])], ITEMS)
-    assert len(seconds[1]) == rounds
+def test_a_slow_model_is_timed_in_fewer_rounds_and_in_fewest_where_they_agree_on_the_largest_batch(
+    clock, round_s, shares, rounds
+):
+    executor, _ = executor_of(clock, lambda size: round_s * shares[size])
+    (seconds,) = measure([(executor, [1, 2])], ITEMS)
+    assert [len(each) for each in seconds.values()] == [rounds, rounds]
+
+
+def test_one_executor_whose_largest_batch_is_open_keeps_all_of_them_measured(clock):
+    executors = [(executor_of(clock, lambda size, of=of: of[size])[0], [1, 2]) for of in (SAVING, DEARER)]
+    for rounds_s in measure(executors, ITEMS):
+        assert [len(each) for each in rounds_s.values()] == [FEWEST_ROUNDS] * 2
