@@ -15,7 +15,7 @@ import structlog
 from tailgate.service.errors import CompileError, ConfigurationError, gist
 from tailgate.service.execution import compiled, libraries
 from tailgate.service.execution.build import prepare
-from tailgate.service.execution.selection import export_graph, require_cache, require_cpu
+from tailgate.service.execution.selection import export_graph, library_key, require_cache, require_cpu
 from tailgate.service.execution.trial import Prepared
 from tailgate.service.logs import configure_logging, refuse
 from tailgate.service.settings import Settings, load_settings, log_format_of
@@ -33,8 +33,7 @@ def main() -> int:
         require_cpu(prepared.device)
         compiled.require_room(directory)
         libraries.require_own(directory)
-        program = export_graph(prepared.graph, prepared.examples, settings.max_batch_size)
-        key = compiled.cache_key(program)
+        key, program = library_key(settings, prepared.graph, prepared.examples)
         there, unusable = _sorted_out(libraries.found(directory, key))
         if there is not None:
             log.info("already compiled", path=str(there))
@@ -42,6 +41,8 @@ def main() -> int:
         for path, reason in unusable.items():
             log.warning("rebuilding what cannot be used", path=str(path), reason=reason)
         start_s = time.perf_counter()
+        if program is None:
+            program = export_graph(prepared.graph, prepared.examples, settings.max_batch_size)
         path = compiled.compile_program(program, directory, key)
         for other in unusable.keys() - {path}:
             with contextlib.suppress(OSError):  # a folder of that name is left alone

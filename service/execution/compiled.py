@@ -7,11 +7,12 @@ ctypes gives the lock back while it calls: 0.1 ms. Nothing is compiled while req
 
 import ctypes
 import hashlib
+import os
 import platform
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from tailgate.service.errors import CompileError
 from tailgate.service.execution import libraries
 from tailgate.service.execution.graph import GraphOutput
 
-CACHE_FORMAT = "3"
+KEY_DIGITS = 32
 # A full disk still takes empty files.
 PROBE_BYTES = 2**16
 # The line of /proc/cpuinfo with the processor's abilities: on x86, and on ARM.
@@ -46,6 +47,7 @@ class _Positional(nn.Module):
 def export(graph: nn.Module, example: torch.Tensor, max_batch_size: int) -> torch.export.ExportedProgram:
     """Return the graph for any batch from 1 to ``max_batch_size``; CompileError where PyTorch cannot export it."""
     size = torch.export.Dim("size", min=1, max=max(2, max_batch_size))
+    graph = graph.to(memory_format=torch.channels_last)
     try:
         # Not under inference mode: export traces parameters as they are.
         with torch.no_grad():
@@ -56,17 +58,7 @@ def export(graph: nn.Module, example: torch.Tensor, max_batch_size: int) -> torc
 
 def cache_key(program: torch.export.ExportedProgram) -> str:
     """Return a digest of all that a library depends on: graph, weights, shapes, types, versions and processor."""
-    digest = hashlib.sha256()
-    for part in (
-        CACHE_FORMAT,
-        torch.__version__,
-        torch.version.cuda or "",
-        platform.machine(),
-        torch.backends.cpu.get_cpu_capability(),
-        _processor(),
-        f"{torch.get_num_threads()} threads",  # the compiled loops are split for so many
-    ):
-        digest.update(f"{part}\0".encode())
+    digest = digest_of_surroundings()
     # What is under a torch.cond, a loop or an autocast region is a graph of its own, which the outer one only names.
     for name, module in program.graph_module.named_modules():
         if isinstance(module, torch.fx.GraphModule):
@@ -74,13 +66,46 @@ def cache_key(program: torch.export.ExportedProgram) -> str:
     digest.update(str(program.range_constraints).encode())
     inputs, _ = program.example_inputs
     digest.update(str([(value.dtype, value.shape, value.stride()) for value in inputs]).encode())
-    state = {**program.state_dict, **program.constants}
+    add_tensors(digest, {**program.state_dict, **program.constants})
+    return digest.hexdigest()[:KEY_DIGITS]
+
+
+def digest_of_surroundings() -> "hashlib._Hash":
+    """Begin a key with what a library of any model depends on: how it is made, versions, processor and threads."""
+    digest = hashlib.sha256()
+    for part in (
+        _own_text(),
+        _compiler_options(),
+        torch.__version__,
+        torch.version.cuda or "",
+        platform.machine(),
+        torch.backends.cpu.get_cpu_capability(),
+        _processor(),
+        f"{torch.get_num_threads()} threads",  # the compiled loops are split for so many
+        f"oneDNN {torch.backends.mkldnn.enabled} {torch.get_float32_matmul_precision()}",
+    ):
+        digest.update(f"{part}\0".encode())
+    return digest
+
+
+def add_tensors(digest: "hashlib._Hash", state: Mapping[str, object]) -> None:
+    """Add names, types, shapes and bytes of a model's tensors to a key."""
     for name, value in sorted(state.items()):
         digest.update(f"{name}\0".encode())
         if isinstance(value, torch.Tensor):
             digest.update(f"{value.dtype} {tuple(value.shape)}\0".encode())
             digest.update(value.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:32]
+
+
+def _own_text() -> str:
+    """Return the text of this file, which says how libraries are made: none outlives a change of it."""
+    return Path(__file__).read_text(encoding="utf-8")
+
+
+def _compiler_options() -> str:
+    """Return the environment variables that PyTorch's compiler takes options from."""
+    names = [name for name in os.environ if name.startswith("TORCHINDUCTOR_") and not name.endswith("_DIR")]
+    return str([(name, os.environ[name]) for name in sorted(names)])
 
 
 def _processor() -> str:

@@ -21,8 +21,10 @@ from tailgate.service.execution.executor import BufferedExecutor, Executor, eage
 from tailgate.service.execution.graph import ServedGraph
 from tailgate.service.execution.parity import FP32_MAX_ERROR, Parity
 from tailgate.service.execution.reference import batch_limit
+from tailgate.service.execution.trace_key import trace_key
 from tailgate.service.execution.trial import Candidate, Prepared, measure, trial_of
 from tailgate.service.models.items import Item
+from tailgate.service.models.load import has_known_code
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Settings
 
 COMPILE_COMMAND = "tailgate compile"
@@ -122,8 +124,8 @@ def _library(
             hint = f"{COMPILE_COMMAND} makes one for these settings, in about a minute"
             log.info("no compiled model", hint=hint)
             return None
-        program = export_graph(graph, examples, settings.max_batch_size)
-        return _loaded(require_cache(settings), compiled.cache_key(program))
+        key, _ = library_key(settings, graph, examples)
+        return _loaded(require_cache(settings), key)
     except Exception as error:
         reason = f"looking for it failed: {type(error).__name__}: {first_line(error)}"
         if isinstance(error, CompileError):
@@ -173,12 +175,27 @@ def require_cpu(device: torch.device) -> None:
         )
 
 
+def library_key(
+    settings: Settings, graph: ServedGraph, examples: Sequence[Item]
+) -> tuple[str, torch.export.ExportedProgram | None]:
+    """Return the key of a graph's library, and the exported graph where the key could not be had without."""
+    # A factory's model may keep what it sees of the trace anywhere.
+    if has_known_code(settings.model):
+        key = trace_key(graph, _example(examples), settings.max_batch_size or LARGEST_CHOSEN_BATCH)
+        if key is not None:
+            return key, None
+    program = export_graph(graph, examples, settings.max_batch_size)
+    return compiled.cache_key(program), program
+
+
 def export_graph(
     graph: ServedGraph, examples: Sequence[Item], cap: int | None
 ) -> torch.export.ExportedProgram:
     """Export the graph for every batch that may be asked for."""
+    return compiled.export(graph, _example(examples), cap or LARGEST_CHOSEN_BATCH)
+
+
+def _example(examples: Sequence[Item]) -> torch.Tensor:
     # Two inputs: a batch of one would be taken for a shape that never changes. Contiguous, as the executor's buffer is:
     # compiled code reads its input by the example's strides.
-    example = torch.from_numpy(np.stack(examples[:2])).contiguous()
-    graph = graph.to(memory_format=torch.channels_last)
-    return compiled.export(graph, example, cap or LARGEST_CHOSEN_BATCH)
+    return torch.from_numpy(np.stack(examples[:2])).contiguous()

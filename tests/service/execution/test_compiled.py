@@ -424,11 +424,22 @@ def test_what_the_processor_can_do_is_read_on_x86_and_on_arm(monkeypatch, line):
         ("torch.__version__", "0.0"),
         ("torch.backends.cpu.get_cpu_capability", lambda: "ABACUS"),
         ("tailgate.service.execution.compiled._processor", lambda: "flags : slide"),
-        ("tailgate.service.execution.compiled.CACHE_FORMAT", "0"),
+        ("tailgate.service.execution.compiled._own_text", lambda: "another way to compile"),
+        ("torch.backends.mkldnn.enabled", False),
+        ("torch.get_float32_matmul_precision", lambda: "medium"),
     ],
 )
 def test_whatever_it_is_compiled_by_and_for_changes_the_key(usual, monkeypatch, where, value):
+    before = compiled.digest_of_surroundings().digest()
     monkeypatch.setattr(where, value)
+    assert compiled.digest_of_surroundings().digest() != before
+    assert key() != usual
+
+
+def test_options_of_pytorchs_compiler_change_the_key_and_its_folders_do_not(usual, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")
+    assert key() == usual
+    monkeypatch.setenv("TORCHINDUCTOR_MAX_AUTOTUNE", "1")
     assert key() != usual
 
 

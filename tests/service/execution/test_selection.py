@@ -293,7 +293,7 @@ def perceptron_selected(**settings):
         expected = graph(torch.from_numpy(np.stack(ITEMS[:8])))
     with capture_logs() as log:
         ready = Prepared(model, CPU, "fp32", graph, ITEMS, expected)
-        return select(load_settings({}, **settings), ready), log
+        return select(load_settings({}, model="tiny_models:perceptron", **settings), ready), log
 
 
 def test_a_cache_with_other_models_only_is_warned_of_with_the_command(tmp_path):
