@@ -10,6 +10,7 @@ import structlog
 from tailgate.service.errors import ConfigurationError
 from tailgate.service.http.server import run
 from tailgate.service.logs import close_logging, configure_logging, refuse
+from tailgate.service.memory import collect_seldom
 from tailgate.service.settings import load_settings, log_format_of, unknown_variables
 
 USAGE_ERROR = 2
@@ -21,6 +22,7 @@ SWITCH_INTERVAL_S = 0.0001
 def main() -> int:
     """Return the exit status: 0 after a stop, 1 after a failed start, 2 for wrong settings."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    collect_seldom()
     log_format = log_format_of(os.environ, sys.argv[1:])
     configure_logging(log_format)
     try:

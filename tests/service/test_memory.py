@@ -15,9 +15,11 @@ from tailgate.service.batching.service import Phase
 from tailgate.service.http.app import create_app
 from tailgate.service.memory import (
     COLLECT_AFTER,
+    COLLECT_AFTER_AT_START,
     M_ARENA_MAX,
     M_MMAP_THRESHOLD,
     M_TRIM_THRESHOLD,
+    collect_seldom,
     give_back_freed_memory,
     keep_freed_memory,
     spare_collector,
@@ -117,6 +119,8 @@ def test_another_c_library_is_told_nothing(monkeypatch):
 def test_a_collection_looks_at_nothing_that_was_there_before():
     thresholds = gc.get_threshold()
     try:
+        collect_seldom()
+        assert gc.get_threshold() == (COLLECT_AFTER_AT_START, *thresholds[1:])
         spare_collector()
         assert gc.get_freeze_count() > 10_000
         assert len(gc.get_objects()) < 1_000
