@@ -35,8 +35,9 @@ from benchmarks.serving.client import Rounds
 from benchmarks.spread import figure, ratio, spread
 from benchmarks.targets import Sense, Target
 from benchmarks.workloads import Workload, mobilenet, mobilenet_best, photo
-from tailgate.harness.target.launch import Launch, ServerProcess
-from tailgate.harness.target.revision import add_worktree, find_revision, remove_worktree
+from tailgate.harness.target.checkout.revision import add_worktree, find_revision, remove_worktree
+from tailgate.harness.target.launching.launch import Launch
+from tailgate.harness.target.launching.process import ServerProcess
 from tailgate.service.settings import load_settings
 
 BASE, HEAD = "base", "head"
