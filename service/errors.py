@@ -135,13 +135,14 @@ class Overloaded(RequestError):
     """The request is refused because of other requests; alone it would be served.
 
     429 and not 503: load balancers take a replica out of service after a few answers of 500 and more.
-    ``TAILGATE_OVERLOAD_STATUS`` is for clients that retry after 503 only.
+    ``TAILGATE_OVERLOAD_STATUS`` is for clients that retry after 503 only. Who answers says when to come back, where that is
+    not known yet.
     """
 
     status = 429
     outcome = Outcome.FULL
 
-    def __init__(self, text: str, retry_after_s: int) -> None:
+    def __init__(self, text: str, retry_after_s: int | None = None) -> None:
         super().__init__(text)
         self.retry_after_s = retry_after_s
 
@@ -149,21 +150,19 @@ class Overloaded(RequestError):
 class QueueFull(Overloaded):
     """The queue holds as many requests as it may."""
 
-    def __init__(self, waiting: int, capacity: int, retry_after_s: int = 1) -> None:
+    def __init__(self, waiting: int, capacity: int) -> None:
         super().__init__(
-            f"{waiting} requests wait already, and at most {capacity} may (TAILGATE_QUEUE_CAPACITY); try again later",
-            retry_after_s,
+            f"{waiting} requests wait already, and at most {capacity} may (TAILGATE_QUEUE_CAPACITY); try again later"
         )
 
 
 class BytesFull(Overloaded):
     """The bodies in flight are as many bytes as they may be."""
 
-    def __init__(self, capacity_bytes: int, retry_after_s: int) -> None:
+    def __init__(self, capacity_bytes: int) -> None:
         super().__init__(
             f"the bodies of all requests in flight may have {capacity_bytes} bytes together (TAILGATE_MAX_IN_FLIGHT_BYTES), "
-            "and with this one's they would have more; try again later",
-            retry_after_s,
+            "and with this one's they would have more; try again later"
         )
 
 

@@ -3,13 +3,8 @@
 The environment, the command line and the table in the documentation derive from it. Read once, at start.
 """
 
-import argparse
-import contextlib
-import difflib
 import math
-import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,10 +24,6 @@ from tailgate.service.processors import processors
 
 PREFIX = "TAILGATE_"
 
-# What Kubernetes puts into every container of a namespace that has a Service called "tailgate".
-KUBERNETES_LINK = re.compile(r"^TAILGATE_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_\w+)?)$")
-
-
 Device = Literal["cpu", "cuda", "auto"]
 Precision = Literal["fp32", "fp16", "bf16", "auto"]
 Executor = Literal["eager", "compiled", "cuda-graph", "auto"]
@@ -40,6 +31,7 @@ NonFinite = Literal["error", "count", "ignore"]
 DEFAULT_CACHE = "~/.cache/tailgate"
 # The largest batch that is chosen by itself; a larger one can be set.
 LARGEST_CHOSEN_BATCH = 32
+MOST_DECODING_THREADS = 8  # that are chosen by themselves
 
 
 class Settings(BaseModel):
@@ -219,7 +211,12 @@ class Settings(BaseModel):
     @property
     def model_threads(self) -> int:
         """Threads of a model call: one processor is left to the event loop and the decoders unless told."""
-        return self.threads or max(1, available_processors() - 1)
+        return self.threads or max(1, processors().available - 1)
+
+    @property
+    def decoding_threads(self) -> int:
+        """Threads that decode images."""
+        return self.decode_threads or min(MOST_DECODING_THREADS, processors().available)
 
     @property
     def max_wait_s(self) -> float | None:
@@ -267,16 +264,6 @@ def load_settings(
         raise ConfigurationError(f"{text}; --help lists the options") from None
 
 
-def log_format_of(environment: Mapping[str, str], arguments: Sequence[str]) -> str:
-    """Return the log format, even where other settings are wrong."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--log-format", default=environment.get(f"{PREFIX}LOG_FORMAT"))
-    with contextlib.suppress(argparse.ArgumentError):
-        if parser.parse_known_args(arguments)[0].log_format == "json":
-            return "json"
-    return "console"
-
-
 def _parse(arguments: Sequence[str], program: str) -> dict[str, Any]:
     source = CliSettingsSource[Any](
         Settings,  # type: ignore[arg-type] # any model will do, as CliApp shows
@@ -296,45 +283,11 @@ def _explain(error: ValidationError) -> str:
         name = str(problem["loc"][0]) if problem["loc"] else "settings"
         text = problem["msg"].removeprefix("Value error, ")
         got = "" if text.startswith("got ") else f", got {problem['input']!r}"
-        meaning = f" ({_meaning(name)})" if name in Settings.model_fields else ""
-        lines.append(f"{PREFIX}{name.upper()}: {text}{got}{meaning}")
+        means = f" ({meaning(name)})" if name in Settings.model_fields else ""
+        lines.append(f"{PREFIX}{name.upper()}: {text}{got}{means}")
     return "\n".join(lines)
 
 
-def _meaning(name: str) -> str:
+def meaning(name: str) -> str:
+    """Return what a setting is for, in one line."""
     return " ".join((Settings.model_fields[name].description or "").split())
-
-
-def unknown_variables(names: Iterable[str]) -> list[str]:
-    """Return a warning for each ``TAILGATE_*`` variable that no setting reads, with the nearest name."""
-    known = [name.upper() for name in Settings.model_fields]
-    warnings = []
-    for name in sorted(names):
-        bare = name.removeprefix(PREFIX)
-        if bare == name or bare in known or KUBERNETES_LINK.match(name):
-            continue
-        near = difflib.get_close_matches(bare, known, n=1)
-        warnings.append(
-            f"{name} is not a setting and is ignored" + (f"; did you mean {PREFIX}{near[0]}?" if near else "")
-        )
-    return warnings
-
-
-def settings_table() -> str:
-    """Return all settings as a Markdown table: the one in the documentation."""
-    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default in (None, "") else f"`{field.default}`"
-        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {_meaning(name)} |")
-    return "\n".join(rows) + "\n"
-
-
-def available_processors() -> int:
-    """Return how many threads can run at once, by affinity and CPU quota."""
-    return processors().available
-
-
-def existing_file(text: str) -> Path | None:
-    """Return the file that ``text`` names, None where it names none."""
-    path = Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own fails for a user without a home directory
-    return path if path.is_file() else None

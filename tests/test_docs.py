@@ -13,6 +13,7 @@ from tailgate.harness.options.settings import OPTIONS
 from tailgate.harness.plugins import hookspecs
 from tailgate.harness.plugins.manager import create_plugin_manager
 from tailgate.harness.profiles import PROFILES
+from tailgate.service.batching.forecast import Decoding
 from tailgate.service.batching.service import Service
 from tailgate.service.execution.batch_times import BatchTimes
 from tailgate.service.execution.build import build_engine
@@ -82,7 +83,12 @@ def test_the_page_of_the_service_lists_every_metric_and_no_other():
     service = Service(load_settings({}))
     parity, times = Parity(0.0, 1.0, 8), BatchTimes({1: 1.0}, 1.0, 0.0)
     gauges = gauges_of(parity, times, Inference(None), torch.device("cpu"))
-    service.engine = SimpleNamespace(gauges=gauges)
+    service.pipeline = SimpleNamespace(
+        engine=SimpleNamespace(gauges=gauges),
+        hung=None,
+        decoders=SimpleNamespace(decoding=lambda _: Decoding(threads=1)),
+        dispatcher=SimpleNamespace(waiting=0),
+    )
     endings = {"counter": "_total", "info": "_info"}
     exposed = {family.name + endings.get(family.type, "") for family in service.metrics.collect()}
     exposed |= {"tailgate_gpu_utilization_ratio", "tailgate_gpu_memory_used_bytes"}  # where there is one

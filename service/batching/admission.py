@@ -9,7 +9,6 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar
 
 from tailgate.service.batching.dispatcher import Dispatcher
 from tailgate.service.batching.forecast import Forecast, Outlook
@@ -51,29 +50,12 @@ def why_late(
     return None
 
 
-class Waiter(Protocol):
-    """A request that waits for a decoding thread.
-
-    Attributes:
-        start_s: when the request began.
-        work_since_s: when it began to wait for a thread.
-        deadline_s: after which its answer is useless, None for never.
-    """
-
-    start_s: float
-    work_since_s: float
-    deadline_s: float | None
-
-
-W = TypeVar("W", bound=Waiter)
-
-
 def given_up(
-    newest_first: Iterable[W],
+    newest_first: Iterable[Request],
     outlook: Callable[[int], Outlook],
     objective_s: float | None,
     now_s: float,
-) -> list[tuple[W, str]]:
+) -> list[tuple[Request, str]]:
     """Return those that wait to be decoded and would be late, and why: the last that came, up to one that would not.
 
     They have waited already: only if they are likely to be late is that to be for nothing.
@@ -84,7 +66,7 @@ def given_up(
         objective_s: the latency that is to be kept, None for no such aim.
         now_s: the present.
     """
-    late: list[tuple[W, str]] = []
+    late: list[tuple[Request, str]] = []
     for each in newest_first:
         likely_s = outlook(len(late) + 1).likely_s
         waited_s, spent_s = now_s - each.work_since_s, now_s - each.start_s
@@ -137,7 +119,7 @@ class Admission:
     def __init__(
         self,
         forecast: Forecast,
-        workers: Workers[Request],
+        workers: Workers,
         dispatcher: Dispatcher[Request],
         crowd: Crowd,
         capacity: int,
@@ -150,7 +132,7 @@ class Admission:
         self.capacity = capacity
         self.objective_s = objective_s
 
-    def admit(self, timeout_s: float | None, spent_s: float, *, decoded: bool) -> None:
+    def admit(self, timeout_s: float | None, spent_s: float = 0.0, *, decoded: bool) -> None:
         """Refuse at once a request for which there is no room or no time.
 
         Asked before its body is read, so that it is not read for nothing, and again when the body is there: others may have
@@ -170,7 +152,7 @@ class Admission:
         """
         waiting = self._waiting
         if waiting >= self.capacity:
-            raise QueueFull(waiting, self.capacity, self._turn_away())
+            raise QueueFull(waiting, self.capacity)
         running = self._dispatcher.running
         if (timeout_s is None and self.objective_s is None) or not (waiting or running):
             return
@@ -186,8 +168,7 @@ class Admission:
         outlook = self.forecast.outlook(computed_before, running, now_s, decoding)
         reason = why_late(outlook, timeout_s, spent_s, self.objective_s if waits else None)
         if reason is not None:
-            text = f"{waiting} requests wait already: {reason}; try again later"
-            raise Late(text, self._turn_away())
+            raise Late(f"{waiting} requests wait already: {reason}; try again later")
 
     def note_decoding(self, run_s: float) -> None:
         """Learn from a decoded item, and refuse those who would be late by that.
@@ -209,23 +190,15 @@ class Admission:
             for request, reason in late:
                 request.refuse(Late(f"{reason}; try again later", whole_seconds(drain_s)))
 
-    def retry_after_s(self) -> int:
-        """Return after how many seconds trying again makes sense."""
-        return whole_seconds(self._drain_s())
-
-    def _turn_away(self) -> int:
-        """Return the same, for one who is refused because of the others; of a crowd the sockets are read seldom."""
-        drain_s = self._drain_s()
+    def turn_away(self) -> int:
+        """Return after how many seconds one who is refused may come back; of a crowd the sockets are read seldom."""
+        now_s = time.perf_counter()
+        decoding = self._workers.decoding(now_s)
+        drain_s = self.forecast.drain_s(self._waiting, self._dispatcher.running, now_s, decoding)
         self._crowd.rest(drain_s)
         return whole_seconds(drain_s)
 
     @property
     def _waiting(self) -> int:
         """Requests that wait to be decoded, are decoded, or wait for a batch."""
-        return self._workers.unfinished + self._dispatcher.waiting
-
-    def _drain_s(self) -> float:
-        """Return the seconds after which the requests that wait now will be done."""
-        now_s = time.perf_counter()
-        decoding = self._workers.decoding(now_s)
-        return self.forecast.drain_s(self._waiting, self._dispatcher.running, now_s, decoding)
+        return len(self._workers.unfinished) + self._dispatcher.waiting

@@ -7,7 +7,6 @@ cost more than everything else. A request is counted once, and answered once or 
 """
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from tailgate.service.batching.body import Body
-from tailgate.service.batching.journal import FAILED, Facts
+from tailgate.service.batching.journal import FAILED
+from tailgate.service.batching.timing import log_facts, server_timing, stage
 from tailgate.service.codec.answers import answer_body, takes_long
-from tailgate.service.codec.forms import Part, single_file
-from tailgate.service.codec.inputs import Kind, is_decoded, item_of, kind_of_part
+from tailgate.service.codec.inputs import PIXELS, Kind, Made, is_decoded, item_of
 from tailgate.service.codec.intent import Intent, intent_of
 from tailgate.service.codec.message import (
     FIRST_ERROR,
@@ -32,13 +31,13 @@ from tailgate.service.codec.message import (
 from tailgate.service.codec.request_id import id_line, new_id, request_id
 from tailgate.service.errors import BadInput, Expired, Outcome, Overloaded, RequestError
 from tailgate.service.models.items import Item, Result
-from tailgate.service.models.spec import Served
 
 if TYPE_CHECKING:
+    from tailgate.service.batching.pipeline import Pipeline
     from tailgate.service.batching.service import Service
     from tailgate.service.batching.workers import Workers
 
-_PIXELS = Kind.PIXELS  # looking up a member of an enum costs several times as much as a name
+_OK = Outcome.OK  # looking up a member of an enum costs several times as much as a name
 
 
 class Request:
@@ -56,19 +55,19 @@ class Request:
     # What is not known yet stands in the class. Times are on the clock of time.perf_counter.
     intent: Intent | None = None  # None before begin(), and where the head was refused
     deadline_s: float | None = None  # after it the answer is useless
+    whole_s: float | None = None  # the body was complete
     _timer: asyncio.TimerHandle | None = None  # rings at the deadline
     _body: Body | None = None
     _held_bytes: int = 0
-    _whole_s: float | None = None  # the body was complete
+    _pipeline: "Pipeline | None" = None  # None until the body is complete
     # For a thread.
     work: Callable[[], object] | None = None  # None once a thread has it
-    work_since_s: float = 0.0
+    work_since_s: float = 0.0  # it began to wait for a thread
     _next: Callable[[Any], None] | None = None  # goes on with what the work returns
-    _pool: "Workers[Request] | None" = None
-    _decode_s: float = 0.0
+    _pool: "Workers | None" = None
+    decode_s: float = 0.0
     # For a batch.
-    _served: Served | None = None
-    _kind: Kind = _PIXELS
+    _kind: Kind = PIXELS
     _batched: bool = False  # the input came with a batch dimension
     item: Item | None = None
     queued_s: float = 0.0  # the input was complete
@@ -77,55 +76,48 @@ class Request:
     batch_size: int = 0
     computed_s: float | None = None  # seconds that its batch took
     outcome: Result | RequestError | None = None
-    _encode_s: float = 0.0
+    encode_s: float = 0.0
     _ended: bool = False
 
     def __init__(self, service: "Service", reply: Callable[[Answer], None]) -> None:
-        self.service = service
-        self.reply = reply
+        self._service = service
+        self._reply = reply
         self.start_s = time.perf_counter()  # the head was complete
-        service.in_flight += 1
+        service.in_flight.requests += 1
 
     # The head and the body.
 
     def begin(self, headers: Headers) -> None:
         """Check the head; a request that cannot be served is refused before its body is read."""
-        service = self.service
+        service = self._service
         self.request_id = request_id(headers)
         try:
-            served = service.require_ready()
-            intent = intent_of(headers, served, service.settings.max_body_bytes)
-            service.require_room(intent.length or 0)
+            pipeline = service.require_ready()
+            intent = intent_of(headers, pipeline.served, service.settings.max_body_bytes)
+            service.in_flight.require_room(intent.length or 0)
             self._intend(intent)
-            service.admit(intent.timeout_s, decoded=is_decoded(intent.kind, served.item))
-        except RequestError as error:
+            decoded = is_decoded(intent.kind, pipeline.served.item)
+            pipeline.admission.admit(intent.timeout_s, decoded=decoded)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client is answered
             self.refuse(error)
-        except Exception:  # noqa: BLE001 - our own fault: logged, and the client is answered
-            self.fail()
 
     def take(self, piece: bytes) -> None:
         """Take a piece of the body."""
         if self._ended:
             return
-        body = self._body
-        if body is None:
-            body = self._body = Body()
+        body = self._body = self._body or Body()
         try:
-            require_size(body.size + len(piece), self.service.settings.max_body_bytes)
+            require_size(body.size + len(piece), self._service.settings.max_body_bytes)
             self._hold(len(piece))
+            body.add(piece)
         except RequestError as error:
             self.refuse(error)
-        else:
-            body.add(piece)
 
     def complete(self) -> None:
         """Run the request: the last byte of its body has come."""
-        if self._ended:
-            return
-        assert self.intent is not None
-        self._whole_s = time.perf_counter()
-        body = b"" if self._body is None else self._body.whole()
-        self._run(self.intent.kind, body, admitted=True)
+        if not self._ended:
+            self.whole_s = time.perf_counter()
+            self._run(b"" if self._body is None else self._body.whole(), admitted=True)
 
     def repeat(self, intent: Intent, message: bytes, head_size: int, request_id: bytes | None = None) -> None:
         """Run a whole request whose head has been seen before.
@@ -137,91 +129,75 @@ class Request:
             request_id: of this request.
         """
         self.request_id = request_id
-        self._whole_s = self.start_s
-        # Pixels are copied once only, into the batch; decoders take bytes.
-        body = memoryview(message)[head_size:] if intent.kind is _PIXELS else message[head_size:]
-        try:
-            self._hold(len(body))
-        except RequestError as error:
-            self.refuse(error)
-            return
+        self.whole_s = self.start_s
         self._intend(intent)
-        self._run(intent.kind, body, admitted=False)
+        # Pixels are copied once only, into the batch; decoders take bytes.
+        body = memoryview(message)[head_size:] if intent.kind is PIXELS else message[head_size:]
+        self._run(body, admitted=False)
 
     def _hold(self, size: int) -> None:
         """Count bytes of the body until the request has ended; raises BytesFull where there is no room."""
-        self.service.hold(size)
+        in_flight = self._service.in_flight
+        in_flight.require_room(size)
+        in_flight.bytes += size
         self._held_bytes += size
 
     def _intend(self, intent: Intent) -> None:
         self.intent = intent
         if intent.timeout_s is not None:
             self.deadline_s = self.start_s + intent.timeout_s
-            delay_s = self.deadline_s - time.perf_counter()
-            self._timer = self.service.call_later(max(0.0, delay_s), self._expire)
+            delay_s = max(0.0, self.deadline_s - time.perf_counter())
+            self._timer = self._service.call_later(delay_s, self._expire)
 
     # From the body to a batch.
 
-    def _run(self, kind: Kind, body: bytes | bytearray | memoryview, *, admitted: bool) -> None:
-        """Make an input of a body, and queue it.
+    def _run(self, body: bytes | bytearray | memoryview, *, admitted: bool) -> None:
+        """Make an input of a whole body, and queue it.
 
         Args:
-            kind: what the body is.
             body: all of it.
-            admitted: the head was taken while the service was ready, and the body has come since.
+            admitted: the head was taken while the service was ready, and the body has come and been counted since.
         """
-        if not body:
-            self.refuse(BadInput("the body is empty"))
-            return
-        service = self.service
+        intent, service = self.intent, self._service
         try:
-            served = self._served = service.require_ready(admitted=admitted)
+            assert intent is not None
+            if not admitted:
+                self._hold(len(body))
+            pipeline = self._pipeline = service.require_ready(admitted=admitted)
             now_s = time.perf_counter()
-            self._require_time(now_s)
-            decoded = is_decoded(kind, served.item)
-            assert self.intent is not None
+            self._require_use(len(body), now_s)
+            served = pipeline.served
+            decoded = is_decoded(intent.kind, served.item)
             # Others may have come since the head.
-            service.admit(self.intent.timeout_s, now_s - self.start_s, decoded=decoded)
-            self._kind = kind
-            if kind is Kind.FORM:
-                assert self.intent.boundary is not None
-                assert not isinstance(body, memoryview)
-                find = partial(single_file, self.intent.boundary, body)
-                self._offload(service.decoders, find, self._found)
-                return
+            pipeline.admission.admit(intent.timeout_s, now_s - self.start_s, decoded=decoded)
+            limit = service.settings.max_image_pixels
             if decoded:
-                make = partial(item_of, kind, body, served, service.settings.max_image_pixels)
-                self._offload(service.decoders, make, self._made)
-                return
-            made = item_of(kind, body, served, service.settings.max_image_pixels)
-            self._decode_s += time.perf_counter() - now_s
-            self._made(made)
-        except RequestError as error:
+                make = partial(item_of, intent.kind, body, served, limit, intent.boundary)
+                self._offload(pipeline.decoders, make, self._made)
+            else:
+                made = item_of(intent.kind, body, served, limit)
+                self.decode_s = time.perf_counter() - now_s
+                self._made(made)
+        except Exception as error:  # noqa: BLE001 - as above
             self.refuse(error)
-        except Exception:  # noqa: BLE001 - as above
-            self.fail()
 
-    def _require_time(self, now_s: float) -> None:
+    def _require_use(self, size: int, now_s: float) -> None:
+        if not size:
+            raise BadInput("the body is empty")
         if self.deadline_s is not None and now_s >= self.deadline_s:
             raise Expired("the request's deadline passed before its body was complete")
 
-    def _found(self, part: Part) -> None:
-        """Go on with the file of a form."""
-        assert self._served is not None
-        self._run(kind_of_part(part, self._served), part.body, admitted=True)
-
-    def _made(self, made: tuple[Item, bool]) -> None:
+    def _made(self, made: Made) -> None:
         """Queue the input. The time since the body was complete, without decoding, was spent waiting for a thread."""
-        self.item, self._batched = made
+        assert self._pipeline is not None
+        self.item, self._kind, self._batched = made
         self.queued_s = time.perf_counter()
-        self.service.metrics.decode.observe(self._decode_s)
-        self.service.submit(self)
+        self._service.metrics.decode.observe(self.decode_s)
+        self._pipeline.dispatcher.submit(self)
 
     # Threads.
 
-    def _offload(
-        self, pool: "Workers[Request]", work: Callable[[], object], then: Callable[[Any], None]
-    ) -> None:
+    def _offload(self, pool: "Workers", work: Callable[[], object], then: Callable[[Any], None]) -> None:
         """Have a thread do something, and go on with what it returns."""
         self._next, self._pool = then, pool
         pool.submit(self, work)
@@ -233,97 +209,88 @@ class Request:
         if self._ended or then is None:
             return
         if self.bound_s is None:
-            self._decode_s += run_s
-        if isinstance(outcome, RequestError):
+            self.decode_s = run_s
+        if isinstance(outcome, BaseException):
             self.refuse(outcome)
-        elif isinstance(outcome, BaseException):
-            self.fail(outcome)
-        else:
-            try:
-                then(outcome)
-            except RequestError as error:
-                self.refuse(error)
-            except Exception:  # noqa: BLE001 - as above
-                self.fail()
+            return
+        try:
+            then(outcome)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.refuse(error)
 
     # From a batch to the answer.
 
     @property
     def waited_s(self) -> float:
         """Seconds in which the request waited for a decoding thread and for its batch."""
-        assert self._whole_s is not None
+        assert self.whole_s is not None
         bound_s = self.queued_s if self.bound_s is None else self.bound_s
-        return max(0.0, bound_s - self._whole_s - self._decode_s)
+        return max(0.0, bound_s - self.whole_s - self.decode_s)
 
     def computed(self) -> None:
         """Answer with the outcome of the batch."""
+        outcome, pipeline = self.outcome, self._pipeline
         if self._ended:
             return
-        if isinstance(self.outcome, RequestError):
-            self.refuse(self.outcome)
+        if isinstance(outcome, RequestError):
+            self.refuse(outcome)
             return
         start_s = time.perf_counter()
         try:
-            served, result = self._served, self.outcome
-            assert served is not None
-            assert result is not None
-            write = partial(answer_body, result, self._kind, served, batched=self._batched)
-            if takes_long(result, self._kind, served):
-                self._offload(self.service.writers, write, partial(self._answer, start_s))
+            assert outcome is not None
+            assert pipeline is not None
+            served, kind = pipeline.served, self._kind
+            if takes_long(outcome, kind, served):
+                write = partial(answer_body, outcome, kind, served, batched=self._batched)
+                self._offload(pipeline.writers, write, partial(self._answer, start_s))
                 return
-            body = write()
-        except Exception:  # noqa: BLE001 - as above; the batch's other answers must not wait
-            self.fail()
+            body = answer_body(outcome, kind, served, batched=self._batched)
+        except Exception as error:  # noqa: BLE001 - as above; the batch's other answers must not wait
+            self.refuse(error)
             return
         self._answer(start_s, body)
 
     def _answer(self, start_s: float, body: bytes) -> None:
         """Answer with a result whose bytes were begun at ``start_s``."""
         end_s = time.perf_counter()
-        self._encode_s = end_s - start_s
-        self.service.metrics.encode.observe(self._encode_s)
-        self._finish(Outcome.OK, end_s - self.start_s, 200, body)
+        self.encode_s = end_s - start_s
+        self._service.metrics.encode.observe(self.encode_s)
+        self._finish(_OK, end_s - self.start_s, 200, body)
 
     # Every end.
 
-    def refuse(self, error: RequestError, fault: BaseException | None = None) -> None:
-        """Answer with an error; ``fault`` is our own, where there is one, and is logged."""
+    def refuse(self, error: BaseException) -> None:
+        """Answer with an error; any but a RequestError is our own fault, which is logged."""
+        fault = None if isinstance(error, RequestError) else error
         if self._ended:
+            if fault is not None:
+                structlog.get_logger("tailgate.request").error(FAILED, exc_info=fault)
             return
+        told = error if isinstance(error, RequestError) else RequestError(FAILED)
         total_s = time.perf_counter() - self.start_s
-        status = self.service.settings.overload_status if isinstance(error, Overloaded) else error.status
-        more = header_lines(error.headers())
-        self._finish(error.outcome, total_s, status, error_body(error), more, str(error), fault)
-
-    def fail(self, error: BaseException | None = None) -> None:
-        """Answer for our own fault: ``error``, or the exception that is being handled."""
-        fault = error or sys.exception()
-        if self._ended:
-            structlog.get_logger("tailgate.request").error(FAILED, exc_info=fault)
-        else:
-            self.refuse(RequestError(FAILED), fault)
+        status = told.status
+        if isinstance(told, Overloaded):
+            status = self._service.settings.overload_status
+            if told.retry_after_s is None:
+                told.retry_after_s = self._service.turn_away()
+        more = header_lines(told.headers())
+        self._finish(told.outcome, total_s, status, error_body(told), more, str(told), fault)
 
     def abandon(self, outcome: Outcome = Outcome.CANCELLED) -> None:
         """Note that nobody waits for the answer: count the request, and compute nothing that is not bound yet."""
         if not self._ended:
             total_s = time.perf_counter() - self.start_s
             self._end(outcome, total_s)
-            self.service.journal.note(outcome, total_s, self._facts)
+            self._service.journal.note(outcome, total_s, partial(log_facts, self))
 
     def _expire(self) -> None:
         """Answer 504: the deadline has passed. What is bound to a batch is computed and answered."""
         self._timer = None
         # Afterwards a batch has the request, or will never have it.
-        self.service.withdraw(self)
-        if self.bound_s is not None:
-            return
-        if self._whole_s is None:
-            stage = "before its body was complete"
-        elif self.item is None:
-            stage = "while it waited to be decoded"
-        else:
-            stage = "while it waited in the queue"
-        self.refuse(Expired(f"the request's deadline passed {stage}"))
+        if self._pipeline is not None:
+            self._pipeline.dispatcher.withdraw(self)
+        if self.bound_s is None:
+            self.refuse(Expired(f"the request's deadline passed {stage(self)}"))
 
     def _finish(
         self,
@@ -335,70 +302,31 @@ class Request:
         reason: str | None = None,
         fault: BaseException | None = None,
     ) -> None:
-        journal = self.service.journal
+        journal = self._service.journal
         slow = total_s >= journal.slow_s
         if self.request_id is None and (slow or status >= FIRST_ERROR):
             self.request_id = new_id()
         if self.request_id is not None:
             more = id_line(self.request_id) + more
-        lines = b"server-timing: %b\r\n%b" % (self._timing(total_s), more)
+        lines = server_timing(self, total_s) + more
         self._end(outcome, total_s)
         # Answered first: the client must not depend on a line in the log.
-        self.reply(Answer.json(status, body, lines))
+        self._reply(Answer.json(status, body, lines))
         if slow or status != 200:
-            journal.note(outcome, total_s, partial(self._facts, status, reason, fault), fault)
+            journal.note(outcome, total_s, partial(log_facts, self, status, reason, fault), fault)
 
     def _end(self, outcome: Outcome, total_s: float) -> None:
         """Count the request before its answer leaves, so that a scrape after the answer always holds it."""
         self._ended = True
-        service = self.service
         if self.waiting:
-            service.withdraw(self)
+            assert self._pipeline is not None
+            self._pipeline.dispatcher.withdraw(self)
         if self._pool is not None:
             self._pool.drop(self)
         if self._timer is not None:
             self._timer.cancel()
         # An idle connection keeps its last request, and must not keep the request's data.
         self.item = self.outcome = self._next = self._pool = self._timer = self._body = None
-        if self._held_bytes:
-            service.give_back(self._held_bytes)
+        service = self._service
         service.metrics.count(outcome, total_s)
-        service.leave()
-
-    def _facts(
-        self, status: int | None = None, reason: str | None = None, fault: BaseException | None = None
-    ) -> Facts:
-        """Return what the log says of the request; milliseconds, as in Server-Timing."""
-        facts: Facts = {"request_id": self.request_id and self.request_id.decode()}
-        if status is not None:
-            facts["status"] = status
-        if reason is not None:
-            facts["reason"] = reason
-        if fault is not None:
-            facts["exc_info"] = fault
-        if self._whole_s is not None:
-            facts["body_ms"] = round((self._whole_s - self.start_s) * 1e3, 3)
-        if self.computed_s is not None:
-            stages = self.waited_s, self._decode_s, self.computed_s, self._encode_s
-            for name, seconds in zip(
-                ("queue_ms", "decode_ms", "compute_ms", "encode_ms"), stages, strict=True
-            ):
-                facts[name] = round(seconds * 1e3, 3)
-            facts["batch_size"] = self.batch_size
-        return facts
-
-    def _timing(self, total_s: float) -> bytes:
-        """Return the value of Server-Timing; durations are in milliseconds, as the standard has it."""
-        if self.computed_s is None:
-            return b"total;dur=%.3f" % (total_s * 1e3)
-        return (
-            b'queue;dur=%.3f, decode;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f, batch;desc="%d", total;dur=%.3f'
-            % (
-                self.waited_s * 1e3,
-                self._decode_s * 1e3,
-                self.computed_s * 1e3,
-                self._encode_s * 1e3,
-                self.batch_size,
-                total_s * 1e3,
-            )
-        )
+        service.in_flight.leave(self._held_bytes)

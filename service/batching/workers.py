@@ -11,32 +11,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import takewhile
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from tailgate.service.batching.forecast import Decoding
+
+if TYPE_CHECKING:
+    from tailgate.service.batching.request import Request
 
 JOIN_TIMEOUT_S = 0.1
 
 
-class Worker(Protocol):
-    """A request that has work for a thread, one piece at a time.
-
-    Attributes:
-        work: what is to be done; None once a thread has begun it, or it has been taken back.
-        work_since_s: when it began to wait for a thread.
-    """
-
-    work: Callable[[], object] | None
-    work_since_s: float
-
-    def worked(self, outcome: object, run_s: float) -> None:
-        """Go on with what the work returned or raised, and the seconds that it took; called on the event loop."""
-
-
-W = TypeVar("W", bound=Worker)
-
-
-class Workers(Generic[W]):
+class Workers:
     """The threads, and the requests that wait for them or have them. Called on the event loop.
 
     Args:
@@ -45,28 +30,23 @@ class Workers(Generic[W]):
         loop: on which everything else happens.
 
     Attributes:
+        unfinished: the requests whose work has neither come back nor been taken back, the oldest first.
         done: called with the seconds of each piece of work, after its request has gone on.
     """
 
     def __init__(self, name: str, threads: int, loop: asyncio.AbstractEventLoop) -> None:
         self.done: Callable[[float], None] = lambda _: None
         self._loop = loop
-        self._jobs: queue.SimpleQueue[W | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}_{number}", daemon=True)
             for number in range(threads)
         ]
-        # Requests whose work has neither come back nor been taken back, the oldest first.
-        self._unfinished: dict[W, None] = {}
+        self.unfinished: dict[Request, None] = {}
         # Guards the numbers below and every request's ``work``: threads begin and end at any time.
         self._lock = threading.Lock()
         self._waiting = self._running = 0
         self._starts_s = 0.0
-
-    @property
-    def unfinished(self) -> int:
-        """Requests whose work has neither come back nor been taken back."""
-        return len(self._unfinished)
 
     def start(self) -> None:
         """Start all threads.
@@ -81,23 +61,23 @@ class Workers(Generic[W]):
             self.stop()
             raise
 
-    def submit(self, request: W, work: Callable[[], object]) -> None:
-        """Do a request's work in a thread; :meth:`Worker.worked` goes on with its outcome."""
+    def submit(self, request: "Request", work: Callable[[], object]) -> None:
+        """Do a request's work in a thread; its ``worked`` goes on with its outcome."""
         request.work_since_s = time.perf_counter()
-        self._unfinished[request] = None
+        self.unfinished[request] = None
         with self._lock:
             request.work = work
             self._waiting += 1
         self._jobs.put(request)
 
-    def drop(self, request: W) -> None:
+    def drop(self, request: "Request") -> None:
         """Take a request's work back, if no thread has begun it."""
         with self._lock:
             if request.work is None:
                 return
             request.work = None
             self._waiting -= 1
-        del self._unfinished[request]
+        del self.unfinished[request]
 
     def decoding(self, now_s: float) -> Decoding:
         """Return how much the threads have to do; may be called by any thread."""
@@ -105,14 +85,14 @@ class Workers(Generic[W]):
             spent_s = self._running * now_s - self._starts_s
             return Decoding(len(self._threads), self._waiting, self._running, spent_s)
 
-    def newest_waiting(self) -> Iterator[W]:
+    def newest_waiting(self) -> Iterator["Request"]:
         """Yield the requests that wait for a thread, the last first; none may come or leave meanwhile."""
-        return takewhile(lambda request: request.work is not None, reversed(self._unfinished))
+        return takewhile(lambda request: request.work is not None, reversed(self.unfinished))
 
     def stop(self) -> None:
         """Begin nothing more; a thread that works ends with its work, and nobody waits for it."""
         with self._lock:
-            for request in self._unfinished:
+            for request in self.unfinished:
                 request.work = None
         for _ in self._threads:
             self._jobs.put(None)
@@ -145,7 +125,7 @@ class Workers(Generic[W]):
                 self._loop.call_soon_threadsafe(self._come_back, request, outcome, run_s)
             del work, outcome, request  # an idle thread keeps nobody's picture
 
-    def _come_back(self, request: W, outcome: object, run_s: float) -> None:
-        del self._unfinished[request]
+    def _come_back(self, request: "Request", outcome: object, run_s: float) -> None:
+        del self.unfinished[request]
         request.worked(outcome, run_s)
         self.done(run_s)

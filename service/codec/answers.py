@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from tailgate.service.codec.inputs import Kind
+from tailgate.service.codec.inputs import TENSOR, Kind
 from tailgate.service.models.items import Result
 from tailgate.service.models.spec import Served
 
@@ -19,14 +19,14 @@ def answer_body(result: Result, kind: Kind, served: Served, *, batched: bool) ->
 
     ``batched``: the request had a batch dimension, and so has the answer.
     """
-    if kind is Kind.TENSOR or served.labels is None:
-        return outputs_body(result, served, batched=batched and kind is Kind.TENSOR)
+    if kind is TENSOR or served.labels is None:
+        return outputs_body(result, served, batched=batched and kind is TENSOR)
     return labels_body(result, served, served.labels)
 
 
 def takes_long(result: Result, kind: Kind, served: Served) -> bool:
     """Tell whether writing the answer takes so long that the event loop should not."""
-    return (kind is Kind.TENSOR or served.labels is None) and result.outputs.size > NUMBERS_AT_ONCE
+    return (kind is TENSOR or served.labels is None) and result.outputs.size > NUMBERS_AT_ONCE
 
 
 def labels_body(result: Result, served: Served, labels: tuple[str, ...]) -> bytes:

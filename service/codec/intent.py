@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from tailgate.service.codec.forms import boundary_of
-from tailgate.service.codec.inputs import Kind, kind_of, require_length
+from tailgate.service.codec.inputs import FORM, Kind, kind_of, require_length
 from tailgate.service.codec.message import Headers, RequestHeaders, require_size
 from tailgate.service.models.spec import Served
 
@@ -24,5 +24,5 @@ def intent_of(headers: Headers, served: Served, max_body_bytes: int) -> Intent:
     require_size(read.length, max_body_bytes)
     if read.length:
         require_length(kind, read.length, served.item)
-    boundary = boundary_of(read.content_type) if kind is Kind.FORM else None
+    boundary = boundary_of(read.content_type) if kind is FORM else None
     return Intent(kind, read.length, boundary, read.timeout_s)

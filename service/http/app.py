@@ -16,7 +16,7 @@ from starlette.routing import Route
 from tailgate import __version__
 from tailgate.service.batching.service import Service
 from tailgate.service.errors import ConfigurationError, Outcome
-from tailgate.service.http.asgi import AddHeaders, EchoRequestId, PredictEndpoint, echoed
+from tailgate.service.http.asgi import AddHeaders, PredictEndpoint, echo, echoed, secure
 from tailgate.service.http.exposition import Exposition
 from tailgate.service.http.limits import Guard, Limits
 from tailgate.service.http.openapi import add_tokens, predict_path
@@ -77,9 +77,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(
             RequireToken, tokens=tokens, metrics=service.metrics, metrics_open=settings.metrics_open
         )
-    app.add_middleware(EchoRequestId)
+    app.add_middleware(AddHeaders, more=echo)
     if alone:
-        app.add_middleware(AddHeaders)
+        app.add_middleware(AddHeaders, more=secure)
     app.openapi = _documented(  # type: ignore[method-assign]
         app.openapi, settings.overload_status, with_tokens=tokens is not None
     )
@@ -102,12 +102,13 @@ def _add_observation(app: FastAPI, service: Service) -> None:
 
     async def about() -> dict[str, Any]:
         """Say what is served, and how."""
+        engine = service.pipeline and service.pipeline.engine
         return {
             "name": "tailgate",
             "version": __version__,
             "phase": service.phase.value,
-            "engine": service.engine.facts if service.engine else None,
-            "batch_times": service.engine.times.facts() if service.engine else None,
+            "engine": engine and engine.facts,
+            "batch_times": engine and engine.times.facts(),
         }
 
     exposition = Exposition(lambda: asyncio.to_thread(service.metrics.render))

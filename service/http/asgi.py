@@ -6,8 +6,9 @@ describes it all the same (:mod:`tailgate.service.http.openapi`).
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tailgate.service.batching.request import Request
 from tailgate.service.batching.service import Service
@@ -15,13 +16,8 @@ from tailgate.service.codec.message import FIRST_ERROR, Answer, Headers
 from tailgate.service.codec.request_id import REQUEST_ID, new_id, request_id
 from tailgate.service.http.site import SECURITY_HEADERS
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
 # nginx's status for a client that has closed its connection; no client sees it, middleware that logs statuses does.
 CLIENT_GONE = 499
-_SECURITY = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 
 class ClientGone(Exception):
@@ -34,7 +30,7 @@ class PredictEndpoint:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         request = Request(self._service, answered.set_result)
@@ -95,43 +91,42 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-class EchoRequestId:
-    """ASGI middleware that tells each client the id of its request; one is made for an error without an id."""
+class AddHeaders:
+    """ASGI middleware that adds headers to each answer.
 
-    def __init__(self, app: App) -> None:
+    Args:
+        app: answers.
+        more: returns them, from the headers of the request and the message that begins the answer.
+    """
+
+    def __init__(self, app: ASGIApp, more: Callable[[Headers, Message], Headers]) -> None:
         self._app = app
+        self._more = more
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass on the request, and the answer with the id, where it has none yet."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on the request, and the answer with the headers."""
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_more(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = message.get("headers", ())
-                if not any(name.lower() == REQUEST_ID for name, _ in headers):
-                    message["headers"] = [*headers, *echoed(scope["headers"], message["status"])]
+                more = self._more(scope["headers"], message)
+                message["headers"] = [*message.get("headers", ()), *more]
             await send(message)
 
-        await self._app(scope, receive, send_with_id if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_more if scope["type"] == "http" else send)
+
+
+def echo(headers: Headers, start: Message) -> Headers:
+    """Return the header that tells a client the id of its request, where the answer has none yet."""
+    known = any(name.lower() == REQUEST_ID for name, _ in start.get("headers", ()))
+    return [] if known else echoed(headers, start["status"])
 
 
 def echoed(headers: Headers, status: int) -> Headers:
-    """Return the header that tells the id of the request that came with ``headers``."""
+    """Return the header that tells the id of the request that came with ``headers``; one is made for an error without."""
     told = request_id(headers) or (new_id() if status >= FIRST_ERROR else None)
     return [] if told is None else [(REQUEST_ID, told)]
 
 
-class AddHeaders:
-    """ASGI middleware that adds the security headers; our own server does so itself."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass on the request, and the answer with the headers."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_SECURITY]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
+def secure(headers: Headers, start: Message) -> Headers:  # noqa: ARG001 - those of any answer
+    """Return the security headers, which our own server adds itself."""
+    return [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]

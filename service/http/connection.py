@@ -20,7 +20,7 @@ from tailgate.service.errors import Cut, Outcome, RequestError, Unavailable
 from tailgate.service.http.half_closed import CONTINUE, ask_soon
 from tailgate.service.http.head import Head
 from tailgate.service.http.known import Known, learn
-from tailgate.service.http.limits import LINGER_BYTES, LINGER_S, Guard, overdue, told_of_cut
+from tailgate.service.http.limits import LINGER_BYTES, LINGER_S, overdue, told_of_cut
 from tailgate.service.http.reader import BodyReader, HeadReader, Incoming, body_of
 from tailgate.service.http.site import Exchange, Site
 from tailgate.service.http.state import (
@@ -36,8 +36,6 @@ from tailgate.service.http.state import (
     State,
 )
 
-# Bytes that are looked at for a head in one go; nearly all heads are smaller.
-HEAD_PIECE = 4096
 # Of a body whose request is answered: dropped, so that the client sees the answer instead of a reset.
 DISCARD_BYTES = 64 * 2**20
 
@@ -58,9 +56,7 @@ class Connection(asyncio.Protocol):
         self.state = NEW
         self.requests = 0
         self.since_s = site.loop.time()
-        self._site = site
-        self._guard: Guard = site.guard
-        self._loop = site.loop
+        self._site, self._guard, self._loop = site, site.guard, site.loop
         self._incoming = Incoming()
         self._reader = HeadReader()
         self._body: BodyReader | None = None
@@ -87,19 +83,16 @@ class Connection(asyncio.Protocol):
         """Take the connection, or refuse it where there are too many."""
         self.transport = transport  # type: ignore[assignment]  # asyncio declares its base class
         if not self._guard.enter(self, self._loop):
-            self._guard.metrics.cuts[Cut.REFUSED] += 1
-            self._refuse(Unavailable("as many connections are open as may be; try again later"))
+            self._refuse(Cut.REFUSED, Unavailable("as many connections are open as may be; try again later"))
 
     def data_received(self, data: bytes) -> None:
         """Run a request that begins as the last one did, or read what has come."""
         known = self._known
-        met = None if known is None else known.meet(data)
-        if known is not None and met is not None and self._is_free():
+        if known is not None and self._is_free() and (met := known.meet(data)):
             self._become(IN_HAND)
             self.requests += 1
             request = self._exchange = self._site.request(self.answer)
-            size, request_id = met
-            request.repeat(known.intent, data, size, request_id)
+            request.repeat(known.intent, data, *met)
         else:
             self._incoming.add(data)
             self._advance()
@@ -192,16 +185,15 @@ class Connection(asyncio.Protocol):
 
     def cut(self, reason: Cut) -> None:
         """End the connection, with an answer where one is owed."""
-        self._guard.metrics.cuts[reason] += 1
         error = told_of_cut(reason, self.state, self._guard.limits)
+        if error is not None:
+            self._refuse(reason, error)
+            return
+        self._guard.metrics.cuts[reason] += 1
         if reason is Cut.SLOW_READER:
             self.transport.abort()
-        elif error is None:
-            self._close()
         else:
-            if self.state is HEAD:
-                self._guard.metrics.count(error.outcome)
-            self._refuse(error)
+            self._close()
 
     def shut_down(self) -> None:
         """End the connection with its next answer, or now where none is owed."""
@@ -216,41 +208,34 @@ class Connection(asyncio.Protocol):
     # Reading.
 
     def _is_free(self) -> bool:
-        return (
-            (self.state is IDLE or self.state is NEW)
-            and not self._incoming.size
-            and not self._write_paused
-            and not self._guard.closing
+        return (self.state is IDLE or self.state is NEW) and not (
+            self._incoming.size or self._write_paused or self._guard.closing
         )
 
     def _reads(self) -> bool:
-        """Tell whether bytes may be read now."""
-        if self.state in (IDLE, NEW):
-            return not self._write_paused
-        return self.state in (HEAD, BODY, DROPPING, LINGERING)
+        """Tell whether there are bytes that may be read now."""
+        if not self._incoming.size or (self._write_paused and self.state in (IDLE, NEW)):
+            return False
+        return self.state is not IN_HAND and self.state is not CLOSED
 
     def _advance(self) -> None:
         """Read what has come; at most one request per turn of the event loop, so that other connections get theirs."""
         self._advancing, requests = True, self.requests
         try:
-            while (
-                self._incoming.size
-                and self._reads()
-                and not (self.state is IDLE and self.requests > requests)
-            ):
+            while self._reads() and not (self.state is IDLE and self.requests > requests):
                 self._read()
         except RequestError as error:
-            self._refuse_bytes(error)
+            self._refuse(Cut.MALFORMED, error)
         except Exception as error:  # noqa: BLE001 - our own fault: logged, and the client is answered
             structlog.get_logger("tailgate.connection").error(
                 "the service failed on a request", exc_info=error
             )
-            self._refuse_bytes(RequestError("the service failed on this request"))
+            self._refuse(Cut.MALFORMED, RequestError("the service failed on this request"))
         finally:
             self._advancing = False
         if self._silent and not self._incoming.size and self.state is not IN_HAND:
             self._close()
-        elif self._incoming.size and self._reads():
+        elif self._reads():
             self._loop.call_soon(self._advance)
         self._pause_reading(pause=bool(self._incoming.size))
 
@@ -270,14 +255,9 @@ class Connection(asyncio.Protocol):
             self._become(HEAD)
             self.requests += 1
             self._reader, self._known = HeadReader(), None
-        data = self._incoming.peek(HEAD_PIECE)
-        found = self._reader.feed(data)
-        if found is None:
-            self._incoming.skip(len(data))
-        else:
-            head, raw, size = found
-            self._incoming.skip(size)
-            self._begin(head, raw)
+        found = self._reader.read(self._incoming)
+        if found is not None:
+            self._begin(*found)
 
     def _begin(self, head: Head, raw: bytes) -> None:
         """Hand a request on, and remember its head where the same bytes may come again."""
@@ -298,10 +278,10 @@ class Connection(asyncio.Protocol):
 
     def _read_body(self) -> None:
         assert self._body is not None
-        piece, size = self._body.feed(self._incoming.peek(self._body.most))
-        self._incoming.skip(size)
+        size = self._incoming.size
+        piece = self._body.read(self._incoming)
         if self.state is DROPPING:
-            self._drop(size, DISCARD_BYTES)
+            self._drop(size - self._incoming.size, DISCARD_BYTES)
         elif piece:
             assert self._exchange is not None
             self._exchange.take(piece)
@@ -333,22 +313,18 @@ class Connection(asyncio.Protocol):
 
     def _write(self, answer: Answer, *, last: bool) -> None:
         without_body = self._head is not None and self._head.method == b"HEAD"
-        self.transport.write(
-            answer.encoded(self._site.common_headers(), close=last, without_body=without_body)
-        )
+        common = self._site.common_headers()
+        self.transport.write(answer.encoded(common, close=last, without_body=without_body))
 
-    def _refuse_bytes(self, error: RequestError) -> None:
-        """Answer to bytes that are no request, or not the body of one."""
-        self._guard.metrics.cuts[Cut.MALFORMED] += 1
+    def _refuse(self, reason: Cut, error: RequestError) -> None:
+        """Answer in place of the request in hand, or of the request that was coming, and end the connection."""
+        self._guard.metrics.cuts[reason] += 1
+        if self.state is DROPPING:
+            self._end()
+        if self.state in (IDLE, LINGERING, CLOSED):  # it has been answered
+            return
         if self.state is HEAD:
             self._guard.metrics.count(error.outcome)
-        if self.state in (HEAD, BODY):
-            self._refuse(error)
-        elif self.state is DROPPING:
-            self._end()
-
-    def _refuse(self, error: RequestError) -> None:
-        """Answer in place of the request in hand, or of the request that was coming, and end the connection."""
         exchange = self._exchange
         self._abandon(error.outcome)
         request_id = (None if exchange is None else exchange.request_id) or new_id()
@@ -362,11 +338,8 @@ class Connection(asyncio.Protocol):
             exchange.abandon(outcome)
 
     def _end(self) -> None:
-        """End the connection behind its last answer, which the client has not been kept from reading."""
-        if self.transport.can_write_eof():
-            self._linger()
-        else:
-            self._close()  # over TLS a client may wait for the end, which only a close can say
+        """End the connection behind its last answer; over TLS only a close says that it was the last."""
+        (self._linger if self.transport.can_write_eof() else self._close)()
 
     def _linger(self) -> None:
         """Drop what still comes until the client hangs up, or for a moment.

@@ -12,12 +12,15 @@ beside them for a moment, so that its client gets the answer.
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from tailgate.service.errors import Cut, RequestError, TooSlow, Unavailable
 from tailgate.service.http.state import State
 from tailgate.service.metrics import Metrics
 from tailgate.service.settings import Settings
+
+if TYPE_CHECKING:
+    from tailgate.service.http.connection import Connection
 
 SWEEP_S = 1.0
 # Connections looked at in one go, which takes about half a millisecond: requests are served between two of these.
@@ -86,27 +89,6 @@ def told_of_cut(reason: Cut, state: State, limits: Limits) -> RequestError | Non
     return None
 
 
-class Guarded(Protocol):
-    """What the guard asks of a connection."""
-
-    since_s: float
-
-    def is_idle(self) -> bool:
-        """Tell whether closing it costs nobody an answer."""
-
-    def review(self, now_s: float) -> None:
-        """End it if it has taken too long."""
-
-    def cut(self, reason: Cut) -> None:
-        """End it now."""
-
-    def awaits_head(self) -> bool:
-        """Tell whether a request may be on its way of which nothing, or a part of the head, has come."""
-
-    def shut_down(self) -> None:
-        """End it with its next answer, or now where none is owed."""
-
-
 class Guard:
     """The open connections, and the limits that they keep. All methods are called on the event loop.
 
@@ -123,13 +105,13 @@ class Guard:
         self.metrics = metrics
         self.closing = False
         self.full = False
-        self._open: set[Guarded] = set()
-        self._lingering: set[Guarded] = set()
+        self._open: set[Connection] = set()
+        self._lingering: set[Connection] = set()
         # While full: those that may be closed to make room, the longest idle first.
-        self._idle: OrderedDict[Guarded, None] = OrderedDict()
+        self._idle: OrderedDict[Connection, None] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
-    def enter(self, connection: Guarded, loop: asyncio.AbstractEventLoop) -> bool:
+    def enter(self, connection: "Connection", loop: asyncio.AbstractEventLoop) -> bool:
         """Note a new connection; False when there are too many and none is idle."""
         if len(self._open) >= self.limits.connections:
             self._make_room()
@@ -142,7 +124,7 @@ class Guard:
         self._wind(loop)
         return True
 
-    def linger(self, connection: Guarded, loop: asyncio.AbstractEventLoop) -> bool:
+    def linger(self, connection: "Connection", loop: asyncio.AbstractEventLoop) -> bool:
         """Note that a connection has given its last answer; False where it is to be closed at once.
 
         One that has entered keeps its place, and is idle; one that was not let in has none.
@@ -155,24 +137,20 @@ class Guard:
         self._wind(loop)
         return True
 
-    def leave(self, connection: Guarded) -> None:
+    def leave(self, connection: "Connection") -> None:
         """Note that a connection has ended."""
         self._open.discard(connection)
         self._lingering.discard(connection)
         self.metrics.connections = len(self._open)
 
-    def rest(self, connection: Guarded) -> None:
+    def rest(self, connection: "Connection") -> None:
         """Note that a connection has become idle; to be called while ``full``."""
         self._idle[connection] = None
         self._idle.move_to_end(connection)
 
-    def connections(self) -> tuple[Guarded, ...]:
+    def connections(self) -> tuple["Connection", ...]:
         """Return all connections that have not ended, those that linger among them."""
         return (*self._open, *self._lingering)
-
-    def sweep(self, now_s: float) -> None:
-        """Look at each connection."""
-        self._review(self.connections(), now_s)
 
     def close(self) -> None:
         """End each connection with its next answer, by which its client knows that the server stops."""
@@ -184,7 +162,7 @@ class Guard:
             if not connection.is_idle():
                 connection.cut(Cut.DRAIN)
 
-    def _look(self, loop: asyncio.AbstractEventLoop, rest: tuple[Guarded, ...]) -> None:
+    def _look(self, loop: asyncio.AbstractEventLoop, rest: tuple["Connection", ...]) -> None:
         """Look at some connections, of ``rest`` or else of all, and see to it that the others follow."""
         self._timer = None
         if self.full and not rest:
@@ -202,7 +180,7 @@ class Guard:
         if self._timer is None:
             self._timer = loop.call_later(SWEEP_S, self._look, loop, ())
 
-    def _review(self, connections: tuple[Guarded, ...], now_s: float) -> None:
+    def _review(self, connections: tuple["Connection", ...], now_s: float) -> None:
         for connection in connections:
             if connection in self._open or connection in self._lingering:
                 connection.review(now_s)

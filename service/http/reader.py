@@ -1,8 +1,8 @@
 """Read HTTP/1.1 requests out of bytes, without a socket.
 
-A :class:`HeadReader` takes the bytes of one head in any pieces, and says how many bytes belong to it. :func:`body_of`
-returns the reader of the body behind it, which says the same. So the caller knows where one request ends and the next
-begins. httptools (llhttp, the parser of Node.js) judges heads and chunks; the bytes of a body are only counted.
+A :class:`HeadReader` takes the bytes of one head out of those that have come, in any pieces. :func:`body_of` returns the
+reader of the body behind it. Neither takes a byte beyond. httptools (llhttp, the parser of Node.js) judges heads and chunks;
+the bytes of a body are only counted.
 """
 
 from typing import Protocol
@@ -19,6 +19,8 @@ MAX_HEADERS = 100
 MAX_URL_BYTES = 8 * 2**10
 # Chunk extensions or trailers between two pieces of a body.
 MAX_FRAME_BYTES = 32 * 2**10
+# Bytes that are looked at for a head in one go; nearly all heads are smaller.
+HEAD_PIECE = 4096
 # Bytes of a body in chunks that are looked through in one go.
 CHUNKS_AT_ONCE = 2**16
 END_OF_HEAD = b"\r\n\r\n"
@@ -82,20 +84,19 @@ class HeadReader:
         self._complete = False
         self._keep_alive = False
 
-    def feed(self, data: bytes) -> tuple[Head, bytes, int] | None:
-        """Take bytes.
-
-        Returns:
-            None while the head is incomplete; then the head, all of its bytes, and how many bytes of ``data`` belong to it.
+    def read(self, incoming: Incoming) -> tuple[Head, bytes] | None:
+        """Return the head and all of its bytes; None while it is incomplete.
 
         Raises:
             BadInput: not HTTP/1.1, or a request that is not served.
             UrlTooLong, HeadTooLarge, UnknownVersion: as their names say.
         """
+        data = incoming.peek(HEAD_PIECE)
         before = len(self._raw)
         raw = self._raw = self._raw + data if before else data
         end = raw.find(END_OF_HEAD, max(0, before - len(END_OF_HEAD) + 1))
         size = len(raw) if end < 0 else end + len(END_OF_HEAD)
+        incoming.skip(size - before)
         try:
             self._parser.feed_data(data if end < 0 else data[: size - before])
         except httptools.HttpParserUpgrade:
@@ -110,7 +111,7 @@ class HeadReader:
             return None
         method, version = self._parser.get_method(), self._parser.get_http_version()
         head = checked_head(method, self._url, version, self._headers, keep_alive=self._keep_alive)
-        return head, raw[:size], size - before
+        return head, raw[:size]
 
     def _require_small(self, size: int) -> None:
         if len(self._url) > MAX_URL_BYTES:
@@ -145,16 +146,8 @@ class BodyReader(Protocol):
 
     complete: bool
 
-    @property
-    def most(self) -> int:
-        """How many bytes may be fed in one go."""
-
-    def feed(self, data: bytes) -> tuple[bytes, int]:
-        """Take bytes; return the body's bytes among them, and how many bytes of ``data`` belong to the request.
-
-        Raises:
-            RequestError: the framing is broken.
-        """
+    def read(self, incoming: Incoming) -> bytes:
+        """Return bytes of the body, and skip those that belong to it; RequestError where the framing is broken."""
 
 
 class SizedBody:
@@ -166,17 +159,13 @@ class SizedBody:
         self._left = length
         self.complete = not length
 
-    @property
-    def most(self) -> int:
+    def read(self, incoming: Incoming) -> bytes:
         """See :class:`BodyReader`."""
-        return self._left
-
-    def feed(self, data: bytes) -> tuple[bytes, int]:
-        """Take bytes, see :class:`BodyReader`."""
-        piece = data if len(data) <= self._left else data[: self._left]
+        piece = incoming.peek(self._left)
+        incoming.skip(len(piece))
         self._left -= len(piece)
         self.complete = not self._left
-        return piece, len(piece)
+        return piece
 
 
 class ChunkedBody:
@@ -193,13 +182,9 @@ class ChunkedBody:
         self._in_trailer = False
         self._frame_bytes = 0
 
-    @property
-    def most(self) -> int:
+    def read(self, incoming: Incoming) -> bytes:
         """See :class:`BodyReader`."""
-        return CHUNKS_AT_ONCE
-
-    def feed(self, data: bytes) -> tuple[bytes, int]:
-        """Take bytes, see :class:`BodyReader`."""
+        data = incoming.peek(CHUNKS_AT_ONCE)
         body, place = [], 0
         while place < len(data) and not self.complete:
             if self._left:
@@ -215,7 +200,8 @@ class ChunkedBody:
             place += len(piece)
             if self._line.endswith(b"\n"):
                 self._end_line()
-        return b"".join(body), place
+        incoming.skip(place)
+        return b"".join(body)
 
     def on_message_complete(self) -> None:
         """Note the end of the trailers; called by the parser."""

@@ -11,18 +11,15 @@ take the old one out, restart. They are kept as digests, and no answer, log, met
 import hashlib
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tailgate.service.codec.message import Answer, error_body
 from tailgate.service.errors import ConfigurationError, Unauthorized
 from tailgate.service.metrics import Metrics
 from tailgate.service.settings import Settings
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # RFC 6750, section 2.1: b64token. 16 characters of it are 96 bits when they are random.
 TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
@@ -38,10 +35,6 @@ class Tokens:
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._digests = tuple({hashlib.sha256(token.encode()).digest() for token in tokens})
-
-    def __len__(self) -> int:
-        """Return how many different ones there are."""
-        return len(self._digests)
 
     def admit(self, authorization: bytes | None) -> bool:
         """Tell whether the value of ``Authorization`` holds a known token; None where there is none.
@@ -117,7 +110,7 @@ class RequireToken:
 
     def __init__(
         self,
-        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        app: ASGIApp,
         tokens: Tokens,
         metrics: Metrics,
         *,

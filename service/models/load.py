@@ -17,9 +17,9 @@ from torch import nn
 from tailgate.service.errors import ConfigurationError
 from tailgate.service.models import demo
 from tailgate.service.models.spec import ImageInput, Model
-from tailgate.service.models.weights import apply_state, read_state
+from tailgate.service.models.weights import apply_state, existing_file, read_state
 from tailgate.service.models.zoo import classifiers
-from tailgate.service.settings import Settings, existing_file
+from tailgate.service.settings import Settings
 
 DEMO = "demo"
 TORCHVISION = "torchvision:"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -23,10 +23,12 @@ class TensorSpec:
     Attributes:
         shape: sides of 1 or more; ``()`` for a single number.
         dtype: as NumPy takes one: ``np.dtype(np.float32)``, ``np.float32`` or ``"float32"``.
+        nbytes: bytes of one item.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
+    nbytes: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Convert the type, and refuse what no request could bring."""
@@ -43,11 +45,7 @@ class TensorSpec:
             )
         object.__setattr__(self, "shape", tuple(map(int, self.shape)))
         object.__setattr__(self, "dtype", dtype)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of one item."""
-        return math.prod(self.shape) * self.dtype.itemsize
+        object.__setattr__(self, "nbytes", math.prod(self.shape) * dtype.itemsize)
 
     def __str__(self) -> str:
         """``uint8[224, 224, 3]``."""

@@ -1,6 +1,7 @@
 """Read a model's weights from a file, without running code from that file."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,3 +54,9 @@ def apply_state(module: nn.Module, state: Mapping[str, torch.Tensor], source: st
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise ConfigurationError(f"weights {source} do not fit the model: {str(error)[:400]}") from None
+
+
+def existing_file(text: str) -> Path | None:
+    """Return the file that ``text`` names, None where it names none."""
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own fails for a user without a home directory
+    return path if path.is_file() else None

@@ -12,6 +12,7 @@ import httptools
 import numpy as np
 import orjson
 
+from tailgate.service.batching.forecast import Decoding
 from tailgate.service.batching.service import Phase
 from tailgate.service.codec import inputs
 from tailgate.service.codec.forms import boundary_of, single_file
@@ -142,13 +143,17 @@ class Edge:
         self.service = app.state.service
         served = Served("m", IMAGE.spec, ("a", "b"), IMAGE)
         self.service.phase = Phase.READY
-        self.service.engine = SimpleNamespace(
-            served=served, facts={}, gauges=tuple, times=SimpleNamespace(facts=dict)
+        engine = SimpleNamespace(served=served, facts={}, gauges=tuple, times=SimpleNamespace(facts=dict))
+        self.service.pipeline = SimpleNamespace(
+            engine=engine,
+            served=served,
+            hung=None,
+            admission=SimpleNamespace(admit=lambda *_, **__: None),
+            dispatcher=SimpleNamespace(submit=self._submit, waiting=0),
+            decoders=self,
+            writers=self,
         )
-        self.service._loop = self.loop
-        self.service.admit = lambda *_, **__: None
-        self.service.submit = self._submit
-        self.service.decoders = self.service.writers = self
+        self.service.call_later = self.loop.call_later
         self.site = Site(app, self.loop)
 
     def _submit(self, request):
@@ -164,6 +169,9 @@ class Edge:
         except Exception as error:  # noqa: BLE001 - what the service does with any error of a decoder
             outcome = error
         self.loop.call_soon(request.worked, outcome, 0.0)
+
+    def decoding(self, now_s):
+        return Decoding(threads=1)
 
     def drop(self, request):
         """Leave it: it is done already."""
@@ -187,7 +195,7 @@ class Edge:
         if tasks:
             self.loop.run_until_complete(asyncio.wait(tasks, timeout=PATIENCE_S))
             self.turn()
-        assert self.service.in_flight == 0, "a request has not ended"
+        assert self.service.in_flight.requests == 0, "a request has not ended"
         assert not asyncio.all_tasks(self.loop), "a task has not ended"
         answers = Answers()
         # The answer to a HEAD has a length and no body, which only its client knows.

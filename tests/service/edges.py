@@ -99,7 +99,7 @@ class Edges:
         is not to meet it.
         """
         service = self.service
-        self.until(lambda: service.in_flight == 0 and service._dispatcher.running is None)
+        self.until(lambda: service.in_flight.requests == 0 and service.pipeline.dispatcher.running is None)
 
     def protocol(self, connection):
         """Return the hot edge's side of a connection."""
@@ -131,7 +131,7 @@ class Edges:
 
     def waiting(self, count):
         """Wait until so many requests wait for a batch."""
-        self.until(lambda: self.service._dispatcher.waiting == count)
+        self.until(lambda: self.service.pipeline.dispatcher.waiting == count)
 
     def outcomes(self):
         """Return how many requests have ended, by outcome, without zeros."""

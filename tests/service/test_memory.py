@@ -135,9 +135,9 @@ async def test_the_collector_is_spared_what_the_start_has_made_and_before_reques
     app = create_app(load_settings({}, model="tiny_models:doubler", threads=1, max_batch_size=8))
     service, seen = app.state.service, []
     monkeypatch.setattr(
-        "tailgate.service.http.app.spare_collector", lambda: seen.append((service.phase, service.engine))
+        "tailgate.service.http.app.spare_collector", lambda: seen.append((service.phase, service.pipeline))
     )
     async with app.router.lifespan_context(app):
         await until(lambda: service.phase is not Phase.STARTING)
-    assert seen == [(Phase.STARTING, service.engine)]
-    assert service.engine is not None
+    assert seen == [(Phase.STARTING, service.pipeline)]
+    assert service.pipeline is not None

@@ -10,18 +10,12 @@ import pytest
 
 from tailgate.service import compile as compile_command
 from tailgate.service import settings as settings_module
-from tailgate.service.batching.service import Service
 from tailgate.service.errors import ConfigurationError
 from tailgate.service.execution.build import build_engine
+from tailgate.service.models.weights import existing_file
 from tailgate.service.processors import Processors
-from tailgate.service.settings import (
-    PREFIX,
-    Settings,
-    existing_file,
-    load_settings,
-    settings_table,
-    unknown_variables,
-)
+from tailgate.service.settings import PREFIX, Settings, load_settings
+from tailgate.service.variables import settings_table, unknown_variables
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -202,15 +196,15 @@ def test_without_a_cache_a_compiled_model_is_refused_and_another_is_served(monke
 )
 def test_threads_are_as_many_as_a_cpu_quota_allows(monkeypatch, quota, model_threads, decode_threads):
     monkeypatch.setattr(settings_module, "processors", lambda: Processors(64, quota))
-    service = Service(load_settings({}))
-    assert (service.settings.model_threads, service._decode_threads) == (model_threads, decode_threads)
+    settings = load_settings({})
+    assert (settings.model_threads, settings.decoding_threads) == (model_threads, decode_threads)
 
 
 def test_one_processor_is_left_to_the_event_loop_unless_told(monkeypatch):
-    monkeypatch.setattr("tailgate.service.settings.available_processors", lambda: 4)
+    monkeypatch.setattr("tailgate.service.settings.processors", lambda: Processors(4, None))
     assert load_settings({}).model_threads == 3
     assert load_settings({"TAILGATE_THREADS": "4"}).model_threads == 4
-    monkeypatch.setattr("tailgate.service.settings.available_processors", lambda: 1)
+    monkeypatch.setattr("tailgate.service.settings.processors", lambda: Processors(1, None))
     assert load_settings({}).model_threads == 1
 
 
@@ -238,7 +232,7 @@ def test_help_holds_every_setting_and_how_it_is_called_in_the_environment(capsys
 def test_the_document_holds_the_table_as_it_is_declared():
     assert settings_table() in DOCUMENT.read_text(), (
         "docs/settings.md is out of date: put in what `python -c "
-        "'from tailgate.service.settings import settings_table; print(settings_table())'` prints"
+        "'from tailgate.service.variables import settings_table; print(settings_table())'` prints"
     )
 
 

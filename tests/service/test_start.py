@@ -8,7 +8,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from tailgate.service.batching import service as lifecycle
+from tailgate.service.batching import pipeline
 from tailgate.service.batching import start as building
 from tailgate.service.batching.service import Phase, Service
 from tailgate.service.batching.workers import Workers
@@ -95,14 +95,14 @@ def no_more_threads(*_, **__):
     [
         (building, "_build"),
         (building.threading.Thread, "start"),
-        (lifecycle, "BatchPolicy"),
-        (lifecycle, "Forecast"),
-        (lifecycle, "Dispatcher"),
-        (lifecycle.Dispatcher, "start"),
-        (lifecycle, "Workers"),
-        (lifecycle.Workers, "start"),
-        (lifecycle, "Crowd"),
-        (lifecycle, "available_processors"),
+        (pipeline, "BatchPolicy"),
+        (pipeline, "Forecast"),
+        (pipeline, "Dispatcher"),
+        (pipeline.Dispatcher, "start"),
+        (pipeline, "Workers"),
+        (pipeline.Workers, "start"),
+        (pipeline, "Crowd"),
+        (pipeline, "Admission"),
     ],
 )
 @pytest.mark.asyncio

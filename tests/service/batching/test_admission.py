@@ -28,7 +28,7 @@ about = partial(pytest.approx, rel=0.1)
 async def busy_for_long(gate, **settings):
     """Run a service with one batch under way, whose batches are of one request and believed to take so long."""
     async with running("gated:factory", max_batch_size=1, **settings) as server:
-        server.service._admission.forecast = Forecast(lambda _: BATCH_S, 1, doubt=0.0)
+        server.service.pipeline.admission.forecast = Forecast(lambda _: BATCH_S, 1, doubt=0.0)
         gate.opened.clear()
         held = begin(server.service, None)
         send_body(held)
@@ -65,10 +65,10 @@ class Begun(Request):
 
 def begin(service, timeout_s, kind=Kind.PIXELS):
     """Take a request at its head, as both edges do."""
-    service.require_ready()
+    pipeline = service.require_ready()
     request = Begun(service)
     request._intend(Intent(kind, None, None, timeout_s))
-    service.admit(timeout_s, decoded=kind is not Kind.PIXELS)
+    pipeline.admission.admit(timeout_s, decoded=kind is not Kind.PIXELS)
     return request
 
 
@@ -118,7 +118,7 @@ async def test_a_request_whose_patience_has_ended_before_its_body_is_there_has_e
             started_earlier(request, 3 * BATCH_S)
         send_body(busy)
         gate.opened.set()
-        await until(lambda: service._dispatcher.running is None)
+        await until(lambda: service.pipeline.dispatcher.running is None)
         send_body(idle)
     assert [call.answers[0].status for call in (busy, idle)] == [504, 504]
 
@@ -128,9 +128,11 @@ async def test_a_queue_that_is_full_when_an_item_is_decoded_says_when_to_come_ba
         requests = [begin(service, None) for _ in range(3)]
         for request in requests[:2]:
             send_body(request)
-        with pytest.raises(QueueFull) as refusal:
-            service.submit(requests[2])
-        assert refusal.value.retry_after_s == about(3 * BATCH_S)
+        with pytest.raises(QueueFull) as full:
+            service.pipeline.dispatcher.submit(requests[2])
+        requests[2].refuse(full.value)
+        (answer,) = requests[2].answers
+        assert (answer.status, retry_after_s(answer)) == (429, about(3 * BATCH_S))
         for request in requests:
             request.abandon()
 
@@ -166,10 +168,10 @@ async def decoding_for_long(monkeypatch, *, known=True, **settings):
     monkeypatch.setattr("tailgate.service.codec.inputs.decode_image", slow)
     async with running("tiny_models:colours", decode_threads=2, **settings) as server:
         if known:
-            server.service._admission.forecast.learn_decoding(ITEM_S)
+            server.service.pipeline.admission.forecast.learn_decoding(ITEM_S)
         yield server.service, begun
         go_on.set()
-        await until(lambda: server.service.in_flight == 0)
+        await until(lambda: server.service.in_flight.requests == 0)
 
 
 def send_picture(service, timeout_s):
@@ -231,15 +233,15 @@ async def test_those_whom_nobody_knew_to_be_late_are_told_when_the_first_item_sh
         assert refused(calls) == []
         for _ in range(2):
             assert await asyncio.to_thread(begun.acquire, timeout=30)
-        service._admission.note_decoding(ITEM_S)
+        service.pipeline.admission.note_decoding(ITEM_S)
         assert refused(calls) == calls[12:]  # up to one who waits for any time
         patient.abandon()
-        service._admission.note_decoding(ITEM_S)
+        service.pipeline.admission.note_decoding(ITEM_S)
         assert refused(calls) == calls[4:]
         for call in calls[4:12]:
             assert b"it still waits to be decoded: it would take" in call.answers[0].body
             assert retry_after_s(call.answers[0]) == about(2 * ITEM_S)
-        assert service.decoders.unfinished == 4
+        assert len(service.pipeline.decoders.unfinished) == 4
 
 
 async def test_the_backlog_of_decoding_is_a_gauge_beside_that_of_the_batches(monkeypatch):

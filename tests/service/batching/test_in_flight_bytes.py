@@ -1,7 +1,5 @@
 """The bytes of all bodies in flight: bounded together , and given back whatever becomes of their request."""
 
-from types import SimpleNamespace
-
 import orjson
 import pytest
 from edges import PIXELS, POISON_PIXEL, Connection, chunked, form, picture, pixels, post, two_edges
@@ -42,12 +40,12 @@ def edges(_edges):
     yield _edges
     _edges.model.opened.set()
     _edges.rest()
-    assert _edges.service.in_flight_bytes == 0
+    assert _edges.service.in_flight.bytes == 0
 
 
 def held(edges, count):
     """Wait until so many bytes are held."""
-    edges.until(lambda: edges.service.in_flight_bytes == count)
+    edges.until(lambda: edges.service.in_flight.bytes == count)
 
 
 # Given back at every end.
@@ -76,7 +74,7 @@ def test_what_an_answered_request_held_is_given_back(edges, request_, status):
         for _ in range(2):  # the second has a known head
             connection.send(request_)
             assert connection.answer()[0] == status
-            assert edges.service.in_flight_bytes == 0
+            assert edges.service.in_flight.bytes == 0
 
 
 @pytest.mark.parametrize("kind", [OCTETS, FORM])
@@ -105,7 +103,7 @@ def test_a_request_that_the_full_queue_refuses_holds_nothing(edges):
         with Connection(edges.hot) as refused:
             refused.send(PIXELS)
             assert refused.answer()[0] == 429
-        assert edges.service.in_flight_bytes == 2 * 192
+        assert edges.service.in_flight.bytes == 2 * 192
         edges.model.opened.set()
         assert first.answer()[0] == second.answer()[0] == 200
 
@@ -141,7 +139,7 @@ def test_what_would_be_more_bytes_than_may_be_in_flight_is_refused_by_its_head_o
             assert in_chunks.answer() == (status, headers, body)
             in_chunks.send(PIXELS)
             assert in_chunks.answer()[0] == 200
-        assert edges.service.in_flight_bytes == MAX_BODY_BYTES - 1
+        assert edges.service.in_flight.bytes == MAX_BODY_BYTES - 1
     held(edges, 0)
     assert edges.outcomes()["full"] == full + 2
 
@@ -150,10 +148,10 @@ def test_a_known_head_is_refused_too_where_there_is_no_room(edges, monkeypatch):
     with Connection(edges.hot) as connection:
         connection.send(PIXELS)
         assert connection.answer()[0] == 200
-        monkeypatch.setattr(edges.service, "in_flight_bytes", MAX_IN_FLIGHT_BYTES - 191)
+        monkeypatch.setattr(edges.service.in_flight, "bytes", MAX_IN_FLIGHT_BYTES - 191)
         connection.send(PIXELS)
         assert connection.answer()[0] == 429
-        monkeypatch.setattr(edges.service, "in_flight_bytes", 0)
+        monkeypatch.setattr(edges.service.in_flight, "bytes", 0)
         connection.send(PIXELS)
         assert connection.answer()[0] == 200
 
@@ -191,14 +189,14 @@ def test_json_beyond_its_limit_is_refused_before_it_is_read(monkeypatch):
 def service_of(capacity):
     service = Service(load_settings({}, max_body_bytes=100, max_in_flight_bytes=capacity))
     service.journal = Journal(None, later=lambda *_: None)
-    service._admission = SimpleNamespace(retry_after_s=lambda: 1)
+    service.turn_away = lambda: 1
     return service
 
 
 ENDS = {
     "abandon": Request.abandon,
     "refuse": lambda request: request.refuse(BadInput("x")),
-    "fail": lambda request: request.fail(ValueError("x")),
+    "fail": lambda request: request.refuse(ValueError("x")),
     "complete": lambda request: (
         setattr(request, "intent", Intent(Kind.PIXELS, None, None, None)),
         request.complete(),
@@ -232,8 +230,8 @@ def test_bytes_in_flight_are_those_of_the_calls_that_have_not_ended_and_never_be
         else:
             request.take(bytes(step))
             sizes[number] = 0 if request._ended else sizes[number] + step
-        assert service.in_flight_bytes == sum(sizes.values()) <= capacity
+        assert service.in_flight.bytes == sum(sizes.values()) <= capacity
     for request in requests.values():
         request.abandon()
         request.take(b"late")
-    assert service.in_flight_bytes == service.in_flight == 0
+    assert service.in_flight.bytes == service.in_flight.requests == 0

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tailgate.service.batching.body import Body
+from tailgate.service.batching.in_flight import InFlight
 from tailgate.service.batching.journal import Journal
+from tailgate.service.batching.pipeline import Pipeline
 from tailgate.service.batching.request import Request
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.inputs import Kind
@@ -58,19 +60,25 @@ class Pool:
 
 
 class StubService:
-    """A service whose decoding threads and batches are the test."""
+    """A service, and what its requests pass, whose decoding threads and batches are the test."""
+
+    served = SERVED
 
     def __init__(self, refusal=None):
         self.settings = load_settings({})
         self.metrics = Metrics((), 8, list)
         self.journal = Journal(None, later=lambda *_: None)
-        self.in_flight = 0
+        self.in_flight = InFlight(2**30)
+        self.pipeline = self.admission = self.dispatcher = self
         self.refusal = refusal
         self.submitted, self.withdrawn, self.timers = [], [], []
         self.decoders, self.writers = Pool(refusal), Pool(refusal)
 
     def require_ready(self, *, admitted=False):
-        return SERVED
+        return self
+
+    def turn_away(self):
+        return 1
 
     def admit(self, timeout_s, spent_s=0.0, *, decoded):
         if self.refusal:
@@ -90,18 +98,6 @@ class StubService:
     def call_later(self, delay_s, function):
         self.timers.append(function)
         return SimpleNamespace(cancel=lambda: None)
-
-    def require_room(self, size):
-        """There is room for any body."""
-
-    def hold(self, size):
-        """There is room for any body."""
-
-    give_back = hold
-
-    def leave(self):
-        self.in_flight -= 1
-        assert self.in_flight == 0
 
     def counted(self):
         outcomes = {outcome: count for outcome, count in self.metrics.requests.items() if count}
@@ -133,7 +129,7 @@ def end(service, outcome, computed_s=0.01):
 
 
 EVENTS = {
-    "decoded": lambda service, _: service.decoders.come_back((np.zeros(4, np.float32), True)),
+    "decoded": lambda service, _: service.decoders.come_back((np.zeros(4, np.float32), Kind.TENSOR, True)),
     "not decoded": lambda service, _: service.decoders.come_back(BadInput("no")),
     "decoder failed": lambda service, _: service.decoders.come_back(MemoryError()),
     "computed": lambda service, _: end(service, RESULT),
@@ -142,7 +138,7 @@ EVENTS = {
     "expired": lambda service, _: service.timers.pop()(),
     "gone": lambda _, request: request.abandon(),
     "refused": lambda _, request: request.refuse(BadInput("no")),
-    "failed": lambda _, request: request.fail(ValueError()),
+    "failed": lambda _, request: request.refuse(ValueError()),
 }
 NEEDS_DECODING = {"decoded", "not decoded", "decoder failed"}
 NEEDS_BATCH = {"computed", "not encodable", "model failed"}
@@ -170,7 +166,7 @@ def test_whatever_happens_in_whatever_order_a_request_is_counted_once_and_answer
 
     with capture_logs():
         request = Request(service, reply)
-        assert service.in_flight == 1
+        assert service.in_flight.requests == 1
         if form is not None:
             request._intend(Intent(form, None, None, 60.0))
             with never_raises():
@@ -187,7 +183,7 @@ def test_whatever_happens_in_whatever_order_a_request_is_counted_once_and_answer
         request.abandon()
     counted = service.counted()
     assert sum(counted.values()) == 1
-    assert service.in_flight == 0
+    assert service.in_flight.requests == 0
     assert len(answers) == (0 if Outcome.CANCELLED in counted else 1)
 
 
@@ -217,7 +213,7 @@ def test_the_first_end_is_the_only_one(event, status, outcome):
 
 def test_the_request_is_counted_before_its_answer_leaves():
     service, seen = StubService(), []
-    request = begun(service, lambda _: seen.append((service.counted(), service.in_flight)))
+    request = begun(service, lambda _: seen.append((service.counted(), service.in_flight.requests)))
     complete(request, BODY)
     end(service, RESULT)
     assert seen == [({Outcome.OK: 1}, 0)]
@@ -274,7 +270,6 @@ def test_the_clients_patience_counts_from_the_beginning_of_the_request():
     service = StubService()
     for timeout_s in (None, 60.0):
         complete(begun(service, pytest.fail, timeout_s), BODY)
-        service.in_flight = 0
     patient, hurried = service.submitted
     assert patient.deadline_s is None
     assert hurried.deadline_s == hurried.start_s + 60.0
@@ -282,6 +277,11 @@ def test_the_clients_patience_counts_from_the_beginning_of_the_request():
 
 def test_an_answer_that_cannot_be_given_does_not_keep_the_others_of_its_batch_waiting():
     service = Service(load_settings({}))
+    times = SimpleNamespace(predict_s=lambda _: 0.1)
+    inference = SimpleNamespace(run=None, pipelined=False)
+    engine = SimpleNamespace(served=SERVED, max_batch_size=8, times=times, inference=inference)
+    loop = SimpleNamespace(call_soon=None)
+    pipeline = Pipeline(engine, service.settings, service.metrics, loop)
     called = []
 
     class Failing(SimpleNamespace):
@@ -293,7 +293,7 @@ def test_an_answer_that_cannot_be_given_does_not_keep_the_others_of_its_batch_wa
                 raise ConnectionError
 
     with capture_logs() as log:
-        service._end([Failing(number=number) for number in range(3)])
+        pipeline._end([Failing(number=number) for number in range(3)])
     assert called == [0, 1, 2]
     assert [entry["event"] for entry in log] == ["an answer could not be given"]
 
@@ -302,7 +302,7 @@ def test_a_fault_is_answered_before_it_is_logged(monkeypatch):
     service, order = StubService(), []
     request = Request(service, lambda _: order.append("answered"))
     monkeypatch.setattr(service.journal, "note", lambda *_: order.append("logged"))
-    request.fail(ValueError())
+    request.refuse(ValueError())
     assert order == ["answered", "logged"]
 
 
@@ -351,7 +351,7 @@ def test_an_answer_has_the_headers_of_json_and_of_its_own(more):
 
 
 @pytest.mark.parametrize("overload_status", [429, 503])
-@pytest.mark.parametrize("refusal", [QueueFull(1, 1), BytesFull(1, 1), Late("late", 1)], ids=repr)
+@pytest.mark.parametrize("refusal", [QueueFull(1, 1), BytesFull(1), Late("late"), Late("late", 1)], ids=repr)
 def test_a_refusal_because_of_the_other_requests_has_the_status_that_is_set(refusal, overload_status):
     service, answers = StubService(refusal), []
     service.settings = load_settings({}, overload_status=overload_status)
@@ -390,7 +390,7 @@ def test_waiting_for_a_decoding_thread_is_waiting_and_decoding_is_only_what_the_
     complete(request, BODY)
     clock[0] = 112.0
     if form is Kind.IMAGE:
-        service.decoders.come_back((np.zeros(4, np.float32), False), 0.5)
+        service.decoders.come_back((np.zeros(4, np.float32), form, False), 0.5)
     request.bound_s, request.computed_s, request.batch_size, request.outcome = 114.0, 3.0, 1, RESULT
     request.waiting = False
     assert request.waited_s == waited_s
@@ -435,10 +435,7 @@ def test_pieces_become_one_object_and_a_single_one_is_not_copied():
     ("before", "words"),
     [
         (lambda request, service: None, "before its body was complete"),
-        (
-            lambda request, service: (setattr(request, "_kind", Kind.IMAGE), complete(request, b"x")),
-            "decoded",
-        ),
+        (lambda request, service: complete(request, b"x"), "decoded"),
     ],
 )
 def test_a_deadline_that_passes_is_answered_at_once_with_where_the_request_was(before, words):
@@ -458,7 +455,6 @@ def test_a_deadline_that_passes_is_answered_at_once_with_where_the_request_was(b
 def test_a_deadline_that_passes_in_the_queue_withdraws_the_request_and_one_in_a_batch_does_not():
     service, answers = StubService(), []
     waiting, bound = begun(service, answers.append, 60.0), begun(service, pytest.fail, 60.0)
-    service.leave = lambda: None
     for request in (waiting, bound):
         complete(request, BODY)
     bound.waiting, bound.bound_s = False, bound.queued_s

@@ -129,7 +129,7 @@ async def test_a_service_with_a_batch_that_hangs_is_neither_live_nor_ready_until
 @pytest.mark.asyncio
 async def test_a_service_whose_executor_thread_has_ended_is_neither_live_nor_ready():
     async with running() as server:
-        batcher = server.service._dispatcher
+        batcher = server.service.pipeline.dispatcher
         batcher._next = lambda: None  # as after a fault in the thread's own loop
         assert (await server.predict([1, 2, 3, 4])).status_code == 200
         assert await asyncio.to_thread(batcher.join, 30)

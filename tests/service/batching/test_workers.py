@@ -49,7 +49,7 @@ async def one_busy_thread():
         yield workers, held, go_on
     finally:
         go_on.set()
-        await until(lambda: workers.unfinished == 0)
+        await until(lambda: len(workers.unfinished) == 0)
         workers.stop()
 
 
@@ -68,16 +68,16 @@ async def test_what_the_work_returned_or_raised_comes_back(error):
     ((outcome, run_s),) = job.ends
     assert outcome == ("done" if error is None else error)
     assert run_s >= 0
-    assert workers.unfinished == 0
+    assert len(workers.unfinished) == 0
 
 
 async def test_work_that_is_dropped_before_a_thread_has_it_is_never_done_and_gives_its_place_back_at_once():
     async with one_busy_thread() as (workers, _, go_on):
         job = submit(workers, pytest.fail)
-        assert workers.unfinished == 2
+        assert len(workers.unfinished) == 2
         workers.drop(job)
         workers.drop(job)
-        assert workers.unfinished == 1
+        assert len(workers.unfinished) == 1
         go_on.set()
     assert job.ends == []
 
@@ -98,7 +98,7 @@ async def test_work_that_is_dropped_before_a_thread_has_it_keeps_nothing_of_what
 async def test_work_that_is_dropped_while_a_thread_has_it_keeps_its_place_until_that_has_ended():
     async with one_busy_thread() as (workers, held, _):
         workers.drop(held)
-        assert workers.unfinished == 1
+        assert len(workers.unfinished) == 1
 
 
 async def test_a_stop_begins_no_work_that_waits():
@@ -108,17 +108,17 @@ async def test_a_stop_begins_no_work_that_waits():
         go_on.set()
         await until(lambda: held.ends)
         assert job.work is None
-        workers._unfinished.clear()
+        workers.unfinished.clear()
 
 
 async def test_an_answer_is_written_though_all_decoding_threads_are_busy():
     go_on = threading.Event()
     async with running(decode_threads=1) as server:
-        submit(server.service.decoders, lambda: go_on.wait(30))
-        written = submit(server.service.writers, list)
+        submit(server.service.pipeline.decoders, lambda: go_on.wait(30))
+        written = submit(server.service.pipeline.writers, list)
         await until(lambda: written.ends)
         go_on.set()
-        await until(lambda: server.service.decoders.unfinished == 0)
+        await until(lambda: len(server.service.pipeline.decoders.unfinished) == 0)
     assert written.ends[0][0] == []
 
 
@@ -143,17 +143,17 @@ async def test_images_of_late_clients_and_of_those_who_left_are_not_decoded_and_
         held = send(b"held")
         assert await asyncio.to_thread(begun.acquire, timeout=30)
         gone = send(b"gone")
-        await until(lambda: server.service.decoders.unfinished == 2)
+        await until(lambda: len(server.service.pipeline.decoders.unfinished) == 2)
         late = await send(b"late", **{"x-request-timeout-ms": "50"})
         assert late.status_code == 504
-        assert server.service.decoders.unfinished == 2
+        assert len(server.service.pipeline.decoders.unfinished) == 2
         gone.cancel()
-        await until(lambda: server.service.decoders.unfinished == 1)
+        await until(lambda: len(server.service.pipeline.decoders.unfinished) == 1)
         last = send(b"last")
-        await until(lambda: server.service.decoders.unfinished == 2)
+        await until(lambda: len(server.service.pipeline.decoders.unfinished) == 2)
         go_on.set()
         assert [(await each).status_code for each in (held, last)] == [500, 500]
-        assert server.service.in_flight == 0
+        assert server.service.in_flight.requests == 0
     assert decoded == [b"held", b"last"]
 
 
@@ -175,7 +175,7 @@ async def test_what_waits_and_what_has_a_thread_is_told_apart_and_how_long_threa
         assert list(workers.newest_waiting()) == [jobs[2], jobs[0]]
         clock[0] = 109.0
         go_on.set()
-        await until(lambda: workers.unfinished == 0)
+        await until(lambda: len(workers.unfinished) == 0)
         assert workers.decoding(200.0) == Decoding(threads=1)
         assert list(workers.newest_waiting()) == []
     assert done == [9.0, 0.0, 0.0]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving import running, until
 
-from tailgate.service.batching import request as endpoint
+from tailgate.service.codec import inputs
 from tailgate.service.codec.forms import Part, boundary_of, single_file
 from tailgate.service.errors import BadInput
 
@@ -113,7 +113,7 @@ async def test_a_form_is_parsed_in_a_decoding_thread(monkeypatch):
         threads.append(threading.current_thread().name)
         return single_file(*arguments)
 
-    monkeypatch.setattr(endpoint, "single_file", noted)
+    monkeypatch.setattr(inputs, "single_file", noted)
     async with running("tiny_models:colours") as server:
         answer = await server.client.post("/predict", files={"file": ("a.bin", bytes(192))})
     assert answer.status_code == 200
@@ -129,11 +129,11 @@ async def test_a_form_whose_deadline_passes_before_a_thread_has_it_is_told_so_th
         assert go_on.wait(30)
         return single_file(*arguments)
 
-    monkeypatch.setattr(endpoint, "single_file", held)
+    monkeypatch.setattr(inputs, "single_file", held)
     form = {"file": ("a.bin", bytes(192))}
     async with running("tiny_models:colours", decode_threads=1) as server:
         first = asyncio.create_task(server.client.post("/predict", files=form))
-        await until(lambda: server.service.decoders.unfinished == 1)
+        await until(lambda: len(server.service.pipeline.decoders.unfinished) == 1)
         late = await server.client.post("/predict", files=form, headers={"X-Request-Timeout-Ms": "50"})
         go_on.set()
         assert (await first).status_code == 200

@@ -83,7 +83,7 @@ async def one_batch(server, marked, firsts):
     held = asyncio.create_task(server.predict([0, 0, 0, 0]))
     assert await asyncio.to_thread(entered.wait, 30)
     sent = [asyncio.create_task(server.predict([first, 1, 2, 3])) for first in firsts]
-    await until(lambda: server.service._dispatcher.waiting == len(firsts))
+    await until(lambda: server.service.pipeline.dispatcher.waiting == len(firsts))
     marked.sizes.clear()
     marked.held = None
     go.set()

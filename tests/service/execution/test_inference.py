@@ -273,8 +273,8 @@ def test_a_device_that_works_on_after_an_error_has_its_batch_halved_as_any():
 async def test_a_service_whose_device_has_failed_is_neither_live_nor_ready():
     async with running() as server:
         executor = Asserting(sticky=True)
-        server.service.engine.inference._executor = executor
-        server.service.engine.inference._check_device = executor.check
+        server.service.pipeline.engine.inference._executor = executor
+        server.service.pipeline.engine.inference._check_device = executor.check
         answered = await server.predict([POISON, 2, 3, 4])
         live, ready = [await server.client.get(f"/health/{name}") for name in ("live", "ready")]
         refused = await server.predict([1, 2, 3, 4])

@@ -109,7 +109,7 @@ async def test_a_reduced_precision_serves_and_exports_how_far_off_it_is(precisio
     async with running("tiny_models:perceptron", precision=precision, allow_fp16_on_cpu=forced) as server:
         answer = await server.predict([0.5, -1.0, 2.0, 0.25])
         samples = metric_samples((await server.client.get("/metrics")).text)
-        facts = server.service.engine.facts
+        facts = server.service.pipeline.engine.facts
     assert answer.status_code == 200
     assert facts["precision"] == precision
     assert 0 < samples[("tailgate_precision_largest_error", ())] < 0.1

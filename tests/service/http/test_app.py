@@ -41,7 +41,7 @@ async def test_after_warm_up_it_is_ready_and_says_what_is_served():
     assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
     assert about["engine"]["model"] == "perceptron"
     assert about["engine"]["weights"] == "random (seed 0)"
-    assert about["batch_times"] == server.service.engine.times.facts()
+    assert about["batch_times"] == server.service.pipeline.engine.times.facts()
     assert list(about["batch_times"]["measured_s"]) == ["1", "2", "4", "8"]
     assert (about["engine"]["precision"], about["engine"]["input"]) == ("fp32", "float32[4]")
     assert metrics.headers["content-type"].startswith("text/plain")

@@ -24,7 +24,7 @@ def edges(_edges):
     """Both edges; after each test nothing is in flight."""
     yield _edges
     _edges.rest()
-    assert _edges.service._dispatcher.waiting == _edges.service.decoders.unfinished == 0
+    assert _edges.service.pipeline.dispatcher.waiting == len(_edges.service.pipeline.decoders.unfinished) == 0
 
 
 def counted(edges, act):

@@ -59,8 +59,8 @@ class Guarded:
 
         async def look():
             now_s = self.edges.loop.time()
-            self.guard.sweep(now_s)
-            self.guard.sweep(now_s + seconds)
+            self.guard._review(self.guard.connections(), now_s)
+            self.guard._review(self.guard.connections(), now_s + seconds)
 
         self.edges.run(look())
 
@@ -137,11 +137,11 @@ def test_a_client_that_drips_its_head_gains_no_time_by_it(server):
 
         async def drip():
             now_s = server.edges.loop.time()
-            server.guard.sweep(now_s)
+            server.guard._review(server.guard.connections(), now_s)
             for second in range(int(LIMITS.head_s) + 2):
                 if not protocol.transport.is_closing():
                     protocol.data_received(b"X-A: b\r\n")
-                    server.guard.sweep(now_s + second)
+                    server.guard._review(server.guard.connections(), now_s + second)
 
         server.edges.run(drip())
         assert connection.answer()[0] == 408
@@ -164,7 +164,7 @@ def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(server):
 def test_a_body_that_does_not_come_in_time_is_answered_408_and_counted_once(server, request_):
     with server.connect() as connection:
         connection.send(request_)
-        server.edges.until(lambda: server.edges.service.in_flight == 1)
+        server.edges.until(lambda: server.edges.service.in_flight.requests == 1)
         server.until_in(connection, State.BODY)
         server.pass_time(LIMITS.body_s)
         server.pass_time(LIMITS.body_s + 1)
@@ -407,7 +407,7 @@ def test_a_body_behind_another_request_is_not_read_before_its_turn(server):
     with server.edges.hold(server.edges.hot) as held:
         held.send(endless + GET_LIVE)
         turns(server)
-        assert server.edges.service.in_flight_bytes == len(pixels())
+        assert server.edges.service.in_flight.bytes == len(pixels())
         server.edges.model.opened.set()
         assert [answer[0] for answer in held.answers(3)] == [200, 413, 200]
 
@@ -964,7 +964,7 @@ def test_while_the_server_stops_each_connection_ends_with_its_next_answer(server
 def test_a_request_that_has_not_ended_in_the_drain_time_is_told_so_and_counted_once(server):
     with server.edges.hold(server.edges.hot) as held, server.connect() as reading:
         reading.send(PIXELS[:-1])
-        server.edges.until(lambda: server.edges.service.in_flight == 2)
+        server.edges.until(lambda: server.edges.service.in_flight.requests == 2)
 
         async def give_up():
             server.guard.give_up()
@@ -975,6 +975,6 @@ def test_a_request_that_has_not_ended_in_the_drain_time_is_told_so_and_counted_o
             assert (status, headers[-1]) == (503, b"connection: close")
             assert "could not end this request in time" in error(body)
             assert connection.is_closed()
-        server.edges.until(lambda: server.edges.service.in_flight == 0)
+        server.edges.until(lambda: server.edges.service.in_flight.requests == 0)
     assert server.cut() == {"drain": 2}
     assert server.ended() == {"unavailable": 2}

@@ -37,7 +37,7 @@ def since(edges, before):
     """Wait until nothing is in flight, and return what was counted and computed."""
     edges.rest()
     outcomes, computed = counts(edges)
-    assert edges.service._dispatcher.waiting == edges.service.decoders.unfinished == 0
+    assert edges.service.pipeline.dispatcher.waiting == len(edges.service.pipeline.decoders.unfinished) == 0
     return {
         name: outcomes[name] - before[0].get(name, 0)
         for name in outcomes
@@ -56,13 +56,13 @@ def test_nothing_is_computed_for_clients_that_leave_before_their_batch_is_bound(
         clients = [(leaving, stack.enter_context(Connection(getattr(edges, way)))) for leaving in plan]
         for leaving, client in clients:
             client.send(CUT[rng.choice(list(CUT))] if leaving is Leaving.IN_BODY else PIXELS)
-        edges.until(lambda: edges.service.in_flight == CLIENTS + 1)
+        edges.until(lambda: edges.service.in_flight.requests == CLIENTS + 1)
         edges.waiting(CLIENTS - plan.count(Leaving.IN_BODY))
         for leaving, client in rng.sample(clients, CLIENTS):
             if leaving is not Leaving.NEVER:
                 client.close(reset=rng.random() < 0.5)
         edges.waiting(stay)
-        edges.until(lambda: edges.service.in_flight == stay + 1)
+        edges.until(lambda: edges.service.in_flight.requests == stay + 1)
         edges.model.opened.set()
         assert bound.answer()[0] == 200
         assert [client.answer()[0] for leaving, client in clients if leaving is Leaving.NEVER] == [200] * stay

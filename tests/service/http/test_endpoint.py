@@ -318,7 +318,7 @@ async def test_what_waits_while_the_executor_is_busy_is_the_next_batch(gate):
     async with running("gated:factory") as server:
         held = await hold(gate, server)
         waiting = [asyncio.create_task(server.predict([number] * 4)) for number in range(5)]
-        await until(lambda: server.service._dispatcher.waiting == 5)
+        await until(lambda: server.service.pipeline.dispatcher.waiting == 5)
         gate.opened.set()
         first, *others = [await task for task in (held, *waiting)]
     assert [server_timing(answer)["batch"] for answer in others] == ["5"] * 5
@@ -350,7 +350,7 @@ async def test_one_more_than_the_queue_holds_is_refused_with_a_time_to_come_back
     async with running("gated:factory", queue_capacity=2) as server:
         held = await hold(gate, server)
         waiting = [asyncio.create_task(server.predict(ITEM)) for _ in range(2)]
-        await until(lambda: server.service._dispatcher.waiting == 2)
+        await until(lambda: server.service.pipeline.dispatcher.waiting == 2)
         refused = await server.predict(ITEM)
         gate.opened.set()
         answers = [await task for task in (held, *waiting)]
@@ -376,7 +376,7 @@ async def test_requests_that_wait_to_be_decoded_count_as_waiting(monkeypatch):
             return server.client.post("/predict", content=b"x", headers={"content-type": "image/png"})
 
         accepted = [asyncio.create_task(send()) for _ in range(3)]
-        await until(lambda: server.service.decoders.unfinished == 3)
+        await until(lambda: len(server.service.pipeline.decoders.unfinished) == 3)
         refused = await send()
         go_on.set()
         answers = [await task for task in accepted]
@@ -405,7 +405,7 @@ async def test_many_numbers_are_looked_through_and_written_in_threads(monkeypatc
         headers = {"content-type": "application/octet-stream"}
         answer = await server.client.post("/predict", content=numbers.tobytes(), headers=headers)
         damaged = await server.client.post("/predict", content=b"\xff" * numbers.nbytes, headers=headers)
-        assert server.service.decoders.unfinished == 0
+        assert len(server.service.pipeline.decoders.unfinished) == 0
     assert answer.json()["outputs"] == [numbers.tolist()]
     assert damaged.status_code == 422
     assert threads == [
@@ -420,7 +420,7 @@ async def test_a_request_whose_deadline_passes_while_it_waits_is_not_computed(ga
         held = await hold(gate, server)
         late = asyncio.create_task(server.predict(ITEM, **{"x-request-timeout-ms": "200"}))
         patient = asyncio.create_task(server.predict(ITEM, **{"x-request-timeout-ms": "600000"}))
-        await until(lambda: server.service._dispatcher.waiting == 2)
+        await until(lambda: server.service.pipeline.dispatcher.waiting == 2)
         await late  # while the batch before it still runs
         gate.opened.set()
         answers = [await task for task in (held, late, patient)]
@@ -442,7 +442,7 @@ async def test_a_client_that_leaves_while_it_waits_is_counted_and_never_computed
         visitor = Visitor({"body": b'{"inputs": [9, 9, 9, 9]}'}, headers=TENSOR)
         visit = asyncio.create_task(visitor.visit(server.app))
         mates = [asyncio.create_task(server.predict([number] * 4)) for number in (1, 2)]
-        await until(lambda: server.service._dispatcher.waiting == 3)
+        await until(lambda: server.service.pipeline.dispatcher.waiting == 3)
         visitor.gone.set()
         await visit
         gate.opened.set()
@@ -452,7 +452,7 @@ async def test_a_client_that_leaves_while_it_waits_is_counted_and_never_computed
     assert [answer.json()["outputs"][3] for answer in answers] == [8.0, 2.0, 4.0]
     assert [server_timing(answer)["batch"] for answer in answers] == ["1", "2", "2"]
     assert outcomes == {"ok": 3, "cancelled": 1}
-    assert server.service.in_flight == 0
+    assert server.service.in_flight.requests == 0
 
 
 async def test_a_client_that_leaves_while_its_batch_runs_is_counted_and_its_mates_are_answered(gate):
@@ -461,7 +461,7 @@ async def test_a_client_that_leaves_while_its_batch_runs_is_counted_and_its_mate
         visitor = Visitor({"body": b'{"inputs": [9, 9, 9, 9]}'}, headers=TENSOR)
         visit = asyncio.create_task(visitor.visit(server.app))
         mate = asyncio.create_task(server.predict([5.0] * 4))
-        await until(lambda: server.service._dispatcher.waiting == 2)
+        await until(lambda: server.service.pipeline.dispatcher.waiting == 2)
         first = await release_one(gate, held)
         visitor.gone.set()
         await visit
@@ -514,11 +514,11 @@ async def test_a_request_that_is_cancelled_by_the_server_is_withdrawn(gate):
         visit = asyncio.create_task(
             Visitor({"body": b'{"inputs": [9, 9, 9, 9]}'}, headers=TENSOR).visit(server.app)
         )
-        await until(lambda: server.service._dispatcher.waiting == 1)
+        await until(lambda: server.service.pipeline.dispatcher.waiting == 1)
         visit.cancel()
         with pytest.raises(asyncio.CancelledError):
             await visit
-        assert server.service._dispatcher.waiting == 0
+        assert server.service.pipeline.dispatcher.waiting == 0
         gate.opened.set()
         await held
         assert await server.outcomes() == {"ok": 1, "cancelled": 1}
@@ -532,7 +532,7 @@ async def test_a_client_that_leaves_while_its_form_is_parsed_is_counted_and_not_
         assert go_on.wait(30)
         return "application/octet-stream", pixels().tobytes()
 
-    monkeypatch.setattr("tailgate.service.batching.request.single_file", held)
+    monkeypatch.setattr("tailgate.service.codec.inputs.single_file", held)
     visitor = Visitor({"body": part() + END}, headers=[(b"content-type", FORM.encode())])
     async with running("tiny_models:colours") as server:
         visit = asyncio.create_task(visitor.visit(server.app))
@@ -540,8 +540,8 @@ async def test_a_client_that_leaves_while_its_form_is_parsed_is_counted_and_not_
         visitor.gone.set()
         await visit
         go_on.set()
-        await until(lambda: server.service.decoders.unfinished == 0)
+        await until(lambda: len(server.service.pipeline.decoders.unfinished) == 0)
         outcomes = await server.outcomes()
-        assert server.service._dispatcher.waiting == 0
+        assert server.service.pipeline.dispatcher.waiting == 0
     assert [message.get("status") for message in visitor.sent] == [CLIENT_GONE, None]
     assert outcomes == {"cancelled": 1}

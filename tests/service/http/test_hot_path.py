@@ -60,7 +60,7 @@ def edges(_edges):
     _edges.model.opened.set()
     _edges.rest()
     assert _edges.ended() - ended == _edges.begun - begun
-    assert _edges.service._dispatcher.waiting == _edges.service.decoders.unfinished == 0
+    assert _edges.service.pipeline.dispatcher.waiting == len(_edges.service.pipeline.decoders.unfinished) == 0
 
 
 def same(edges, converse):
@@ -252,7 +252,7 @@ def test_a_request_whose_deadline_passes_is_answered_while_the_batch_before_it_s
 
 
 def test_a_request_that_would_be_late_is_refused_before_its_body_is_read(edges, monkeypatch):
-    monkeypatch.setattr(edges.service._admission, "forecast", Forecast(lambda _: 100.0, 8))
+    monkeypatch.setattr(edges.service.pipeline.admission, "forecast", Forecast(lambda _: 100.0, 8))
     request_ = post(pixels(), OCTETS, b"X-Request-Timeout-Ms: 5000")
     with edges.hold(edges.hot) as held:
 
@@ -268,8 +268,8 @@ def test_a_request_that_would_be_late_is_refused_before_its_body_is_read(edges, 
 
 
 def test_a_latency_objective_bounds_the_queue_and_lets_the_first_in(edges, monkeypatch):
-    monkeypatch.setattr(edges.service._admission, "forecast", Forecast(lambda _: 100.0, 8))
-    monkeypatch.setattr(edges.service._admission, "objective_s", 1.0)
+    monkeypatch.setattr(edges.service.pipeline.admission, "forecast", Forecast(lambda _: 100.0, 8))
+    monkeypatch.setattr(edges.service.pipeline.admission, "objective_s", 1.0)
     before = edges.outcomes().get("late", 0)
     with edges.hold(edges.hot) as held, Connection(edges.hot) as first:
         first.send(PIXELS)
@@ -291,12 +291,12 @@ def test_a_latency_objective_bounds_the_queue_and_lets_the_first_in(edges, monke
         ("tailgate.service.codec.inputs.item_from_octets", PIXELS),
         ("tailgate.service.codec.inputs.item_from_json", post(TENSOR, JSON)),
         ("tailgate.service.codec.inputs.decode_image", post(picture(), PNG)),
-        ("tailgate.service.batching.service.Service.submit", PIXELS),
-        ("tailgate.service.batching.service.Service.submit", post(picture(), PNG)),
+        ("tailgate.service.batching.dispatcher.Dispatcher.submit", PIXELS),
+        ("tailgate.service.batching.dispatcher.Dispatcher.submit", post(picture(), PNG)),
         ("tailgate.service.codec.answers.labels_body", PIXELS),
         ("tailgate.service.codec.answers.outputs_body", post(TENSOR, JSON)),
         ("tailgate.service.codec.message.RequestHeaders.read", PIXELS),
-        ("tailgate.service.batching.request.single_file", form(picture())),
+        ("tailgate.service.codec.inputs.single_file", form(picture())),
     ],
 )
 def test_a_fault_of_ours_in_any_step_is_a_counted_500_on_both_ways(edges, monkeypatch, step, request_):
@@ -596,7 +596,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_counted(edges, reques
     before = edges.outcomes().get("cancelled", 0)
     with Connection(edges.hot) as connection:
         connection.send(request_)
-        edges.until(lambda: edges.service.in_flight == 1)
+        edges.until(lambda: edges.service.in_flight.requests == 1)
     edges.until(lambda: edges.outcomes().get("cancelled", 0) == before + 1)
     assert edges.ways == [True]
 
@@ -616,7 +616,7 @@ def test_a_client_that_leaves_while_its_image_is_decoded_is_counted_once(edges, 
         assert decoding.acquire(timeout=30)
     edges.rest()
     go_on.set()
-    edges.until(lambda: edges.service.decoders.unfinished == 0)
+    edges.until(lambda: len(edges.service.pipeline.decoders.unfinished) == 0)
     assert edges.outcomes() == before | {"cancelled": before.get("cancelled", 0) + 1}
 
 
@@ -862,7 +862,7 @@ def test_a_known_head_is_refused_while_the_service_drains_and_when_the_queue_is_
             connection.send(PIXELS)
             statuses.append(connection.answer()[0])
         with monkeypatch.context() as patch:
-            patch.setattr(edges.service._admission, "capacity", 0)
+            patch.setattr(edges.service.pipeline.admission, "capacity", 0)
             connection.send(PIXELS)
             statuses.append(connection.answer()[0])
         connection.send(PIXELS)

@@ -9,7 +9,7 @@ from tailgate.service.codec.intent import Intent
 from tailgate.service.codec.request_id import request_id
 from tailgate.service.errors import RequestError
 from tailgate.service.http.known import learn
-from tailgate.service.http.reader import HeadReader
+from tailgate.service.http.reader import HeadReader, Incoming
 
 BODY = b"body"
 INTENT = Intent(Kind.PIXELS, len(BODY), None, None)
@@ -29,11 +29,13 @@ def head(*lines):
 
 def parsed(raw):
     """Return the head that the parser makes of exactly these bytes; None where it makes none."""
+    incoming = Incoming()
+    incoming.add(raw)
     try:
-        found = HeadReader().feed(raw)
+        found = HeadReader().read(incoming)
     except RequestError:
         return None
-    return found[0] if found is not None and found[2] == len(raw) else None
+    return found[0] if found is not None and not incoming.size else None
 
 
 def learned(*lines):

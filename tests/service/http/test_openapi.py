@@ -132,7 +132,7 @@ async def refusals(server, gate):
     held = asyncio.create_task(send())
     assert await asyncio.to_thread(gate.entered.acquire, timeout=30)
     late = asyncio.create_task(send(**{"x-request-timeout-ms": "1000"}))
-    await until(lambda: server.service._dispatcher.waiting == 1)
+    await until(lambda: server.service.pipeline.dispatcher.waiting == 1)
     yield await send()
     yield await late
     gate.opened.set()

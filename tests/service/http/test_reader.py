@@ -34,24 +34,25 @@ def pieces(data, cuts):
 
 def read_head(data, cuts=()):
     """Return the head, and the bytes that it left."""
-    reader = HeadReader()
-    given = pieces(data, cuts)
+    reader, incoming, given = HeadReader(), Incoming(), pieces(data, cuts)
     for number, piece in enumerate(given):
-        found = reader.feed(piece)
-        if found is not None:
-            return found[0], piece[found[2] :] + b"".join(given[number + 1 :])
+        incoming.add(piece)
+        while incoming.size:
+            found = reader.read(incoming)
+            if found is not None:
+                return found[0], incoming.peek(len(data)) + b"".join(given[number + 1 :])
     return None, b""
 
 
 def read_body(reader, data, cuts=()):
     """Return the body, and the bytes that it left."""
-    body, given = b"", pieces(data, cuts)
+    body, incoming, given = b"", Incoming(), pieces(data, cuts)
     for number, piece in enumerate(given):
-        part, used = reader.feed(piece)
-        body += part
-        if reader.complete:
-            return body, piece[used:] + b"".join(given[number + 1 :])
-        assert used == len(piece)
+        incoming.add(piece)
+        while incoming.size:
+            body += reader.read(incoming)
+            if reader.complete:
+                return body, incoming.peek(len(data)) + b"".join(given[number + 1 :])
     return body, b""
 
 
@@ -144,8 +145,10 @@ def test_what_is_no_request_is_refused_in_any_pieces(raw, cuts):
 
 
 def test_garbage_is_refused_at_its_first_byte_not_at_an_empty_line():
+    incoming = Incoming()
+    incoming.add(b"\x16\x03\x01")
     with pytest.raises(BadInput):
-        HeadReader().feed(b"\x16\x03\x01")
+        HeadReader().read(incoming)
 
 
 @pytest.mark.parametrize("zeros", [1, 4_300, 20_000])
@@ -266,9 +269,8 @@ def test_small_requests_are_read_out_of_a_large_piece_without_copying_the_rest()
     incoming.add(request * 3 + b"GE")
     for _ in range(3):
         incoming.skip_line_ends()
-        _, raw, size = HeadReader().feed(incoming.peek(100))
+        _, raw = HeadReader().read(incoming)
         assert raw == request[2:]
-        incoming.skip(size)
     incoming.add(b"T / ")
     assert (incoming.size, incoming.peek(2)) == (6, b"GE")
     assert incoming.clear() == 6

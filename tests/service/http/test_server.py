@@ -499,12 +499,12 @@ def test_slow_cut_and_pipelined_clients_are_served_over_tls_as_over_tcp(monkeypa
                 lambda: protocol.requests == 1 and (protocol.state is State.HEAD) == (sent == HALF_HEAD)
             )
             now_s = asyncio.get_running_loop().time()
-            guard.sweep(now_s)
-            guard.sweep(now_s + limit_s + 1)
+            guard._review(guard.connections(), now_s)
+            guard._review(guard.connections(), now_s + limit_s + 1)
             answered = await status(reader)
             now_s = asyncio.get_running_loop().time()
-            guard.sweep(now_s)
-            guard.sweep(now_s + LINGER_S + 1)
+            guard._review(guard.connections(), now_s)
+            guard._review(guard.connections(), now_s + LINGER_S + 1)
             assert await reader.read() == b""
             writer.close()
             return answered
@@ -514,10 +514,10 @@ def test_slow_cut_and_pipelined_clients_are_served_over_tls_as_over_tcp(monkeypa
 
         _, writer, _ = await connect()
         writer.write(TAKEN[:-1])
-        await until(lambda: service.in_flight == 1)
+        await until(lambda: service.in_flight.requests == 1)
         writer.transport.abort()
-        await until(lambda: service.in_flight == 0)
-        assert service.in_flight_bytes == 0
+        await until(lambda: service.in_flight.requests == 0)
+        assert service.in_flight.bytes == 0
         assert service.metrics.requests["cancelled"] == 3
 
         reader, writer, _ = await connect()

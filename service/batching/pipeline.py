@@ -1,0 +1,118 @@
+"""What a request passes between its body and its answer: decoding threads, a queue, the executor, a thread that writes.
+
+It stands around one loaded model, hands inputs over to the executor's thread, and takes the results back to the event loop.
+"""
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tailgate.service.batching.admission import Admission, Crowd
+from tailgate.service.batching.dispatcher import Dispatcher
+from tailgate.service.batching.forecast import Forecast
+from tailgate.service.batching.policy import BatchPolicy
+from tailgate.service.batching.request import Request
+from tailgate.service.batching.workers import Workers
+from tailgate.service.metrics import Metrics
+from tailgate.service.settings import Settings
+
+if TYPE_CHECKING:
+    from tailgate.service.execution.build import Engine
+
+# For a batch that still runs after the drain; the process ends without it.
+JOIN_TIMEOUT_S = 2.0
+
+
+class Pipeline:
+    """The stages around an engine. All methods but ``stop`` are called on the event loop.
+
+    Attributes:
+        engine: computes batches.
+        served: what it serves.
+        decoders: threads that make inputs of bodies.
+        dispatcher: the queue, and the executor's thread.
+        writers: the thread that writes large answers.
+        admission: the door of both queues.
+    """
+
+    def __init__(
+        self, engine: "Engine", settings: Settings, metrics: Metrics, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.engine = engine
+        self.served = engine.served
+        self._metrics = metrics
+        self._loop = loop
+        forecast = Forecast(engine.times.predict_s, engine.max_batch_size)
+        self.dispatcher: Dispatcher[Request] = Dispatcher(
+            BatchPolicy(
+                engine.max_batch_size, settings.queue_capacity, settings.max_wait_s, settings.watchdog_s
+            ),
+            engine.inference.run,
+            self._deliver,
+            defer=loop.call_soon,
+            begin=engine.inference.begin if engine.inference.pipelined else None,
+            expected_s=forecast.expected_s,
+        )
+        self.decoders = Workers("tailgate-decode", settings.decoding_threads, loop)
+        # A computed answer must not wait behind pictures that are still to be decoded.
+        self.writers = Workers("tailgate-write", 1, loop)
+        self.admission = Admission(
+            forecast,
+            self.decoders,
+            self.dispatcher,
+            Crowd(loop),
+            settings.queue_capacity,
+            settings.latency_objective_s,
+        )
+        self.decoders.done = self.admission.note_decoding
+        self._log = structlog.get_logger("tailgate.pipeline")
+
+    def start(self) -> None:
+        """Start all threads, or none.
+
+        Raises:
+            RuntimeError: the system allows no more threads.
+        """
+        with contextlib.ExitStack() as started:
+            for stage, end in (
+                (self.dispatcher, self.dispatcher.close),
+                (self.decoders, self.decoders.stop),
+                (self.writers, self.writers.stop),
+            ):
+                stage.start()
+                started.callback(end)
+            started.pop_all()
+
+    def stop(self) -> None:
+        """End the threads; called when nobody waits for a batch that may still run."""
+        self.dispatcher.close()
+        self.dispatcher.join(JOIN_TIMEOUT_S)
+        self.decoders.stop()
+        self.writers.stop()
+
+    @property
+    def hung(self) -> str | None:
+        """Why no batch ends any more: it runs too long, or the device or the thread is lost; None while all is well."""
+        return self.dispatcher.hung or self.engine.inference.broken
+
+    def _deliver(self, batch: list[Request]) -> None:
+        """Hand a computed batch to the event loop; called in the dispatcher's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._end, batch)
+
+    def _end(self, batch: list[Request]) -> None:
+        """Record one batch, and answer its requests."""
+        metrics = self._metrics
+        elapsed_s = batch[0].computed_s or 0.0
+        metrics.batch_size.observe(len(batch))
+        metrics.compute.observe(elapsed_s, times=len(batch))
+        metrics.executor_busy_s += elapsed_s
+        self.admission.forecast.learn(len(batch), elapsed_s)
+        metrics.queue.observe_all([request.waited_s for request in batch])
+        for request in batch:
+            try:
+                request.computed()
+            except Exception:  # noqa: BLE001 - one client's connection must not keep the batch's others waiting
+                self._log.exception("an answer could not be given")
