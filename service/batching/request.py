@@ -93,13 +93,23 @@ class Request:
         self.request_id = request_id(headers)
         try:
             pipeline = service.require_ready()
-            intent = intent_of(headers, pipeline.served, service.settings.max_body_bytes)
-            service.in_flight.require_room(intent.length or 0)
-            self._intend(intent)
-            decoded = is_decoded(intent.kind, pipeline.served.item)
-            pipeline.admission.admit(intent.timeout_s, decoded=decoded)
+            self._accept(pipeline, intent_of(headers, pipeline.served, service.settings.max_body_bytes))
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is answered
             self.refuse(error)
+
+    def begin_again(self, intent: Intent, request_id: bytes | None) -> None:
+        """Do the same for a head that has been seen before, and meant this; only the id may be another."""
+        self.request_id = request_id
+        try:
+            self._accept(self._service.require_ready(), intent)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.refuse(error)
+
+    def _accept(self, pipeline: "Pipeline", intent: Intent) -> None:
+        self._service.in_flight.require_room(intent.length or 0)
+        self._intend(intent)
+        decoded = is_decoded(intent.kind, pipeline.served.item)
+        pipeline.admission.admit(intent.timeout_s, decoded=decoded)
 
     def take(self, piece: bytes) -> None:
         """Take a piece of the body."""

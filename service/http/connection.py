@@ -4,8 +4,7 @@ Bytes that come while a request is in hand are kept unread until that request is
 So pipelined requests wait as bytes, and are answered in their order.
 
 A client that keeps its connection sends the same head again and again; only the ids of its requests differ. The last head is
-therefore remembered with its meaning (:mod:`tailgate.service.http.known`), and a request that comes in one piece and begins
-with it is not parsed.
+therefore remembered with its meaning (:mod:`tailgate.service.http.known`), and is not parsed where it comes again.
 
 A connection has no timer: :class:`~tailgate.service.http.limits.Guard` looks at all connections once per second.
 """
@@ -21,7 +20,7 @@ from tailgate.service.http.half_closed import CONTINUE, ask_soon
 from tailgate.service.http.head import Head
 from tailgate.service.http.known import Known, learn
 from tailgate.service.http.limits import LINGER_BYTES, LINGER_S, overdue, told_of_cut
-from tailgate.service.http.reader import BodyReader, HeadReader, Incoming, body_of
+from tailgate.service.http.reader import BodyReader, HeadReader, Incoming, SizedBody, body_of
 from tailgate.service.http.site import Exchange, Site
 from tailgate.service.http.state import (
     BODY,
@@ -86,13 +85,22 @@ class Connection(asyncio.Protocol):
             self._refuse(Cut.REFUSED, Unavailable("as many connections are open as may be; try again later"))
 
     def data_received(self, data: bytes) -> None:
-        """Run a request that begins as the last one did, or read what has come."""
+        """Begin a request whose head is that of the last one, or read what has come."""
         known = self._known
         if known is not None and self._is_free() and (met := known.meet(data)):
-            self._become(IN_HAND)
+            size, request_id = met
             self.requests += 1
             request = self._exchange = self._site.request(self.answer)
-            request.repeat(known.intent, data, *met)
+            if len(data) == size + known.length:
+                self._become(IN_HAND)
+                request.repeat(known.intent, data, size, request_id)
+                return
+            self._body, self._dropped = SizedBody(known.length), 0
+            self._become(BODY)
+            self._incoming.add(data)
+            self._incoming.skip(size)
+            request.begin_again(known.intent, request_id)
+            self._advance()
         else:
             self._incoming.add(data)
             self._advance()
@@ -271,7 +279,7 @@ class Connection(asyncio.Protocol):
         if self.state is BODY and waits and exchange.takes_body:
             self._keep_alive = head.keep_alive
             self.transport.write(CONTINUE)
-        if exchange.intent is not None and head.keep_alive and head.length is not None:
+        if exchange.intent is not None and head.keep_alive and head.length is not None and not head.expects:
             self._known = learn(raw, head, head.length, exchange.intent)
         if self._body.complete and self.state is BODY:
             self._end_of_body()

@@ -36,7 +36,7 @@ class Known(NamedTuple):
     intent: Intent
 
     def meet(self, data: bytes) -> tuple[int, bytes | None] | None:
-        """Return the bytes of the head and the request's id; None unless ``data`` is one whole request with this head."""
+        """Return the bytes of the head and the request's id; None unless ``data`` begins one request, and no other, with it."""
         if not data.startswith(self.start):
             return None
         size, found = len(self.start), self.request_id
@@ -47,7 +47,7 @@ class Known(NamedTuple):
             size = value.end() + len(following)
             if place == self.chosen:
                 found = value[1]
-        return (size, found) if len(data) == size + self.length else None
+        return (size, found) if len(data) <= size + self.length else None
 
 
 def learn(raw: bytes, head: Head, length: int, intent: Intent) -> Known:

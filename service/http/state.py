@@ -31,9 +31,9 @@ NEW, IDLE, HEAD, BODY = State.NEW, State.IDLE, State.HEAD, State.BODY
 IN_HAND, DROPPING, LINGERING, CLOSED = State.IN_HAND, State.DROPPING, State.LINGERING, State.CLOSED
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    # NEW and IDLE to IN_HAND: a request with a known head, in one piece.
-    NEW: frozenset({HEAD, IN_HAND, LINGERING, CLOSED}),
-    IDLE: frozenset({HEAD, IN_HAND, LINGERING, CLOSED}),
+    NEW: frozenset({HEAD, LINGERING, CLOSED}),
+    # To BODY and IN_HAND: a request whose head is known, in several pieces and in one.
+    IDLE: frozenset({HEAD, BODY, IN_HAND, LINGERING, CLOSED}),
     HEAD: frozenset({BODY, LINGERING, CLOSED}),
     BODY: frozenset({IN_HAND, DROPPING, LINGERING, CLOSED}),
     IN_HAND: frozenset({IDLE, LINGERING, CLOSED}),

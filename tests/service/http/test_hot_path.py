@@ -799,7 +799,6 @@ def test_a_request_with_the_head_of_the_last_one_is_not_parsed(edges):
 @pytest.mark.parametrize(
     "request_",
     [
-        PIXELS[:-1] + b"",
         PIXELS + GET_LIVE,
         PIXELS + b"\r\n",
         b"\r\n" + PIXELS,
@@ -807,21 +806,52 @@ def test_a_request_with_the_head_of_the_last_one_is_not_parsed(edges):
         post(pixels(), OCTETS, b"Connection: close"),
         chunked(pixels()),
     ],
-    ids=["unfinished", "another behind it", "an empty line behind", "one before", "other", "close", "chunks"],
+    ids=["another behind it", "an empty line behind", "one before", "other", "close", "chunks"],
 )
 def test_anything_but_exactly_that_head_and_its_body_is_parsed(edges, request_):
     def converse(connection):
         connection.send(PIXELS)
         first = connection.answer()
         connection.send(request_)
-        if request_ == PIXELS[:-1]:
-            connection.send(PIXELS[-1:])
         return first, [connection.answer() for _ in range(1 + request_.count(GET_LIVE))]
 
     first, others = same(edges, converse)
     assert {first[0], *(answer[0] for answer in others)} == {200}
-    # In a busy moment two pieces may come as one.
-    assert not edges.repeated[1] or request_ == PIXELS[:-1]
+    assert not edges.repeated[1]
+
+
+@pytest.mark.parametrize("cuts", [[0], [1], [191], [5, 100]], ids=str)
+@pytest.mark.parametrize("request_", [PIXELS, post(picture(), PNG)], ids=["pixels", "picture"])
+def test_a_request_with_a_known_head_is_not_parsed_in_whatever_pieces_its_body_comes(edges, request_, cuts):
+    head_size = request_.index(b"\r\n\r\n") + 4
+    places = [0, *(head_size + cut for cut in cuts), len(request_)]
+
+    def converse(connection):
+        protocol = edges.protocol(connection)
+        edges.run(_feed(protocol, request_, []))
+        answers = [connection.answer()]
+        for start, end in itertools.pairwise(places):
+            edges.run(_feed(protocol, request_[start:end], []))
+        return [*answers, connection.answer()]
+
+    first, second = ours(edges, converse)
+    assert (first[0], first[2]) == (200, second[2])
+    assert edges.repeated == [False, True]
+
+
+def test_a_head_that_waits_to_be_asked_for_its_body_is_asked_each_time(edges):
+    waiting = post(pixels(), OCTETS, b"Expect: 100-continue")
+
+    def converse(connection):
+        answers = []
+        for _ in range(2):
+            connection.send(waiting[:-192])
+            assert connection.answer()[0] == 100
+            connection.send(waiting[-192:])
+            answers.append(connection.answer())
+        return answers
+
+    assert [answer[0] for answer in ours(edges, converse)] == [200, 200]
 
 
 def test_a_head_is_forgotten_when_another_is_parsed_and_known_again_after_the_next_time(edges):
