@@ -24,6 +24,12 @@ class InFlight:
         if self.bytes + size > self._most_bytes:
             raise BytesFull(self._most_bytes)
 
+    def hold(self, size: int) -> int:
+        """Count so many bytes more, and return how many; BytesFull where there is no room, and none is counted."""
+        self.require_room(size)
+        self.bytes += size
+        return size
+
     def leave(self, held_bytes: int) -> None:
         """Note that a request has ended, which held so many bytes."""
         self.bytes -= held_bytes

@@ -16,7 +16,7 @@ import structlog
 
 from tailgate.service.batching.body import Body
 from tailgate.service.batching.journal import FAILED
-from tailgate.service.batching.timing import log_facts, server_timing, stage
+from tailgate.service.batching.timing import Timeline
 from tailgate.service.codec.answers import answer_body, takes_long
 from tailgate.service.codec.inputs import PIXELS, Kind, Made, is_decoded, item_of
 from tailgate.service.codec.intent import Intent, intent_of
@@ -29,7 +29,7 @@ from tailgate.service.codec.message import (
     require_size,
 )
 from tailgate.service.codec.request_id import id_line, new_id, request_id
-from tailgate.service.errors import BadInput, Expired, Outcome, Overloaded, RequestError
+from tailgate.service.errors import Expired, Outcome, Overloaded, RequestError
 from tailgate.service.models.items import Item, Result
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _OK = Outcome.OK  # looking up a member of an enum costs several times as much as a name
 
 
-class Request:
+class Request(Timeline):
     """A request of ``POST /predict``. All methods are called on the event loop, and none raises.
 
     Args:
@@ -50,12 +50,8 @@ class Request:
 
     takes_body = True
 
-    request_id: bytes | None = None  # from the head; made where an error or a slow request has none
-
-    # What is not known yet stands in the class. Times are on the clock of time.perf_counter.
     intent: Intent | None = None  # None before begin(), and where the head was refused
     deadline_s: float | None = None  # after it the answer is useless
-    whole_s: float | None = None  # the body was complete
     _timer: asyncio.TimerHandle | None = None  # rings at the deadline
     _body: Body | None = None
     _held_bytes: int = 0
@@ -65,24 +61,18 @@ class Request:
     work_since_s: float = 0.0  # it began to wait for a thread
     _next: Callable[[Any], None] | None = None  # goes on with what the work returns
     _pool: "Workers | None" = None
-    decode_s: float = 0.0
     # For a batch.
     _kind: Kind = PIXELS
     _batched: bool = False  # the input came with a batch dimension
     item: Item | None = None
-    queued_s: float = 0.0  # the input was complete
     waiting: bool = False  # it is in the queue
-    bound_s: float | None = None  # its batch had the executor to itself
-    batch_size: int = 0
-    computed_s: float | None = None  # seconds that its batch took
     outcome: Result | RequestError | None = None
-    encode_s: float = 0.0
     _ended: bool = False
 
     def __init__(self, service: "Service", reply: Callable[[Answer], None]) -> None:
         self._service = service
         self._reply = reply
-        self.start_s = time.perf_counter()  # the head was complete
+        self.start_s = time.perf_counter()
         service.in_flight.requests += 1
 
     # The head and the body.
@@ -118,7 +108,7 @@ class Request:
         body = self._body = self._body or Body()
         try:
             require_size(body.size + len(piece), self._service.settings.max_body_bytes)
-            self._hold(len(piece))
+            self._held_bytes += self._service.in_flight.hold(len(piece))
             body.add(piece)
         except RequestError as error:
             self.refuse(error)
@@ -130,27 +120,13 @@ class Request:
             self._run(b"" if self._body is None else self._body.whole(), admitted=True)
 
     def repeat(self, intent: Intent, message: bytes, head_size: int, request_id: bytes | None = None) -> None:
-        """Run a whole request whose head has been seen before.
-
-        Args:
-            intent: of that head.
-            message: head and body.
-            head_size: bytes of the head.
-            request_id: of this request.
-        """
+        """Run a whole request, a head of ``head_size`` bytes and its body, whose head has been seen before and meant this."""
         self.request_id = request_id
         self.whole_s = self.start_s
         self._intend(intent)
         # Pixels are copied once only, into the batch; decoders take bytes.
         body = memoryview(message)[head_size:] if intent.kind is PIXELS else message[head_size:]
         self._run(body, admitted=False)
-
-    def _hold(self, size: int) -> None:
-        """Count bytes of the body until the request has ended; raises BytesFull where there is no room."""
-        in_flight = self._service.in_flight
-        in_flight.require_room(size)
-        in_flight.bytes += size
-        self._held_bytes += size
 
     def _intend(self, intent: Intent) -> None:
         self.intent = intent
@@ -172,10 +148,10 @@ class Request:
         try:
             assert intent is not None
             if not admitted:
-                self._hold(len(body))
+                self._held_bytes = service.in_flight.hold(len(body))
             pipeline = self._pipeline = service.require_ready(admitted=admitted)
             now_s = time.perf_counter()
-            self._require_use(len(body), now_s)
+            self._require_time(now_s)
             served = pipeline.served
             decoded = is_decoded(intent.kind, served.item)
             # Others may have come since the head.
@@ -191,9 +167,7 @@ class Request:
         except Exception as error:  # noqa: BLE001 - as above
             self.refuse(error)
 
-    def _require_use(self, size: int, now_s: float) -> None:
-        if not size:
-            raise BadInput("the body is empty")
+    def _require_time(self, now_s: float) -> None:
         if self.deadline_s is not None and now_s >= self.deadline_s:
             raise Expired("the request's deadline passed before its body was complete")
 
@@ -229,13 +203,6 @@ class Request:
             self.refuse(error)
 
     # From a batch to the answer.
-
-    @property
-    def waited_s(self) -> float:
-        """Seconds in which the request waited for a decoding thread and for its batch."""
-        assert self.whole_s is not None
-        bound_s = self.queued_s if self.bound_s is None else self.bound_s
-        return max(0.0, bound_s - self.whole_s - self.decode_s)
 
     def computed(self) -> None:
         """Answer with the outcome of the batch."""
@@ -291,7 +258,7 @@ class Request:
         if not self._ended:
             total_s = time.perf_counter() - self.start_s
             self._end(outcome, total_s)
-            self._service.journal.note(outcome, total_s, partial(log_facts, self))
+            self._service.journal.note(outcome, total_s, self.log_facts)
 
     def _expire(self) -> None:
         """Answer 504: the deadline has passed. What is bound to a batch is computed and answered."""
@@ -300,7 +267,9 @@ class Request:
         if self._pipeline is not None:
             self._pipeline.dispatcher.withdraw(self)
         if self.bound_s is None:
-            self.refuse(Expired(f"the request's deadline passed {stage(self)}"))
+            stage = "in the queue" if self.item is not None else "to be decoded"
+            where = "before its body was complete" if self.whole_s is None else f"while it waited {stage}"
+            self.refuse(Expired(f"the request's deadline passed {where}"))
 
     def _finish(
         self,
@@ -318,12 +287,12 @@ class Request:
             self.request_id = new_id()
         if self.request_id is not None:
             more = id_line(self.request_id) + more
-        lines = server_timing(self, total_s) + more
+        lines = self.server_timing(total_s) + more
         self._end(outcome, total_s)
         # Answered first: the client must not depend on a line in the log.
         self._reply(Answer.json(status, body, lines))
         if slow or status != 200:
-            journal.note(outcome, total_s, partial(log_facts, self, status, reason, fault), fault)
+            journal.note(outcome, total_s, partial(self.log_facts, status, reason, fault), fault)
 
     def _end(self, outcome: Outcome, total_s: float) -> None:
         """Count the request before its answer leaves, so that a scrape after the answer always holds it."""

@@ -1,60 +1,73 @@
-"""Where the time of one request went, for its client and for the log. Milliseconds, as Server-Timing has them."""
-
-from typing import TYPE_CHECKING
+"""Where the time of one request goes, for its client and for the log. Milliseconds, as Server-Timing has them."""
 
 from tailgate.service.batching.journal import Facts
 
-if TYPE_CHECKING:
-    from tailgate.service.batching.request import Request
 
+class Timeline:
+    """What a request has come to, and when, on the clock of time.perf_counter. What is not known yet stands in the class.
 
-def server_timing(request: "Request", total_s: float) -> bytes:
-    """Return the header line of a request that is answered after so many seconds."""
-    if request.computed_s is None:
-        return b"server-timing: total;dur=%.3f\r\n" % (total_s * 1e3)
-    return (
-        b"server-timing: queue;dur=%.3f, decode;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f, "
-        b'batch;desc="%d", total;dur=%.3f\r\n'
-        % (
-            request.waited_s * 1e3,
-            request.decode_s * 1e3,
-            request.computed_s * 1e3,
-            request.encode_s * 1e3,
-            request.batch_size,
-            total_s * 1e3,
+    Attributes:
+        request_id: from the head; made where an error or a slow request has none.
+        start_s: the head was complete.
+        whole_s: the body was complete.
+        decode_s: seconds in which the body was made an input.
+        queued_s: the input was complete.
+        bound_s: its batch had the executor to itself.
+        batch_size: requests in its batch.
+        computed_s: seconds that its batch took.
+        encode_s: seconds in which the answer was written.
+    """
+
+    request_id: bytes | None = None
+    start_s: float
+    whole_s: float | None = None
+    decode_s: float = 0.0
+    queued_s: float = 0.0
+    bound_s: float | None = None
+    batch_size: int = 0
+    computed_s: float | None = None
+    encode_s: float = 0.0
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds in which the request waited for a decoding thread and for its batch."""
+        assert self.whole_s is not None
+        bound_s = self.queued_s if self.bound_s is None else self.bound_s
+        return max(0.0, bound_s - self.whole_s - self.decode_s)
+
+    def server_timing(self, total_s: float) -> bytes:
+        """Return the header line of a request that is answered after so many seconds."""
+        if self.computed_s is None:
+            return b"server-timing: total;dur=%.3f\r\n" % (total_s * 1e3)
+        return (
+            b"server-timing: queue;dur=%.3f, decode;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f, "
+            b'batch;desc="%d", total;dur=%.3f\r\n'
+            % (
+                self.waited_s * 1e3,
+                self.decode_s * 1e3,
+                self.computed_s * 1e3,
+                self.encode_s * 1e3,
+                self.batch_size,
+                total_s * 1e3,
+            )
         )
-    )
 
-
-def log_facts(
-    request: "Request",
-    status: int | None = None,
-    reason: str | None = None,
-    fault: BaseException | None = None,
-) -> Facts:
-    """Return what the log says of a request; without a status it was not answered."""
-    facts: Facts = {"request_id": request.request_id and request.request_id.decode()}
-    facts |= {
-        name: value
-        for name, value in (("status", status), ("reason", reason), ("exc_info", fault))
-        if value is not None
-    }
-    stages_s = {}
-    if request.whole_s is not None:
-        stages_s["body_ms"] = request.whole_s - request.start_s
-    if request.computed_s is not None:
-        stages_s |= {
-            "queue_ms": request.waited_s,
-            "decode_ms": request.decode_s,
-            "compute_ms": request.computed_s,
-            "encode_ms": request.encode_s,
-        }
-        facts["batch_size"] = request.batch_size
-    return facts | {name: round(seconds * 1e3, 3) for name, seconds in stages_s.items()}
-
-
-def stage(request: "Request") -> str:
-    """Return what a request has come to that no batch has yet, for its client."""
-    if request.whole_s is None:
-        return "before its body was complete"
-    return "while it waited to be decoded" if request.item is None else "while it waited in the queue"
+    def log_facts(
+        self, status: int | None = None, reason: str | None = None, fault: BaseException | None = None
+    ) -> Facts:
+        """Return what the log says of the request; without a status it was not answered."""
+        told = (("status", status), ("reason", reason), ("exc_info", fault))
+        facts: Facts = {"request_id": self.request_id and self.request_id.decode()}
+        facts |= {name: value for name, value in told if value is not None}
+        stages_s = {}
+        if self.whole_s is not None:
+            stages_s["body_ms"] = self.whole_s - self.start_s
+        if self.computed_s is not None:
+            stages_s |= {
+                "queue_ms": self.waited_s,
+                "decode_ms": self.decode_s,
+                "compute_ms": self.computed_s,
+                "encode_ms": self.encode_s,
+            }
+            facts["batch_size"] = self.batch_size
+        return facts | {name: round(seconds * 1e3, 3) for name, seconds in stages_s.items()}

@@ -152,6 +152,8 @@ def item_of(
     boundary: str | None = None,
 ) -> Made:
     """Return the model's input, of the one file where the body is a form with this boundary; RequestError for any other."""
+    if not body:
+        raise BadInput("the body is empty")
     if kind is PIXELS:
         return item_from_octets(body, served.item), kind, False
     assert not isinstance(body, memoryview)
@@ -161,8 +163,6 @@ def item_of(
     if kind is FORM:
         assert boundary is not None
         part = single_file(boundary, body)
-        if not part.body:
-            raise BadInput("the body is empty")
         return item_of(kind_of_part(part, served), part.body, served, max_image_pixels)
     assert served.image is not None
     return decode_image(body, served.image, max_image_pixels), kind, False

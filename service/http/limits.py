@@ -95,7 +95,7 @@ class Guard:
     Attributes:
         limits: what they keep to.
         metrics: where cuts are counted.
-        closing: set by :meth:`close`: each connection ends with its next answer.
+        closing: the server stops: each connection ends with its next answer, by which its client knows that.
         full: as many connections are open as may be, or were within the last second; meanwhile each says when it
             has become idle (:meth:`rest`), so that finding one costs nobody a look over all.
     """
@@ -151,10 +151,6 @@ class Guard:
     def connections(self) -> tuple["Connection", ...]:
         """Return all connections that have not ended, those that linger among them."""
         return (*self._open, *self._lingering)
-
-    def close(self) -> None:
-        """End each connection with its next answer, by which its client knows that the server stops."""
-        self.closing = True
 
     def give_up(self) -> None:
         """End the connections whose requests have not ended in the drain time, with 503."""

@@ -5,8 +5,6 @@ reader of the body behind it. Neither takes a byte beyond. httptools (llhttp, th
 the bytes of a body are only counted.
 """
 
-from typing import Protocol
-
 import httptools
 
 from tailgate.service.codec.message import Headers
@@ -137,21 +135,12 @@ class HeadReader:
         self._keep_alive = self._parser.should_keep_alive()
 
 
-class BodyReader(Protocol):
-    """Cuts one body out of the bytes that follow its head.
+class SizedBody:
+    """A body of announced length.
 
     Attributes:
         complete: the last byte has come.
     """
-
-    complete: bool
-
-    def read(self, incoming: Incoming) -> bytes:
-        """Return bytes of the body, and skip those that belong to it; RequestError where the framing is broken."""
-
-
-class SizedBody:
-    """A body of announced length."""
 
     __slots__ = ("_left", "complete")
 
@@ -160,7 +149,7 @@ class SizedBody:
         self.complete = not length
 
     def read(self, incoming: Incoming) -> bytes:
-        """See :class:`BodyReader`."""
+        """Return bytes of the body, and skip them."""
         piece = incoming.peek(self._left)
         incoming.skip(len(piece))
         self._left -= len(piece)
@@ -169,7 +158,11 @@ class SizedBody:
 
 
 class ChunkedBody:
-    """A body in chunks. A parser judges every byte; this class finds the ends of chunks, which the parser does not tell."""
+    """A body in chunks. A parser judges every byte; this class finds the ends of chunks, which the parser does not tell.
+
+    Attributes:
+        complete: the last byte of the trailer has come.
+    """
 
     __slots__ = ("_frame_bytes", "_in_trailer", "_left", "_line", "_parser", "complete")
 
@@ -183,7 +176,7 @@ class ChunkedBody:
         self._frame_bytes = 0
 
     def read(self, incoming: Incoming) -> bytes:
-        """See :class:`BodyReader`."""
+        """Return bytes of the body, and skip those that belong to it; RequestError where the framing is broken."""
         data = incoming.peek(CHUNKS_AT_ONCE)
         body, place = [], 0
         while place < len(data) and not self.complete:
@@ -226,6 +219,9 @@ class ChunkedBody:
             size = int(line.partition(b";")[0], 16)
             self._in_trailer = not size
             self._left = size + 2 if size else 0
+
+
+BodyReader = SizedBody | ChunkedBody
 
 
 def body_of(head: Head) -> BodyReader:

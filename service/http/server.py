@@ -76,7 +76,7 @@ class Server:
             )
             self.listening = True
             await _first(stop.wait(), self.service.failed.wait())
-            self.guard.close()
+            self.guard.closing = True
             end_s = await self._drain() if stop.is_set() else loop.time() + CLOSE_TIMEOUT_S
             await self._close(accepting, end_s)
         return 0 if stop.is_set() and self.service.phase is not Phase.FAILED else 1
@@ -234,12 +234,7 @@ def run(settings: Settings) -> int:
     )
     listener = listen(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(app, listener, tls))
-
-
-async def serve(app: FastAPI, listener: socket.socket, tls: ssl.SSLContext | None) -> int:
-    """Serve an application on a listener, see :meth:`Server.serve`."""
-    return await Server(app, listener, tls).serve()
+        return runner.run(Server(app, listener, tls).serve())
 
 
 def _announce(listener: socket.socket, settings: Settings) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import structlog
@@ -12,7 +12,6 @@ from starlette.applications import Starlette
 
 from tailgate.service.batching.request import Request
 from tailgate.service.batching.service import Service
-from tailgate.service.codec.intent import Intent
 from tailgate.service.codec.message import Answer, Headers, header_lines
 from tailgate.service.codec.request_id import id_line, new_id, request_id
 from tailgate.service.errors import Outcome, RequestError
@@ -28,38 +27,10 @@ _SECURITY_LINES = "".join(f"{name}: {value}\r\n" for name, value in SECURITY_HEA
 Reply = Callable[[Answer], None]
 
 
-class Exchange(Protocol):
-    """A request as its connection sees it. It answers at most once, by :meth:`Connection.answer`, and never raises."""
-
-    @property
-    def request_id(self) -> bytes | None:
-        """The request's id, None where it has none."""
-
-    @property
-    def intent(self) -> Intent | None:
-        """What the head means, to be used again for the same bytes; None where it is not to be remembered."""
-
-    @property
-    def takes_body(self) -> bool:
-        """Whether the body is of use."""
-
-    def begin(self, headers: Headers) -> None:
-        """Look at the head; the answer may come at once."""
-
-    def take(self, piece: bytes) -> None:
-        """Take a piece of the body."""
-
-    def complete(self) -> None:
-        """Note that the body has ended."""
-
-    def abandon(self, outcome: Outcome) -> None:
-        """Note that nobody waits for the answer: the client has gone, or the connection has answered instead."""
-
-
 class Page:
     """A request for anything but the model: the ASGI application runs in a task. No page takes a body, so it is dropped."""
 
-    intent = None
+    intent = None  # the head is not to be remembered
     takes_body = False
 
     def __init__(
@@ -130,6 +101,10 @@ class Page:
         else:
             failed = RequestError("the service failed on this request")
             self._reply(Answer.refusal(failed, id_line(self.request_id or new_id())))
+
+
+# A request as its connection sees it. It answers at most once, by :meth:`Connection.answer`, and never raises.
+Exchange = Request | Page
 
 
 class Site:
