@@ -4,29 +4,17 @@ from tailgate.service.batching.journal import Facts
 
 
 class Timeline:
-    """What a request has come to, and when, on the clock of time.perf_counter. What is not known yet stands in the class.
+    """What a request has come to, and when, on the clock of time.perf_counter. What is not known yet stands in the class."""
 
-    Attributes:
-        request_id: from the head; made where an error or a slow request has none.
-        start_s: the head was complete.
-        whole_s: the body was complete.
-        decode_s: seconds in which the body was made an input.
-        queued_s: the input was complete.
-        bound_s: its batch had the executor to itself.
-        batch_size: requests in its batch.
-        computed_s: seconds that its batch took.
-        encode_s: seconds in which the answer was written.
-    """
-
-    request_id: bytes | None = None
-    start_s: float
-    whole_s: float | None = None
-    decode_s: float = 0.0
-    queued_s: float = 0.0
-    bound_s: float | None = None
-    batch_size: int = 0
-    computed_s: float | None = None
-    encode_s: float = 0.0
+    request_id: bytes | None = None  # from the head; made where an error or a slow request has none
+    start_s: float  # the head was complete
+    whole_s: float | None = None  # the body was complete
+    decode_s: float = 0.0  # seconds in which the body was made an input
+    queued_s: float = 0.0  # the input was complete
+    bound_s: float | None = None  # its batch had the executor to itself
+    batch_size: int = 0  # requests in its batch
+    computed_s: float | None = None  # seconds that its batch took
+    encode_s: float = 0.0  # seconds in which the answer was written
 
     @property
     def waited_s(self) -> float:
