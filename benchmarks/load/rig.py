@@ -12,6 +12,7 @@ from benchmarks.processors import client_processor, server_processor
 from tailgate import Payload, Phase, Scenario, draw_plan
 from tailgate.harness.load import Generator, LoadSettings, PhaseReport, Scheduling
 from tailgate.harness.load.records.samples import Samples
+from tailgate.harness.load.wire.request_id import draw_prefix
 
 SEED = 1
 
@@ -53,7 +54,12 @@ def send(
     plan = draw_plan(Scenario("benchmark", "the generator itself", tuple(phases), ()), payloads, SEED)
     processor = client_processor() if pinned else None
     settings = LoadSettings(
-        "127.0.0.1", port, connections_warm=32, processor=processor, scheduling=scheduling
+        "127.0.0.1",
+        port,
+        connections_warm=32,
+        processor=processor,
+        scheduling=scheduling,
+        id_prefix=draw_prefix(),
     )
     with tempfile.TemporaryDirectory() as directory, Generator(plan, settings, Path(directory)) as generator:
         reports = [generator.run_phase(index) for index in range(len(phases) - 1)]
