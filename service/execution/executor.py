@@ -1,7 +1,7 @@
-"""Run one batch on the device: items into one buffer, through the graph, back to the host.
+"""Run one batch: items into one buffer, through the graph, and out again.
 
-One thread uses an executor, and the dispatcher queues before it. Eager and compiled graphs run in :class:`BufferedExecutor`,
-recorded ones in :class:`tailgate.service.execution.cuda.CudaGraphExecutor`.
+One thread uses an executor, and the dispatcher queues before it. On the CPU eager and compiled graphs run in
+:class:`BufferedExecutor`; the executors on CUDA are in :mod:`tailgate.service.execution.cuda`.
 """
 
 import warnings
@@ -63,32 +63,25 @@ def eager(graph: ServedGraph, device: torch.device) -> GraphCall:
 
 
 class BufferedExecutor:
-    """A graph, ``eager`` or ``compiled``, that ``call`` runs on the device, with the buffer of its batches."""
+    """A graph, ``eager`` or ``compiled``, that ``call`` runs on the CPU, with the buffer of its batches."""
 
     pipelined = False
 
-    def __init__(
-        self, name: str, call: GraphCall, device: torch.device, item: TensorSpec, max_batch_size: int
-    ) -> None:
+    def __init__(self, name: str, call: GraphCall, item: TensorSpec, max_batch_size: int) -> None:
         allow_read_only_items()
         self.name = name
         self._call = call
-        self._device = device
-        # Page-locked for CUDA, so that the copy to the device is one transfer.
-        self._host = torch.empty(
-            (max_batch_size, *item.shape), dtype=torch_type(item), pin_memory=device.type == "cuda"
-        )
+        self._host = torch.empty((max_batch_size, *item.shape), dtype=torch_type(item))
 
     def plan(self, measured_s: Mapping[int, float]) -> None:
         """Change nothing: a batch of any size runs as it is."""
 
     def run(self, items: Sequence[Item]) -> GraphOutput:
-        """Return the results of all items, in their order, on the host."""
+        """Return the results of all items, in their order."""
         with torch.inference_mode():
             rows = self._host[: len(items)]
             gather(items, rows)
-            batch = rows.to(self._device, non_blocking=True)
-            return GraphOutput(*(self._own(part.cpu()) for part in self._call(batch)))
+            return GraphOutput(*(self._own(part) for part in self._call(rows)))
 
     def begin(self, items: Sequence[Item]) -> Callable[[], GraphOutput]:
         """Put :meth:`run` off."""

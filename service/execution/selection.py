@@ -16,13 +16,14 @@ import torch
 from tailgate.service.errors import CompileError, ConfigurationError, first_line
 from tailgate.service.execution import compiled, libraries
 from tailgate.service.execution.batch_times import BatchTimes, Cap, fit, medians, worthwhile_cap
-from tailgate.service.execution.cuda import Cuda, CudaGraphExecutor
+from tailgate.service.execution.cuda import Cuda, CudaEagerExecutor, CudaGraphExecutor
 from tailgate.service.execution.executor import BufferedExecutor, Executor, eager
 from tailgate.service.execution.graph import ServedGraph
 from tailgate.service.execution.parity import FP32_MAX_ERROR, Parity
 from tailgate.service.execution.reference import batch_limit
 from tailgate.service.execution.trace_key import trace_key
 from tailgate.service.execution.trial import Candidate, Prepared, measure, trial_of
+from tailgate.service.models import TensorSpec
 from tailgate.service.models.items import Item
 from tailgate.service.models.load import has_known_code
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Settings
@@ -32,12 +33,12 @@ COMPILE_COMMAND = "tailgate compile"
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The executor that runs, warmed up; its answers against FP32's; its times; the largest batch, set or chosen."""
+    """The executor that runs, warmed up."""
 
     executor: Executor
-    parity: Parity
+    parity: Parity  # its answers against FP32's
     times: BatchTimes
-    cap: Cap
+    cap: Cap  # the largest batch, set or chosen
 
 
 def select(settings: Settings, ready: Prepared) -> Selected:
@@ -83,24 +84,32 @@ def _candidates(settings: Settings, ready: Prepared) -> Iterator[Candidate]:
         limit, others_limit = batch_limit(graph.body, limit), min(limit, FP32_MAX_ERROR)
     # Before eager moves it: export wants the graph as it is.
     library = _library(settings, graph, device, ready.examples)
-    recorder = _recorder(settings, device)
-    yield Candidate(
-        "eager", lambda: BufferedExecutor("eager", eager(graph, device), device, item, rows), limit
-    )
+    cuda = _cuda(settings, device)
+    yield Candidate("eager", lambda: eager_executor(graph, device, item, rows, cuda), limit)
     if library is not None:
         yield Candidate(
             "compiled",
-            lambda: BufferedExecutor("compiled", library, device, item, rows),
+            lambda: BufferedExecutor("compiled", library, item, rows),
             others_limit,
             f"remove it from {settings.cache_dir} and make it again with {COMPILE_COMMAND}, or use eager",
         )
-    if recorder is not None:
+    if cuda is not None and settings.executor != "eager":
         yield Candidate(
             "cuda-graph",
-            lambda: CudaGraphExecutor(eager(graph, device), recorder, item, rows),
+            lambda: CudaGraphExecutor(eager(graph, device), cuda, item, rows),
             others_limit,
             "a model can be recorded when nothing in it waits for the device and no shape depends on values; use eager",
         )
+
+
+def eager_executor(
+    graph: ServedGraph, device: torch.device, item: TensorSpec, rows: int, cuda: Cuda | None
+) -> Executor:
+    """Return what runs a graph operator by operator, in batches of at most ``rows``."""
+    call = eager(graph, device)
+    if cuda is not None:
+        return CudaEagerExecutor(call, cuda, item, rows)
+    return BufferedExecutor("eager", call, item, rows)
 
 
 def _speed(seconds: Mapping[int, float], reference: Mapping[int, float]) -> float:
@@ -155,16 +164,14 @@ def require_cache(settings: Settings) -> Path:
     return settings.cache_dir
 
 
-def _recorder(settings: Settings, device: torch.device) -> Cuda | None:
-    """Return what records CUDA graphs, None where none are wanted or none can be had."""
+def _cuda(settings: Settings, device: torch.device) -> Cuda | None:
+    """Return what touches CUDA, None where the model runs on the CPU."""
     if settings.executor == "cuda-graph" and device.type != "cuda":
         raise ConfigurationError(
             f"TAILGATE_EXECUTOR: cuda-graph is asked for, but the model runs on the {device.type}; use auto or eager, or "
             "TAILGATE_DEVICE=cuda where there is a CUDA device"
         )
-    if settings.executor not in ("auto", "cuda-graph") or device.type != "cuda":
-        return None
-    return Cuda(device)
+    return Cuda(device) if device.type == "cuda" else None
 
 
 def require_cpu(device: torch.device) -> None:

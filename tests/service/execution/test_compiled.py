@@ -466,7 +466,7 @@ def test_exporting_leaves_the_model_as_it_was():
     model = tiny_models.colours()
     graph = ServedGraph(model, model.module, torch.float32, 3)
     items = example_items(model.item, 8)
-    before = BufferedExecutor("eager", eager(graph, CPU), CPU, model.item, 8).run(items).outputs
+    before = BufferedExecutor("eager", eager(graph, CPU), model.item, 8).run(items).outputs
     export_graph(graph, items, 8)
-    after = BufferedExecutor("eager", eager(graph, CPU), CPU, model.item, 8).run(items).outputs
+    after = BufferedExecutor("eager", eager(graph, CPU), model.item, 8).run(items).outputs
     assert torch.equal(before, after)

@@ -1,4 +1,4 @@
-"""Recorded buckets: which are replayed for a batch, in which order, on which rows. CUDA itself is tested where there is some."""
+"""Recorded buckets: which are replayed for a batch, in which order, on which rows; on a stand-in for the device."""
 
 import gc
 import weakref
@@ -9,56 +9,15 @@ import tiny_models
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from structlog.testing import capture_logs
+from tape import Tape
 
-from tailgate.service.execution.build import build_engine
-from tailgate.service.execution.cuda import Cuda, CudaGraphExecutor, Recording
+from tailgate.service.execution.cuda import CudaGraphExecutor, Recording
 from tailgate.service.execution.executor import eager
 from tailgate.service.execution.graph import ServedGraph
-from tailgate.service.models import Model
-from tailgate.service.settings import load_settings
 
 CPU = torch.device("cpu")
 PER_ITEM = {1: 1.0, 2: 2.0, 4: 4.0, 8: 8.0}
-needs_cuda = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="records CUDA graphs, and there is no CUDA device"
-)
-
-
-class Tape:
-    """A device in the processor's memory: a replay runs the function again and puts its results where they were."""
-
-    def __init__(self):
-        self.recorded, self.replayed, self.beside, self.marks, self.waits = [], [], [], 0, 0
-
-    def host_buffer(self, shape, dtype):
-        return torch.zeros(tuple(shape), dtype=dtype)
-
-    device_buffer = host_buffer
-
-    def record(self, run):
-        outputs = run()
-        size = len(outputs.outputs)
-        self.recorded.append(size)
-
-        def replay():
-            self.replayed.append(size)
-            for kept, new in zip(outputs, run(), strict=True):
-                kept.copy_(new)
-
-        return Recording(replay, outputs)
-
-    def upload(self, target, source, *, beside):
-        self.beside.append(beside)
-        target.copy_(source)
-
-    def mark(self):
-        self.marks += 1
-
-        def wait():
-            self.waits += 1
-
-        return wait
 
 
 def executor_of(model, max_batch_size=8, device=None):
@@ -186,6 +145,27 @@ def test_the_model_stays_as_long_as_what_was_recorded_of_it():
     assert weights() is None
 
 
+@pytest.mark.parametrize(
+    ("room", "recorded"), [(12, [12, 8, 4, 2, 1]), (8, [8, 4, 2, 1]), (3, [2, 1]), (1, [1])]
+)
+def test_a_batch_too_large_to_be_recorded_is_replayed_in_parts_and_that_is_said(room, recorded):
+    with capture_logs() as log:
+        executor, tape = executor_of(tiny_models.doubler(), 12, Tape(room))
+    assert tape.recorded == recorded
+    too_large = [size for size in (12, 8, 4, 2) if size > room]
+    assert [entry["sizes"] for entry in log] == ([too_large] if too_large else [])
+    executor.plan(dict.fromkeys((1, 2, 4, 8, 12), 1.0))
+    for count in (1, 5, 12):
+        rows_of = executor.run(rows(count)).outputs
+        assert rows_of[:, 0].tolist() == [2.0 * number for number in range(count)]
+    assert max(tape.replayed) <= room
+
+
+def test_a_device_without_room_for_one_item_is_no_place_for_recordings():
+    with pytest.raises(torch.OutOfMemoryError):
+        executor_of(tiny_models.doubler(), device=Tape(room=0))
+
+
 def test_what_the_model_raises_while_it_is_recorded_comes_through():
     class Refusing(Tape):
         def record(self, run):
@@ -193,77 +173,3 @@ def test_what_the_model_raises_while_it_is_recorded_comes_through():
 
     with pytest.raises(RuntimeError, match="when stream is capturing"):
         executor_of(tiny_models.doubler(), device=Refusing())
-
-
-# On CUDA.
-
-
-class Waiting(nn.Module):
-    """Asks for a value in the middle, which cannot be recorded."""
-
-    def forward(self, batch):
-        return batch * 2 if bool((batch > -1).all()) else batch
-
-
-@needs_cuda
-@pytest.mark.parametrize("model", [tiny_models.unlabelled, tiny_models.perceptron, tiny_models.colours])
-def test_a_recorded_model_answers_as_the_eager_one_for_every_batch_size(model):
-    model = model()
-    cuda = torch.device("cuda")
-    call = eager(ServedGraph(model, model.module.eval(), torch.float32, 2), cuda)
-    executor = CudaGraphExecutor(call, Cuda(cuda), model.item, 8)
-    executor.plan(PER_ITEM)
-    generator = np.random.default_rng(0)
-    for count in range(1, 9):
-        items = list((generator.random((count, *model.item.shape)) * 200).astype(model.item.dtype))
-        got = executor.run(items)
-        with torch.inference_mode():
-            expected = call(torch.from_numpy(np.stack(items)).to(cuda))
-        torch.testing.assert_close(got.outputs, expected.outputs.cpu())
-        assert torch.equal(got.classes, expected.classes.cpu())
-
-
-@needs_cuda
-def test_on_cuda_auto_measures_both_and_takes_the_faster_one():
-    engine = build_engine(load_settings({}, model="tiny_models:perceptron", device="cuda"))
-    assert engine.facts["executor"] in ("eager", "cuda-graph")
-    engine = build_engine(
-        load_settings({}, model="tiny_models:perceptron", device="cuda", executor="cuda-graph")
-    )
-    assert engine.facts["executor"] == "cuda-graph"
-    assert len(engine.inference.run(rows(5))) == 5
-
-
-@needs_cuda
-def test_after_a_recording_that_failed_the_model_runs_eagerly(monkeypatch):
-    model = Model("waiting", Waiting(), "none", input=tiny_models.FOUR_FLOATS)
-    monkeypatch.setattr(tiny_models, "waiting", lambda: model, raising=False)
-    engine = build_engine(load_settings({}, model="tiny_models:waiting", device="cuda"))
-    assert engine.facts["executor"] == "eager"
-    (result,) = engine.inference.run(rows(1, 3))
-    assert result.outputs.tolist() == [6.0] * 4
-
-
-@needs_cuda
-def test_a_batch_beyond_the_memory_of_cuda_is_answered_in_parts():
-    free, _ = torch.cuda.mem_get_info()
-
-    class Hungry(nn.Module):
-        """Takes two fifths of what is free for each item."""
-
-        def forward(self, batch):
-            ballast = torch.empty((len(batch), int(free * 0.4)), dtype=torch.uint8, device=batch.device)
-            return batch + ballast[:, :4] * 0
-
-    model = Model("hungry", Hungry(), "none", input=tiny_models.FOUR_FLOATS)
-    from tailgate.service.execution.executor import BufferedExecutor
-    from tailgate.service.execution.isolate import Inference
-
-    cuda = torch.device("cuda")
-    call = eager(ServedGraph(model, model.module, torch.float32, 2), cuda)
-    inference = Inference(
-        BufferedExecutor("eager", call, cuda, model.item, 8), free_memory=torch.cuda.empty_cache
-    )
-    answers = inference.run(rows(8))
-    assert [answer.outputs[0] for answer in answers] == list(range(8))
-    assert inference.out_of_memory == 2

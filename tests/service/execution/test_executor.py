@@ -12,8 +12,7 @@ from tailgate.service.models import ImageInput
 
 def executor_of(model, top_k=5, max_batch_size=4):
     graph = ServedGraph(model, model.module, torch.float32, top_k)
-    cpu = torch.device("cpu")
-    return BufferedExecutor("eager", eager(graph, cpu), cpu, model.item, max_batch_size)
+    return BufferedExecutor("eager", eager(graph, torch.device("cpu")), model.item, max_batch_size)
 
 
 def test_each_row_of_the_result_belongs_to_the_item_of_that_place():

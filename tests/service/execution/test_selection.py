@@ -6,12 +6,12 @@ import tiny_models
 import torch
 from costly import Clock, Costly
 from structlog.testing import capture_logs
+from tape import Tape
 
 from tailgate.service.errors import CompileError, ConfigurationError
 from tailgate.service.execution import compiled, libraries, selection, trial
 from tailgate.service.execution import parity as precision
 from tailgate.service.execution.batch_times import Cap
-from tailgate.service.execution.cuda import Recording
 from tailgate.service.execution.graph import GraphOutput, ServedGraph
 from tailgate.service.execution.selection import select
 from tailgate.service.execution.trial import Prepared
@@ -139,39 +139,28 @@ def test_a_model_whose_own_answers_are_wrong_is_refused_whatever_is_compiled(clo
 # CUDA graphs, on a device that is the processor's memory.
 
 
-class Recorder:
+class Recorder(Tape):
     """Records by calling again; a replay costs what the test says."""
 
     def __init__(self, clock, cost_s, error=None):
+        super().__init__()
         self.clock, self.cost_s, self.error = clock, cost_s, error
-
-    def host_buffer(self, shape, dtype):
-        return torch.zeros(tuple(shape), dtype=dtype)
-
-    device_buffer = host_buffer
 
     def record(self, run):
         if self.error is not None:
             raise self.error
-        outputs = run()
+        recording = super().record(run)
 
         def replay():
             before_s = self.clock.now_s
-            for kept, new in zip(outputs, run(), strict=True):
-                kept.copy_(new)
-            self.clock.now_s = before_s + self.cost_s(len(outputs.outputs))
+            recording.replay()
+            self.clock.now_s = before_s + self.cost_s(len(recording.outputs.outputs))
 
-        return Recording(replay, outputs)
-
-    def upload(self, target, source, *, beside):
-        target.copy_(source)
-
-    def mark(self):
-        return lambda: None
+        return recording._replace(replay=replay)
 
 
 def selected_with(recorder, clock, monkeypatch, eager_s=lambda _: 1e-3, **settings):
-    monkeypatch.setattr(selection, "_recorder", lambda *_: recorder)
+    monkeypatch.setattr(selection, "_cuda", lambda *_: recorder)
     return selected(clock, eager_s, None, monkeypatch=monkeypatch, **settings)
 
 
@@ -232,9 +221,19 @@ def test_a_model_that_cannot_be_recorded_runs_eagerly_and_that_is_said_once_or_r
 
 def test_graphs_that_are_asked_for_without_cuda_are_refused_and_auto_does_without():
     with pytest.raises(ConfigurationError, match="cuda-graph is asked for, but the model runs on the cpu"):
-        selection._recorder(load_settings({}, executor="cuda-graph"), CPU)
-    assert selection._recorder(load_settings({}), CPU) is None
-    assert selection._recorder(load_settings({}, executor="eager"), CUDA) is None
+        selection._cuda(load_settings({}, executor="cuda-graph"), CPU)
+    assert selection._cuda(load_settings({}), CPU) is None
+
+
+@pytest.mark.parametrize("asked", ["auto", "eager"])
+def test_an_eager_model_on_cuda_takes_a_batch_while_another_is_under_way(clock, monkeypatch, asked):
+    recorder = Recorder(clock, lambda _: 1.0)
+    found, _, _ = selected_with(recorder, clock, monkeypatch, executor=asked)
+    assert (found.executor.name, found.executor.pipelined) == ("eager", True)
+    assert bool(recorder.recorded) == (asked == "auto")
+    first, second = found.executor.begin(ITEMS[:3]), found.executor.begin(ITEMS[3:8])
+    assert first().outputs[:, 0].tolist() == [0, 2, 4]
+    assert second().outputs[:, 0].tolist() == [6, 8, 10, 12, 14]
 
 
 # Where the device's memory is too small.

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tiny_models
-import torch
 from costly import Clock, Costly
 
 from tailgate.service.errors import ConfigurationError
@@ -23,7 +22,6 @@ from tailgate.service.execution.trial import (
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH
 
 ITEMS = [np.full(4, number, np.float32) for number in range(LARGEST_CHOSEN_BATCH)]
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def executor_of(clock, cost_s):
     def call(batch):
         return GraphOutput(module(batch), batch[:, :0], batch[:, :0])
 
-    return BufferedExecutor("eager", call, CPU, tiny_models.FOUR_FLOATS, LARGEST_CHOSEN_BATCH), module
+    return BufferedExecutor("eager", call, tiny_models.FOUR_FLOATS, LARGEST_CHOSEN_BATCH), module
 
 
 @pytest.mark.parametrize(
@@ -92,7 +90,7 @@ def test_a_size_that_fails_is_told_with_the_largest_that_works(clock, cap):
 
 def test_a_batch_that_returns_another_number_of_rows_is_refused():
     executor = BufferedExecutor(
-        "eager", lambda batch: GraphOutput(*[batch[:1]] * 3), CPU, tiny_models.FOUR_FLOATS, 8
+        "eager", lambda batch: GraphOutput(*[batch[:1]] * 3), tiny_models.FOUR_FLOATS, 8
     )
     with pytest.raises(ConfigurationError, match="returned 1 rows for a batch of 2"):
         warm_up(executor, ITEMS, 8, lambda _: None)
