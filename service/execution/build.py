@@ -23,6 +23,7 @@ from tailgate.service.execution.executor import Executor
 from tailgate.service.execution.gauges import gauges_of
 from tailgate.service.execution.graph import ServedGraph
 from tailgate.service.execution.isolate import Inference
+from tailgate.service.execution.offer import Offer
 from tailgate.service.execution.reference import reference_answers
 from tailgate.service.execution.selection import select
 from tailgate.service.execution.trial import Prepared
@@ -46,6 +47,7 @@ class Engine:
     facts: dict[str, str]  # for metadata and the info metric
     max_batch_size: int  # as set, or chosen at warm-up
     times: BatchTimes
+    offer: Offer | None  # of a faster precision that nobody has chosen
     gauges: Callable[[], Iterable[Gauge | Counter]]
 
 
@@ -129,6 +131,7 @@ def build_engine(settings: Settings) -> Engine:
         facts=facts,
         max_batch_size=selected.cap.size,
         times=selected.times,
+        offer=selected.offer,
         gauges=gauges_of(parity, selected.times, inference, device),
     )
 

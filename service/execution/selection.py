@@ -19,6 +19,7 @@ from tailgate.service.execution.batch_times import BatchTimes, Cap, fit, medians
 from tailgate.service.execution.cuda import Cuda, CudaEagerExecutor, CudaGraphExecutor
 from tailgate.service.execution.executor import BufferedExecutor, Executor, eager
 from tailgate.service.execution.graph import ServedGraph
+from tailgate.service.execution.offer import Offer, offer_of
 from tailgate.service.execution.parity import FP32_MAX_ERROR, Parity
 from tailgate.service.execution.reference import batch_limit
 from tailgate.service.execution.trace_key import trace_key
@@ -39,6 +40,7 @@ class Selected:
     parity: Parity  # its answers against FP32's
     times: BatchTimes
     cap: Cap  # the largest batch, set or chosen
+    offer: Offer | None  # of another precision
 
 
 def select(settings: Settings, ready: Prepared) -> Selected:
@@ -72,7 +74,14 @@ def select(settings: Settings, ready: Prepared) -> Selected:
         cap = Cap(settings.max_batch_size, "set")
     each_ms = {size: round(value / size * 1e3, 2) for size, value in seconds[best].items()}
     log.info("largest batch", size=cap.size, why=cap.why, milliseconds_per_request=each_ms)
-    return Selected(taken.executor, taken.parity, fit(seconds[best]), cap)
+    cuda = _cuda(settings, ready.device)
+    offer = offer_of(
+        settings,
+        ready,
+        lambda graph: eager_executor(graph, ready.device, ready.model.item, cap.size, cuda),
+        {size: value for size, value in seconds[best].items() if size <= cap.size},
+    )
+    return Selected(taken.executor, taken.parity, fit(seconds[best]), cap, offer)
 
 
 def _candidates(settings: Settings, ready: Prepared) -> Iterator[Candidate]:

@@ -71,9 +71,9 @@ def trial_of(candidate: Candidate, settings: Settings, ready: Prepared) -> Trial
     size = min(PARITY_BATCH, settings.max_batch_size or PARITY_BATCH)
     try:
         executor = candidate.build()
-        hold = partial(_hold, expected=ready.expected, limit=candidate.limit, chosen=ready.precision)
-        parity = hold(precision.in_batches(executor.run, inputs, size))
-        sizes, none_larger = warm_up(executor, ready.examples, settings.max_batch_size, hold)
+        held = partial(hold, expected=ready.expected, limit=candidate.limit, chosen=ready.precision)
+        parity = held(precision.in_batches(executor.run, inputs, size))
+        sizes, none_larger = warm_up(executor, ready.examples, settings.max_batch_size, held)
         return Trial(executor, parity, sizes, none_larger)
     except Exception as error:
         if candidate.name != "eager":
@@ -92,7 +92,7 @@ def trial_of(candidate: Candidate, settings: Settings, ready: Prepared) -> Trial
         ) from error
 
 
-def _hold(output: GraphOutput, *, expected: GraphOutput, limit: float, chosen: Precision) -> Parity:
+def hold(output: GraphOutput, *, expected: GraphOutput, limit: float, chosen: Precision) -> Parity:
     """Compare a batch's answers with as many expected ones; ConfigurationError for another shape, or too large an error."""
     rows = min(len(output.outputs), len(expected.outputs))
     got, wanted = (GraphOutput(*(part[:rows] for part in parts)) for parts in (output, expected))
@@ -122,7 +122,7 @@ def warm_up(
     for size in bucket_sizes(cap or LARGEST_CHOSEN_BATCH):
         if cap is None and sizes and size * shortest_s > LONGEST_BATCH_S:
             # The first run may have been slow for once: it allocates, and a module may compile itself.
-            shortest_s = min(shortest_s, _seconds(executor, examples[: sizes[-1]]) / sizes[-1])
+            shortest_s = min(shortest_s, seconds_of(executor, examples[: sizes[-1]]) / sizes[-1])
             if size * shortest_s > LONGEST_BATCH_S:
                 return sizes, "a larger batch would take too long to be tried"
         start_s = time.perf_counter()
@@ -149,7 +149,8 @@ def warm_up(
     return sizes, "the largest that is tried"
 
 
-def _seconds(executor: Executor, batch: Sequence[Item]) -> float:
+def seconds_of(executor: Executor, batch: Sequence[Item]) -> float:
+    """Run a batch, and return how long it took."""
     start_s = time.perf_counter()
     executor.run(batch)
     return time.perf_counter() - start_s
@@ -168,7 +169,7 @@ def measure(executors: Sequence[tuple[Executor, Sequence[int]]], examples: Seque
             break
         for (executor, _), seconds in zip(executors, rounds_s, strict=True):
             for size, taken in seconds.items():
-                taken.append(_seconds(executor, examples[:size]))
+                taken.append(seconds_of(executor, examples[:size]))
     return list(rounds_s)
 
 

@@ -109,6 +109,7 @@ def _add_observation(app: FastAPI, service: Service) -> None:
             "phase": service.phase.value,
             "engine": engine and engine.facts,
             "batch_times": engine and engine.times.facts(),
+            "precision_offer": engine and engine.offer and engine.offer.facts(),
         }
 
     exposition = Exposition(lambda: asyncio.to_thread(service.metrics.render))
