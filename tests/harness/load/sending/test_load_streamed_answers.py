@@ -1,5 +1,8 @@
 """Streamed answers, from the socket to the records: each event at the nanosecond at which it was read."""
 
+import contextlib
+import socket
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,6 +22,7 @@ from tailgate.harness.scenario.arrivals import Constant, Poisson
 from tailgate.harness.scenario.behaviour import Behaviour, Disturbers
 from tailgate.harness.scenario.scenario import Phase
 
+SO_TIMESTAMPNS = 35
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -45,9 +49,25 @@ def test_every_event_is_the_servers_truth_to_the_nanosecond(monkeypatch, tmp_pat
     np.testing.assert_array_equal(gaps_ns(events), wanted)
 
 
+@contextlib.contextmanager
+def kernel_that_stamps():
+    """Ask the kernel to note when data comes, and go on asking; it begins with that some time after the first question."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as asking,
+        server.accept()[0] as telling,
+    ):
+        asking.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        stamped = []
+        while not stamped:
+            telling.sendall(b"?")
+            _, stamped, _, _ = asking.recvmsg(1, 64)
+        yield
+
+
 def test_the_kernel_tells_how_long_it_held_what_was_read(tmp_path):
     answer = stream(b"data: a\n\n", b"data: b\n\n")
-    with ScriptedServer({"/": [answer]}) as server:
+    with ScriptedServer({"/": [answer]}) as server, kernel_that_stamps():
         _, samples = send(tmp_path, server.port, one_phase(3), [payload("/")], connections_max=1)
     events = read_events(tmp_path)
     assert samples["events"].tolist() == [2, 2, 2]
