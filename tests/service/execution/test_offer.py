@@ -180,8 +180,8 @@ async def test_the_offer_stands_in_the_metadata(monkeypatch):
     found = offer.Offer(32, 100.04, 250.06, Parity(0.0123456, 1.0, 8))
     async with running("tiny_models:perceptron", precision="fp32") as server:
         assert (await server.client.get("/")).json()["precision_offer"] is None
-        engine = dataclasses.replace(server.service.engine, offer=found)
-        monkeypatch.setattr(server.service, "engine", engine)
+        pipeline = server.service.pipeline
+        monkeypatch.setattr(pipeline, "engine", dataclasses.replace(pipeline.engine, offer=found))
         assert (await server.client.get("/")).json()["precision_offer"] == {
             "set": "TAILGATE_PRECISION=bf16",
             "batch_size": 32,

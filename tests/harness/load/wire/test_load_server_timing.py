@@ -1,5 +1,4 @@
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailgate.harness.load.wire.server_timing import UNTOLD, USUAL, Stages, parse_server_timing
-from tailgate.service.batching.request import Request
+from tailgate.service.batching.timing import Timeline
 
 FULL = b'queue;dur=1.5, decode;dur=2, compute;dur=30.25, encode;dur=0, total;dur=33.75, batch;desc="8"'
 
@@ -53,10 +52,17 @@ def test_the_usual_value_says_the_same_as_one_that_is_read_parameter_by_paramete
 
 
 def test_our_own_service_writes_the_usual_value():
-    request = SimpleNamespace(waited_s=0.001, _decode_s=2e-6, computed_s=1.5, _encode_s=0.0, batch_size=32)
-    value = Request._timing(request, 2.0)
+    times = Timeline()
+    times.whole_s, times.decode_s, times.bound_s, times.computed_s, times.batch_size = (
+        0.0,
+        0.125,
+        0.25,
+        1.5,
+        32,
+    )
+    value = times.server_timing(2.0).removeprefix(b"server-timing: ").removesuffix(b"\r\n")
     assert USUAL.fullmatch(value)
-    assert parse_server_timing(value) == Stages(0.001, 2e-6, 1.5, 0.0, 2.0, 32)
+    assert parse_server_timing(value) == Stages(0.125, 0.125, 1.5, 0.0, 2.0, 32)
 
 
 def test_a_second_header_adds_to_the_first():
