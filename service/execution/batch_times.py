@@ -105,6 +105,14 @@ def is_settled(rounds_s: Rounds, most: int) -> bool:
     )
 
 
+def is_clear(rounds_s: Sequence[Rounds]) -> bool:
+    """Tell whether one of several executors is clearly the fastest in every round, over the sizes that all have."""
+    sizes = set[int].intersection(*map(set, rounds_s))
+    speeds = [np.mean([np.log(each[size]) for size in sizes], axis=0) for each in rounds_s]
+    best = min(speeds, key=np.mean)
+    return all(np.all(speed > best + np.log1p(DEARER)) for speed in speeds if speed is not best)
+
+
 def _costs(rounds_s: Rounds, sizes: Iterable[int]) -> Costs:
     return {size: np.array(rounds_s[size]) / size for size in sizes}
 

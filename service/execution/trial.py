@@ -11,7 +11,7 @@ import torch
 
 from tailgate.service.errors import ConfigurationError, first_line, gist
 from tailgate.service.execution import parity as precision
-from tailgate.service.execution.batch_times import Rounds, is_settled
+from tailgate.service.execution.batch_times import Rounds, is_clear, is_settled
 from tailgate.service.execution.cuda import bucket_sizes
 from tailgate.service.execution.executor import Executor
 from tailgate.service.execution.graph import GraphOutput, ServedGraph
@@ -23,7 +23,7 @@ from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
 ROUNDS = 8
 # Start-up must end: when so much time has gone no further round begins, as long as there have been five.
 FEWEST_ROUNDS, MEASURING_S = 5, 3.0
-# And where further rounds cannot change the largest batch: three give each time a median.
+# And where further rounds cannot change the largest batch, and one executor is the fastest in each: three give each time a median.
 SETTLED_ROUNDS, SETTLED_S = 3, 0.3
 # A batch that would take longer is not tried, unless the cap is set.
 LONGEST_BATCH_S = 2.0
@@ -178,4 +178,4 @@ def _suffices(number: int, spent_s: float, rounds_s: Sequence[Rounds]) -> bool:
     if number >= FEWEST_ROUNDS and spent_s > MEASURING_S:
         return True
     settled = number >= SETTLED_ROUNDS and spent_s > SETTLED_S
-    return settled and all(is_settled(each, ROUNDS) for each in rounds_s)
+    return settled and is_clear(rounds_s) and all(is_settled(each, ROUNDS) for each in rounds_s)

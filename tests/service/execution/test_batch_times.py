@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailgate.service.execution.batch_times import DEARER, NEARLY_ALL, Cap, fit, is_settled, worthwhile_cap
+from tailgate.service.execution.batch_times import (
+    DEARER,
+    NEARLY_ALL,
+    Cap,
+    fit,
+    is_clear,
+    is_settled,
+    worthwhile_cap,
+)
 from tailgate.service.execution.trial import ROUNDS
 
 SIZES = (1, 2, 4, 8, 16, 32)
@@ -248,3 +256,18 @@ def test_rounds_that_are_not_settled_could_still_choose_a_smaller_batch(costs_s,
             for other in sizes
             if other < size
         )
+
+
+@pytest.mark.parametrize(
+    ("rounds_s", "clear"),
+    [
+        ([{1: [1, 2], 2: [3, 6]}], True),
+        ([{1: [1, 2], 2: [3, 6]}, {1: [2, 4], 2: [6, 12]}], True),
+        ([{1: [1, 2], 2: [3, 6]}, {1: [2, 1.9], 2: [6, 5.9]}], False),
+        ([{1: [1, 2]}, {1: [1.05, 2.1]}], False),
+        ([{1: [1, 2]}, {1: [2, 4]}, {1: [0.99, 1.99]}], False),
+        ([{1: [1, 2]}, {1: [2, 4], 2: [0.1, 0.1]}], True),
+    ],
+)
+def test_an_executor_is_clearly_the_fastest_where_each_round_says_so(rounds_s, clear):
+    assert is_clear(rounds_s) is clear

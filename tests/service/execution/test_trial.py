@@ -138,6 +138,21 @@ def test_a_slow_model_is_timed_in_fewer_rounds_and_in_fewest_where_they_agree_on
     assert [len(each) for each in seconds.values()] == [rounds, rounds]
 
 
+@pytest.mark.parametrize(
+    ("times", "rounds"),
+    [
+        ((1.0, 2.0), SETTLED_ROUNDS),
+        ((2.0, 1.0), SETTLED_ROUNDS),
+        ((1.0, 1.05), FEWEST_ROUNDS),
+        ((1.0,), SETTLED_ROUNDS),
+    ],
+)
+def test_executors_that_are_about_as_fast_as_each_other_are_timed_in_more_rounds(clock, times, rounds):
+    executors = [(executor_of(clock, lambda size, of=of: of * SAVING[size])[0], [1, 2]) for of in times]
+    for rounds_s in measure(executors, ITEMS):
+        assert [len(each) for each in rounds_s.values()] == [rounds] * 2
+
+
 def test_one_executor_whose_largest_batch_is_open_keeps_all_of_them_measured(clock):
     executors = [(executor_of(clock, lambda size, of=of: of[size])[0], [1, 2]) for of in (SAVING, DEARER)]
     for rounds_s in measure(executors, ITEMS):
