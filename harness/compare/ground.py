@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tailgate.harness.errors import LoadError, MeasurementError, TargetError
 from tailgate.harness.load import LoadSettings
+from tailgate.harness.observe.slot import Watching
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.results.comparison import CUT_SHORT
 from tailgate.harness.results.run import ArmResult, ScenarioResult
@@ -37,6 +38,7 @@ class Ground:
     payloads: Callable[[str], Sequence[Payload]]  # gives those of a source
     connect: Callable[[RunningTarget], LoadSettings]  # how the generator reaches a server
     tell: Callable[[str], None]  # takes a line about what is being done now
+    watching: Watching | None = None  # entered while a phase of a checked scenario is sent
     # Good blocks at each look; None for the design's own. A calibration never looks.
     looks: tuple[int, ...] | None = None
     # Takes what a comparison came to before an exception ended it.

@@ -6,7 +6,7 @@ Registered by :mod:`tailgate.harness.gate.plugin` once a test is left that puts 
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from rich.console import Console
 
 from tailgate.harness.compare.load import ComparisonLoad
 from tailgate.harness.errors import HarnessError, UsageError
+from tailgate.harness.gate.live import Voice
 from tailgate.harness.named import find
 from tailgate.harness.observe import machine
 from tailgate.harness.options.secret import secrets_of
@@ -24,7 +25,7 @@ from tailgate.harness.report.escape import terminal
 from tailgate.harness.report.html import REPORT
 from tailgate.harness.report.junit import properties
 from tailgate.harness.report.terminal import render
-from tailgate.harness.results.run import ScenarioResult
+from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.scenario.budgets import find_budgets
 from tailgate.harness.scenario.ref import refs
 from tailgate.harness.scenario.scenario import Scenario, When
@@ -57,6 +58,7 @@ class Gate:
         plugin = self._plugin
         plugin.checked.append(scenario.name)
         result = plugin.plainly(lambda: self._session.run(scenario, plugin.selection(scenario)))
+        plugin.tell_verdict(self._session.result())
         outcome = outcome_of(result, plugin.settings)
         text = terminal(secrets_of(plugin.settings).hide(outcome.text))
         if outcome.fails:
@@ -82,6 +84,7 @@ class GatePlugin:
         self._prepared: Prepared | None = None
         self._item: pytest.Item | None = None
         self._session: Session | None = None
+        self._voice: Voice | None = None
         self._interrupted = False
 
     def _chosen(self) -> dict[str, Scenario]:
@@ -146,7 +149,9 @@ class GatePlugin:
     def open(self) -> Iterator[Gate]:
         """Start the session; write the reports when it is left, after an interruption too."""
         assert self._prepared is not None
-        session = Session(self._prepared, self._tell)
+        steps, of = self._command.tells, self._prepared.expected
+        voice = self._voice = Voice(self._config, self.settings, steps=steps, of=of)
+        session = Session(self._prepared, voice.tell, voice.watching)
         with ExitStack() as stack:
             self.plainly(lambda: stack.enter_context(session))
             self._session = session
@@ -160,6 +165,11 @@ class GatePlugin:
             self._command.result = session.result()
             self.plainly(session.finish)
             self._end(stack)
+
+    def tell_verdict(self, result: RunResult) -> None:
+        """Say at once what a scenario came to."""
+        if self._voice is not None and self._command.reports:
+            self._voice.tell_verdict(result)
 
     def _end(self, stack: ExitStack) -> None:
         """Stop the target; a tear-down that fails fails the test, but for an interrupted run, where pytest has no test left."""
@@ -252,18 +262,6 @@ class GatePlugin:
         terminalreporter.write_line(f"results: {_short(directory)}")
         if (directory / REPORT).is_file():
             terminalreporter.write_line(f"report:  {_short(directory / REPORT)}")
-
-    def _tell(self, line: str) -> None:
-        """Print what is being done now, where somebody watches; a minute of silence looks like a hang."""
-        reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
-        capture: Any = self._config.pluginmanager.get_plugin("capturemanager")
-        if reporter is None:
-            return
-        if not (self._command.tells or reporter.isatty or self._config.get_verbosity() > 0):
-            return
-        with capture.global_and_fixture_disabled() if capture else nullcontext():
-            reporter.ensure_newline()
-            reporter.write_line(terminal(secrets_of(self.settings).hide(line)))
 
 
 def _short(path: Path) -> str:

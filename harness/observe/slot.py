@@ -31,6 +31,7 @@ from tailgate.harness.observe.beside.probes import (
     probing_period_s,
 )
 from tailgate.harness.observe.beside.resources import ResourceReading, period_s, read
+from tailgate.harness.observe.beside.under_way import PhaseLoad
 from tailgate.harness.observe.checked import check
 from tailgate.harness.observe.machine import MachineDelta
 from tailgate.harness.observe.scrapes import SCRAPE_TIMEOUT_S, SCRAPES, Metrics
@@ -44,6 +45,9 @@ from tailgate.harness.target.asking.exposition import Scrape
 from tailgate.harness.target.launching.last_words import its_log
 from tailgate.harness.target.target import RunningTarget
 
+# Takes a phase that is about to be sent, and gives what is entered while it is.
+Watching = Callable[[PhaseLoad], contextlib.AbstractContextManager[None]]
+
 RESOURCES = "resources.jsonl"
 PROBES = "probes.jsonl"
 # From a connection that breaks to the exit of a process that dumps its core or is reaped late.
@@ -51,7 +55,7 @@ SETTLE_S = 1.0
 SETTLE_POLL_S = 0.02
 
 
-def measure_slot(
+def measure_slot(  # noqa: PLR0913 - what is measured, where it goes, and who is told
     slot: Slot,
     plan: Plan,
     running: RunningTarget,
@@ -59,11 +63,13 @@ def measure_slot(
     directory: Path,
     tell: Callable[[str], None] = lambda _: None,
     read_yardstick: Callable[[], Yardstick] | None = None,
+    *,
+    watching: Watching | None = None,
 ) -> SlotRecord:
     """Run every phase of the plan; a failure in the middle ends the slot, keeps what there is, and is its fault.
 
     ``tell`` takes a line before each phase. ``read_yardstick`` times the yardstick after each measured phase; None: it is
-    not timed. A payload that cannot be sent as an HTTP request is a UsageError.
+    not timed. ``watching`` is entered while a phase is sent. A payload that cannot be sent as an HTTP request is a UsageError.
     """
     course = Course(slot, plan, running, directory, pictured=True)
     try:
@@ -71,7 +77,8 @@ def measure_slot(
             for index, phase in enumerate(plan.phases):
                 stretch = course.stretch(phase)
                 tell(f"{plan.scenario}: {announcement(phase, stretch)}")
-                course.run_phase(index, generator, stretch)
+                load = PhaseLoad(plan.scenario, index, phase, stretch, directory)
+                course.run_phase(index, generator, stretch, None if watching is None else watching(load))
                 if read_yardstick is not None and is_timed_after(slot.scenario.phases, index):
                     course.readings[index + 1] = read_yardstick()
     except (LoadError, MeasurementError, TargetError) as error:

@@ -1,11 +1,12 @@
 """Why a verdict is what it is, in one sentence for people."""
 
+import dataclasses
 import math
 import re
 
 from tailgate.harness.report import summary
 from tailgate.harness.results.criterion import CriterionResult
-from tailgate.harness.results.run import RunResult
+from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.units import interval, quantity
 
@@ -31,7 +32,8 @@ def why(result: RunResult) -> str:
             without_keyword(told.removeprefix(f"{of_them[0].name}: ")) if len(of_them) == 1 else told
         )
     scenario, one = max(deciding, key=lambda pair: nearness(pair[1]))
-    place, share, rest = f"{one.name} of {scenario.name}", nearness(one), len(deciding) - 1
+    place = one.name if len(result.scenarios) == 1 else f"{one.name} of {scenario.name}"
+    share, rest = nearness(one), len(deciding) - 1
     measured, limit = quantity(one.value, one.unit), quantity(one.limit, one.unit)
     if result.verdict is Verdict.PASS:
         near = f"; the nearest to its limit is {place}, at {share * 100:.0f} % of it" if share else ""
@@ -41,6 +43,11 @@ def why(result: RunResult) -> str:
     between = interval(one.low, one.high, one.unit)
     others = _further(rest, "is undecided", "are undecided")
     return f"{place} is {measured}, and its interval {between} reaches across the limit of {limit}.{others}"
+
+
+def why_of_scenario(result: RunResult, scenario: ScenarioResult) -> str:
+    """Return the reason of one scenario's verdict, as if it were the whole run."""
+    return why(dataclasses.replace(result, scenarios=(scenario,), verdict=scenario.verdict, reasons=()))
 
 
 def nearness(one: CriterionResult) -> float:

@@ -201,7 +201,16 @@ class BudgetRun:
         )
         plan = draw_plan(scenario, self._payloads(), ground.seed)
         directory = ground.directory / f"{scenario.name}-{HEAD}-0"
-        record = measure_slot(slot, plan, running, settings, directory, ground.tell, self._read_yardstick)
+        record = measure_slot(
+            slot,
+            plan,
+            running,
+            settings,
+            directory,
+            ground.tell,
+            self._read_yardstick,
+            watching=ground.watching,
+        )
         slot_file.write(record, directory)
         return record
 

@@ -22,6 +22,7 @@ from tailgate.harness.errors import PluginError, UsageError
 from tailgate.harness.load.reach import generator_processor, load_settings
 from tailgate.harness.measures.measure import asked_by_budgets, units_of
 from tailgate.harness.observe import machine, yardstick
+from tailgate.harness.observe.slot import Watching
 from tailgate.harness.options.reading import stated
 from tailgate.harness.options.secret import secrets_of
 from tailgate.harness.options.settings import GateSettings
@@ -50,11 +51,17 @@ LOCK = "lock"
 class Session:
     """A context manager around one target; leaving it stops the target, whatever happened."""
 
-    def __init__(self, prepared: Prepared, tell: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        tell: Callable[[str], None] = lambda _: None,
+        watching: Watching | None = None,
+    ) -> None:
         self.settings: GateSettings = prepared.settings
         self._prepared = prepared
         self._plugins = prepared.plugins
         self._tell = tell
+        self._watching = watching
         self._started_s = time.monotonic()
         self._started_at = dt.datetime.now(dt.UTC)
         self.run_id = folder.new_run(self._started_at)
@@ -232,6 +239,7 @@ class Session:
             payloads=ready.payloads,
             connect=lambda running: load_settings(running, self.settings),
             tell=self._tell,
+            watching=self._watching,
             looks=ready.looks,
             keep=self._cut_short.append,
         )

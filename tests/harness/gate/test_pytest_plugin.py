@@ -49,6 +49,7 @@ def test_a_scenario_of_a_users_own_file_is_run_and_passes(project):
             "target command:*: waiting until it is ready",
             "tiny: phase warm-up, 3 requests at *",
             "tiny: phase load, 90 requests at *",
+            "tiny: PASS: All 3 criteria hold*",
             "*test_scenario[[]tiny[]] PASSED*",
         ]
     )

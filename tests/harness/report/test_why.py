@@ -22,11 +22,11 @@ THROUGHPUT = {"unit": Unit.PER_SECOND, "better": Better.HIGHER}
     [
         (
             [criterion_result(value=0.04), criterion_result("p99", 0.09)],
-            "All 2 criteria hold; the nearest to its limit is p99 (client) of steady, at 90 % of it.",
+            "All 2 criteria hold; the nearest to its limit is p99 (client), at 90 % of it.",
         ),
         (
             [criterion_result(value=0.04), criterion_result("knee", 25.0, limit=20.0, **THROUGHPUT)],
-            "All 2 criteria hold; the nearest to its limit is knee (client) of steady, at 80 % of it.",
+            "All 2 criteria hold; the nearest to its limit is knee (client), at 80 % of it.",
         ),
         ([criterion_result(value=0.0, limit=0.0)], "The criterion holds."),
         (
@@ -35,11 +35,11 @@ THROUGHPUT = {"unit": Unit.PER_SECOND, "better": Better.HIGHER}
                 criterion_result("p99", 0.2, verdict=FAIL),
                 criterion_result("p50"),
             ],
-            "p95 (client) of steady is 300 ms, and the limit is 100 ms. 1 further criterion does not hold.",
+            "p95 (client) is 300 ms, and the limit is 100 ms. 1 further criterion does not hold.",
         ),
         (
             [criterion_result(value=0.11, verdict=UNSURE)],
-            "p95 (client) of steady is 110 ms, and its interval [99.0, 121] ms reaches across the limit of 100 ms.",
+            "p95 (client) is 110 ms, and its interval [99.0, 121] ms reaches across the limit of 100 ms.",
         ),
         ([criterion_result(value=None, verdict=FAIL)], "P95 (client)."),
     ],
