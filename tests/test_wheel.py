@@ -110,7 +110,8 @@ def test_a_wheel_has_one_top_level_package_and_all_that_belongs_to_it(wheel):
         for path in (ROOT / name).rglob("*"):
             if path.suffix in {".py", ".json", ".toml"}:
                 assert Path("tailgate", path.relative_to(ROOT)) in packed
-    assert {Path("tailgate/py.typed"), Path("tailgate/__init__.pyi")} <= packed
+    style = Path("tailgate/harness/report/drawing/style.css")
+    assert {Path("tailgate/py.typed"), Path("tailgate/__init__.pyi"), style} <= packed
 
 
 @pytest.mark.parametrize("way", [("pytest",), ("python", "-m", "pytest")], ids=" ".join)

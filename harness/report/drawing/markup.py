@@ -2,6 +2,7 @@
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
+from importlib import resources
 
 from tailgate.harness.report.escape import xml
 
@@ -52,8 +53,9 @@ def facts(pairs: Iterable[tuple[str, Child]]) -> Element:
     return tag("dl", parts, class_="facts")
 
 
-def document(title: str, style: str, body: Element) -> str:
+def document(title: str, body: Element) -> str:
     """Return a whole page that loads nothing and runs nothing, which its own policy enforces."""
+    style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     head = tag(
         "head",
         tag("meta", charset="utf-8"),

@@ -72,11 +72,8 @@ def _lenses(compared: ComparisonResult, rows: Sequence[BlockRow]) -> Element:
 def _lens(one: LensResult, rows: Sequence[BlockRow]) -> Iterator[Element]:
     """Yield one lens in a line, and its picture where it was seen."""
     lens, (name, base, head, change, interval, *_) = one.lens, comparison.row(one)
-    told = (
-        f"{base} → {head}, {change} {interval}"
-        if one.base is not None or one.head is not None
-        else "not seen"
-    )
+    sound = one.base is not None or one.head is not None
+    told = f"{base} → {head}, {change} {interval}" if sound else "not seen in any sound block"
     verdict = badge(one.verdict) if lens.gates else tag("span", "reported only", class_="how")
     yield tag("div", tag("b", lens.title or name), tag("span", told), verdict, class_="lens")
     none = 1.0 if lens.scale is Scale.RATIO else 0.0

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from tailgate.harness.observe.trace import Trace
+from tailgate.harness.observe.trace import Seconds, Trace
 from tailgate.harness.report.drawing import scale
 from tailgate.harness.report.drawing.chart import Axes, Level, Series
 from tailgate.harness.report.drawing.markup import Element
 from tailgate.harness.report.html.panel import mean_and_most, over_time, panel, there
 from tailgate.harness.results.slot import PhaseResult
+from tailgate.harness.results.yardstick import moved
 from tailgate.harness.units import Unit, percent, quantity
 
 # Beyond it the times of single requests are those of the generator as much as of the service.
@@ -77,36 +78,55 @@ def memory(trace: Trace) -> Element | None:
 
 
 def believable(trace: Trace) -> Element | None:
-    """Draw how late the generator was, with the readings of the yardstick as numbers."""
+    """Draw how late the generator was, and the yardstick between the phases."""
     taken = trace.samples["dispatched_ns"] > 0
     if not taken.any():
         return None
     lag = np.maximum((trace.samples["dispatched_ns"] - trace.samples["intended_ns"])[taken] / 1e9, 1e-6)
-    axes = Axes(
-        scale.time(trace.end_s),
-        scale.log([lag.min(), lag.max(), 2 * _LATE_S], Unit.SECONDS),
-        "since the start",
-        "lag",
-    )
-    p99, late = float(np.quantile(lag, 0.99)), quantity(_LATE_S, Unit.SECONDS)
+    y = scale.log([lag.min(), lag.max(), 2 * _LATE_S], Unit.SECONDS)
+    axes = Axes(scale.time(trace.end_s), y, "since the start", "lag")
+    lags = Series("", "s1 dot", trace.intended_s[taken], lag)
+    levels = [Level(_LATE_S, f"{quantity(_LATE_S, Unit.SECONDS)}: late")]
+    readings = _readings(trace)
+    drawn = [Series("", "s0", *readings), Series("", "s0 big dot", *readings)]
     return panel(
         "Can this be believed?",
         "How late the load generator itself was, for each request. Latency counts from the intended moment, so this lag is "
         "part of it. The yardstick is a fixed piece of work, timed between the phases: it says whether the machine stayed as "
         "fast as it was.",
-        axes.chart(
-            [Series("", "s1 dot", trace.intended_s[taken], lag)],
-            [Level(_LATE_S, f"{late}: late")],
-            trace.spans,
-        ),
-        finding=f"Yes: 99 % of the requests left within {quantity(p99, Unit.SECONDS)} of their intended moment."
-        if p99 <= _LATE_S
-        else f"With doubt: {percent(float(np.mean(lag > _LATE_S)))} of the requests left more than {late} late.",
+        axes.chart([lags], levels, trace.spans),
+        over_time(trace, drawn, Unit.SECONDS, "yardstick", "short") if readings[0] else (),
+        finding=_doubt(trace, lag),
         numbers=(
             ("phase", "lag p50", "p99", "longest", "generator's processor", "yardstick before", "after"),
             [_lag_row(phase) for phase in trace.phases],
         ),
     )
+
+
+def _readings(trace: Trace) -> tuple[list[float], list[float]]:
+    """Return the readings of the yardstick, at the beginning and the end of the phases that they were taken around."""
+    spans = {span.name: span for span in trace.spans}
+    found: dict[float, float] = {}
+    for phase in trace.phases:
+        if phase.yardsticks and (span := spans.get(phase.name)) is not None:
+            found |= {span.start: phase.yardsticks[0].seconds, span.end: phase.yardsticks[-1].seconds}
+    return list(found), list(found.values())
+
+
+def _doubt(trace: Trace, lag_s: Seconds) -> str:
+    """Return whether the numbers can be believed, as a sentence."""
+    p99_s, late = float(np.quantile(lag_s, 0.99)), float(np.mean(lag_s > _LATE_S))
+    changed = [
+        phase.name
+        for phase in trace.phases
+        if phase.yardsticks and moved(phase.yardsticks[0], phase.yardsticks[-1])
+    ]
+    if changed:
+        return f"With doubt: the machine's speed changed in {', '.join(changed)}."
+    if p99_s > _LATE_S:
+        return f"With doubt: {percent(late)} of the requests left more than {quantity(_LATE_S, Unit.SECONDS)} late."
+    return f"Yes: 99 % of the requests left within {quantity(p99_s, Unit.SECONDS)} of their intended moment."
 
 
 def _lag_row(phase: PhaseResult) -> list[str]:

@@ -18,7 +18,7 @@ _MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✕", Verdict.INCONCLUSIVE: "?", V
 _MEANINGS = {
     Verdict.PASS: "Every check holds, with its whole confidence interval.",
     Verdict.FAIL: "At least one check fails, with its whole confidence interval.",
-    Verdict.INCONCLUSIVE: "At least one confidence interval reaches across its limit: this run does not tell.",
+    Verdict.INCONCLUSIVE: "At least one check is undecided: this run does not tell.",
     Verdict.INVALID: "The measurement itself went wrong. It says nothing about the service.",
 }
 # The bars of criteria end here; what lies further is drawn at the end.

@@ -1,7 +1,6 @@
 """The whole page, from a result and the folder of its run."""
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 from tailgate.harness.errors import MeasurementError
@@ -37,8 +36,7 @@ def render(result: RunResult, directory: Path) -> str:
         ),
         tag("footer", f"tailgate {result.tailgate_version}. Make this page again: ", tag("code", again)),
     )
-    style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
-    return document(f"{result.verdict.value} – {result.run_id}", style, body)
+    return document(f"{result.verdict.value} – {result.run_id}", body)
 
 
 def _run_before(entries: Sequence[history.Entry], output: Path) -> tuple[RunResult, Path] | None:

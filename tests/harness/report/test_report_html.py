@@ -352,3 +352,25 @@ def test_a_file_of_an_older_version_of_the_records_is_named(tmp_path):
     path.write_bytes(header[:8] + (1).to_bytes(4, "little") + path.read_bytes()[12:])
     page = check(render(result, run))
     assert any("cannot be read, so there are no pictures of it" in text for text in page.said("p"))
+
+
+@pytest.mark.parametrize(
+    ("lag_s", "after_s", "said"),
+    [
+        (0.0001, 0.0131, "Yes: 99 % of the requests left within 0.100 ms of their intended moment."),
+        (0.02, 0.0131, "With doubt: 100 % of the requests left more than 10.0 ms late."),
+        (0.0001, 0.03, "With doubt: the machine's speed changed in steady."),
+    ],
+)
+def test_a_late_generator_and_a_machine_that_changed_are_doubted(tmp_path, lag_s, after_s, said):
+    scenario, phases, names, warm = drawn_runs.steady(100)
+    for made in phases:
+        made["dispatched_ns"] = made["intended_ns"] + int(lag_s * 1e9)
+    result, run = drawn_runs.write_run(tmp_path, [(scenario, phases, names, warm)])
+    slot = result.slots[0]
+    before, after = slot.phases[1].yardsticks
+    changed = dataclasses.replace(
+        slot.phases[1], yardsticks=(before, dataclasses.replace(after, seconds=after_s))
+    )
+    slots = (dataclasses.replace(slot, phases=(slot.phases[0], changed)),)
+    assert said in check(render(dataclasses.replace(result, slots=slots), run)).said("p")
