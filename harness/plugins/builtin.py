@@ -32,5 +32,5 @@ def tailgate_measures() -> Sequence[Measure]:
 
 @hookimpl
 def tailgate_reporters() -> Sequence[Reporter]:
-    """Bring the JSON file and the Markdown summary."""
+    """Bring the JSON file, the Markdown summary and the page of pictures."""
     return built_in_reporters()

@@ -23,26 +23,46 @@ def why(result: RunResult) -> str:
     judged = [
         (scenario, one) for scenario in result.scenarios for one in scenario.criteria if one.limit is not None
     ]
-    deciding = [pair for pair in judged if pair[1].verdict is result.verdict and pair[1].value is not None]
+    deciding = [pair for pair in judged if pair[1].verdict is result.verdict]
     if result.verdict is Verdict.INVALID and len(of_them) > 1:
         names = ", ".join(one.name for one in of_them)
         return f"{len(of_them)} of {len(result.scenarios)} scenarios could not be judged: {names}."
     if result.verdict is Verdict.INVALID or not deciding or any(one.comparison for one in result.scenarios):
-        return _sentence(
-            without_keyword(told.removeprefix(f"{of_them[0].name}: ")) if len(of_them) == 1 else told
-        )
-    scenario, one = max(deciding, key=lambda pair: nearness(pair[1]))
+        own = told.removeprefix(f"{of_them[0].name}: ") if len(of_them) == 1 else told
+        return _sentence(without_keyword(own))
+    # What was measured says more than that nothing could be.
+    scenario, one = max(deciding, key=lambda pair: (_measured(pair[1]), nearness(pair[1])))
     place = one.name if len(result.scenarios) == 1 else f"{one.name} of {scenario.name}"
-    share, rest = nearness(one), len(deciding) - 1
-    measured, limit = quantity(one.value, one.unit), quantity(one.limit, one.unit)
     if result.verdict is Verdict.PASS:
+        share = nearness(one)
         near = f"; the nearest to its limit is {place}, at {share * 100:.0f} % of it" if share else ""
         return f"{f'All {len(judged)} criteria hold' if len(judged) > 1 else 'The criterion holds'}{near}."
-    if result.verdict is Verdict.FAIL:
-        return f"{place} is {measured}, and the limit is {limit}.{_further(rest, 'does not hold', 'do not hold')}"
+    return _not_passed(one, place) + _further(len(deciding) - 1, result.verdict)
+
+
+def _not_passed(one: CriterionResult, place: str) -> str:
+    measured, limit = quantity(one.value, one.unit), quantity(one.limit, one.unit)
+    if not _measured(one):
+        return _sentence(without_keyword(f"{place}: {one.reason}"))
+    if one.verdict is Verdict.FAIL:
+        return f"{place} is {measured}, and the limit is {limit}."
     between = interval(one.low, one.high, one.unit)
-    others = _further(rest, "is undecided", "are undecided")
-    return f"{place} is {measured}, and its interval {between} reaches across the limit of {limit}.{others}"
+    return f"{place} is {measured}, and its interval {between} reaches across the limit of {limit}."
+
+
+def _further(count: int, verdict: Verdict) -> str:
+    """Return how many other criteria came to the same."""
+    if not count:
+        return ""
+    one, several = (
+        ("does not hold", "do not hold") if verdict is Verdict.FAIL else ("is undecided", "are undecided")
+    )
+    return f" {count} further {f'criterion {one}' if count == 1 else f'criteria {several}'}."
+
+
+def _measured(one: CriterionResult) -> bool:
+    """Tell whether there is a value: none where too many requests failed, which count as infinitely late."""
+    return one.value is not None and math.isfinite(one.value)
 
 
 def why_of_scenario(result: RunResult, scenario: ScenarioResult) -> str:
@@ -52,7 +72,7 @@ def why_of_scenario(result: RunResult, scenario: ScenarioResult) -> str:
 
 def nearness(one: CriterionResult) -> float:
     """Return the value as a share of the limit, 1 at the limit and beyond it worse; infinite where nothing was measured."""
-    if one.value is None:
+    if one.value is None or not math.isfinite(one.value):
         return math.inf if one.verdict is not Verdict.PASS else 0.0
     if not one.limit:
         return 0.0 if not one.value else math.inf
@@ -73,10 +93,6 @@ def without_keyword(reason: str) -> str:
         return reason
     name, said = found["of"], found["said"]
     return said if name is None or said.startswith(name.partition(", ")[0]) else f"{name}: {said}"
-
-
-def _further(count: int, one: str, several: str) -> str:
-    return f" {count} further {f'criterion {one}' if count == 1 else f'criteria {several}'}." if count else ""
 
 
 def _sentence(text: str) -> str:

@@ -146,7 +146,7 @@ def _bar(one: CriterionResult) -> Child:
     if known:
         marks.append(tag("i", class_="point", style=f"left:{_place(share):.2f}%"))
     least = share if known else near or 0.0
-    if least > _MOST:
+    if _MOST < least < math.inf:
         marks.append(tag("em", f"{'' if known else 'at least '}{significant(least)} times"))
     text = f"{share * 100:,.0f} % of the limit" if known else "unknown"
     return tag("span", marks, class_="track", role="img", aria_label=text, title=text)

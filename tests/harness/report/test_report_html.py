@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import shutil
 
 import drawn_runs
@@ -112,6 +113,16 @@ def test_a_bar_never_leaves_its_track(tmp_path, end):
         left, width = (float(places.get(name, "0%")[:-1]) for name in ("left", "width"))
         assert 0 <= left <= 100
         assert left + width <= 100.5
+
+
+@pytest.mark.parametrize("ends", [(None, None), (0.2, None), (0.2, math.inf), (math.inf, math.inf)])
+@pytest.mark.parametrize("value", [None, math.inf, 0.3])
+def test_a_latency_without_an_end_has_a_bar(tmp_path, value, ends):
+    """As a run has it before it is written, when what failed is infinitely late, and as its file has it."""
+    one = criterion_result(value=0.3, verdict=Verdict.FAIL)
+    made = dataclasses.replace(one, value=value, low=ends[0], high=ends[1])
+    page = check(render(run_result([made]), tmp_path))
+    assert not any("inf" in text or "nan" in text for text in page.said("td", "em", "b", "h1"))
 
 
 def test_a_comparison_shows_its_blocks_its_quantiles_its_turns_and_its_stages(tmp_path):

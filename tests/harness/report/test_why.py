@@ -41,7 +41,17 @@ THROUGHPUT = {"unit": Unit.PER_SECOND, "better": Better.HIGHER}
             [criterion_result(value=0.11, verdict=UNSURE)],
             "p95 (client) is 110 ms, and its interval [99.0, 121] ms reaches across the limit of 100 ms.",
         ),
-        ([criterion_result(value=None, verdict=FAIL)], "P95 (client)."),
+        (
+            [criterion_result(value=None, verdict=FAIL, reason="beyond: 7 of 9 requests failed (timeout)")],
+            "P95 (client): 7 of 9 requests failed (timeout).",
+        ),
+        (
+            [
+                criterion_result(value=math.inf, low=0.4, verdict=FAIL),
+                criterion_result("error_rate", 0.42, limit=0.0, unit=Unit.SHARE, verdict=FAIL),
+            ],
+            "error_rate (client) is 42.0 %, and the limit is 0 %. 1 further criterion does not hold.",
+        ),
     ],
 )
 def test_where_criteria_decide_the_sentence_names_the_one_that_tells_most(criteria, text):
