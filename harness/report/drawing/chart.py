@@ -15,7 +15,7 @@ from tailgate.harness.report.drawing.markup import Child, Element, tag
 from tailgate.harness.report.drawing.scale import Scale
 
 WIDTH, HEIGHT = 1000, 250
-# Of the height: the least distance of two texts at the right edge.
+# Of the height: the least distance of two texts at the left edge.
 _TEXT_SHARE = 0.075
 # A phase that is narrower, in per cent, has no room for its name; it has it as its title.
 _NAMED_PERCENT = 7.0

@@ -98,7 +98,8 @@ def percentiles(trace: Trace, scenario: ScenarioResult, earlier: tuple[str, Trac
     axes = Axes(
         scale.tail(client.n), _axis([one.seconds for one in curves.values()], levels), "percentile", "latency"
     )
-    series = [curve.series(name, style) for (name, style), curve in curves.items()]
+    # The client's line lies on top.
+    series = [curve.series(name, style) for (name, style), curve in reversed(curves.items())]
     name = "confidence interval"
     for one in _on_latency(scenario):
         if one.witness is Witness.CLIENT and one.low is not None:
