@@ -64,7 +64,7 @@ audit: ## known vulnerabilities in the versions of constraints.txt; PyTorch, whi
 bench: $(READY) ## tailgate beside its peers and its limits: 25 minutes; benchmarks/README.md has the others
 	$(BIN)/python -m benchmarks.serving $(BENCH_ARGS)
 
-fuzz: $(READY) ## look for inputs that the parsers fail on: SECONDS for each of four targets
+fuzz: $(READY) ## look for inputs that the parsers fail on: SECONDS for each of five targets
 	EXTRAS=$(EXTRAS),fuzz .ci/setup
 	nice $(BIN)/python tests/fuzz --seconds $(or $(SECONDS),60)
 

@@ -86,11 +86,15 @@ class Unsupported(BadInput):
 
 
 class Encoded(Unsupported):
-    """A Content-Encoding other than identity."""
+    """A Content-Encoding that is not decoded."""
+
+    def __init__(self, text: str, taken: bytes = b"identity") -> None:
+        super().__init__(text)
+        self.taken = taken
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Add which coding is taken (RFC 9110, section 15.5.16)."""
-        return [*super().headers(), (b"accept-encoding", b"identity")]
+        """Add which codings are taken (RFC 9110, section 15.5.16)."""
+        return [*super().headers(), (b"accept-encoding", self.taken)]
 
 
 class WrongShape(BadInput):
@@ -109,6 +113,19 @@ class UnknownCoding(BadInput):
     """A transfer coding other than chunked."""
 
     status = 501
+
+
+class NotOffered(BadInput):
+    """A part of a protocol that this service does not have."""
+
+    status = 501
+
+
+class UnknownModel(BadInput):
+    """A path names a model or a version that is not served."""
+
+    status = 404
+    outcome = Outcome.UNKNOWN_PATH
 
 
 class UnknownVersion(BadInput):
@@ -150,9 +167,10 @@ class Overloaded(RequestError):
 class QueueFull(Overloaded):
     """The queue holds as many requests as it may."""
 
-    def __init__(self, waiting: int, capacity: int) -> None:
+    def __init__(self, waiting: int, capacity: int, items: int = 1) -> None:
+        these = "" if items == 1 else f"; this one counts as {items}, one per item"
         super().__init__(
-            f"{waiting} requests wait already, and at most {capacity} may (TAILGATE_QUEUE_CAPACITY); try again later"
+            f"{waiting} requests wait already, and at most {capacity} may (TAILGATE_QUEUE_CAPACITY){these}; try again later"
         )
 
 
@@ -174,6 +192,14 @@ class Late(Overloaded):
 
 class ModelFailure(RequestError):
     """The model failed on this item, the item does not fit, or its output is NaN."""
+
+
+class ItemFailed(RequestError):
+    """One of a request's several items failed, and the request with it; it ends as the item's error says."""
+
+    def __init__(self, index: int, error: RequestError) -> None:
+        super().__init__(f"item {index}: {error}")
+        self.status, self.outcome, self.retry_after_s = error.status, error.outcome, error.retry_after_s
 
 
 class DeviceLost(ModelFailure):

@@ -6,6 +6,7 @@ several microseconds per observation; a binary search takes a third of one. Only
 
 import math
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -88,6 +89,14 @@ class Counter(Gauge):
     """A number that only grows; name without ``_total``."""
 
 
+@dataclass(slots=True)
+class Batches:
+    """Batches of one size: how many, and how long all of them took."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+
 class Metrics(Collector):
     """All of the service's metrics, whose meaning :meth:`collect` tells, and the registry that renders them."""
 
@@ -103,6 +112,9 @@ class Metrics(Collector):
         self.batch_size = Histogram(batch_edges(max_batch_size))
         self.requests = dict.fromkeys(Outcome, 0)
         self.executor_busy_s = 0.0
+        # For the statistics of the Open Inference Protocol, by size; and when the last one ended, since the epoch.
+        self.batches: defaultdict[int, Batches] = defaultdict(Batches)
+        self.last_batch_s = 0.0
         self.connections = 0
         self.cuts = dict.fromkeys(Cut, 0)
         self.info: Mapping[str, str] = {}
@@ -121,6 +133,16 @@ class Metrics(Collector):
         self.requests[outcome] += 1
         if elapsed_s is not None:
             self.request[outcome].observe(elapsed_s)
+
+    def note_batch(self, size: int, seconds: float, now_s: float) -> None:
+        """Count a batch that has been computed, at ``now_s`` since the epoch."""
+        self.batch_size.observe(size)
+        self.compute.observe(seconds, times=size)
+        self.executor_busy_s += seconds
+        self.last_batch_s = now_s
+        batches = self.batches[size]
+        batches.count += 1
+        batches.seconds += seconds
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric; called by the registry at each scrape."""

@@ -36,7 +36,6 @@ from tailgate.harness.results.comparison import ComparisonResult, Design, Lens
 from tailgate.harness.results.run import ArmResult, ScenarioResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.scenario.budgets import resolve_scenario
-from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import choose_payloads, draw_plan
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.statistics import median_of_known
@@ -81,8 +80,7 @@ def compare(
         set_up_elsewhere(made, ground.directory) as arms,
     ):
         ground.tell(f"{scenario.name}: starting both sides once, to see what they are")
-        chosen = choose_payloads(scenario, ground.payloads(source_of(scenario, asked)))
-        rehearsed = rehearse(arms, ground.directory, root, functools.partial(_ask, chosen, ground))
+        rehearsed = rehearse(arms, ground.directory, root, functools.partial(_ask, scenario, ground))
         if refused := rehearsed[Arm.BASE].asked.refused:
             raise TargetError(f"base ({sides[Arm.BASE].given}): {refused}")
         if rehearsed[Arm.HEAD].asked.refused:
@@ -92,10 +90,11 @@ def compare(
         return _Run(scenario, ground, bench, rehearsed, lenses, design, notes, again).measured()
 
 
-def _ask(payloads: Sequence[Payload], ground: Ground, running: RunningTarget) -> Asked:
+def _ask(scenario: Scenario, ground: Ground, running: RunningTarget) -> Asked:
     """Send each payload once to one side."""
+    ground.payloads.ask(running)
     return preflight(
-        payloads,
+        choose_payloads(scenario, ground.payloads(source_of(scenario, ground.settings))),
         ground.connect(running),
         ground.settings.request,
         tell=ground.tell,

@@ -1,19 +1,19 @@
 """What all scenarios of a session have in common, and what a comparison of one gives to the results."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tailgate.harness.errors import LoadError, MeasurementError, TargetError
 from tailgate.harness.load import LoadSettings
+from tailgate.harness.load.payloads import Payloads
 from tailgate.harness.observe.slot import Watching
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.results.comparison import CUT_SHORT
 from tailgate.harness.results.run import ArmResult, ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.scenario.budgets import Budgets
-from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.target import RunningTarget, Target
 from tailgate.harness.units import Unit
@@ -35,7 +35,7 @@ class Ground:
     run_id: str
     seed: int
     scenarios: int  # over how many the allowed error is split
-    payloads: Callable[[str], Sequence[Payload]]  # gives those of a source
+    payloads: Payloads  # gives those of a source
     connect: Callable[[RunningTarget], LoadSettings]  # how the generator reaches a server
     tell: Callable[[str], None]  # takes a line about what is being done now
     watching: Watching | None = None  # entered while a phase of a checked scenario is sent

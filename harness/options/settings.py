@@ -87,7 +87,8 @@ class GateSettings:
     )
     payloads: str = declared(
         "photos",
-        "what is sent: photos, pixels:SIDE, body:TEXT, file:PATH, dir:PATH, or lines:PATH with one body a line",
+        "what is sent: photos, pixels:SIDE, body:TEXT, file:PATH, dir:PATH, lines:PATH with one body a line, or oip: for "
+        "tensors by a server's own metadata",
         anchor=source_in_folder,
     )
     requests: Path | None = declared(

@@ -67,6 +67,7 @@ class BudgetRun:
         running = self._ready_target(scenario)
         drawn_by = self._read_yardstick()
         settings = self._ground.connect(running)
+        self._ground.payloads.ask(running)
         payloads = choose_payloads(scenario, self._payloads())
         if wrong := self._ask(payloads, settings):
             return judging.refused(scenario, self._ground.seed, wrong, again), ()

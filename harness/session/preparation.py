@@ -10,7 +10,6 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from tailgate.harness.compare.load import comparable_phase
 from tailgate.harness.compare.processors import choose_sharing
 from tailgate.harness.errors import BudgetError, UsageError
 from tailgate.harness.load import LoadSettings
+from tailgate.harness.load.payloads import Payloads
 from tailgate.harness.load.reach import generator_processor
 from tailgate.harness.load.wire.request import encode_request
 from tailgate.harness.measures import Measure
@@ -72,7 +72,7 @@ class Prepared:
     looks: tuple[int, ...] | None
     measures: tuple[Measure, ...]
     budgets: Budgets
-    payloads: Callable[[str], Sequence[Payload]]  # of a source
+    payloads: Payloads  # of a source
     reporters: tuple[Reporter, ...]
 
 
@@ -108,7 +108,7 @@ def prepare(
         specs = _refuse_incomparable(settings, plugins, chosen, target, expected, looks)
         sources = {source_of(one, settings) for one in chosen}
     _refuse_idle_trust(settings, specs)
-    payloads = cache(lambda source: [settled(payload, settings) for payload in plugins.payloads(source)])
+    payloads = Payloads(plugins.payloads, lambda payload: settled(payload, settings))
     for source in sources:
         for payload in payloads(source):
             encode_request(payload, LoadSettings("localhost", 1, headers=target.headers))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from tailgate.service.batching.dispatcher import Dispatcher
 from tailgate.service.batching.forecast import Forecast, Outlook
-from tailgate.service.batching.request import Request
+from tailgate.service.batching.infer import Waiting
 from tailgate.service.batching.workers import Workers
 from tailgate.service.errors import Late, QueueFull
 
@@ -51,11 +51,11 @@ def why_late(
 
 
 def given_up(
-    newest_first: Iterable[Request],
+    newest_first: Iterable[Waiting],
     outlook: Callable[[int], Outlook],
     objective_s: float | None,
     now_s: float,
-) -> list[tuple[Request, str]]:
+) -> list[tuple[Waiting, str]]:
     """Return those that wait to be decoded and would be late, and why: the last that came, up to one that would not.
 
     They have waited already: only if they are likely to be late is that to be for nothing.
@@ -66,7 +66,7 @@ def given_up(
         objective_s: the latency that is to be kept, None for no such aim.
         now_s: the present.
     """
-    late: list[tuple[Request, str]] = []
+    late: list[tuple[Waiting, str]] = []
     for each in newest_first:
         likely_s = outlook(len(late) + 1).likely_s
         waited_s, spent_s = now_s - each.work_since_s, now_s - each.start_s
@@ -120,7 +120,7 @@ class Admission:
         self,
         forecast: Forecast,
         workers: Workers,
-        dispatcher: Dispatcher[Request],
+        dispatcher: Dispatcher[Waiting],
         crowd: Crowd,
         capacity: int,
         objective_s: float | None,
@@ -132,7 +132,7 @@ class Admission:
         self.capacity = capacity
         self.objective_s = objective_s
 
-    def admit(self, timeout_s: float | None, spent_s: float = 0.0, *, decoded: bool) -> None:
+    def admit(self, timeout_s: float | None, spent_s: float = 0.0, *, decoded: bool, items: int = 1) -> None:
         """Refuse at once a request for which there is no room or no time.
 
         Asked before its body is read, so that it is not read for nothing, and again when the body is there: others may have
@@ -145,23 +145,25 @@ class Admission:
             timeout_s: the client's own patience, None for no end.
             spent_s: how much of it has gone.
             decoded: its body goes through the decoding threads.
+            items: how many inputs it has; each waits as a request does.
 
         Raises:
             QueueFull: as many requests as may wait to be decoded or computed already.
             Late: it would be answered too late.
         """
         waiting = self._waiting
-        if waiting >= self.capacity:
-            raise QueueFull(waiting, self.capacity)
+        if waiting + items > self.capacity:
+            raise QueueFull(waiting, self.capacity, items)
         running = self._dispatcher.running
         if (timeout_s is None and self.objective_s is None) or not (waiting or running):
             return
         now_s = time.perf_counter()
-        computed_before = self._dispatcher.waiting
-        waits = computed_before > 0
+        # The last item of several waits for the others.
+        computed_before = self._dispatcher.waiting + items - 1
+        waits = self._dispatcher.waiting > 0
         decoding = None
         if decoded:
-            decoding, computed_before = self._workers.decoding(now_s), waiting
+            decoding, computed_before = self._workers.decoding(now_s), waiting + items - 1
             waits = waits or decoding.busy
         if not waits and running is None:
             return

@@ -129,6 +129,15 @@ class Dispatcher(Generic[Q]):
         """Accept a request; raises what :meth:`BatchQueue.put` raises."""
         with self._lock:
             self._queue.put(request)
+        self._ring_for(request)
+
+    def submit_all(self, requests: Sequence[Q]) -> None:
+        """Accept several requests at once, so that no batch has only some of them; raises what :meth:`BatchQueue.put_all` raises."""
+        with self._lock:
+            self._queue.put_all(requests)
+        self._ring_for(requests[-1])
+
+    def _ring_for(self, request: Q) -> None:
         # Read outside the lock: the thread falls asleep only after it has looked into the queue, and so sees this request.
         if self._asleep and not self._rung and self._ends(self._wait, request):
             self._rung = True

@@ -5,6 +5,7 @@ It stands around one loaded model, hands inputs over to the executor's thread, a
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,9 +13,10 @@ import structlog
 from tailgate.service.batching.admission import Admission, Crowd
 from tailgate.service.batching.dispatcher import Dispatcher
 from tailgate.service.batching.forecast import Forecast
+from tailgate.service.batching.infer import Waiting
 from tailgate.service.batching.policy import BatchPolicy
-from tailgate.service.batching.request import Request
 from tailgate.service.batching.workers import Workers
+from tailgate.service.codec.oip.body import KnownCalls
 from tailgate.service.metrics import Metrics
 from tailgate.service.settings import Settings
 
@@ -35,6 +37,7 @@ class Pipeline:
         dispatcher: the queue, and the executor's thread.
         writers: the thread that writes large answers.
         admission: the door of both queues.
+        known_calls: what inference requests have asked for before.
     """
 
     def __init__(
@@ -42,10 +45,11 @@ class Pipeline:
     ) -> None:
         self.engine = engine
         self.served = engine.served
+        self.known_calls = KnownCalls()
         self._metrics = metrics
         self._loop = loop
         forecast = Forecast(engine.times.predict_s, engine.max_batch_size)
-        self.dispatcher: Dispatcher[Request] = Dispatcher(
+        self.dispatcher: Dispatcher[Waiting] = Dispatcher(
             BatchPolicy(
                 engine.max_batch_size, settings.queue_capacity, settings.max_wait_s, settings.watchdog_s
             ),
@@ -97,18 +101,16 @@ class Pipeline:
         """Why no batch ends any more: it runs too long, or the device or the thread is lost; None while all is well."""
         return self.dispatcher.hung or self.engine.inference.broken
 
-    def _deliver(self, batch: list[Request]) -> None:
+    def _deliver(self, batch: list[Waiting]) -> None:
         """Hand a computed batch to the event loop; called in the dispatcher's thread."""
         with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._end, batch)
 
-    def _end(self, batch: list[Request]) -> None:
+    def _end(self, batch: list[Waiting]) -> None:
         """Record one batch, and answer its requests."""
         metrics = self._metrics
         elapsed_s = batch[0].computed_s or 0.0
-        metrics.batch_size.observe(len(batch))
-        metrics.compute.observe(elapsed_s, times=len(batch))
-        metrics.executor_busy_s += elapsed_s
+        metrics.note_batch(len(batch), elapsed_s, time.time())
         self.admission.forecast.learn(len(batch), elapsed_s)
         metrics.queue.observe_all([request.waited_s for request in batch])
         for request in batch:

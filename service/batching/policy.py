@@ -16,7 +16,7 @@ A request that has expired is never bound. Its timer (:class:`tailgate.service.b
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
@@ -179,6 +179,13 @@ class BatchQueue(Generic[Q]):
         self._returning.arrived(request.queued_s)
         request.waiting = True
         self._with_deadline += request.deadline_s is not None
+
+    def put_all(self, requests: Sequence[Q]) -> None:
+        """Accept several requests or none of them; raises what :meth:`put` raises."""
+        if len(self._waiting) + len(requests) > self.policy.queue_capacity:
+            raise QueueFull(len(self._waiting), self.policy.queue_capacity, items=len(requests))
+        for request in requests:
+            self.put(request)
 
     def withdraw(self, request: Q) -> bool:
         """Take a request back; False when a batch has it already, or it is not in the queue."""

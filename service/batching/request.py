@@ -31,6 +31,7 @@ from tailgate.service.codec.message import (
 from tailgate.service.codec.request_id import id_line, new_id, request_id
 from tailgate.service.errors import Expired, Outcome, Overloaded, RequestError
 from tailgate.service.models.items import Item, Result
+from tailgate.service.models.spec import Served
 
 if TYPE_CHECKING:
     from tailgate.service.batching.pipeline import Pipeline
@@ -49,6 +50,7 @@ class Request(Timeline):
     """
 
     takes_body = True
+    content_type = b"application/json"  # of the answer
 
     intent: Intent | None = None  # None before begin(), and where the head was refused
     deadline_s: float | None = None  # after it the answer is useless
@@ -83,7 +85,7 @@ class Request(Timeline):
         self.request_id = request_id(headers)
         try:
             pipeline = service.require_ready()
-            self._accept(pipeline, intent_of(headers, pipeline.served, service.settings.max_body_bytes))
+            self._accept(pipeline, self._meaning(headers, pipeline.served))
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is answered
             self.refuse(error)
 
@@ -95,10 +97,14 @@ class Request(Timeline):
         except Exception as error:  # noqa: BLE001 - as above
             self.refuse(error)
 
+    def _meaning(self, headers: Headers, served: Served) -> Intent:
+        return intent_of(headers, served, self._service.settings.max_body_bytes)
+
     def _accept(self, pipeline: "Pipeline", intent: Intent) -> None:
         self._service.in_flight.require_room(intent.length or 0)
         self._intend(intent)
-        decoded = is_decoded(intent.kind, pipeline.served.item)
+        # Of an inference request only the body tells.
+        decoded = intent.infer is None and is_decoded(intent.kind, pipeline.served.item)
         pipeline.admission.admit(intent.timeout_s, decoded=decoded)
 
     def take(self, piece: bytes) -> None:
@@ -125,15 +131,22 @@ class Request(Timeline):
         self.whole_s = self.start_s
         self._intend(intent)
         # Pixels are copied once only, into the batch; decoders take bytes.
-        body = memoryview(message)[head_size:] if intent.kind is PIXELS else message[head_size:]
+        viewed = intent.kind is PIXELS or intent.infer is not None
+        body = memoryview(message)[head_size:] if viewed else message[head_size:]
         self._run(body, admitted=False)
 
     def _intend(self, intent: Intent) -> None:
         self.intent = intent
         if intent.timeout_s is not None:
-            self.deadline_s = self.start_s + intent.timeout_s
-            delay_s = max(0.0, self.deadline_s - time.perf_counter())
-            self._timer = self._service.call_later(delay_s, self._expire)
+            self._expect_until(self.start_s + intent.timeout_s)
+
+    def _expect_until(self, deadline_s: float) -> None:
+        """Set the deadline, in place of an earlier one."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.deadline_s = deadline_s
+        delay_s = max(0.0, deadline_s - time.perf_counter())
+        self._timer = self._service.call_later(delay_s, self._expire)
 
     # From the body to a batch.
 
@@ -290,16 +303,14 @@ class Request(Timeline):
         lines = self.server_timing(total_s) + more
         self._end(outcome, total_s)
         # Answered first: the client must not depend on a line in the log.
-        self._reply(Answer.json(status, body, lines))
+        self._reply(Answer.of(status, self.content_type, body, lines))
         if slow or status != 200:
             journal.note(outcome, total_s, partial(self.log_facts, status, reason, fault), fault)
 
     def _end(self, outcome: Outcome, total_s: float) -> None:
         """Count the request before its answer leaves, so that a scrape after the answer always holds it."""
         self._ended = True
-        if self.waiting:
-            assert self._pipeline is not None
-            self._pipeline.dispatcher.withdraw(self)
+        self._withdraw()
         if self._pool is not None:
             self._pool.drop(self)
         if self._timer is not None:
@@ -309,3 +320,9 @@ class Request(Timeline):
         service = self._service
         service.metrics.count(outcome, total_s)
         service.in_flight.leave(self._held_bytes)
+
+    def _withdraw(self) -> None:
+        """Take back what waits for a batch."""
+        if self.waiting:
+            assert self._pipeline is not None
+            self._pipeline.dispatcher.withdraw(self)

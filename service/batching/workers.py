@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tailgate.service.batching.forecast import Decoding
 
 if TYPE_CHECKING:
-    from tailgate.service.batching.request import Request
+    from tailgate.service.batching.infer import Waiting
 
 JOIN_TIMEOUT_S = 0.1
 
@@ -37,12 +37,12 @@ class Workers:
     def __init__(self, name: str, threads: int, loop: asyncio.AbstractEventLoop) -> None:
         self.done: Callable[[float], None] = lambda _: None
         self._loop = loop
-        self._jobs: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}_{number}", daemon=True)
             for number in range(threads)
         ]
-        self.unfinished: dict[Request, None] = {}
+        self.unfinished: dict[Waiting, None] = {}
         # Guards the numbers below and every request's ``work``: threads begin and end at any time.
         self._lock = threading.Lock()
         self._waiting = self._running = 0
@@ -61,7 +61,7 @@ class Workers:
             self.stop()
             raise
 
-    def submit(self, request: "Request", work: Callable[[], object]) -> None:
+    def submit(self, request: "Waiting", work: Callable[[], object]) -> None:
         """Do a request's work in a thread; its ``worked`` goes on with its outcome."""
         request.work_since_s = time.perf_counter()
         self.unfinished[request] = None
@@ -70,7 +70,7 @@ class Workers:
             self._waiting += 1
         self._jobs.put(request)
 
-    def drop(self, request: "Request") -> None:
+    def drop(self, request: "Waiting") -> None:
         """Take a request's work back, if no thread has begun it."""
         with self._lock:
             if request.work is None:
@@ -85,7 +85,7 @@ class Workers:
             spent_s = self._running * now_s - self._starts_s
             return Decoding(len(self._threads), self._waiting, self._running, spent_s)
 
-    def newest_waiting(self) -> Iterator["Request"]:
+    def newest_waiting(self) -> Iterator["Waiting"]:
         """Yield the requests that wait for a thread, the last first; none may come or leave meanwhile."""
         return takewhile(lambda request: request.work is not None, reversed(self.unfinished))
 
@@ -125,7 +125,7 @@ class Workers:
                 self._loop.call_soon_threadsafe(self._come_back, request, outcome, run_s)
             del work, outcome, request  # an idle thread keeps nobody's picture
 
-    def _come_back(self, request: "Request", outcome: object, run_s: float) -> None:
+    def _come_back(self, request: "Waiting", outcome: object, run_s: float) -> None:
         del self.unfinished[request]
         request.worked(outcome, run_s)
         self.done(run_s)

@@ -26,7 +26,9 @@ def answer_body(result: Result, kind: Kind, served: Served, *, batched: bool) ->
 
 def takes_long(result: Result, kind: Kind, served: Served) -> bool:
     """Tell whether writing the answer takes so long that the event loop should not."""
-    return (kind is TENSOR or served.labels is None) and result.outputs.size > NUMBERS_AT_ONCE
+    if kind is not TENSOR and served.labels is not None:
+        return False
+    return sum(np.size(each) for each in result.all_outputs) > NUMBERS_AT_ONCE
 
 
 def labels_body(result: Result, served: Served, labels: tuple[str, ...]) -> bytes:
@@ -43,20 +45,24 @@ def labels_body(result: Result, served: Served, labels: tuple[str, ...]) -> byte
 
 
 def outputs_body(result: Result, served: Served, *, batched: bool) -> bytes:
-    """Return the JSON answer to tensors, with a batch dimension where the request had one."""
+    """Return the JSON answer to tensors, with a batch dimension where the request had one; several outputs by name."""
     # Not ascontiguousarray, which makes a list of a single number.
-    outputs = np.asarray(result.outputs[None] if batched else result.outputs, order="C")
-    return b'{"model":%b,"outputs":%b}' % (orjson.dumps(served.name), _written(outputs))
+    texts = [written(np.asarray(each[None] if batched else each, order="C")) for each in result.all_outputs]
+    text = texts[0]
+    if len(texts) > 1:
+        names = [orjson.dumps(tensor.name) for tensor in served.outputs]
+        text = b"{%b}" % b",".join(b"%b:%b" % pair for pair in zip(names, texts, strict=True))
+    return b'{"model":%b,"outputs":%b}' % (orjson.dumps(served.name), text)
 
 
-def _written(array: NDArray[Any]) -> bytes:
-    """Return nested JSON, written in pieces: orjson keeps the interpreter lock for each."""
+def written(array: NDArray[Any]) -> bytes:
+    """Return an array as nested JSON, written in pieces: orjson keeps the interpreter lock for each."""
     if array.size <= NUMBERS_AT_ONCE:
         # [()] makes an array without dimensions a number, which orjson takes, and leaves others as they are.
         return orjson.dumps(array[()], option=orjson.OPT_SERIALIZE_NUMPY)
     rows = NUMBERS_AT_ONCE // (array.size // len(array))
     if rows == 0:
-        pieces = [_written(row) for row in array]
+        pieces = [written(row) for row in array]
     else:
-        pieces = [_written(array[first : first + rows])[1:-1] for first in range(0, len(array), rows)]
+        pieces = [written(array[first : first + rows])[1:-1] for first in range(0, len(array), rows)]
     return b"[%b]" % b",".join(pieces)

@@ -13,6 +13,7 @@ import enum
 import math
 from itertools import accumulate
 from operator import mul
+from typing import Any
 
 import numpy as np
 import orjson
@@ -22,6 +23,7 @@ from tailgate.service.codec.forms import Part, single_file
 from tailgate.service.codec.images import CONTENT_TYPES, decode_image, is_picture
 from tailgate.service.errors import BadInput, TooLarge, Unsupported, WrongShape
 from tailgate.service.models.items import Item
+from tailgate.service.models.record import pack
 from tailgate.service.models.spec import Served, TensorSpec
 
 OCTETS, JSON, MULTIPART = "application/octet-stream", "application/json", "multipart/form-data"
@@ -30,6 +32,7 @@ IMAGES = {*CONTENT_TYPES, "image/jpg", "image/pjpeg", "image/x-png"}
 # Types of a form's file that say nothing, beside all that end as octets do.
 UNTOLD = {"", "*/*", "image/*"}
 MAX_NAME = 40  # characters of a field's name that a refusal repeats
+MOST_TOLD = 200  # characters of names of inputs that a refusal repeats
 # A number has at most 24 characters; the others are for spaces. Parsed, the worst JSON is 25 times as large.
 JSON_BYTES_A_NUMBER, JSON_BYTES = 64, 64 * 1024
 # Lists, commas, objects and colons beside those of the inputs: for other keys, and for text.
@@ -61,10 +64,14 @@ Made = tuple[Item, Kind, bool]
 def kind_of(content_type: str, served: Served) -> Kind:
     """Tell what a body is from its Content-Type; Unsupported for nothing that this model takes."""
     media_type = _media_type(content_type)
-    if media_type == OCTETS:
-        return PIXELS
     if media_type == JSON:
         return TENSOR
+    if len(served.inputs) > 1:
+        raise Unsupported(
+            f"Content-Type: expected {JSON}, since the model has several inputs, got {media_type or 'none'!r}"
+        )
+    if media_type == OCTETS:
+        return PIXELS
     if served.image is not None and media_type in IMAGES:
         return IMAGE
     # Names that begin so, such as "multipart/form-data-x", are refused by their missing boundary.
@@ -158,7 +165,8 @@ def item_of(
         return item_from_octets(body, served.item), kind, False
     assert not isinstance(body, memoryview)
     if kind is TENSOR:
-        item, batched = item_from_json(body, served.item)
+        several = len(served.inputs) > 1
+        item, batched = record_from_json(body, served) if several else item_from_json(body, served.item)
         return item, kind, batched
     if kind is FORM:
         assert boundary is not None
@@ -176,6 +184,24 @@ def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, boo
         TooLarge: far more text than the model's numbers take.
         WrongShape: other than the model's shape, or numbers that its type does not hold.
     """
+    return _item(_inputs(body, spec), spec, "inputs")
+
+
+def record_from_json(body: bytes | bytearray, served: Served) -> tuple[Item, bool]:
+    """Return the record of a model's several inputs, of ``{"inputs": {NAME: …}}``; raises as :func:`item_from_json` does."""
+    given = _inputs(body, served.item)
+    names = {tensor.name for tensor in served.inputs}
+    if not isinstance(given, dict) or given.keys() != names:
+        told = f"one of {sorted(given)}"[:MOST_TOLD] if isinstance(given, dict) else "something else"
+        raise WrongShape(f"inputs: expected an object of {sorted(names)}, got {told}")
+    parts = [_item(given[name], spec, f"inputs.{name}") for name, spec in served.inputs]
+    if len({batched for _, batched in parts}) > 1:
+        raise WrongShape("inputs: expected all with a batch dimension of 1, or none")
+    specs = [tensor.spec for tensor in served.inputs]
+    return pack([item[None] for item, _ in parts], specs)[0], parts[0][1]
+
+
+def _inputs(body: bytes | bytearray, spec: TensorSpec) -> Any:
     require_length(TENSOR, len(body), spec)
     _require_few_values(body, spec)
     try:
@@ -184,14 +210,17 @@ def item_from_json(body: bytes | bytearray, spec: TensorSpec) -> tuple[Item, boo
         raise BadInput(f"the body is not JSON: {error}") from None
     if not isinstance(document, dict) or "inputs" not in document:
         raise BadInput('expected a JSON object {"inputs": …}')
-    inputs = document["inputs"]
-    shape = nested.shape_of(inputs)
+    return document["inputs"]
+
+
+def _item(given: Any, spec: TensorSpec, name: str) -> tuple[Item, bool]:
+    shape = nested.shape_of(given, name)
     batched = shape == (1, *spec.shape)
     if not batched and shape != spec.shape:
         raise WrongShape(
-            f"inputs: expected {list(spec.shape)} or {[1, *spec.shape]}, got {list(shape)}; one request is one item"
+            f"{name}: expected {list(spec.shape)} or {[1, *spec.shape]}, got {list(shape)}; one request is one item"
         )
-    return nested.array_of(inputs, shape, spec), batched
+    return nested.array_of(given, shape, spec, name), batched
 
 
 def _require_few_values(body: bytes | bytearray, spec: TensorSpec) -> None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from tailgate.service.codec.forms import boundary_of
 from tailgate.service.codec.inputs import FORM, Kind, kind_of, require_length
 from tailgate.service.codec.message import Headers, RequestHeaders, require_size
+from tailgate.service.codec.oip.head import InferHead, infer_head
 from tailgate.service.models.spec import Served
 
 
@@ -15,6 +16,7 @@ class Intent(NamedTuple):
     length: int | None  # announced bytes of the body; None for chunks
     boundary: str | None  # of a multipart form
     timeout_s: float | None  # how long the client waits
+    infer: InferHead | None = None  # of the Open Inference Protocol
 
 
 def intent_of(headers: Headers, served: Served, max_body_bytes: int) -> Intent:
@@ -26,3 +28,13 @@ def intent_of(headers: Headers, served: Served, max_body_bytes: int) -> Intent:
         require_length(kind, read.length, served.item)
     boundary = boundary_of(read.content_type) if kind is FORM else None
     return Intent(kind, read.length, boundary, read.timeout_s)
+
+
+def infer_intent_of(headers: Headers, max_body_bytes: int, *, first: bool) -> Intent:
+    """Read a head of the Open Inference Protocol, or of its first version; raises as :func:`intent_of` does.
+
+    The body may have a content coding. Its type means nothing: clients send none.
+    """
+    read = RequestHeaders.read([header for header in headers if header[0] != b"content-encoding"])
+    require_size(read.length, max_body_bytes)
+    return Intent(Kind.TENSOR, read.length, None, read.timeout_s, infer_head(headers, first=first))

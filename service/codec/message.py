@@ -130,11 +130,15 @@ class Answer(NamedTuple):
     body: bytes
 
     @classmethod
+    def of(cls, status: int, content_type: bytes, body: bytes, more: bytes = b"") -> "Answer":
+        """Return an answer; ``more`` are further header lines."""
+        lines = b"content-type: %b\r\ncontent-length: %d\r\n%b" % (content_type, len(body), more)
+        return cls(status, lines, body)
+
+    @classmethod
     def json(cls, status: int, body: bytes, more: bytes = b"") -> "Answer":
         """Return an answer whose body is JSON; ``more`` are further header lines."""
-        return cls(
-            status, b"content-type: application/json\r\ncontent-length: %d\r\n%b" % (len(body), more), body
-        )
+        return cls.of(status, b"application/json", body, more)
 
     @classmethod
     def refusal(cls, error: RequestError, more: bytes = b"") -> "Answer":

@@ -21,10 +21,10 @@ TRUE_AND_FALSE = "true and false, or 1 and 0,"
 NAMES = {bool: "true or false", type(None): "null", str: "text", dict: "an object", list: "a list"}
 
 
-def shape_of(value: Any) -> tuple[int, ...]:
+def shape_of(value: Any, name: str = "inputs") -> tuple[int, ...]:
     """Return the lengths along the first elements, () for no list; WrongShape beyond ``MAX_DEPTH``.
 
-    :func:`array_of` refuses ragged lists.
+    :func:`array_of` refuses ragged lists. Refusals begin with ``name``.
     """
     shape: list[int] = []
     while isinstance(value, list):
@@ -32,48 +32,50 @@ def shape_of(value: Any) -> tuple[int, ...]:
         if not value:
             break
         if len(shape) > MAX_DEPTH:
-            raise WrongShape(f"inputs: nested deeper than {MAX_DEPTH}")
+            raise WrongShape(f"{name}: nested deeper than {MAX_DEPTH}")
         value = value[0]
     return tuple(shape)
 
 
-def array_of(inputs: Any, shape: tuple[int, ...], spec: TensorSpec) -> NDArray[Any]:
+def array_of(inputs: Any, shape: tuple[int, ...], spec: TensorSpec, name: str = "inputs") -> NDArray[Any]:
     """Return lists that are nested as ``shape``, which has as many elements as ``spec``, as an array of ``spec``.
+
+    Refusals begin with ``name``.
 
     Raises:
         WrongShape: lists of other lengths, something that is no number, or a number that the type does not hold.
     """
     level: list[Any] = [inputs]
     for length in shape:
-        level = _inside(level, length, shape)
+        level = _inside(level, length, shape, name)
     wanted, taken, convert = _TAKEN.get(spec.dtype.kind, ("numbers", NUMBERS, _integers))
     kinds = set(map(type, level)) - taken
     if kinds:
-        raise WrongShape(f"inputs: expected {wanted} for {spec}, got {_names(kinds)} among them")
-    return convert(level, spec).reshape(spec.shape)
+        raise WrongShape(f"{name}: expected {wanted} for {spec}, got {_names(kinds)} among them")
+    return convert(level, spec, name).reshape(spec.shape)
 
 
-def _inside(level: list[Any], length: int, shape: tuple[int, ...]) -> list[Any]:
+def _inside(level: list[Any], length: int, shape: tuple[int, ...], name: str) -> list[Any]:
     kinds = set(map(type, level)) - {list}
     if kinds:
-        raise WrongShape(f"inputs: expected lists nested as {list(shape)}, got {_names(kinds)} for a list")
+        raise WrongShape(f"{name}: expected lists nested as {list(shape)}, got {_names(kinds)} for a list")
     others = set(map(len, level)) - {length}
     if others:
         raise WrongShape(
-            f"inputs: the lists are of unequal lengths: expected {length} elements of {list(shape)}, got {min(others)}"
+            f"{name}: the lists are of unequal lengths: expected {length} elements of {list(shape)}, got {min(others)}"
         )
     return list(chain.from_iterable(level))
 
 
-def _floats(numbers: list[int | float], spec: TensorSpec) -> NDArray[Any]:
+def _floats(numbers: list[int | float], spec: TensorSpec, name: str) -> NDArray[Any]:
     with np.errstate(over="ignore"):
         array = np.array(numbers, np.float64).astype(spec.dtype)
     if not np.isfinite(array).all():
-        raise WrongShape(f"inputs: a number among them is too large for {spec.dtype}")
+        raise WrongShape(f"{name}: a number among them is too large for {spec.dtype}")
     return array
 
 
-def _integers(numbers: list[int | float], spec: TensorSpec) -> NDArray[Any]:
+def _integers(numbers: list[int | float], spec: TensorSpec, name: str) -> NDArray[Any]:
     limits = np.iinfo(spec.dtype.name)
     given = np.array(numbers)
     fits = True
@@ -81,14 +83,14 @@ def _integers(numbers: list[int | float], spec: TensorSpec) -> NDArray[Any]:
         fits = all(number.is_integer() for number in numbers if isinstance(number, float))
         given = np.array([int(number) for number in numbers], object)
     if not fits or given.min() < limits.min or given.max() > limits.max:
-        raise WrongShape(f"inputs: expected whole numbers from {limits.min} to {limits.max} for {spec}")
+        raise WrongShape(f"{name}: expected whole numbers from {limits.min} to {limits.max} for {spec}")
     return given.astype(spec.dtype)
 
 
-def _booleans(values: list[int | float], spec: TensorSpec) -> NDArray[Any]:
+def _booleans(values: list[int | float], spec: TensorSpec, name: str) -> NDArray[Any]:
     given = np.array(values)
     if given.dtype.kind != "b" and not np.isin(given, (0, 1)).all():
-        raise WrongShape(f"inputs: expected {TRUE_AND_FALSE} for {spec}, got other numbers among them")
+        raise WrongShape(f"{name}: expected {TRUE_AND_FALSE} for {spec}, got other numbers among them")
     return given.astype(spec.dtype)
 
 

@@ -32,7 +32,8 @@ from tailgate.service.models.folding import fold_batch_norm
 from tailgate.service.models.int8 import in_int8
 from tailgate.service.models.items import Item, Result
 from tailgate.service.models.load import load_model, own_type
-from tailgate.service.models.spec import Served, TensorSpec
+from tailgate.service.models.record import pack
+from tailgate.service.models.spec import OUTPUT, Model, NamedTensor, Served, TensorSpec
 from tailgate.service.processors import processors
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Settings
 
@@ -64,21 +65,26 @@ def prepare(settings: Settings) -> Prepared:
     torch.set_num_threads(settings.model_threads)
     model = load_model(settings)
     cap = settings.max_batch_size or LARGEST_CHOSEN_BATCH
-    examples = example_items(model.item, max(PARITY_INPUTS, cap))
+    examples = model_examples(model, max(PARITY_INPUTS, cap))
     inputs = torch.from_numpy(np.stack(examples[:PARITY_INPUTS]))
     own = own_type(model)
     reference = ServedGraph(model, model.module, own, settings.top_k)
     expected = reference_answers(
         model, reference, inputs, min(PARITY_INPUTS, cap), settings.precision_max_error
     )
-    with torch.no_grad():
-        folded = fold_batch_norm(model.module, reference.prepare(inputs[: min(2, cap)]))
+    with torch.inference_mode():
+        names = tuple(reference.outputs(inputs[:1].clone()))
+    folded = model.module
+    if not reference.several:
+        with torch.no_grad():
+            folded = fold_batch_norm(model.module, reference.prepare(inputs[: min(2, cap)]))
     dtype = precision.DTYPES.get(chosen, own)
     if chosen == "int8":
         folded = in_int8(folded, model.name)
     elif dtype != own:
         folded = copy.deepcopy(folded).to(dtype)
     graph = ServedGraph(model, folded, dtype, settings.top_k)
+    graph.names = names
     return Prepared(model, device, chosen, graph, examples, expected)
 
 
@@ -100,7 +106,7 @@ def build_engine(settings: Settings) -> Engine:
         "max_batch_size_reason": selected.cap.why,
         "threads": str(torch.get_num_threads()),
         "processors": str(processors()),
-        "input": str(model.item),
+        "input": _told(model),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "version": __version__,
@@ -127,8 +133,10 @@ def build_engine(settings: Settings) -> Engine:
             # After an error that stays with the process, waiting for the device raises it again.
             check_device=partial(torch.cuda.synchronize, device),
         )
-    served = Served(model.name, model.item, model.labels, model.image)
-    rehearse(selected.executor, served, ready.examples[: min(2, selected.cap.size)])
+    rehearsed = ready.examples[: min(2, selected.cap.size)]
+    outputs = outputs_of(selected.executor, rehearsed, ready.graph.names or (OUTPUT,))
+    served = Served(model.name, model.item, model.labels, model.image, model.named_inputs, outputs)
+    rehearse(selected.executor, served, rehearsed)
     return Engine(
         inference=inference,
         served=served,
@@ -138,6 +146,23 @@ def build_engine(settings: Settings) -> Engine:
         offer=selected.offer,
         gauges=gauges_of(parity, selected.times, inference, device),
     )
+
+
+def _told(model: Model) -> str:
+    """Return the inputs for people: ``float32[4]``, or several by name."""
+    if len(model.named_inputs) == 1:
+        return str(model.item)
+    return ", ".join(f"{name} {spec}" for name, spec in model.named_inputs)
+
+
+def outputs_of(executor: Executor, items: Sequence[Item], names: Sequence[str]) -> tuple[NamedTensor, ...]:
+    """Return the outputs of one item, as some items show them."""
+    # Of an empty tensor, since an output that NumPy cannot have is found when its answer is written.
+    specs = [
+        TensorSpec(tuple(output.shape[1:]), torch.empty(0, dtype=output.dtype).numpy().dtype)
+        for output in executor.run(items).all_outputs
+    ]
+    return tuple(NamedTensor(name, spec) for name, spec in zip(names, specs, strict=True))
 
 
 def rehearse(executor: Executor, served: Served, items: Sequence[Item]) -> None:
@@ -152,6 +177,14 @@ def rehearse(executor: Executor, served: Served, items: Sequence[Item]) -> None:
         raise ConfigurationError(
             f"TAILGATE_MODEL: {served.name} runs, but its outputs cannot be written as an answer: {gist(error)}"
         ) from error
+
+
+def model_examples(model: Model, count: int) -> list[Item]:
+    """Return seeded items: inputs as :func:`example_items` has them, in records where there are several."""
+    specs = [tensor.spec for tensor in model.named_inputs]
+    if len(specs) == 1:
+        return example_items(specs[0], count)
+    return list(pack([np.stack(example_items(spec, count)) for spec in specs], specs))
 
 
 def example_items(spec: TensorSpec, count: int) -> list[Item]:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import structlog
 import torch
 
-from tailgate.service.execution.executor import GraphCall, allow_read_only_items, gather, torch_type
-from tailgate.service.execution.graph import GraphOutput
+from tailgate.service.execution.executor import GraphCall, allow_read_only_items, gather
+from tailgate.service.execution.graph import GraphOutput, torch_type
 from tailgate.service.models import TensorSpec
 from tailgate.service.models.items import Item
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from tailgate.service.execution.graph import GraphOutput, ServedGraph
+from tailgate.service.execution.graph import GraphOutput, ServedGraph, torch_type
 from tailgate.service.models import TensorSpec
 from tailgate.service.models.items import Item
 
@@ -50,11 +50,6 @@ def allow_read_only_items() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.from_numpy(item)
-
-
-def torch_type(item: TensorSpec) -> torch.dtype:
-    """Return PyTorch's name of an item's type."""
-    return torch.from_numpy(np.empty(0, item.dtype)).dtype
 
 
 def eager(graph: ServedGraph, device: torch.device) -> GraphCall:

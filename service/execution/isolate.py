@@ -9,10 +9,11 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 import torch
+from numpy.typing import NDArray
 
 from tailgate.service.errors import DeviceLost, ModelFailure, first_line
 from tailgate.service.execution.executor import Executor
@@ -145,12 +146,13 @@ class Inference:
 
     def results(self, output: GraphOutput, count: int) -> Answers:
         """Return one answer per row of a batch's output; ValueError where these are not ``count``."""
-        outputs = output.outputs.numpy()
-        rows = zip(outputs, output.probabilities.tolist(), output.classes.tolist(), strict=True)
+        outputs, *others = (each.numpy() for each in output.all_outputs)
+        more = list(zip(*others, strict=True)) if others else [()] * len(outputs)
+        rows = zip(outputs, output.probabilities.tolist(), output.classes.tolist(), more, strict=True)
         answers: Answers = [Result(*row) for row in rows]
         if len(answers) != count:
             raise ValueError(f"the model returned {len(answers)} rows for a batch of {count}")
-        if self._non_finite != "ignore" and (bad := non_finite_rows(outputs)):
+        if self._non_finite != "ignore" and (bad := _non_finite(outputs, *others)):
             if not self.non_finite_outputs:
                 self._log.error("an output holds NaN or infinity; further ones are counted only")
             self.non_finite_outputs += len(bad)
@@ -158,6 +160,10 @@ class Inference:
                 for row in bad:
                     answers[row] = ModelFailure("the model's output for this input holds NaN or infinity")
         return answers
+
+
+def _non_finite(*outputs: NDArray[Any]) -> list[int]:
+    return sorted({row for each in outputs for row in non_finite_rows(each)})
 
 
 def _lost(count: int) -> Answers:

@@ -70,19 +70,26 @@ def compare(reduced: GraphOutput, reference: GraphOutput) -> Parity:
     """Return how far ``reduced`` is from ``reference``, which are results of the same inputs.
 
     The same infinity, or NaN in both, agrees; in one of them alone it makes the error no number. Whole numbers may be amounts,
-    or codes of which another is wrong however near: the smaller of the error and the share that differs counts.
+    or codes of which another is wrong however near: the smaller of the error and the share that differs counts. Of several
+    outputs the worst counts.
     """
-    got, expected = reduced.outputs.cpu(), reference.outputs
-    same = (got == expected) | (got.isnan() & expected.isnan())
-    difference = (got.double() - expected.double()).abs().masked_fill(same, 0.0).max()
-    finite = expected.double().abs().masked_fill(~expected.isfinite(), 0.0)
-    error = float(difference / finite.max().clamp_min(torch.finfo(torch.float32).tiny))
-    if not expected.is_floating_point():
-        error = min(error, float((~same).double().mean()))
+    pairs = zip(reduced.all_outputs, reference.all_outputs, strict=True)
+    errors = [_error(got.cpu(), expected) for got, expected in pairs]
+    # max() would pass over NaN, which is no number and beyond every limit.
+    error = next((each for each in errors if math.isnan(each)), max(errors))
     agreement = None
     if reference.classes.shape[1]:
         agreement = float((reduced.classes[:, 0].cpu() == reference.classes[:, 0]).float().mean())
     return Parity(error, agreement, len(reference.outputs))
+
+
+def _error(got: torch.Tensor, expected: torch.Tensor) -> float:
+    """Return the largest error of an output as a share of its largest number."""
+    same = (got == expected) | (got.isnan() & expected.isnan())
+    difference = (got.double() - expected.double()).abs().masked_fill(same, 0.0).max()
+    finite = expected.double().abs().masked_fill(~expected.isfinite(), 0.0)
+    error = float(difference / finite.max().clamp_min(torch.finfo(torch.float32).tiny))
+    return error if expected.is_floating_point() else min(error, float((~same).double().mean()))
 
 
 def in_batches(run: Callable[[Inputs], GraphOutput], inputs: Inputs, size: int) -> GraphOutput:

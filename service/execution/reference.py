@@ -4,14 +4,14 @@ A model can break that: a ``squeeze()`` takes the batch dimension of a lone inpu
 transformer takes it for a sequence. So the start-up inputs run together, alone and in pairs, and have to agree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 import torch
 from torch import nn
 
 from tailgate.service.errors import ConfigurationError, gist
-from tailgate.service.execution.graph import GraphOutput, NotOneTensor, ServedGraph
+from tailgate.service.execution.graph import GraphOutput, NoTensors, ServedGraph
 from tailgate.service.execution.parity import FP32_MAX_ERROR, compare
 from tailgate.service.models import Model
 from tailgate.service.models.items import non_finite_rows
@@ -33,12 +33,12 @@ def reference_answers(
     """
     expected = _answers(model, graph, inputs, cap)
     limit = batch_limit(model.module, precision_max_error)
-    row = expected.outputs.shape[1:]
+    rows = [output.shape[1:] for output in expected.all_outputs]
     largest_error = 0.0
     for size in SIZES[:cap]:
-        error = compare(_answers(model, graph, inputs, size, row), expected).largest_error
+        error = compare(_answers(model, graph, inputs, size, rows), expected).largest_error
         if not error <= limit:
-            again = compare(_answers(model, graph, inputs, cap, row), expected).largest_error
+            again = compare(_answers(model, graph, inputs, cap, rows), expected).largest_error
             raise ConfigurationError(
                 f"TAILGATE_MODEL: {model.name} {_why_not(size, error, again, limit, cap)}"
             )
@@ -52,9 +52,9 @@ def _answers(
     graph: ServedGraph,
     inputs: torch.Tensor,
     size: int,
-    row: Sequence[int] | None = None,
+    rows: Sequence[Sequence[int]] | None = None,
 ) -> GraphOutput:
-    """Run all inputs in batches of ``size``, whose rows have one shape: ``row``, where it is known."""
+    """Run all inputs in batches of ``size``, whose outputs have the shapes of ``rows``, where these are known."""
     parts = []
     for first in range(0, len(inputs), size):
         batch = inputs[first : first + size]
@@ -65,15 +65,15 @@ def _answers(
             raise ConfigurationError(
                 f"TAILGATE_MODEL: {model.name} {_failed(model, graph, batch, error)}"
             ) from error
-        _require_shape(model, list(outputs.shape), len(batch), row)
-        row = outputs.shape[1:]
+        _require_shapes(model, outputs, len(batch), rows)
+        rows = [output.shape[1:] for output in outputs.values()]
         with torch.inference_mode():
-            parts.append(graph.ranked(outputs))
+            parts.append(graph.ranked(tuple(outputs.values())))
     return GraphOutput(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 def _failed(model: Model, graph: ServedGraph, batch: torch.Tensor, error: Exception) -> str:
-    if isinstance(error, NotOneTensor):
+    if isinstance(error, NoTensors):
         return str(error)
     text = f"fails on a batch of {len(batch)}, each {model.item}: {gist(error)}"
     if model.assumed:
@@ -100,10 +100,24 @@ def _runs(graph: ServedGraph, batch: torch.Tensor) -> bool:
     return True
 
 
-def _require_shape(model: Model, shape: list[int], count: int, row: Sequence[int] | None) -> None:
-    """Refuse outputs but one row per input, each of the same shape and with a number per label."""
-    if row is None and model.labels:
-        row = (len(model.labels),)
+def _require_shapes(
+    model: Model, outputs: Mapping[str, torch.Tensor], count: int, rows: Sequence[Sequence[int]] | None
+) -> None:
+    """Refuse outputs but one row per input, each of the same shape, and the first with a number per label."""
+    if rows is not None and len(rows) != len(outputs):
+        raise ConfigurationError(
+            f"TAILGATE_MODEL: {model.name} returned {len(outputs)} outputs for a batch of {count}, expected {len(rows)} "
+            "as for others"
+        )
+    for place, (name, output) in enumerate(outputs.items()):
+        row = None if rows is None else rows[place]
+        if row is None and model.labels and place == 0:
+            row = (len(model.labels),)
+        where = "" if len(outputs) == 1 else f" as {name!r}"
+        _require_shape(model, list(output.shape), where, count, row)
+
+
+def _require_shape(model: Model, shape: list[int], where: str, count: int, row: Sequence[int] | None) -> None:
     expected = [count, *(["…"] if row is None else row)]
     if shape[:1] == [count] and 0 not in shape and (row is None or shape[1:] == list(row)):
         return
@@ -115,7 +129,7 @@ def _require_shape(model: Model, shape: list[int], count: int, row: Sequence[int
     elif 0 in shape:
         hint = "; is its output empty?"
     raise ConfigurationError(
-        f"TAILGATE_MODEL: {model.name} returned {shape} for a batch of {count}, expected [{', '.join(map(str, expected))}]{hint}"
+        f"TAILGATE_MODEL: {model.name} returned {shape}{where} for a batch of {count}, expected [{', '.join(map(str, expected))}]{hint}"
     )
 
 

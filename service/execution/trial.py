@@ -96,11 +96,12 @@ def hold(output: GraphOutput, *, expected: GraphOutput, limit: float, chosen: Pr
     """Compare a batch's answers with as many expected ones; ConfigurationError for another shape, or too large an error."""
     rows = min(len(output.outputs), len(expected.outputs))
     got, wanted = (GraphOutput(*(part[:rows] for part in parts)) for parts in (output, expected))
-    if got.outputs.shape != wanted.outputs.shape:
-        raise ConfigurationError(
-            f"TAILGATE_MODEL: the output for one input is {list(got.outputs.shape[1:])} in a batch of "
-            f"{len(output.outputs)}, expected {list(wanted.outputs.shape[1:])} as in other batches"
-        )
+    for one, other in zip(got.all_outputs, wanted.all_outputs, strict=True):
+        if one.shape != other.shape:
+            raise ConfigurationError(
+                f"TAILGATE_MODEL: the output for one input is {list(one.shape[1:])} in a batch of "
+                f"{len(output.outputs)}, expected {list(other.shape[1:])} as in other batches"
+            )
     parity = precision.compare(got, wanted)
     precision.require(parity, limit, chosen)
     return parity

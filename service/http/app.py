@@ -16,15 +16,18 @@ from starlette.routing import Route
 from tailgate import __version__
 from tailgate.service.batching.service import Service
 from tailgate.service.errors import ConfigurationError, Outcome
-from tailgate.service.http.asgi import AddHeaders, PredictEndpoint, echo, echoed, secure
+from tailgate.service.http.asgi import AddHeaders, ModelEndpoint, echo, echoed, secure
 from tailgate.service.http.exposition import Exposition
 from tailgate.service.http.limits import Guard, Limits
 from tailgate.service.http.openapi import add_tokens, predict_path
+from tailgate.service.http.protocol_pages import add_protocol_pages
 from tailgate.service.http.site import SECURITY_HEADERS
 from tailgate.service.http.tokens import RequireToken, load_tokens
 from tailgate.service.memory import spare_collector
 from tailgate.service.settings import Settings, load_settings
 
+# The paths of :mod:`tailgate.service.http.doors`, as Starlette writes them.
+MODEL_PATHS = ("/predict", "/invocations", "/v2/models/{model:path}/infer", "/v1/models/{model:path}:predict")
 DESCRIPTION = "One model behind dynamic batching: send an image, get its labels."
 
 
@@ -68,10 +71,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.service = service
     app.state.tokens = tokens
     app.state.guard = Guard(Limits.of(settings), service.metrics)
-    app.router.routes.insert(
-        0, Route("/predict", PredictEndpoint(service), methods=["POST"], include_in_schema=False)
-    )
+    endpoint = ModelEndpoint(service)
+    app.router.routes[:0] = [
+        Route(path, endpoint, methods=["POST"], include_in_schema=False) for path in MODEL_PATHS
+    ]
     _add_observation(app, service)
+    add_protocol_pages(app, service)
     _add_errors(app, service, SECURITY_HEADERS if alone else {})
     if tokens is not None:
         app.add_middleware(

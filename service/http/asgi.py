@@ -1,4 +1,4 @@
-"""``POST /predict`` as an ASGI application, for other servers than ours and for applications with middleware of their own.
+"""The endpoints of the model as an ASGI application, for other servers than ours and for applications with middleware of their own.
 
 FastAPI's routing would cost more than everything else here together, so the endpoint stands below it; the OpenAPI document
 describes it all the same (:mod:`tailgate.service.http.openapi`).
@@ -7,6 +7,7 @@ describes it all the same (:mod:`tailgate.service.http.openapi`).
 import asyncio
 import contextlib
 from collections.abc import Callable
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,6 +15,7 @@ from tailgate.service.batching.request import Request
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.message import FIRST_ERROR, Answer, Headers
 from tailgate.service.codec.request_id import REQUEST_ID, new_id, request_id
+from tailgate.service.http.doors import maker_of
 from tailgate.service.http.site import SECURITY_HEADERS
 
 # nginx's status for a client that has closed its connection; no client sees it, middleware that logs statuses does.
@@ -24,8 +26,8 @@ class ClientGone(Exception):
     """The client left in the middle of its request."""
 
 
-class PredictEndpoint:
-    """The ASGI application behind ``POST /predict``."""
+class ModelEndpoint:
+    """The ASGI application behind ``POST /predict`` and the other paths of the model."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -33,7 +35,9 @@ class PredictEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        request = Request(self._service, answered.set_result)
+        maker = maker_of(quote(scope["path"]).encode())
+        assert maker is not None, "the route leads only from the model's paths to here"
+        request = maker(self._service, answered.set_result)
         try:
             request.begin(scope["headers"])
             await _read_body(request, answered, receive)

@@ -90,7 +90,7 @@ class Connection(asyncio.Protocol):
         if known is not None and self._is_free() and (met := known.meet(data)):
             size, request_id = met
             self.requests += 1
-            request = self._exchange = self._site.request(self.answer)
+            request = self._exchange = self._site.request(self.answer, known.intent)
             if len(data) == size + known.length:
                 self._become(IN_HAND)
                 request.repeat(known.intent, data, size, request_id)

@@ -12,19 +12,19 @@ from starlette.applications import Starlette
 
 from tailgate.service.batching.request import Request
 from tailgate.service.batching.service import Service
+from tailgate.service.codec.intent import Intent
 from tailgate.service.codec.message import Answer, Headers, header_lines
 from tailgate.service.codec.request_id import id_line, new_id, request_id
 from tailgate.service.errors import Outcome, RequestError
+from tailgate.service.http.doors import Reply, maker_again, maker_of
 from tailgate.service.http.head import Head
 from tailgate.service.http.limits import Guard
 from tailgate.service.http.tokens import Tokens, authorization
 
-PREDICT = b"/predict"
 # For browsers and caches on the way. A body is what its type says, never a script; and an answer belongs to who asked, not
 # to who asks next. No answer ever has an ``Access-Control`` header: no page of another origin may read one.
 SECURITY_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 _SECURITY_LINES = "".join(f"{name}: {value}\r\n" for name, value in SECURITY_HEADERS.items()).encode()
-Reply = Callable[[Answer], None]
 
 
 class Page:
@@ -125,19 +125,15 @@ class Site:
         self._second = 0
         self._common = b""
 
-    def request(self, reply: Reply) -> Request:
-        """Return a new request to the model."""
-        return Request(self.service, reply)
+    def request(self, reply: Reply, intent: Intent) -> Request:
+        """Return a new request to the model, whose head is known."""
+        return maker_again(intent)(self.service, reply)
 
     def exchange(self, head: Head, reply: Reply) -> Exchange:
         """Return what answers a request: the model, or a page, where a client without a token is refused as well."""
-        target = head.target
-        if (
-            head.method == b"POST"
-            and (target == PREDICT or unquote_to_bytes(target.partition(b"?")[0]) == PREDICT)
-            and (self._tokens is None or self._tokens.admit(authorization(head.headers)))
-        ):
-            return self.request(reply)
+        maker = maker_of(head.target) if head.method == b"POST" else None
+        if maker is not None and (self._tokens is None or self._tokens.admit(authorization(head.headers))):
+            return maker(self.service, reply)
         return Page(self._app, head, reply, self.loop)
 
     def common_headers(self) -> bytes:

@@ -26,7 +26,7 @@ TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 MIN_TOKEN_CHARACTERS = 16
 
 # A probe has no token, and learns only whether requests are taken.
-OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
+OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/ping"})
 METRICS_PATH = "/metrics"
 
 

@@ -14,6 +14,12 @@ class Result(NamedTuple):
     outputs: NDArray[Any]  # or one number of NumPy's, where a row is a single number
     probabilities: list[float]  # of the most likely labels, descending; empty without labels
     classes: list[int]  # indices of those labels
+    more: tuple[NDArray[Any], ...] = ()  # further outputs, of a model with several
+
+    @property
+    def all_outputs(self) -> tuple[NDArray[Any], ...]:
+        """The outputs in the model's order."""
+        return (self.outputs, *self.more)
 
 
 def non_finite_rows(outputs: NDArray[Any]) -> list[int]:

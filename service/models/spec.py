@@ -1,9 +1,10 @@
 """A model as the service sees it: what one item looks like on the way in and what it means on the way out."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from itertools import accumulate
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -14,6 +15,8 @@ Resampling = Literal["bilinear", "bicubic"]
 # NumPy's kinds of types that JSON can write and PyTorch can take: floats, integers of both kinds, bool.
 KINDS = "fiub"
 LARGEST_ITEM_BYTES = 8
+# The names of an input and an output that the model itself does not name.
+INPUT, OUTPUT = "input", "output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,27 @@ class TensorSpec:
     def __str__(self) -> str:
         """``uint8[224, 224, 3]``."""
         return f"{self.dtype}{list(self.shape)}"
+
+
+class NamedTensor(NamedTuple):
+    """One input or output of a model, of one item."""
+
+    name: str
+    spec: TensorSpec
+
+
+# Of each input in a record; no type of an item is larger, so a part can be read as numbers where it lies.
+ALIGNMENT = 8
+
+
+def places(specs: Iterable[TensorSpec]) -> list[int]:
+    """Return where in a record of several inputs each begins, and last where the record ends."""
+    return list(accumulate((-(-spec.nbytes // ALIGNMENT) * ALIGNMENT for spec in specs), initial=0))
+
+
+def record_spec(specs: Iterable[TensorSpec]) -> TensorSpec:
+    """Return the item that several inputs make together: a record of bytes, so that a batch is one tensor and one copy."""
+    return TensorSpec((places(specs)[-1],), np.dtype(np.uint8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +126,12 @@ class Model:
 
     Attributes:
         name: for people and metadata.
-        module: takes a batch. With ``image``: normalised float N×3×H×W; otherwise N×``input.shape`` as sent.
+        module: takes a batch. With ``image``: normalised float N×3×H×W; otherwise N×``input.shape`` as sent. With several
+            ``inputs``: each by its name. It returns a tensor, or several as a tuple or a dict, each of N rows.
         weights: where the weights come from, such as ``random (seed 0)``: said in logs, metadata and reports.
         image: how photographs become items; None for a model that takes tensors only.
         input: one item; None with ``image``, whose pixels are the item.
+        inputs: in place of ``input``: one or several items by name.
         labels: one for each output of a classifier; None for any other model.
         assumed: the factory returned a bare module, and the input is a guess.
     """
@@ -115,21 +141,35 @@ class Model:
     weights: str
     image: ImageInput | None = None
     input: TensorSpec | None = None
+    inputs: Mapping[str, TensorSpec] | None = None
     labels: tuple[str, ...] | None = None
     assumed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a model whose input is not known."""
-        if (self.image is None) == (self.input is None):
-            raise ValueError(f"model {self.name!r}: give either image or input, got both or neither")
+        given = [each for each in (self.image, self.input, self.inputs) if each is not None]
+        if len(given) != 1:
+            told = "both or neither" if self.inputs is None else "several of them"
+            raise ValueError(f"model {self.name!r}: give either image, input or inputs, got {told}")
+        if self.inputs is not None and (not self.inputs or not all(map(str.isidentifier, self.inputs))):
+            raise ValueError(
+                f"model {self.name!r}: inputs: expected names of arguments of the module, got {list(self.inputs)}"
+            )
+
+    @property
+    def named_inputs(self) -> tuple[NamedTensor, ...]:
+        """All inputs by name, in the order of the item's bytes."""
+        if self.inputs is not None:
+            return tuple(NamedTensor(*each) for each in self.inputs.items())
+        spec = self.input if self.image is None else self.image.spec
+        assert spec is not None
+        return (NamedTensor(INPUT, spec),)
 
     @property
     def item(self) -> TensorSpec:
-        """Shape and type of one item."""
-        if self.image is not None:
-            return self.image.spec
-        assert self.input is not None
-        return self.input
+        """Shape and type of one item: the input's, or a record of several."""
+        specs = [tensor.spec for tensor in self.named_inputs]
+        return specs[0] if len(specs) == 1 else record_spec(specs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +180,12 @@ class Served:
     item: TensorSpec
     labels: tuple[str, ...] | None
     image: ImageInput | None
+    inputs: tuple[NamedTensor, ...] = ()
+    """all inputs, in the order of the item's bytes; where none is named, one that is called ``input``"""
+    outputs: tuple[NamedTensor, ...] = ()
+    """all outputs, as the warm-up saw them"""
+
+    def __post_init__(self) -> None:
+        """Name the one input of a model that has no name for it."""
+        if not self.inputs:
+            object.__setattr__(self, "inputs", (NamedTensor(INPUT, self.item),))

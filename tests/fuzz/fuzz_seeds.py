@@ -1,5 +1,6 @@
 """Inputs that are served, for a fuzzer to begin from."""
 
+import gzip
 import io
 
 from fuzz_targets import pixels_json
@@ -35,6 +36,27 @@ def post(body, kind, *headers):
     return b"\r\n".join([*lines, *headers, b"", body])
 
 
+def tensor(name, datatype, shape, data=None):
+    """Return an input as JSON has it; its elements follow where none are given."""
+    where = f'"data":{data}' if isinstance(data, list) else f'"parameters":{{"binary_data_size":{data}}}'
+    return f'{{"name":"{name}","datatype":"{datatype}","shape":{shape},{where}}}'
+
+
+def inference(*tensors, more="", tail=b"", pack=lambda body: body, flags=0):
+    """Return an inference request as the target takes it."""
+    header = f'{{"inputs":[{",".join(tensors)}]{more}}}'.encode()
+    length = len(header) if tail else 0xFFFF
+    return bytes([flags]) + length.to_bytes(2, "little") + pack(header + tail)
+
+
+def infer(body, *headers):
+    """Return an inference request of HTTP, of a body as the target takes it."""
+    length, body = int.from_bytes(body[1:3], "little"), body[3:]
+    own = [] if length == 0xFFFF else [b"Inference-Header-Content-Length: %d" % length]
+    lines = [b"POST /v2/models/m/infer HTTP/1.1", b"Host: x", b"Content-Length: %d" % len(body)]
+    return b"\r\n".join([*lines, *own, *headers, b"", body])
+
+
 def in_chunks(body, kind):
     lines = [b"POST /predict HTTP/1.1", b"Host: x", b"Content-Type: " + kind, b"Transfer-Encoding: chunked"]
     return b"\r\n".join([*lines, b"", b"%x" % len(body), body, b"0", b"", b""])
@@ -47,7 +69,25 @@ def get(path, method=b"GET", *headers):
 ANIMATED = {"save_all": True, "append_images": [Image.new("RGB", (8, 8), "red")]}
 PIXELS, OCTETS, JSON = bytes(192), b"application/octet-stream", b"application/json"
 FORM = FILE + picture("PNG") + b"\r\n--x--\r\n"
+RAW = b"\0\0\0" + PIXELS
+INFERENCES = [
+    inference(tensor("input", "FP32", [1, 3], [1, 2, 3])),
+    inference(tensor("input", "FP32", [2, 3], 24), tail=bytes(24), more=',"parameters":{"timeout":1000000}'),
+    inference(tensor("input", "BF16", [1, 3], 6), tail=bytes(6), more=',"id":"1"'),
+    inference(tensor("input", "UINT8", [1, 8, 8, 3], 192), tail=PIXELS),
+    inference(tensor("input", "BYTES", [1], 5), tail=b"\1\0\0\0\xff"),
+    inference(tensor("input", "FP32", [1, 3], 12), tail=bytes(12), pack=gzip.compress, flags=2),
+    inference(tensor("y", "FP32", [1], [0.5]), tensor("x", "INT64", [1, 2, 2], [1, 2, 3, 4])),
+    inference(
+        tensor("input", "FP32", [1, 3], [1, 2, 3]),
+        more=',"outputs":[{"name":"output","parameters":{"classification":1}}]',
+    ),
+    b'\4\xff\xff{"instances": [[1, 2, 3], [4, 5, 6]]}',
+    RAW,
+]
 REQUESTS = [
+    infer(INFERENCES[3]) * 2,
+    infer(RAW, b"Accept-Encoding: gzip"),
     post(PIXELS, OCTETS) * 3,
     post(PIXELS, OCTETS, b"X-Request-Timeout-Ms: 1000") + get(b"/health/live"),
     in_chunks(PIXELS, OCTETS),
@@ -106,5 +146,6 @@ SEEDS = {
         picture("WEBP", **ANIMATED),
         picture("MPO", **ANIMATED),
     ],
+    "infer": INFERENCES,
     "http": [step.to_bytes(2, "little") + request for step in (4095, 6) for request in REQUESTS],
 }

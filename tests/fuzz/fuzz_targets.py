@@ -17,16 +17,21 @@ from tailgate.service.batching.service import Phase
 from tailgate.service.codec import inputs
 from tailgate.service.codec.forms import boundary_of, single_file
 from tailgate.service.codec.images import decode_image
+from tailgate.service.codec.oip import codings, reply
+from tailgate.service.codec.oip.body import KnownCalls, Limits, read_body
+from tailgate.service.codec.oip.head import InferHead
 from tailgate.service.errors import RequestError
 from tailgate.service.http.app import create_app
 from tailgate.service.http.connection import Connection
 from tailgate.service.http.site import Site
 from tailgate.service.models import ImageInput, TensorSpec
 from tailgate.service.models.items import Result
-from tailgate.service.models.spec import Served
+from tailgate.service.models.spec import NamedTensor, Served, record_spec
 from tailgate.service.settings import load_settings
 
 IMAGE = ImageInput(8, crop=1.0)
+# Of the JSON of an inference request: all of its body.
+NO_LENGTH = 2**16 - 1
 SPECS = (IMAGE.spec, TensorSpec((3,), np.dtype(np.float32)), TensorSpec((2, 2), np.dtype(np.int64)))
 MAX_PIXELS, MAX_BODY_BYTES = 100_000, 5_000
 STATUSES = {100, 200, 204, 400, 404, 405, 408, 413, 414, 415, 422, 431, 501, 503, 505}
@@ -74,6 +79,37 @@ def fuzz_image(data):
         with contextlib.suppress(RequestError):
             pixels = decode_image(data, IMAGE, MAX_PIXELS)
             assert (pixels.shape, pixels.dtype) == (IMAGE.spec.shape, np.uint8)
+
+
+FLOAT, LONG = np.dtype(np.float32), np.dtype(np.int64)
+OUTPUTS = (NamedTensor("output", TensorSpec((2,), FLOAT)),)
+PAIR = (NamedTensor("x", TensorSpec((2, 2), LONG)), NamedTensor("y", TensorSpec((), FLOAT)))
+MODELS = (
+    Served("m", IMAGE.spec, ("a", "b"), IMAGE, outputs=OUTPUTS),
+    Served("m", TensorSpec((3,), FLOAT), None, None, outputs=OUTPUTS),
+    Served("m", record_spec(tensor.spec for tensor in PAIR), None, None, PAIR, OUTPUTS),
+)
+# In the first byte of the data.
+CODINGS = (None, None, codings.GZIP, codings.DEFLATE)
+
+
+def fuzz_infer(data):
+    """An inference request is items of exactly the model's kind, or refused, and its answer can be written.
+
+    The first byte says how the body is packed and which protocol it is of, the next two how much of it is JSON.
+    """
+    flags, length, body = data[:1] or b"\0", int.from_bytes(data[1:3], "little"), data[3:]
+    head = InferHead(bool(flags[0] & 4), None if length == NO_LENGTH else length, CODINGS[flags[0] & 3], None)
+    for served in MODELS:
+        with contextlib.suppress(RequestError):
+            read = read_body(head, body, served, Limits(8, MAX_BODY_BYTES), KnownCalls())
+            call = read.known.call
+            assert 1 <= call.rows == len(read.items) + len(read.pictures) <= 8
+            assert all(
+                (item.shape, item.dtype) == (served.item.shape, served.item.dtype) for item in read.items
+            )
+            results = [Result(np.zeros(2, np.float32), [], [])] * call.rows
+            assert reply.reply_body(call, results, served).body.startswith(b'{"model_name":"m"')
 
 
 class Answers:
@@ -141,7 +177,7 @@ class Edge:
         asyncio.set_event_loop(self.loop)
         app = create_app(load_settings({}, max_body_bytes=MAX_BODY_BYTES, max_image_pixels=MAX_PIXELS))
         self.service = app.state.service
-        served = Served("m", IMAGE.spec, ("a", "b"), IMAGE)
+        served = Served("m", IMAGE.spec, ("a", "b"), IMAGE, outputs=OUTPUTS)
         self.service.phase = Phase.READY
         engine = SimpleNamespace(served=served, facts={}, gauges=tuple, times=SimpleNamespace(facts=dict))
         self.service.pipeline = SimpleNamespace(
@@ -149,12 +185,17 @@ class Edge:
             served=served,
             hung=None,
             admission=SimpleNamespace(admit=lambda *_, **__: None),
-            dispatcher=SimpleNamespace(submit=self._submit, waiting=0),
+            dispatcher=SimpleNamespace(submit=self._submit, submit_all=self._submit_all, waiting=0),
+            known_calls=KnownCalls(),
             decoders=self,
             writers=self,
         )
         self.service.call_later = self.loop.call_later
         self.site = Site(app, self.loop)
+
+    def _submit_all(self, rows):
+        for row in rows:
+            self._submit(row)
 
     def _submit(self, request):
         request.bound_s, request.computed_s, request.batch_size = request.queued_s, 0.0, 1
@@ -227,4 +268,10 @@ def pixels_json():
     return orjson.dumps({"inputs": np.zeros(IMAGE.spec.shape, int).tolist()})
 
 
-TARGETS = {"json": fuzz_json, "multipart": fuzz_multipart, "image": fuzz_image, "http": fuzz_http}
+TARGETS = {
+    "json": fuzz_json,
+    "multipart": fuzz_multipart,
+    "image": fuzz_image,
+    "infer": fuzz_infer,
+    "http": fuzz_http,
+}

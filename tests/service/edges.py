@@ -192,18 +192,15 @@ class Watched(Site):
         super().__init__(app, edges.loop)
         self.edges = edges
 
-    def request(self, reply):
+    def request(self, reply, intent):
         self.edges.ways.append(True)
         self.edges.repeated.append(True)
-        return super().request(reply)
+        return super().request(reply, intent)
 
     def exchange(self, head, reply):
         exchange = super().exchange(head, reply)
-        if isinstance(exchange, Request):
-            self.edges.repeated[-1] = False
-        else:
-            self.edges.ways.append(False)
-            self.edges.repeated.append(False)
+        self.edges.ways.append(isinstance(exchange, Request))
+        self.edges.repeated.append(False)
         return exchange
 
     def common_headers(self):

@@ -1,4 +1,4 @@
-"""Where payloads come from: photographs, random pixels, a text, files, and a file of requests.
+"""Where payloads come from: photographs, random pixels, a text, files, a server's own word, and a file of requests.
 
 A plugin's ``tailgate_payloads`` brings others.
 """
@@ -11,6 +11,7 @@ import numpy as np
 
 from tailgate.harness.errors import UsageError
 from tailgate.harness.options.values import whole
+from tailgate.harness.scenario.payloads import inference
 from tailgate.harness.scenario.payloads.bodies import OCTETS, file_type, read_plain, text_type
 from tailgate.harness.scenario.payloads.lines import ROWS, line_payloads
 from tailgate.harness.scenario.payloads.payload import Payload
@@ -106,5 +107,6 @@ _READERS: Mapping[str, Callable[[str], Sequence[Payload]]] = {
     "file": lambda argument: [_whole_file(Path(argument))],
     "dir": lambda argument: _folder_payloads(Path(argument)),
     "lines": lambda argument: line_payloads(Path(argument)),
+    inference.KIND: inference.unasked,
     "requests": lambda argument: file_requests(Path(argument)),
 }

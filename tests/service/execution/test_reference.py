@@ -227,14 +227,21 @@ class Mapping(collections.OrderedDict):
 @pytest.mark.parametrize(
     ("returned", "told", "remedy"),
     [
-        (lambda x: {"logits": x}, "a dict with keys ['logits']", "model(x)['logits']"),
-        (lambda x: Mapping(loss=x, logits=x), "a Mapping with keys ['loss', 'logits']", "model(x)['logits']"),
+        (
+            lambda x: {"logits": x, "cache": (x,)},
+            "a dict with keys ['logits', 'cache']",
+            "model(x)['logits']",
+        ),
+        (
+            lambda x: Mapping(loss=None, logits=x),
+            "a Mapping with keys ['loss', 'logits']",
+            "model(x)['logits']",
+        ),
         (lambda x: {}, "a dict with keys []", "wrap the model"),
-        (lambda x: (x, x * 2), "a tuple of 2 (Tensor, Tensor)", "model(x)[0]"),
-        (lambda x: [x], "a list of 1 (Tensor)", "model(x)[0]"),
+        (lambda x: (x, 2), "a tuple of 2 (Tensor, int)", "model(x)[0]"),
         (lambda x: [{"boxes": x}], "a list of 1 (dict)", "model(x)[0]"),
         (lambda x: (), "a tuple of 0 ()", "wrap the model"),
-        (lambda x: Outputs(x, x), "a Outputs with fields ['loss', 'logits']", "model(x).logits"),
+        (lambda x: Outputs(x, 1), "a Outputs with fields ['loss', 'logits']", "model(x).logits"),
         (Record, "a Record with fields ['scores']", "model(x).scores"),
         (lambda x: None, "None", "is there a return in forward()?"),
         (lambda x: x.numpy(), "a ndarray", "return a torch.Tensor"),
@@ -247,7 +254,7 @@ class Mapping(collections.OrderedDict):
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_what_is_not_one_tensor_is_refused_with_what_it_is_and_how_to_make_one_of_it(returned, told, remedy):
+def test_what_is_no_tensors_is_refused_with_what_it_is_and_how_to_make_one_of_it(returned, told, remedy):
     text = refusal(Function(returned))
     assert f"made returned {told}, expected " in text
     assert remedy in text

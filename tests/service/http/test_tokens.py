@@ -142,6 +142,8 @@ async def test_a_stranger_may_ask_for_health_only_and_is_counted():
     assert {path for path, answer in answers.items() if answer.status_code == 200} == {
         "/health/live",
         "/health/ready",
+        "/v2/health/live",
+        "/v2/health/ready",
     }
     refused = [answer for answer in answers.values() if answer.status_code != 200]
     assert {answer.status_code for answer in refused} == {401}

@@ -166,7 +166,7 @@ def test_the_input_size_is_the_side_of_the_picture():
 
 
 def test_a_model_without_a_known_input_is_refused():
-    with pytest.raises(ValueError, match="give either image or input, got both or neither"):
+    with pytest.raises(ValueError, match="give either image, input or inputs, got both or neither"):
         Model("nothing", nn.Identity(), "none")
 
 
