@@ -86,7 +86,7 @@ def log(values: Iterable[float], unit: Unit) -> Scale:
     floor = max((value for value in every if value <= low * (1 + 1e-9)), default=low)
     roof = min((value for value in every if value >= high * (1 - 1e-9)), default=high)
     inside = [value for value in every if floor <= value <= roof]
-    if len(inside) > 7:
+    if len(inside) > 9:
         inside = [value for value in inside if round(math.log10(value)) == math.log10(value)]
     return _with_texts(floor, roof, inside, unit, np.log10)
 

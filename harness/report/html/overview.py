@@ -41,8 +41,10 @@ def badge(verdict: Verdict) -> Element:
 def first_screen(result: RunResult) -> Element:
     """Return the verdict, why, what to do now, and what was measured."""
     # Of other verdicts the criteria tell the reasons, and so does each scenario.
-    several = result.verdict is Verdict.INVALID and len(result.reasons) > 1
-    reasons = [tag("li", one.partition("\n")[0]) for one in result.reasons[:_REASONS_SHOWN]]
+    invalid = [one.name for one in result.scenarios if one.verdict is Verdict.INVALID]
+    reasons = [
+        tag("li", one.partition("\n")[0]) for one in result.reasons if one.partition(": ")[0] in invalid
+    ][:_REASONS_SHOWN]
     again = [one for one in result.scenarios if one.verdict is not Verdict.PASS][:_AGAIN_SHOWN]
     now: list[Child] = [tag("li", one) for one in advice(result)]
     now += [
@@ -59,7 +61,7 @@ def first_screen(result: RunResult) -> Element:
         "header",
         tag("p", tag("b", "tailgate"), " performance gate", class_="brand"),
         tag("div", mark, tag("div", told), class_=f"verdict {result.verdict.value.lower()}"),
-        tag("ul", reasons, class_="reasons") if several else None,
+        tag("ul", reasons, class_="reasons") if len(invalid) > 1 else None,
         tag("section", tag("h2", "What now"), tag("ul", now), class_="now") if now else None,
         facts(_facts(result)),
     )

@@ -167,6 +167,17 @@ def test_an_invalid_run_says_that_nothing_is_said_of_the_service(tmp_path):
     assert "The machine changed: its yardstick took 17 ms before and 12 ms after." in page.said("p")
 
 
+def test_of_several_scenarios_that_could_not_be_judged_each_tells_its_reason_at_once(tmp_path):
+    first = run_result(faults=[Fault(Cause.NOISE, "x")])
+    second = run_result(faults=[Fault(Cause.NOISE, "y")], scenario="ramp").scenarios[0]
+    reasons = ("steady: the machine changed\nlog", "ramp: cut short", "burst: undecided: p95")
+    several = dataclasses.replace(first, scenarios=(*first.scenarios, second), reasons=reasons)
+    page = check(render(several, tmp_path))
+    assert {"steady: the machine changed", "ramp: cut short"} <= set(page.said("li"))
+    assert not any("undecided" in text for text in page.said("li"))
+    assert "2 of 2 scenarios could not be judged: steady, ramp." in page.said("p")
+
+
 def test_an_interrupted_run_shows_what_there_was(tmp_path):
     """A scenario that was cut short has no slot in the results, and its records lie in the folder all the same."""
     result, run = drawn_runs.write_run(tmp_path, [drawn_runs.steady(400)])
