@@ -20,7 +20,7 @@ from tailgate.service.settings import Settings, load_settings
 from tailgate.service.variables import log_format_of
 
 if TYPE_CHECKING:
-    from tailgate.service.execution.trial import Prepared
+    from tailgate.service.execution.trials.trial import Prepared
 
 
 def main() -> int:
@@ -38,7 +38,8 @@ def main() -> int:
 def _make(settings: Settings) -> None:
     """Put a library into the cache, where there is none that can be used; ConfigurationError where it cannot be made."""
     # Not at the top: PyTorch takes seconds, and neither the help nor a wrong setting needs it.
-    from tailgate.service.execution import compiled, selection  # noqa: PLC0415
+    from tailgate.service.execution import compiled  # noqa: PLC0415
+    from tailgate.service.execution.trials import selection  # noqa: PLC0415
 
     log = structlog.get_logger("tailgate.compile")
     directory = selection.require_cache(settings)

@@ -15,11 +15,11 @@ from tailgate.harness.plugins.manager import create_plugin_manager
 from tailgate.harness.profiles import PROFILES
 from tailgate.service.batching.forecast import Decoding
 from tailgate.service.batching.service import Service
-from tailgate.service.execution.batch_times import BatchTimes
 from tailgate.service.execution.build import build_engine
 from tailgate.service.execution.gauges import gauges_of
 from tailgate.service.execution.isolate import Inference
-from tailgate.service.execution.parity import Parity
+from tailgate.service.execution.trials.batch_times import BatchTimes
+from tailgate.service.execution.trials.parity import Parity
 from tailgate.service.settings import load_settings
 
 ROOT = Path(__file__).parents[1]

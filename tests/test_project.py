@@ -82,7 +82,11 @@ def test_no_file_names_a_place_that_only_one_machine_has(what, pattern):
     assert found == []
 
 
-@pytest.mark.parametrize("top", ["harness", "scenarios", "benchmarks"])
+# One object each, which two modules would cut in halves that know each other.
+LONGER = {"service/http/connection.py", "service/batching/requests/request.py"}
+
+
+@pytest.mark.parametrize("top", ["service", "harness", "scenarios", "benchmarks"])
 def test_a_folder_a_module_and_a_function_are_short_enough_to_be_read_at_once(top):
     modules = [path for path in (ROOT / top).rglob("*.py") if path.name != "__init__.py"]
     folders = Counter(path.parent for path in modules)
@@ -94,7 +98,8 @@ def test_a_folder_a_module_and_a_function_are_short_enough_to_be_read_at_once(to
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     assert [folder for folder, count in folders.items() if count > MOST_MODULES] == []
-    assert [path for path, text in texts.items() if text.count("\n") > MOST_LINES] == []
+    longer = {str(path.relative_to(ROOT)) for path, text in texts.items() if text.count("\n") > MOST_LINES}
+    assert longer - LONGER == set()
     assert [where for where, lines in functions.items() if lines > MOST_LINES_OF_FUNCTION] == []
 
 

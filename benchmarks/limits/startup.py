@@ -70,7 +70,8 @@ since_s = spent_s()
 import torch
 note("import torch", since_s)
 since_s = spent_s()
-from tailgate.service.execution import build, selection
+from tailgate.service.execution import build
+from tailgate.service.execution.trials import selection
 from tailgate.service.settings import load_settings
 note("import the engine", since_s)
 for module, names in ((build, ("load_model", "reference_answers", "fold_batch_norm")), (selection, ("_library", "trial_of", "measure"))):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from tailgate.service.batching.dispatcher import Dispatcher
 from tailgate.service.batching.forecast import Forecast, Outlook
-from tailgate.service.batching.infer import Waiting
+from tailgate.service.batching.requests.infer import Waiting
 from tailgate.service.batching.workers import Workers
 from tailgate.service.errors import Late, QueueFull
 

@@ -2,7 +2,7 @@
 
 A request passes two stages, each with a queue of its own. Decoding threads take one item each, in about m seconds; pixels skip
 this stage. The executor takes batches of up to ``cap`` from the front of its queue, and a batch of n takes about
-t(n) = a·n + b (:mod:`tailgate.service.execution.batch_times`). The stages work at the same time, so the slower one decides:
+t(n) = a·n + b (:mod:`tailgate.service.execution.trials.batch_times`). The stages work at the same time, so the slower one decides:
 
     done = max(free + one batch + m,  rest of the batch that runs + full batches of all before it) + own batch
 

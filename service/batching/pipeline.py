@@ -13,8 +13,8 @@ import structlog
 from tailgate.service.batching.admission import Admission, Crowd
 from tailgate.service.batching.dispatcher import Dispatcher
 from tailgate.service.batching.forecast import Forecast
-from tailgate.service.batching.infer import Waiting
 from tailgate.service.batching.policy import BatchPolicy
+from tailgate.service.batching.requests.infer import Waiting
 from tailgate.service.batching.workers import Workers
 from tailgate.service.codec.oip.body import KnownCalls
 from tailgate.service.metrics import Metrics

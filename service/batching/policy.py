@@ -11,7 +11,7 @@ or where a deadline lies within it.
 A batch can be bound while another one runs only if it is full or nobody else can come, since waiting gains nothing then. It
 is not bound if a deadline passes before it could start: what is bound is computed.
 
-A request that has expired is never bound. Its timer (:class:`tailgate.service.batching.request.Request`) answers it.
+A request that has expired is never bound. Its timer (:class:`tailgate.service.batching.requests.request.Request`) answers it.
 """
 
 import math

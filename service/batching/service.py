@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tailgate.service.batching.in_flight import InFlight
-from tailgate.service.batching.journal import Journal
 from tailgate.service.batching.pipeline import Pipeline
+from tailgate.service.batching.requests.journal import Journal
 from tailgate.service.batching.start import build_in_thread
 from tailgate.service.errors import ConfigurationError, Unavailable, gist
 from tailgate.service.logs import lines_dropped

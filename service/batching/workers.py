@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tailgate.service.batching.forecast import Decoding
 
 if TYPE_CHECKING:
-    from tailgate.service.batching.infer import Waiting
+    from tailgate.service.batching.requests.infer import Waiting
 
 JOIN_TIMEOUT_S = 0.1
 

@@ -17,16 +17,16 @@ from tailgate import __version__
 from tailgate.service.codec.answers import answer_body
 from tailgate.service.codec.inputs import Kind
 from tailgate.service.errors import ConfigurationError, gist
-from tailgate.service.execution import parity as precision
-from tailgate.service.execution.batch_times import BatchTimes
 from tailgate.service.execution.executor import Executor
 from tailgate.service.execution.gauges import gauges_of
 from tailgate.service.execution.graph import ServedGraph
 from tailgate.service.execution.isolate import Inference
-from tailgate.service.execution.offer import Offer
-from tailgate.service.execution.reference import reference_answers
-from tailgate.service.execution.selection import select
-from tailgate.service.execution.trial import Prepared
+from tailgate.service.execution.trials import parity as precision
+from tailgate.service.execution.trials.batch_times import BatchTimes
+from tailgate.service.execution.trials.offer import Offer
+from tailgate.service.execution.trials.reference import reference_answers
+from tailgate.service.execution.trials.selection import select
+from tailgate.service.execution.trials.trial import Prepared
 from tailgate.service.metrics import Counter, Gauge
 from tailgate.service.models.folding import fold_batch_norm
 from tailgate.service.models.int8 import in_int8

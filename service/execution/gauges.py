@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 import structlog
 import torch
 
-from tailgate.service.execution.batch_times import BatchTimes
 from tailgate.service.execution.isolate import Inference
-from tailgate.service.execution.parity import Parity
+from tailgate.service.execution.trials.batch_times import BatchTimes
+from tailgate.service.execution.trials.parity import Parity
 from tailgate.service.metrics import Counter, Gauge
 
 

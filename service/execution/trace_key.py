@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tailgate.service.execution import compiled
 from tailgate.service.execution.cuda import bucket_sizes
-from tailgate.service.execution.trial import PARITY_BATCH
+from tailgate.service.execution.trials.trial import PARITY_BATCH
 
 PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
 # What these operators return, or the shape of it, depends on values: code may choose by it what runs next.

@@ -17,10 +17,10 @@ from tailgate import __version__
 from tailgate.service.batching.service import Service
 from tailgate.service.errors import ConfigurationError, Outcome
 from tailgate.service.http.asgi import AddHeaders, ModelEndpoint, echo, echoed, secure
-from tailgate.service.http.exposition import Exposition
 from tailgate.service.http.limits import Guard, Limits
-from tailgate.service.http.openapi import add_tokens, predict_path
-from tailgate.service.http.protocol_pages import add_protocol_pages
+from tailgate.service.http.pages.exposition import Exposition
+from tailgate.service.http.pages.openapi import add_tokens, predict_path
+from tailgate.service.http.pages.protocol import add_protocol_pages
 from tailgate.service.http.site import SECURITY_HEADERS
 from tailgate.service.http.tokens import RequireToken, load_tokens
 from tailgate.service.memory import spare_collector

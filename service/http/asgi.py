@@ -1,7 +1,7 @@
 """The endpoints of the model as an ASGI application, for other servers than ours and for applications with middleware of their own.
 
 FastAPI's routing would cost more than everything else here together, so the endpoint stands below it; the OpenAPI document
-describes it all the same (:mod:`tailgate.service.http.openapi`).
+describes it all the same (:mod:`tailgate.service.http.pages.openapi`).
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tailgate.service.batching.request import Request
+from tailgate.service.batching.requests.request import Request
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.message import FIRST_ERROR, Answer, Headers
 from tailgate.service.codec.request_id import REQUEST_ID, new_id, request_id

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from urllib.parse import unquote_to_bytes
 
-from tailgate.service.batching.infer import InferRequest
-from tailgate.service.batching.request import Request
+from tailgate.service.batching.requests.infer import InferRequest
+from tailgate.service.batching.requests.request import Request
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.intent import Intent
 from tailgate.service.codec.message import Answer

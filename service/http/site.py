@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 import structlog
 from starlette.applications import Starlette
 
-from tailgate.service.batching.request import Request
+from tailgate.service.batching.requests.request import Request
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.intent import Intent
 from tailgate.service.codec.message import Answer, Headers, header_lines

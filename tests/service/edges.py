@@ -17,7 +17,7 @@ from tiny_models import COLOURS
 from torch import nn
 from uvicorn.server import ServerState
 
-from tailgate.service.batching.request import Request
+from tailgate.service.batching.requests.request import Request
 from tailgate.service.batching.service import Service
 from tailgate.service.http.app import create_app
 from tailgate.service.http.connection import Connection as ServerConnection

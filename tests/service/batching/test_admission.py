@@ -12,7 +12,7 @@ from serving import metric_samples, running, until
 
 from tailgate.service.batching.admission import why_late
 from tailgate.service.batching.forecast import Forecast, Outlook
-from tailgate.service.batching.request import Request
+from tailgate.service.batching.requests.request import Request
 from tailgate.service.codec.inputs import Kind
 from tailgate.service.codec.intent import Intent
 from tailgate.service.errors import Outcome, QueueFull

@@ -6,8 +6,8 @@ from edges import PIXELS, POISON_PIXEL, Connection, chunked, form, picture, pixe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailgate.service.batching.journal import Journal
-from tailgate.service.batching.request import Request
+from tailgate.service.batching.requests.journal import Journal
+from tailgate.service.batching.requests.request import Request
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.inputs import Kind
 from tailgate.service.codec.intent import Intent

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 from tickets import Ticket
 
 from tailgate.service.batching.in_flight import InFlight
-from tailgate.service.batching.infer import InferRequest
-from tailgate.service.batching.journal import Journal
 from tailgate.service.batching.policy import BatchPolicy, BatchQueue
+from tailgate.service.batching.requests.infer import InferRequest
+from tailgate.service.batching.requests.journal import Journal
 from tailgate.service.codec.inputs import Kind
 from tailgate.service.codec.intent import Intent
 from tailgate.service.codec.oip.body import KnownCalls

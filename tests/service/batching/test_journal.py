@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from tailgate.service.batching.journal import FAILED, PERIOD_S, Journal
+from tailgate.service.batching.requests.journal import FAILED, PERIOD_S, Journal
 from tailgate.service.errors import Outcome
 
 LOGGED = [Outcome.FULL, Outcome.LATE, Outcome.UNAVAILABLE, Outcome.EXPIRED, Outcome.ERROR]

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from tailgate.service.batching.body import Body
 from tailgate.service.batching.in_flight import InFlight
-from tailgate.service.batching.journal import Journal
 from tailgate.service.batching.pipeline import Pipeline
-from tailgate.service.batching.request import Request
+from tailgate.service.batching.requests.body import Body
+from tailgate.service.batching.requests.journal import Journal
+from tailgate.service.batching.requests.request import Request
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.inputs import Kind
 from tailgate.service.codec.intent import Intent
@@ -382,7 +382,7 @@ def test_waiting_for_a_decoding_thread_is_waiting_and_decoding_is_only_what_the_
 ):
     clock = [100.0]
     monkeypatch.setattr(
-        "tailgate.service.batching.request.time", SimpleNamespace(perf_counter=lambda: clock[0])
+        "tailgate.service.batching.requests.request.time", SimpleNamespace(perf_counter=lambda: clock[0])
     )
     service, answers = StubService(), []
     request = begun(service, answers.append, kind=form)
@@ -409,7 +409,7 @@ def test_waiting_for_a_decoding_thread_is_waiting_and_decoding_is_only_what_the_
 @given(st.lists(st.binary(min_size=1, max_size=25), max_size=12))
 def test_a_body_is_whole_in_whatever_pieces_it_comes_and_a_large_one_is_not_copied_again_and_again(pieces):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tailgate.service.batching.body.BLOCK_BYTES", 10)
+        patch.setattr("tailgate.service.batching.requests.body.BLOCK_BYTES", 10)
         body = Body()
         for piece in pieces:
             body.add(piece)

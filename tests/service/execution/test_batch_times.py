@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailgate.service.execution.batch_times import (
+from tailgate.service.execution.trials.batch_times import (
     DEARER,
     NEARLY_ALL,
     Cap,
@@ -18,7 +18,7 @@ from tailgate.service.execution.batch_times import (
     is_settled,
     worthwhile_cap,
 )
-from tailgate.service.execution.trial import ROUNDS
+from tailgate.service.execution.trials.trial import ROUNDS
 
 SIZES = (1, 2, 4, 8, 16, 32)
 TRIED = "the largest that is tried"

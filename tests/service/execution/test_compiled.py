@@ -25,7 +25,7 @@ from tailgate.service.execution import compiled, libraries
 from tailgate.service.execution.build import build_engine, example_items
 from tailgate.service.execution.executor import BufferedExecutor, eager
 from tailgate.service.execution.graph import ServedGraph
-from tailgate.service.execution.selection import export_graph, require_cpu
+from tailgate.service.execution.trials.selection import export_graph, require_cpu
 from tailgate.service.settings import load_settings
 
 HERE = Path(__file__).parents[1]

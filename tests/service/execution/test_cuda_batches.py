@@ -17,7 +17,7 @@ from tailgate.service.execution.cuda import Cuda, CudaEagerExecutor, CudaGraphEx
 from tailgate.service.execution.executor import eager
 from tailgate.service.execution.graph import GraphOutput, ServedGraph
 from tailgate.service.execution.isolate import Inference
-from tailgate.service.execution.parity import compare
+from tailgate.service.execution.trials.parity import compare
 from tailgate.service.models import Model
 from tailgate.service.settings import load_settings
 

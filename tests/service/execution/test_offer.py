@@ -13,12 +13,12 @@ from structlog.testing import capture_logs
 from tape import Tape
 from torch import nn
 
-from tailgate.service.execution import offer, selection, trial
 from tailgate.service.execution.cuda import CudaEagerExecutor
 from tailgate.service.execution.graph import ServedGraph
-from tailgate.service.execution.parity import Parity
-from tailgate.service.execution.selection import select
-from tailgate.service.execution.trial import Prepared
+from tailgate.service.execution.trials import offer, selection, trial
+from tailgate.service.execution.trials.parity import Parity
+from tailgate.service.execution.trials.selection import select
+from tailgate.service.execution.trials.trial import Prepared
 from tailgate.service.models import Model
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, load_settings
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from tailgate.service.errors import ConfigurationError
 from tailgate.service.execution.build import build_engine, example_items
 from tailgate.service.execution.graph import GraphOutput
-from tailgate.service.execution.parity import Parity, choose_device, choose_precision, compare, require
+from tailgate.service.execution.trials.parity import Parity, choose_device, choose_precision, compare, require
 from tailgate.service.models import TensorSpec
 from tailgate.service.settings import load_settings
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 from tailgate.service.errors import ConfigurationError
 from tailgate.service.execution.build import build_engine, example_items
 from tailgate.service.execution.graph import ServedGraph
-from tailgate.service.execution.reference import BATCH_MAX_ERROR, reference_answers
+from tailgate.service.execution.trials.reference import BATCH_MAX_ERROR, reference_answers
 from tailgate.service.models import Model, TensorSpec
 from tailgate.service.settings import load_settings
 

@@ -9,12 +9,13 @@ from structlog.testing import capture_logs
 from tape import Tape
 
 from tailgate.service.errors import CompileError, ConfigurationError
-from tailgate.service.execution import compiled, libraries, selection, trial
-from tailgate.service.execution import parity as precision
-from tailgate.service.execution.batch_times import Cap
+from tailgate.service.execution import compiled, libraries
 from tailgate.service.execution.graph import GraphOutput, ServedGraph
-from tailgate.service.execution.selection import select
-from tailgate.service.execution.trial import Prepared
+from tailgate.service.execution.trials import parity as precision
+from tailgate.service.execution.trials import selection, trial
+from tailgate.service.execution.trials.batch_times import Cap
+from tailgate.service.execution.trials.selection import select
+from tailgate.service.execution.trials.trial import Prepared
 from tailgate.service.models import Model
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, load_settings
 

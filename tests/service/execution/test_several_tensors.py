@@ -17,8 +17,8 @@ from tailgate.service.execution import compiled
 from tailgate.service.execution.build import model_examples
 from tailgate.service.execution.cuda import bucket_sizes
 from tailgate.service.execution.graph import GraphOutput, NoTensors, ServedGraph, named_tensors
-from tailgate.service.execution.parity import compare
-from tailgate.service.execution.reference import reference_answers
+from tailgate.service.execution.trials.parity import compare
+from tailgate.service.execution.trials.reference import reference_answers
 from tailgate.service.models import Model, TensorSpec
 
 IDS = TensorSpec((3,), np.dtype(np.int64))

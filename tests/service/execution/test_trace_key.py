@@ -21,8 +21,8 @@ from torchvision import models as zoo
 from tailgate.service.execution import compiled
 from tailgate.service.execution.build import prepare
 from tailgate.service.execution.graph import ServedGraph
-from tailgate.service.execution.selection import library_key
 from tailgate.service.execution.trace_key import trace_key
+from tailgate.service.execution.trials.selection import library_key
 from tailgate.service.models import ImageInput, Model
 from tailgate.service.settings import load_settings
 
@@ -319,13 +319,13 @@ def test_a_graph_without_a_key_is_exported(squeezenet, monkeypatch):
     settings = load_settings({}, **OPTIONS)
     examples = list(PIXELS.numpy())
     assert library_key(settings, squeezenet, examples) == (key_of(squeezenet, PIXELS, 2), None)
-    monkeypatch.setattr("tailgate.service.execution.selection.trace_key", lambda *_: None)
+    monkeypatch.setattr("tailgate.service.execution.trials.selection.trace_key", lambda *_: None)
     key, program = library_key(settings, copy.deepcopy(squeezenet), examples)
     assert key == compiled.cache_key(program)
 
 
 def test_a_factorys_model_is_exported_whatever_it_is_made_of(monkeypatch):
-    monkeypatch.setattr("tailgate.service.execution.selection.trace_key", pytest.fail)
+    monkeypatch.setattr("tailgate.service.execution.trials.selection.trace_key", pytest.fail)
     settings = load_settings({}, model="tiny_models:perceptron", threads=1, max_batch_size=4)
     ready = prepare(settings)
     _, program = library_key(settings, ready.graph, ready.examples)

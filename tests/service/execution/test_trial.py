@@ -6,10 +6,10 @@ import tiny_models
 from costly import Clock, Costly
 
 from tailgate.service.errors import ConfigurationError
-from tailgate.service.execution import trial
 from tailgate.service.execution.executor import BufferedExecutor
 from tailgate.service.execution.graph import GraphOutput
-from tailgate.service.execution.trial import (
+from tailgate.service.execution.trials import trial
+from tailgate.service.execution.trials.trial import (
     FEWEST_ROUNDS,
     LONGEST_BATCH_S,
     MEASURING_S,

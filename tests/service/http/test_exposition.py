@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tailgate.service.http.exposition import LONGEST_REST_S, REST_SHARE, Exposition
+from tailgate.service.http.pages.exposition import LONGEST_REST_S, REST_SHARE, Exposition
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 TAKES_S = 0.01

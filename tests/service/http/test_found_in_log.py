@@ -14,7 +14,7 @@ from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.scenario import Phase, Scenario
 from tailgate.harness.target.asking.metric_names import MetricNames
-from tailgate.service.batching.journal import Journal
+from tailgate.service.batching.requests.journal import Journal
 
 PAYLOAD = Payload("pixels", pixels(), "application/octet-stream", path="/predict")
 PHASES = (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tailgate.service.codec.message import MOST_TOLD, RequestHeaders
 from tailgate.service.errors import BadInput, Encoded, RequestError
 from tailgate.service.http.head import checked_target, is_host
-from tailgate.service.http.openapi import predict_path
+from tailgate.service.http.pages.openapi import predict_path
 
 TIMEOUT, LENGTH = b"x-request-timeout-ms", b"content-length"
 SINGLE = [b"content-type", LENGTH, TIMEOUT]

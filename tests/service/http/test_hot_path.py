@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tailgate.service.batching.forecast import Forecast
-from tailgate.service.batching.request import Request
+from tailgate.service.batching.requests.request import Request
 from tailgate.service.batching.service import Phase
 
 JSON, PNG, OCTETS = b"application/json", b"image/png", b"application/octet-stream"

@@ -11,7 +11,7 @@ from torch import nn
 
 from tailgate.service.errors import ConfigurationError
 from tailgate.service.execution.build import build_engine
-from tailgate.service.execution.parity import choose_precision
+from tailgate.service.execution.trials.parity import choose_precision
 from tailgate.service.models.int8 import RowwiseLinear, in_int8
 from tailgate.service.settings import load_settings
 

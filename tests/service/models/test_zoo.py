@@ -30,7 +30,7 @@ def test_a_model_is_ready_and_a_library_looked_for_without_compilers_and_algebra
     options = OPTIONS | {"model": model, "cache_dir": str(tmp_path)}
     program = f"""
 import json, sys
-from tailgate.service.execution import selection
+from tailgate.service.execution.trials import selection
 from tailgate.service.execution.build import build_engine
 from tailgate.service.settings import load_settings
 sys.stdout, out = sys.stderr, sys.stdout

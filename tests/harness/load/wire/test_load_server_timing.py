@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailgate.harness.load.wire.server_timing import UNTOLD, USUAL, Stages, parse_server_timing
-from tailgate.service.batching.timing import Timeline
+from tailgate.service.batching.requests.timing import Timeline
 
 FULL = b'queue;dur=1.5, decode;dur=2, compute;dur=30.25, encode;dur=0, total;dur=33.75, batch;desc="8"'
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import torch
 
 from tailgate.service.errors import ConfigurationError, first_line, gist
-from tailgate.service.execution import parity as precision
-from tailgate.service.execution.batch_times import Rounds, is_clear, is_settled
 from tailgate.service.execution.cuda import bucket_sizes
 from tailgate.service.execution.executor import Executor
 from tailgate.service.execution.graph import GraphOutput, ServedGraph
-from tailgate.service.execution.parity import Parity
+from tailgate.service.execution.trials import parity as precision
+from tailgate.service.execution.trials.batch_times import Rounds, is_clear, is_settled
+from tailgate.service.execution.trials.parity import Parity
 from tailgate.service.models import Model
 from tailgate.service.models.items import Item
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings

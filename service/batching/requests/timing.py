@@ -1,6 +1,6 @@
 """Where the time of one request goes, for its client and for the log. Milliseconds, as Server-Timing has them."""
 
-from tailgate.service.batching.journal import Facts
+from tailgate.service.batching.requests.journal import Facts
 
 
 class Timeline:

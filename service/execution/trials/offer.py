@@ -13,8 +13,8 @@ import torch
 
 from tailgate.service.execution.executor import Executor
 from tailgate.service.execution.graph import ServedGraph
-from tailgate.service.execution.parity import DTYPES, Parity, in_batches
-from tailgate.service.execution.trial import Prepared, hold, seconds_of
+from tailgate.service.execution.trials.parity import DTYPES, Parity, in_batches
+from tailgate.service.execution.trials.trial import Prepared, hold, seconds_of
 from tailgate.service.models.items import Item
 from tailgate.service.settings import Settings
 

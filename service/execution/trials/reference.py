@@ -12,7 +12,7 @@ from torch import nn
 
 from tailgate.service.errors import ConfigurationError, gist
 from tailgate.service.execution.graph import GraphOutput, NoTensors, ServedGraph
-from tailgate.service.execution.parity import FP32_MAX_ERROR, compare
+from tailgate.service.execution.trials.parity import FP32_MAX_ERROR, compare
 from tailgate.service.models import Model
 from tailgate.service.models.items import non_finite_rows
 

@@ -1,6 +1,6 @@
 """An inference request of the Open Inference Protocol, or of KServe's first version: several items in, one answer out.
 
-Each item waits and is computed as a :class:`~tailgate.service.batching.row.Row`, in any batch. The request is answered with the
+Each item waits and is computed as a :class:`~tailgate.service.batching.requests.row.Row`, in any batch. The request is answered with the
 results of all items, or with the error of the first that fails. One deadline holds for all, and a client that leaves takes all
 of them back.
 """
@@ -10,8 +10,8 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from tailgate.service.batching.request import Request
-from tailgate.service.batching.row import Row
+from tailgate.service.batching.requests.request import Request
+from tailgate.service.batching.requests.row import Row
 from tailgate.service.codec.images import decode_image
 from tailgate.service.codec.inputs import OCTETS
 from tailgate.service.codec.intent import Intent, infer_intent_of

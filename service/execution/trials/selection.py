@@ -15,15 +15,15 @@ import torch
 
 from tailgate.service.errors import CompileError, ConfigurationError, first_line
 from tailgate.service.execution import compiled, libraries
-from tailgate.service.execution.batch_times import BatchTimes, Cap, fit, medians, worthwhile_cap
 from tailgate.service.execution.cuda import Cuda, CudaEagerExecutor, CudaGraphExecutor
 from tailgate.service.execution.executor import BufferedExecutor, Executor, eager
 from tailgate.service.execution.graph import ServedGraph
-from tailgate.service.execution.offer import Offer, offer_of
-from tailgate.service.execution.parity import FP32_MAX_ERROR, Parity
-from tailgate.service.execution.reference import batch_limit
 from tailgate.service.execution.trace_key import trace_key
-from tailgate.service.execution.trial import Candidate, Prepared, measure, trial_of
+from tailgate.service.execution.trials.batch_times import BatchTimes, Cap, fit, medians, worthwhile_cap
+from tailgate.service.execution.trials.offer import Offer, offer_of
+from tailgate.service.execution.trials.parity import FP32_MAX_ERROR, Parity
+from tailgate.service.execution.trials.reference import batch_limit
+from tailgate.service.execution.trials.trial import Candidate, Prepared, measure, trial_of
 from tailgate.service.models import TensorSpec
 from tailgate.service.models.items import Item
 from tailgate.service.models.load import has_known_code

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from tailgate.service.batching.body import Body
-from tailgate.service.batching.journal import FAILED
-from tailgate.service.batching.timing import Timeline
+from tailgate.service.batching.requests.body import Body
+from tailgate.service.batching.requests.journal import FAILED
+from tailgate.service.batching.requests.timing import Timeline
 from tailgate.service.codec.answers import answer_body, takes_long
 from tailgate.service.codec.inputs import PIXELS, Kind, Made, is_decoded, item_of
 from tailgate.service.codec.intent import Intent, intent_of

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from tailgate.service.batching.timing import Timeline
+from tailgate.service.batching.requests.timing import Timeline
 from tailgate.service.errors import RequestError
 from tailgate.service.models.items import Item, Result
 

@@ -1,0 +1,1 @@
+"""One request, or the inputs of one, from its head to its answer."""
