@@ -25,7 +25,7 @@ from tailgate.service.processors import processors
 PREFIX = "TAILGATE_"
 
 Device = Literal["cpu", "cuda", "auto"]
-Precision = Literal["fp32", "fp16", "bf16", "int8", "auto"]
+Precision = Literal["fp32", "fp16", "bf16", "auto"]
 Executor = Literal["eager", "compiled", "cuda-graph", "auto"]
 NonFinite = Literal["error", "count", "ignore"]
 DEFAULT_CACHE = "~/.cache/tailgate"
@@ -75,7 +75,7 @@ class Settings(BaseModel):
     device: Device = "auto"
     """cpu, cuda, or auto: cuda where there is one"""
     precision: Precision = "fp32"
-    """fp32, fp16, bf16, int8 (linear layers, on a CPU), or auto: fp16 on CUDA, else fp32"""
+    """fp32, fp16, bf16, or auto: fp16 on CUDA, else fp32"""
     allow_fp16_on_cpu: bool = False
     """run FP16 on a CPU although it is many times slower there"""
     # BF16 moves the demo model by 0.08 (CPU) and 0.10 (H100) on the start-up inputs, by 0.02 on photographs.

@@ -29,7 +29,6 @@ from tailgate.service.execution.trials.selection import select
 from tailgate.service.execution.trials.trial import Prepared
 from tailgate.service.metrics import Counter, Gauge
 from tailgate.service.models.folding import fold_batch_norm
-from tailgate.service.models.int8 import in_int8
 from tailgate.service.models.items import Item, Result
 from tailgate.service.models.load import load_model, own_type
 from tailgate.service.models.record import pack
@@ -78,12 +77,9 @@ def prepare(settings: Settings) -> Prepared:
     if not reference.several:
         with torch.no_grad():
             folded = fold_batch_norm(model.module, reference.prepare(inputs[: min(2, cap)]))
-    dtype = precision.DTYPES.get(chosen, own)
-    if chosen == "int8":
-        folded = in_int8(folded, model.name)
-    elif dtype != own:
-        folded = copy.deepcopy(folded).to(dtype)
-    graph = ServedGraph(model, folded, dtype, settings.top_k)
+    dtype = own if chosen == "fp32" else precision.DTYPES[chosen]
+    body = copy.deepcopy(folded).to(dtype) if chosen != "fp32" else folded
+    graph = ServedGraph(model, body, dtype, settings.top_k)
     graph.names = names
     return Prepared(model, device, chosen, graph, examples, expected)
 

@@ -36,7 +36,8 @@ def trace_key(graph: nn.Module, example: torch.Tensor, max_batch_size: int) -> s
             batch = trace.opaque(example[:1].expand(size, *example.shape[1:]).contiguous())
             with _exporting(), torch.no_grad(), trace:
                 returned = alone(batch)
-            trace.note("returns", pytree.tree_leaves(returned))
+            # A tuple of a class of its own is a leaf to PyTorch.
+            trace.note("returns", pytree.tree_leaves(tuple(returned) if isinstance(returned, tuple) else returned))
     except Exception:  # noqa: BLE001 - code that meets tensors without readable values may fail in any way
         return None
     digest = compiled.digest_of_surroundings()

@@ -55,7 +55,7 @@ def test_a_switch_takes_the_usual_words(text):
         ("PORT", "tcp://10.0.0.1:80", "enableServiceLinks: false"),
         ("FD", "1", "greater than or equal to 3"),
         ("DEVICE", "gpu", "'cpu', 'cuda' or 'auto', got 'gpu'"),
-        ("PRECISION", "int4", "'fp32', 'fp16', 'bf16', 'int8' or 'auto', got 'int4'"),
+        ("PRECISION", "int8", "'fp32', 'fp16', 'bf16' or 'auto', got 'int8'"),
         (
             "MAX_BATCH_SIZE",
             "0",

@@ -18,8 +18,7 @@ from tailgate.service.settings import Precision, Settings
 # By other kernels in FP32, rounding moves an output by a millionth; a wrong kernel or a stale library by more than this.
 FP32_MAX_ERROR = 1e-3
 Inputs = TypeVar("Inputs", torch.Tensor, Sequence[Item])
-# What inputs and weights are cast to; in FP32 and int8 they stay what they are.
-DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +43,13 @@ def choose_device(settings: Settings) -> torch.device:
 
 
 def choose_precision(settings: Settings, device: torch.device) -> Precision:
-    """Return what to compute in; ConfigurationError for FP16 on a CPU that is not forced, and int8 elsewhere."""
+    """Return fp32, fp16 or bf16; ConfigurationError for FP16 on a CPU that is not forced."""
     if settings.precision == "auto":
         return "fp16" if device.type == "cuda" else "fp32"
     if settings.precision == "fp16" and device.type == "cpu" and not settings.allow_fp16_on_cpu:
         raise ConfigurationError(
             "TAILGATE_PRECISION: fp16 on a CPU is about ten times slower than fp32 for convolutions; use bf16 there, "
             "or TAILGATE_ALLOW_FP16_ON_CPU=true to run it all the same"
-        )
-    if settings.precision == "int8" and device.type != "cpu":
-        raise ConfigurationError(
-            f"TAILGATE_PRECISION: int8 runs on the CPU only, and the model runs on {device.type}; use fp16 or bf16 there, or "
-            "TAILGATE_DEVICE=cpu"
         )
     return settings.precision
 
