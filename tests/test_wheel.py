@@ -130,6 +130,12 @@ def test_a_project_with_packages_of_our_folders_names_runs_its_own_tests_and_the
     assert "1 passed" in said
 
 
+def test_the_conformance_tests_come_with_the_wheel_and_need_a_server_alone(fresh, project):
+    found = ran([fresh / "pytest", "--pyargs", "tailgate.conformance", "--collect-only", "-q"], project)
+    assert "test_a_live_server_answers_200" in found
+    assert "--oip-url" in ran([fresh / "pytest", "--help"], project)
+
+
 def test_every_public_name_is_there_and_is_loaded_when_it_is_asked_for(fresh, project):
     code = (
         "import sys, tailgate; assert not any(m.startswith('tailgate.harness') for m in sys.modules);"

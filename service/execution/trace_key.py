@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tailgate.service.execution import compiled
 from tailgate.service.execution.cuda import bucket_sizes
+from tailgate.service.execution.graph import GraphOutput
 from tailgate.service.execution.trials.trial import PARITY_BATCH
 
 PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
@@ -36,8 +37,9 @@ def trace_key(graph: nn.Module, example: torch.Tensor, max_batch_size: int) -> s
             batch = trace.opaque(example[:1].expand(size, *example.shape[1:]).contiguous())
             with _exporting(), torch.no_grad(), trace:
                 returned = alone(batch)
-            # A tuple of a class of its own is a leaf to PyTorch.
-            trace.note("returns", pytree.tree_leaves(tuple(returned) if isinstance(returned, tuple) else returned))
+            # PyTorch takes apart tuples, and none that is a class of its own.
+            parts = tuple(returned) if isinstance(returned, GraphOutput) else returned
+            trace.note("returns", pytree.tree_leaves(parts))
     except Exception:  # noqa: BLE001 - code that meets tensors without readable values may fail in any way
         return None
     digest = compiled.digest_of_surroundings()

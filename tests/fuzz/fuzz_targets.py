@@ -179,7 +179,9 @@ class Edge:
         self.service = app.state.service
         served = Served("m", IMAGE.spec, ("a", "b"), IMAGE, outputs=OUTPUTS)
         self.service.phase = Phase.READY
-        engine = SimpleNamespace(served=served, facts={}, gauges=tuple, times=SimpleNamespace(facts=dict))
+        engine = SimpleNamespace(
+            served=served, facts={}, gauges=tuple, times=SimpleNamespace(facts=dict), offer=None
+        )
         self.service.pipeline = SimpleNamespace(
             engine=engine,
             served=served,

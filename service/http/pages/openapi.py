@@ -41,7 +41,10 @@ _ANSWER = {
             "description": "to a tensor, and of a model without labels",
             "type": "object",
             "required": ["model", "outputs"],
-            "properties": {"model": {"type": "string"}, "outputs": {"type": "array", "items": {}}},
+            "properties": {
+                "model": {"type": "string"},
+                "outputs": {"type": ["array", "object"], "items": {}},
+            },
         },
     ]
 }
@@ -84,7 +87,11 @@ def predict_path(overload_status: int) -> dict[str, Any]:
         "type": "object",
         "required": ["inputs"],
         "properties": {
-            "inputs": {"type": "array", "items": {}, "description": "nested numbers of the input's shape"}
+            "inputs": {
+                "type": ["array", "object"],
+                "items": {},
+                "description": "nested numbers of the input's shape; an object of them where the model has several inputs",
+            }
         },
     }
     timeout = {

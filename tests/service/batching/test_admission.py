@@ -43,10 +43,10 @@ async def busy_for_long(gate, **settings):
     [
         (1.0, 9.0, None, 0.0, None, None),
         (1.0, 9.0, 1.0, 0.0, None, None),
-        (1.0, 9.0, 1.0, 0.1, None, "it would take 1100 ms, and X-Request-Timeout-Ms allows 1000"),
+        (1.0, 9.0, 1.0, 0.1, None, "it would take 1100 ms, and its client waits 1000"),
         (1.0, 2.0, None, 5.0, 2.0, None),
         (1.0, 2.0, None, 0.0, 1.5, "it may take 2000 ms, and TAILGATE_LATENCY_OBJECTIVE_MS is 1500"),
-        (1.0, 2.0, 0.5, 0.0, 1.5, "it would take 1000 ms, and X-Request-Timeout-Ms allows 500"),
+        (1.0, 2.0, 0.5, 0.0, 1.5, "it would take 1000 ms, and its client waits 500"),
     ],
 )
 async def test_who_would_be_late_is_told_by_how_much(
@@ -107,7 +107,7 @@ async def test_what_the_body_took_is_taken_from_the_clients_patience(gate):
         send_body(call)
         (answer,) = call.answers
     assert answer.status == 429
-    said = re.search(rb"it would take (\d+) ms, and X-Request-Timeout-Ms allows 2.5e\+06", answer.body)
+    said = re.search(rb"it would take (\d+) ms, and its client waits 2.5e\+06", answer.body)
     assert float(said[1]) == about(3e3 * BATCH_S)
 
 
@@ -198,7 +198,7 @@ async def test_who_would_be_late_because_of_decoding_is_refused_at_once_and_told
         assert refused(calls) == calls[4:]
         for call in refused(calls):
             (answer,) = call.answers
-            assert b"X-Request-Timeout-Ms" in answer.body
+            assert b"its client waits" in answer.body
             assert retry_after_s(answer) == about(2 * ITEM_S)
         assert service.metrics.requests[Outcome.LATE] == 36
 

@@ -8,6 +8,8 @@ import pytest
 import torch
 from made import Function
 from serving import running
+from tailgate.service.execution.parity import compare
+from tailgate.service.execution.reference import reference_answers
 from torch import nn
 from tritonclient.http import InferInput, InferResult
 from tritonclient.http._utils import _get_inference_request
@@ -17,6 +19,7 @@ from tailgate.service.execution import compiled
 from tailgate.service.execution.build import model_examples
 from tailgate.service.execution.cuda import bucket_sizes
 from tailgate.service.execution.graph import GraphOutput, NoTensors, ServedGraph, named_tensors
+from tailgate.service.execution.trace_key import trace_key
 from tailgate.service.execution.trials.parity import compare
 from tailgate.service.execution.trials.reference import reference_answers
 from tailgate.service.models import Model, TensorSpec
@@ -138,6 +141,20 @@ def test_several_tensors_can_be_exported_for_any_batch():
     for size in bucket_sizes(8):
         for got, expected in zip(program(items[:size]), graph(items[:size]), strict=True):
             assert torch.equal(got, expected)
+
+
+def test_a_model_of_several_tensors_is_known_again_by_its_operators():
+    class Louder(Scorer):
+        def forward(self, weight, ids, switch):
+            return super().forward(weight * 2, ids, switch)
+
+    keys = []
+    for module in (Scorer(), Scorer(), Louder()):
+        model = scorer(module.eval())
+        graph = ServedGraph(model, model.module, torch.float32, 5)
+        keys.append(trace_key(graph, torch.from_numpy(np.stack(model_examples(model, 2))), 2))
+    assert keys[0] == keys[1] is not None
+    assert keys[2] not in (keys[0], None)
 
 
 def sent(items):
