@@ -8,8 +8,6 @@ import pytest
 import torch
 from made import Function
 from serving import running
-from tailgate.service.execution.parity import compare
-from tailgate.service.execution.reference import reference_answers
 from torch import nn
 from tritonclient.http import InferInput, InferResult
 from tritonclient.http._utils import _get_inference_request
