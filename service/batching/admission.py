@@ -42,7 +42,7 @@ def why_late(
     """
     likely_s = spent_s + outlook.likely_s
     if timeout_s is not None and likely_s > timeout_s:
-        return f"it would take {likely_s * 1e3:.0f} ms, and its client waits {timeout_s * 1e3:g}"
+        return f"it would take {likely_s * 1e3:.0f} ms, and its client waits {timeout_s * 1e3:.0f} ms"
     latest_s = waited_s + outlook.latest_s
     if objective_s is not None and latest_s > objective_s:
         latest_ms, objective_ms = latest_s * 1e3, objective_s * 1e3
