@@ -91,8 +91,9 @@ class Dispatcher(Generic[Q]):
         self._wait = Wait()
         self._bell = threading.Lock()
         self._bell.acquire()
-        loop = self._loop if begin is None else self._loop_two_deep
-        self._thread = threading.Thread(target=loop, name="tailgate-executor", daemon=True)
+        # Asked with every request; Thread.is_alive() costs ten calls.
+        self._ended = False
+        self._thread = threading.Thread(target=self._work, name="tailgate-executor", daemon=True)
         self._log = structlog.get_logger("tailgate.dispatcher")
 
     @property
@@ -109,9 +110,7 @@ class Dispatcher(Generic[Q]):
         """
         running = self.running
         if running is None:
-            return (
-                None if self._thread.is_alive() or self._queue.closed else "the executor's thread has ended"
-            )
+            return "the executor's thread has ended" if self._ended and not self._queue.closed else None
         running_s = self._clock() - running.start_s
         if not self._limit_s or running_s <= self._limit_s:
             return None
@@ -166,6 +165,13 @@ class Dispatcher(Generic[Q]):
         """Wait for the thread's end; False when it has not ended in time."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        """Take batches until the queue is closed and empty; in the thread."""
+        try:
+            (self._loop if self._begin is None else self._loop_two_deep)()
+        finally:
+            self._ended = True
 
     def _loop(self) -> None:
         while (batch := self._next()) is not None:

@@ -137,3 +137,17 @@ async def test_a_service_whose_executor_thread_has_ended_is_neither_live_nor_rea
         refused = await server.predict([1, 2, 3, 4])
     assert (live.status_code, ready.status_code, refused.status_code) == (503, 503, 503)
     assert live.json()["reason"] == "the executor's thread has ended"
+
+
+# That a thread ends by an error is what this is about.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_executor_whose_thread_has_ended_by_itself_is_told():
+    def deliver(_):
+        raise SystemExit
+
+    made = Dispatcher(BatchPolicy(1, 8), list, deliver)
+    assert made.hung is None
+    made.start()
+    made.submit(Ticket("a", 0.0))
+    assert made.join(60)
+    assert made.hung == "the executor's thread has ended"
