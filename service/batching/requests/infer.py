@@ -44,7 +44,7 @@ class InferRequest(Request):
     """
 
     _known: Known | None = None
-    _rows: Sequence[Row] = ()
+    _rows: "list[Row] | tuple[()]" = ()
     _missing: int = 0  # items without a result
 
     def __init__(
@@ -116,13 +116,15 @@ class InferRequest(Request):
             self._decode(pipeline, read.pictures)
             return
         service.metrics.decode.observe(self.decode_s)
-        self._rows = [Row(self, index, item, whole_s) for index, item in enumerate(read.items)]
-        for row in self._rows:
+        rows = self._rows = []
+        for item in read.items:
+            row = Row(self, len(rows), item, whole_s)
             row.queued_s, row.decode_s = now_s, self.decode_s
-        if len(self._rows) == 1:
-            pipeline.dispatcher.submit(self._rows[0])
+            rows.append(row)
+        if len(rows) == 1:
+            pipeline.dispatcher.submit(rows[0])
         else:
-            pipeline.dispatcher.submit_all(self._rows)
+            pipeline.dispatcher.submit_all(rows)
 
     def _decode(self, pipeline: "Pipeline", pictures: Sequence[bytes]) -> None:
         image, most = pipeline.served.image, self._service.settings.max_image_pixels
@@ -218,15 +220,17 @@ class InferRequest(Request):
         assert self.intent is not None
         assert self.intent.infer is not None
         coding = self.intent.infer.accepted
-        send = partial(self._send, start_s, _OCTETS if lines else self.content_type)
+        content_type = _OCTETS if lines else self.content_type
         if coding is None or len(body) < codings.LEAST_BYTES:
-            send(lines, body)
-        else:
-            lines += b"content-encoding: %b\r\nvary: accept-encoding\r\n" % coding
-            assert self._pipeline is not None
-            self._offload(
-                self._pipeline.writers, partial(codings.encoded, body, coding), partial(send, lines)
-            )
+            self._send(start_s, content_type, lines, body)
+            return
+        assert self._pipeline is not None
+        lines += b"content-encoding: %b\r\nvary: accept-encoding\r\n" % coding
+        self._offload(
+            self._pipeline.writers,
+            partial(codings.encoded, body, coding),
+            partial(self._send, start_s, content_type, lines),
+        )
 
     def _send(self, start_s: float, content_type: bytes, lines: bytes, body: bytes) -> None:
         """Answer with what has been written."""
