@@ -71,9 +71,10 @@ import torch
 note("import torch", since_s)
 since_s = spent_s()
 from tailgate.service.execution import build
-from tailgate.service.execution.trials import selection
 from tailgate.service.settings import load_settings
 note("import the engine", since_s)
+# Its folder differs between revisions.
+selection = next(module for name, module in sys.modules.items() if name.endswith(".selection"))
 for module, names in ((build, ("load_model", "reference_answers", "fold_batch_norm")), (selection, ("_library", "trial_of", "measure"))):
     for name in names:
         timed(module, name)
@@ -262,11 +263,12 @@ def main(
             for each in folders.values():
                 prepare(each, workload())
         found = measure(folders, rounds, cold=cold)
+        judged = judge(found)
+        document.write({"targets": targets.rows(judged), "starts": found})
         steps = {
             model: {side: steps_of(each, workload()) for side, each in folders.items()}
             for model, workload in MODELS.items()
         }
-    judged = judge(found)
     document.write({"targets": targets.rows(judged), "starts": found, "steps": steps})
     console = Console(width=120)
     for shown in (targets.table(judged), figures_table(found), steps_table(steps)):

@@ -162,7 +162,7 @@ BENTOML = Entry(
     "/readyz",
     base64_list,
     number,
-    ("bentoml==1.4.39",),
+    ("bentoml==1.4.40",),
     {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(CACHE / "bentoml")},
     note="one worker, adaptive batching; JSON with base64",
 )
@@ -174,8 +174,8 @@ RAY = Entry(
     raw,
     number,
     ("ray[serve]==2.60.0",),
-    {"RAY_USAGE_STATS_ENABLED": "0", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
-    note="one replica, throughput-optimised, window 0",
+    {"RAY_USAGE_STATS_ENABLED": "0", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1"},
+    note="one replica behind its HAProxy, throughput-optimised, window 0",
 )
 ROSTER = (TAILGATE, MOSEC, TRITON, LITSERVE, BENTOML, RAY)
 
