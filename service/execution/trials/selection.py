@@ -59,7 +59,9 @@ def select(settings: Settings, ready: Prepared) -> Selected:
             if candidate.name in ("eager", settings.executor):
                 raise
             log.warning("executor left out", executor=candidate.name, reason=str(error))
-    rounds_s = measure([(trial.executor, trial.sizes) for trial in trials], ready.examples)
+    rounds_s = measure(
+        [(trial.executor, trial.sizes) for trial in trials], ready.examples, settings.max_batch_size
+    )
     seconds = [medians(each) for each in rounds_s]
     best = len(trials) - 1
     if settings.executor == "auto":

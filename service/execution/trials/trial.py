@@ -23,7 +23,8 @@ from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Precision, Settings
 ROUNDS = 8
 # Start-up must end: when so much time has gone no further round begins, as long as there have been five.
 FEWEST_ROUNDS, MEASURING_S = 5, 3.0
-# And where further rounds cannot change the largest batch, and one executor is the fastest in each: three give each time a median.
+# And where further rounds cannot change the largest batch, or it is set, and one executor is the fastest in each: three give
+# each time a median.
 SETTLED_ROUNDS, SETTLED_S = 3, 0.3
 # A batch that would take longer is not tried, unless the cap is set.
 LONGEST_BATCH_S = 2.0
@@ -157,16 +158,18 @@ def seconds_of(executor: Executor, batch: Sequence[Item]) -> float:
     return time.perf_counter() - start_s
 
 
-def measure(executors: Sequence[tuple[Executor, Sequence[int]]], examples: Sequence[Item]) -> list[Rounds]:
+def measure(
+    executors: Sequence[tuple[Executor, Sequence[int]]], examples: Sequence[Item], cap: int | None
+) -> list[Rounds]:
     """Time executors, each with its batch sizes, in rounds of one batch of each size.
 
     They take turns, so that a slow minute of the machine falls on all. Rounds that cost nothing are all run; longer ones
-    end when they have said enough.
+    end when they have said enough: of the largest batch as well, where ``cap`` is None and it is to be chosen.
     """
     rounds_s: list[dict[int, list[float]]] = [{size: [] for size in sizes} for _, sizes in executors]
     began_s = time.perf_counter()
     for number in range(ROUNDS):
-        if _suffices(number, time.perf_counter() - began_s, rounds_s):
+        if _suffices(number, time.perf_counter() - began_s, rounds_s, cap):
             break
         for (executor, _), seconds in zip(executors, rounds_s, strict=True):
             for size, taken in seconds.items():
@@ -174,9 +177,10 @@ def measure(executors: Sequence[tuple[Executor, Sequence[int]]], examples: Seque
     return list(rounds_s)
 
 
-def _suffices(number: int, spent_s: float, rounds_s: Sequence[Rounds]) -> bool:
+def _suffices(number: int, spent_s: float, rounds_s: Sequence[Rounds], cap: int | None) -> bool:
     """Tell whether so many rounds, which took so long, are enough."""
     if number >= FEWEST_ROUNDS and spent_s > MEASURING_S:
         return True
-    settled = number >= SETTLED_ROUNDS and spent_s > SETTLED_S
-    return settled and is_clear(rounds_s) and all(is_settled(each, ROUNDS) for each in rounds_s)
+    if number < SETTLED_ROUNDS or spent_s <= SETTLED_S or not is_clear(rounds_s):
+        return False
+    return cap is not None or all(is_settled(each, ROUNDS) for each in rounds_s)

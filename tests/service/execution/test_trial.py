@@ -106,7 +106,7 @@ def test_executors_and_sizes_are_timed_in_turn_so_that_a_slow_minute_falls_on_al
         return lambda size: order.append((name, size)) or size * 1e-3
 
     executors = [(executor_of(clock, costing(name))[0], [1, 2]) for name in ("first", "second")]
-    rounds_s = measure(executors, ITEMS)
+    rounds_s = measure(executors, ITEMS, None)
     assert order == [("first", 1), ("first", 2), ("second", 1), ("second", 2)] * ROUNDS
     assert rounds_s == [{1: pytest.approx([1e-3] * ROUNDS), 2: pytest.approx([2e-3] * ROUNDS)}] * 2
 
@@ -134,7 +134,7 @@ def test_a_slow_model_is_timed_in_fewer_rounds_and_in_fewest_where_they_agree_on
     clock, round_s, shares, rounds
 ):
     executor, _ = executor_of(clock, lambda size: round_s * shares[size])
-    (seconds,) = measure([(executor, [1, 2])], ITEMS)
+    (seconds,) = measure([(executor, [1, 2])], ITEMS, None)
     assert [len(each) for each in seconds.values()] == [rounds, rounds]
 
 
@@ -149,11 +149,17 @@ def test_a_slow_model_is_timed_in_fewer_rounds_and_in_fewest_where_they_agree_on
 )
 def test_executors_that_are_about_as_fast_as_each_other_are_timed_in_more_rounds(clock, times, rounds):
     executors = [(executor_of(clock, lambda size, of=of: of * SAVING[size])[0], [1, 2]) for of in times]
-    for rounds_s in measure(executors, ITEMS):
+    for rounds_s in measure(executors, ITEMS, None):
         assert [len(each) for each in rounds_s.values()] == [rounds] * 2
 
 
 def test_one_executor_whose_largest_batch_is_open_keeps_all_of_them_measured(clock):
     executors = [(executor_of(clock, lambda size, of=of: of[size])[0], [1, 2]) for of in (SAVING, DEARER)]
-    for rounds_s in measure(executors, ITEMS):
+    for rounds_s in measure(executors, ITEMS, None):
         assert [len(each) for each in rounds_s.values()] == [FEWEST_ROUNDS] * 2
+
+
+def test_a_set_largest_batch_needs_no_more_rounds_for_it(clock):
+    executor, _ = executor_of(clock, lambda size: DEARER[size])
+    (seconds,) = measure([(executor, [1, 2])], ITEMS, 2)
+    assert [len(each) for each in seconds.values()] == [SETTLED_ROUNDS] * 2
