@@ -23,7 +23,7 @@ class Profile:
 
 # n(1 - p) >= 10 before a quantile is spoken of: 200 requests for p95, 1,000 for p99. To bound one from above takes 90 and
 # 459 independent requests; in a queue that is half busy slow requests come in runs, and it takes about three times as many
-# (docs/gate.md, "How many requests it takes").
+# (docs/reference/verdicts.md, "How many requests it takes").
 PROFILES: Mapping[str, Profile] = {
     "smoke": Profile("smoke", (0.95,), requests=400, warm_up_requests=20, repeats=7),
     "default": Profile("default", (0.95, 0.99), requests=2_000, warm_up_requests=50, repeats=10),

@@ -35,7 +35,7 @@ def scenario(profile: Profile) -> Scenario:
     """Build it; budget keys ``length``, ``rate`` (about 70 % of what the service can do), ``p95``, ``p99``, ``error_rate``, ``rise``.
 
     ``rise`` is the growth of the median under a light load, from before the soak to after it; how latency went on within
-    the soak is the machine's to say as much as the service's (docs/gate.md), so there the limits of p95 and p99
+    the soak is the machine's to say as much as the service's (docs/reference/gate.md), so there the limits of p95 and p99
     stand. Further, what may grow: ``rss_growth`` (share an hour), ``fd_growth`` and ``thread_growth`` (a number an hour). Only the
     client's quantiles are judged: the server's histogram holds the slow requests of the disturbers as well.
     """

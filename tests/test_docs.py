@@ -24,7 +24,8 @@ from tailgate.service.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]
+REFERENCE = DOCS / "reference"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]
 
 # Whatever shows a command line, beside the pages.
 SHOWN = [
@@ -44,27 +45,27 @@ def test_a_value_stands_behind_an_equals_sign(page):
     assert re.findall(rf"--perf-(?:{valued}) +(?![-`|\\]).*", text) == []
 
 
-def test_the_page_of_the_gate_lists_every_option_as_it_is_declared():
-    text = (DOCS / "gate.md").read_text()
+def test_the_page_of_options_lists_every_option_as_it_is_declared():
+    text = (REFERENCE / "options.md").read_text()
     assert text.endswith(options_table()), (
         "put in what `python -c 'from tailgate.harness.options.reading import *; print(options_table())'` prints"
     )
 
 
 def test_the_page_of_plugins_lists_every_hook_and_no_other():
-    listed = set(re.findall(r"^\| `(tailgate_\w+)\(", (DOCS / "plugins.md").read_text(), re.MULTILINE))
+    listed = set(re.findall(r"^\| `(tailgate_\w+)\(", (REFERENCE / "plugins.md").read_text(), re.MULTILINE))
     assert listed == {name for name in vars(hookspecs) if name.startswith("tailgate_")}
 
 
 def test_the_plugin_that_is_shown_loads_and_brings_its_scenario(tmp_path):
-    code = re.search(r"```python\n# lunch.py\n(.*?)```", (DOCS / "plugins.md").read_text(), re.DOTALL)
+    code = re.search(r"```python\n# lunch.py\n(.*?)```", (REFERENCE / "plugins.md").read_text(), re.DOTALL)
     (tmp_path / "lunch.py").write_text(code[1])
     plugins = create_plugin_manager([tmp_path / "lunch.py"])
     assert "lunch" in plugins.scenarios(PROFILES["smoke"])
 
 
 def test_the_models_that_are_shown_are_served(monkeypatch):
-    code = re.search(r"```python\n(.*?)```", (DOCS / "service.md").read_text(), re.DOTALL)
+    code = re.search(r"```python\n(.*?)```", (DOCS / "explanation" / "service.md").read_text(), re.DOTALL)
     shown = ModuleType("shown")
     exec(code[1], vars(shown))
     monkeypatch.setitem(sys.modules, "shown", shown)
@@ -76,9 +77,8 @@ def test_the_models_that_are_shown_are_served(monkeypatch):
     )
 
 
-def test_the_page_of_the_service_lists_every_metric_and_no_other():
-    text = (DOCS / "service.md").read_text()
-    listed = set(re.findall(r"^\|.*$", text[text.index("## Metrics") :], re.MULTILINE))
+def test_the_page_of_metrics_lists_every_metric_and_no_other():
+    listed = set(re.findall(r"^\|.*$", (REFERENCE / "metrics.md").read_text(), re.MULTILINE))
     names = {name for row in listed for name in re.findall(r"`(tailgate_\w+)", row.split("|")[1])}
     service = Service(load_settings({}))
     parity, times = Parity(0.0, 1.0, 8), BatchTimes({1: 1.0}, 1.0, 0.0)

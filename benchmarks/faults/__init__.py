@@ -1,1 +1,1 @@
-"""The service under faults, seen from outside: docs/faults.md."""
+"""The service under faults, seen from outside: docs/explanation/faults.md."""

@@ -1,1 +1,1 @@
-"""The error rates of the gate, from four sources: see docs/error-rates.md."""
+"""The error rates of the gate, from four sources: see docs/explanation/error-rates.md."""

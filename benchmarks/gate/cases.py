@@ -107,7 +107,7 @@ CASES: tuple[Case, ...] = (
 )
 
 # In the ledger, but run no more: layers that ran twice, chosen on another processor to sum to 2, 5 and 10 % of the
-# model. On the processor of most of these lines they were less (docs/error-rates.md).
+# model. On the processor of most of these lines they were less (docs/explanation/error-rates.md).
 RETIRED: tuple[Case, ...] = (
     _plant("work-2", "layers twice, meant as +2 %", _EITHER),
     _plant("work-5", "layers twice, meant as +5 %", _FAIL),

@@ -43,7 +43,7 @@ PLANTS = ROOT / "tests" / "plants"
 SAID = "results: "
 # A machine that cannot run a comparison three times in a row will not the fourth time.
 MOST_FAILURES = 3
-# A block on a slow machine (docs/comparison.md), and the time before and after the blocks.
+# A block on a slow machine (docs/explanation/comparison.md), and the time before and after the blocks.
 BLOCK_S, AROUND_S = 20.0, 60.0
 
 Runner = Callable[[Case, Sequence[str]], Path]

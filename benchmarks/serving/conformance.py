@@ -1,4 +1,4 @@
-"""Print the table of docs/open-inference.md: ``python -m benchmarks.serving.conformance NAME=URL NAME=URL``.
+"""Print the table of docs/reference/open-inference.md: ``python -m benchmarks.serving.conformance NAME=URL NAME=URL``.
 
 Each server is asked by ``pytest --pyargs tailgate.conformance``. A test with parameters is one row.
 """

@@ -1,7 +1,7 @@
 """The lenses: what a comparison looks at, and how much of a change it tolerates.
 
 Cost and median see a slowdown of everything long before p95 does; only p95 and p99 see a slowdown of the
-tail. Tolerances differ as the noise does (docs/calibration.md says how it is measured).
+tail. Tolerances differ as the noise does (docs/explanation/calibration.md says how it is measured).
 """
 
 import dataclasses

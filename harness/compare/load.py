@@ -17,7 +17,7 @@ from tailgate.harness.scenario.trace import Trace
 
 # About 2.5 s at the rate of the scenario ``compare``; two pairs exceed the 500 requests per arm and block
 # that the ratio of a p99 needs (harness.compare.blocks.row.least_requests). The variance for a given time is
-# least at about two pairs to a start (docs/error-rates.md, "Two pairs to a start").
+# least at about two pairs to a start (docs/explanation/error-rates.md, "Two pairs to a start").
 SLOT_REQUESTS = 260
 PAIRS = 2
 # A probe of capacity fills batches, and takes a second or more of a quick service and at most its limit of a

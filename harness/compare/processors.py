@@ -2,7 +2,7 @@
 
 A program stays on the processor that it last ran on, and two processors of one machine, above all a virtual
 one, can differ in speed for seconds. With one processor per arm no taking of turns cancels that difference;
-on the *same* one it is common to both (docs/error-rates.md has the figures). The block's number says which it
+on the *same* one it is common to both (docs/explanation/error-rates.md has the figures). The block's number says which it
 is, so that one bad processor is not in all blocks. Servers start on all processors, and are moved before the
 warm-up.
 """

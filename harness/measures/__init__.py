@@ -30,7 +30,7 @@ _of_stream = partial(_on_demand, rests_on_reading=True)
 
 
 def built_in_measures() -> tuple[Measure, ...]:
-    """Return them in the order of the table in docs/gate.md."""
+    """Return them in the order of the table in docs/reference/measures.md."""
     return (
         *_latencies(),
         *_within_answers(),

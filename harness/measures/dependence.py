@@ -2,7 +2,7 @@
 
 Beside :mod:`tailgate.harness.statistics`, which takes samples as independent. Requests that queue behind each other are not. Taken
 for independent, an end of an interval that claims to err in 1 % of runs errs in 5 % at 30 % utilisation, and in 30 % at
-70 % (docs/error-rates.md). Pure functions.
+70 % (docs/explanation/error-rates.md). Pure functions.
 
 **The law of a count.** Whether a request lies beyond a latency is taken as a stationary two-state Markov chain, which is
 the model of Bernoulli trials with dependence (Klotz, "Statistical inference in Bernoulli trials with dependence", Annals
@@ -15,7 +15,7 @@ the end of a short sample there are too few to show how they come. The lower end
 correlation of requests beyond that end, so that a server which is late nearly always fails however its requests come.
 
 **What is assumed.** One law throughout each phase, and runs that the sample itself shows. A sample that holds few slow
-spells says little of them: the simulation in docs/error-rates.md tells what is left.
+spells says little of them: the simulation in docs/explanation/error-rates.md tells what is left.
 """
 
 import bisect

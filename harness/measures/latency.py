@@ -190,7 +190,7 @@ def latency_rise(window: Window, criterion: Criterion, share: float) -> Estimate
     """Estimate how much a latency quantile grew from the first of some phases to the last, as a share.
 
     For a light load before a heavy one, and the same light load after it: has the service become slower for good? Under
-    the heavy load itself the queue multiplies each change of the machine's speed (docs/gate.md, "Soak"), under a
+    the heavy load itself the queue multiplies each change of the machine's speed (docs/reference/gate.md, "Soak"), under a
     light one it does not. Value and interval are those of :func:`drift`, with phases in place of thirds.
     """
     if len(criterion.phases) < 2:

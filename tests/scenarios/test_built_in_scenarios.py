@@ -156,7 +156,7 @@ def test_each_step_of_the_ramp_can_show_its_p95():
 @every
 @profiles
 def test_a_quantile_can_be_shown_of_requests_that_come_in_runs(module, profile):
-    """Four requests for each that they are worth, which a queue is at that is half busy (docs/gate.md)."""
+    """Four requests for each that they are worth, which a queue is at that is half busy (docs/reference/verdicts.md)."""
     scenario = resolved(module, profile)
     times = planned(scenario)
     for criterion in scenario.criteria:

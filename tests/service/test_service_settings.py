@@ -17,7 +17,7 @@ from tailgate.service.processors import Processors
 from tailgate.service.settings import PREFIX, Settings, load_settings
 from tailgate.service.variables import settings_table, unknown_variables
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
 
 def test_without_an_environment_every_setting_has_its_default():
@@ -231,7 +231,7 @@ def test_help_holds_every_setting_and_how_it_is_called_in_the_environment(capsys
 
 def test_the_document_holds_the_table_as_it_is_declared():
     assert settings_table() in DOCUMENT.read_text(), (
-        "docs/settings.md is out of date: put in what `python -c "
+        "docs/reference/settings.md is out of date: put in what `python -c "
         "'from tailgate.service.variables import settings_table; print(settings_table())'` prints"
     )
 

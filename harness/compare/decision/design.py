@@ -16,8 +16,8 @@ from tailgate.harness.compare.lens import LENSES
 from tailgate.harness.errors import UsageError
 from tailgate.harness.results.comparison import Design, Lens, Look
 
-# Good blocks at the looks of a single scenario, chosen by simulation (docs/error-rates.md). On a slower
-# machine (docs/comparison.md, "Cost") the first look comes after 4 minutes and the last after 11 to 12.
+# Good blocks at the looks of a single scenario, chosen by simulation (docs/explanation/error-rates.md). On a slower
+# machine (docs/explanation/comparison.md, "Cost") the first look comes after 4 minutes and the last after 11 to 12.
 LOOKS = (12, 18, 26, 36)
 # The look of a calibration, which nothing may end early.
 NEVER = 100_000

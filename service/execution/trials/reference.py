@@ -79,7 +79,7 @@ def _failed(model: Model, graph: ServedGraph, batch: torch.Tensor, error: Except
     if model.assumed:
         return (
             f"{text}; its factory returned a bare module, which is taken for a classifier of 224 x 224 images: return a "
-            "tailgate.service.models.Model with its input described, as docs/service.md says"
+            "tailgate.service.models.Model with its input described, as docs/explanation/service.md says"
         )
     if len(batch) == 1:
         return f"{text}; is a batch norm in training mode, or the batch of a fixed size?"

@@ -199,7 +199,7 @@ def test_the_help_names_what_it_writes(init):
 
 
 def test_the_tutorials_application_is_found_with_the_request_that_it_shows(init, tmp_path):
-    page = (Path(__file__).parents[3] / "docs" / "first-gate.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "tutorials" / "first-gate.md").read_text()
     code = re.search(r"```python\n# app.py\n(.*?)```", page, re.DOTALL)[1]
     (tmp_path / "server.py").unlink()
     (tmp_path / "app.py").write_text(code)

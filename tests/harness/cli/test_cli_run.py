@@ -68,7 +68,7 @@ def test_a_command_ends_by_what_was_found_out(pytest_status, command, status):
 
 
 def test_the_statuses_are_those_that_are_documented():
-    text = (Path(__file__).parents[3] / "docs" / "gate.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "exit-status.md").read_text()
     for status in Status:
         assert f"| {status.value} | " in text
 

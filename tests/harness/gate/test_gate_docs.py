@@ -1,4 +1,4 @@
-"""What docs/gate.md says in figures is what the code says."""
+"""What the pages on verdicts and comparisons say in figures is what the code says."""
 
 import re
 from pathlib import Path
@@ -13,8 +13,9 @@ from tailgate.harness.results.yardstick import TOLERANCE
 from tailgate.harness.verdict.judging import fail_confidence
 
 DOCS = Path(__file__).parents[3] / "docs"
-GATE = " ".join((DOCS / "gate.md").read_text().split())
-COMPARISON = (DOCS / "comparison.md").read_text()
+VERDICTS = (DOCS / "reference" / "verdicts.md").read_text()
+TOLD = " ".join(VERDICTS.split())
+COMPARISON = (DOCS / "explanation" / "comparison.md").read_text()
 (CONFIDENCE,) = (option.default for option in OPTIONS if option.name == "confidence")
 
 
@@ -25,9 +26,7 @@ def cells(text, header):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in kept]
 
 
-@pytest.mark.parametrize(
-    "row", cells((DOCS / "gate.md").read_text(), "| the server is busy | a request is worth | p95 | p99 |")
-)
+@pytest.mark.parametrize("row", cells(VERDICTS, "| the server is busy | a request is worth | p95 | p99 |"))
 def test_the_requests_that_it_takes_are_those_that_the_judge_says(row):
     _, worth, *needed = row
     said = [requests_needed(share, CONFIDENCE, 1_000, 1_000 * float(worth)) for share in (0.95, 0.99)]
@@ -36,15 +35,15 @@ def test_the_requests_that_it_takes_are_those_that_the_judge_says(row):
 
 def test_the_requests_of_each_profile_are_told():
     for name in ("default", "smoke", "thorough"):
-        assert re.search(rf"`{name}`[^.]*? {PROFILES[name].requests:,}\b", GATE)
+        assert re.search(rf"`{name}`[^.]*? {PROFILES[name].requests:,}\b", TOLD)
 
 
 def test_the_figures_of_the_verdicts_are_told():
-    assert f"more than {1 + TOLERANCE:g} times apart" in GATE
-    assert f"`--perf-confidence` is for the run, {CONFIDENCE:g} unless set" in GATE
+    assert f"more than {1 + TOLERANCE:g} times apart" in TOLD
+    assert f"`--perf-confidence` is for the run, {CONFIDENCE:g} unless set" in TOLD
     assert (
         f"Of four scenarios with five criteria each, a criterion fails at {fail_confidence(CONFIDENCE, 4, 5):g}"
-        in GATE
+        in TOLD
     )
 
 

@@ -11,7 +11,7 @@ from tailgate.harness.scenario import behaviour
 from tailgate.harness.scenario.behaviour import Behaviour
 from tailgate.harness.verdict import faults
 
-PAGE = (Path(__file__).parents[3] / "docs" / "load-generation.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "explanation" / "load-generation.md").read_text(encoding="utf-8")
 
 
 def rows(header):

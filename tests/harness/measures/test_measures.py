@@ -456,7 +456,7 @@ def test_a_ramp_step_of_one_request_offers_no_rate():
 
 
 def test_every_measure_is_told_in_the_documentation():
-    page = (Path(__file__).parents[3] / "docs" / "gate.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "measures.md").read_text(encoding="utf-8")
     table = page.split("| measure | estimates |\n", 1)[1].split("\n\n", 1)[0]
     told = {name for line in table.splitlines()[1:] for name in re.findall(r"`([^`]+)`", line.split("|")[1])}
     assert told == set(MEASURES)

@@ -1,4 +1,4 @@
-"""The clients that docs/open-inference.md shows run as they are shown, and its transcript is what they get."""
+"""The clients that docs/reference/open-inference.md shows run as they are shown, and its transcript is what they get."""
 
 import asyncio
 import re
@@ -12,7 +12,7 @@ import tritonclient.http as triton
 from edges import picture, two_edges
 from tritonclient.utils import InferenceServerException
 
-PAGE = (Path(__file__).parents[3] / "docs" / "open-inference.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "open-inference.md").read_text()
 BLOCKS = dict(
     zip(
         ("sync", "aio", "curl", "httpx"),

@@ -121,7 +121,7 @@ PAGES = ROOT / "docs"
 
 
 def test_the_page_of_security_names_settings_and_tests_that_there_are():
-    text = (PAGES / "security.md").read_text()
+    text = (PAGES / "explanation" / "security.md").read_text()
     names = {name.lower() for name in re.findall(r"TAILGATE_(\w+)", text)}
     assert len(names) > 10
     assert names <= set(Settings.model_fields)
@@ -130,7 +130,7 @@ def test_the_page_of_security_names_settings_and_tests_that_there_are():
     assert tests <= {path.name for path in (ROOT / "tests" / "service").rglob("test_*.py")}
 
 
-def test_the_page_of_the_service_names_every_reason_for_which_a_connection_is_ended():
-    rows = (PAGES / "service.md").read_text().splitlines()
+def test_the_page_of_metrics_names_every_reason_for_which_a_connection_is_ended():
+    rows = (PAGES / "reference" / "metrics.md").read_text().splitlines()
     row = next(row for row in rows if "tailgate_connections_cut_total" in row)
     assert set(re.findall(r"`(\w+)`", row.split("|")[3])) == {reason.value for reason in Cut}

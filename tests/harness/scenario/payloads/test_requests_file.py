@@ -12,6 +12,7 @@ from tailgate.harness.errors import UsageError
 from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.payloads.requests_file import KEYS, file_requests
 
+PAGE = (Path(__file__).parents[4] / "docs/reference/requests.md").read_text()
 TEXT = """
 # Two requests and a half.
 POST /score?x=1
@@ -174,7 +175,7 @@ def test_any_object_gives_a_request_or_is_refused(tmp_path_factory, fields):
 
 def test_the_examples_of_the_documentation_are_what_it_says(file):
     (file.parent / "bodies/cat.json").write_text("{}")
-    page = (Path(__file__).parents[4] / "docs/gate.md").read_text().partition("**A file of requests**")[2]
+    page = PAGE.partition("**A file of requests**")[2]
     for fence in ("```json", "```"):
         _, _, rest = page.partition(f"\n{fence}\n")
         example, _, page = rest.partition("\n```\n")
@@ -186,6 +187,5 @@ def test_the_examples_of_the_documentation_are_what_it_says(file):
 
 
 def test_the_documentation_tells_every_member_of_a_request():
-    page = (Path(__file__).parents[4] / "docs/gate.md").read_text()
-    table = page.partition("| of a request | in JSON | in text |")[2].partition("\n\n")[0]
+    table = PAGE.partition("| of a request | in JSON | in text |")[2].partition("\n\n")[0]
     assert {key for key in KEYS if f"`{key}`" in table} == set(KEYS)
