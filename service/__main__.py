@@ -10,7 +10,7 @@ import structlog
 from tailgate.service.errors import ConfigurationError
 from tailgate.service.http.server import run
 from tailgate.service.logs import close_logging, configure_logging, refuse
-from tailgate.service.memory import collect_seldom
+from tailgate.service.memory import collect_seldom, keep_freed_memory
 from tailgate.service.settings import load_settings
 from tailgate.service.variables import log_format_of, unknown_variables
 
@@ -24,6 +24,7 @@ def main() -> int:
     """Return the exit status: 0 after a stop, 1 after a failed start, 2 for wrong settings."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     collect_seldom()
+    keep_freed_memory()  # before the log has its thread
     log_format = log_format_of(os.environ, sys.argv[1:])
     configure_logging(log_format)
     try:

@@ -17,7 +17,6 @@ from tailgate.service.batching.requests.journal import Journal
 from tailgate.service.batching.start import build_in_thread
 from tailgate.service.errors import ConfigurationError, Unavailable, gist
 from tailgate.service.logs import lines_dropped
-from tailgate.service.memory import keep_freed_memory
 from tailgate.service.metrics import Counter, Gauge, Metrics
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Settings
 
@@ -72,7 +71,6 @@ class Service:
             before_ready: called when all lasting objects exist.
         """
         loop = asyncio.get_running_loop()
-        kept = keep_freed_memory()
         try:
             engine = await build_in_thread(self.settings)
             if isinstance(engine, BaseException):
@@ -83,7 +81,7 @@ class Service:
                 self.pipeline, self.metrics.info = pipeline, engine.facts
                 before_ready()
                 self.phase = Phase.READY
-                self._log_ready(engine, kept=kept)
+                self._log_ready(engine)
         except Exception as error:  # noqa: BLE001 - whatever it is, the service must say it and stop
             self._fail(error)
 
@@ -96,7 +94,7 @@ class Service:
             self._log.error("cannot start", reason=gist(error), exc_info=error)
         self.failed.set()
 
-    def _log_ready(self, engine: "Engine", *, kept: bool) -> None:
+    def _log_ready(self, engine: "Engine") -> None:
         self._log.info(
             "ready",
             model=engine.served.name,
@@ -104,7 +102,6 @@ class Service:
             processors=engine.facts["processors"],
             model_threads=engine.facts["threads"],
             decode_threads=self.settings.decoding_threads,
-            keeps_freed_memory=kept,
         )
 
     # Whether requests are taken.
