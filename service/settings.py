@@ -67,7 +67,8 @@ class Settings(BaseModel):
     cost clearly less per request"""
     max_wait_ms: float | None = Field(None, ge=0, le=10_000)
     """milliseconds that the oldest request may wait for company; 0: never waits; unset: a batch waits for
-    clients that have just been answered, where they usually come back sooner than waiting saves"""
+    clients that have just been answered, where they usually come back sooner than waiting saves, and for pictures that are
+    decoded on the same processors"""
     queue_capacity: int = Field(256, ge=1)
     """requests that wait to be decoded or computed, at most; one more is refused
     (TAILGATE_OVERLOAD_STATUS)"""

@@ -17,6 +17,7 @@ from typing import Generic, NoReturn
 
 import structlog
 
+from tailgate.service.batching.decoded import Coming, nothing
 from tailgate.service.batching.forecast import Running
 from tailgate.service.batching.policy import BatchPolicy, BatchQueue, Q, Wait
 from tailgate.service.errors import ModelFailure
@@ -56,12 +57,13 @@ class Dispatcher(Generic[Q]):
         begin: in place of ``compute``: hands a batch to the device, and returns what waits for the answers.
         expected_s: seconds of a batch by its size: whether it pays to wait for others, and whether a batch that is bound
             behind another would outlast a deadline.
+        coming: what is being decoded on the processors that the batches need.
 
     Attributes:
         running: the batch that is computed, None between batches; read by any thread.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that a test replaces
         self,
         policy: BatchPolicy,
         compute: Compute,
@@ -70,8 +72,10 @@ class Dispatcher(Generic[Q]):
         defer: Callable[[Callable[[], None]], object] = lambda ring: ring(),
         begin: Begin | None = None,
         expected_s: Callable[[int], float] = lambda _: 0.0,
+        *,
+        coming: Callable[[], Coming] = nothing,
     ) -> None:
-        self._queue = BatchQueue[Q](policy, expected_s)
+        self._queue = BatchQueue[Q](policy, expected_s, coming)
         self._compute = compute
         self._begin = begin
         self._expected_s = expected_s

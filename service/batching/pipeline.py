@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tailgate.service.batching.admission import Admission, Crowd
+from tailgate.service.batching.decoded import Coming
 from tailgate.service.batching.dispatcher import Dispatcher
 from tailgate.service.batching.forecast import Forecast
 from tailgate.service.batching.policy import BatchPolicy
@@ -18,6 +19,7 @@ from tailgate.service.batching.requests.infer import Waiting
 from tailgate.service.batching.workers import Workers
 from tailgate.service.codec.oip.body import KnownCalls
 from tailgate.service.metrics import Metrics
+from tailgate.service.processors import processors
 from tailgate.service.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,6 +51,11 @@ class Pipeline:
         self._metrics = metrics
         self._loop = loop
         forecast = Forecast(engine.times.predict_s, engine.max_batch_size)
+        self._forecast = forecast
+        # Where a device of its own computes, or there are processors for all threads, waiting would leave it idle.
+        self._shares = not engine.inference.pipelined and (
+            settings.model_threads + settings.decoding_threads > processors().available
+        )
         self.dispatcher: Dispatcher[Waiting] = Dispatcher(
             BatchPolicy(
                 engine.max_batch_size, settings.queue_capacity, settings.max_wait_s, settings.watchdog_s
@@ -58,6 +65,7 @@ class Pipeline:
             defer=loop.call_soon,
             begin=engine.inference.begin if engine.inference.pipelined else None,
             expected_s=forecast.expected_s,
+            coming=self._coming,
         )
         self.decoders = Workers("tailgate-decode", settings.decoding_threads, loop)
         # A computed answer must not wait behind pictures that are still to be decoded.
@@ -95,6 +103,14 @@ class Pipeline:
         self.dispatcher.join(JOIN_TIMEOUT_S)
         self.decoders.stop()
         self.writers.stop()
+
+    def _coming(self) -> Coming:
+        """Return what is being decoded on the model's processors; called in the dispatcher's thread."""
+        decode_s = self._forecast.decode_s
+        if not self._shares or decode_s is None:
+            return Coming()
+        decoding = self.decoders.decoding(time.perf_counter())
+        return Coming(decoding.waiting + decoding.running, decode_s / decoding.threads)
 
     @property
     def hung(self) -> str | None:

@@ -3,8 +3,9 @@
 :func:`next_batch` is the rule, :class:`BatchQueue` the bounded queue that it is applied to. Both take the time as an argument,
 so that tests run them in virtual time. :mod:`tailgate.service.batching.dispatcher` adds a lock, a clock and a thread.
 
-A free executor takes all waiting requests at once, up to the cap, unless clients that have just been answered are about to
-come back (:mod:`tailgate.service.batching.returning`). A lone request is never delayed. With a window, the executor waits for
+A free executor takes all waiting requests at once, up to the cap, unless others are about to come: those that are being decoded
+on the same processors (:mod:`tailgate.service.batching.decoded`), or clients that have just been answered
+(:mod:`tailgate.service.batching.returning`). A lone request is never delayed. With a window, the executor waits for
 more requests, counted from the arrival of the oldest one. Either wait ends when the batch is full, when nobody else may come,
 or where a deadline lies within it.
 
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
+from tailgate.service.batching.decoded import PATIENCE, Coming, nothing, worthwhile
 from tailgate.service.batching.returning import Returning
 from tailgate.service.errors import QueueFull, Unavailable
 
@@ -32,7 +34,7 @@ class BatchPolicy:
     Attributes:
         max_batch_size: requests in a batch, at most.
         queue_capacity: requests waiting, at most.
-        max_wait_s: the batching window; 0 never waits, None waits for clients that come back.
+        max_wait_s: the batching window; 0 never waits, None waits for those who are about to come.
         limit_s: seconds after which a batch that runs counts as hung; 0 for never.
     """
 
@@ -148,11 +150,19 @@ class BatchQueue(Generic[Q]):
     Args:
         policy: the rule of batching.
         expected_s: seconds of a batch by its size.
+        coming: what is being decoded on the processors that the batches need.
     """
 
-    def __init__(self, policy: BatchPolicy, expected_s: Callable[[int], float] = lambda _: 0.0) -> None:
+    def __init__(
+        self,
+        policy: BatchPolicy,
+        expected_s: Callable[[int], float] = lambda _: 0.0,
+        coming: Callable[[], Coming] = nothing,
+    ) -> None:
         self.policy = policy
         self._returning = Returning(expected_s)
+        self._expected_s = expected_s
+        self._coming = coming
         self.closed = False
         self._waiting: deque[Q] = deque()
         # How many of them have a deadline: where nobody has one, nobody is looked at.
@@ -213,7 +223,7 @@ class BatchQueue(Generic[Q]):
             and self.policy.max_wait_s != 0
             and len(waiting) < self.policy.full
         ):
-            held = hold(self.policy, len(waiting), waiting[0].queued_s, self._returning)
+            held = self._hold(len(waiting), waiting[0].queued_s)
         decision = next_batch(
             self.policy,
             len(waiting),
@@ -248,6 +258,16 @@ class BatchQueue(Generic[Q]):
     def close(self) -> None:
         """Accept nothing more; what waits will still be taken."""
         self.closed = True
+
+    def _hold(self, waiting: int, oldest_s: float) -> Wait:
+        """Return how long a free executor waits, and for how many."""
+        policy = self.policy
+        if policy.max_wait_s is None:
+            coming = self._coming()
+            size = min(policy.full, worthwhile(waiting, coming, self._expected_s)) if coming.inputs else 0
+            if size > waiting:
+                return Wait(oldest_s + PATIENCE * size * coming.each_s, size)
+        return hold(policy, waiting, oldest_s, self._returning)
 
     def _leave(self, request: Q) -> None:
         request.waiting = False
