@@ -9,7 +9,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "verdicts"
 # The parts of the harness whose errors and faults make a run INVALID.
-ROOMS = ("compare/answer.py", "load/records/record_file.py", "measures", "observe", "target/asking", "verdict")
+ROOMS = (
+    "compare/answer.py",
+    "load/records/record_file.py",
+    "measures",
+    "observe",
+    "target/asking",
+    "verdict",
+)
 SEEN = ("MeasurementError", "Fault")
 # A text that has fewer words of its own passes on another one.
 LEAST_WORDS = 3
@@ -64,7 +71,9 @@ QUOTED = quoted((PAGES / "invalid.md").read_text(encoding="utf-8"))
 
 @pytest.mark.parametrize(("said", "file"), sorted(reasons().items()))
 def test_every_reason_of_invalid_is_on_its_page(said, file):
-    assert any(pattern(one).search(said) for one in QUOTED), f"{file}: add {said!r} to docs/verdicts/invalid.md"
+    assert any(pattern(one).search(said) for one in QUOTED), (
+        f"{file}: add {said!r} to docs/verdicts/invalid.md"
+    )
 
 
 def test_every_quotation_is_said_by_the_code():
