@@ -1,7 +1,7 @@
 # Everything runs in .venv, which the first target that needs it makes. tox.ini runs the same command lines.
 
 BIN := .venv/bin
-EXTRAS := service,demo,dev
+EXTRAS := service,demo,docs,dev
 READY := .venv/.ready
 
 # For the caller to set, in the environment or on the command line:
@@ -17,7 +17,7 @@ unexport PYTHONHOME PYTHONPATH # they would mix another environment into .venv
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help gate compare smoke test lint type imports unit lowest audit bench fuzz constraints clean
+.PHONY: help gate compare smoke test lint type imports unit docs figures lowest audit bench fuzz constraints clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,12 @@ imports: $(READY) ## which package may import which
 
 unit: $(READY) ## the tests, without load
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(UNIT_ARGS)
+
+docs: $(READY) ## the documents as a site, build/docs/index.html; a broken link is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+
+figures: $(READY) ## fill in what the pages take from declarations and benchmarks/results
+	$(BIN)/python -m docs
 
 lowest: $(READY) ## the tests with the lowest version of everything that pyproject.toml declares, on Python 3.11
 	$(BIN)/python -m tox -e lowest -- $(UNIT_ARGS)

@@ -141,6 +141,7 @@ def tox_lines(environment: str) -> list[str]:
         ("lint", ["lint", "imports"]),
         ("type", ["type"]),
         ("unit", ["unit"]),
+        ("docs", ["docs"]),
         ("lowest", ["unit"]),
         ("compare", ["compare"]),
         *((gate, ["gate"]) for gate in GATES),
@@ -232,7 +233,8 @@ def test_the_constraints_fix_every_direct_dependency_within_its_range():
     extras = project["optional-dependencies"]
     fixed = constraints()
     wrong = []
-    for line in [*project["dependencies"], *extras["service"], *extras["demo"], *extras["dev"]]:
+    declared = [line for name in ("service", "demo", "docs", "dev") for line in extras[name]]
+    for line in [*project["dependencies"], *declared]:
         requirement = Requirement(line)
         name = canonicalize_name(requirement.name)
         if name not in {"torch", "torchvision"} and not requirement.specifier.contains(fixed.get(name, "0")):

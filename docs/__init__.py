@@ -1,0 +1,1 @@
+"""What the pages take from declarations and results, and how the site is made of them."""
