@@ -1,0 +1,88 @@
+"""The commands that pages show: in blocks, and in the middle of a sentence."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROGRAMS = "tailgate pytest python pip make tox curl uvicorn"
+FENCED = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(rf"(?<!`)`((?:{PROGRAMS.replace(' ', '|')}) [^`\n]+)`(?!`)")
+# Blocks whose every line is a command, and those where a dollar marks it among its output.
+SHELL, CONSOLE = {"sh", "bash", "shell"}, {"console"}
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command, as a page shows it."""
+
+    page: Path
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        """Name it for a test: the page, the line, and how it begins."""
+        return f"{self.page.stem}:{self.line}: {self.text[:40]}"
+
+
+def commands(page: Path) -> Iterator[Command]:
+    """Yield every command of a page."""
+    text = page.read_text(encoding="utf-8")
+    for block in FENCED.finditer(text):
+        line = text.count("\n", 0, block.start(3)) + 1
+        for number, words in lines_of(block[2], block[3]):
+            yield Command(page, line + number, words)
+    blank = FENCED.sub(lambda block: "\n" * block[0].count("\n"), text)
+    for inline in INLINE.finditer(blank):
+        yield Command(page, blank.count("\n", 0, inline.start()) + 1, inline[1])
+
+
+def lines_of(language: str, body: str) -> Iterator[tuple[int, str]]:
+    """Yield the commands of a block with the numbers of their lines; one that a backslash continues is one."""
+    joined, started = "", 0
+    for number, line in enumerate(body.splitlines()):
+        bare = line.strip()
+        if not joined:
+            started = number
+            if language in CONSOLE and not bare.startswith("$ "):
+                continue
+            if language not in CONSOLE | SHELL or not bare or bare.startswith("#"):
+                continue
+            bare = bare.removeprefix("$ ")
+        joined += bare.removesuffix("\\")
+        if not bare.endswith("\\"):
+            yield started, joined
+            joined = ""
+
+
+def unmarked(page: Path) -> list[str]:
+    """Return the lines that look like commands in blocks that do not say so."""
+    found = []
+    for block in FENCED.finditer(page.read_text(encoding="utf-8")):
+        if block[2] not in SHELL | CONSOLE:
+            found += re.findall(
+                rf"^ *(?:\$ .*|(?:{PROGRAMS.replace(' ', '|')}) (?!-?>).*)$", block[3], re.MULTILINE
+            )
+    return found
+
+
+def simple(text: str) -> Iterator[list[str]]:
+    """Yield the words of each program of a command line: without comments, redirections and optional parts."""
+    text = re.sub(r"\s# .*$", "", text)
+    text = re.sub(r"\s\[[A-Z][^\]]*\]", "", text)
+    lexer = shlex.shlex(text, posix=True, punctuation_chars="|&;<>")
+    lexer.whitespace_split, lexer.commenters = True, ""
+    words: list[str] = []
+    skipped = False
+    for word in lexer:
+        if skipped:
+            skipped = False
+        elif set(word) <= set("<>"):
+            skipped = True
+        elif set(word) <= set("|&;"):
+            yield words
+            words = []
+        elif word != "…":
+            words.append(word)
+    yield words
