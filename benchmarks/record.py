@@ -1,6 +1,9 @@
 """The results of a benchmark as a JSON file, with the machine, the revision and the versions."""
 
+import re
+import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -31,6 +34,7 @@ class Record:
         self._head: dict[str, Any] = {
             "benchmark": benchmark,
             "format": FORMAT,
+            "command": _command(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "revision": _revision(),
             "machine": asdict(machine.fingerprint()),
@@ -57,6 +61,11 @@ def _rounded(value: Any) -> Any:
         case list():
             return [_rounded(one) for one in value]
     return value
+
+
+def _command() -> str:
+    """Return the command line of this process, without the folders of this machine."""
+    return re.sub(r"(?<!\S)(\S*=)?/\S*/", r"\1…/", shlex.join(["python", *sys.orig_argv[1:]]))
 
 
 def _revision() -> str | None:

@@ -1,4 +1,4 @@
-"""The variables of the environment: which mean nothing, which is read before all others, and the table of all settings."""
+"""The variables of the environment: which mean nothing, and which is read before all others."""
 
 import argparse
 import contextlib
@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from tailgate.service.settings import PREFIX, Settings, meaning
+from tailgate.service.settings import PREFIX, Settings
 
 # What Kubernetes puts into every container of a namespace that has a Service called "tailgate".
 KUBERNETES_LINK = re.compile(r"^TAILGATE_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_\w+)?)$")
@@ -35,12 +35,3 @@ def unknown_variables(names: Iterable[str]) -> list[str]:
             f"{name} is not a setting and is ignored" + (f"; did you mean {PREFIX}{near[0]}?" if near else "")
         )
     return warnings
-
-
-def settings_table() -> str:
-    """Return all settings as a Markdown table: the one in the documentation."""
-    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default in (None, "") else f"`{field.default}`"
-        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {meaning(name)} |")
-    return "\n".join(rows) + "\n"

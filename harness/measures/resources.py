@@ -28,9 +28,9 @@ class Per(enum.Enum):
 
 
 def growth(window: Window, criterion: Criterion, held: str, per: Per) -> Estimate:
-    """Estimate the slope of a resource, a field of ResourceReading, over one phase; n is the number of readings.
+    """Estimate the slope of what the server's processes hold, such as memory, over one phase.
 
-    The Theil-Sen estimate: the median of the slopes between all pairs of points, with Sen's interval (P. K. Sen,
+    ``held`` is a field of ResourceReading; n is the number of readings. The Theil-Sen estimate: the median of the slopes between all pairs of points, with Sen's interval (P. K. Sen,
     "Estimates of the regression coefficient based on Kendall's tau", JASA 63, 1968). Up to 29 % of the points may lie
     anywhere. Points are medians over at most 60 stretches of neighbouring readings, which takes most, not all, of the
     correlation between them away: an interval still errs more often than it claims where memory goes up in steps.

@@ -80,15 +80,3 @@ def stated(settings: GateSettings) -> dict[str, str | int | float | None]:
         plain = value is None or isinstance(value, (str, int, float))
         kept[option.field] = value if plain else option.text(value)
     return kept
-
-
-def options_table() -> str:
-    """Return all options as a Markdown table: the one in the documentation."""
-    rows = ["| option | ini key | default | meaning |", "| --- | --- | --- | --- |"]
-    for option in OPTIONS:
-        default = "" if option.default in (None, (), False) else f"`{option.text(option.default)}`"
-        choices = f" ({', '.join(option.choices)})" if option.choices else ""
-        rows.append(
-            f"| `--perf-{option.name}` | `perf_{option.field}` | {default} | {option.help}{choices} |"
-        )
-    return "\n".join(rows) + "\n"

@@ -92,9 +92,10 @@ def replay(
 
 
 def _print(title: str, tallies: Sequence[Tally]) -> None:
-    print(f"\n{title}\n\n{markdown(tallies)}", flush=True)
+    rows = [tally.document() for tally in tallies]
+    print(f"\n{title}\n\n{markdown(rows)}", flush=True)
     if title.startswith("unchanged"):
-        print(f"\n{worst(tallies)}", flush=True)
+        print(f"\n{worst(rows)}", flush=True)
 
 
 def _write(

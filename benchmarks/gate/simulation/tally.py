@@ -2,9 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import mean, median
+from typing import Any
 
 from tailgate import Verdict
 from tailgate.harness.results.comparison import Decision
@@ -72,22 +73,25 @@ class Tally:
         }
 
 
-def markdown(tallies: Iterable[Tally]) -> str:
-    """Return a table with one line per condition."""
+def markdown(conditions: Iterable[Mapping[str, Any]]) -> str:
+    """Return a table with one line per condition, made of what :meth:`Tally.document` returns."""
     lines = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
-    return "\n".join([*lines, *map(_line, tallies)])
+    return "\n".join([*lines, *map(_line, conditions)])
 
 
-def worst(tallies: Sequence[Tally]) -> str:
+def worst(conditions: Iterable[Mapping[str, Any]]) -> str:
     """Return in a sentence the highest bound of FAIL among these, each taken by itself."""
-    high, name = max((tally.share(Verdict.FAIL)[2], tally.name) for tally in tallies)
+    high, name = max((one["fail"][2], one["name"]) for one in conditions)
     return f"FAIL at most {percent(high)} of runs (exact, one-sided 95 %, of each by itself; worst: {name})."
 
 
-def _line(tally: Tally) -> str:
-    fail, low, high = tally.share(Verdict.FAIL)
-    others = (tally.share(each)[0] for each in (Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.INVALID))
-    times_s = [median(tally.load_s), median(tally.wall_s), mean(tally.wall_s)] if tally.load_s else []
-    minutes = [f"{seconds / 60:.1f} min" for seconds in times_s] or ["–"] * 3
+def _line(condition: Mapping[str, Any]) -> str:
+    runs, (fail, low, high) = condition["runs"], condition["fail"]
+    others = (
+        condition["verdicts"].get(each.value, 0) / runs if runs else 0.0
+        for each in (Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.INVALID)
+    )
+    times_s = [condition[name] for name in ("load_s_median", "wall_s_median", "wall_s_mean")]
+    minutes = ["–" if seconds is None else f"{seconds / 60:.1f} min" for seconds in times_s]
     shares = [percent(fail), f"{percent(low)} to {percent(high)}", *map(percent, others)]
-    return f"| {' | '.join([tally.name, f'{tally.verdicts.total():,}', *shares, *minutes])} |"
+    return f"| {' | '.join([condition['name'], f'{runs:,}', *shares, *minutes])} |"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tailgate.harness.errors import UsageError
-from tailgate.harness.options.reading import options_table, parse_options
-from tailgate.harness.options.settings import OPTIONS, pairs
+from tailgate.harness.options.reading import parse_options
+from tailgate.harness.options.settings import pairs
 from tailgate.harness.options.table import Enforce, OnInconclusive, Option, Pin
 
 ROOT = Path("a-project")
@@ -204,9 +204,3 @@ def test_a_variable_is_seen_as_the_launched_target_will_see_it(monkeypatch):
 )
 def test_an_option_is_written_as_it_was_read(option, value, words):
     assert option.words(value) == words
-
-
-def test_the_table_for_the_documentation_has_a_row_for_each_option():
-    rows = options_table().splitlines()[2:]
-    assert [row.split("`")[1] for row in rows] == [f"--perf-{option.name}" for option in OPTIONS]
-    assert "| `--perf-inconclusive` | `perf_inconclusive` | `fail` |" in "\n".join(rows)

@@ -219,8 +219,8 @@ def test_comparisons_that_share_blocks_are_bounded_as_those_that_share_none():
     alone.verdicts.update({Verdict.PASS: 4, Verdict.FAIL: 1})
     assert share == 0.05
     assert (low, high) == (0.0, alone.share(Verdict.FAIL)[2])
-    assert "worst: x" in worst([overlapping])
-    assert markdown([overlapping]).count("\n") == 2
+    assert "worst: x" in worst([overlapping.document()])
+    assert markdown([overlapping.document()]).count("\n") == 2
 
 
 # Recording

@@ -1,0 +1,141 @@
+"""The tables of figures, made of the results of benchmarks."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+import orjson
+
+from benchmarks.faults import pictures
+from benchmarks.gate import tables as ledger_tables
+from benchmarks.gate.simulation.tally import markdown, worst
+from benchmarks.limits import precision
+from benchmarks.record import RESULTS
+from benchmarks.serving import overload
+from benchmarks.spread import figure
+from docs.declared import table
+from tailgate.harness.results import ledger
+
+PEERS = {
+    "mosec": "Mosec",
+    "triton": "Triton",
+    "litserve": "LitServe",
+    "bentoml": "BentoML",
+    "ray": "Ray Serve",
+}
+WORKLOADS = {
+    "noop": "no-op",
+    "mobilenet-best": "MobileNet, each at its best",
+    "mobilenet": "MobileNet, same executor",
+    "photo-best": "photographs, each at its best",
+    "photo": "photographs, same executor",
+}
+
+
+def result(name: str) -> Any:
+    """Read a file of results."""
+    return orjson.loads((RESULTS / f"{name}.json").read_bytes())
+
+
+def peers() -> str:
+    """Return requests per second of tailgate, and tailgate over each peer, by workload and connections."""
+    cells = result("serving")["cells"]
+    connections = sorted({cell["connections"] for cell in cells})
+    workloads = [name for name in WORKLOADS if any(cell["workload"] == name for cell in cells)]
+    found = {(cell["workload"], cell["connections"], cell["server"]): cell for cell in cells}
+
+    def row(title: str, server: str, measured: str) -> Iterable[str]:
+        yield title
+        for workload in workloads:
+            mine = [found.get((workload, at, server)) for at in connections]
+            yield " / ".join("–" if cell is None else figure(cell[measured]["median"]) for cell in mine)
+
+    counted = " / ".join(map(str, connections))
+    headings = ("connections", *(f"{WORKLOADS[name]}, {counted}" for name in workloads))
+    rows = [row("tailgate, requests/s", "tailgate", "requests_per_s")]
+    rows += [row(f"tailgate over {title}", server, "tailgate_over_it") for server, title in PEERS.items()]
+    return table(headings, [tuple(one) for one in rows])
+
+
+def targets() -> str:
+    """Return every target of the serving benchmark, what came out, and whether it is met."""
+    words = {None: "not measured", True: "yes", False: "**no**"}
+    return table(
+        ("", "target", "measured", "range", "met"),
+        [
+            (
+                one["what"],
+                _with_unit(one["target"], one["unit"]),
+                *_spread(one["measured"], one["unit"]),
+                words[one["met"]],
+            )
+            for one in result("serving")["targets"]
+        ],
+    )
+
+
+def _spread(measured: Any, unit: str) -> tuple[str, str]:
+    if isinstance(measured, Mapping):
+        return _with_unit(
+            figure(measured["median"]), unit
+        ), f"{figure(measured['low'])} to {figure(measured['high'])}"
+    return ("" if measured is None else _with_unit(figure(measured), unit)), ""
+
+
+def load_claims() -> str:
+    """Return every claim of the load generator, its limit, and what came out."""
+    return table(
+        ("claim", "limit", "measured", "how"),
+        [
+            (
+                one["claim"],
+                _with_unit(one["limit"], one["unit"]),
+                _with_unit(figure(one["measured"]), one["unit"]),
+                one["note"],
+            )
+            for one in result("load-proofs")["claims"]
+        ],
+    )
+
+
+def _with_unit(number: str, unit: str) -> str:
+    return f"{number} {unit}".strip()
+
+
+def of_ledger() -> str:
+    """Return the ledger of the gate's runs against code whose answer is known."""
+    return ledger_tables.tables(ledger.read(RESULTS / "gate-ledger.jsonl").entries)
+
+
+def tallies(name: str) -> str:
+    """Return the tables of a simulation of the gate, one for each kind of condition."""
+    parts = []
+    for title, rows in result(name).items():
+        if isinstance(rows, list) and rows and isinstance(rows[0], Mapping):
+            after = f"\n\n{worst(rows)}" if title.startswith("unchanged") else ""
+            parts.append(f"**{title[0].upper()}{title[1:]}**\n\n{markdown(rows)}{after}")
+    return "\n\n".join(parts)
+
+
+def precisions() -> str:
+    """Return the answers of each precision and executor to the same photographs."""
+    return precision.table(msgspec.convert(result("precision")["variants"], list[precision.Variant]))
+
+
+def decoded_pictures() -> str:
+    """Return what a picture at the limit of pixels costs, by its kind."""
+    return pictures.markdown(msgspec.convert(result("fault_pictures")["pictures"], list[pictures.Picture]))
+
+
+MEASURED: Mapping[str, Callable[[], str]] = {
+    "peers": peers,
+    "targets": targets,
+    "load-claims": load_claims,
+    "ledger": of_ledger,
+    "replay": lambda: tallies("gate-replay"),
+    "simulation": lambda: tallies("gate-simulation"),
+    "overload": lambda: overload.markdown(result("overload")["cases"]),
+    "precision": precisions,
+    "pictures": decoded_pictures,
+    "faults": lambda: str(result("faults")["table"]),
+}
