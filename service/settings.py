@@ -144,8 +144,8 @@ class Settings(BaseModel):
     """PEM file of the certificate's private key, where that file does not hold it too"""
     tls_key_password: SecretStr | None = None
     """password of an encrypted private key"""
-    docs: bool = False
-    """serve /docs, a page whose scripts the browser loads from a public network"""
+    pages: bool = True
+    """answer browsers: what happens now at /, and the API at /docs; false leaves the answers for programs"""
 
     slow_request_ms: float | None = Field(None, ge=0)
     """milliseconds from which a request of the model is logged as slow, with its id and stages; unset: none"""

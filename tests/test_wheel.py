@@ -108,10 +108,10 @@ def test_a_wheel_has_one_top_level_package_and_all_that_belongs_to_it(wheel):
     packed = {Path(*parts) for parts in names}
     for name in FOLDERS:
         for path in (ROOT / name).rglob("*"):
-            if path.suffix in {".py", ".json", ".toml"}:
+            if path.suffix in {".py", ".json", ".toml", ".html", ".js"}:
                 assert Path("tailgate", path.relative_to(ROOT)) in packed
-    style = Path("tailgate/harness/report/drawing/style.css")
-    assert {Path("tailgate/py.typed"), Path("tailgate/__init__.pyi"), style} <= packed
+    look = {path.relative_to(ROOT) for path in (ROOT / "tailgate/look").glob("*.*")}
+    assert {Path("tailgate/py.typed"), Path("tailgate/__init__.pyi"), *look} <= packed
 
 
 @pytest.mark.parametrize("way", [("pytest",), ("python", "-m", "pytest")], ids=" ".join)

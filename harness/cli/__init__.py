@@ -21,7 +21,7 @@ from tailgate.harness.errors import HarnessError, UsageError
 # Options that another program or declaration knows.
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 # Packages of the extra "service" that the service cannot start without; asked for, and never imported.
-_SERVICE_NEEDS = ("torch", "torchvision", "fastapi", "uvicorn", "pydantic_settings")
+_SERVICE_NEEDS = ("torch", "torchvision", "fastapi", "fastapi_swagger", "uvicorn", "pydantic_settings")
 
 
 class Status(enum.IntEnum):

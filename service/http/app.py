@@ -20,6 +20,7 @@ from tailgate.service.http.asgi import AddHeaders, ModelEndpoint, echo, echoed, 
 from tailgate.service.http.limits import Guard, Limits
 from tailgate.service.http.pages.exposition import Exposition
 from tailgate.service.http.pages.openapi import add_tokens, predict_path
+from tailgate.service.http.pages.people import add_people_pages
 from tailgate.service.http.pages.protocol import add_protocol_pages
 from tailgate.service.http.site import SECURITY_HEADERS
 from tailgate.service.http.tokens import RequireToken, load_tokens
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
-        docs_url="/docs" if settings.docs else None,
+        docs_url=None,
         redoc_url=None,
         # A redirect names a scheme and a host, which a proxy in front of the service may have replaced.
         redirect_slashes=False,
@@ -82,6 +83,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(
             RequireToken, tokens=tokens, metrics=service.metrics, metrics_open=settings.metrics_open
         )
+    if settings.pages:
+        add_people_pages(app)
     app.add_middleware(AddHeaders, more=echo)
     if alone:
         app.add_middleware(AddHeaders, more=secure)

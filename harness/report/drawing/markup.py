@@ -2,8 +2,8 @@
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
-from importlib import resources
 
+from tailgate import look
 from tailgate.harness.report.escape import xml
 
 Element = ET.Element
@@ -55,7 +55,6 @@ def facts(pairs: Iterable[tuple[str, Child]]) -> Element:
 
 def document(title: str, body: Element) -> str:
     """Return a whole page that loads nothing and runs nothing, which its own policy enforces."""
-    style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -68,7 +67,7 @@ def document(title: str, body: Element) -> str:
         tag("meta", name_="color-scheme", content="light dark"),
         tag("link", rel="icon", href="data:,"),
         tag("title", title),
-        tag("style", style),
+        tag("style", look.style()),
     )
     page = tag("html", head, body, lang="en")
     return "<!doctype html>\n" + ET.tostring(page, encoding="unicode", method="html") + "\n"

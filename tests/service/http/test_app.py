@@ -112,7 +112,7 @@ PAGES = ["/", "/metrics", "/health/live", "/health/ready", "/openapi.json", "/do
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_head_is_answered_where_get_is_and_as_get_is(path):
-    async with running(docs=True) as server:
+    async with running() as server:
         get, head = [await server.client.request(method, path) for method in ("GET", "HEAD")]
         other = await server.client.delete(path)
     assert (get.status_code, head.status_code) == (200, 200)
@@ -127,19 +127,11 @@ async def test_head_is_answered_where_get_is_and_as_get_is(path):
 async def test_no_path_is_redirected_to_another(method, path):
     """A redirect names a scheme and a host, and the service does not know those of a proxy before it."""
     proxy = {"x-forwarded-proto": "https", "host": "api.example"}
-    async with client_of(create_app(load_settings({}, docs=True))) as client:
+    async with client_of(create_app(load_settings({}))) as client:
         answer = await client.request(method, f"http://tailgate{path}", headers=proxy)
     assert answer.status_code == 404
     assert "location" not in answer.headers
     assert f"there is nothing at {path};" in answer.json()["error"]
-
-
-@pytest.mark.parametrize(("docs", "status"), [(False, 404), (True, 200)])
-async def test_the_page_that_loads_scripts_from_elsewhere_is_there_only_when_asked_for(docs, status):
-    async with client_of(create_app(load_settings({}, docs=docs))) as client:
-        assert (await client.get("/docs")).status_code == status
-        assert (await client.get("/redoc")).status_code == 404
-        assert (await client.get("/openapi.json")).status_code == 200
 
 
 async def test_a_fault_of_ours_is_a_counted_500_that_tells_nothing(monkeypatch):
