@@ -23,7 +23,8 @@ TEST = ("-p", "tailgate", "--pyargs", "tailgate.scenarios", "-m", "perf")
 QUIETLY = ("-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning")
 # The gate's options without the part of their name that tells them from other plugins'.
 SHORT = {f"--{option.name}": f"--perf-{option.name}" for option in OPTIONS}
-FLAGS = {f"--perf-{option.name}" for option in OPTIONS if option.flag}
+# Those that take no value behind a space.
+FLAGS = {f"--perf-{option.name}" for option in OPTIONS if option.flag or option.bare is not None}
 # Of a command, by the worst verdict that fails it.
 STATUSES = {
     Verdict.PASS: Status.PASS,
@@ -110,6 +111,6 @@ def _options_help(*without: str) -> str:
     for option in OPTIONS:
         if option.name not in without:
             choices = f" ({', '.join(option.choices)})" if option.choices else ""
-            value = "" if option.flag else "=VALUE"
+            value = "" if option.flag else "=VALUE" if option.bare is None else "[=VALUE]"
             lines.append(f"  --perf-{option.name}{value}\n      {option.help}{choices}")
     return "\n".join(lines) + "\n"

@@ -16,8 +16,10 @@ from rich.console import Console
 from tailgate.harness.compare.load import ComparisonLoad
 from tailgate.harness.errors import HarnessError, UsageError
 from tailgate.harness.gate.live import Voice
+from tailgate.harness.gate.run_page import Progress, RunServer
 from tailgate.harness.named import find
 from tailgate.harness.observe import machine
+from tailgate.harness.observe.beside.under_way import PhaseLoad
 from tailgate.harness.options.secret import secrets_of
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.plugins.manager import Plugins, create_plugin_manager
@@ -84,7 +86,9 @@ class GatePlugin:
         self._prepared: Prepared | None = None
         self._item: pytest.Item | None = None
         self._session: Session | None = None
-        self._voice: Voice | None = None
+        self._live: RunServer | None = None
+        # Who is told how the run goes on.
+        self._listeners: list[Voice | Progress] = []
         self._interrupted = False
 
     def _chosen(self) -> dict[str, Scenario]:
@@ -135,6 +139,17 @@ class GatePlugin:
         # A comparison splits its error over all tests that will check a scenario, plugins' and users'.
         expected, looks = len(items), self._command.looks
         self._prepared = prepare(self.settings, self.plugins, scenarios, expected=expected, looks=looks)
+        if self.settings.live is not None:
+            self._begin_live(self.settings.live, expected)
+
+    def _begin_live(self, port: int, expected: int) -> None:
+        """Serve the page of the run until pytest ends."""
+        settings = self.settings
+        against = "" if settings.against is None else f" against {settings.against}"
+        progress, stack = Progress(f"{settings.target}{against}", expected, secrets_of(settings)), ExitStack()
+        self._live = stack.enter_context(RunServer(progress, port))
+        self._config.add_cleanup(stack.close)
+        self._listeners.append(progress)
 
     def skip_without_device(self) -> None:
         """Skip, or fail where that is asked for, when the target wants CUDA and there is none."""
@@ -150,8 +165,8 @@ class GatePlugin:
         """Start the session; write the reports when it is left, after an interruption too."""
         assert self._prepared is not None
         steps, of = self._command.tells, self._prepared.expected
-        voice = self._voice = Voice(self._config, self.settings, steps=steps, of=of)
-        session = Session(self._prepared, voice.tell, voice.watching)
+        self._listeners.append(Voice(self._config, self.settings, steps=steps, of=of))
+        session = Session(self._prepared, self._tell, self._watching)
         with ExitStack() as stack:
             self.plainly(lambda: stack.enter_context(session))
             self._session = session
@@ -163,13 +178,26 @@ class GatePlugin:
             yield Gate(session, self)
             # First what there is: a key pressed while the reports are written costs reports, not the summary.
             self._command.result = session.result()
-            self.plainly(session.finish)
+            result = self.plainly(session.finish)
+            if self._live is not None:
+                self._live.progress.finish(result, session.directory)
             self._end(stack)
 
     def tell_verdict(self, result: RunResult) -> None:
         """Say at once what a scenario came to."""
-        if self._voice is not None and self._command.reports:
-            self._voice.tell_verdict(result)
+        for one in self._listeners if self._command.reports else ():
+            one.tell_verdict(result)
+
+    def _tell(self, line: str) -> None:
+        for one in self._listeners:
+            one.tell(line)
+
+    @contextmanager
+    def _watching(self, load: PhaseLoad) -> Iterator[None]:
+        with ExitStack() as stack:
+            for one in self._listeners:
+                stack.enter_context(one.watching(load))
+            yield
 
     def _end(self, stack: ExitStack) -> None:
         """Stop the target; a tear-down that fails fails the test, but for an interrupted run, where pytest has no test left."""
@@ -198,14 +226,15 @@ class GatePlugin:
             return built_in_test(scenario.name)
         return (self._item.nodeid,)
 
-    def pytest_report_collectionfinish(self) -> str:
-        """Say what is going to be measured."""
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Say what is going to be measured, and where it can be watched."""
         settings, names = self.settings, ", ".join(self._names) or "of the tests' own"
         sides = f"target {settings.target}, profile {settings.profile}"
         if settings.against is not None:
             head = settings.target if settings.head == "." else settings.head
             sides = f"target {head} against {settings.against}"
-        return secrets_of(settings).hide(f"perf: {sides}, scenarios {names}")
+        live = [] if self._live is None else [f"perf: watch the run at {self._live.address}"]
+        return [secrets_of(settings).hide(f"perf: {sides}, scenarios {names}"), *live]
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Remember whose scenarios are checked from now on."""

@@ -15,20 +15,26 @@ if TYPE_CHECKING:
     from tailgate.harness.options.settings import GateSettings
 
 ALL = [f"--perf-{option.name}" for option in OPTIONS]
+# What a word means that may stand without a value.
+BARE = {f"--perf-{option.name}": option.bare for option in OPTIONS if option.bare is not None}
 # Each word that may have its value behind a space.
-VALUED = {f"--perf-{option.name}" for option in OPTIONS if not option.flag}
+VALUED = {f"--perf-{option.name}" for option in OPTIONS if not option.flag} - set(BARE)
 
 
 def join_values(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
-    """Write ``--perf-seed 5`` as ``--perf-seed=5``, since pytest would look for conftest files at the path "5"."""
+    """Write ``--perf-seed 5`` as ``--perf-seed=5``, since pytest would look for conftest files at the path "5".
+
+    An option that may stand without a value gets the value that it then means.
+    """
     taken = _taken(parser)
     joinable = {word for word in VALUED if word not in taken}
+    bare = {word: value for word, value in BARE.items() if word not in taken}
     joined: list[str] = []
     for word in args:
         if joined and joined[-1] in joinable and not word.startswith("-"):
             joined[-1] += f"={word}"
         else:
-            joined.append(word)
+            joined.append(f"{word}={bare[word]}" if word in bare else word)
     if joined != args:
         args[:] = joined
         config.known_args_namespace.file_or_dir = parser.parse_known_args(args).file_or_dir

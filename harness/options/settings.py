@@ -195,6 +195,12 @@ class GateSettings:
         "processors that both servers of a comparison share, 0 for all; default: what the load says, which is one for compare",
         parse=values.whole(0),
     )
+    live: int | None = declared(
+        None,
+        "port of this machine on which a browser can watch the run; without a value a free one, which is printed",
+        parse=values.whole(0, 65_535),
+        bare="0",
+    )
     require_device: bool = declared(
         False, "fail, instead of skipping, where TAILGATE_DEVICE=cuda and there is no CUDA"
     )

@@ -66,6 +66,7 @@ class Option:
     default: Any  # what it is when neither command line nor ini say; a tuple may be given more than once
     help: str  # one line
     choices: tuple[str, ...] = ()  # what it may be, empty for anything
+    bare: str | None = None  # the value that it means without one; None where it needs one
     # From text to its type; a :class:`ValueError` says what is expected.
     parse: Callable[[str], Any] = values.text
     # From the folder of an ini file and a text in it to a text that means the same from any folder.

@@ -24,7 +24,7 @@ def command(
     selection: Sequence[str], seed: int, settings: GateSettings, environment: Mapping[str, str]
 ) -> str:
     """Return the command for a POSIX shell; ``selection`` are pytest's arguments that select the one test."""
-    said = [option for option in OPTIONS if option.name in settings.given - {"scenario", "seed"}]
+    said = [option for option in OPTIONS if option.name in settings.given - {"scenario", "seed", "live"}]
     options = [word for option in said for word in option.words(getattr(settings, option.field))]
     arguments = ["pytest", *selection, "-m", "perf", f"--perf-seed={seed}", *options]
     assignments = [
