@@ -1,7 +1,9 @@
 """A comparison of one scenario, from what the user asked for to what it came to."""
 
+import contextlib
 import dataclasses
 import functools
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ from tailgate.harness.compare.blocks.disturbance import one_arm_late
 from tailgate.harness.compare.blocks.row import read_rows
 from tailgate.harness.compare.blocks.run import Limits, Outcome, come_to, run_blocks
 from tailgate.harness.compare.blocks.schedule import Arm, BlockPlan, plan_block
+from tailgate.harness.compare.blocks.standing import Standing, begun
 from tailgate.harness.compare.ground import Compared, Ground
 from tailgate.harness.compare.load import CAPACITY, PAIRS, block_scenario, comparable_phase
 from tailgate.harness.compare.processors import choose_sharing
@@ -75,19 +78,25 @@ def compare(
         for folder in git.remove_stale_worktrees(root, asked.output):
             ground.tell(f"removed the worktree of a run that was killed: {folder}")
     trees, lines = ground.directory / WORKTREES, asked_lines(asked)
+    standing = Standing(scenario.name)
     with (
+        contextlib.nullcontext() if ground.comparing is None else ground.comparing(standing),
         checked_out(sides, root, trees, settings, ground.make_target, lines) as made,
         set_up_elsewhere(made, ground.directory) as arms,
     ):
-        ground.tell(f"{scenario.name}: starting both sides once, to see what they are")
+        standing.do("starting both sides once, to see what they are")
+        ground.tell(f"{scenario.name}: {standing.doing}")
         rehearsed = rehearse(arms, ground.directory, root, functools.partial(_ask, scenario, ground))
         if refused := rehearsed[Arm.BASE].asked.refused:
             raise TargetError(f"base ({sides[Arm.BASE].given}): {refused}")
         if rehearsed[Arm.HEAD].asked.refused:
             return _refused(scenario, ground, arms, rehearsed, again)
+        standing.do("loading base once, to see how long a gap its answers need")
+        ground.tell(f"{scenario.name}: {standing.doing}")
         bench, shared = _bench(scenario, ground, arms, rehearsed, lenses, yardstick_s)
+        bench = dataclasses.replace(bench, now=standing.do)
         notes += tuple(note for one in rehearsed.values() for note in one.notes) + shared
-        return _Run(scenario, ground, bench, rehearsed, lenses, design, notes, again).measured()
+        return _Run(scenario, ground, bench, rehearsed, lenses, design, notes, again, standing).measured()
 
 
 def _ask(scenario: Scenario, ground: Ground, running: RunningTarget) -> Asked:
@@ -154,7 +163,6 @@ def _bench(
         run=ground.run_id,
         sharing=sharing,
     )
-    ground.tell(f"{scenario.name}: loading base once, to see how long a gap its answers need")
     return dataclasses.replace(bench, gap_s=find_gap_s(bench, ground.seed)), (shared,) if shared else ()
 
 
@@ -170,13 +178,17 @@ class _Run:
     design: Design
     notes: tuple[str, ...]
     again: str
+    standing: Standing
     kept: list[BlockRecord] = field(default_factory=list)
 
     def measured(self) -> Compared:
         """Measure block after block; what an exception left of them is kept before it is raised."""
-        settings, rows = self.ground.settings, self._rows
+        settings, rows, began_s = self.ground.settings, self._rows, time.monotonic()
+        limits = Limits(settings.time_limit * 60, settings.blocks)
 
         def measure(plan: BlockPlan) -> BlockRecord:
+            known = [record.block for record in self.kept]
+            self.standing.block = begun(known, self.design, self.lenses, limits, began_s, time.monotonic())
             self.kept.append(measure_block(plan, self.bench))
             return self.kept[-1]
 
@@ -186,7 +198,7 @@ class _Run:
                 lambda index: plan_block(self.ground.seed, index, PAIRS),
                 self.design,
                 self.lenses,
-                Limits(settings.time_limit * 60, settings.blocks),
+                limits,
                 kept=rows,
                 tell=lambda line: self.ground.tell(f"{self.scenario.name}: {line}"),
             )

@@ -1,10 +1,12 @@
 """What all scenarios of a session have in common, and what a comparison of one gives to the results."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tailgate.harness.compare.blocks.standing import Standing
 from tailgate.harness.errors import LoadError, MeasurementError, TargetError
 from tailgate.harness.load import LoadSettings
 from tailgate.harness.load.payloads import Payloads
@@ -39,6 +41,8 @@ class Ground:
     connect: Callable[[RunningTarget], LoadSettings]  # how the generator reaches a server
     tell: Callable[[str], None]  # takes a line about what is being done now
     watching: Watching | None = None  # entered while a phase of a checked scenario is sent
+    # Takes what a comparison is doing, which changes, and gives what is entered while it runs.
+    comparing: Callable[[Standing], contextlib.AbstractContextManager[None]] | None = None
     # Good blocks at each look; None for the design's own. A calibration never looks.
     looks: tuple[int, ...] | None = None
     # Takes what a comparison came to before an exception ended it.

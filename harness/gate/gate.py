@@ -165,9 +165,11 @@ class GatePlugin:
         """Start the session; write the reports when it is left, after an interruption too."""
         assert self._prepared is not None
         steps, of = self._command.tells, self._prepared.expected
-        self._listeners.append(Voice(self._config, self.settings, steps=steps, of=of))
-        session = Session(self._prepared, self._tell, self._watching)
+        voice = Voice(self._config, self.settings, steps=steps, of=of)
+        self._listeners.append(voice)
+        session = Session(self._prepared, self._tell, self._watching, voice.comparing)
         with ExitStack() as stack:
+            stack.enter_context(voice.speaking())
             self.plainly(lambda: stack.enter_context(session))
             self._session = session
             self._command.directory = session.directory

@@ -46,6 +46,19 @@ def change(lens: Lens, value: float | None) -> str:
     return MISSING if value is None or math.isinf(value) else f"{_signed(lens, value)} %"
 
 
+def change_with_interval(result: LensResult) -> str:
+    """Return ``+4.2 % [+1.2, +7.4]``, without the interval where either end is open."""
+    told = change(result.lens, result.change)
+    if (
+        result.low is None
+        or result.high is None
+        or not math.isfinite(result.low)
+        or not math.isfinite(result.high)
+    ):
+        return told
+    return f"{told} [{_signed(result.lens, result.low)}, {_signed(result.lens, result.high)}]"
+
+
 def interval(lens: Lens, low: float | None, high: float | None) -> str:
     """Return ``[+1.2, +3.4] %``, or one bound where the other is open."""
     low, high = (None if end is None or math.isinf(end) else end for end in (low, high))

@@ -1,31 +1,57 @@
 """What a run is doing now, as one line: for a terminal that is watched, and for the log of a job."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from rich.cells import cell_len, set_cell_size
+
+from tailgate.harness.compare.blocks.standing import Begun, Standing
 from tailgate.harness.observe.beside.under_way import PhaseLoad, Seen
+from tailgate.harness.report import comparison
+from tailgate.harness.results.comparison import LensResult
 from tailgate.harness.units import Unit, quantity
 
 _BAR = 12
 
 
-def live(load: PhaseLoad, seen: Seen, place: tuple[int, int], width: int) -> str:
-    """Return the line for a terminal of this width; what does not fit is left out, the least telling first."""
-    share = done(load, seen)
-    filled = round(share * _BAR)
-    bar = "█" * filled + "░" * (_BAR - filled)
-    number, of = place
-    line = f"[{number}/{of}] {load.scenario}: {load.phase.name} {bar} {share:.0%}"
-    for part in _parts(load, seen):
-        if len(line) + len(part) + 3 > width:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is said of one moment."""
+
+    title: str
+    share: float | None  # how much of it is over; None where that is not known
+    parts: tuple[str, ...]  # the most telling first
+
+
+def live(line: Line, place: tuple[int, int], width: int) -> str:
+    """Return the text for a terminal of this width; what does not fit is left out, the least telling first."""
+    text = f"[{place[0]}/{place[1]}] {line.title}"
+    parts = [f" · {part}" for part in line.parts]
+    if line.share is not None:
+        filled = round(line.share * _BAR)
+        parts.insert(0, f" {'█' * filled}{'░' * (_BAR - filled)} {line.share:.0%}")
+    for part in parts:
+        if cell_len(text + part) > width:
             break
-        line = f"{line} · {part}"
-    return line[:width]
+        text += part
+    return text if cell_len(text) <= width else set_cell_size(text, width)
 
 
-def plain(load: PhaseLoad, seen: Seen, place: tuple[int, int]) -> str:
-    """Return the line for a log."""
-    number, of = place
-    return f"[{number}/{of}] {load.scenario}: phase {load.phase.name}, {done(load, seen):.0%}, {', '.join(_parts(load, seen))}"
+def plain(line: Line, place: tuple[int, int]) -> str:
+    """Return the text for a log."""
+    share = () if line.share is None else (f"{line.share:.0%}",)
+    return f"[{place[0]}/{place[1]}] {', '.join((line.title, *share, *line.parts))}"
+
+
+def of_step(step: str, since_s: float, now_s: float) -> Line:
+    """Return what is said of a step of which only the beginning is known."""
+    return Line(step, None, (_time(now_s - since_s),))
+
+
+def of_phase(load: PhaseLoad, seen: Seen) -> Line:
+    """Return what is said of a phase that is sent."""
+    title = f"{load.scenario}: {load.phase.name}"
+    return Line(title, done(load, seen), tuple(_of_phase(load, seen)))
 
 
 def done(load: PhaseLoad, seen: Seen) -> float:
@@ -35,10 +61,10 @@ def done(load: PhaseLoad, seen: Seen) -> float:
     return min(1.0, seen.elapsed_s / load.length_s) if load.length_s > 0 else 1.0
 
 
-def _parts(load: PhaseLoad, seen: Seen) -> Iterator[str]:
+def _of_phase(load: PhaseLoad, seen: Seen) -> Iterator[str]:
     share = done(load, seen)
     if 0 < share < 1:
-        yield f"{seen.elapsed_s / share - seen.elapsed_s:.0f} s left"
+        yield f"{_time(seen.elapsed_s / share - seen.elapsed_s)} left"
     for kind, count in seen.failures.items():
         yield f"{count:,} × {kind}"
     if seen.refused:
@@ -50,3 +76,33 @@ def _parts(load: PhaseLoad, seen: Seen) -> Iterator[str]:
     if seen.quantiles_s:
         times = "/".join(quantity(seconds, Unit.SECONDS) for seconds in seen.quantiles_s.values())
         yield f"{'/'.join(seen.quantiles_s)} {times}"
+
+
+def of_comparison(standing: Standing, now_s: float) -> Line:
+    """Return what is said of a comparison at this moment of ``time.monotonic``."""
+    block = standing.block
+    if block is None:
+        return of_step(f"{standing.scenario}: {standing.doing}", standing.since_s, now_s)
+    of = "" if block.last is None else f" of {block.last}"
+    title = f"{standing.scenario}: block {block.measured + 1}{of}"
+    share = None if block.usual_s is None else block.share(now_s)
+    return Line(title, share, (*_left(block, now_s), standing.doing, *map(_so_far, block.changes)))
+
+
+def _left(block: Begun, now_s: float) -> Iterator[str]:
+    allowed_s, left_s = max(0.0, block.limit_s - now_s), block.left_s(now_s)
+    if left_s is None:
+        yield f"at most {_time(allowed_s)} left"
+    elif left_s <= allowed_s:
+        yield f"{_time(left_s)} to the next look"
+    else:
+        yield f"time limit in {_time(allowed_s)}, before the next look"
+
+
+def _so_far(one: LensResult) -> str:
+    """Return a lens's change so far, with its interval where there are enough blocks for one."""
+    return f"{one.lens.name} {comparison.change_with_interval(one)}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -16,6 +16,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from tailgate import __version__
 from tailgate.harness import load as generator
+from tailgate.harness.compare.blocks.standing import Standing
 from tailgate.harness.compare.comparison import compare
 from tailgate.harness.compare.ground import Compared, Ground
 from tailgate.harness.errors import PluginError, UsageError
@@ -56,12 +57,14 @@ class Session:
         prepared: Prepared,
         tell: Callable[[str], None] = lambda _: None,
         watching: Watching | None = None,
+        comparing: Callable[[Standing], contextlib.AbstractContextManager[None]] | None = None,
     ) -> None:
         self.settings: GateSettings = prepared.settings
         self._prepared = prepared
         self._plugins = prepared.plugins
         self._tell = tell
         self._watching = watching
+        self._comparing = comparing
         self._started_s = time.monotonic()
         self._started_at = dt.datetime.now(dt.UTC)
         self.run_id = folder.new_run(self._started_at)
@@ -240,6 +243,7 @@ class Session:
             connect=lambda running: load_settings(running, self.settings),
             tell=self._tell,
             watching=self._watching,
+            comparing=self._comparing,
             looks=ready.looks,
             keep=self._cut_short.append,
         )

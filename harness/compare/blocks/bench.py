@@ -53,6 +53,7 @@ class Bench:
     run: str
     gap_s: float = GAP_S  # between two windows
     sharing: Sharing | None = None  # of the processors; None if everybody runs anywhere
+    now: Callable[[str], None] = lambda _: None  # takes what is being done, for those who watch
 
 
 def start_arm(bench: Bench, slot: Slot, requests: Plan, folder: str, stack: contextlib.ExitStack) -> Running:

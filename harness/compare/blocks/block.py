@@ -60,15 +60,17 @@ def measure_block(plan: BlockPlan, bench: Bench) -> BlockRecord:
     turns = _turns(plan, bench.scenario, requests)
     windowed = {index: turn for index, turn in turns.items() if can_interleave(bench.scenario.phases[index])}
     trouble: list[Fault] = []
+    bench.now("starting both")
     with (
         _started(plan, requests, windowed, bench) as running,
         on_their_processors(bench, plan.index, running.values()),
     ):
         try:
-            _run_phases(plan, bench.scenario, turns, running)
+            _run_phases(plan, bench, turns, running)
         except (LoadError, MeasurementError, TargetError) as error:
             trouble.append(Fault(Cause.INTEGRITY, f"block {plan.index + 1}: {error}"))
         settle_s = SETTLE_S if trouble else 0.0
+        bench.now("stopping both")
         deaths = [_death(arm, one.target) for arm, one in running.items() if died(one.target, settle_s)]
         slots = {arm: one.course.record() for arm, one in running.items()}
     broken = [fault for arm, record in slots.items() for fault in _broken(arm, record, bench.names)]
@@ -107,14 +109,16 @@ def _turns(plan: BlockPlan, scenario: Scenario, requests: Plan) -> Turns:
     }
 
 
-def _run_phases(plan: BlockPlan, scenario: Scenario, turns: Turns, running: Mapping[Arm, Running]) -> None:
+def _run_phases(plan: BlockPlan, bench: Bench, turns: Turns, running: Mapping[Arm, Running]) -> None:
     """Warm both arms up, load them by turns, and probe their capacity last, where that is asked for."""
-    for index, phase in enumerate(scenario.phases):
+    for index, phase in enumerate(bench.scenario.phases):
         if index in turns and can_interleave(phase):
+            bench.now(f"{phase.name}: base and head by turns")
             _run_windows(index, running)
             continue
         first = turns[index][0] if index in turns else plan.launched_first
         for arm in (first, first.other):
+            bench.now(f"{phase.name}: {arm.value}")
             running[arm].course.run_phase(index, running[arm].generator, 1.0)
 
 

@@ -4,7 +4,6 @@ There are four: every lens is decided or the last look is over; too many blocks 
 blocks are spent; the record is broken. A ratio that looks good or bad in between is shown, and stops nothing.
 """
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -12,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tailgate.harness.compare.blocks.block import BlockRecord
-from tailgate.harness.compare.blocks.row import BlockRow, append_rows, ln_ratio
+from tailgate.harness.compare.blocks.row import BlockRow, append_rows
 from tailgate.harness.compare.blocks.schedule import BlockPlan
 from tailgate.harness.compare.decision.attribution import attribute
 from tailgate.harness.compare.decision.decision import judge
-from tailgate.harness.compare.decision.design import NEVER
-from tailgate.harness.results.comparison import Attribution, Decision, Design, Lens, Scale
+from tailgate.harness.results.comparison import Attribution, Decision, Design, Lens
 from tailgate.harness.results.fault import Fault
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.units import percent
@@ -71,7 +69,7 @@ def run_blocks(  # noqa: PLR0913 - the loop is free of measuring, judging and li
         rows.append(record.block)
         append_rows(kept, rows[-1:])
         decision = judge(rows, design, lenses)
-        tell(_progress(rows, decision, lenses))
+        tell(_ended(record.block))
     return Outcome(tuple(rows), decision, attributions_of(decision, rows), faults, stopped)
 
 
@@ -99,22 +97,8 @@ def _limit_reached(rows: Sequence[BlockRow], limits: Limits, spent_s: float) -> 
     return ""
 
 
-def _progress(rows: Sequence[BlockRow], decision: Decision, lenses: Sequence[Lens]) -> str:
-    """Return a line after a block with the medians so far, which decide nothing."""
-    last = rows[-1]
-    good = [row for row in rows if row.void is None]
-    parts = [f"{lens.name} {_so_far(lens, good)}" for lens in lenses if lens.gates]
-    look = decision.next_look_blocks
-    due = "" if look in {None, NEVER} else f", next look at {look}"
-    state = f"void: {last.void}" if last.void else "so far " + ", ".join(parts)
-    machine = "" if last.steal_share is None else f", steal {percent(last.steal_share)}"
-    return f"block {last.index + 1}, {len(good)} good{due}: {state} ({last.wall_s:.0f} s{machine})"
-
-
-def _so_far(lens: Lens, rows: Sequence[BlockRow]) -> str:
-    values = [value for row in rows if (value := ln_ratio(lens, row)) is not None]
-    if not values:
-        return "unseen"
-    middle = statistics.median(values)
-    change = middle if lens.scale is Scale.DIFFERENCE else math.expm1(middle) if middle < math.inf else middle
-    return percent(change, signed=True)
+def _ended(row: BlockRow) -> str:
+    """Return a line on a block that has ended."""
+    came_to = "good" if row.void is None else f"void: {row.void}"
+    machine = "" if row.steal_share is None else f", steal {percent(row.steal_share)}"
+    return f"block {row.index + 1} is {came_to} ({row.wall_s:.0f} s{machine})"

@@ -50,7 +50,7 @@ def test_unchanged_code_passes_at_the_first_look_and_stops(compared, tmp_path):
     assert (outcome.decision.verdict, len(outcome.rows), outcome.stopped) == (Verdict.PASS, first, "")
     assert read_rows(tmp_path / "rows.jsonl") == outcome.rows
     assert len(lines) == first
-    assert lines[0].startswith(f"block 1, 1 good, next look at {first}: so far cpu ")
+    assert lines[0] == "block 1 is good (22 s)"
 
 
 def test_a_slowdown_fails_and_is_attributed_only_where_stages_were_told(compared):
@@ -96,4 +96,4 @@ def test_void_blocks_do_not_count_and_too_many_are_invalid(compared):
     void = [replace(row, void="steal") if row.index % 2 else row for row in made]
     outcome, lines = compared(void)
     assert outcome.decision.verdict is Verdict.INVALID
-    assert "block 2, 1 good, next look at 12: void: steal (22 s)" in lines
+    assert "block 2 is void: steal (22 s)" in lines
