@@ -47,7 +47,7 @@ def show(result: RunResult, form: Format) -> None:
         # A runner of CI reads standard output for commands, whatever the format.
         typer.echo(escape.terminal(markdown.render(result)), nl=False)
     else:
-        terminal.render(result, Console(highlight=False))
+        terminal.render(result, Console(highlight=False), terminal.Detail.EVERYTHING)
 
 
 def judge(results: Path, said: Mapping[str, object], plugins: Sequence[Path], form: Format) -> Status:

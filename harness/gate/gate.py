@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from rich.console import Console
 
 from tailgate.harness.compare.load import ComparisonLoad
 from tailgate.harness.errors import HarnessError, UsageError
@@ -26,7 +25,7 @@ from tailgate.harness.plugins.manager import Plugins, create_plugin_manager
 from tailgate.harness.report.escape import terminal
 from tailgate.harness.report.html import REPORT
 from tailgate.harness.report.junit import properties
-from tailgate.harness.report.terminal import render
+from tailgate.harness.report.terminal import Detail, render, screen_of
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.scenario.budgets import find_budgets
 from tailgate.harness.scenario.ref import refs
@@ -57,14 +56,22 @@ class Gate:
         Each scenario, of the fixture ``perf_scenario`` or a test's own, is run once in a session.
         """
         __tracebackhide__ = True
-        plugin = self._plugin
+        plugin, before = self._plugin, self._session.measured
         plugin.checked.append(scenario.name)
-        result = plugin.plainly(lambda: self._session.run(scenario, plugin.selection(scenario)))
-        plugin.tell_verdict(self._session.result())
-        outcome = outcome_of(result, plugin.settings)
-        text = terminal(secrets_of(plugin.settings).hide(outcome.text))
-        if outcome.fails:
-            pytest.fail(text, pytrace=False)
+        try:
+            result = plugin.plainly(lambda: self._session.run(scenario, plugin.selection(scenario)))
+            outcome = outcome_of(result, plugin.settings)
+            text = terminal(secrets_of(plugin.settings).hide(outcome.text))
+            if outcome.fails:
+                pytest.fail(text, pytrace=False)
+        except pytest.fail.Exception as failure:
+            # What stands in the results is told by the summary, and need not be told by pytest, too.
+            if self._session.measured > before:
+                plugin.told.append(failure)
+            raise
+        finally:
+            if self._session.measured > before:
+                plugin.tell_verdict(self._session.result())
         if text:
             plugin.notes.append(text)
         return result
@@ -79,6 +86,7 @@ class GatePlugin:
         self.notes: list[str] = []
         self.scenarios = self._chosen()
         self.checked: list[str] = []
+        self.told: list[BaseException] = []  # failures of tests of which the summary says all
         self._config = config
         self._command: GateCommand = GateCommand.of(config)
         self._command.settings = settings
@@ -252,10 +260,20 @@ class GatePlugin:
             # Before the report is made: JUnit takes them from the report of the teardown.
             item.user_properties += self._properties()
         report = yield
+        if call.excinfo is not None and any(call.excinfo.value is one for one in self.told):
+            self._shorten(report)
         tail = self._session.log_tail() if self._session is not None and self.checked else ""
         if report.failed and tail:
             report.sections.append(("the server's log, its end", terminal(tail)))
         return report
+
+    def _shorten(self, report: Any) -> None:
+        """Leave one line of a failure that the summary explains: pytest's own summary has it, and ``-v`` all of it."""
+        if (crash := getattr(report.longrepr, "reprcrash", None)) is not None:
+            crash.message = crash.message.partition("\n")[0].removeprefix("Failed: ")
+        if self._command.reports and self._config.get_verbosity() <= 0:
+            # pytest leaves out of its FAILURES what a debugger has shown already.
+            report._pdbshown = True  # noqa: SLF001 - pytest offers no other way
 
     def _properties(self) -> list[tuple[str, object]]:
         if self._session is None or not self.checked:
@@ -278,21 +296,28 @@ class GatePlugin:
             session.exitstatus = pytest.ExitCode.INTERRUPTED
 
     def pytest_terminal_summary(self, terminalreporter: "pytest.TerminalReporter") -> None:
-        """Print the verdict first, then the table."""
+        """Print the verdict first, then what it takes to understand it, then where all of it lies."""
         result, directory = self._command.result, self._command.directory
         if result is None or directory is None or not self._command.reports:
             return
         writer = terminalreporter._tw  # noqa: SLF001 - pytest offers no other way to its width
-        terminalreporter.section("performance gate")
-        console = Console(width=writer.fullwidth, force_terminal=writer.hasmarkup, highlight=False)
-        with console.capture() as captured:
-            render(result, console)
+        detail = Detail.of(self._config.get_verbosity())
+        if detail is Detail.VERDICTS:
+            terminalreporter.ensure_newline()
+        else:
+            terminalreporter.section("performance gate")
+        screen = screen_of(writer.fullwidth, colours=writer.hasmarkup)
+        with screen.capture() as captured:
+            render(result, screen, detail)
         writer.write(captured.get())
+        if detail is Detail.VERDICTS:
+            return
         for note in self.notes:
             terminalreporter.write_line(note)
-        terminalreporter.write_line(f"results: {_short(directory)}")
-        if (directory / REPORT).is_file():
-            terminalreporter.write_line(f"report:  {_short(directory / REPORT)}")
+        page = directory / REPORT
+        terminalreporter.write_line(
+            f"report: {_short(page)}" if page.is_file() else f"results: {_short(directory)}"
+        )
 
 
 def _short(path: Path) -> str:

@@ -84,7 +84,7 @@ class Voice:
         self._step = None
         if self._speaks:
             last = result.scenarios[-1]
-            self._print(f"{last.name}: {last.verdict.value}: {why_of_scenario(result, last)}")
+            self._print(f"{last.name}: {last.verdict.value}: {why_of_scenario(last)}")
 
     def watching(self, load: PhaseLoad) -> contextlib.AbstractContextManager[None]:
         """Say within a ``with`` block how a phase goes on that is sent meanwhile."""

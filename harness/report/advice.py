@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tailgate.harness.report import comparison
 from tailgate.harness.report.summary import machine_use, measured_phases, stage_means
+from tailgate.harness.results.fault import INTERRUPTED
 from tailgate.harness.results.run import RunResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.units import percent
@@ -36,20 +37,24 @@ def _verdicts(result: RunResult) -> Iterator[str]:
         for scenario in result.scenarios
         for criterion in scenario.criteria
     )
-    if result.verdict is Verdict.INVALID:
+    invalid = [one for one in result.scenarios if one.verdict is Verdict.INVALID]
+    if any(fault.text.startswith(INTERRUPTED) for one in invalid for fault in one.faults):
+        yield "The run was interrupted, so it says nothing about the service. Run it again to its end."
+        if any(one.comparison is not None for one in invalid):
+            yield "The blocks before are kept: tailgate judge gives the verdict of these."
+    elif result.verdict is Verdict.INVALID:
         yield (
-            "INVALID says nothing about the service: the measurement could not carry a verdict. "
-            "Mend what is named above, then run again."
+            "INVALID says nothing about the service, since the measurement itself went wrong. "
+            "Mend the cause above, then run again."
         )
     if undecided and result.profile.name != "thorough":
-        yield (
-            "INCONCLUSIVE: these requests do not tell. More of them narrow the interval: --perf-profile="
-            f"{'default' if result.profile.name == 'smoke' else 'thorough'}."
-        )
+        profile = "default" if result.profile.name == "smoke" else "thorough"
+        yield f"INCONCLUSIVE: too few requests to decide. Send more of them: --perf-profile={profile}."
     elif undecided:
         yield (
-            "INCONCLUSIVE: these requests do not tell. A limit inside the interval is about what the service can do; an "
-            "interval without an end has slow requests in long runs, which a lower rate makes shorter."
+            "INCONCLUSIVE: more requests would hardly decide. Where the limit lies inside the interval, it is about what the "
+            "service can do: allow more, or make the service faster. Where the interval has no end, slow requests come in long "
+            "runs: a lower rate makes them shorter."
         )
 
 

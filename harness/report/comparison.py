@@ -1,5 +1,6 @@
 """What reports say of a comparison, in words and rows."""
 
+import itertools
 import math
 import shlex
 from collections.abc import Iterator
@@ -70,16 +71,30 @@ def interval(lens: Lens, low: float | None, high: float | None) -> str:
 
 
 def title(scenario: ScenarioResult) -> str:
-    """Return what was spent: seed, blocks, time."""
+    """Return the seed, and what was spent."""
     assert scenario.comparison is not None
-    decision = scenario.comparison.decision
-    every = len(scenario.comparison.order)
+    look = f"look {scenario.comparison.decision.look} of {len(scenario.comparison.design.looks)}"
+    return f"seed {scenario.seed}, {look}, {spent(scenario.comparison)}"
+
+
+def spent(comparison: ComparisonResult) -> str:
+    """Return how many blocks and how much time a comparison took."""
+    decision = comparison.decision
     voided = f", {decision.voided} of them void" if decision.voided else ""
-    look = f"look {decision.look} of {len(scenario.comparison.design.looks)}"
-    return (
-        f"seed {scenario.seed}, {_count(every)}{voided}, {look}, "
-        f"{decision.load_s:,.0f} s of load in {decision.wall_s:,.0f} s"
-    )
+    return f"{_count(len(comparison.order))}{voided}, {decision.load_s:,.0f} s of load in {decision.wall_s:,.0f} s"
+
+
+def essentials(comparison: ComparisonResult) -> Iterator[str]:
+    """Yield what a reader needs beside the verdict and the table: where a change went, and what is still open."""
+    told = comparison.answers
+    if told is not None and told.verdict is not Verdict.PASS and not told.fails:
+        yield from itertools.islice(answers(told), 1)
+    moved = (one for one in comparison.attributions if one.lens.gates)
+    yield from (stages(one, comparison) for one in itertools.islice(moved, 1))
+    if comparison.verdict is Verdict.INCONCLUSIVE:
+        yield from _detectable(comparison)
+    yield from _ended(comparison)
+    yield from comparison.notes
 
 
 def remarks(comparison: ComparisonResult) -> Iterator[str]:
@@ -94,19 +109,27 @@ def remarks(comparison: ComparisonResult) -> Iterator[str]:
     for attribution in comparison.attributions:
         yield stages(attribution, comparison)
     yield from _levels(comparison)
-    gates = [result for result in comparison.decision.results if result.lens.gates]
-    if seen := [f"{gate.lens.name} {percent(gate.mde)}" for gate in gates if gate.mde is not None]:
-        yield f"the smallest change that 95 runs of 100 would have called FAIL: {', '.join(seen)}"
+    yield from _detectable(comparison)
     machine = (("steal", comparison.steal_share), ("CPU pressure", comparison.cpu_pressure_share))
     if told := [f"{name} {percent(share)}" for name, share in machine if share is not None]:
         yield f"median over the blocks: {', '.join(told)}"
+    yield from _ended(comparison)
+    for void in comparison.voids:
+        yield f"void: {void}"
+    yield from comparison.notes
+
+
+def _detectable(comparison: ComparisonResult) -> Iterator[str]:
+    gates = [result for result in comparison.decision.results if result.lens.gates]
+    if seen := [f"{gate.lens.name} {percent(gate.mde)}" for gate in gates if gate.mde is not None]:
+        yield f"the smallest change that 95 runs of 100 would have called FAIL: {', '.join(seen)}"
+
+
+def _ended(comparison: ComparisonResult) -> Iterator[str]:
     # A decision that is finished needs no word on why it ended, unless it was made of what an interruption
     # left.
     if comparison.stopped and (not comparison.decision.finished or comparison.stopped.startswith(CUT_SHORT)):
         yield f"stopped: {comparison.stopped}"
-    for void in comparison.voids:
-        yield f"void: {void}"
-    yield from comparison.notes
 
 
 def answers(result: AnswersResult) -> Iterator[str]:
@@ -169,10 +192,12 @@ def advice(scenario: ScenarioResult) -> Iterator[str]:
         yield _more_time(comparison)
     moved = [one.moved for one in comparison.attributions if one.lens.gates]
     if moved and moved[0] is not None:
-        yield (
-            f"{scenario.name}: look first at what changed in {moved[0]}; when the queue alone moved, at "
-            "whatever makes a batch later or longer."
+        what = (
+            "what makes batches start later or take longer"
+            if moved[0] == "queue"
+            else f"what changed in {moved[0]}"
         )
+        yield f"{scenario.name}: look first at {what}."
 
 
 def _more_time(comparison: ComparisonResult) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tailgate.harness.report import comparison, summary
+from tailgate.harness.report import comparison, criteria, summary
 from tailgate.harness.report.advice import advice
 from tailgate.harness.report.escape import cell, code, fenced, markdown
+from tailgate.harness.report.why import headline
 from tailgate.harness.results.comparison import ComparisonResult
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.slot import PhaseResult
@@ -40,7 +41,7 @@ def render(result: RunResult) -> str:
 
 
 def _lines(result: RunResult) -> Iterator[str]:
-    yield f"# {markdown(summary.headline(result))}"
+    yield f"# {markdown(headline(result))}"
     phases = summary.measured_phases(result)
     for scenario in result.scenarios:
         yield from _scenario(scenario, phases[scenario.name])
@@ -76,7 +77,7 @@ def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterat
 
 def _budgets(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterator[str]:
     if scenario.criteria:
-        yield from _table(summary.COLUMNS, [summary.row(criterion) for criterion in scenario.criteria])
+        yield from _table(criteria.COLUMNS, [criteria.row(criterion) for criterion in scenario.criteria])
     yield from _bullets(
         (*summary.remarks(scenario), *_loads(scenario, summary.load(phases)), *summary.slowest(phases))
     )
@@ -109,12 +110,8 @@ def _comparison(
 
 
 def _loads(scenario: ScenarioResult, load: summary.Load) -> Iterator[str]:
-    if load.requests:
-        yield (
-            f"{load.requests:,} measured requests, {load.failed:,} without a good answer; "
-            f"offered {quantity(load.offered_per_s, Unit.PER_SECOND)}, "
-            f"achieved {quantity(load.achieved_per_s, Unit.PER_SECOND)}; seed {scenario.seed}"
-        )
+    if line := summary.load_line(load):
+        yield f"{line}; seed {scenario.seed}"
 
 
 def _measured(result: RunResult) -> Iterator[str]:

@@ -10,78 +10,41 @@ from tailgate.harness.results.fault import VOID
 from tailgate.harness.results.run import RunResult, Scalar, ScenarioResult
 from tailgate.harness.results.slot import MachineUse, PhaseResult, Quantiles, StageMeans
 from tailgate.harness.results.verdict import Verdict
-from tailgate.harness.units import Unit, interval, percent, quantity
+from tailgate.harness.units import Unit, percent, quantity
 
-COLUMNS = ("criterion", "measured", "interval", "limit", "margin", "verdict")
-OK = "ok"
+OK, REFUSED = "ok", "shed"
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Requests with a record, those without a good answer, and mean rates over the measured phases, by time."""
+    """Requests with a record, those that were refused, those that failed, and mean rates over the measured phases, by time."""
 
     requests: int
+    refused: int
     failed: int
     offered_per_s: float | None
     achieved_per_s: float | None
 
 
-def headline(result: RunResult) -> str:
-    """Return the first line of any report: the verdict, and why."""
-    return f"{result.verdict.value}: {_why(result)}"
-
-
-def _why(result: RunResult) -> str:
-    compared = [f"{one.name}: {one.comparison.reason}" for one in result.scenarios if one.comparison]
-    if compared and not result.reasons:
-        return "; ".join(compared)
-    if result.verdict is Verdict.PASS:
-        criteria = sum(len(scenario.criteria) for scenario in result.scenarios)
-        names = ", ".join(one.name for one in result.scenarios)
-        return f"{criteria} of {criteria} criteria hold; scenarios: {names}"
-    told = [
-        f"{scenario.name}: {why}"
-        for scenario in result.scenarios
-        if scenario.verdict is result.verdict and (why := _why_of(scenario))
-    ]
-    return "; ".join(told) or "nothing was judged"
-
-
-def _why_of(scenario: ScenarioResult) -> str:
-    if scenario.faults:
-        # A server's log may follow on further lines.
-        return scenario.faults[0].text.splitlines()[0]
-    if scenario.refused:
-        return scenario.refused.splitlines()[0]
-    if scenario.comparison is not None:
-        return scenario.comparison.reason
-    return ", ".join(item.name for item in scenario.criteria if item.verdict is scenario.verdict)
-
-
-def row(criterion: CriterionResult) -> tuple[str, ...]:
-    """Return a criterion's cells, one for each of :data:`COLUMNS`."""
-    return (
-        criterion.name,
-        quantity(criterion.value, criterion.unit),
-        interval(criterion.low, criterion.high, criterion.unit),
-        quantity(criterion.limit, criterion.unit),
-        percent(criterion.margin, signed=True),
-        criterion.verdict.value,
-    )
-
-
 def remarks(scenario: ScenarioResult) -> tuple[str, ...]:
     """Return faults, failed requests and why criteria do not hold; those with one reason share a line."""
     faults = [f"{fault.cause.value}: {fault.text}" for fault in scenario.faults]
+    refused = (scenario.refused,) if scenario.refused else ()
+    return (*faults, *refused, *failures(scenario), *reasons(scenario, _reason), *scenario.notes)
+
+
+def reasons(scenario: ScenarioResult, say: Callable[[CriterionResult], str]) -> tuple[str, ...]:
+    """Return what ``say`` has to say of criteria that do not hold; those of which it says the same share a line."""
     names: dict[str, list[str]] = {}
     for criterion in scenario.criteria:
         if criterion.verdict is not Verdict.PASS and VOID not in criterion.reason:
-            note = "" if criterion.note in criterion.reason else criterion.note
-            text = "; ".join(filter(None, (criterion.reason, note)))
-            names.setdefault(text, []).append(criterion.name)
-    why = [f"{', '.join(named)}: {text}" for text, named in names.items()]
-    refused = (scenario.refused,) if scenario.refused else ()
-    return (*faults, *refused, *failures(scenario), *why, *scenario.notes)
+            names.setdefault(say(criterion), []).append(criterion.name)
+    return tuple(f"{', '.join(named)}: {text}" for text, named in names.items() if text)
+
+
+def _reason(criterion: CriterionResult) -> str:
+    note = "" if criterion.note in criterion.reason else criterion.note
+    return "; ".join(filter(None, (criterion.reason, note)))
 
 
 def first_answers(result: RunResult) -> tuple[str, ...]:
@@ -114,12 +77,23 @@ def measured_phases(result: RunResult) -> Mapping[str, tuple[PhaseResult, ...]]:
 def load(phases: Sequence[PhaseResult]) -> Load:
     """Pool the load of phases."""
     requests = sum(phase.requests for phase in phases)
+    good, refused = (sum(phase.outcomes.get(end, 0) for phase in phases) for end in (OK, REFUSED))
     return Load(
         requests=requests,
-        failed=requests - sum(phase.outcomes.get(OK, 0) for phase in phases),
+        refused=refused,
+        failed=requests - good - refused,
         offered_per_s=_mean(phases, lambda phase: phase.offered_per_s, _seconds),
         achieved_per_s=_mean(phases, lambda phase: phase.achieved_per_s, _seconds),
     )
+
+
+def load_line(load: Load) -> str:
+    """Return ``1,000 requests, offered 50.1/s, achieved 49.9/s, 2 failed``; nothing without requests."""
+    if not load.requests:
+        return ""
+    refused = f", {load.refused:,} refused" if load.refused else ""
+    rates = f"offered {quantity(load.offered_per_s, Unit.PER_SECOND)}, achieved {quantity(load.achieved_per_s, Unit.PER_SECOND)}"
+    return f"{load.requests:,} requests, {rates}, {load.failed:,} failed{refused}"
 
 
 def answer_times(phases: Sequence[PhaseResult]) -> Mapping[str, tuple[str, ...]]:

@@ -1,22 +1,22 @@
-"""The terminal report: the verdict first, then what was measured, advice, and how to run it again.
+"""The terminal report: the verdict and why, what does not hold, and what to do now; each thing once.
 
-It fits 80 columns, and is plain text where output goes to a file.
+It fits any width, and is plain text where output goes to a file.
 """
 
-from collections.abc import Mapping, Sequence
+import enum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from rich.console import Console, JustifyMethod
-from rich.padding import Padding
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
-from tailgate.harness.report import comparison, summary
+from tailgate.harness.report import comparison, console, criteria, summary
 from tailgate.harness.report.advice import advice
 from tailgate.harness.report.escape import shown
-from tailgate.harness.results.comparison import ComparisonResult
+from tailgate.harness.report.why import headline, measured, told, why_of_scenario, without_keyword
+from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.slot import PhaseResult
-from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.results.verdict import SEVERITY, Verdict
 from tailgate.harness.units import Unit, percent, quantity
 
 STYLES: Mapping[Verdict, str] = {
@@ -25,117 +25,195 @@ STYLES: Mapping[Verdict, str] = {
     Verdict.INCONCLUSIVE: "yellow",
     Verdict.INVALID: "bold magenta",
 }
-INDENT = 2
-_LEFT = ("criterion", "lens", "verdict")
+# Columns of words; all others are of numbers.
+_LEFT = ("criterion", "lens", "verdict", "scenario", "nearest to its limit")
+_PASSED = ("scenario", "criteria", "nearest to its limit", "value", "limit", "of limit", "verdict")
 
 
-def render(result: RunResult, console: Console) -> None:
+class Detail(enum.IntEnum):
+    """How much is printed."""
+
+    VERDICTS = -1  # a line per scenario
+    USUAL = 0  # what it takes to understand the verdict and to go on
+    EVERYTHING = 1
+
+    @classmethod
+    def of(cls, verbosity: int) -> "Detail":
+        """Return how much pytest's verbosity asks for."""
+        return cls(max(cls.VERDICTS, min(cls.EVERYTHING, verbosity)))
+
+
+def screen_of(width: int, *, colours: bool) -> Console:
+    """Return a terminal of this width; whether it has colours is decided already, and no variable has a say."""
+    return Console(
+        width=width,
+        height=25,  # or a terminal that calls itself dumb would have 80 columns
+        force_terminal=colours,
+        color_system="standard" if colours else None,
+        no_color=not colours,
+        highlight=False,
+    )
+
+
+def render(result: RunResult, screen: Console, detail: Detail = Detail.USUAL) -> None:
     """Print a result; text that is not the harness's own is escaped."""
     result = shown(result)
-    console.print(Text(summary.headline(result), style=STYLES[result.verdict]))
-    for arm in result.arms:
-        _line(console, f"{arm.name}: {arm.target} {summary.facts_line(arm.facts)}".rstrip())
-    for line in summary.first_answers(result):
-        _line(console, line)
+    scenarios = sorted(result.scenarios, key=lambda one: SEVERITY.index(one.verdict))
+    if detail is Detail.VERDICTS:
+        _verdicts(result, scenarios, screen)
+        return
+    every = detail is Detail.EVERYTHING
+    screen.print(Text(headline(result), style=STYLES[result.verdict]))
+    if every or len(result.arms) > 1:
+        arms = (f"{arm.name}: {arm.target} {summary.facts_line(arm.facts)}".rstrip() for arm in result.arms)
+        _print(arms, screen)
+    _print(summary.first_answers(result) if every else (), screen)
     phases = summary.measured_phases(result)
-    for scenario in result.scenarios:
-        _scenario(scenario, phases[scenario.name], console)
-    console.print()
-    _list(console, "machine", summary.machine_parts(result))
-    if said := summary.confidence(result):
-        _line(console, said)
-    for sentence in advice(result):
-        _line(console, f"→ {sentence}")
-    for line in summary.proposals(result):
-        console.print(Text(line), soft_wrap=True)
-    for scenario in result.scenarios:
-        # Whole, so that it can be copied: the terminal wraps it, not this program.
-        console.print(Text(f"reproduce {scenario.name}: {scenario.reproduce}"), soft_wrap=True)
+    brief = [one for one in scenarios if not every and len(scenarios) > 1 and _is_brief(one)]
+    for scenario in (one for one in scenarios if one not in brief):
+        _scenario(scenario, phases[scenario.name], result, screen, every=every)
+    if brief:
+        screen.print()
+        console.table(screen, _PASSED, [_passed(one) for one in brief], _LEFT)
+    _next(result, scenarios, screen, every=every)
 
 
-def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult], console: Console) -> None:
-    compared = scenario.comparison
-    spent = _load(scenario, phases) if compared is None else comparison.title(scenario)
-    verdict = (scenario.verdict.value, STYLES[scenario.verdict])
-    title = Text.assemble((scenario.name, "bold"), ": ", verdict, f"  {spent}")
-    console.print()
-    console.print(title, soft_wrap=compared is not None)
-    if compared is not None:
-        _comparison(scenario, compared, phases, console)
+def _print(lines: Iterable[str], screen: Console) -> None:
+    for line in lines:
+        console.sentence(screen, line)
+
+
+def _verdicts(result: RunResult, scenarios: Sequence[ScenarioResult], screen: Console) -> None:
+    """Print a line per scenario, the worst first; of a run of one, or of none, its verdict and why."""
+    if len(scenarios) <= 1:
+        screen.print(Text(headline(result), style=STYLES[result.verdict]), soft_wrap=True)
         return
-    if scenario.criteria:
-        console.print(Padding(_table(scenario), (0, 0, 0, INDENT), expand=False))
-    for remark in (*summary.remarks(scenario), *summary.slowest(phases)):
-        _line(console, remark)
-    shares = summary.batch_shares(phases)
-    _list(console, "batch sizes", [f"{size}: {percent(share)}" for size, share in shares.items()])
-    for times, parts in summary.answer_times(phases).items():
-        _list(console, times, parts)
-    means = summary.stage_means(phases).items()
-    _list(
-        console, "where time went", [f"{stage} {quantity(mean_s, Unit.SECONDS)}" for stage, mean_s in means]
-    )
-    _list(console, "yardstick before, between and after the phases", summary.yardsticks(phases))
-    _list(console, "limits by its readings, to pass / to fail", summary.limits(scenario))
+    for one in scenarios:
+        line = f"{one.verdict.value}: {one.name}: {why_of_scenario(one)}"
+        screen.print(Text(line, style=STYLES[one.verdict]), soft_wrap=True)
 
 
-def _load(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> str:
-    load = summary.load(phases)
-    if not load.requests:
-        return f"seed {scenario.seed}"
-    return (
-        f"seed {scenario.seed}, {load.requests:,} requests, {load.failed:,} failed, "
-        f"offered {quantity(load.offered_per_s, Unit.PER_SECOND)}, "
-        f"achieved {quantity(load.achieved_per_s, Unit.PER_SECOND)}"
-    )
+def _is_brief(scenario: ScenarioResult) -> bool:
+    """Tell whether a line says enough of a scenario: all of its criteria hold, and nothing is remarked."""
+    passed = scenario.verdict is Verdict.PASS and scenario.comparison is None
+    return passed and bool(scenario.criteria) and not scenario.notes
 
 
-def _comparison(
-    scenario: ScenarioResult, compared: ComparisonResult, phases: Sequence[PhaseResult], console: Console
+def _passed(scenario: ScenarioResult) -> Sequence[Text]:
+    nearest = max(scenario.criteria, key=criteria.nearness)
+    _, value, _, limit, share, verdict = criteria.row(nearest)
+    cells = (scenario.name, str(len(scenario.criteria)), nearest.name, value, limit, share)
+    return (*map(Text, cells), Text(verdict, style=STYLES[scenario.verdict]))
+
+
+def _scenario(
+    scenario: ScenarioResult,
+    phases: Sequence[PhaseResult],
+    result: RunResult,
+    screen: Console,
+    *,
+    every: bool,
 ) -> None:
-    # A space between columns, or eight of them would not fit 80.
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    for column in comparison.COLUMNS:
-        table.add_column(column, justify="left" if column in _LEFT else "right", no_wrap=True)
-    for result in compared.decision.results:
-        *cells, verdict = comparison.row(result)
-        style = STYLES[result.verdict] if result.lens.gates else "dim"
-        table.add_row(*map(Text, cells), Text(verdict, style=style))
-    console.print(Padding(table, (0, 0, 0, INDENT), expand=False))
-    remarks = (*summary.remarks(scenario), *comparison.remarks(compared), *summary.slowest(phases))
-    for sentence in remarks:
-        _line(console, sentence)
-
-
-def _table(scenario: ScenarioResult) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for column in summary.COLUMNS:
-        # Only a criterion's name may break over lines; a number never does.
-        justify: JustifyMethod = "left" if column in _LEFT else "right"
-        table.add_column(column, justify=justify, no_wrap=column != "criterion", overflow="fold")
-    for criterion in scenario.criteria:
-        *cells, verdict = summary.row(criterion)
-        table.add_row(*map(Text, cells), Text(verdict, style=STYLES[criterion.verdict]))
-    return table
-
-
-def _line(console: Console, text: str) -> None:
-    """Print a sentence, indented and wrapped at words."""
-    width = max(console.width - INDENT, INDENT + 1)
-    for line in Text(text).wrap(console, width):
-        line.rstrip()
-        console.print(Text(" " * INDENT).append_text(line), soft_wrap=True)
-
-
-def _list(console: Console, title: str, parts: Sequence[str]) -> None:
-    """Print parts after a title, wrapped between parts only; nothing without any."""
-    if not parts:
+    """Print one scenario; nothing of one of which the headline says all."""
+    lines = () if every else tuple(_essentials(scenario, result))
+    compared = scenario.comparison
+    spent = summary.load_line(summary.load(phases)) if compared is None else comparison.spent(compared)
+    if not (every or lines or spent or told(scenario).casefold() not in headline(result).casefold()):
         return
-    line = f"{' ' * INDENT}{title}: {parts[0]}"
-    for part in parts[1:]:
-        if len(line) + len(part) + len(", ,") > console.width:
-            console.print(Text(f"{line},"), soft_wrap=True)
-            line = f"{' ' * 2 * INDENT}{part}"
-        else:
-            line = f"{line}, {part}"
-    console.print(Text(line), soft_wrap=True)
+    verdict = (scenario.verdict.value, STYLES[scenario.verdict])
+    screen.print()
+    screen.print(Text.assemble((scenario.name, "bold"), ": ", verdict, spent and f", {spent}"))
+    _table(scenario, screen, every=every)
+    _print(lines, screen)
+    if every:
+        _everything(scenario, phases, screen)
+
+
+def _table(scenario: ScenarioResult, screen: Console, *, every: bool) -> None:
+    if scenario.comparison is not None:
+        rows = [
+            (*map(Text, cells), Text(verdict, style=STYLES[one.verdict] if one.lens.gates else "dim"))
+            for one in scenario.comparison.decision.results
+            if every or one.lens.gates or one.base is not None or one.head is not None
+            for *cells, verdict in [comparison.row(one)]
+        ]
+        console.table(screen, comparison.COLUMNS, rows, _LEFT)
+    elif scenario.criteria and (every or not scenario.faults):
+        # Of a scenario with a fault the numbers mean nothing.
+        ordered = sorted(
+            scenario.criteria, key=lambda one: (SEVERITY.index(one.verdict), -criteria.nearness(one))
+        )
+        rows = [
+            (*map(Text, cells), Text(verdict, style=STYLES[one.verdict]))
+            for one in ordered
+            for *cells, verdict in [criteria.row(one)]
+        ]
+        console.table(screen, criteria.COLUMNS, rows, _LEFT)
+
+
+def _essentials(scenario: ScenarioResult, result: RunResult) -> Iterator[str]:
+    """Yield what a reader needs beside the headline and the table, and neither has said."""
+    said = told(next((one for one in result.scenarios if one.verdict is result.verdict), scenario))
+    for text in (*(fault.text for fault in scenario.faults), *filter(None, (scenario.refused,))):
+        yield from _unsaid(text, said)
+    if scenario.verdict is not Verdict.PASS:
+        yield from summary.failures(scenario)
+    if not scenario.faults:
+        line = headline(result)
+        yield from (
+            text for text in summary.reasons(scenario, _reason) if text.partition(": ")[2] not in line
+        )
+    if scenario.comparison is not None:
+        yield from (line for line in comparison.essentials(scenario.comparison) if not line.endswith(said))
+    yield from scenario.notes
+
+
+def _unsaid(text: str, said: str) -> Iterator[str]:
+    """Yield the lines of a text without what the headline has said, which may stand at the end of the first line."""
+    first, *others = text.splitlines()
+    unsaid = first.removesuffix(said).removesuffix(": ")
+    yield from filter(None, (unsaid, *others))
+
+
+def _reason(one: CriterionResult) -> str:
+    """Return what the numbers of a criterion in the table do not say."""
+    if measured(one) and one.limit is not None:
+        return one.note
+    return without_keyword(one.reason)
+
+
+def _everything(scenario: ScenarioResult, phases: Sequence[PhaseResult], screen: Console) -> None:
+    """Print all that is known of a scenario beside its table."""
+    compared = scenario.comparison
+    lines = (f"seed {scenario.seed}", *summary.remarks(scenario))
+    _print((*lines, *(comparison.remarks(compared) if compared else ()), *summary.slowest(phases)), screen)
+    if compared is not None:
+        return
+    shares = summary.batch_shares(phases)
+    console.parts(screen, "batch sizes", [f"{size}: {percent(share)}" for size, share in shares.items()])
+    for times, parts in summary.answer_times(phases).items():
+        console.parts(screen, times, parts)
+    means = summary.stage_means(phases).items()
+    console.parts(
+        screen, "where time went", [f"{stage} {quantity(mean_s, Unit.SECONDS)}" for stage, mean_s in means]
+    )
+    console.parts(screen, "yardstick before, between and after the phases", summary.yardsticks(phases))
+    console.parts(screen, "limits by its readings, to pass / to fail", summary.limits(scenario))
+
+
+def _next(result: RunResult, scenarios: Sequence[ScenarioResult], screen: Console, *, every: bool) -> None:
+    """Print what to do now, and with ``every`` what the machine did."""
+    again = [one for one in scenarios if every or one.verdict is not Verdict.PASS]
+    sentences, proposals = advice(result), summary.proposals(result)
+    if sentences or proposals or again:
+        screen.print()
+    if every:
+        console.parts(screen, "machine", summary.machine_parts(result))
+        if said := summary.confidence(result):
+            console.sentence(screen, said)
+    _print((f"→ {one}" for one in sentences), screen)
+    for place, line in enumerate(proposals):
+        # The first is a sentence; all others are lines of a file.
+        (console.whole if place else console.sentence)(screen, line)
+    for one in again:
+        console.whole(screen, f"reproduce {one.name}: {one.reproduce}")

@@ -1,89 +1,119 @@
 """Why a verdict is what it is, in one sentence for people."""
 
-import dataclasses
 import math
 import re
+from collections.abc import Mapping, Sequence
 
-from tailgate.harness.report import summary
+from tailgate.harness.report.criteria import nearness, of_limit
 from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.run import RunResult, ScenarioResult
-from tailgate.harness.results.verdict import Better, Verdict
-from tailgate.harness.units import interval, quantity
+from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.units import MISSING, interval, quantity
 
+NOTHING = "Nothing was judged."
 # A reason begins with a word for programs; before it may stand what it is of.
-_KEYWORD = re.compile(
-    r"^(?:(?P<of>[^:]+): )?(?:beyond|undecided|within|noise|integrity): (?P<said>.*)$", re.DOTALL
-)
+_WORDS = "beyond|undecided|coarse|unbudgeted|spilled|within|noise|integrity"
+_KEYWORD = re.compile(rf"^(?:(?P<of>[^:]+): )?(?:{_WORDS}): (?P<said>.*)$", re.DOTALL)
+# Of a comparison whose answers differ, the second reason, which is that of its speed.
+_OF_SPEED = re.compile(rf"(?<=; speed: )(?:{_WORDS}): ")
+# What a sentence may begin with in a capital letter: a plain word, and not the name of a criterion or scenario.
+_PLAIN_WORD = re.compile(r"[a-z]+ ")
+# What further criteria, or further scenarios, came to, by their verdict: of one, and of several.
+_CRITERIA: Mapping[Verdict, tuple[str, str]] = {
+    Verdict.FAIL: ("criterion does not hold", "criteria do not hold"),
+    Verdict.INCONCLUSIVE: ("criterion is undecided", "criteria are undecided"),
+}
+_SCENARIOS: Mapping[Verdict, tuple[str, str]] = {
+    Verdict.PASS: ("scenario passes", "scenarios pass"),
+    Verdict.FAIL: ("scenario fails", "scenarios fail"),
+    Verdict.INCONCLUSIVE: ("scenario is undecided", "scenarios are undecided"),
+    Verdict.INVALID: ("scenario could not be judged", "scenarios could not be judged"),
+}
+
+
+def headline(result: RunResult) -> str:
+    """Return the first line of a report: the verdict, and why."""
+    return f"{result.verdict.value}: {why(result)}"
 
 
 def why(result: RunResult) -> str:
     """Return the reason of a run's verdict; where criteria decide, it names the one that tells most."""
-    told = summary.headline(result).partition(": ")[2]
+    if len(result.scenarios) == 1:
+        return why_of_scenario(result.scenarios[0])
     of_them = [one for one in result.scenarios if one.verdict is result.verdict]
-    judged = [
-        (scenario, one) for scenario in result.scenarios for one in scenario.criteria if one.limit is not None
-    ]
-    deciding = [pair for pair in judged if pair[1].verdict is result.verdict]
-    if result.verdict is Verdict.INVALID and len(of_them) > 1:
-        names = ", ".join(one.name for one in of_them)
-        return f"{len(of_them)} of {len(result.scenarios)} scenarios could not be judged: {names}."
-    if result.verdict is Verdict.INVALID or not deciding or any(one.comparison for one in result.scenarios):
-        own = told.removeprefix(f"{of_them[0].name}: ") if len(of_them) == 1 else told
-        return _sentence(without_keyword(own))
-    # What was measured says more than that nothing could be.
-    scenario, one = max(deciding, key=lambda pair: (_measured(pair[1]), nearness(pair[1])))
-    place = one.name if len(result.scenarios) == 1 else f"{one.name} of {scenario.name}"
-    if result.verdict is Verdict.PASS:
-        share = nearness(one)
-        near = f"; the nearest to its limit is {place}, at {share * 100:.0f} % of it" if share else ""
-        return f"{f'All {len(judged)} criteria hold' if len(judged) > 1 else 'The criterion holds'}{near}."
-    return _not_passed(one, place) + _further(len(deciding) - 1, result.verdict)
+    if not of_them:
+        return NOTHING
+    judged = [(scenario, one) for scenario in of_them for one in deciding(scenario)]
+    if judged:
+        # What was measured says more than that nothing could be.
+        scenario, one = max(judged, key=lambda pair: _tells(pair[1]))
+        return _of_criteria(one, f"{one.name} of {scenario.name}", len(judged), result.verdict)
+    first, *others = of_them
+    return _sentence(f"{first.name}: {told(first)}") + _further(len(others), _SCENARIOS[result.verdict])
 
 
-def _not_passed(one: CriterionResult, place: str) -> str:
-    measured, limit = quantity(one.value, one.unit), quantity(one.limit, one.unit)
-    if not _measured(one):
-        return _sentence(without_keyword(f"{place}: {one.reason}"))
-    if one.verdict is Verdict.FAIL:
-        return f"{place} is {measured}, and the limit is {limit}."
-    between = interval(one.low, one.high, one.unit)
-    return f"{place} is {measured}, and its interval {between} reaches across the limit of {limit}."
+def why_of_scenario(scenario: ScenarioResult) -> str:
+    """Return the reason of one scenario's verdict."""
+    judged = deciding(scenario)
+    if not judged:
+        return _sentence(told(scenario))
+    one = max(judged, key=_tells)
+    return _of_criteria(one, one.name, len(judged), scenario.verdict)
 
 
-def _further(count: int, verdict: Verdict) -> str:
-    """Return how many other criteria came to the same."""
-    if not count:
-        return ""
-    one, several = (
-        ("does not hold", "do not hold") if verdict is Verdict.FAIL else ("is undecided", "are undecided")
-    )
-    return f" {count} further {f'criterion {one}' if count == 1 else f'criteria {several}'}."
+def deciding(scenario: ScenarioResult) -> Sequence[CriterionResult]:
+    """Return the criteria that the verdict comes from; none of a comparison, and none where a fault decides."""
+    if scenario.verdict is Verdict.INVALID:
+        return ()
+    return [one for one in scenario.criteria if one.limit is not None and one.verdict is scenario.verdict]
 
 
-def _measured(one: CriterionResult) -> bool:
+def measured(one: CriterionResult) -> bool:
     """Tell whether there is a value: none where too many requests failed, which count as infinitely late."""
     return one.value is not None and math.isfinite(one.value)
 
 
-def why_of_scenario(result: RunResult, scenario: ScenarioResult) -> str:
-    """Return the reason of one scenario's verdict, as if it were the whole run."""
-    return why(dataclasses.replace(result, scenarios=(scenario,), verdict=scenario.verdict, reasons=()))
+def _tells(one: CriterionResult) -> tuple[bool, float]:
+    return measured(one), nearness(one)
 
 
-def nearness(one: CriterionResult) -> float:
-    """Return the value as a share of the limit, 1 at the limit and beyond it worse; infinite where nothing was measured."""
-    if one.value is None or not math.isfinite(one.value):
-        return math.inf if one.verdict is not Verdict.PASS else 0.0
-    if not one.limit:
-        return 0.0 if not one.value else math.inf
-    return share_of_limit(one.value, one.limit, one.better)
+def _of_criteria(one: CriterionResult, place: str, count: int, verdict: Verdict) -> str:
+    """Return what ``count`` criteria came to, by the one that tells most, which is called ``place``."""
+    if verdict is Verdict.PASS:
+        share = of_limit(one)
+        at = "" if share == MISSING else f"at {share} of its limit"
+        if count == 1:
+            return f"{place} holds{at and f', {at}'}."
+        return f"All {count} criteria hold{at and f'; the nearest is {place}, {at}'}."
+    return _not_passed(one, place) + _further(count - 1, _CRITERIA[verdict])
 
 
-def share_of_limit(value: float, limit: float, better: Better) -> float:
-    """Return how much of the limit a value uses up: of a throughput, the more the smaller it is."""
-    if better is Better.LOWER:
-        return value / limit
-    return limit / value if value > 0 else math.inf
+def _not_passed(one: CriterionResult, place: str) -> str:
+    value, limit = quantity(one.value, one.unit), quantity(one.limit, one.unit)
+    if not measured(one):
+        return _sentence(without_keyword(f"{place}: {one.reason}"))
+    if one.verdict is Verdict.FAIL:
+        return f"{place} is {value}, and the limit is {limit}."
+    between = interval(one.low, one.high, one.unit)
+    return f"{place} is {value}, and its interval {between} reaches across the limit of {limit}."
+
+
+def told(scenario: ScenarioResult) -> str:
+    """Return what a scenario says itself, in one line: a server's log may follow on further ones."""
+    if scenario.faults:
+        return without_keyword(scenario.faults[0].text.partition("\n")[0])
+    if scenario.refused:
+        return scenario.refused.partition("\n")[0]
+    if scenario.comparison is not None:
+        return without_keyword(_OF_SPEED.sub("", scenario.comparison.reason))
+    telling = [one for one in scenario.criteria if one.verdict is scenario.verdict]
+    if not telling:
+        return NOTHING
+    return f"{', '.join(one.name for one in telling)}: {without_keyword(telling[0].reason)}"
+
+
+def _further(count: int, words: tuple[str, str]) -> str:
+    return f" {count} further {words[count > 1]}." if count else ""
 
 
 def without_keyword(reason: str) -> str:
@@ -96,4 +126,5 @@ def without_keyword(reason: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}" + "." * (text[-1:] not in {".", "!", "?"})
+    begun = f"{text[:1].upper()}{text[1:]}" if _PLAIN_WORD.match(text) else text
+    return begun + "." * (text[-1:] not in {".", "!", "?"})

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 # The reason of a criterion that has no fault of its own.
 VOID = "void, as the whole scenario is"
+# The text of the fault of a scenario that a key ended.
+INTERRUPTED = "interrupted (Ctrl-C)"
 
 
 class Cause(enum.Enum):

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.options.table import Enforce, OnInconclusive
-from tailgate.harness.report.comparison import stages
-from tailgate.harness.report.summary import failures
-from tailgate.harness.results.comparison import ComparisonResult
+from tailgate.harness.report import comparison
+from tailgate.harness.report.summary import remarks
+from tailgate.harness.report.why import why_of_scenario
 from tailgate.harness.results.fault import Cause
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.verdict import Verdict, worst
@@ -28,21 +28,22 @@ def outcome_of(result: ScenarioResult, settings: GateSettings) -> TestOutcome:
     INVALID and FAIL fail. INCONCLUSIVE does what ``--perf-inconclusive`` says. With ``--perf-enforce=measurement`` only
     a broken measurement fails.
     """
-    text = explain(result)
     if result.verdict is Verdict.PASS:
         return TestOutcome(fails=False, text="")
+    fails = TestOutcome(fails=True, text=explain(result))
+    lets_pass = f"{result.name}: {result.verdict.value} fails no test"
     if settings.enforce is Enforce.MEASUREMENT:
         broken = result.verdict is Verdict.INVALID and _broken(result)
-        return TestOutcome(broken, text if broken else f"{text}\nnot enforced (--perf-enforce=measurement)")
+        return fails if broken else TestOutcome(False, f"{lets_pass} (--perf-enforce=measurement)")
     if result.verdict is not Verdict.INCONCLUSIVE:
-        return TestOutcome(fails=True, text=text)
+        return fails
     match settings.inconclusive:
         case OnInconclusive.FAIL:
-            return TestOutcome(fails=True, text=text)
+            return fails
         case OnInconclusive.WARN:
-            return TestOutcome(fails=False, text=f"WARNING: {text}\nlet pass (--perf-inconclusive=warn)")
+            return TestOutcome(False, f"WARNING: {lets_pass} (--perf-inconclusive=warn)")
         case OnInconclusive.PASS:
-            return TestOutcome(fails=False, text=f"{text}\nlet pass (--perf-inconclusive=pass)")
+            return TestOutcome(False, f"{lets_pass} (--perf-inconclusive=pass)")
 
 
 def failing(result: RunResult, settings: GateSettings) -> Verdict:
@@ -63,33 +64,10 @@ def _broken(result: ScenarioResult) -> bool:
 
 
 def explain(result: ScenarioResult) -> str:
-    """Return the verdict and what came to it, then a line for each fault, or for each criterion that does not hold."""
-    if result.faults:
-        named: list[str] = []
-        lines = [f"  {fault.cause.value}: {fault.text}" for fault in result.faults]
-    elif result.refused:
-        named, lines = [], [f"  {result.refused}"]
-    elif result.comparison is not None:
-        named, lines = _lenses(result, result.comparison)
-    else:
-        bad = [item for item in result.criteria if item.verdict is not Verdict.PASS]
-        named = [item.name for item in bad if item.verdict is result.verdict]
-        # Criteria that fell for one reason say it once.
-        lines = list(dict.fromkeys(f"  {item.verdict.value}  {item.reason}" for item in bad))
-    lines += [f"  {line}" for line in failures(result)]
-    headline = f"{result.verdict.value}: {result.name}" + (f": {', '.join(named)}" if named else "")
-    return "\n".join([headline, *lines, f"  reproduce: {result.reproduce}"])
-
-
-def _lenses(result: ScenarioResult, comparison: ComparisonResult) -> tuple[list[str], list[str]]:
-    results = comparison.decision.results
-    bad = [one for one in results if one.lens.gates and one.verdict is not Verdict.PASS]
-    named = [one.lens.name for one in bad if one.verdict is result.verdict]
-    # Before the first look all say the same, and the decision says it once.
-    judged = [f"  {one.verdict.value}  {one.reason}" for one in bad if one.look is not None]
-    moved = [f"  {stages(one, comparison)}" for one in comparison.attributions]
-    lines = [*(judged or [f"  {comparison.decision.reason}"]), *moved]
-    answers = comparison.answers
-    if answers is None or not answers.fails:
-        return named, lines
-    return ["answers", *named], [f"  {answers.verdict.value}  {answers.reason}", *lines]
+    """Return the verdict and why in the first line, then a line for all that is said of it."""
+    lines = [*remarks(result)]
+    if result.comparison is not None:
+        lines += comparison.remarks(result.comparison)
+    lines.append(f"reproduce: {result.reproduce}")
+    headline = f"{result.verdict.value}: {result.name}: {why_of_scenario(result)}"
+    return "\n".join([headline, *(f"  {line}" for line in lines)])

@@ -115,6 +115,11 @@ class Session:
         """Stop the target, and let others measure."""
         self._cleanup.__exit__(kind, error, trace)
 
+    @property
+    def measured(self) -> int:
+        """How many scenarios stand in the results."""
+        return len(self._scenarios)
+
     def log_tail(self) -> str:
         """Return the last lines of the target's log; never fails, since pytest asks in the middle of a report."""
         return "" if self._budget_run is None else self._budget_run.log_tail()

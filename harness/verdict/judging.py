@@ -13,7 +13,7 @@ from tailgate.harness.observe.slot_record import Slot, SlotRecord
 from tailgate.harness.observe.window import PhaseRecord, Window, counted_requests, summed_labels
 from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.failure import Failure, pooled
-from tailgate.harness.results.fault import Cause, Fault
+from tailgate.harness.results.fault import INTERRUPTED, Cause, Fault
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.verdict import SEVERITY, Verdict, worst
 from tailgate.harness.scenario.budgets import asked_at
@@ -135,14 +135,19 @@ def refused(scenario: Scenario, seed: int, why: str, reproduce: str) -> Scenario
 
 def unmeasured(scenario: Scenario, seed: int, error: BaseException, reproduce: str) -> ScenarioResult:
     """Return the result of a scenario that ended in an exception: INVALID, since nothing is known of the service."""
-    text = str(error) if isinstance(error, HarnessError) else f"cut short by {type(error).__name__}: {error}"
+    if isinstance(error, KeyboardInterrupt):
+        text = INTERRUPTED
+    elif isinstance(error, HarnessError):
+        text = str(error)
+    else:
+        text = f"cut short by {type(error).__name__}: {error}".removesuffix(": ")
     return ScenarioResult(
         name=scenario.name,
         description=scenario.description,
         seed=seed,
         verdict=Verdict.INVALID,
         criteria=(),
-        faults=(Fault(Cause.INTEGRITY, text.removesuffix(": ")),),
+        faults=(Fault(Cause.INTEGRITY, text),),
         reproduce=reproduce,
     )
 

@@ -6,6 +6,7 @@ which too many blocks were void decides nothing, and if it is the last, the run 
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 from tailgate.harness.compare.blocks.row import BlockRow, arm_value
@@ -44,7 +45,7 @@ def judge(rows: Sequence[BlockRow], design: Design, lenses: Sequence[Lens] = LEN
     voided = sum(row.void is not None for row in rows)
     noisy = voided > design.max_void_blocks or (disturbed and over == len(design.looks))
     finished = settled or noisy or over == len(design.looks)
-    ordered = tuple(results.get(lens.name) or _waiting(lens, len(good), design) for lens in lenses)
+    ordered = tuple(results.get(lens.name) or _waiting(lens, good, design) for lens in lenses)
     verdict, reason = _overall(ordered, noisy=noisy, voided=voided, blocks=len(rows))
     return Decision(
         verdict=verdict,
@@ -78,9 +79,15 @@ def _settled(results: Iterable[LensResult]) -> bool:
     return all(gate.verdict in _DECIDED or gate.n == 0 for gate in gates)
 
 
-def _waiting(lens: Lens, blocks: int, design: Design) -> LensResult:
-    reason = f"undecided: {blocks} good blocks so far, and the first look needs {design.looks[0].blocks}"
-    return LensResult(lens, Verdict.INCONCLUSIVE, reason)
+def _waiting(lens: Lens, good: Sequence[BlockRow], design: Design) -> LensResult:
+    """Return what was seen before the first look, which is not bounded."""
+    first = design.looks[0]
+    reason = f"undecided: {len(good)} good blocks so far, and the first look needs {first.blocks}"
+    waiting = LensResult(lens, Verdict.INCONCLUSIVE, reason)
+    if not good:
+        return waiting
+    seen = judge_lens(lens, good, first)
+    return replace(waiting, change=seen.change, base=seen.base, head=seen.head, n=seen.n)
 
 
 def _overall(results: Sequence[LensResult], *, noisy: bool, voided: int, blocks: int) -> tuple[Verdict, str]:
@@ -91,7 +98,7 @@ def _overall(results: Sequence[LensResult], *, noisy: bool, voided: int, blocks:
     verdict = worst([gate.verdict for gate in gates])
     if verdict is Verdict.PASS:
         n = max(gate.n for gate in gates)
-        return verdict, f"within: nothing that gates became worse by as much as is tolerated, in {n} blocks"
+        return verdict, f"within: head is not worse than base by as much as is tolerated, in {n} blocks"
     telling = [gate for gate in gates if gate.verdict is verdict]
     also = ", ".join(gate.lens.name for gate in telling[1:])
     return verdict, telling[0].reason + (f"; likewise {also}" if also else "")

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from tailgate.harness.report import summary
 from tailgate.harness.report.advice import advice
+from tailgate.harness.report.criteria import nearness, share_of_limit
 from tailgate.harness.report.drawing.markup import Child, Element, facts, tag
-from tailgate.harness.report.why import nearness, share_of_limit, why, without_keyword
+from tailgate.harness.report.why import why, without_keyword
 from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.verdict import Better, Verdict

@@ -114,7 +114,7 @@ def test_an_interrupted_run_leaves_no_process_and_says_what_it_has(project, runn
     output, _ = process.communicate(timeout=PATIENCE_S)
     wait_for(lambda: not any(child.is_running() for child in below))
     assert process.returncode == pytest.ExitCode.INTERRUPTED
-    assert "INVALID: tiny: cut short by KeyboardInterrupt" in output
+    assert "\nINVALID: Interrupted (Ctrl-C).\n" in output
     run = results_file.read(project.results() / results_file.RESULTS)
     assert [scenario.verdict for scenario in run.scenarios] == [Verdict.INVALID]
 
@@ -164,7 +164,7 @@ def test_a_run_that_is_interrupted_before_its_server_is_ready_is_invalid(project
     output, _ = process.communicate(timeout=PATIENCE_S)
     wait_for(lambda: not any(child.is_running() for child in below))
     assert process.returncode == pytest.ExitCode.INTERRUPTED
-    assert "INVALID: tiny: cut short by KeyboardInterrupt" in output
+    assert "\nINVALID: Interrupted (Ctrl-C).\n" in output
     run = results_file.read(project.results() / results_file.RESULTS)
     assert run.verdict is Verdict.INVALID
 

@@ -266,4 +266,4 @@ def test_the_example_is_run_as_a_file(project):
         service_time_ms=0.0,
     )
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["PASS: 2 of 2 criteria hold; scenarios: spike"])
+    result.stdout.fnmatch_lines(["PASS: All 2 criteria hold; the nearest is *"])

@@ -26,9 +26,9 @@ def test_the_markdown_report_begins_with_the_verdict_and_holds_the_table(tmp_pat
     path = MarkdownReporter().write(run_result(), tmp_path)
     assert path == tmp_path / "summary.md"
     text = path.read_text().splitlines()
-    assert text[0] == "# PASS: 1 of 1 criteria hold; scenarios: steady"
-    assert "| criterion | measured | interval | limit | margin | verdict |" in text
-    assert "| p95 (client) | 80.0 ms | [72.0, 88.0] ms | 100 ms | +20.0 % | PASS |" in text
+    assert text[0] == "# PASS: p95 (client) holds, at 80 % of its limit."
+    assert "| criterion | value | interval | limit | of limit | verdict |" in text
+    assert "| p95 (client) | 80.0 ms | [72.0, 88.0] ms | 100 ms | 80 % | PASS |" in text
     assert "pytest -m perf --perf-scenario=steady --perf-seed=7" in text
     assert "| processor | Example 9000 |" in text
     assert not any("governor" in line for line in text)
@@ -50,7 +50,7 @@ def test_what_comes_from_outside_cannot_leave_its_cell_or_its_line():
 
 def test_a_run_that_measured_nothing_still_has_a_summary():
     result = run_result([], slots=(), arms=(), machine={}, settings={}, duration_s=None)
-    assert markdown.render(result).startswith("# INVALID: nothing was judged\n")
+    assert markdown.render(result).startswith("# INVALID: Nothing was judged.\n")
 
 
 def test_junit_properties_hold_each_number_in_full_and_leave_out_what_is_missing():

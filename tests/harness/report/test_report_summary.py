@@ -24,23 +24,6 @@ def failing(name):
     return criterion_result(name, 0.2, verdict=Verdict.FAIL)
 
 
-@pytest.mark.parametrize(
-    ("result", "text"),
-    [
-        (run_result(), "PASS: 1 of 1 criteria hold; scenarios: steady"),
-        (run_result([criterion_result(), failing("p99")]), "FAIL: steady: p99 (client)"),
-        (run_result([failing("p95"), failing("p99")]), "FAIL: steady: p95 (client), p99 (client)"),
-        (run_result([failing("p95")], reasons=("first", "second")), "FAIL: steady: p95 (client)"),
-        (run_result(faults=[FAULT]), f"INVALID: steady: {FAULT.text}"),
-        (run_result([]), "INVALID: nothing was judged"),
-        (run_result([], scenarios=()), "INVALID: nothing was judged"),
-    ],
-    ids=["pass", "one fails", "two fail", "reasons stand below", "fault", "no criterion", "no scenario"],
-)
-def test_the_headline_says_the_verdict_and_why(result, text):
-    assert summary.headline(result) == text
-
-
 def test_only_measured_phases_of_sound_slots_on_the_first_arm_are_pooled():
     other = dataclasses.replace(SLOT, arm="base")
     void = dataclasses.replace(SLOT, faults=(FAULT,))
@@ -59,7 +42,7 @@ def test_the_slowest_request_of_all_measured_phases_is_named_in_every_text():
     assert summary.slowest([PHASE]) == summary.slowest([]) == ()
     result = run_result(slots=(dataclasses.replace(SLOT, phases=tuple(phases)),))
     shown = io.StringIO()
-    terminal.render(result, Console(file=shown, width=80))
+    terminal.render(result, Console(file=shown, width=80), terminal.Detail.EVERYTHING)
     assert f"slowest: 412 ms, request id {'3f' * 16}\n" in shown.getvalue()
     # In code marks, or GitHub would take it for a commit.
     assert f"slowest: 412 ms, request id `{'3f' * 16}`\n" in markdown.render(result)
@@ -68,9 +51,18 @@ def test_the_slowest_request_of_all_measured_phases_is_named_in_every_text():
 def test_the_load_adds_requests_and_averages_rates_over_time():
     longer = dataclasses.replace(PHASE, duration_s=60.0, offered_per_s=90.1, achieved_per_s=None)
     load = summary.load([PHASE, longer])
-    assert (load.requests, load.failed) == (2_000, 4)
+    assert (load.requests, load.refused, load.failed) == (2_000, 0, 4)
     assert load.offered_per_s == pytest.approx(80.1)
     assert load.achieved_per_s == pytest.approx(49.9)
+
+
+def test_requests_that_were_refused_are_not_those_that_failed():
+    refusing = dataclasses.replace(PHASE, outcomes={"ok": 700, "shed": 290, "timeout": 10})
+    assert (
+        summary.load_line(summary.load([refusing]))
+        == "1,000 requests, offered 50.1/s, achieved 49.9/s, 10 failed, 290 refused"
+    )
+    assert summary.load_line(summary.load([])) == ""
 
 
 def test_batch_sizes_are_shares_by_range_in_order():

@@ -7,7 +7,8 @@ import pytest
 from compared_results import compared
 from comparison_rows import rows
 
-from tailgate.harness.report.why import nearness, why, without_keyword
+from tailgate.harness.report.criteria import nearness, of_limit
+from tailgate.harness.report.why import headline, why, without_keyword
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.testing import criterion_result, run_result
@@ -22,13 +23,14 @@ THROUGHPUT = {"unit": Unit.PER_SECOND, "better": Better.HIGHER}
     [
         (
             [criterion_result(value=0.04), criterion_result("p99", 0.09)],
-            "All 2 criteria hold; the nearest to its limit is p99 (client), at 90 % of it.",
+            "All 2 criteria hold; the nearest is p99 (client), at 90 % of its limit.",
         ),
         (
             [criterion_result(value=0.04), criterion_result("knee", 25.0, limit=20.0, **THROUGHPUT)],
-            "All 2 criteria hold; the nearest to its limit is knee (client), at 80 % of it.",
+            "All 2 criteria hold; the nearest is knee (client), at 80 % of its limit.",
         ),
-        ([criterion_result(value=0.0, limit=0.0)], "The criterion holds."),
+        ([criterion_result()], "p95 (client) holds, at 80 % of its limit."),
+        ([criterion_result(value=0.0, limit=0.0)], "p95 (client) holds."),
         (
             [
                 criterion_result(value=0.3, verdict=FAIL),
@@ -42,8 +44,16 @@ THROUGHPUT = {"unit": Unit.PER_SECOND, "better": Better.HIGHER}
             "p95 (client) is 110 ms, and its interval [99.0, 121] ms reaches across the limit of 100 ms.",
         ),
         (
+            [
+                criterion_result(limit=None, verdict=UNSURE, reason="unbudgeted: no budget says it"),
+                criterion_result("p99", limit=None, verdict=UNSURE, reason="unbudgeted: no budget says it"),
+            ],
+            "p95 (client), p99 (client): no budget says it.",
+        ),
+        ([], "Nothing was judged."),
+        (
             [criterion_result(value=None, verdict=FAIL, reason="beyond: 7 of 9 requests failed (timeout)")],
-            "P95 (client): 7 of 9 requests failed (timeout).",
+            "p95 (client): 7 of 9 requests failed (timeout).",
         ),
         (
             [
@@ -62,11 +72,32 @@ def test_a_fault_is_told_in_its_own_words():
     assert why(run_result(faults=[Fault(Cause.NOISE, "the machine changed\nlog")])) == "The machine changed."
 
 
-def test_several_scenarios_that_could_not_be_judged_are_named():
-    first = run_result(faults=[Fault(Cause.NOISE, "x")])
-    second = run_result(faults=[Fault(Cause.NOISE, "y")], scenario="ramp").scenarios[0]
-    several = dataclasses.replace(first, scenarios=(*first.scenarios, second))
-    assert why(several) == "2 of 2 scenarios could not be judged: steady, ramp."
+SLOW, TIGHT = criterion_result(value=0.3, verdict=FAIL), criterion_result(value=0.11, verdict=UNSURE)
+BROKEN = Fault(Cause.NOISE, "the machine changed")
+SHORT = {
+    PASS: "PASS: All 2 criteria hold; the nearest is p95 (client) of steady, at 80 % of its limit.",
+    FAIL: "FAIL: p95 (client) of steady is 300 ms, and the limit is 100 ms.",
+    UNSURE: "INCONCLUSIVE: p95 (client) of steady is 110 ms, and its interval [99.0, 121] ms reaches across "
+    "the limit of 100 ms.",
+    Verdict.INVALID: "INVALID: steady: the machine changed.",
+}
+
+
+@pytest.mark.parametrize("verdict", SHORT)
+def test_of_several_scenarios_the_first_line_names_the_one_that_tells_most(verdict):
+    criteria = {PASS: criterion_result(), FAIL: SLOW, UNSURE: TIGHT}.get(verdict)
+    first = run_result([criteria] if criteria else [], faults=[] if criteria else [BROKEN])
+    calm = run_result([criterion_result(value=0.05)], scenario="ramp").scenarios
+    several = dataclasses.replace(first, scenarios=(*first.scenarios, *calm))
+    assert headline(several) == SHORT[verdict]
+
+
+def test_of_several_scenarios_that_could_not_be_judged_the_first_one_says_why():
+    first = run_result(faults=[BROKEN])
+    further = run_result(faults=[Fault(Cause.NOISE, "y")], scenario="ramp").scenarios[0]
+    for count, said in ((1, "1 further scenario could"), (2, "2 further scenarios could")):
+        several = dataclasses.replace(first, scenarios=(*first.scenarios, *[further] * count))
+        assert why(several) == f"steady: the machine changed. {said} not be judged."
 
 
 def test_a_run_that_measured_nothing_says_so():
@@ -107,6 +138,14 @@ def test_a_reason_is_told_without_its_word_for_programs(reason, text):
 def test_nearness_is_how_much_of_the_limit_is_used_up(value, limit, better, share):
     one = criterion_result(value=0.1, limit=limit, better=better, margin=None)
     assert nearness(dataclasses.replace(one, value=value)) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "text"), [(0.05, 0.1, "50 %"), (0.0, 0.0, "–"), (0.1, 0.0, "–"), (None, 0.1, "–")]
+)
+def test_the_share_of_a_limit_is_told_where_there_is_one(value, limit, text):
+    one = dataclasses.replace(criterion_result(margin=None), value=value, limit=limit)
+    assert of_limit(one) == text
 
 
 def test_what_was_not_measured_and_did_not_pass_is_beyond_every_limit():

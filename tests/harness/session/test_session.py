@@ -95,7 +95,7 @@ def test_a_target_that_does_not_start_is_tried_once(session_of):
     ("error", "why"),
     [
         (TargetError("it died"), "it died"),
-        (KeyboardInterrupt(), "cut short by KeyboardInterrupt"),
+        (KeyboardInterrupt(), "interrupted (Ctrl-C)"),
     ],
 )
 def test_a_scenario_that_ends_in_an_exception_stands_in_the_results_as_invalid(session_of, error, why):

@@ -113,7 +113,7 @@ def test_answers_that_differ_fail_beside_a_speed_that_passes(run, tmp_path):
     comparison = result.scenarios[0].comparison
     assert (result.verdict, comparison.decision.verdict) == (Verdict.FAIL, Verdict.PASS)
     assert result.reasons[0].startswith("compare: head answers differently: 1 of 40, first: $.label")
-    assert "; speed: within: nothing that gates became worse" in result.reasons[0]
+    assert "; speed: within: head is not worse than base" in result.reasons[0]
     assert comparison.answers == run.scenarios[0].comparison.answers
 
 
