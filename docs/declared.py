@@ -15,7 +15,8 @@ from tailgate.harness.measures.measure import Measured
 from tailgate.harness.options.settings import OPTIONS
 from tailgate.harness.plugins import hookspecs
 from tailgate.harness.results.file import schema
-from tailgate.service.batching.forecast import Decoding
+from tailgate.service.batching.forecast import Decoding, Forecast
+from tailgate.service.batching.headroom import Counts, Lately
 from tailgate.service.batching.service import Service
 from tailgate.service.errors import Outcome
 from tailgate.service.execution.gauges import gauges_of
@@ -109,12 +110,14 @@ def metrics() -> str:
     gauges = gauges_of(parity, times, counts, torch.device("cpu"))  # type: ignore[arg-type]
     # What a started service has in place of None.
     started = SimpleNamespace(
-        engine=SimpleNamespace(gauges=gauges),
+        engine=SimpleNamespace(gauges=gauges, max_batch_size=1),
         hung=None,
         decoders=SimpleNamespace(decoding=lambda _: Decoding(threads=1)),
         dispatcher=SimpleNamespace(waiting=0),
+        admission=SimpleNamespace(wait_s=lambda: 0.0, forecast=Forecast(float, 1)),
     )
     service.pipeline = started  # type: ignore[assignment]
+    service._lately = Lately(Counts(0, 0, 0, 0, 0))  # noqa: SLF001 - what a start makes
     service.metrics.count(Outcome.OK, 0.0)  # a histogram shows its labels once it has been asked for
     rows = []
     for family in service.metrics.collect():

@@ -68,7 +68,7 @@ class Progress:
     def tell_verdict(self, result: RunResult) -> None:
         """Take what the last scenario of a result came to."""
         last = result.scenarios[-1]
-        told = {"scenario": last.name, "verdict": last.verdict.value, "why": why_of_scenario(result, last)}
+        told = {"scenario": last.name, "verdict": last.verdict.value, "why": why_of_scenario(last)}
         with self._lock:
             self._state["verdicts"].append(told)
 

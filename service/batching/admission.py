@@ -194,11 +194,15 @@ class Admission:
 
     def turn_away(self) -> int:
         """Return after how many seconds one who is refused may come back; of a crowd the sockets are read seldom."""
+        wait_s = self.wait_s()
+        self._crowd.rest(wait_s)
+        return whole_seconds(wait_s)
+
+    def wait_s(self) -> float:
+        """Return the seconds until all who wait now are done; may be called by any thread."""
         now_s = time.perf_counter()
         decoding = self._workers.decoding(now_s)
-        drain_s = self.forecast.drain_s(self._waiting, self._dispatcher.running, now_s, decoding)
-        self._crowd.rest(drain_s)
-        return whole_seconds(drain_s)
+        return self.forecast.drain_s(self._waiting, self._dispatcher.running, now_s, decoding)
 
     @property
     def _waiting(self) -> int:

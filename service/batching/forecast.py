@@ -90,12 +90,13 @@ class Forecast:
     Attributes:
         slowdown: how many times t(n) batches have taken of late; 1 before the first.
         decode_s: m, what an item takes in a decoding thread; None before the first.
+        decoded: items that a decoding thread has had.
     """
 
     def __init__(self, batch_s: Callable[[int], float], cap: int, doubt: float = DOUBT) -> None:
         self.slowdown = 1.0
         self.decode_s: float | None = None
-        self._decoded = 0
+        self.decoded = 0
         self._doubt = doubt
         self._batch_s = batch_s
         self._cap = cap
@@ -109,12 +110,12 @@ class Forecast:
 
     def learn_decoding(self, elapsed_s: float) -> None:
         """Take note of an item that a thread has decoded."""
-        self._decoded += 1
+        self.decoded += 1
         mean_s = self.decode_s
         if mean_s is None:
             self.decode_s = elapsed_s
             return
-        newest_share = max(NEWEST_SHARE, 1 / self._decoded)
+        newest_share = max(NEWEST_SHARE, 1 / self.decoded)
         self.decode_s = mean_s + newest_share * (min(elapsed_s, MOST_SLOWDOWN * mean_s) - mean_s)
 
     def outlook(

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from tailgate.service.batching.headroom import Counts, Lately, headroom, stages_of
 from tailgate.service.batching.in_flight import InFlight
 from tailgate.service.batching.pipeline import Pipeline
 from tailgate.service.batching.requests.journal import Journal
 from tailgate.service.batching.start import build_in_thread
-from tailgate.service.errors import ConfigurationError, Unavailable, gist
+from tailgate.service.errors import ConfigurationError, Outcome, Unavailable, gist
 from tailgate.service.logs import lines_dropped
 from tailgate.service.metrics import Counter, Gauge, Metrics
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Settings
@@ -34,6 +35,8 @@ class Phase(enum.Enum):
     STOPPED = "stopped"
 
 
+# Requests to the model that cost it something, or were refused because of others.
+_ASKED = (Outcome.OK, Outcome.FULL, Outcome.LATE, Outcome.EXPIRED, Outcome.CANCELLED, Outcome.ERROR)
 _READY = Phase.READY  # looking up a member of an enum costs as much as six calls of a function
 
 
@@ -62,6 +65,7 @@ class Service:
         self.in_flight = InFlight(settings.max_in_flight_bytes)
         self.failed = asyncio.Event()
         self.pipeline: Pipeline | None = None
+        self._lately: Lately | None = None
         self._log = structlog.get_logger("tailgate.service")
 
     async def start(self, before_ready: Callable[[], None] = lambda: None) -> None:
@@ -79,6 +83,7 @@ class Service:
                 pipeline = Pipeline(engine, self.settings, self.metrics, loop)
                 pipeline.start()
                 self.pipeline, self.metrics.info = pipeline, engine.facts
+                self._lately = Lately(self._counts(pipeline))
                 before_ready()
                 self.phase = Phase.READY
                 self._log_ready(engine)
@@ -191,3 +196,28 @@ class Service:
             yield Counter("log_lines_dropped", "Lines of the log that could not be written.", dropped)
         if pipeline is not None:
             yield from pipeline.engine.gauges()
+            yield from self._headroom(pipeline)
+
+    def _headroom(self, pipeline: Pipeline) -> Iterable[Gauge]:
+        assert self._lately is not None
+        wait_s = pipeline.admission.wait_s()
+        yield Gauge("predicted_wait_seconds", "Until all requests that wait now are done.", wait_s)
+        lately = self._lately.note(self._counts(pipeline))
+        forecast, cap = pipeline.admission.forecast, pipeline.engine.max_batch_size
+        stages = stages_of(lately, forecast, cap, self.settings.decoding_threads)
+        left = headroom(lately, stages, self.settings.latency_objective_s)
+        if left is not None:
+            text = "Requests that could come besides those of late; negative where too many come."
+            yield Gauge("spare_requests_per_second", text, left.spare_per_s)
+            text = "Replicas that the requests of late need; the sum over all replicas is how many there should be."
+            yield Gauge("desired_replicas", text, left.replicas)
+
+    def _counts(self, pipeline: Pipeline) -> Counts:
+        metrics = self.metrics
+        return Counts(
+            time.perf_counter(),
+            asked=sum(metrics.requests[outcome] for outcome in _ASKED) + self.in_flight.requests,
+            answered=metrics.requests[Outcome.OK],
+            decoded=pipeline.admission.forecast.decoded,
+            items=int(metrics.batch_size.sum),
+        )
