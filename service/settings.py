@@ -45,6 +45,8 @@ class Settings(BaseModel):
     """TCP port; 0 takes a free one and logs it"""
     fd: int | None = Field(None, ge=3)
     """descriptor of an inherited listening socket, instead of host and port"""
+    replace: int | None = Field(None, ge=1)
+    """process id of a running service that this one replaces on the same listening socket, as soon as it is ready"""
     workers: Literal[1] = 1
     """processes; only 1, since one process owns the model and the batch"""
 
@@ -118,8 +120,12 @@ class Settings(BaseModel):
     """seconds in which a request's body must come, from the end of its head"""
     write_timeout_s: float = Field(30.0, gt=0)
     """seconds in which a client must read the answers that wait for it"""
+    # 0: only a deployment knows its probes, and without any a stop would last longer for nobody.
+    drain_delay_s: float = Field(0.0, ge=0)
+    """seconds after SIGTERM in which requests are still served while /health/ready answers 503, so that load
+    balancers send no more; at least probe period × failures until unready + the time until all know it"""
     drain_timeout_s: float = Field(30.0, ge=0)
-    """seconds after SIGTERM in which accepted requests may finish"""
+    """seconds after TAILGATE_DRAIN_DELAY_S in which accepted requests may finish"""
     latency_objective_ms: float | None = Field(None, gt=0)
     """milliseconds that answers should keep to: bounds the chosen batch size and the queue, where a
     request that would be late is refused (TAILGATE_OVERLOAD_STATUS), and is a histogram edge"""

@@ -1,6 +1,7 @@
 """The service behind both edges: its phases, from the start to the end.
 
-It is live at once and ready after the warm-up. To stop, it refuses new requests, finishes the accepted ones, and ends.
+It is live at once and ready after the warm-up. To stop, it says that it is not ready and serves on, so that load balancers
+send no more requests. Then it refuses new requests, finishes the accepted ones, and ends.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from tailgate.service.batching.requests.journal import Journal
 from tailgate.service.batching.start import build_in_thread
 from tailgate.service.errors import ConfigurationError, Outcome, Unavailable, gist
 from tailgate.service.logs import lines_dropped
+from tailgate.service.memory import keep_freed_memory
 from tailgate.service.metrics import Counter, Gauge, Metrics
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Settings
 
@@ -30,6 +32,7 @@ class Phase(enum.Enum):
 
     STARTING = "starting"
     READY = "ready"
+    LEAVING = "leaving"
     DRAINING = "draining"
     FAILED = "failed"
     STOPPED = "stopped"
@@ -47,7 +50,8 @@ class Service:
         settings: as read at the start.
         phase: where it stands.
         failure: what the start raised; None unless it failed.
-        failed: set when the start has failed.
+        started: set when the start is done.
+        failed: set when it has failed.
         metrics: what Prometheus sees.
         journal: the log of single requests.
         in_flight: the requests that have begun and not ended.
@@ -63,6 +67,7 @@ class Service:
         )
         self.journal = Journal(settings.slow_request_ms)
         self.in_flight = InFlight(settings.max_in_flight_bytes)
+        self.started = asyncio.Event()
         self.failed = asyncio.Event()
         self.pipeline: Pipeline | None = None
         self._lately: Lately | None = None
@@ -75,6 +80,7 @@ class Service:
             before_ready: called when all lasting objects exist.
         """
         loop = asyncio.get_running_loop()
+        keep_freed_memory()  # under another server nobody has done it yet
         try:
             engine = await build_in_thread(self.settings)
             if isinstance(engine, BaseException):
@@ -86,6 +92,7 @@ class Service:
                 self._lately = Lately(self._counts(pipeline))
                 before_ready()
                 self.phase = Phase.READY
+                self.started.set()
                 self._log_ready(engine)
         except Exception as error:  # noqa: BLE001 - whatever it is, the service must say it and stop
             self._fail(error)
@@ -125,7 +132,7 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether requests are taken."""
+        """Whether requests are wanted; while it leaves they are taken all the same."""
         return self.phase is Phase.READY and self.hung is None
 
     def require_ready(self, *, admitted: bool = False) -> Pipeline:
@@ -135,15 +142,18 @@ class Service:
             admitted: the request was accepted at its head, and its body has come since: a drain waits for it.
 
         Raises:
-            Unavailable: not ready yet, not ready any more, or hung.
+            Unavailable: not ready yet, draining, or hung.
         """
         pipeline = self.pipeline
-        if pipeline is None or not (self.phase is _READY or (admitted and self.phase is Phase.DRAINING)):
+        if pipeline is None or not (self.phase is _READY or self._takes_late(admitted=admitted)):
             raise Unavailable(f"the service is {self.phase.value}; try again later, or another replica")
         hung = pipeline.hung
         if hung is not None:
             raise Unavailable(f"{hung}; try another replica")
         return pipeline
+
+    def _takes_late(self, *, admitted: bool) -> bool:
+        return self.phase is Phase.LEAVING or (admitted and self.phase is Phase.DRAINING)
 
     def call_later(self, delay_s: float, function: Callable[[], None]) -> asyncio.TimerHandle:
         """Call a function later, on the event loop."""
@@ -156,9 +166,18 @@ class Service:
 
     # The end.
 
+    def leave(self) -> float:
+        """Say that no more requests are wanted, and return for how many seconds they are still taken."""
+        delay_s = self.settings.drain_delay_s
+        if self.phase is not Phase.READY or not delay_s:
+            return 0.0
+        self.phase = Phase.LEAVING
+        self._log.info("leaving", delay_s=delay_s)
+        return delay_s
+
     async def drain(self) -> bool:
         """Refuse new requests and wait for the accepted ones; False when some had not ended in time."""
-        if self.phase in (Phase.STARTING, Phase.READY):
+        if self.phase in (Phase.STARTING, Phase.READY, Phase.LEAVING):
             self.phase = Phase.DRAINING
         requests, timeout_s = self.in_flight.requests, self.settings.drain_timeout_s
         self._log.info("draining", in_flight=requests, timeout_s=timeout_s)
@@ -184,7 +203,7 @@ class Service:
         pipeline = self.pipeline
         decoding = 0 if pipeline is None else pipeline.decoders.decoding(time.perf_counter()).waiting
         waiting = 0 if pipeline is None else pipeline.dispatcher.waiting
-        yield Gauge("ready", "1 when requests are taken.", float(self.ready))
+        yield Gauge("ready", "1 when requests are wanted.", float(self.ready))
         yield Gauge("decode_queue_depth", "Requests that wait for a decoding thread.", decoding)
         yield Gauge("queue_depth", "Requests whose input is there and that wait for a batch.", waiting)
         yield Gauge(

@@ -105,7 +105,7 @@ def _add_observation(app: FastAPI, service: Service) -> None:
         return JSONResponse({"status": service.status, "reason": hung}, status_code=503)
 
     async def ready() -> JSONResponse:
-        """Answer 200 only between the end of warm-up and the beginning of the stop."""
+        """Answer 200 only between the end of warm-up and the signal to stop."""
         return JSONResponse({"status": service.status}, status_code=200 if service.ready else 503)
 
     async def about() -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _add_observation(app: FastAPI, service: Service) -> None:
         return Response(await exposition.text(), media_type=CONTENT_TYPE_LATEST)
 
     _add_page(app, "/health/live", live, not_so="the start has failed, or a batch does not end")
-    _add_page(app, "/health/ready", ready, not_so="starting, draining, hung or failed")
+    _add_page(app, "/health/ready", ready, not_so="starting, leaving, draining, hung or failed")
     _add_page(app, "/", about)
     _add_page(app, "/metrics", metrics, response_class=Response)
 

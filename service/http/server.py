@@ -1,7 +1,8 @@
 """Listen, accept, stop.
 
-The socket is bound before the model is loaded, so that a port in use is reported at once. SIGTERM drains: the listener stays
-open and refuses with 503 while accepted requests finish. Then the listener is closed. Connections that waited to be accepted,
+The socket is bound before the model is loaded, so that a port in use is reported at once. After SIGTERM the service is not ready and
+serves on for TAILGATE_DRAIN_DELAY_S: each answer ends its connection, so that clients go elsewhere. Then it drains: the
+listener stays open and refuses with 503 while accepted requests finish. Then the listener is closed. Connections that waited to be accepted,
 and new ones whose request is on its way, are answered 503, and the process exits with status 0. All of this happens within the
 drain time: what has not ended by then is answered 503, and nobody waits any longer, neither for a slow reader nor for a batch
 that hangs.
@@ -27,11 +28,11 @@ from tailgate.service.errors import ConfigurationError
 from tailgate.service.http.app import create_app
 from tailgate.service.http.connection import Connection
 from tailgate.service.http.limits import Guard
+from tailgate.service.http.listening import BACKLOG, Former, accept_all, listen, replaced, take_over
 from tailgate.service.http.site import Site
 from tailgate.service.settings import Settings
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-BACKLOG = 2048
 # Besides connections: libraries, the model, logs, pipes, the event loop.
 OTHER_FILES = 128
 # After the drain, for answers on their way to slow readers.
@@ -49,12 +50,18 @@ class Server:
         service: behind the application.
         guard: of all connections.
         listening: connections are accepted.
-        hurry: set by a second signal: the drain ends at once.
+        hurry: set by a further signal: what the stop waits for ends at once, first the delay and then the drain.
     """
 
     _connection: Callable[[], Connection]
 
-    def __init__(self, app: FastAPI, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        listener: socket.socket,
+        tls: ssl.SSLContext | None,
+        former: Former | None = None,
+    ) -> None:
         self.app = app
         self.service: Service = app.state.service
         self.guard: Guard = app.state.guard
@@ -62,6 +69,8 @@ class Server:
         self.hurry = asyncio.Event()
         self._listener = listener
         self._tls = tls
+        self._former = former
+        self._accepting: asyncio.Server | None = None
 
     async def serve(self) -> int:
         """Serve until a signal or a failed start, then drain and close; return the exit status."""
@@ -71,14 +80,21 @@ class Server:
         site = Site(self.app, loop)
         self._connection = partial(Connection, site)
         async with self.app.router.lifespan_context(self.app):
-            accepting = await loop.create_server(
-                self._connection, sock=self._listener, ssl=self._tls, backlog=BACKLOG
-            )
-            self.listening = True
-            await _first(stop.wait(), self.service.failed.wait())
+            if self._former is not None:  # which serves until this one can
+                await _first(stop.wait(), self.service.failed.wait(), self.service.started.wait())
+                if not self.service.started.is_set():
+                    return 0 if stop.is_set() else 1
+            await self._accept()
+            replacing = asyncio.create_task(replaced(self._listener))
+            await _first(stop.wait(), self.service.failed.wait(), replacing)
             self.guard.closing = True
+            if replacing.done():
+                await self._give_way(stop)
+            elif stop.is_set():
+                await self._leave()
+            replacing.cancel()
             end_s = await self._drain() if stop.is_set() else loop.time() + CLOSE_TIMEOUT_S
-            await self._close(accepting, end_s)
+            await self._close(end_s)
         return 0 if stop.is_set() and self.service.phase is not Phase.FAILED else 1
 
     def _on_signals(self) -> asyncio.Event:
@@ -96,6 +112,30 @@ class Server:
             asyncio.get_running_loop().add_signal_handler(number, on_signal)
         return stop
 
+    async def _accept(self) -> None:
+        self._accepting = await asyncio.get_running_loop().create_server(
+            self._connection, sock=self._listener, ssl=self._tls, backlog=BACKLOG
+        )
+        self.listening = True
+        if self._former is not None:
+            self._former.relieve()
+
+    async def _give_way(self, stop: asyncio.Event) -> None:
+        """Accept nothing more, and answer one more request on each connection, whose client then connects to the replacement."""
+        assert self._accepting is not None
+        self._accepting.close()
+        self._accepting = None
+        end_s = asyncio.get_running_loop().time() + self.service.settings.drain_timeout_s
+        await self._until(lambda: stop.is_set() or not self.guard.connections(), end_s)
+        stop.set()
+
+    async def _leave(self) -> None:
+        """Serve on for a while, so that load balancers and clients go elsewhere; a further signal ends that."""
+        delay_s = self.service.leave()
+        if delay_s:
+            await _first(asyncio.sleep(delay_s), self.hurry.wait())
+            self.hurry.clear()
+
     async def _drain(self) -> float:
         """Let accepted requests finish; return until when connections may take to end, on the event loop's clock."""
         loop = asyncio.get_running_loop()
@@ -107,14 +147,16 @@ class Server:
             return loop.time()
         return min(loop.time() + CLOSE_TIMEOUT_S, end_s)
 
-    async def _close(self, accepting: asyncio.Server, end_s: float) -> None:
+    async def _close(self, end_s: float) -> None:
         """Close the listener, answer what is on its way, and end all connections.
 
-        Closing a listener resets the connections that wait to be accepted, so they are accepted first. Closing a new
-        connection resets it when its request comes, so there is a moment for it.
+        Closing a listener resets the connections that wait to be accepted, so they are accepted first, unless a replacement
+        accepts them. Closing a new connection resets it when its request comes, so there is a moment for it.
         """
-        waiting = accept_all(self._listener)
-        accepting.close()
+        waiting = []
+        if self._accepting is not None:
+            waiting = accept_all(self._listener)
+            self._accepting.close()
         async with asyncio.TaskGroup() as taking:
             for connection in waiting:
                 taking.create_task(self._take(connection))
@@ -139,42 +181,6 @@ class Server:
         loop = asyncio.get_running_loop()
         while not condition() and loop.time() < end_s and not self.hurry.is_set():  # noqa: ASYNC110 - no event
             await asyncio.sleep(LOOK_PERIOD_S)
-
-
-def accept_all(listener: socket.socket) -> list[socket.socket]:
-    """Return the connections that wait to be accepted."""
-    accepted = []
-    listener.setblocking(False)
-    with contextlib.suppress(OSError):  # none is left, or as many files are open as may be
-        while True:
-            accepted.append(listener.accept()[0])
-    return accepted
-
-
-def listen(settings: Settings) -> socket.socket:
-    """Return the listening socket: the inherited one, or a new one.
-
-    Raises:
-        ConfigurationError: the address cannot be had.
-    """
-    with contextlib.ExitStack() as on_failure:
-        try:
-            if settings.fd is not None:
-                where = f"TAILGATE_FD: cannot listen on descriptor {settings.fd}"
-                listener = on_failure.enter_context(socket.socket(fileno=settings.fd))
-            else:
-                where = f"TAILGATE_HOST, TAILGATE_PORT: cannot listen on {settings.host}:{settings.port}"
-                family, kind, _, _, address = socket.getaddrinfo(
-                    settings.host, settings.port, type=socket.SOCK_STREAM
-                )[0]
-                listener = on_failure.enter_context(socket.socket(family, kind))
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind(address)
-            listener.listen(BACKLOG)
-        except OSError as error:
-            raise ConfigurationError(f"{where}: {error}") from None
-        on_failure.pop_all()
-    return listener
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
@@ -232,9 +238,10 @@ def run(settings: Settings) -> int:
     app.state.guard.limits = replace(
         app.state.guard.limits, connections=allow_connections(settings.max_connections)
     )
-    listener = listen(settings)
+    former = None if settings.replace is None else take_over(settings.replace)
+    listener = listen(settings) if former is None else former.listener
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(Server(app, listener, tls).serve())
+        return runner.run(Server(app, listener, tls, former).serve())
 
 
 def _announce(listener: socket.socket, settings: Settings) -> None:

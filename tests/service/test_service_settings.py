@@ -51,6 +51,7 @@ def test_a_switch_takes_the_usual_words(text):
         ("PORT", "tcp://10.0.0.1:80", "Kubernetes"),
         ("PORT", "tcp://10.0.0.1:80", "enableServiceLinks: false"),
         ("FD", "1", "greater than or equal to 3"),
+        ("REPLACE", "0", "greater than or equal to 1"),
         ("DEVICE", "gpu", "'cpu', 'cuda' or 'auto', got 'gpu'"),
         ("PRECISION", "int8", "'fp32', 'fp16', 'bf16' or 'auto', got 'int8'"),
         (

@@ -275,6 +275,69 @@ def test_at_the_signal_every_request_is_answered_the_last_answer_says_so_and_no_
         assert service.exit_status() == 0
 
 
+def test_it_serves_on_after_the_signal_until_the_delay_or_a_second_signal_ends_that():
+    with program("tiny_models:doubler", drain_delay_s=3600) as service:
+        service.wait_for("ready")
+        service.process.send_signal(signal.SIGTERM)
+        service.wait_for("leaving")
+        assert service.client.get("/health/ready").json() == {"status": "leaving"}
+        served = service.client.post("/predict", json=ITEM)
+        assert (served.json()["outputs"], served.headers["connection"]) == ([2.0, 4.0, 6.0, 8.0], "close")
+        service.until(ready=0, ok=1)
+        service.process.send_signal(signal.SIGTERM)
+        service.wait_for("draining")
+        assert service.exit_status() == 0
+
+
+def test_a_service_is_replaced_under_load_and_every_request_is_answered():
+    with (
+        program("tiny_models:passing") as former,
+        program("tiny_models:held_in_build", replace=former.process.pid) as later,
+        ThreadPoolExecutor(4) as clients,
+    ):
+        former.wait_for("ready")
+        answers, stop, url = [], threading.Event(), former.client.base_url.join("/predict")
+
+        def load():
+            with httpx.Client(timeout=PATIENCE_S) as client:
+                while not stop.is_set():
+                    answers.append(client.post(url, json=ITEM))
+
+        def more(count):
+            """Let the clients go on until there are so many answers more."""
+            wanted = len(answers) + count
+            while len(answers) < wanted and not any(each.done() for each in loading):
+                pass
+
+        loading = [clients.submit(load) for _ in range(4)]
+        try:
+            later.wait_for_model()
+            more(20)
+            assert all(each.json()["outputs"] == ITEM["inputs"] for each in answers)
+            later.let_model_go()
+            later.wait_for("ready")
+            assert former.exit_status() == 0
+            before = len(answers)
+            more(20)
+        finally:
+            stop.set()
+        assert [each.result() for each in loading] == [None] * 4
+        assert {each.status_code for each in answers} == {200}
+        assert answers[-1].json()["outputs"] == [2.0, 4.0, 6.0, 8.0]
+        assert len(answers) >= before + 20
+        former.wait_for("replaced")
+
+
+def test_a_replacement_that_fails_says_why_and_the_service_goes_on():
+    with (
+        program("tiny_models:doubler") as former,
+        program("tiny_models:no_such", replace=former.process.pid) as later,
+    ):
+        assert later.exit_status() == 1
+        former.wait_for("the replacement ended before it was ready")
+        assert former.client.post("/predict", json=ITEM).status_code == 200
+
+
 def test_a_second_signal_ends_the_drain(monkeypatch, gate):
     async def visit(served, service, address):
         await until(lambda: service.phase is Phase.READY)

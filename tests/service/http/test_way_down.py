@@ -39,7 +39,7 @@ def test_whoever_has_connected_when_the_listener_is_closed_is_answered(monkeypat
     connections = []
     close = server.Server._close
 
-    async def crowded(self, accepting, end_s):
+    async def crowded(self, end_s):
         address = self._listener.getsockname()
         # The event loop does not turn here, so that all of these wait to be accepted when the listener is closed.
         for request_ in REQUESTS * 10:
@@ -47,7 +47,7 @@ def test_whoever_has_connected_when_the_listener_is_closed_is_answered(monkeypat
             connections[-1].send(request_)
         silent = Connection(address)
         connections.append(silent)
-        ending = asyncio.create_task(close(self, accepting, end_s))
+        ending = asyncio.create_task(close(self, end_s))
         await until(lambda: self._listener.fileno() < 0)
         connections[0].send(GET_READY)
         silent.send(GET_READY[:10])
