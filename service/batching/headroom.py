@@ -6,7 +6,7 @@ What a replica can do follows from t(n) = a·n + b, the seconds of a batch, and 
   size is λ·b / (1 − λ·a), and its variance is F times that, F = 1 / (1 − (λ·a)²). A quantile is found by these two and
   the skewness beyond Poisson's, (2·F − 2) / deviation, by the first terms of Cornish and Fisher's expansion.
 - Where that is more than the cap, or more than there are decoding threads, a queue builds up. With random arrivals and
-  constant times its length decays by a factor e^θ per request, and θ depends only on how busy the stage is: ρ·(e^θ − 1) = θ.
+  constant times its length decays by a factor e^θ per request, and θ depends only on how busy the stage is: u·(e^θ − 1) = θ.
 
 A replica's capacity is the highest rate at which 99 of 100 requests keep the latency objective, and at most 0.8 of what its
 slower stage can do: a and b and m wander, and what comes wanders too.
@@ -132,10 +132,10 @@ def _queue(busy: float, share: float) -> float:
     """Return the length that a queue exceeds for one of 100.
 
     Args:
-        busy: ρ of its stage.
+        busy: u, the share of the time in which its stage works.
         share: of the requests that find a queue at all.
     """
-    # θ, by the first terms of ρ·(1 + θ/2 + θ²/6) = 1.
+    # θ, by the first terms of u·(1 + θ/2 + θ²/6) = 1.
     decay = 1.5 * (math.sqrt(1 + 8 / 3 * (1 / busy - 1)) - 1)
     return max(0.0, math.log(share / RARE) / decay)
 

@@ -119,3 +119,22 @@ async def test_counts_add_up_to_what_was_sent(gate):
     assert total("batch_size_bucket", le="4.0") == total("batch_size_count") >= 6
     assert 0 < total("executor_busy_seconds_total") <= total("compute_seconds_sum")
     assert total("precision_largest_error") == 0
+
+
+@pytest.mark.asyncio
+async def test_a_replica_says_what_its_requests_need_and_whether_there_is_a_queue(gate):
+    async with running("gated:factory", max_batch_size=4, latency_objective_ms=1000) as server:
+        idle = metric_samples((await server.client.get("/metrics")).text)
+        gate.opened.clear()
+        held = [asyncio.create_task(server.predict([number] * 4)) for number in range(9)]
+        assert await asyncio.to_thread(gate.entered.acquire, timeout=30)
+        busy = metric_samples((await server.client.get("/metrics")).text)
+        gate.opened.set()
+        await asyncio.gather(*held)
+    wait, spare, replicas = (
+        (f"tailgate_{name}", ())
+        for name in ("predicted_wait_seconds", "spare_requests_per_second", "desired_replicas")
+    )
+    assert idle[wait] == idle[replicas] == 0 < idle[spare]
+    assert busy[wait] > 0 < busy[replicas]
+    assert busy[spare] < idle[spare]

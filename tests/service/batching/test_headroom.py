@@ -41,9 +41,7 @@ def stages(shape):
 
 def p99_s(plant, per_s, seed=7):
     """Return the 99th percentile of the service's own queue at a rate, without admission."""
-    world = World(
-        BatchQueue(BatchPolicy(plant.cap, REQUESTS)), plant.batch_s, Open(per_s, REQUESTS, burst=1)
-    )
+    world = World(BatchQueue(BatchPolicy(plant.cap, REQUESTS)), plant.batch_s, Open(per_s, REQUESTS, burst=1))
     world.dice.seed(seed)
     world.run()
     return float(np.percentile(world.latencies_s, 99))

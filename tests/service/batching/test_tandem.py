@@ -14,6 +14,7 @@ import pytest
 
 from tailgate.service.batching.admission import given_up, why_late
 from tailgate.service.batching.forecast import Decoding, Forecast, Running
+from tailgate.service.batching.headroom import Stages, capacity_per_s
 from tailgate.service.batching.policy import BatchPolicy, Take, Wait, next_batch
 
 REQUESTS = 3000
@@ -170,3 +171,19 @@ def test_at_half_of_what_can_be_done_hardly_anybody_is_refused(plant):
     course = Course(plant, 0.5)
     assert course.refused < 0.01 * REQUESTS
     assert course.late == 0
+
+
+@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
+def test_at_the_capacity_that_autoscalers_are_told_hardly_anybody_is_refused_or_late(plant):
+    stages = Stages(
+        plant.per_item_s,
+        plant.fixed_s,
+        plant.cap,
+        threads=plant.threads,
+        decode_s=plant.item_s,
+        decoded=1.0,
+    )
+    assert stages.saturated_per_s == pytest.approx(plant.rate)
+    course = Course(plant, capacity_per_s(stages, OBJECTIVE_S) / plant.rate)
+    assert course.refused < 0.01 * REQUESTS
+    assert course.late < 0.01
