@@ -83,27 +83,27 @@ async def replaced(listener: socket.socket) -> None:
 
     One that ends before it is ready changes nothing.
     """
-    loop, log = asyncio.get_running_loop(), structlog.get_logger("tailgate.handover")
-    with socket.socket(socket.AF_UNIX) as door:
-        door.setblocking(False)
-        try:
+    log = structlog.get_logger("tailgate.handover")
+    try:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.setblocking(False)
             door.bind(_address(os.getpid()))
-        except OSError as error:
-            log.warning("this process cannot be replaced without a gap", reason=str(error))
-            await asyncio.Event().wait()
-        door.listen()
-        while True:
-            newcomer, _ = await loop.sock_accept(door)
-            with newcomer:
-                pid, user = _peer(newcomer)
-                if not may_have(user):
-                    log.warning("refused to hand the listening socket over", to=pid, user=user)
-                    continue
-                log.info("being replaced", by=pid)
-                if await _given(newcomer, listener):
-                    log.info("replaced", by=pid)
-                    return
-                log.warning("the replacement ended before it was ready", process=pid)
+            door.listen()
+            while True:
+                newcomer, _ = await asyncio.get_running_loop().sock_accept(door)
+                with newcomer:
+                    pid, user = _peer(newcomer)
+                    if not may_have(user):
+                        log.warning("refused to hand the listening socket over", to=pid, user=user)
+                        continue
+                    log.info("being replaced", by=pid)
+                    if await _given(newcomer, listener):
+                        log.info("replaced", by=pid)
+                        return
+                    log.warning("the replacement ended before it was ready", process=pid)
+    except OSError as error:
+        log.warning("this process cannot be replaced without a gap", reason=str(error))
+    await asyncio.Event().wait()
 
 
 async def _given(newcomer: socket.socket, listener: socket.socket) -> bool:
@@ -123,8 +123,7 @@ class Former:
         listener: its listening socket.
     """
 
-    def __init__(self, pid: int, connection: socket.socket, listener: socket.socket) -> None:
-        self.pid = pid
+    def __init__(self, connection: socket.socket, listener: socket.socket) -> None:
         self.listener = listener
         self._connection = connection
 
@@ -147,9 +146,9 @@ def take_over(pid: int) -> Former:
     connection.settimeout(ANSWER_S)
     try:
         connection.connect(_address(pid))
-        peer, user = _peer(connection)
-        if peer != pid or not may_have(user):
-            raise PermissionError(f"process {peer} of user {user} answers in its place")
+        peer, _ = _peer(connection)
+        if peer != pid:
+            raise PermissionError(f"process {peer} answers in its place")
         said, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
         if said != READY or len(descriptors) != 1:
             raise PermissionError("it belongs to another user, or is being replaced already")
@@ -160,4 +159,4 @@ def take_over(pid: int) -> Former:
             f"TAILGATE_REPLACE: cannot take over from process {pid}: {error}; expected the process id of a running "
             "tailgate service of this user on this machine"
         ) from None
-    return Former(pid, connection, listener)
+    return Former(connection, listener)

@@ -123,7 +123,9 @@ def test_the_socket_is_for_the_same_user_and_for_root(monkeypatch, user, own, ma
 
 
 def test_where_there_is_no_such_service_the_start_says_so():
-    with pytest.raises(ConfigurationError, match=r"^TAILGATE_REPLACE: cannot take over from process 4194305: "):
+    with pytest.raises(
+        ConfigurationError, match=r"^TAILGATE_REPLACE: cannot take over from process 4194305: "
+    ):
         take_over(4194305)  # more than the kernel gives
 
 
@@ -132,7 +134,7 @@ def test_whoever_pretends_to_be_that_process_is_found_out():
     with socket.socket(socket.AF_UNIX) as pretender:
         pretender.bind(f"\0tailgate-{pid}")
         pretender.listen()
-        with pytest.raises(ConfigurationError, match=f"process {os.getpid()} of user .* in its place"):
+        with pytest.raises(ConfigurationError, match=f"process {os.getpid()} answers in its place"):
             take_over(pid)
 
 
