@@ -1,6 +1,6 @@
 """A model is replaced under load: what is lost, and p99 meanwhile beside p99 before.
 
-    python -m benchmarks.serving.replacing [--load 0.4] [--seconds 20] [--workload mobilenet]
+    python -m benchmarks.fleet.replacing [--load 0.4] [--seconds 20] [--workload mobilenet]
 
 A closed loop finds the capacity. Then a share of it comes in open loop, first in peace. Later a second service replaces the
 first one on its listening socket: it imports PyTorch, loads, warms up and takes over. Servers and client share all processors.
@@ -87,7 +87,8 @@ def note_end(pid: int | None, ended: list[int]) -> None:
 def generator(workload: Workload, port: int, phases: tuple[Phase, ...], directory: Path) -> Generator:
     """Return a generator of these phases."""
     payload = Payload(workload.name, workload.body, workload.content_type, path=TAILGATE.path)
-    scenario = Scenario("replacing", "a benchmark", phases, (Criterion("throughput", 1.0),))
+    criterion = Criterion("throughput", 1.0, (phases[0].name,))  # a scenario needs one
+    scenario = Scenario("replacing", "a benchmark", phases, (criterion,))
     settings = LoadSettings("127.0.0.1", port, connections_warm=CONNECTIONS)
     return Generator(draw_plan(scenario, [payload], SEED), settings, directory)
 
@@ -139,9 +140,7 @@ def main(
     json: Annotated[Path | None, typer.Option(help="where the results go")] = None,
 ) -> None:
     """Replace a model under load."""
-    document = record.Record(
-        "replacing", {"seconds": seconds}, json or record.RESULTS / "replacing.json"
-    )
+    document = record.Record("replacing", {"seconds": seconds}, json or record.RESULTS / "replacing.json")
     with alone():
         found = run(WORKLOADS[workload](), load, seconds)
     document.write({"workload": workload, **found})
@@ -151,7 +150,9 @@ def main(
             f"p99 {each['p99_s'] * 1e3:.2f} ms"
         )
     if found["ended"]:
-        print(f"took {found['took_s']:.1f} s; p99 {found['p99_ratio']:.2f} times that before; lost: {found['lost']}")
+        print(
+            f"took {found['took_s']:.1f} s; p99 {found['p99_ratio']:.2f} times that before; lost: {found['lost']}"
+        )
     else:
         print("the former service did not end in time")
 
