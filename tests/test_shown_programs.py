@@ -15,7 +15,6 @@ from tailgate.service.settings import load_settings
 
 DOCS = Path(__file__).parents[1] / "docs"
 PROGRAM = re.compile(r"```python\n# ([\w/]+\.py)\n(.*?)```", re.DOTALL)
-FOLDERS = ("tutorials", "how-to")
 
 
 def programs(page):
@@ -28,16 +27,6 @@ def loaded(page, name):
     shown = ModuleType(Path(name).stem)
     exec(compile(programs(page)[name], name, "exec"), vars(shown))
     return shown
-
-
-@pytest.mark.parametrize(
-    "page",
-    [page for folder in FOLDERS for page in sorted((DOCS / folder).glob("*.md"))],
-    ids=lambda page: page.name,
-)
-def test_every_program_that_is_shown_is_python(page):
-    for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-        compile(code, page.name, "exec")
 
 
 def test_the_model_that_is_shown_is_served_with_both_outputs(monkeypatch):

@@ -1,4 +1,4 @@
-"""What makes a measurement unable to carry a verdict.
+"""What makes a measurement go wrong, so that there is no result.
 
 Checks between the saved records and the judge; none says anything about the service.
 """
