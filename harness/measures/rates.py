@@ -105,7 +105,7 @@ def _share_of(hits: Sequence[NDArray[np.bool_]], window: Window, criterion: Crit
     n, count = sum(map(len, hits)), sum(int(part.sum()) for part in hits)
     share = count / n if n else None
     if criterion.limit == 0:
-        note = "a limit of 0 asks of the requests that were sent, not of those to come"
+        note = "none is allowed among the requests that were sent; this says nothing about rarer ones"
         return Estimate(share, share, share, n, window.confidence, note)
     low, high, worth = share_interval(hits, window.confidence)
     return Estimate(share, low, high, n, window.confidence, worth=worth)
