@@ -44,6 +44,7 @@ function tiles({ now, ended }) {
   const cells = [
     ["Offered", rate(last.offered), "requests"], ["Achieved", rate(last.achieved), "good answers"],
     ["p50", seconds(last.p50), "half are slower"], ["p95", seconds(last.p95), "5 % are slower"], ["p99", seconds(last.p99), "1 % are slower"],
+    ["Time left", known(now?.left_s) ? span(now.left_s) : MISSING, "in this phase"],
     ["Refused", whole(refused), "in this phase"],
     ["Failed", whole(now && failed), failures.map(([kind, count]) => `${whole(count)} × ${kind}`).join(", ") || "in this phase", failed > 0],
   ];

@@ -121,7 +121,7 @@ function show([kind, mark, title], why) {
 
 function showFacts({ engine, version }) {
   const device = engine.device === "cpu" ? "the CPU" : engine.device;
-  shown = `${engine.model} answers on ${device} in ${engine.precision} by the executor ${engine.executor}, in batches of up to ${engine.max_batch_size}.`;
+  shown = `${engine.model} on ${device} in ${engine.precision} (${engine.executor}), in batches of up to ${engine.max_batch_size}.`;
   const pairs = {
     Model: engine.model, Weights: engine.weights, Input: engine.input, Device: engine.device,
     Precision: engine.precision, Executor: engine.executor,
