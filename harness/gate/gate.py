@@ -152,9 +152,7 @@ class GatePlugin:
 
     def _begin_live(self, port: int, expected: int) -> None:
         """Serve the page of the run until pytest ends."""
-        settings = self.settings
-        against = "" if settings.against is None else f" against {settings.against}"
-        progress, stack = Progress(f"{settings.target}{against}", expected, secrets_of(settings)), ExitStack()
+        progress, stack = Progress(self._sides(), expected, secrets_of(self.settings)), ExitStack()
         self._live = stack.enter_context(RunServer(progress, port))
         self._config.add_cleanup(stack.close)
         self._listeners.append(progress)
@@ -239,12 +237,17 @@ class GatePlugin:
     def pytest_report_collectionfinish(self) -> list[str]:
         """Say what is going to be measured, and where it can be watched."""
         settings, names = self.settings, ", ".join(self._names) or "of the tests' own"
-        sides = f"target {settings.target}, profile {settings.profile}"
-        if settings.against is not None:
-            head = settings.target if settings.head == "." else settings.head
-            sides = f"target {head} against {settings.against}"
+        profile = f", profile {settings.profile}" if settings.against is None else ""
         live = [] if self._live is None else [f"perf: watch the run at {self._live.address}"]
-        return [secrets_of(settings).hide(f"perf: {sides}, scenarios {names}"), *live]
+        return [secrets_of(settings).hide(f"perf: {self._sides()}{profile}, scenarios {names}"), *live]
+
+    def _sides(self) -> str:
+        settings = self.settings
+        if settings.against is None:
+            return f"target {settings.target}"
+        return (
+            f"target {settings.target if settings.head == '.' else settings.head} against {settings.against}"
+        )
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Remember whose scenarios are checked from now on."""

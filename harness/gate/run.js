@@ -25,12 +25,12 @@ function take(state) {
   ({ count, time_s } = state);
 }
 
-function told({ now, number, of, ended }) {
+function told({ now, number, of, ended, said }) {
   const bar = at(".progress");
   bar.hidden = now === null;
   if (ended) return show(VERDICTS[ended.verdict]?.[0] ?? "invalid", VERDICTS[ended.verdict]?.[1] ?? "!", ended.verdict, ended.why);
   const place = of > 1 ? `Scenario ${number} of ${of}` : "One scenario";
-  if (now === null) return show("running", "…", "Running", `${place}. No load is sent at this moment.`);
+  if (now === null) return show("running", "…", "Running", `${place}. ${said.at(-1) ?? "Getting ready."}`);
   const left = now.left_s === null ? "" : `, about ${span(now.left_s)} left`;
   at(".progress i").style.width = percent(now.share);
   bar.setAttribute("aria-valuenow", Math.round(now.share * 100));
@@ -80,7 +80,7 @@ function charts({ phases }) {
 }
 
 function steps({ said, target }) {
-  say("#target", `Target: ${target}`);
+  say("#target", target);
   at(".said").replaceChildren(...said.map(line => tag("li", {}, line)));
 }
 

@@ -1,5 +1,7 @@
 """The page of a run in a real browser: it draws the run, believes no text, and has the report when the run is gone."""
 
+import json
+
 import numpy as np
 import pytest
 from browser import Browser, needs_browser
@@ -42,8 +44,11 @@ def test_the_page_draws_the_run_and_has_the_report_when_the_run_is_gone(browser,
     with RunServer(progress, 0) as server:
         address = server.address
         tab = browser.open(address)
-        tab.until("document.querySelector('.why').textContent.startsWith('Scenario 1 of 2. No load')")
+        tab.until("document.querySelector('.why').textContent=== 'Scenario 1 of 2. Getting ready.'")
         progress.tell(HOSTILE)
+        tab.until(
+            f"document.querySelector('.why').textContent === {json.dumps(f'Scenario 1 of 2. {HOSTILE}')}"
+        )
         progress.tell_verdict(run_result([criterion_result(value=0.3, verdict=Verdict.FAIL)]))
         with progress.watching(phase_of(tmp_path, HOSTILE)):
             noted(progress, tmp_path, 30)
