@@ -8,7 +8,6 @@ from rich.cells import cell_len, set_cell_size
 from tailgate.harness.compare.blocks.standing import Begun, Standing
 from tailgate.harness.observe.beside.under_way import PhaseLoad, Seen
 from tailgate.harness.report import comparison
-from tailgate.harness.results.comparison import LensResult
 from tailgate.harness.units import Unit, quantity
 
 _BAR = 12
@@ -25,7 +24,7 @@ class Line:
 
 def live(line: Line, place: tuple[int, int], width: int) -> str:
     """Return the text for a terminal of this width; what does not fit is left out, the least telling first."""
-    text = f"[{place[0]}/{place[1]}] {line.title}"
+    text = f"{_of(place)}{line.title}"
     parts = [f" · {part}" for part in line.parts]
     if line.share is not None:
         filled = round(line.share * _BAR)
@@ -40,7 +39,13 @@ def live(line: Line, place: tuple[int, int], width: int) -> str:
 def plain(line: Line, place: tuple[int, int]) -> str:
     """Return the text for a log."""
     share = () if line.share is None else (f"{line.share:.0%}",)
-    return f"[{place[0]}/{place[1]}] {', '.join((line.title, *share, *line.parts))}"
+    return f"{_of(place)}{', '.join((line.title, *share, *line.parts))}"
+
+
+def _of(place: tuple[int, int]) -> str:
+    """Return which scenario of how many, where there are several."""
+    number, of = place
+    return f"[{number}/{of}] " if of > 1 else ""
 
 
 def of_step(step: str, since_s: float, now_s: float) -> Line:
@@ -85,8 +90,9 @@ def of_comparison(standing: Standing, now_s: float) -> Line:
         return of_step(f"{standing.scenario}: {standing.doing}", standing.since_s, now_s)
     of = "" if block.last is None else f" of {block.last}"
     title = f"{standing.scenario}: block {block.measured + 1}{of}"
-    share = None if block.usual_s is None else block.share(now_s)
-    return Line(title, share, (*_left(block, now_s), standing.doing, *map(_so_far, block.changes)))
+    changes = [f"{one.lens.name} {comparison.change_with_interval(one)}" for one in block.changes]
+    # How many blocks there are says how much is over.
+    return Line(title, None, (*_left(block, now_s), *changes[:1], standing.doing, *changes[1:]))
 
 
 def _left(block: Begun, now_s: float) -> Iterator[str]:
@@ -94,14 +100,9 @@ def _left(block: Begun, now_s: float) -> Iterator[str]:
     if left_s is None:
         yield f"at most {_time(allowed_s)} left"
     elif left_s <= allowed_s:
-        yield f"{_time(left_s)} to the next look"
+        yield f"next look in {_time(left_s)}"
     else:
         yield f"time limit in {_time(allowed_s)}, before the next look"
-
-
-def _so_far(one: LensResult) -> str:
-    """Return a lens's change so far, with its interval where there are enough blocks for one."""
-    return f"{one.lens.name} {comparison.change_with_interval(one)}"
 
 
 def _time(seconds: float) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 from tailgate.harness.report import comparison, console, criteria, summary
 from tailgate.harness.report.advice import advice
 from tailgate.harness.report.escape import shown
-from tailgate.harness.report.why import headline, measured, told, why_of_scenario, without_keyword
+from tailgate.harness.report.why import bounded, headline, measured, told, why_of_scenario, without_keyword
 from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.slot import PhaseResult
@@ -177,7 +177,7 @@ def _unsaid(text: str, said: str) -> Iterator[str]:
 
 def _reason(one: CriterionResult) -> str:
     """Return what the numbers of a criterion in the table do not say."""
-    if measured(one) and one.limit is not None:
+    if one.limit is not None and (measured(one) or bounded(one)):
         return one.note
     return without_keyword(one.reason)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from tailgate.harness.report.criteria import nearness, of_limit
 from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.run import RunResult, ScenarioResult
-from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.units import MISSING, interval, quantity
 
 NOTHING = "Nothing was judged."
@@ -73,6 +73,11 @@ def measured(one: CriterionResult) -> bool:
     return one.value is not None and math.isfinite(one.value)
 
 
+def bounded(one: CriterionResult) -> bool:
+    """Tell whether anything bounds what was measured."""
+    return one.low is not None or one.high is not None
+
+
 def _tells(one: CriterionResult) -> tuple[bool, float]:
     return measured(one), nearness(one)
 
@@ -90,12 +95,20 @@ def _of_criteria(one: CriterionResult, place: str, count: int, verdict: Verdict)
 
 def _not_passed(one: CriterionResult, place: str) -> str:
     value, limit = quantity(one.value, one.unit), quantity(one.limit, one.unit)
-    if not measured(one):
-        return _sentence(without_keyword(f"{place}: {one.reason}"))
-    if one.verdict is Verdict.FAIL:
-        return f"{place} is {value}, and the limit is {limit}."
     between = interval(one.low, one.high, one.unit)
-    return f"{place} is {value}, and its interval {between} reaches across the limit of {limit}."
+    if measured(one) and one.verdict is Verdict.FAIL:
+        return f"{place} is {value}, and the limit is {limit}."
+    if measured(one):
+        return f"{place} is {value}, and its interval {between} reaches across the limit of {limit}."
+    # Of few requests there may be an interval, and no value.
+    most, end = ("at least", one.low) if one.better is Better.LOWER else ("at most", one.high)
+    if one.verdict is Verdict.FAIL and end is not None:
+        return f"{place} is {most} {quantity(end, one.unit)}, and the limit is {limit}."
+    if one.verdict is Verdict.INCONCLUSIVE and one.low is not None and one.high is None:
+        return f"{place} is at least {quantity(one.low, one.unit)}, nothing bounds it from above, and the limit is {limit}."
+    if one.verdict is Verdict.INCONCLUSIVE and bounded(one):
+        return f"The interval of {place}, {between}, reaches across the limit of {limit}."
+    return _sentence(without_keyword(f"{place}: {one.reason}"))
 
 
 def told(scenario: ScenarioResult) -> str:

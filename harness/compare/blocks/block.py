@@ -113,7 +113,7 @@ def _run_phases(plan: BlockPlan, bench: Bench, turns: Turns, running: Mapping[Ar
     """Warm both arms up, load them by turns, and probe their capacity last, where that is asked for."""
     for index, phase in enumerate(bench.scenario.phases):
         if index in turns and can_interleave(phase):
-            bench.now(f"{phase.name}: base and head by turns")
+            bench.now(f"{phase.name}: both by turns")
             _run_windows(index, running)
             continue
         first = turns[index][0] if index in turns else plan.launched_first

@@ -38,16 +38,6 @@ class Begun:
             return None
         return max(0.0, (self.last - self.measured) * self.usual_s - (now_s - self.at_s))
 
-    def share(self, now_s: float) -> float:
-        """Return how much of the time is over, as a share: of that to the next look, or of that which is allowed."""
-        if self.usual_s is None:
-            return 0.0
-        done_s = self.measured * self.usual_s + min(now_s - self.at_s, self.usual_s)
-        left_s = self.left_s(now_s)
-        if left_s is None:
-            left_s = max(0.0, self.limit_s - now_s)
-        return done_s / (done_s + left_s) if done_s > 0 else 0.0
-
 
 @dataclass(eq=False, slots=True)
 class Standing:

@@ -100,5 +100,6 @@ def _overall(results: Sequence[LensResult], *, noisy: bool, voided: int, blocks:
         n = max(gate.n for gate in gates)
         return verdict, f"within: head is not worse than base by as much as is tolerated, in {n} blocks"
     telling = [gate for gate in gates if gate.verdict is verdict]
-    also = ", ".join(gate.lens.name for gate in telling[1:])
+    # Before the first look all say the same.
+    also = ", ".join(gate.lens.name for gate in telling[1:] if gate.look is not None)
     return verdict, telling[0].reason + (f"; likewise {also}" if also else "")

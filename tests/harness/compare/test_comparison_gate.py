@@ -291,7 +291,7 @@ def test_a_base_whose_first_answer_is_wrong_makes_the_comparison_invalid(compari
     broken = comparison.server(DIES.format(answers="0"))
     result = comparison.gate(f"--perf-against={broken}", target=fake_server_spec(QUICK_MS))
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["INVALID: base (command:*"])
+    result.stdout.fnmatch_lines(["INVALID: Base (command:*"])
 
 
 def test_without_a_base_a_scenario_for_comparisons_is_left_out(comparison):
@@ -396,16 +396,16 @@ def test_the_command_compares_and_can_judge_again(comparison, tailgate):
         "--seed=1",
     )
     assert status == 1
-    assert "\nFAIL: tiny: beyond: p50 as the test has it" in said.out
+    assert "\nFAIL: p50 as the test has it.\n" in said.out
     assert (
         "\nreproduce tiny: PERF_PLUGINS='' pytest --pyargs tailgate.scenarios --perf-scenario=tiny -m perf "
         in said.out
     )
-    assert "\ntiny: block 1, 1 good: so far " in said.out
+    assert "\ntiny: block 1 is good (" in said.out
     # The real judge finds one block too few for any look.
     status, said = tailgate("judge", str(comparison.results()))
     assert status == 4
-    assert said.out.startswith("INCONCLUSIVE: tiny: undecided: 1 good blocks so far")
+    assert said.out.startswith("INCONCLUSIVE: 1 good blocks so far")
 
 
 @pytest.mark.parametrize(("option", "status"), [((), 4), (("--inconclusive=pass",), 0)])
@@ -418,9 +418,9 @@ def test_judging_again_ends_as_the_run_would_have(comparison, tailgate, option, 
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (KeyboardInterrupt, "INCONCLUSIVE: tiny: undecided: 1 good blocks so far"),
-        (ZeroDivisionError("a defect"), "INCONCLUSIVE: tiny: undecided: 1 good blocks so far"),
-        (TargetError("head: it did not become ready"), "INVALID: tiny: "),
+        (KeyboardInterrupt, "INCONCLUSIVE: 1 good blocks so far"),
+        (ZeroDivisionError("a defect"), "INCONCLUSIVE: 1 good blocks so far"),
+        (TargetError("head: it did not become ready"), "INVALID: head: it did not become ready."),
     ],
 )
 def test_a_comparison_that_is_cut_short_keeps_its_blocks_to_be_judged(
@@ -439,7 +439,7 @@ def test_a_comparison_that_is_cut_short_keeps_its_blocks_to_be_judged(
     spec = fake_server_spec(QUICK_MS)
     status, said = tailgate("compare", spec, spec, "--plugin=tiny.py", "--payloads=file:body.txt")
     assert status == (130 if error is KeyboardInterrupt else 3)
-    assert "INVALID: tiny: " in said.out
+    assert "\nINVALID: " in said.out
     kept = results_file.read(comparison.results() / results_file.RESULTS)
     assert (kept.verdict, len(kept.scenarios[0].comparison.order)) == (Verdict.INVALID, 1)
     assert [slot.arm for slot in kept.slots] in (["base", "head"], ["head", "base"])

@@ -302,7 +302,7 @@ def test_every_report_says_what_the_answers_came_to(show):
         show(compared(rows(12, sigma=0.2), answers=ANSWERS)).replace("\\", "").replace("`", "").split()
     )
     for said in (
-        'head answers differently: 37 of 4,000, first: $.label is "dog", and "cat" in base (payload x); speed: head is not worse',
+        'Head answers differently: 37 of 4,000, first: $.label is "dog", and "cat" in base (payload x); speed: head is not worse',
         "answers: FAIL: head answers differently: 37 of 4,000",
         "answers: 5 differ at another place: $.score is 0.8, and 0.9 in base (payload x)",
         "answers, not compared, since base's own vary or are too few to tell: $.id, $.at0, $.at1, $.at2, $.at3, $.at4 and 4 more",

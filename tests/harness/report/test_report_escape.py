@@ -88,7 +88,7 @@ def with_texts(value, change):
 
 def shown(result, **options):
     file = io.StringIO()
-    terminal.render(result, Console(file=file, width=80, **options))
+    terminal.render(result, Console(file=file, width=80, **options), terminal.Detail.EVERYTHING)
     return file.getvalue()
 
 

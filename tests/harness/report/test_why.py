@@ -50,6 +50,22 @@ THROUGHPUT = {"unit": Unit.PER_SECOND, "better": Better.HIGHER}
             ],
             "p95 (client), p99 (client): no budget says it.",
         ),
+        (
+            [criterion_result(value=None, low=0.2, high=0.4, verdict=FAIL, reason="beyond: it (n = 9)")],
+            "p95 (client) is at least 200 ms, and the limit is 100 ms.",
+        ),
+        (
+            [criterion_result("knee", None, high=15.0, limit=20.0, verdict=FAIL, **THROUGHPUT)],
+            "knee (client) is at most 15.0/s, and the limit is 20.0/s.",
+        ),
+        (
+            [criterion_result(value=None, low=0.08, high=None, verdict=UNSURE, reason="undecided: it")],
+            "p95 (client) is at least 80.0 ms, nothing bounds it from above, and the limit is 100 ms.",
+        ),
+        (
+            [criterion_result(value=None, low=0.08, high=0.2, verdict=UNSURE, reason="undecided: it")],
+            "The interval of p95 (client), [80.0, 200] ms, reaches across the limit of 100 ms.",
+        ),
         ([], "Nothing was judged."),
         (
             [criterion_result(value=None, verdict=FAIL, reason="beyond: 7 of 9 requests failed (timeout)")],

@@ -28,7 +28,7 @@ class Nowhere:
     def start(self, directory):
         raise TargetError("it did not start")
 """
-MEASURED, CUT_SHORT = "INVALID: it did not start.", "INVALID: Interrupted (Ctrl-C)."
+MEASURED, CUT_SHORT = "INVALID: It did not start.", "INVALID: Interrupted (Ctrl-C)."
 # Where a key is pressed, by what runs then; and what is said of the scenario.
 MOMENTS = {
     "the target starts": ((budget_run.BudgetRun, "_ready_target"), CUT_SHORT),
