@@ -29,6 +29,7 @@ from tailgate.harness.load.records.samples import Samples
 from tailgate.harness.target.launching.process import ServerProcess
 
 SEED, CONNECTIONS, LEAST_SATURATED = 1, 64, 2_000
+LONGER = 3  # times the other phases: the successor's start has to end within it
 WAIT_S = 120.0
 
 
@@ -46,7 +47,10 @@ def run(workload: Workload, load: float, seconds: float) -> dict[str, Any]:
         print(f"{workload.name}: about {rate:,.0f} requests/s; {load:.0%} of it", flush=True)
         names = ("before", "meanwhile", "after")
         requests = max(200, round(load * rate * seconds))
-        phases = tuple(Phase(name, Poisson(load * rate), requests=requests) for name in names)
+        phases = tuple(
+            Phase(name, Poisson(load * rate), requests=requests * times)
+            for name, times in zip(names, (1, LONGER, 1), strict=True)
+        )
         with generator(workload, former.port, phases, directory / "run") as sending:
             sending.run_phase(0)
             started_ns = time.monotonic_ns()
