@@ -19,6 +19,8 @@ import orjson
 from tailgate.harness.results.file import RESULTS
 
 IGNORE = ".gitignore"
+# Held by the run that goes on, for its whole course.
+LOCK = "lock"
 # A run that was killed before its first scenario was over has left no results.
 KILLED_AFTER = dt.timedelta(days=1)
 _STARTED = "%Y%m%dT%H%M%SZ"
@@ -35,6 +37,31 @@ def make(folder: Path) -> None:
     with contextlib.suppress(FileExistsError):
         folder.mkdir(parents=True)
         (folder / IGNORE).write_text("# Written by tailgate.\n*\n", encoding="utf-8")
+
+
+def runs(folder: Path) -> tuple[Path, ...]:
+    """Return the folders of runs, the newest last; none where there is no such folder."""
+    try:
+        found = [path for path in folder.iterdir() if _RUN.fullmatch(path.name) and path.is_dir()]
+    except OSError:
+        return ()
+    # The name says the second of the start; of two in one second the later one was changed later.
+    return tuple(sorted(found, key=lambda path: (path.name.partition("-")[0], path.stat().st_mtime_ns)))
+
+
+def in_use(folder: Path) -> bool:
+    """Tell whether a run of this folder goes on now."""
+    try:
+        number = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(number)
+    return False
 
 
 def keep_newest(folder: Path, most: int, present: str, now: dt.datetime) -> None:

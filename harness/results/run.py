@@ -20,7 +20,7 @@ from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.results.yardstick import Yardstick
 
-SCHEMA_VERSION = "1.4"
+SCHEMA_VERSION = "1.5"
 Scalar = str | int | float | bool | None
 
 
@@ -115,5 +115,9 @@ class RunResult:
     tailgate_version: Annotated[str, "of the harness that wrote it"]
     code: Annotated[
         Code | None, "the project's working tree, which need not be what the target runs; null without git"
+    ] = None
+    planned: Annotated[
+        int | None,
+        "scenarios that the run was to measure; with fewer in scenarios it was cut short; null before version 1.5",
     ] = None
     schema_version: Annotated[str, "of this format"] = SCHEMA_VERSION

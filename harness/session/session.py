@@ -46,8 +46,6 @@ from tailgate.harness.target.settings import target_settings
 from tailgate.harness.target.state import asked_lines, commands_of
 from tailgate.harness.verdict import judging
 
-LOCK = "lock"
-
 
 class Session:
     """A context manager around one target; leaving it stops the target, whatever happened."""
@@ -200,6 +198,7 @@ class Session:
             scenarios=tuple(self._scenarios),
             tailgate_version=__version__,
             code=self._code,
+            planned=self._prepared.expected,
         )
         return secrets_of(self.settings).hide_all(with_secrets)
 
@@ -213,7 +212,7 @@ class Session:
         return self._prepared.budgets.unused(used)
 
     def _acquired_lock(self) -> BaseFileLock:
-        lock = FileLock(self.settings.output / LOCK)
+        lock = FileLock(self.settings.output / folder.LOCK)
         try:
             folder.make(self.settings.output)
             lock.acquire(timeout=0)
