@@ -116,7 +116,8 @@ class GatePlugin:
     def _possible(self, scenarios: Sequence[Scenario]) -> Sequence[Scenario]:
         """Return the scenarios that a run takes unasked; without any budgets, those whose load can be found."""
         settings = self.settings
-        if settings.against is not None or (budgets := find_budgets(settings.budgets, settings.root)).lines:
+        budgets = find_budgets(settings.budgets, settings.root, settings.budget)
+        if settings.against is not None or budgets.lines:
             return scenarios
         possible = [one for one in scenarios if not refs(one) or runs_without(one, budgets)]
         left = [one.name for one in scenarios if one not in possible]
@@ -144,6 +145,7 @@ class GatePlugin:
             raise UsageError(f"a calibration is of one scenario, got {names}; name one with --perf-scenario")
         if self._config.getoption("collectonly", False):
             return
+        self._command.check(self.settings)
         # A comparison splits its error over all tests that will check a scenario, plugins' and users'.
         expected, looks = len(items), self._command.looks
         self._prepared = prepare(self.settings, self.plugins, scenarios, expected=expected, looks=looks)

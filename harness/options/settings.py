@@ -74,6 +74,12 @@ class GateSettings:
         parse=values.path,
         anchor=in_folder,
     )
+    budget: tuple[str, ...] = declared(
+        (),
+        "KEY=QUANTITY or SCENARIO:KEY=QUANTITY, such as p95=80 ms or steady:rate=20 /s, in the place of what the budgets file "
+        "says; may be repeated",
+        parse=values.budget,
+    )
     request: str = declared(
         "POST /predict",
         "METHOD PATH of every request that names none of its own; the path may have a query",

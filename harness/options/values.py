@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tailgate.harness.errors import BudgetError
 from tailgate.harness.json_path import parse_path
 from tailgate.harness.options import headers
+from tailgate.harness.units import parse_quantity
 
 # ASCII digits only: int() and float() take "1_000", "٣" and "infinity" as well.
 _WHOLE = re.compile(r"-?[0-9]+")
@@ -67,6 +69,18 @@ def assignment(value: str) -> str:
     key, equals, assigned = value.partition("=")
     if not equals or not key.strip() or _SPACE_OR_CONTROL.search(key.strip()) or "\0" in assigned:
         raise ValueError("expected KEY=VALUE")
+    return value
+
+
+def budget(value: str) -> str:
+    """Read ``KEY=QUANTITY``, or the same behind ``SCENARIO:``, which may name device and precision as a budgets file does."""
+    name, equals, quantity = value.partition("=")
+    if not equals or not all(part.strip() for part in name.split(":")) or name.count(":") > 3:
+        raise ValueError("expected KEY=QUANTITY or SCENARIO:KEY=QUANTITY, such as steady:p95=80 ms")
+    try:
+        parse_quantity(quantity)
+    except BudgetError as error:
+        raise ValueError(f"expected KEY=QUANTITY ({error})") from None
     return value
 
 

@@ -80,13 +80,34 @@ def parse_budgets(table: Mapping[str, Any], source: Path | None = None) -> Budge
     return Budgets(lines, source)
 
 
-def find_budgets(path: Path | None, rootdir: Path) -> Budgets:
+def find_budgets(path: Path | None, rootdir: Path, said: Iterable[str] = ()) -> Budgets:
     """Read the budgets of a project; none where ``path`` is None and the project has no budgets.
 
+    Those of ``said``, each as ``--perf-budget`` takes it, stand in the place of what is written.
     ``path`` is a file: a ``pyproject.toml`` is read by its table, any other by its top level. None looks for
     ``budgets.toml`` or that table of ``pyproject.toml`` in ``rootdir``. Raise BudgetError for a file that is missing or no
     TOML, budgets in both places, or a wrong line.
     """
+    return _with_said(_written(path, rootdir), said)
+
+
+def _with_said(budgets: Budgets, said: Iterable[str]) -> Budgets:
+    table: dict[str, dict[str, str]] = {}
+    for one in said:
+        name, _, quantity = one.partition("=")
+        place, _, key = name.rpartition(":")
+        table.setdefault(place or ANY, {})[key.strip()] = quantity
+    lines = {parts: dict(line) for parts, line in budgets.lines.items()}
+    for parts, own in parse_budgets(table).lines.items():
+        for others, line in lines.items():
+            # A written line that says more of where it holds would win.
+            if all(part in {ANY, its} for part, its in zip(parts, others, strict=True)):
+                line.update({key: quantity for key, quantity in own.items() if key in line})
+        lines[parts] = {**lines.get(parts, {}), **own}
+    return dataclasses.replace(budgets, lines=lines)
+
+
+def _written(path: Path | None, rootdir: Path) -> Budgets:
     if path is not None:
         table = _read(path)
         if table is None:

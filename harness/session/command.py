@@ -3,6 +3,7 @@
 The gate finds it among the plugins of that one run.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ class GateCommand:
     looks: tuple[int, ...] | None = None  # good blocks at each look of a comparison; None for the usual
     tells: bool = False  # progress is printed wherever output goes, and not only to a terminal
     reports: bool = True  # the summary is printed
+    # Raises UsageError for settings that the command does not take, before anything is prepared.
+    check: Callable[[GateSettings], None] = lambda _: None
 
     settings: GateSettings | None = None  # None where they were refused
     result: RunResult | None = None  # None where it measured nothing

@@ -93,7 +93,7 @@ def prepare(
         TargetError: git cannot tell of a revision.
     """
     chosen = list(scenarios)
-    measures, budgets = plugins.measures(), find_budgets(settings.budgets, settings.root)
+    measures, budgets = plugins.measures(), find_budgets(settings.budgets, settings.root, settings.budget)
     target = target_settings(settings, budgets, [one.name for one in chosen], NOMINAL_YARDSTICK_S)
     _refuse_output(settings.output)
     # Of the ini file, it may be, for a comparison another time.
@@ -246,7 +246,7 @@ def _missing(
     keys = ", ".join(f"{key} = …" for key in missing)
     lines = {key[0] for key in budgets.lines} - {ANY, scenario.name}
     hints = [_hint(key, unasked) for key in missing] + [_hint(scenario.name, lines)]
-    return f'scenario {scenario.name!r} lacks budgets; write into {where}: "{scenario.name}" = {{ {keys} }}{"".join(hints)}'
+    return f'scenario {scenario.name!r} lacks budgets; write into {where}: "{scenario.name}" = {{ {keys} }}, or say each by --perf-budget{"".join(hints)}'
 
 
 def _hint(name: str, written: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ INI = {
     "profile": "smoke",
     "budgets": "some.toml",
     "request": "GET /score",
+    "budget": "\n  p95=80 ms\n  steady:rate=20 /s",
     "header": "\n  A: b\n  C: $D",
     "payloads": "file:body.json",
     "requests": "requests.txt",
@@ -208,18 +209,18 @@ def refused(project, message, *arguments):
         (
             '"c" = { p95 = "1 s" }',
             "p95",
-            "scenario 'a' lacks budgets; write into *budgets.toml: \"a\" = { p95 = …, rate = … }",
+            "scenario 'a' lacks budgets; write into *budgets.toml: \"a\" = { p95 = …, rate = … }, or say each by --perf-budget",
         ),
         (
             '"a" = { rate = "9 /s", p59 = "1 s" }',
             "p95",
-            "scenario 'a' lacks *{ p95 = … }; is 'p59' meant for 'p95'?",
+            "scenario 'a' lacks *{ p95 = … }, or say each by --perf-budget; is 'p59' meant for 'p95'?",
         ),
         ('"a" = { rate = "9 /s", p95 = "1 s" }', "p95", "scenario 'b' lacks budgets; write into *"),
         (
             '"a" = { rate = "9 /s", p95 = "1 s" }\n"bb" = { rate = "9 /s", p95 = "1 s" }',
             "p95",
-            "scenario 'b' lacks budgets; write into *{ p95 = …, rate = … }; is 'bb' meant for 'b'?",
+            "scenario 'b' lacks budgets; write into *{ p95 = …, rate = … }, or say each by --perf-budget; is 'bb' meant for 'b'?",
         ),
         ('"a:cuda" = { rate = "9 /s", p95 = "1 s" }\n"a" = { rate = "9 /s" }', "p95", "scenario 'b' lacks *"),
         (

@@ -94,6 +94,11 @@ NO_PATH = ("ready", "ftp://h/ready", "/a b", "/a\n", " /a")
         ("against", ("",), "expected a value"),
         ("against-python", ("",), "expected a value"),
         ("budgets", ("",), "expected a value"),
+        (
+            "budget",
+            (["p95"], ["=1"], ["a:=1"], [":p95=1"], ["a:b:c:d:e=1"], ["p95="], ["p95=fast"], ["p95=-1"]),
+            "expected KEY=QUANTITY",
+        ),
         ("output", ("", "\t"), "expected a value"),
         ("profile", ("", "huge", "Smoke"), "expected one of smoke, default, thorough"),
         ("inconclusive", ("ignore",), "expected one of fail, warn, pass"),

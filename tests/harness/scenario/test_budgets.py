@@ -234,3 +234,32 @@ def test_a_budget_that_asks_for_a_measure_has_its_unit():
     asked = with_budgeted(phases_of(Phase("load", Poisson(1.0), requests=1)), line, ["gap_p99"])
     with pytest.raises(BudgetError, match="budget 'gap_p99': got '5 /s', expected a number of unit 's'"):
         check_units(asked, line, {measure.name: measure.unit for measure in built_in_measures()})
+
+
+SAID = [
+    (["p95=80 ms"], {"steady": 0.08, "ramp": 0.08}),
+    (["steady:p95=80 ms"], {"steady": 0.08, "ramp": 1.0}),
+    (["steady:cpu:fp32:p95=80 ms"], {"steady": 0.08, "ramp": 1.0}),
+    (["p95=80 ms", "steady:p95=90 ms"], {"steady": 0.09, "ramp": 0.08}),
+    (["ramp:p95 = 80 ms"], {"steady": 0.25, "ramp": 0.08}),
+]
+
+
+@pytest.mark.parametrize(("said", "p95"), SAID)
+def test_what_an_option_says_stands_in_the_place_of_what_is_written(tmp_path, said, p95):
+    lines = (
+        f'"{name}" = {{ {", ".join(f"{key} = {value!r}" for key, value in line.items())} }}'
+        for name, line in TABLE.items()
+    )
+    (tmp_path / "budgets.toml").write_text("\n".join(lines))
+    budgets = find_budgets(None, tmp_path, said)
+    found = {name: numbers(budgets.quantities(name, "cpu", "fp32"), 0.01)["p95"] for name in p95}
+    assert found == pytest.approx(p95)
+    assert numbers(budgets.quantities(*STEADY), 0.01)["p99"] == 0.4
+
+
+def test_options_alone_are_budgets(tmp_path):
+    budgets = find_budgets(None, tmp_path, ["rate=20 /s", "steady:error_rate=0"])
+    assert numbers(budgets.quantities(*STEADY), None) == {"rate": 20.0, "error_rate": 0.0}
+    assert numbers(budgets.quantities("ramp", "cpu", "fp32"), None) == {"rate": 20.0}
+    assert budgets.source is None
