@@ -57,8 +57,8 @@ def peers() -> str:
     return table(headings, [tuple(one) for one in rows])
 
 
-def targets() -> str:
-    """Return every target of the serving benchmark, what came out, and whether it is met."""
+def targets(name: str) -> str:
+    """Return every target of a benchmark, what came out, and whether it is met."""
     words = {None: "not measured", True: "yes", False: "**no**"}
     return table(
         ("", "target", "measured", "range", "met"),
@@ -69,9 +69,17 @@ def targets() -> str:
                 *_spread(one["measured"], one["unit"]),
                 words[one["met"]],
             )
-            for one in result("serving")["targets"]
+            for one in result(name)["targets"]
         ],
     )
+
+
+def waiting_rates() -> str:
+    """Return the requests per second of the rule of waiting, of fixed windows and of Mosec, by connections."""
+    by_count = result("waiting")["requests_per_s"]
+    names = list(next(iter(by_count.values())))
+    rows = [(name, *(figure(cells[name]["median"]) for cells in by_count.values())) for name in names]
+    return table(("connections", *by_count), rows)
 
 
 def _spread(measured: Any, unit: str) -> tuple[str, str]:
@@ -129,7 +137,12 @@ def decoded_pictures() -> str:
 
 MEASURED: Mapping[str, Callable[[], str]] = {
     "peers": peers,
-    "targets": targets,
+    "targets": lambda: targets("serving"),
+    "startup": lambda: targets("startup"),
+    "startup-cold": lambda: targets("startup-cold"),
+    "waiting": lambda: targets("waiting"),
+    "waiting-rates": waiting_rates,
+    "protocols": lambda: targets("protocols"),
     "load-claims": load_claims,
     "ledger": of_ledger,
     "replay": lambda: tallies("gate-replay"),
