@@ -5,6 +5,7 @@ import importlib.util
 import re
 import tomllib
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -133,6 +134,13 @@ class Check:
             if requirement.name == "tailgate":
                 assert requirement.extras <= extras()
 
+    def podman(self, words):
+        """Check that a file to build from is there."""
+        files = [after for word, after in pairwise(words) if word == "-f"]
+        assert [name for name in files if not (ROOT / name).is_file()] == []
+
+    docker = podman
+
     def make(self, words):
         """Check targets and variables."""
         text = (ROOT / "Makefile").read_text()
@@ -210,6 +218,7 @@ def test_a_block_with_commands_says_so(page):
         "python -m benchmarks.gate.proofs --no-such-option",
         "python -m pytest --no-such-option",
         "pip install 'tailgate[no-such-extra]'",
+        "podman build -f deploy/no-such-file -t x .",
         "make no-such-target",
         "make gate NO_SUCH_VARIABLE=1",
         "tox -e no-such-environment",
