@@ -64,6 +64,14 @@ class Check:
         """Refuse a program that nobody checks."""
         pytest.fail("no check knows this program: write one, or add it to OTHERS")
 
+    def podman(self, words):
+        """Check the file and the arguments of a build; the rest is podman's own."""
+        if words[0] != "build":
+            return
+        known = re.findall(r"^ARG (\w+)", (ROOT / words[words.index("-f") + 1]).read_text(), re.MULTILINE)
+        given = [word.partition("=")[0] for flag, word in pairwise(words) if flag == "--build-arg"]
+        assert set(given) <= set(known)
+
     def tailgate(self, words):
         """Check a subcommand, its own options, and those that it passes on."""
         group, rest = typer.main.get_command(app), list(words)
