@@ -94,5 +94,5 @@ def test_the_gate_of_the_tutorial_runs_with_a_tenth_of_its_load(tmp_path):
     # How fast this machine is decides which verdict it is.
     assert done.returncode in {0, 1}, done.stdout + done.stderr
     assert re.search(r"score: (?:PASS|FAIL|INCONCLUSIVE|INVALID)\b.*100 requests", done.stdout), done.stdout
-    assert ": 200 OK, application/json" in done.stdout
+    assert ", 0 failed" in done.stdout
     assert list(tmp_path.glob(".perf/*/results.json"))
