@@ -14,11 +14,11 @@ import pytest
 
 from tailgate.harness.compare.load import ComparisonLoad
 from tailgate.harness.errors import HarnessError, UsageError
+from tailgate.harness.gate.listeners import Listeners
 from tailgate.harness.gate.live import Voice
-from tailgate.harness.gate.run_page import Progress, RunServer
+from tailgate.harness.gate.run_page import Progress, RunServer, begin
 from tailgate.harness.named import find
 from tailgate.harness.observe import machine
-from tailgate.harness.observe.beside.under_way import PhaseLoad
 from tailgate.harness.options.secret import secrets_of
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.plugins.manager import Plugins, create_plugin_manager
@@ -95,8 +95,7 @@ class GatePlugin:
         self._item: pytest.Item | None = None
         self._session: Session | None = None
         self._live: RunServer | None = None
-        # Who is told how the run goes on.
-        self._listeners: list[Voice | Progress] = []
+        self._listeners = Listeners()
         self._interrupted = False
 
     def _chosen(self) -> dict[str, Scenario]:
@@ -150,14 +149,9 @@ class GatePlugin:
         expected, looks = len(items), self._command.looks
         self._prepared = prepare(self.settings, self.plugins, scenarios, expected=expected, looks=looks)
         if self.settings.live is not None:
-            self._begin_live(self.settings.live, expected)
-
-    def _begin_live(self, port: int, expected: int) -> None:
-        """Serve the page of the run until pytest ends."""
-        progress, stack = Progress(self._sides(), expected, secrets_of(self.settings)), ExitStack()
-        self._live = stack.enter_context(RunServer(progress, port))
-        self._config.add_cleanup(stack.close)
-        self._listeners.append(progress)
+            progress = Progress(self._sides(), expected, secrets_of(self.settings))
+            self._listeners.add(progress)
+            self._live = begin(progress, self.settings.live, self._config)
 
     def skip_without_device(self) -> None:
         """Skip, or fail where that is asked for, when the target wants CUDA and there is none."""
@@ -174,8 +168,9 @@ class GatePlugin:
         assert self._prepared is not None
         steps, of = self._command.tells, self._prepared.expected
         voice = Voice(self._config, self.settings, steps=steps, of=of)
-        self._listeners.append(voice)
-        session = Session(self._prepared, self._tell, self._watching, voice.comparing)
+        self._listeners.add(voice)
+        told = self._listeners
+        session = Session(self._prepared, told.tell, told.watching, told.comparing)
         with ExitStack() as stack:
             stack.enter_context(voice.speaking())
             self.plainly(lambda: stack.enter_context(session))
@@ -195,19 +190,8 @@ class GatePlugin:
 
     def tell_verdict(self, result: RunResult) -> None:
         """Say at once what a scenario came to."""
-        for one in self._listeners if self._command.reports else ():
-            one.tell_verdict(result)
-
-    def _tell(self, line: str) -> None:
-        for one in self._listeners:
-            one.tell(line)
-
-    @contextmanager
-    def _watching(self, load: PhaseLoad) -> Iterator[None]:
-        with ExitStack() as stack:
-            for one in self._listeners:
-                stack.enter_context(one.watching(load))
-            yield
+        if self._command.reports:
+            self._listeners.tell_verdict(result)
 
     def _end(self, stack: ExitStack) -> None:
         """Stop the target; a tear-down that fails fails the test, but for an interrupted run, where pytest has no test left."""

@@ -25,20 +25,25 @@ function take(state) {
   ({ count, time_s } = state);
 }
 
-function told({ now, number, of, ended, said }) {
-  const bar = at(".progress");
-  bar.hidden = now === null;
+function told({ now, compared, number, of, ended, said }) {
+  const bar = at(".progress"), part = now?.share ?? compared?.share ?? null;
+  bar.hidden = ended !== null || part === null;
   if (ended) return show(VERDICTS[ended.verdict]?.[0] ?? "invalid", VERDICTS[ended.verdict]?.[1] ?? "!", ended.verdict, ended.why);
   const place = of > 1 ? `Scenario ${number} of ${of}` : "One scenario";
+  if (part !== null) {
+    at(".progress i").style.width = percent(part);
+    bar.setAttribute("aria-valuenow", Math.round(part * 100));
+  }
+  if (compared) return show("running", number, "Running", `${place}, ${[compared.title, ...compared.parts].join(", ")}.`);
   if (now === null) return show("running", "…", "Running", `${place}. ${said.at(-1) ?? "Getting ready."}`);
   const left = now.left_s === null ? "" : `, about ${span(now.left_s)} left`;
-  at(".progress i").style.width = percent(now.share);
-  bar.setAttribute("aria-valuenow", Math.round(now.share * 100));
   show("running", number, "Running", `${place}, ${now.scenario}: phase ${now.phase}, ${Math.round(now.share * 100)} % done${left}.`);
 }
 
 function tiles({ now, ended }) {
-  at("#tiles").hidden = ended !== null;
+  // A comparison has no figures of single seconds.
+  for (const selector of ["#tiles", "#latency", "#rates", "#lost"]) at(selector).hidden = rows.length === 0;
+  at("#tiles").hidden ||= ended !== null;
   const last = rows.at(-1) ?? {}, failures = Object.entries(now?.failures ?? {});
   const failed = failures.reduce((sum, [, count]) => sum + count, 0), refused = now?.refused ?? null;
   const cells = [

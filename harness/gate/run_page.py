@@ -5,6 +5,7 @@ the line on the terminal does. The rest of its work is done when a browser asks,
 """
 
 import contextlib
+import dataclasses
 import json
 import threading
 import time
@@ -17,12 +18,15 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from tailgate import look
+from tailgate.harness.compare.blocks.standing import Standing
 from tailgate.harness.errors import UsageError
 from tailgate.harness.observe.beside.periodic import periodically
 from tailgate.harness.observe.beside.under_way import Following, PhaseLoad, Seen
 from tailgate.harness.report.html import REPORT
-from tailgate.harness.report.progress import done
+from tailgate.harness.report.progress import done, of_comparison
 from tailgate.harness.report.why import why, why_of_scenario
 from tailgate.harness.results.run import RunResult
 from tailgate.harness.secrecy import Secrets
@@ -58,6 +62,7 @@ class Progress:
         # Per second: time, offered, achieved, p50, p95, p99, refused and failed; rates are per second.
         self._rows: deque[tuple[float | None, ...]] = deque(maxlen=MOST_ROWS)
         self._count = 0
+        self._standing: Standing | None = None  # of the comparison that is made now
         self.report: Path | None = None  # where the report lies; None until it is written
 
     def tell(self, line: str) -> None:
@@ -85,6 +90,15 @@ class Progress:
         finally:
             with self._lock:
                 phase["end_s"], self._state["now"] = self._time_s(), None
+
+    @contextlib.contextmanager
+    def comparing(self, standing: Standing) -> Iterator[None]:
+        """Follow a comparison within a ``with`` block."""
+        self._standing = standing
+        try:
+            yield
+        finally:
+            self._standing = None
 
     def note(self, load: PhaseLoad, seen: Seen, refused_per_s: float, failed_per_s: float) -> None:
         """Take what is known of a phase at this moment."""
@@ -130,7 +144,10 @@ class Progress:
             lacking = self._count - known if known <= self._count else self._count
             rows = list(self._rows)[max(0, len(self._rows) - lacking) :]
             number = min(len(self._state["verdicts"]) + 1, self._of)
+            standing = self._standing
+            line = None if standing is None else of_comparison(standing, time.monotonic())
             told = {
+                "compared": None if line is None else dataclasses.asdict(line),
                 "time_s": self._time_s(),
                 "number": number,
                 "of": self._of,
@@ -224,6 +241,14 @@ class RunServer:
             self._end_seen.set()
             return "text/html; charset=utf-8", body
         return None
+
+
+def begin(progress: Progress, port: int, config: pytest.Config) -> RunServer:
+    """Serve the page of a run until pytest ends; raise UsageError where the port is taken."""
+    stack = contextlib.ExitStack()
+    server = stack.enter_context(RunServer(progress, port))
+    config.add_cleanup(stack.close)
+    return server
 
 
 class _Server(ThreadingHTTPServer):

@@ -12,6 +12,7 @@ import pytest
 from browser import Markup, leads_elsewhere
 
 from tailgate import look
+from tailgate.harness.compare.blocks.standing import Standing
 from tailgate.harness.errors import UsageError
 from tailgate.harness.gate import options, run_page
 from tailgate.harness.gate.run_page import MOST_SAID, Progress, RunServer
@@ -108,6 +109,13 @@ def test_a_browser_gets_the_rows_that_it_lacks_and_all_after_another_run(progres
         progress.note(load(tmp_path), seen(), 0.0, 0.0)
     state = told(progress, known)
     assert (len(state["rows"]), state["count"]) == (rows, 5)
+
+
+def test_a_comparison_is_told_as_on_the_terminal(progress):
+    with progress.comparing(Standing("compare", "starting both sides")):
+        compared = told(progress)["compared"]
+    assert (compared["title"], compared["share"]) == ("compare: starting both sides", None)
+    assert told(progress)["compared"] is None
 
 
 def test_of_a_long_run_the_last_rows_are_kept(progress, tmp_path, monkeypatch):
