@@ -12,12 +12,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tailgate.harness.compare.load import ComparisonLoad
 from tailgate.harness.errors import HarnessError, UsageError
+from tailgate.harness.gate.choice import chosen
 from tailgate.harness.gate.listeners import Listeners
 from tailgate.harness.gate.live import Voice
 from tailgate.harness.gate.run_page import Progress, RunServer, begin
-from tailgate.harness.named import find
 from tailgate.harness.observe import machine
 from tailgate.harness.options.secret import secrets_of
 from tailgate.harness.options.settings import GateSettings
@@ -27,10 +26,7 @@ from tailgate.harness.report.html import REPORT
 from tailgate.harness.report.junit import properties
 from tailgate.harness.report.terminal import Detail, render, screen_of
 from tailgate.harness.results.run import RunResult, ScenarioResult
-from tailgate.harness.scenario.budgets import find_budgets
-from tailgate.harness.scenario.ref import refs
-from tailgate.harness.scenario.scenario import Scenario, When
-from tailgate.harness.scenario.unbudgeted import runs_without
+from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.session.command import GateCommand
 from tailgate.harness.session.outcome import outcome_of
 from tailgate.harness.session.preparation import Prepared, prepare
@@ -84,7 +80,7 @@ class GatePlugin:
         self.settings = settings
         self.plugins: Plugins = create_plugin_manager(settings.plugin)
         self.notes: list[str] = []
-        self.scenarios = self._chosen()
+        self.scenarios = chosen(settings, self.plugins, self.notes.append)
         self.checked: list[str] = []
         self.told: list[BaseException] = []  # failures of tests of which the summary says all
         self._config = config
@@ -97,32 +93,6 @@ class GatePlugin:
         self._live: RunServer | None = None
         self._listeners = Listeners()
         self._interrupted = False
-
-    def _chosen(self) -> dict[str, Scenario]:
-        every = self.plugins.scenarios(self.settings.gathered)
-        named = [find("scenario", name, every, "--perf-scenario: ") for name in self.settings.scenario]
-        unasked = [
-            scenario
-            for scenario in every.values()
-            if (
-                scenario.when is When.ALWAYS
-                if self.settings.against is None
-                else isinstance(scenario, ComparisonLoad)
-            )
-        ]
-        return {scenario.name: scenario for scenario in named or self._possible(unasked)}
-
-    def _possible(self, scenarios: Sequence[Scenario]) -> Sequence[Scenario]:
-        """Return the scenarios that a run takes unasked; without any budgets, those whose load can be found."""
-        settings = self.settings
-        budgets = find_budgets(settings.budgets, settings.root, settings.budget)
-        if settings.against is not None or budgets.lines:
-            return scenarios
-        possible = [one for one in scenarios if not refs(one) or runs_without(one, budgets)]
-        left = [one.name for one in scenarios if one not in possible]
-        if possible and left:
-            self.notes.append(f"no budgets are written: left out {', '.join(left)}, whose load they must say")
-        return possible or scenarios
 
     def prepare(self, items: Sequence[pytest.Item]) -> None:
         """Refuse what cannot run, now that it is known which tests will put load on a server."""
