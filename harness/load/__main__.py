@@ -22,11 +22,14 @@ from tailgate.harness.load.records.recorder import Recorder
 from tailgate.harness.load.records.samples import SAMPLES
 from tailgate.harness.load.report import encode_report
 from tailgate.harness.load.sending.sender import OrphanedError, Sender
-from tailgate.harness.load.settings import SETTINGS, LoadSettings, Scheduling, read_settings
+from tailgate.harness.load.settings import (
+    DESCRIPTORS_BESIDE,
+    SETTINGS,
+    LoadSettings,
+    Scheduling,
+    read_settings,
+)
 from tailgate.harness.scenario.plan import read_plan
-
-# For the connections of disturbers, and what every program has open.
-_DESCRIPTORS_BESIDE = 512
 
 
 def main(directory: Path) -> int:
@@ -79,7 +82,7 @@ def _hurry(settings: LoadSettings) -> None:
 
 def _allow_descriptors(settings: LoadSettings) -> None:
     """Raise the soft limit of open files, which is 1,024 in most shells, to what the connections need."""
-    wanted = settings.connections_max + _DESCRIPTORS_BESIDE
+    wanted = settings.connections_max + DESCRIPTORS_BESIDE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise LoadError(

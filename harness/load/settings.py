@@ -15,6 +15,8 @@ from tailgate.harness.target.asking.trust import Trust
 SETTINGS = "load.json"
 LOG = "generator.log"
 HEADERS_VARIABLE = "TAILGATE_LOAD_HEADERS"
+# Open files beside those of connections_max: the connections of disturbers, and what every program has open.
+DESCRIPTORS_BESIDE = 512
 
 
 class TimerMode(enum.Enum):

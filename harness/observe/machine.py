@@ -9,7 +9,7 @@ import ctypes
 import os
 import platform
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -195,12 +195,27 @@ def _gpus() -> tuple[str | None, str | None]:
 
 def cuda_devices() -> int:
     """Return how many CUDA devices the driver counts; 0 without a driver."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
+    driver = _driver()
     # CUresult 0 is CUDA_SUCCESS.
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
+    return 0 if driver is None or driver.cuInit(0) != 0 else _told(driver.cuDeviceGetCount) or 0
+
+
+def cuda_version() -> tuple[int, int] | None:
+    """Return the newest CUDA that the driver knows, major and minor; None without a driver."""
+    driver = _driver()
+    number = None if driver is None else _told(driver.cuDriverGetVersion)
+    # 12040 is 12.4.
+    return None if number is None else (number // 1000, number % 1000 // 10)
+
+
+def _driver() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+
+
+def _told(ask: Callable[..., int]) -> int | None:
+    """Return the number that a function of the driver writes; None where it fails."""
+    number = ctypes.c_int(0)
+    return number.value if ask(ctypes.byref(number)) == 0 else None
