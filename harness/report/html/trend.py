@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tailgate.harness.report import history
 from tailgate.harness.report.drawing import scale
 from tailgate.harness.report.drawing.chart import Axes, Level, Series
 from tailgate.harness.report.drawing.markup import Child, Element, tag
@@ -76,6 +77,12 @@ def _trend(entries: Sequence[Entry], scenario: str, name: str) -> Element | None
             if (point.verdict is Verdict.FAIL) is failed
         ]
         series += [Series(meaning, style, *np.array(dots).T)] if dots else []
+    changes = _changes(entries, scenario, name)
+    height = [axes.y.low, axes.y.high]
+    series += [
+        Series("" if number else "level changed", "s2 dashed", [place - 0.5] * 2, height)
+        for number, (place, _) in enumerate(changes)
+    ]
     rows: list[list[Child]] = []
     for _, entry, point in reversed(told):
         code = "–" if entry.code is None else entry.code.commit[:10] + " with changes" * entry.code.dirty
@@ -85,5 +92,15 @@ def _trend(entries: Sequence[Entry], scenario: str, name: str) -> Element | None
         "A dot is a run, the bar behind it the confidence interval. A level that changes at one run and stays there points "
         "at the commit of that run.",
         axes.chart(series, levels),
+        finding="; ".join(text for _, text in changes),
         numbers=(("run", "code", "value", "verdict"), rows),
     )
+
+
+def _changes(entries: Sequence[Entry], scenario: str, name: str) -> list[tuple[int, str]]:
+    """Return from which places on a level changed, among the runs of the newest one's branch, and how."""
+    branch = history.branch_of(entries[-1])
+    found = history.trend([one for one in entries if history.branch_of(one) == branch], scenario, name)
+    places = {entry.run: place for place, entry in enumerate(entries, start=1)}
+    changes = () if found is None else found.changes or ()
+    return [(places[one.run], history.told(one, found.unit)) for one in changes if found is not None]
