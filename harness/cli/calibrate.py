@@ -14,6 +14,8 @@ from rich.console import Console
 
 from tailgate.harness.cli import Status
 from tailgate.harness.cli.run import run_gate, split_sides
+from tailgate.harness.cli.told import as_json as tell
+from tailgate.harness.cli.told import output_to_errors
 from tailgate.harness.compare.blocks.row import BlockRow, append_rows, read_rows
 from tailgate.harness.compare.calibration import calibration, proposal
 from tailgate.harness.compare.calibration.calibration import Calibration
@@ -34,18 +36,21 @@ from tailgate.harness.session.command import GateCommand
 NAME = "calibration"
 
 
-def calibrate(words: Sequence[str], minutes: float, kept: Sequence[Path], into: Path | None) -> None:
+def calibrate(
+    words: Sequence[str], minutes: float, kept: Sequence[Path], into: Path | None, *, as_json: bool = False
+) -> None:
     """Measure for so many minutes of blocks, or take the folders that were kept, and write what they tell."""
     if kept and words:
         raise UsageError(f"--from measures nothing, so {words[0]!r} has no meaning beside it")
-    folders = kept or [_measure(minutes, words)]
+    with output_to_errors() if as_json else contextlib.nullcontext():
+        folders = kept or [_measure(minutes, words)]
     with contextlib.ExitStack() as stack:
         for folder in folders:
             stack.enter_context(reading(folder))
-        _calibrate(folders, into)
+        _calibrate(folders, into, as_json=as_json)
 
 
-def _calibrate(folders: Sequence[Path], into: Path | None) -> None:
+def _calibrate(folders: Sequence[Path], into: Path | None, *, as_json: bool) -> None:
     results = [results_file.read(folder / results_file.RESULTS) for folder in folders]
     scenarios = [_unchanged(result) for result in results]
     if len({(one.name, result.arms[0].target) for one, result in zip(scenarios, results, strict=True)}) > 1:
@@ -66,7 +71,11 @@ def _calibrate(folders: Sequence[Path], into: Path | None) -> None:
     lenses = [result.lens for result in last.decision.results]
     found = calibration.calibrate(rows, pairs, lenses)
     folder = into or folders[-1]
-    _write(found, _subject(results[-1], scenarios[-1]), rows, pairs, folder)
+    subject = _subject(results[-1], scenarios[-1])
+    _write(found, subject, rows, pairs, folder)
+    if as_json:
+        tell(**_document(found, subject), folder=str(folder))
+        return
     render(found, Console(highlight=False))
     typer.echo(
         f"proposal: {folder / NAME}.toml (budgets stay as they are); all figures: {folder / NAME}.json"
@@ -116,13 +125,16 @@ def _subject(result: RunResult, scenario: ScenarioResult) -> Subject:
     )
 
 
+def _document(found: Calibration, subject: Subject) -> dict[str, object]:
+    return {"subject": subject, "calibration": found, "advice": proposal.advice(found)}
+
+
 def _write(
     found: Calibration, subject: Subject, rows: Sequence[BlockRow], pairs: Sequence[BlockRow], folder: Path
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{NAME}.toml").write_text(proposal.toml(found, subject), encoding="utf-8")
-    said = {"subject": subject, "calibration": found, "advice": proposal.advice(found)}
-    document = {name: results_file.to_json(value) for name, value in said.items()}
+    document = {name: results_file.to_json(value) for name, value in _document(found, subject).items()}
     (folder / f"{NAME}.json").write_bytes(
         orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     )

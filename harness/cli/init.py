@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 
 import httpx
-import typer
 
 from tailgate.harness.cli import Status
-from tailgate.harness.cli.run import run_gate, split_sides
+from tailgate.harness.cli.init_plugin import make_plugin, say, tell_files
+from tailgate.harness.cli.run import run_gate, split_sides, target_of
 from tailgate.harness.errors import TargetError, UsageError
 from tailgate.harness.first import app, files
 from tailgate.harness.first.questions import find_metrics, find_readiness, find_request, try_request
@@ -23,7 +23,6 @@ from tailgate.harness.options.reading import parse_options
 from tailgate.harness.options.settings import OPTIONS, GateSettings
 from tailgate.harness.plugins.manager import create_plugin_manager
 from tailgate.harness.profiles import PROFILES
-from tailgate.harness.report.escape import terminal
 from tailgate.harness.results import ledger
 from tailgate.harness.results.run import RunResult
 from tailgate.harness.results.verdict import Verdict
@@ -44,36 +43,26 @@ ASKING_TIMEOUT_S = 5.0
 LONGEST_RUN_S = 30.0
 # Of this run alone.
 NOT_WRITTEN = frozenset({"output", "seed", "inconclusive", "keep"})
-USAGE = """Usage: tailgate init [COMMAND-LINE | ADDRESS] [--force] [OPTION ...]
-
-Sets the gate up for the project in this folder. It finds a FastAPI, Starlette or Flask application, or takes a command line
-('python app.py --port {port}') or an address (http://host:port). It starts the service, finds its readiness path, its
-metrics and one request that is answered well, measures once, and writes budgets.toml, pytest's settings, a test, a
-workflow, and a line into .gitignore. Nothing that is there is replaced without --force.
-
-What it does not find out, options of the gate say, without "perf-": --request='POST /score', --payloads=file:body.json,
---header='Authorization: Bearer $TOKEN', --readiness-path=/up, --metrics-path=/metrics.
-"""
 
 
 def init(words: Sequence[str]) -> Status:
-    """Set the gate up for the project in the current folder."""
-    if {"--help", "-h"} & set(words):
-        typer.echo(USAGE, nl=False)
-        return Status.PASS
+    """Set the gate up for the project in the current folder, or make a plugin in it."""
     force = "--force" in words
-    sides, rest = split_sides([word for word in words if word != "--force"])
+    words = [word for word in words if word != "--force"]
+    if any(word.partition("=")[0] == "--plugin" for word in words):
+        return make_plugin(words, force=force)
+    sides, rest = split_sides(words)
     settings, said = _settings(rest)
     root = Path.cwd()
     spec = _spec(root, sides, settings)
     with tempfile.TemporaryDirectory(prefix="tailgate-init-") as scratch:
         found = _find_out(root, spec, settings, Path(scratch))
-        budgets = find_budgets(settings.budgets, root)
+        budgets = find_budgets(settings.budgets, root, settings.budget)
         command = GateCommand(tells=True, reports=False)
         status = run_gate(command, _measure(found, said, bool(budgets.lines)))
         measured = None if command.result is None else command.result.scenarios
     if not measured or measured[0].verdict is Verdict.INVALID or command.result is None:
-        _say("nothing was written: mend what is named above, then run tailgate init again")
+        say("nothing was written: mend what is named above, then run tailgate init again")
         return Status.UNMEASURED if status is Status.PASS else status
     text = "" if budgets.lines else _budgets(command.result)
     plan = files.plan_files(root, _ini(found, said), text, found.body, force=force)
@@ -118,8 +107,7 @@ def _spec(root: Path, sides: Sequence[str], settings: GateSettings) -> str:
             f"expected tailgate init [COMMAND-LINE | ADDRESS], got {len(sides)} words: {' '.join(sides)}; put a command line in quotes"
         )
     if sides:
-        kinds = ("command:", "service", "unix:", "http://", "https://")
-        return sides[0] if sides[0].startswith(kinds) else f"command:{sides[0]}"
+        return target_of(sides[0])
     if "target" in settings.given:
         return settings.target
     apps = app.find_apps(root)
@@ -130,7 +118,7 @@ def _spec(root: Path, sides: Sequence[str], settings: GateSettings) -> str:
         )
     first = apps[0]
     others = f" ({len(apps) - 1} more: name another with a command line)" if len(apps) > 1 else ""
-    _say(f"application: {first.kind} {first.name!r} in {first.file}{others}")
+    say(f"application: {first.kind} {first.name!r} in {first.file}{others}")
     return f"command:{first.command(gunicorn=importlib.util.find_spec('gunicorn') is not None)}"
 
 
@@ -146,18 +134,18 @@ def _find_out(root: Path, spec: str, settings: GateSettings, scratch: Path) -> F
     )
     target = create_plugin_manager(settings.plugin).target(spec, made)
     if not spec.startswith(("http", "unix:")):
-        _say(f"starting {spec.removeprefix('command:')}")
+        say(f"starting {spec.removeprefix('command:')}")
     body, seconds = None, None
     with target.start(scratch) as running, running.client(ASKING_TIMEOUT_S) as client:
         ready = find_readiness(client, running.base_url, partial(_check_alive, running))
         if "readiness-path" not in settings.given:
             options["readiness-path"] = ready
-            _say(f"ready: {f'2xx at {ready}' if ready else 'as soon as it accepts a connection'}")
+            say(f"ready: {f'2xx at {ready}' if ready else 'as soon as it accepts a connection'}")
         reach = load_settings(running, settings)
         if not {"request", "payloads", "requests"} & settings.given:
-            request = find_request(reach, _say)
+            request = find_request(reach, say)
             options["request"], body, seconds = request.line, request.body, request.seconds
-            _say(f"request: {request.line}" + (f" with {body[:80]}" if body else ""))
+            say(f"request: {request.line}" + (f" with {body[:80]}" if body else ""))
         elif "payloads" not in settings.given and "requests" not in settings.given:
             seconds, _ = try_request(reach, settings.request, None)
         metric: tuple[str, ...] = ()
@@ -183,14 +171,14 @@ def _metrics(client: httpx.Client, base_url: str, path: str) -> tuple[str, tuple
     """Return where the metrics are, empty for nowhere, and what they are called; ``path`` is that of the requests."""
     found = find_metrics(client, base_url)
     if found is None:
-        _say("metrics: none found; --metrics-path=PATH names another path")
+        say("metrics: none found; --metrics-path=PATH names another path")
         return "", ()
     place, scrape = found
     named = tuple(f"{ours}={theirs}" for ours, theirs in suggest_metrics(scrape, path).items())
     if named or f"{MetricNames().request_seconds}" in scrape.kinds:
-        _say(f"metrics: {place}{''.join(f', {one}' for one in named)}")
+        say(f"metrics: {place}{''.join(f', {one}' for one in named)}")
         return place, named
-    _say(
+    say(
         f"metrics: {place} names no histogram of requests; --metric=request_seconds=NAME says which one is read"
     )
     return "", ()
@@ -234,12 +222,12 @@ def _ini(found: Found, said: Mapping[str, Sequence[str]]) -> dict[str, files.Val
             continue
         open_ = [value for value in values if not _tells_secret(value)]
         if len(open_) < len(values):
-            _say(f"--perf-{name} holds a secret, and is not written: give its value as $VARIABLE")
+            say(f"--perf-{name} holds a secret, and is not written: give its value as $VARIABLE")
         if open_:
             options[name] = open_ if name in repeated else open_[-1] or "true"
     if _tells_secret(found.options["target"]):
         del options["target"]
-        _say("the target holds a secret, and is not written: give it as --perf-target=…")
+        say("the target holds a secret, and is not written: give it as --perf-target=…")
     return {f"perf_{name.replace('-', '_')}": value for name, value in options.items()}
 
 
@@ -274,15 +262,8 @@ def _tell_end(result: RunResult, plan: files.Plan) -> None:
         f"{one.name} {quantity(one.value, one.unit)}" for one in scenario.criteria if one.value is not None
     )
     why = ", since there were no budgets" if scenario.proposal else ""
-    _say(f"first run: {scenario.verdict.value}{why}: {seen}")
-    if plan.texts:
-        _say(f"wrote {', '.join(map(str, plan.texts))}")
-    if plan.kept:
-        _say(f"kept {', '.join(map(str, plan.kept))}, which --force replaces")
+    say(f"first run: {scenario.verdict.value}{why}: {seen}")
+    tell_files(plan)
     if plan.advice:
-        _say(plan.advice)
-    _say("next: pytest -m perf")
-
-
-def _say(line: str) -> None:
-    typer.echo(terminal(line))
+        say(plan.advice)
+    say("next: pytest -m perf")

@@ -4,14 +4,16 @@ What the project's ini file, ``PYTEST_ADDOPTS`` and further arguments say counts
 are. pytest's own status says whether tests passed; that of ``tailgate`` says what was found out.
 """
 
+import re
 from collections.abc import Sequence
 
 import pytest
-import typer
 
 from tailgate.harness.cli import Status
+from tailgate.harness.cli.service import missing
 from tailgate.harness.errors import UsageError
-from tailgate.harness.options.settings import OPTIONS
+from tailgate.harness.first.app import find_apps
+from tailgate.harness.options.settings import OPTIONS, GateSettings
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.session.command import GateCommand
 from tailgate.harness.session.outcome import failing
@@ -32,24 +34,49 @@ STATUSES = {
     Verdict.INCONCLUSIVE: Status.INCONCLUSIVE,
     Verdict.INVALID: Status.UNMEASURED,
 }
-USAGE = """Usage: tailgate compare BASE [HEAD] [OPTION ...]
+# What no command line begins with: a target of a plugin, too, has its kind before a colon.
+KIND = re.compile(r"service|[a-z][\w+.-]*:\S.*", re.DOTALL)
+HOST_AND_PORT = re.compile(r"(\[[0-9a-f:]+\]|[\w.-]+):[0-9]+(/\S*)?")
 
-Is HEAD slower than BASE, under the same load on this machine? Each is a git revision, . for the working tree as it is
-(HEAD's default), service:KEY=VALUE,…, command:LINE, http://host:port, or unix:/PATH.
 
-It is pytest with options: every option of pytest may follow, and the project's pytest settings count. The gate's own
-options may leave out "perf-".
+def run(words: Sequence[str]) -> Status:
+    """Run the gate on the target that the words name, or on the project's own."""
+    targets, rest = split_sides(words)
+    if len(targets) > 1:
+        raise UsageError(
+            f"expected tailgate run [TARGET] [OPTION ...], got {len(targets)} targets: {' '.join(targets)}; put a command line "
+            "in quotes"
+        )
+    named = [f"--perf-target={target_of(target)}" for target in targets]
+    return run_gate(GateCommand(check=refuse_without_target), [*rest, *named])
 
-Exit status: 0 PASS, 1 FAIL, 2 it cannot be asked, 3 it could not be measured, 4 INCONCLUSIVE, 130 interrupted. A verdict
-that the options let pass (--perf-inconclusive, --perf-enforce) is 0.
-"""
+
+def target_of(word: str) -> str:
+    """Return the specification that a word means: a command line, or an address, may stand without its kind."""
+    if HOST_AND_PORT.fullmatch(word):
+        return f"http://{word}"
+    return word if KIND.fullmatch(word) else f"command:{word}"
+
+
+def refuse_without_target(settings: GateSettings) -> None:
+    """Refuse a run whose target nobody has named, unless it can only be the service itself."""
+    if settings.against is not None or "target" in settings.given | settings.said_in_ini:
+        return
+    how = "tailgate run 'python app.py --port {port}', or tailgate run http://localhost:8000"
+    for app in find_apps(settings.root)[:1]:
+        raise UsageError(
+            f"no target is named, and {app.file} has the {app.kind} application {app.name!r}: tailgate init sets the gate up "
+            f"for it; or name a target: {how}"
+        )
+    if lacking := missing():
+        raise UsageError(
+            f"no target is named: {how}; tailgate init remembers it. tailgate's own service, the target where nobody names one, "
+            f"needs {', '.join(lacking)}: pip install 'tailgate[service,demo]'"
+        )
 
 
 def compare(words: Sequence[str]) -> Status:
     """Compare the sides that these words name, with the options that follow."""
-    if {"--help", "-h"} & set(words):
-        typer.echo(f"{USAGE}\n{_options_help('against', 'head')}", nl=False)
-        return Status.PASS
     sides, rest = split_sides(words)
     if not 1 <= len(sides) <= 2:
         raise UsageError(
@@ -104,13 +131,3 @@ def split_sides(words: Sequence[str]) -> tuple[list[str], list[str]]:
             mine = False
             rest.append(word)
     return sides, rest
-
-
-def _options_help(*without: str) -> str:
-    lines = []
-    for option in OPTIONS:
-        if option.name not in without:
-            choices = f" ({', '.join(option.choices)})" if option.choices else ""
-            value = "" if option.flag else "=VALUE" if option.bare is None else "[=VALUE]"
-            lines.append(f"  --perf-{option.name}{value}\n      {option.help}{choices}")
-    return "\n".join(lines) + "\n"

@@ -14,7 +14,8 @@ import typer
 from packaging.requirements import Requirement
 from shown import commands, lines_of, simple, unmarked
 
-from tailgate.harness.cli import app
+from tailgate.harness.cli.app import app
+from tailgate.harness.cli.help import ServiceCommand, WordsCommand
 from tailgate.harness.cli.run import SHORT, split_sides
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.options.settings import OPTIONS
@@ -81,10 +82,13 @@ class Check:
             name = rest.pop(0)
             assert name in group.commands, f"tailgate has no command {name}"
             group = group.commands[name]
-        passed_on = self.parsed(group, rest)
+        reads_itself = isinstance(group, WordsCommand | ServiceCommand)
+        passed_on = rest if reads_itself else self.parsed(group, rest)
+        if group.name == "init" and any(word.startswith("--plugin") for word in rest):
+            return None
         if group.name in {"serve", "compile"}:
             load_settings({}, passed_on)
-        elif group.context_settings.get("ignore_unknown_options"):
+        elif reads_itself or group.context_settings.get("ignore_unknown_options"):
             sides, options = split_sides([word for word in passed_on if word != "--force"])
             options += [f"--against={side}" for side in sides[:1] if group.name == "compare"]
             self.pytest(

@@ -11,6 +11,7 @@ file can be read while it grows.
 import csv
 import enum
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -98,25 +99,33 @@ def export_csv(samples: Samples, stream: TextIO, id_prefix: str = "") -> None:
 
     Times stay nanoseconds of CLOCK_MONOTONIC, which are exact. The ids begin with ``id_prefix``; empty: there are none.
     """
-    names = list(SAMPLE.names or ())
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*names, "request_id"])
+    writer.writerow([*(SAMPLE.names or ()), "request_id"])
+    for row in rows(samples, id_prefix):
+        writer.writerow(map(_cell, row.values()))
+
+
+def rows(samples: Samples, id_prefix: str = "") -> Iterator[dict[str, Any]]:
+    """Yield samples by field: outcomes by name, None where not told, each request's id last; None where ids are not known."""
+    names = SAMPLE.names or ()
     for row in samples:
-        cells = [_cell(name, value) for name, value in zip(names, row.tolist(), strict=True)]
-        writer.writerow([*cells, request_id(id_prefix, int(row["phase"]), int(row["request"]))])
+        values = {name: _told(name, value) for name, value in zip(names, row.tolist(), strict=True)}
+        values["request_id"] = request_id(id_prefix, int(row["phase"]), int(row["request"])) or None
+        yield values
 
 
-def _cell(name: str, value: Any) -> Any:
+def _told(name: str, value: Any) -> Any:
     if name == "outcome":
         return Outcome(value).name
     if name == "behaviour":
         return Behaviour(value).name
-    if name in _ZERO_IS_NONE and value == 0:
-        return ""
-    if isinstance(value, float):
-        # Nine digits give a 4-byte float back exactly.
-        return "" if np.isnan(value) else f"{value:.9g}"
-    return value
+    missing = (name in _ZERO_IS_NONE and value == 0) or (isinstance(value, float) and np.isnan(value))
+    return None if missing else value
+
+
+def _cell(value: Any) -> Any:
+    # Nine digits give a 4-byte float back exactly.
+    return f"{value:.9g}" if isinstance(value, float) else value
 
 
 def kinds(samples: Samples) -> str:

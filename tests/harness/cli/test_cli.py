@@ -43,7 +43,7 @@ def test_plugins_are_listed_for_people_and_for_programs(tailgate):
     assert status == 0
     assert f"scenarios (tailgate {__version__}): tailgate_scenarios\n" in out
     _, out, _ = tailgate("plugins", "--json")
-    assert orjson.loads(out)[1] == {
+    assert orjson.loads(out)["plugins"][1] == {
         "name": "scenarios",
         "distribution": "tailgate",
         "version": __version__,
@@ -55,6 +55,13 @@ def test_scenarios_are_listed_with_those_of_a_file(project, tailgate):
     status, out, _ = tailgate("scenarios", "--plugin", "tiny.py")
     assert status == 0
     assert "steady: Poisson arrivals at a constant mean rate\ntiny: a few requests\n" in out
+
+
+def test_scenarios_are_listed_for_programs_with_the_budgets_that_they_ask_for(tailgate):
+    said = orjson.loads(tailgate("scenarios", "--json")[1])
+    assert said["tailgate_version"] == __version__
+    steady = next(one for one in said["scenarios"] if one["name"] == "steady")
+    assert {"rate", "p95"} <= set(steady["budgets"])
 
 
 def test_a_plugin_that_does_not_load_is_a_wrong_command_line(tailgate):
@@ -75,6 +82,14 @@ def test_a_run_is_reported_again_from_its_file_or_its_folder(tailgate, results):
     assert (status, out.partition("\n")[0]) == (0, "PASS: p95 (client) holds, at 80 % of its limit.")
     status, out, _ = tailgate("report", results.parent, "--format", "markdown")
     assert (status, out.partition("\n")[0]) == (0, "# PASS: p95 (client) holds, at 80 % of its limit.")
+
+
+def test_a_run_is_reported_for_programs_as_its_results_are(tailgate, results):
+    status, out, _ = tailgate("report", results, "--json")
+    said = orjson.loads(out)
+    assert (status, said["run"], said["cut_short"]) == (0, orjson.loads(results.read_bytes()), None)
+    assert said["directory"] == str(results.parent)
+    assert tailgate("report", results, "--format=json")[1] == out
 
 
 def test_a_run_is_reported_as_a_page_in_its_folder(tailgate, results):
@@ -122,16 +137,14 @@ def test_samples_are_exported_to_a_file_or_to_standard_output(tailgate, tmp_path
     write_settings(LoadSettings("localhost", 80, id_prefix="ab" * 8), tmp_path / "load.json")
     expected = io.StringIO()
     export_csv(records, expected, "ab" * 8)
-    assert tailgate("samples", "export", tmp_path / "samples.bin") == (0, expected.getvalue(), "")
-    assert tailgate("samples", "export", tmp_path / "samples.bin", "--csv", tmp_path / "out.csv") == (
+    assert tailgate("samples", tmp_path / "samples.bin") == (0, expected.getvalue(), "")
+    assert tailgate("samples", tmp_path / "samples.bin", "--csv", tmp_path / "out.csv") == (
         0,
         "",
         "",
     )
     assert (tmp_path / "out.csv").read_text() == expected.getvalue()
-    status, _, error = tailgate(
-        "samples", "export", tmp_path / "samples.bin", "--csv", tmp_path / "no" / "out.csv"
-    )
+    status, _, error = tailgate("samples", tmp_path / "samples.bin", "--csv", tmp_path / "no" / "out.csv")
     assert (status, error) == (
         3,
         f"tailgate: cannot write {tmp_path / 'no' / 'out.csv'}: No such file or directory\n",
@@ -139,7 +152,7 @@ def test_samples_are_exported_to_a_file_or_to_standard_output(tailgate, tmp_path
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["report"], ["report", "x", "--format", "pdf"], ["--nonsense"]]
+    "arguments", [["nonsense"], ["report", "x"], ["report", "x", "--format", "pdf"], ["--nonsense"]]
 )
 def test_a_wrong_command_line_ends_with_2(tailgate, arguments):
     assert tailgate(*arguments)[0] == 2

@@ -9,7 +9,7 @@ import pytest
 from calibration_rows import quiet_blocks
 from typer.testing import CliRunner
 
-from tailgate.harness.cli import app
+from tailgate.harness.cli.app import app
 from tailgate.harness.cli.calibrate import NEVER
 from tailgate.harness.compare import answer
 from tailgate.harness.compare.blocks import disturbance

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tailgate.harness.cli import Status
-from tailgate.harness.cli.run import split_sides, status_of
+from tailgate.harness.cli import run as gate
+from tailgate.harness.cli.run import refuse_without_target, run, split_sides, status_of, target_of
+from tailgate.harness.errors import UsageError
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.verdict import Verdict
@@ -98,6 +100,85 @@ def test_the_statuses_are_those_that_are_documented():
 )
 def test_sides_come_first_and_the_gates_options_may_stand_among_them(words, sides, rest):
     assert split_sides(words) == (sides, rest)
+
+
+@pytest.mark.parametrize(
+    ("word", "target"),
+    [
+        ("python app.py --port {port}", "command:python app.py --port {port}"),
+        ("./serve --at=a:b {fd}", "command:./serve --at=a:b {fd}"),
+        ("command:python app.py", "command:python app.py"),
+        ("http://h:1/api", "http://h:1/api"),
+        ("https://h", "https://h"),
+        ("localhost:8000", "http://localhost:8000"),
+        ("10.0.0.1:80/api", "http://10.0.0.1:80/api"),
+        ("[::1]:80", "http://[::1]:80"),
+        ("unix:/run/app.sock", "unix:/run/app.sock"),
+        ("service", "service"),
+        ("service:MAX_BATCH_SIZE=1", "service:MAX_BATCH_SIZE=1"),
+        ("folder:.", "folder:."),
+        ("serviced --port {port}", "command:serviced --port {port}"),
+    ],
+)
+def test_a_target_may_leave_out_its_kind(word, target):
+    assert target_of(word) == target
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Return the words that pytest would be started with, and its command."""
+    started = []
+    monkeypatch.setattr(
+        gate, "run_gate", lambda command, words: started.append((command, words)) or Status.PASS
+    )
+    return started
+
+
+def test_run_is_the_gate_with_a_target(started):
+    assert run(["python app.py {port}", "--budget", "p95=80 ms", "-k", "steady"]) is Status.PASS
+    ((command, words),) = started
+    assert words == ["--perf-budget=p95=80 ms", "-k", "steady", "--perf-target=command:python app.py {port}"]
+    assert command.reports
+    assert run([]) is Status.PASS
+    assert started[1][1] == []
+
+
+def test_run_takes_one_target(started):
+    with pytest.raises(UsageError, match=r"got 2 targets: python app\.py; put a command line in quotes"):
+        run(["python", "app.py"])
+    assert started == []
+
+
+def settings_of(root, said=None, ini=None):
+    said, ini = said or {}, ini or {}
+    return parse_options(lambda one: said.get(one.name), root, lambda one: ini.get(one.name), root)
+
+
+@pytest.mark.parametrize(
+    ("said", "ini"),
+    [({"target": "service"}, {}), ({}, {"target": "http://h"}), ({"against": "main"}, {})],
+)
+def test_a_target_that_is_named_is_taken(tmp_path, said, ini):
+    (tmp_path / "main.py").write_text("from fastapi import FastAPI\napp = FastAPI()\n")
+    refuse_without_target(settings_of(tmp_path, said, ini))
+
+
+def test_an_application_without_a_target_is_pointed_at_init(tmp_path):
+    (tmp_path / "main.py").write_text("from fastapi import FastAPI\napp = FastAPI()\n")
+    with pytest.raises(
+        UsageError, match=r"no target is named, and main.py has the FastAPI application 'app': tailgate init"
+    ):
+        refuse_without_target(settings_of(tmp_path))
+
+
+def test_without_a_target_the_service_is_meant_where_it_can_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(gate, "missing", list)
+    refuse_without_target(settings_of(tmp_path))
+    monkeypatch.setattr(gate, "missing", lambda: ["torch"])
+    with pytest.raises(
+        UsageError, match=r"no target is named: tailgate run 'python app.py.* needs torch: pip install"
+    ):
+        refuse_without_target(settings_of(tmp_path))
 
 
 def test_a_project_that_makes_errors_of_warnings_can_compare(tmp_path):

@@ -1,0 +1,47 @@
+"""``tailgate init --plugin``: a package for a plugin, in a folder of its own, to begin with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from tailgate.harness.cli import Status
+from tailgate.harness.errors import UsageError
+from tailgate.harness.first import files, plugin
+from tailgate.harness.plugins.manager import create_plugin_manager
+from tailgate.harness.profiles import PROFILES
+from tailgate.harness.report.escape import terminal
+
+
+def make_plugin(words: Sequence[str], *, force: bool) -> Status:
+    """Write the package that the words name: ``--plugin NAME`` or ``--plugin=NAME``."""
+    place = next(place for place, word in enumerate(words) if word.partition("=")[0] == "--plugin")
+    _, equals, name = words[place].partition("=")
+    rest = [*words[:place], *words[place + 1 :]]
+    if not equals:
+        name = rest.pop(place) if place < len(rest) else ""
+    if rest:
+        raise UsageError(
+            f"tailgate init --plugin=NAME takes nothing else but --force, got {rest[0]!r}; --perf-plugin=FILE is the option "
+            "of the gate"
+        )
+    root = Path.cwd()
+    known = create_plugin_manager().scenarios(PROFILES["default"])
+    plan = plugin.plan_plugin(root, name, known, force=force)
+    files.write(root, plan)
+    tell_files(plan)
+    say(f"next: pip install -e {name}; pytest {name}; tailgate run --scenario={name}")
+    return Status.PASS
+
+
+def tell_files(plan: files.Plan) -> None:
+    """Say which files were written, and which were left as they are."""
+    if plan.texts:
+        say(f"wrote {', '.join(map(str, plan.texts))}")
+    if plan.kept:
+        say(f"kept {', '.join(map(str, plan.kept))}, which --force replaces")
+
+
+def say(line: str) -> None:
+    """Print a line."""
+    typer.echo(terminal(line))
