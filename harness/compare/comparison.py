@@ -47,6 +47,7 @@ from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.state import asked_lines
 from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.verdict import judging
+from tailgate.harness.verdict.waivers import of_scenario, with_waivers
 
 ROWS = "blocks-{}.jsonl"
 WORKTREES = "worktrees"
@@ -72,6 +73,7 @@ def compare(
     asked, root = ground.settings, ground.settings.root
     sides = find_sides(asked, ground.known_target)
     lenses, notes = chosen_lenses(asked, sides)
+    lenses = with_waivers(lenses, of_scenario(ground.waivers, scenario.name, compared=True))
     design = chosen_design(asked, lenses, ground.scenarios, ground.looks)
     settings = {arm: side_settings(side, scenario, asked, target) for arm, side in sides.items()}
     if any(side.revision is not None for side in sides.values()):

@@ -13,6 +13,7 @@ from tailgate.harness.load.payloads import Payloads
 from tailgate.harness.observe.slot import Watching
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.results.comparison import CUT_SHORT
+from tailgate.harness.results.criterion import Waiver
 from tailgate.harness.results.run import ArmResult, ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.scenario.budgets import Budgets
@@ -40,6 +41,7 @@ class Ground:
     payloads: Payloads  # gives those of a source
     connect: Callable[[RunningTarget], LoadSettings]  # how the generator reaches a server
     tell: Callable[[str], None]  # takes a line about what is being done now
+    waivers: tuple[Waiver, ...] = ()  # of all scenarios, with their limits as numbers
     watching: Watching | None = None  # entered while a phase of a checked scenario is sent
     # Takes what a comparison is doing, which changes, and gives what is entered while it runs.
     comparing: Callable[[Standing], contextlib.AbstractContextManager[None]] | None = None

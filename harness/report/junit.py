@@ -6,6 +6,7 @@ from tailgate.harness.report.escape import xml
 from tailgate.harness.report.summary import failures
 from tailgate.harness.results.comparison import ComparisonResult
 from tailgate.harness.results.run import RunResult, ScenarioResult
+from tailgate.harness.verdict.waivers import waived
 
 
 def properties(result: RunResult, scenario: str) -> list[tuple[str, str]]:
@@ -40,6 +41,8 @@ def _properties(result: RunResult, scenario: ScenarioResult) -> Iterator[tuple[s
         yield "perf.refused", scenario.refused
     for number, failed in enumerate(failures(scenario), start=1):
         yield f"perf.failed.{number}", failed.removeprefix("failed: ")
+    for number, told in enumerate(waived(scenario), start=1):
+        yield f"perf.waived.{number}", told
     for criterion in scenario.criteria:
         name = f"perf.{criterion.name}"
         yield f"{name}.verdict", criterion.verdict.value

@@ -11,6 +11,7 @@ from tailgate.harness.results.run import RunResult, Scalar, ScenarioResult
 from tailgate.harness.results.slot import MachineUse, PhaseResult, Quantiles, StageMeans
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.units import Unit, percent, quantity
+from tailgate.harness.verdict.waivers import idle, waived
 
 OK, REFUSED = "ok", "shed"
 
@@ -30,7 +31,13 @@ def remarks(scenario: ScenarioResult) -> tuple[str, ...]:
     """Return faults, failed requests and why criteria do not hold; those with one reason share a line."""
     faults = [f"{fault.cause.value}: {fault.text}" for fault in scenario.faults]
     refused = (scenario.refused,) if scenario.refused else ()
-    return (*faults, *refused, *failures(scenario), *reasons(scenario, _reason), *scenario.notes)
+    why = reasons(scenario, _reason)
+    return (*faults, *refused, *failures(scenario), *why, *waivers(scenario), *scenario.notes)
+
+
+def waivers(scenario: ScenarioResult) -> tuple[str, ...]:
+    """Return what waivers accept of a scenario, and which it did not need."""
+    return (*(f"waived: {told}" for told in waived(scenario)), *idle(scenario))
 
 
 def reasons(scenario: ScenarioResult, say: Callable[[CriterionResult], str]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.slot import PhaseResult
 from tailgate.harness.results.verdict import SEVERITY, Verdict
 from tailgate.harness.units import Unit, percent, quantity
+from tailgate.harness.verdict.waivers import is_waived
 
 STYLES: Mapping[Verdict, str] = {
     Verdict.PASS: "green",
@@ -63,7 +64,7 @@ def render(result: RunResult, screen: Console, detail: Detail = Detail.USUAL) ->
         _verdicts(result, scenarios, screen)
         return
     every = detail is Detail.EVERYTHING
-    screen.print(Text(headline(result), style=STYLES[result.verdict]))
+    screen.print(Text(headline(result), style=_style(result)))
     if every or len(result.arms) > 1:
         arms = (f"{arm.name}: {arm.target} {summary.facts_line(arm.facts)}".rstrip() for arm in result.arms)
         _print(arms, screen)
@@ -104,6 +105,11 @@ def _passed(scenario: ScenarioResult) -> Sequence[Text]:
     _, value, _, limit, share, verdict = criteria.row(nearest)
     cells = (scenario.name, str(len(scenario.criteria)), nearest.name, value, limit, share)
     return (*map(Text, cells), Text(verdict, style=STYLES[scenario.verdict]))
+
+
+def _style(result: RunResult) -> str:
+    # Neither green nor red: something is worse than asked, and somebody has accepted it.
+    return STYLES[Verdict.INCONCLUSIVE] if is_waived(result) else STYLES[result.verdict]
 
 
 def _scenario(

@@ -9,6 +9,7 @@ from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.units import MISSING, interval, quantity
+from tailgate.harness.verdict.waivers import accepted, is_waived, verdict_word
 
 NOTHING = "Nothing was judged."
 # A reason begins with a word for programs; before it may stand what it is of.
@@ -33,7 +34,7 @@ _SCENARIOS: Mapping[Verdict, tuple[str, str]] = {
 
 def headline(result: RunResult) -> str:
     """Return the first line of a report: the verdict, and why."""
-    return f"{result.verdict.value}: {why(result)}"
+    return f"{verdict_word(result)}: {'; '.join(accepted(result)) if is_waived(result) else why(result)}"
 
 
 def why(result: RunResult) -> str:

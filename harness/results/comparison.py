@@ -42,6 +42,10 @@ class Lens:
     margin: Annotated[float, "FAIL needs the change to be surely larger than this, on the same scale"] = 0.0
     gates: Annotated[bool, "its verdict counts; otherwise it is reported only"] = True
     scale: Annotated[Scale, "ratio or difference"] = Scale.RATIO
+    waived: Annotated[
+        float | None,
+        "a reviewed waiver accepts a change for the worse up to this, on the scale of the tolerance; null without one",
+    ] = None
 
     @property
     def quantile(self) -> float | None:
@@ -51,6 +55,13 @@ class Lens:
     def ln_worse(self, change: float) -> float:
         """Return a worsening, a share of base, as a positive log ratio: ln(1.05), or -ln(0.95)."""
         return math.log1p(change) if self.better is Better.LOWER else -math.log1p(-change)
+
+    def worse(self, change: float | None) -> float | None:
+        """Return a ratio or a difference as how much worse head is, on the scale of the tolerance; None where unknown."""
+        if change is None or not math.isfinite(change):
+            return None
+        more = change - 1.0 if self.scale is Scale.RATIO else change
+        return more if self.better is Better.LOWER else -more
 
     def share_worse(self, ln_worse: float) -> float:
         """Return the inverse of :meth:`ln_worse`."""

@@ -1,4 +1,4 @@
-"""One criterion with its answer, as results keep it."""
+"""One criterion with its answer, and what a project accepts of it all the same, as results keep them."""
 
 import enum
 from dataclasses import dataclass
@@ -53,6 +53,30 @@ class CriterionResult:
     verdict: Annotated[Verdict, "what it came to"]
     reason: Annotated[str, "why, in a sentence"]
     note: Annotated[str, "what a reader must know to take the numbers right, or empty"] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """One entry of ``waivers.toml``: what may be worse than asked, how far, why, by whose word, and until when.
+
+    It names a criterion of a budget run, or a lens of a comparison.
+    """
+
+    scenario: Annotated[str, "of which scenario"]
+    criterion: Annotated[str, "name of the criterion as reports show it; empty for a lens"] = ""
+    lens: Annotated[str, "name of the lens; empty for a criterion"] = ""
+    limit: Annotated[str, "how far it may go, as the file says it"]
+    value: Annotated[
+        float | None, "the limit as a number: in the criterion's unit, or a share of base; null until known"
+    ] = None
+    reason: Annotated[str, "why it is accepted"]
+    who: Annotated[str, "by whose word"]
+    expires: Annotated[str, "the last day on which it counts, ISO 8601"]
+
+    @property
+    def name(self) -> str:
+        """The criterion or the lens."""
+        return self.criterion or self.lens
 
 
 def margin(value: float, limit: float | None, better: Better) -> float | None:

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from tailgate.harness.profiles import Profile
 from tailgate.harness.results.comparison import ComparisonResult
-from tailgate.harness.results.criterion import CriterionResult
+from tailgate.harness.results.criterion import CriterionResult, Waiver
 from tailgate.harness.results.failure import Failure
 from tailgate.harness.results.fault import Fault
 from tailgate.harness.results.preflight import Preflight
@@ -86,6 +86,10 @@ class ScenarioResult:
     refused: Annotated[
         str, "why head FAILs without any load: its first answer is wrong, and base's is right; empty else"
     ] = ""
+    waivers: Annotated[
+        tuple[Waiver, ...],
+        "what a reviewed file accepts of it; no verdict is changed by them, and the test may pass all the same",
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from tailgate.harness.report.why import why_of_scenario
 from tailgate.harness.results.fault import Cause
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.verdict import Verdict, worst
+from tailgate.harness.verdict.waivers import FILE_NAME, lets_pass, waived
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +27,21 @@ def outcome_of(result: ScenarioResult, settings: GateSettings) -> TestOutcome:
     """Decide what a scenario's verdict does to its test.
 
     INVALID and FAIL fail. INCONCLUSIVE does what ``--perf-inconclusive`` says. With ``--perf-enforce=measurement`` only
-    a broken measurement fails.
+    a broken measurement fails. What waivers accept does not fail.
     """
     if result.verdict is Verdict.PASS:
         return TestOutcome(fails=False, text="")
     fails = TestOutcome(fails=True, text=explain(result))
-    lets_pass = f"{result.name}: {result.verdict.value} fails no test"
+    let_pass = f"{result.name}: {result.verdict.value} fails no test"
+    if lets_pass(result):
+        return TestOutcome(False, f"{let_pass} ({FILE_NAME}): {'; '.join(waived(result))}")
     if settings.enforce is Enforce.MEASUREMENT:
         broken = result.verdict is Verdict.INVALID and _broken(result)
-        return fails if broken else TestOutcome(False, f"{lets_pass} (--perf-enforce=measurement)")
-    if result.verdict is not Verdict.INCONCLUSIVE:
+        return fails if broken else TestOutcome(False, f"{let_pass} (--perf-enforce=measurement)")
+    if result.verdict is not Verdict.INCONCLUSIVE or settings.inconclusive is OnInconclusive.FAIL:
         return fails
-    match settings.inconclusive:
-        case OnInconclusive.FAIL:
-            return fails
-        case OnInconclusive.WARN:
-            return TestOutcome(False, f"WARNING: {lets_pass} (--perf-inconclusive=warn)")
-        case OnInconclusive.PASS:
-            return TestOutcome(False, f"{lets_pass} (--perf-inconclusive=pass)")
+    warning = "WARNING: " if settings.inconclusive is OnInconclusive.WARN else ""
+    return TestOutcome(False, f"{warning}{let_pass} (--perf-inconclusive={settings.inconclusive.value})")
 
 
 def failing(result: RunResult, settings: GateSettings) -> Verdict:

@@ -4,6 +4,7 @@ Only the device and precision of the running target are left to :mod:`tailgate.h
 """
 
 import dataclasses
+import datetime as dt
 import difflib
 import os
 import shlex
@@ -22,7 +23,7 @@ from tailgate.harness.compare.asked import (
     source_of,
     wanted_processors,
 )
-from tailgate.harness.compare.lens import LENSES, override
+from tailgate.harness.compare.lens import LENSES, find_lens, override
 from tailgate.harness.compare.load import comparable_phase
 from tailgate.harness.compare.processors import choose_sharing
 from tailgate.harness.errors import BudgetError, UsageError
@@ -32,10 +33,12 @@ from tailgate.harness.load.reach import generator_processor
 from tailgate.harness.load.wire.request import encode_request
 from tailgate.harness.measures import Measure
 from tailgate.harness.measures.measure import asked_by_budgets, units_of
+from tailgate.harness.named import find
 from tailgate.harness.options.sent import payload_source
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.plugins.manager import Plugins
 from tailgate.harness.report import Reporter
+from tailgate.harness.results.criterion import Waiver
 from tailgate.harness.scenario.budgets import (
     ANY,
     FILE_NAME,
@@ -55,6 +58,8 @@ from tailgate.harness.target.spec import CommandTarget
 from tailgate.harness.target.state import StateCommands, asked_lines, commands_of
 from tailgate.harness.target.target import Target
 from tailgate.harness.verdict import judge
+from tailgate.harness.verdict.waivers import FILE_NAME as WAIVERS
+from tailgate.harness.verdict.waivers import read_waivers
 
 # About what one is on a common machine: whether a number makes sense does not depend on it.
 NOMINAL_YARDSTICK_S = 0.012
@@ -74,6 +79,7 @@ class Prepared:
     budgets: Budgets
     payloads: Payloads  # of a source
     reporters: tuple[Reporter, ...]
+    waivers: tuple[Waiver, ...] = ()
 
 
 def prepare(
@@ -115,7 +121,22 @@ def prepare(
     for scenario in chosen:
         judge.refuse_unanswerable(scenario.criteria, scenario.phases, measures)
         _refuse_numbers(scenario, settings, budgets, measures, payloads)
-    return Prepared(settings, plugins, expected, looks, measures, budgets, payloads, plugins.reporters())
+    waivers = read_waivers(settings.root, dt.datetime.now(dt.UTC).date())
+    # A test may bring a scenario of its own, whose name nobody knows yet.
+    known = plugins.scenarios(settings.gathered) if expected == len(chosen) else None
+    _refuse_idle_waivers(waivers, None if known is None else known | {one.name: one for one in chosen})
+    return Prepared(
+        settings, plugins, expected, looks, measures, budgets, payloads, plugins.reporters(), waivers
+    )
+
+
+def _refuse_idle_waivers(waivers: Iterable[Waiver], known: Mapping[str, Scenario] | None) -> None:
+    """Refuse waivers of lenses and scenarios that do not exist; ``known`` is None where that cannot be told of scenarios."""
+    for one in waivers:
+        if one.lens:
+            find_lens(one.lens)
+        if known is not None:
+            find("scenario", one.scenario, known, f"{WAIVERS}: ")
 
 
 def _refuse_output(folder: Path) -> None:

@@ -67,7 +67,8 @@ def judge_again(
             )
         elif scenario.name in folders:
             record = slot_file.read(folders[scenario.name])
-            judged[scenario.name] = _by(terms, record, result, measures, scenario.reproduce)
+            again = _by(terms, record, result, measures, scenario.reproduce)
+            judged[scenario.name] = dataclasses.replace(again, waivers=scenario.waivers)
     scenarios = tuple(judged.get(one.name, one) for one in result.scenarios)
     return dataclasses.replace(
         result,

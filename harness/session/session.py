@@ -27,24 +27,27 @@ from tailgate.harness.observe.slot import Watching
 from tailgate.harness.options.reading import stated
 from tailgate.harness.options.secret import secrets_of
 from tailgate.harness.options.settings import GateSettings
+from tailgate.harness.options.table import Enforce
 from tailgate.harness.profiles import PROFILES
 from tailgate.harness.report import Reporter
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results import folder, history, ledger
 from tailgate.harness.results.run import ArmResult, RunResult, Scalar, ScenarioResult
 from tailgate.harness.results.slot import SlotResult
-from tailgate.harness.results.verdict import worst
+from tailgate.harness.results.verdict import Verdict, worst
 from tailgate.harness.results.yardstick import Yardstick
 from tailgate.harness.scenario.ref import refs
 from tailgate.harness.scenario.right_answers import WRONG_ANSWERS
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.session import reproduce
 from tailgate.harness.session.budget_run import HEAD, BudgetRun
+from tailgate.harness.session.outcome import failing
 from tailgate.harness.session.preparation import Prepared
 from tailgate.harness.target.checkout import revision
 from tailgate.harness.target.settings import target_settings
 from tailgate.harness.target.state import asked_lines, commands_of
 from tailgate.harness.verdict import judging
+from tailgate.harness.verdict.waivers import idle, of_scenario, settled
 
 
 class Session:
@@ -91,6 +94,7 @@ class Session:
             self._code = revision.code_of(settings.root)
             self._yardstick = cleanup.enter_context(yardstick.YardstickProcess())
             self._before: Yardstick = self._yardstick.read(yardstick.LONG)
+            self._waivers = settled(ready.waivers, self._before.seconds)
             self._last = self._before
             every = self._plugins.scenarios(settings.gathered)
             asked = target_settings(settings, ready.budgets, every, self._before.seconds)
@@ -142,6 +146,7 @@ class Session:
             selection or reproduce.built_in_test(scenario.name), self.seed, self.settings, os.environ
         )
         self._cut_short.clear()
+        waivers = of_scenario(self._waivers, scenario.name, compared=self.settings.against is not None)
         try:
             way = self._judged if self.settings.against is None else self._compared
             judged, slots = way(scenario, again)
@@ -153,6 +158,7 @@ class Session:
             if not self._cut_short:
                 self._keep(unmeasured)
             raise
+        judged = dataclasses.replace(judged, waivers=waivers)
         self._keep(judged, *slots)
         return judged
 
@@ -167,6 +173,14 @@ class Session:
         self._plugins.hook.tailgate_finished(result=result, directory=self.directory)
         if errors:
             raise PluginError("; ".join(errors))
+        unneeded = [sentence for one in result.scenarios for sentence in idle(one)]
+        # A failure says more; and a run that enforces no budgets needs no waiver.
+        if (
+            unneeded
+            and self.settings.enforce is Enforce.BUDGETS
+            and failing(result, self.settings) is Verdict.PASS
+        ):
+            raise UsageError("; ".join(unneeded))
         return result
 
     def _written(self, reporter: Reporter, result: RunResult) -> str:
@@ -246,6 +260,7 @@ class Session:
             payloads=ready.payloads,
             connect=lambda running: load_settings(running, self.settings),
             tell=self._tell,
+            waivers=self._waivers,
             watching=self._watching,
             comparing=self._comparing,
             looks=ready.looks,

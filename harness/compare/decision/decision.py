@@ -1,7 +1,8 @@
 """The decision: from rows, a design and lenses to a verdict by lens and one for the run, look by look. Pure.
 
 A lens decided at one look stays decided, and the run ends when a gating lens has failed or all have passed:
-what comes later could not be judged at the stated error. Only good blocks count towards a look; a look at
+what comes later could not be judged at the stated error. A failure that a waiver accepts does not end the run: the other
+lenses still have to pass. Only good blocks count towards a look; a look at
 which too many blocks were void decides nothing, and if it is the last, the run is INVALID.
 """
 
@@ -74,9 +75,14 @@ def _until(rows: Sequence[BlockRow], blocks: int) -> Sequence[BlockRow]:
 def _settled(results: Iterable[LensResult]) -> bool:
     """Tell whether no block could change the verdict: a gate failed, or each is decided or sees nothing."""
     gates = [result for result in results if result.lens.gates]
-    if any(gate.verdict is Verdict.FAIL for gate in gates):
+    if any(gate.verdict is Verdict.FAIL and not _accepted(gate) for gate in gates):
         return True
     return all(gate.verdict in _DECIDED or gate.n == 0 for gate in gates)
+
+
+def _accepted(result: LensResult) -> bool:
+    worse = result.lens.worse(result.change)
+    return result.lens.waived is not None and worse is not None and worse <= result.lens.waived
 
 
 def _waiting(lens: Lens, good: Sequence[BlockRow], design: Design) -> LensResult:

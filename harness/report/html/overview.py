@@ -13,6 +13,7 @@ from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.units import interval, quantity, significant
+from tailgate.harness.verdict.waivers import accepted, verdict_word
 
 # A shape beside each verdict, for those who do not tell colours apart.
 _MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✕", Verdict.INCONCLUSIVE: "?", Verdict.INVALID: "!"}
@@ -53,8 +54,9 @@ def first_screen(result: RunResult) -> Element:
         for one in again
     ]
     told = [
-        tag("h1", result.verdict.value),
+        tag("h1", verdict_word(result)),
         tag("p", why(result), class_="why"),
+        *(tag("p", f"Waived: {told}.", class_="how") for told in accepted(result)),
         tag("p", _MEANINGS[result.verdict], class_="how"),
     ]
     mark = tag("span", _MARKS[result.verdict], class_="mark", aria_hidden="true")

@@ -10,6 +10,7 @@ from comparison_rows import rows
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.results.answers import AnswersResult
 from tailgate.harness.results.fault import VOID, Cause, Fault
+from tailgate.harness.results.criterion import Waiver
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.session.outcome import explain, outcome_of
 from tailgate.harness.testing import criterion_result, run_result
@@ -98,3 +99,19 @@ def test_answers_that_differ_are_told_first_whatever_the_lenses_say():
         headline, first, *_ = explain(compared(made, answers=answers).scenarios[0]).splitlines()
         assert headline.startswith("FAIL: compare: Head answers differently: 1 of 9; speed: ")
         assert first == "  answers: FAIL: head answers differently: 1 of 9"
+
+
+def test_what_waivers_accept_does_not_fail_its_test_and_says_so():
+    one = Waiver(
+        scenario="steady",
+        criterion="p99 (client)",
+        limit="1 s",
+        value=1.0,
+        reason="signed now",
+        who="Ada",
+        expires="2027-01-31",
+    )
+    outcome = outcome_of(replace(scenario(FAIL), waivers=(one,)), settings())
+    assert not outcome.fails
+    said = "steady: FAIL fails no test (waivers.toml): p99 (client) is FAIL, accepted up to 1 s until 2027-01-31 by Ada"
+    assert outcome.text.startswith(said)

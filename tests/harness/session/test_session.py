@@ -24,11 +24,13 @@ from tailgate.harness.scenario.arrivals import Constant
 from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Criterion, Phase, Scenario
 from tailgate.harness.session.budget_run import BudgetRun, _described
+from tailgate.harness.session.outcome import failing
 from tailgate.harness.session.preparation import prepare
 from tailgate.harness.session.session import Session
 from tailgate.harness.target.asking.metric_names import metric_names
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.state import StateCommands, asked_lines
+from tailgate.harness.testing import criterion_result, run_result
 
 
 def scenario(name="tiny", limit=1.0):
@@ -220,6 +222,70 @@ def test_a_target_whose_log_cannot_be_read_fails_nobody(session_of):
         assert "log_tail() of " in session.log_tail()
         assert "raised ZeroDivisionError" in session.log_tail()
         session._budget_run._running = None
+
+
+WAIVER = """
+[[waiver]]
+scenario = "tiny"
+criterion = "p95 (client)"
+limit = "{limit}"
+reason = "answers are signed"
+who = "Ada"
+expires = {expires}
+"""
+
+
+@pytest.mark.parametrize(
+    ("verdict", "raw", "error"),
+    [
+        (Verdict.FAIL, {}, None),
+        (
+            Verdict.PASS,
+            {},
+            r"p95 \(client\) of tiny PASSes without its waiver \(answers are signed\): remove it",
+        ),
+        (Verdict.PASS, {"enforce": "measurement"}, None),
+    ],
+)
+def test_a_run_that_needs_its_waiver_passes_and_one_that_does_not_is_refused(
+    session_of, tmp_path, monkeypatch, verdict, raw, error
+):
+    (tmp_path / "waivers.toml").write_text(WAIVER.format(limit="100 yd", expires="9999-12-31"))
+    (judged,) = run_result([criterion_result("p95", 0.09, verdict=verdict)], scenario="tiny").scenarios
+    with session_of(Broken(None), **raw) as session:
+        monkeypatch.setattr(session, "_judged", lambda *_: (judged, ()))
+        session.run(scenario())
+        if error is None:
+            result = session.finish()
+            assert result.scenarios[0].waivers[0].value == 100 * session._before.seconds
+            assert failing(result, session.settings) is Verdict.PASS
+        else:
+            with pytest.raises(UsageError, match=error):
+                session.finish()
+        assert results_file.read(session.directory / results_file.RESULTS).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"expires": "2026-01-01"}, "expired on 2026-01-01: remove it"),
+        ({"scenario": "tniy"}, "waivers.toml: there is no scenario 'tniy'; did you mean 'tiny'"),
+        ({"lens": "p59"}, "there is no lens 'p59'; did you mean"),
+    ],
+)
+def test_a_waiver_without_a_meaning_is_refused_before_anything_starts(tmp_path, changes, message):
+    text = WAIVER.format(limit="9 %", expires=changes.get("expires", "9999-12-31"))
+    text = text.replace("tiny", changes.get("scenario", "tiny"))
+    if "lens" in changes:
+        text = text.replace('criterion = "p95 (client)"', f'lens = "{changes["lens"]}"')
+    (tmp_path / "waivers.toml").write_text(text)
+    target = Broken(None)
+    plugins: Plugins = create_plugin_manager((), {"PERF_PLUGINS": ""})
+    plugins.register(target, "test")
+    raw = {"target": "broken", "payloads": "pixels:1"}
+    with pytest.raises(UsageError, match=message):
+        prepare(parse_options(lambda option: raw.get(option.field), tmp_path), plugins, [scenario()])
+    assert target.starts == 0
 
 
 def test_a_second_session_of_the_project_is_refused_while_the_first_measures(session_of):
