@@ -32,6 +32,8 @@ class Format(enum.Enum):
     TERMINAL = "terminal"
     MARKDOWN = "markdown"
     JSON = "json"
+    GITHUB = "github"  # annotations of a workflow
+    BADGE = "badge"  # JSON that a badge is drawn from
 
 
 def main() -> NoReturn:

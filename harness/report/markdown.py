@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tailgate.harness.report import comparison, criteria, summary
+from tailgate.harness.report import bars, comparison, criteria, summary
 from tailgate.harness.report.advice import advice
 from tailgate.harness.report.escape import cell, code, fenced, markdown
 from tailgate.harness.report.why import headline
@@ -78,6 +78,7 @@ def _scenario(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterat
 def _budgets(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterator[str]:
     if scenario.criteria:
         yield from _table(criteria.COLUMNS, [criteria.row(criterion) for criterion in scenario.criteria])
+        yield from _chart(bars.limits(scenario.criteria))
     yield from _bullets(
         (*summary.remarks(scenario), *_loads(scenario, summary.load(phases)), *summary.slowest(phases))
     )
@@ -99,6 +100,7 @@ def _comparison(
     scenario: ScenarioResult, compared: ComparisonResult, phases: Sequence[PhaseResult]
 ) -> Iterator[str]:
     yield from _table(comparison.COLUMNS, [comparison.row(result) for result in compared.decision.results])
+    yield from _chart(bars.changes(compared))
     yield from _bullets(
         (
             comparison.title(scenario),
@@ -107,6 +109,11 @@ def _comparison(
             *summary.slowest(phases),
         )
     )
+
+
+def _chart(lines: Iterator[str]) -> Iterator[str]:
+    if drawn := "\n".join(lines):
+        yield from ("", *fenced(drawn, "text"))
 
 
 def _loads(scenario: ScenarioResult, load: summary.Load) -> Iterator[str]:

@@ -1,8 +1,11 @@
 """``tailgate report`` and ``tailgate judge``: a run once more from what it kept. Nothing is measured."""
 
+import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import orjson
 import typer
 from rich.console import Console
 
@@ -10,11 +13,11 @@ from tailgate.harness.cli import Format, Status
 from tailgate.harness.cli.runs.newest import find_results
 from tailgate.harness.cli.told import as_json
 from tailgate.harness.compare.answers.kept import terms_of
-from tailgate.harness.errors import MeasurementError
+from tailgate.harness.errors import BudgetError, MeasurementError
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.plugins.manager import create_plugin_manager
-from tailgate.harness.report import escape, markdown, terminal
+from tailgate.harness.report import escape, github, markdown, terminal
 from tailgate.harness.report.html import HtmlReporter
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results import folder
@@ -56,8 +59,23 @@ def show(result: RunResult, directory: Path, form: Format) -> None:
     if form is Format.MARKDOWN:
         # A runner of CI reads standard output for commands, whatever the format.
         typer.echo(escape.terminal(markdown.render(result)), nl=False)
+    elif form is Format.GITHUB:
+        for line in github.annotations(
+            result, _budgets_of(result), Path(os.environ.get("GITHUB_WORKSPACE", "."))
+        ):
+            typer.echo(line)
+    elif form is Format.BADGE:
+        typer.echo(orjson.dumps(github.badge(result)))
     else:
         terminal.render(result, Console(highlight=False), terminal.Detail.EVERYTHING)
+
+
+def _budgets_of(result: RunResult) -> Path | None:
+    """Return the file of a run's budgets, as seen from here; None where there is none, or it is none any longer."""
+    given = result.settings.get("budgets")
+    with contextlib.suppress(BudgetError):
+        return find_budgets(None if given is None else Path(str(given)), Path.cwd()).source
+    return None
 
 
 def cut_short(result: RunResult, directory: Path) -> str:

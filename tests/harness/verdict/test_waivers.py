@@ -2,8 +2,10 @@
 
 import datetime as dt
 import io
+import re
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -265,3 +267,11 @@ def test_a_waiver_that_is_not_enough_is_told_and_the_headline_stays(result):
     text = markdown.render(replace(result, scenarios=(both,)))
     assert text.startswith("# FAIL: ")
     assert "waived: p95 (client) is FAIL" in text
+
+
+def test_the_page_on_waivers_shows_a_file_that_is_read():
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "waivers.md"
+    shown = re.search(r"```toml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    assert shown
+    of_criterion, of_lens = parsed(shown[1])
+    assert (of_criterion.criterion, of_lens.lens) == ("p95 (client)", "cpu")
