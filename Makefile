@@ -11,13 +11,14 @@ INSTALLER ?=
 BENCH_ARGS ?=
 PERF_ARGS ?=
 UNIT_ARGS ?=
+DRILL_ARGS ?=
 
 export PYTHON INSTALLER EXTRAS
 unexport PYTHONHOME PYTHONPATH # they would mix another environment into .venv
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help gate compare smoke test lint type imports unit docs figures lowest audit bench fuzz constraints clean
+.PHONY: help gate compare drill smoke test lint type imports unit docs figures lowest audit bench fuzz constraints clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,14 +37,27 @@ gate: $(READY) ## set up, start the service, load it, judge p95 and p99 against 
 compare: $(READY) ## compare the working tree with a revision, as a gate: AGAINST=main, say
 	$(BIN)/python -m pytest tailgate/scenarios -m perf --perf-against=$(AGAINST) $(PERF_ARGS)
 
+drill: $(READY) ## ask the gate what is known already; a share of commits is drawn: DRILL_ARGS='--case=all-5' takes any
+	$(BIN)/tailgate drill $(DRILL_ARGS)
+
 smoke: $(READY) ## the gate in short: fails on what is broken, not on what is slow
 	$(BIN)/python -m pytest tailgate/scenarios -m perf --perf-profile=smoke --perf-enforce=measurement $(PERF_ARGS)
 
 test: lint type imports unit ## set up, then all checks and tests
 
-lint: $(READY) ## style and format
+lint: export PATH := $(BIN):$(PATH) # for shellcheck, which jactionlint runs
+lint: $(READY) ## style and format, and the workflows: nothing of it asks the network
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/shellcheck .ci/run .ci/setup
+	$(BIN)/jactionlint --shellcheck=shellcheck
+	$(BIN)/zizmor --quiet --offline --strict-collection --persona=pedantic .
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/ci.yml .github/workflows/comment.yml .github/workflows/gate.yml .github/workflows/nightly.yml .github/workflows/release.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml .github/actions/comment/action.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml .github/ISSUE_TEMPLATE/wrong-verdict.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
 
 type: $(READY) ## static types
 	$(BIN)/python -m mypy

@@ -16,7 +16,7 @@ OLDEST_PYTHON = (3, 11)
 UNPINNED = frozenset({"torch", "torchvision"})
 HEADER = """\
 # The exact versions that tailgate is tested with: a constraint on what is installed, not a list to install.
-# PyTorch and what only PyTorch brings are left free. Every version here supports Python 3.11 to 3.13.
+# PyTorch and what only PyTorch brings are left free. Every version here supports Python 3.11 to 3.14.
 # Written by `make constraints`, on Python 3.11; not edited by hand.
 """
 

@@ -117,7 +117,8 @@ def test_no_example_of_a_property_has_a_time_to_keep():
 
 def make_lines(target: str) -> list[str]:
     """List the commands that a make target runs, as tox writes them: without the environment's folder."""
-    command = ["make", "--dry-run", "BIN=bin", "PERF_ARGS={posargs}", "UNIT_ARGS={posargs}"]
+    command = ["make", "--dry-run", "BIN=bin"]
+    command += [f"{name}={{posargs}}" for name in ("PERF_ARGS", "UNIT_ARGS", "DRILL_ARGS")]
     command += ["AGAINST={env:AGAINST:HEAD}", target]
     lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     return [line.removeprefix("bin/").strip() for line in lines if line.startswith("bin/")]
@@ -129,6 +130,8 @@ def tox_lines(environment: str) -> list[str]:
     tox.read(ROOT / "tox.ini", encoding="utf-8")
     if environment in GATES:
         section = next(name for name in tox.sections() if environment in name)
+    elif environment.startswith("py3"):
+        section = next(name for name in tox.sections() if environment.removeprefix("py") in name)
     else:
         section = f"testenv:{environment}" if f"testenv:{environment}" in tox else "testenv"
     return tox[section].get("commands", tox["testenv"]["commands"]).strip().splitlines()
@@ -144,6 +147,8 @@ def tox_lines(environment: str) -> list[str]:
         ("docs", ["docs"]),
         ("lowest", ["unit"]),
         ("compare", ["compare"]),
+        ("drill", ["drill"]),
+        *((version, ["unit"]) for version in ("py311", "py312", "py313", "py314")),
         *((gate, ["gate"]) for gate in GATES),
     ],
 )
@@ -200,6 +205,10 @@ def test_the_workflow_runs_make_and_the_gates_of_tox():
     assert set(planned) <= set(GATES)
 
 
+# By its commit with the version beside it, or of this repository at this very commit.
+FIXED = r"[\w./-]+@[0-9a-f]{40} # v[\d.]+|\$/[\w./-]+|\./\.tailgate( # .*)?"
+
+
 def workflows() -> list[Path]:
     return sorted((ROOT / ".github/workflows").glob("*.yml"))
 
@@ -211,8 +220,46 @@ def test_a_workflow_has_no_rights_at_the_top_and_fixes_its_actions(workflow):
     uses = re.findall(r"\buses: (.*)$", text, re.MULTILINE)
     assert re.search(r"^permissions: \{\}$", text, re.MULTILINE)
     assert len(re.findall(r"^    timeout-minutes: \d+$", text, re.MULTILINE)) == len(jobs)
-    assert [use for use in uses if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", use)] == []
+    assert [use for use in uses if not re.fullmatch(FIXED, use)] == []
     assert text.count("actions/checkout@") == text.count("persist-credentials: false")
+
+
+def test_the_workflows_that_are_linted_are_all_there_are():
+    linted = re.findall(
+        r"[\w./-]+\.yml", " ".join(line for line in make_lines("lint") if "check-jsonschema" in line)
+    )
+    folders = (ROOT / ".github").rglob("*.yml")
+    every = {str(path.relative_to(ROOT)) for path in folders}
+    assert set(linted) == {"action.yml", *every}
+
+
+def test_tox_explains_every_environment():
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    sections = [name for name in tox.sections() if name.startswith("testenv:")]
+    assert [name for name in sections if not tox[name].get("description")] == []
+
+
+def test_the_citation_has_the_version_of_the_package():
+    version = re.search(
+        r'^__version__ = "(.*)"$', (ROOT / "tailgate/__init__.py").read_text("utf-8"), re.MULTILINE
+    )
+    cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
+    assert version
+    assert cited
+    assert cited[1] == version[1]
+
+
+def test_every_version_of_python_that_is_declared_is_tested():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text("utf-8")
+    matrix = re.search(r"python: \[(.*)\]", workflow)
+    assert matrix
+    assert re.findall(r"3\.\d+", matrix[1]) == declared
+    factors = re.search(r"\[testenv:py\{(.*)\}\]", (ROOT / "tox.ini").read_text("utf-8"))
+    assert factors
+    assert [f"{one[0]}.{one[1:]}" for one in factors[1].split(", ")] == declared
 
 
 # What is installed
