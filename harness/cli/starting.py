@@ -31,6 +31,10 @@ tailgate calibrate                             # ten minutes of blocks
 tailgate calibrate --minutes=3 --scenario=steady
 tailgate calibrate --from=.perf/RUN --json     # from a comparison of code with itself that was kept
 """
+DRILL = """
+tailgate drill                                 # the present commit, if it is drawn: 1 of 10 is
+tailgate drill --case=all-5                    # now, and this case
+"""
 SERVE = """
 tailgate serve                                 # the demo model on http://127.0.0.1:8000
 tailgate serve --model=torchvision:resnet18 --port=9000
@@ -152,6 +156,32 @@ def _calibrate(
     from tailgate.harness.cli.calibrate import calibrate
 
     calibrate(context.args, minutes, from_ or (), into, as_json=as_json)
+
+
+@app.command("drill", cls=WordsCommand, epilog=DRILL)
+@takes_gate_options("against", "head")
+def _drill(
+    context: typer.Context,
+    *,
+    share: Annotated[float, typer.Option("--share", help="Share of commits that get a drill.")] = 0.1,  # noqa: ARG001
+    case: Annotated[  # noqa: ARG001
+        str | None, typer.Option("--case", help="A drill of this case, whatever the commit says.")
+    ] = None,
+    ledger: Annotated[  # noqa: ARG001
+        str, typer.Option("--ledger", help="File that drills are entered into, to be kept from run to run.")
+    ] = ".perf/drills.jsonl",
+    **__: object,
+) -> None:
+    """Ask the gate what is known: base against base, or against base with a planted change.
+
+    The commit's hash says whether there is a drill, and of what.
+
+    Exit status: 0 no promise of the gate is broken, 1 the drills so far contradict one, 2 it cannot be run as asked, 130
+    interrupted.
+    """
+    from tailgate.harness.cli.drill import drill
+
+    raise typer.Exit(drill(context.args))
 
 
 @app.command("serve", cls=ServiceCommand, epilog=SERVE)

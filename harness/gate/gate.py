@@ -20,6 +20,7 @@ from tailgate.harness.gate.run_page import Progress, RunServer, begin
 from tailgate.harness.observe import machine
 from tailgate.harness.options.secret import secrets_of
 from tailgate.harness.options.settings import GateSettings
+from tailgate.harness.plugins.hookspecs import PROJECT
 from tailgate.harness.plugins.manager import Plugins, create_plugin_manager
 from tailgate.harness.report.escape import terminal
 from tailgate.harness.report.html import REPORT
@@ -80,12 +81,14 @@ class GatePlugin:
         self.settings = settings
         self.plugins: Plugins = create_plugin_manager(settings.plugin)
         self.notes: list[str] = []
-        self.scenarios = chosen(settings, self.plugins, self.notes.append)
-        self.checked: list[str] = []
         self.told: list[BaseException] = []  # failures of tests of which the summary says all
         self._config = config
         self._command: GateCommand = GateCommand.of(config)
         self._command.settings = settings
+        for name, plugin in self._command.plugins.items():
+            self.plugins.register(plugin, name, PROJECT)
+        self.scenarios = chosen(settings, self.plugins, self.notes.append)
+        self.checked: list[str] = []
         self._names: list[str] = []
         self._prepared: Prepared | None = None
         self._item: pytest.Item | None = None

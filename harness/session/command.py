@@ -3,8 +3,8 @@
 The gate finds it among the plugins of that one run.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ class GateCommand:
     looks: tuple[int, ...] | None = None  # good blocks at each look of a comparison; None for the usual
     tells: bool = False  # progress is printed wherever output goes, and not only to a terminal
     reports: bool = True  # the summary is printed
+    plugins: Mapping[str, object] = field(default_factory=dict)  # further plugins of the harness, by name
     # Raises UsageError for settings that the command does not take, before anything is prepared.
     check: Callable[[GateSettings], None] = lambda _: None
 
