@@ -117,6 +117,9 @@ def _tell(done: Drill, case: Case) -> None:
         typer.echo(
             f"drill: lenses that the change can move: {', '.join(done.exercised) or 'none was looked at'}"
         )
+        typer.echo(
+            f"drill: pytest alone plants nothing; the same drill again: tailgate drill --case={case.name}"
+        )
 
 
 def _told(drills: Sequence[Drill]) -> Status:
@@ -124,7 +127,7 @@ def _told(drills: Sequence[Drill]) -> Status:
     if not drills:
         return Status.PASS
     every = standings([one.seen for one in drills])
-    typer.echo(f"drills so far: {len(drills)}, in {sum(one.minutes for one in drills):.0f} minutes")
+    typer.echo(f"drills so far: {len(drills)}, in {sum(one.minutes for one in drills):.1f} minutes")
     for one in every:
         typer.echo(f"  {_line(one)}")
     return Status.FAIL if any(one.alarm for one in every) else Status.PASS

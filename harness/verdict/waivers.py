@@ -11,7 +11,8 @@
     expires = 2027-01-31         # the last day
 
 A waiver never changes a verdict. It lets the test of a scenario pass whose only failing or undecided criteria are waived, as
-long as each measured value is within the waiver's limit. A waiver that has expired, or that a run did not need, is an error.
+long as each measured value is within the waiver's limit; where too few requests speak of a value, the whole interval is. A
+waiver that has expired, or that a run did not need, is an error.
 """
 
 import dataclasses
@@ -212,8 +213,11 @@ def _items(scenario: ScenarioResult) -> Sequence[_Item]:
 
 
 def _of_criterion(one: CriterionResult) -> _Item:
-    known = one.value is not None and math.isfinite(one.value)
-    return _Item(one.name, one.verdict, one.unit, one.better, one.value if known else None)
+    # Of few requests there is an interval and no estimate: then its worse end is what has to be within the limit.
+    worse = one.high if one.better is Better.LOWER else one.low
+    value = worse if one.value is None else one.value
+    known = value is not None and math.isfinite(value)
+    return _Item(one.name, one.verdict, one.unit, one.better, value if known else None)
 
 
 def verdict_word(result: RunResult) -> str:

@@ -72,6 +72,7 @@ def test_a_planted_change_has_a_proxy_on_both_sides_and_names_the_lenses_that_it
     assert words[-2:] == ["--perf-base-env=PERF_DRILL=unchanged", "--perf-head-env=PERF_DRILL=all-5"]
     assert "FAIL for 5 % more of all work: right" in out
     assert "lenses that the change can move: cpu, p50, p95, p99" in out
+    assert "the same drill again: tailgate drill --case=all-5" in out
 
 
 def test_two_misses_end_in_an_alarm_that_says_what_is_broken(tailgate):
@@ -79,7 +80,7 @@ def test_two_misses_end_in_an_alarm_that_says_what_is_broken(tailgate):
     status, out = tailgate("--case=stall")
     assert status == Status.FAIL
     assert "BROKEN: a stall of 1 in 50 FAILs in at least 95 % of runs: 2 of 2 drills against it." in out
-    assert "drills so far: 2, in 0 minutes" in out
+    assert "drills so far: 2, in 0.0 minutes" in out
     # And it stays one, whichever commit comes.
     assert tailgate("--share=0.000001")[0] == Status.FAIL
 

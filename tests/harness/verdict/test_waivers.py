@@ -130,6 +130,8 @@ def test_two_waivers_of_one_criterion_are_refused():
         ({"value": 0.0951, "verdict": FAIL}, False),
         ({"value": 0.09, "verdict": INCONCLUSIVE}, True),
         ({"value": None, "verdict": FAIL}, False),
+        ({"value": None, "verdict": FAIL, "low": 0.07, "high": 0.094}, True),
+        ({"value": None, "verdict": FAIL, "low": 0.07, "high": 0.096}, False),
         ({"value": float("inf"), "verdict": FAIL}, False),
         ({"value": 0.09, "verdict": INVALID}, False),
         ({"value": 0.09, "verdict": PASS}, False),
