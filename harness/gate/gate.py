@@ -20,7 +20,6 @@ from tailgate.harness.gate.run_page import Progress, RunServer, begin
 from tailgate.harness.observe import machine
 from tailgate.harness.options.secret import secrets_of
 from tailgate.harness.options.settings import GateSettings
-from tailgate.harness.plugins.hookspecs import PROJECT
 from tailgate.harness.plugins.manager import Plugins, create_plugin_manager
 from tailgate.harness.report.escape import terminal
 from tailgate.harness.report.html import REPORT
@@ -79,14 +78,12 @@ class GatePlugin:
 
     def __init__(self, config: pytest.Config, settings: GateSettings) -> None:
         self.settings = settings
-        self.plugins: Plugins = create_plugin_manager(settings.plugin)
         self.notes: list[str] = []
         self.told: list[BaseException] = []  # failures of tests of which the summary says all
         self._config = config
         self._command: GateCommand = GateCommand.of(config)
+        self.plugins: Plugins = create_plugin_manager(settings.plugin, further=self._command.plugins)
         self._command.settings = settings
-        for name, plugin in self._command.plugins.items():
-            self.plugins.register(plugin, name, PROJECT)
         self.scenarios = chosen(settings, self.plugins, self.notes.append)
         self.checked: list[str] = []
         self._names: list[str] = []

@@ -34,9 +34,11 @@ BUILT_IN = "builtin"
 
 
 def create_plugin_manager(
-    files: Iterable[Path] = (), environment: Mapping[str, str] | None = None
+    files: Iterable[Path] = (),
+    environment: Mapping[str, str] | None = None,
+    further: Mapping[str, object] | None = None,
 ) -> "Plugins":
-    """Return a manager with the built-ins, every installed plugin that ``PERF_PLUGINS`` allows, and the given files."""
+    """Return a manager with the built-ins, every installed plugin that ``PERF_PLUGINS`` allows, and what is given: files, and plugins by name."""
     plugins = Plugins()
     plugins.register(builtin, BUILT_IN, PROJECT, __version__)
     for entry_point in wanted_entry_points(os.environ if environment is None else environment):
@@ -45,6 +47,8 @@ def create_plugin_manager(
         plugins.register(load_entry_point(entry_point), entry_point.name, distribution, version)
     for file in files:
         plugins.register(load_file(file), str(file))
+    for name, plugin in (further or {}).items():
+        plugins.register(plugin, name, PROJECT, __version__)
     return plugins
 
 

@@ -171,6 +171,10 @@ def _essentials(scenario: ScenarioResult, result: RunResult) -> Iterator[str]:
         )
     if scenario.comparison is not None:
         yield from (line for line in comparison.essentials(scenario.comparison) if not line.endswith(said))
+    # The headline of a run that waivers let pass says those that are in effect.
+    yield from (
+        text for text in summary.waivers(scenario) if text.removeprefix("waived: ") not in headline(result)
+    )
     yield from scenario.notes
 
 

@@ -9,8 +9,8 @@ from comparison_rows import rows
 
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.results.answers import AnswersResult
-from tailgate.harness.results.fault import VOID, Cause, Fault
 from tailgate.harness.results.criterion import Waiver
+from tailgate.harness.results.fault import VOID, Cause, Fault
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.session.outcome import explain, outcome_of
 from tailgate.harness.testing import criterion_result, run_result

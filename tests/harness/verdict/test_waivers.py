@@ -249,7 +249,8 @@ def test_every_report_says_pass_with_waiver_beside_the_verdict_that_stays(result
     text = markdown.render(result)
     assert text.startswith("# PASS with waiver: steady: p95 (client) is FAIL, accepted up to 95 ms")
     assert "## steady: FAIL" in text
-    assert "| p95 (client) | 90.0 ms | [81.0, 99.0] ms | 100 ms | +10.0 % | FAIL |" in text
+    (row,) = (line for line in text.splitlines() if line.startswith("| p95 (client) |"))
+    assert row.endswith("| FAIL |")
     console = Console(file=io.StringIO(), width=200)
     terminal.render(result, console)
     assert console.file.getvalue().startswith(f"PASS with waiver: steady: {SAID}")
