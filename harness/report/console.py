@@ -15,9 +15,10 @@ INDENT = 2
 _FORMS = ((2, False), (1, False), (1, True))
 
 
-def sentence(console: Console, text: str, indent: int = INDENT) -> None:
+def sentence(console: Console, text: str | Text, indent: int = INDENT) -> None:
     """Print a text, indented and wrapped at words."""
-    for line in Text(text).wrap(console, max(console.width - indent, 1)):
+    whole_text = Text(text) if isinstance(text, str) else text
+    for line in whole_text.wrap(console, max(console.width - indent, 1)):
         line.rstrip()
         console.print(Text(" " * indent).append_text(line), soft_wrap=True)
 

@@ -64,7 +64,7 @@ def render(result: RunResult, screen: Console, detail: Detail = Detail.USUAL) ->
         _verdicts(result, scenarios, screen)
         return
     every = detail is Detail.EVERYTHING
-    screen.print(Text(headline(result), style=_style(result)))
+    console.sentence(screen, Text(headline(result), style=_style(result)), indent=0)
     if every or len(result.arms) > 1:
         arms = (f"{arm.name}: {arm.target} {summary.facts_line(arm.facts)}".rstrip() for arm in result.arms)
         _print(arms, screen)
@@ -128,7 +128,8 @@ def _scenario(
         return
     verdict = (scenario.verdict.value, STYLES[scenario.verdict])
     screen.print()
-    screen.print(Text.assemble((scenario.name, "bold"), ": ", verdict, spent and f", {spent}"))
+    title = Text.assemble((scenario.name, "bold"), ": ", verdict, spent and f", {spent}")
+    console.sentence(screen, title, indent=0)
     _table(scenario, screen, every=every)
     _print(lines, screen)
     if every:
