@@ -4,15 +4,14 @@ Registered by :mod:`tailgate.harness.gate.plugin` once a test is left that puts 
 :mod:`tailgate.harness.session.session`'s.
 """
 
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from tailgate.harness.errors import HarnessError, UsageError
+from tailgate.harness.gate import ending
 from tailgate.harness.gate.choice import chosen
 from tailgate.harness.gate.listeners import Listeners
 from tailgate.harness.gate.live import Voice
@@ -22,9 +21,7 @@ from tailgate.harness.options.secret import secrets_of
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.plugins.manager import Plugins, create_plugin_manager
 from tailgate.harness.report.escape import terminal
-from tailgate.harness.report.html import REPORT
 from tailgate.harness.report.junit import properties
-from tailgate.harness.report.terminal import Detail, render, screen_of
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.session.command import GateCommand
@@ -220,19 +217,11 @@ class GatePlugin:
             item.user_properties += self._properties()
         report = yield
         if call.excinfo is not None and any(call.excinfo.value is one for one in self.told):
-            self._shorten(report)
+            ending.shorten(report, shown=self._command.reports and self._config.get_verbosity() <= 0)
         tail = self._session.log_tail() if self._session is not None and self.checked else ""
         if report.failed and tail:
             report.sections.append(("the server's log, its end", terminal(tail)))
         return report
-
-    def _shorten(self, report: Any) -> None:
-        """Leave one line of a failure that the summary explains: pytest's own summary has it, and ``-v`` all of it."""
-        if (crash := getattr(report.longrepr, "reprcrash", None)) is not None:
-            crash.message = crash.message.partition("\n")[0].removeprefix("Failed: ")
-        if self._command.reports and self._config.get_verbosity() <= 0:
-            # pytest leaves out of its FAILURES what a debugger has shown already.
-            report._pdbshown = True  # noqa: SLF001 - pytest offers no other way
 
     def _properties(self) -> list[tuple[str, object]]:
         if self._session is None or not self.checked:
@@ -259,25 +248,4 @@ class GatePlugin:
         result, directory = self._command.result, self._command.directory
         if result is None or directory is None or not self._command.reports:
             return
-        writer = terminalreporter._tw  # noqa: SLF001 - pytest offers no other way to its width
-        detail = Detail.of(self._config.get_verbosity())
-        if detail is Detail.VERDICTS:
-            terminalreporter.ensure_newline()
-        else:
-            terminalreporter.section("performance gate")
-        screen = screen_of(writer.fullwidth, colours=writer.hasmarkup)
-        with screen.capture() as captured:
-            render(result, screen, detail)
-        writer.write(captured.get())
-        if detail is Detail.VERDICTS:
-            return
-        for note in self.notes:
-            terminalreporter.write_line(note)
-        page = directory / REPORT
-        terminalreporter.write_line(
-            f"report: {_short(page)}" if page.is_file() else f"results: {_short(directory)}"
-        )
-
-
-def _short(path: Path) -> str:
-    return min(os.path.relpath(path), str(path), key=len)
+        ending.write(terminalreporter, self._config.get_verbosity(), result, directory, self.notes)
