@@ -45,7 +45,7 @@ smoke: $(READY) ## the gate in short: fails on what is broken, not on what is sl
 
 test: lint type imports unit ## set up, then all checks and tests
 
-lint: export PATH := $(BIN):$(PATH) # for shellcheck, which jactionlint runs
+lint: export PATH := $(CURDIR)/$(BIN):$(PATH) # for shellcheck, which jactionlint runs
 lint: $(READY) ## style and format, and the workflows: nothing of it asks the network
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
