@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tailgate.harness.report import bars, comparison, criteria, summary
+from tailgate.harness.report import comparison, criteria, summary
 from tailgate.harness.report.advice import advice
+from tailgate.harness.report.drawing import bars
 from tailgate.harness.report.escape import cell, code, fenced, markdown
 from tailgate.harness.report.why import headline
 from tailgate.harness.results.comparison import ComparisonResult

@@ -91,7 +91,8 @@ class Check:
         if group.name in {"serve", "compile"}:
             load_settings({}, passed_on)
         elif reads_itself or group.context_settings.get("ignore_unknown_options"):
-            sides, options = split_sides([word for word in passed_on if word != "--force"])
+            own = {name for one in group.params for name in one.opts} - {f"--{one.name}" for one in OPTIONS}
+            sides, options = split_sides([word for word in passed_on if word.partition("=")[0] not in own])
             options += [f"--against={side}" for side in sides[:1] if group.name == "compare"]
             self.pytest(
                 [re.sub(r"^--[\w-]+", lambda name: SHORT.get(name[0], name[0]), word) for word in options]

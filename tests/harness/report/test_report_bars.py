@@ -7,7 +7,8 @@ from comparison_rows import rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailgate.harness.report import bars, markdown
+from tailgate.harness.report import markdown
+from tailgate.harness.report.drawing import bars
 from tailgate.harness.results.verdict import Better
 from tailgate.harness.testing import criterion_result, run_result
 from tailgate.harness.units import Unit
