@@ -19,6 +19,7 @@ NAMES = {"serve", "compile", "run", "compare", "calibrate", "judge", "report", "
     "plugins",
     "init",
     "doctor",
+    "drill",
 }
 GATE = {f"--{option.name}" for option in OPTIONS}
 

@@ -250,7 +250,7 @@ def test_a_target_whose_first_answer_is_wrong_gets_no_load_and_the_option_that_m
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(
         [
-            "INVALID: one: no load was sent after this first answer: POST /gone: 404 Not *",
+            "INVALID: one: no load was sent after this first answer: POST /gone: 404 Not*",
             "two: INVALID",
             "  the target failed before and was not tried again",
         ]

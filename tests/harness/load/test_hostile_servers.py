@@ -86,7 +86,7 @@ def test_a_server_that_dies_under_load_is_named_before_all_that_comes_of_it(proj
     output, result, samples = run(project, "dies")
     assert result.verdict is Verdict.INVALID
     assert result.faults[0].text.startswith("the server died under load")
-    assert "the server died under load" in output
+    assert "The server died under load" in output
     assert 20 <= len(samples) <= WARM_UP + LOAD
 
 

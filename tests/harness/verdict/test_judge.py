@@ -15,7 +15,7 @@ from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.measures.latency import latency
 from tailgate.harness.measures.measure import Measured
-from tailgate.harness.report import summary
+from tailgate.harness.report import criteria
 from tailgate.harness.results.criterion import Witness
 from tailgate.harness.results.fault import VOID, Cause, Fault
 from tailgate.harness.results.verdict import Better, Verdict
@@ -177,7 +177,7 @@ def test_no_reason_and_no_report_says_that_a_latency_is_infinite(measure, count,
         assert got.reason == (
             f"beyond: all {count} requests failed (500 Internal Server Error), so there is no latency to judge"
         )
-    assert not any(re.search(r"\binf", cell) for cell in summary.row(got))
+    assert not any(re.search(r"\binf", cell) for cell in criteria.row(got))
 
 
 def test_both_witnesses_are_judged_by_their_own_record():
