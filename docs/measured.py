@@ -37,9 +37,9 @@ def result(name: str) -> Any:
     return orjson.loads((RESULTS / f"{name}.json").read_bytes())
 
 
-def peers() -> str:
+def peers(name: str) -> str:
     """Return requests per second of tailgate, and tailgate over each peer, by workload and connections."""
-    cells = result("serving")["cells"]
+    cells = result(name)["cells"]
     connections = sorted({cell["connections"] for cell in cells})
     workloads = [name for name in WORKLOADS if any(cell["workload"] == name for cell in cells)]
     found = {(cell["workload"], cell["connections"], cell["server"]): cell for cell in cells}
@@ -136,7 +136,8 @@ def decoded_pictures() -> str:
 
 
 MEASURED: Mapping[str, Callable[[], str]] = {
-    "peers": peers,
+    "peers": lambda: peers("serving"),
+    "peers-slow": lambda: peers("serving-slow"),
     "targets": lambda: targets("serving"),
     "startup": lambda: targets("startup"),
     "startup-cold": lambda: targets("startup-cold"),
