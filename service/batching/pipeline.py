@@ -51,7 +51,6 @@ class Pipeline:
         self._metrics = metrics
         self._loop = loop
         forecast = Forecast(engine.times.predict_s, engine.max_batch_size)
-        self._forecast = forecast
         # Where a device of its own computes, or there are processors for all threads, waiting would leave it idle.
         self._shares = not engine.inference.pipelined and (
             settings.model_threads + settings.decoding_threads > processors().available
@@ -106,7 +105,7 @@ class Pipeline:
 
     def _coming(self) -> Coming:
         """Return what is being decoded on the model's processors; called in the dispatcher's thread."""
-        decode_s = self._forecast.decode_s
+        decode_s = self.admission.forecast.decode_s
         if not self._shares or decode_s is None:
             return Coming()
         decoding = self.decoders.decoding(time.perf_counter())

@@ -69,21 +69,6 @@ class Wait:
     size: int = 1
 
 
-def hold(policy: BatchPolicy, waiting: int, oldest_s: float, returning: Returning) -> Wait:
-    """Return how long a free executor waits for others, and for how many; a time that has passed where it does not.
-
-    Args:
-        policy: cap and window.
-        waiting: requests in the queue, fewer than a full batch.
-        oldest_s: arrival of the oldest.
-        returning: who may come back; what it knows counts where there is no window.
-    """
-    if policy.max_wait_s is not None:
-        return Wait(oldest_s + policy.max_wait_s, policy.full)
-    until_s = returning.until_s(waiting, policy.full - waiting)
-    return Wait(until_s, min(policy.full, waiting + returning.away))
-
-
 def next_batch(
     policy: BatchPolicy,
     waiting: int,
@@ -99,7 +84,7 @@ def next_batch(
     Args:
         policy: the cap.
         waiting: requests in the queue.
-        held: how long it waits for others while nothing changes; see :func:`hold`.
+        held: how long it waits for others while nothing changes; a time that has passed where it does not.
         now_s: the present, on the clock of ``held``.
         deadline_s: the earliest of those who wait: a wait that lasts until then would last until it is too late.
         closed: nothing more will come, so nothing is worth waiting for.
@@ -260,14 +245,19 @@ class BatchQueue(Generic[Q]):
         self.closed = True
 
     def _hold(self, waiting: int, oldest_s: float) -> Wait:
-        """Return how long a free executor waits, and for how many."""
-        policy = self.policy
-        if policy.max_wait_s is None:
-            coming = self._coming()
-            size = min(policy.full, worthwhile(waiting, coming, self._expected_s)) if coming.inputs else 0
-            if size > waiting:
-                return Wait(oldest_s + PATIENCE * size * coming.each_s, size)
-        return hold(policy, waiting, oldest_s, self._returning)
+        """Return how long a free executor waits for others, and for how many; a time that has passed where it does not.
+
+        ``waiting`` requests are fewer than a full batch, and the oldest of them has waited since ``oldest_s``.
+        """
+        full = self.policy.full
+        if self.policy.max_wait_s is not None:
+            return Wait(oldest_s + self.policy.max_wait_s, full)
+        coming = self._coming()
+        size = min(full, worthwhile(waiting, coming, self._expected_s)) if coming.inputs else 0
+        if size > waiting:
+            return Wait(oldest_s + PATIENCE * size * coming.each_s, size)
+        until_s = self._returning.until_s(waiting, full - waiting)
+        return Wait(until_s, min(full, waiting + self._returning.away))
 
     def _leave(self, request: Q) -> None:
         request.waiting = False

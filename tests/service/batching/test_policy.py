@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tickets import Ticket
 
-from tailgate.service.batching.policy import BatchPolicy, BatchQueue, Take, Wait, hold, next_batch
-from tailgate.service.batching.returning import LARGEST_SHARE, Returning
+from tailgate.service.batching.policy import BatchPolicy, BatchQueue, Take, Wait, next_batch
+from tailgate.service.batching.returning import LARGEST_SHARE
 from tailgate.service.errors import QueueFull, Unavailable
 
 SAVED_S = 6  # by one batch in place of two
@@ -19,7 +19,7 @@ WINDOW = BatchPolicy(max_batch_size=4, queue_capacity=8, max_wait_s=2.0)
 
 
 def decide(policy, waiting, oldest_s, now_s, **options):
-    held = Wait() if oldest_s is None else hold(policy, waiting, oldest_s, Returning(lambda _: 0.0))
+    held = Wait() if oldest_s is None else Wait(oldest_s + policy.max_wait_s, policy.full)
     return next_batch(policy, waiting, held, now_s, **options)
 
 
