@@ -93,11 +93,11 @@ def _spread(measured: Any, unit: str) -> tuple[str, str]:
 def load_claims() -> str:
     """Return every claim of the load generator, its limit, and what came out."""
     return table(
-        ("claim", "limit", "measured", "how"),
+        ("claim", "target", "measured", "how"),
         [
             (
-                one["claim"],
-                _with_unit(one["limit"], one["unit"]),
+                one["what"],
+                _with_unit(one["target"], one["unit"]),
                 _with_unit(figure(one["measured"]), one["unit"]),
                 one["note"],
             )
