@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from tailgate.harness.load.clocks import ClockSpan
 from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.load.settings import Scheduling, TimerMode
 from tailgate.harness.results.failure import Failure
@@ -54,6 +55,7 @@ class PhaseReport:
     loop: Loop
     processor: int | None  # the one that it was bound to, or None
     unkept_answers: int = 0  # whole answers that found no room beside those that are kept
+    clocks: tuple[ClockSpan, ...] = ()  # how long it took by other clocks; none in reports of older versions
 
     @property
     def requests(self) -> int:

@@ -231,7 +231,8 @@ def counted_requests(record: PhaseRecord, names: MetricNames) -> Mapping[str, fl
         raise MeasurementError(
             f"phase {record.phase.name!r}: the metrics hold neither {names.requests_total!r} nor "
             f"{names.request_seconds!r}; say what this target calls its histogram of request seconds, "
-            f"--perf-metric=request_seconds=NAME, or leave its metrics out, --perf-metrics-path={seem}"
+            f"--perf-metric=request_seconds=NAME, where its metrics are, if these are another server's, "
+            f"--perf-metrics-path=PLACE, or leave them out, --perf-metrics-path={seem}"
         )
     return found
 

@@ -5,12 +5,14 @@ Checks between the saved records and the judge; none says anything about the ser
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError
+from tailgate.harness.load import PhaseReport
+from tailgate.harness.load.clocks import ClockSpan
 from tailgate.harness.observe.delta import SEVERAL_PROCESSES
 from tailgate.harness.observe.window import PhaseRecord, Window, counted_requests, failed, reading_lags_s
 from tailgate.harness.results import yardstick
@@ -24,6 +26,8 @@ LAG_FLOOR_S = 0.001
 READING_FLOOR_S = 50e-6
 # Above this share of its core the generator may itself be what the latencies show.
 BUSY_SHARE = 0.90
+# A time service slews a clock by half of this as a rule (500 ppm, adjtimex(2)).
+CLOCK_SHARE = 0.001
 
 
 def check_records(window: Window, planned: Sequence[int]) -> list[Fault]:
@@ -92,10 +96,35 @@ def _miscounted(
         text += f"; the harness itself asked {own} times, and that does not explain it"
     text += "".join(f"; {metric} says {count:g}" for metric, count in counts.items() if metric != wrong)
     if counted < sent.good:
+        text += "; are these the metrics of the server that was loaded (--perf-metrics-path)?"
         several = "several processes serve" if processes is None else f"{processes} processes serve"
-        hint = f"if {several}, each with metrics of its own: {SEVERAL_PROCESSES}"
-        return f"{text}; {hint}" if processes is None or processes > 1 else text
-    return f"{text}; does it count a request more than once, or does somebody else use this server?"
+        hint = f" If {several}, each with metrics of its own: {SEVERAL_PROCESSES}"
+        return text + hint if processes is None or processes > 1 else text
+    return (
+        f"{text}; does it count a request more than once, does somebody else use this server, or are these the metrics of "
+        "another one (--perf-metrics-path)?"
+    )
+
+
+def check_clocks(reports: Iterable[PhaseReport]) -> list[Fault]:
+    """Check that the generator's clock ran as fast as other clocks, to 0.1 % and what their steps leave open."""
+    return [
+        Fault(Cause.INTEGRITY, f"phase {report.name!r}: {text}")
+        for report in reports
+        if (text := next(filter(None, map(_contradicted, report.clocks)), ""))
+    ]
+
+
+def _contradicted(span: ClockSpan) -> str:
+    """Say how far the generator's clock is from another one; nothing where they can agree."""
+    if span.least_s <= span.seconds * (1 + CLOCK_SHARE) and span.most_s >= span.seconds * (1 - CLOCK_SHARE):
+        return ""
+    own_s = (span.least_s + span.most_s) / 2
+    return (
+        f"the clock that times the requests is wrong: {own_s:.5g} s passed by it and {span.seconds:.5g} s by {span.clock}, "
+        f"allowed is a difference of {CLOCK_SHARE:.1%}; did the machine sleep, or is a time service correcting its clock? "
+        "Let it settle, then run again"
+    )
 
 
 def check_send_lag(window: Window, limits_s: Sequence[float]) -> list[Fault]:

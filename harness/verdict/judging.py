@@ -165,6 +165,7 @@ def find_faults(
     found = list(record.faults)
     found += checks.check_records(everything, record.planned[: len(record.phases)])
     found += checks.check_counts(everything, record.processes)
+    found += checks.check_clocks(record.reports)
     for phase in measured.phases:
         found += check_witnesses(Window((phase,), confidence, names))
     found += checks.check_send_lag(measured, latencies_s)

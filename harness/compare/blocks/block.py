@@ -162,5 +162,6 @@ def _broken(arm: Arm, record: SlotRecord, names: MetricNames) -> list[Fault]:
         *record.faults,
         *checks.check_records(everything, record.planned[: len(record.phases)]),
         *checks.check_counts(everything, record.processes),
+        *checks.check_clocks(record.reports),
     ]
     return [Fault(fault.cause, f"{arm.value}, {fault.text}") for fault in found]

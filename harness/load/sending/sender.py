@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailgate.harness.errors import LoadError
+from tailgate.harness.load.clocks import read_clocks, spans
 from tailgate.harness.load.records.recorder import Failures, Recorder
 from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.load.report import PhaseReport, lag_of
@@ -110,6 +111,7 @@ class Sender:
         gc.collect()
         self._pool.forms.learn()
         self._pacer.idle_ns = 0
+        clocks_before = read_clocks()
         cpu_s, delay_s, began_ns = time.process_time(), _run_delay_s(), time.monotonic_ns()
         start_ns = began_ns + _LEAD_NS if at_ns is None else at_ns
         # Filled, and not only promised by the kernel: the run then needs no more memory than it has.
@@ -122,6 +124,7 @@ class Sender:
         end_ns = time.monotonic_ns()
         cpu_s = time.process_time() - cpu_s
         delay_end_s = _run_delay_s()
+        clocks_after = read_clocks()
         self._recorder.flush()
         self._recorder.answers.flush()
         if self._settings.at_once is not None:
@@ -148,6 +151,7 @@ class Sender:
             scheduling=_scheduling(),
             loop=Loop.OPEN if phase.closed_loop is None else Loop.CLOSED,
             processor=self._settings.processor,
+            clocks=tuple(spans(clocks_before, clocks_after)),
         )
 
     def close(self) -> None:

@@ -164,7 +164,7 @@ def test_a_histogram_that_holds_more_than_its_counter_is_a_fault_with_both_numbe
 
 @pytest.mark.parametrize(
     ("processes", "words"),
-    [(None, "if several processes serve"), (3, "if 3 processes serve"), (1, None)],
+    [(None, "If several processes serve"), (3, "If 3 processes serve"), (1, None)],
 )
 def test_where_too_few_were_counted_several_processes_may_be_the_reason(processes, words):
     text = single(check_counts(window(record(samples([0.1] * 10), delta([0.1]))), processes), Cause.INTEGRITY)

@@ -63,11 +63,11 @@ class Counting(dict):
             return [f"HTTP/1.1 200 OK\r\ncontent-length: {len(text)}\r\n\r\n{text}".encode()]
 
 
-def measured(tmp_path, lie):
+def measured(tmp_path, lie=lambda _, text: text, **settings):
     """Run the scenario for real against such a server, and judge it."""
     payloads = [Payload("a", b"body", "text/plain")]
     with ScriptedServer(Counting(lie)) as server:
-        target = UrlTarget(f"http://127.0.0.1:{server.port}", TargetSettings())
+        target = UrlTarget(f"http://127.0.0.1:{server.port}", TargetSettings(**settings))
         record = measure_slot(
             Slot(SCENARIO, "head", 0, 1, 7),
             draw_plan(SCENARIO, payloads, 7),
@@ -144,6 +144,49 @@ def test_a_server_that_is_not_the_same_or_counts_otherwise_makes_the_run_invalid
     assert result.verdict is Verdict.INVALID
     assert {criterion.verdict for criterion in result.criteria} == {Verdict.INVALID}
     assert all(criterion.reason.startswith("integrity: ") for criterion in result.criteria)
+
+
+def idle(_, text):
+    return text
+
+
+def used_by_others(number, _):
+    return f'# TYPE tailgate_requests counter\ntailgate_requests_total{{outcome="ok"}} {number * 1000}\n'
+
+
+def of_another_program(*_):
+    return "# TYPE node_load1 gauge\nnode_load1 0.5\n"
+
+
+@pytest.mark.parametrize("metrics", [idle, used_by_others, of_another_program])
+def test_a_scrape_of_the_wrong_port_makes_the_run_invalid_and_names_the_option_that_says_where(
+    tmp_path, monkeypatch, metrics
+):
+    monkeypatch.setattr("tailgate.harness.observe.scrapes.COUNTING_S", 0.0)
+    with ScriptedServer(Counting(metrics)) as other:
+        result = measured(tmp_path, metrics_path=f"http://127.0.0.1:{other.port}/metrics")
+    assert result.verdict is Verdict.INVALID
+    assert "--perf-metrics-path" in integrity(result)[0]
+
+
+# Loaded by each interpreter before anything else (site), the generator's among them.
+DOUBLE_SPEED = """
+import time
+
+true_ns = time.monotonic_ns
+began_ns = true_ns()
+time.monotonic_ns = lambda: 2 * true_ns() - began_ns
+"""
+
+
+def test_a_generator_whose_clock_runs_too_fast_makes_the_run_invalid(tmp_path, monkeypatch):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(DOUBLE_SPEED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    result = measured(tmp_path)
+    assert result.verdict is Verdict.INVALID
+    assert "the clock that times the requests is wrong" in " ".join(integrity(result))
+    assert "by CLOCK_MONOTONIC_RAW, allowed is a difference of 0.1%" in " ".join(integrity(result))
 
 
 SOUND = PhaseReport(
