@@ -1,10 +1,13 @@
-"""The commands that pages show: in blocks, and in the middle of a sentence."""
+"""The commands that pages show, in blocks and in the middle of a sentence, and those that workflows run."""
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 PROGRAMS = "tailgate pytest python pip make tox curl uvicorn"
 FENCED = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
@@ -36,6 +39,28 @@ def commands(page: Path) -> Iterator[Command]:
     blank = FENCED.sub(lambda block: "\n" * block[0].count("\n"), text)
     for inline in INLINE.finditer(blank):
         yield Command(page, blank.count("\n", 0, inline.start()) + 1, inline[1])
+
+
+def of_workflows(folder: Path) -> Iterator[Command]:
+    """Yield every command of a folder of workflows, once for each entry of its job's matrix, with what varies filled in."""
+    for page in sorted(folder.glob("*.yml")):
+        for job in yaml.safe_load(page.read_text(encoding="utf-8"))["jobs"].values():
+            entries = job.get("strategy", {}).get("matrix", {}).get("include", [{}])
+            # Where an earlier job makes the matrix, nothing is known of it here.
+            for entry in entries if isinstance(entries, list) else [{}]:
+                for step in job.get("steps", ()):
+                    yield from (Command(page, *told) for told in _of_step(step, entry))
+
+
+def _of_step(step: Mapping[str, Any], entry: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+    values = {
+        name: re.sub(r"\$\{\{ matrix\.(\w+) \}\}", lambda key: entry.get(key[1], key[0]), str(text))
+        for name, text in step.get("env", {}).items()
+    }
+    for number, line in lines_of("sh", step.get("run", "")):
+        text = re.sub(r"\$(\w+)", lambda name: values.get(name[1], name[0]), line)
+        if re.match(rf"(?:{PROGRAMS.replace(' ', '|')}) ", text) and "$" not in text:
+            yield number + 1, text
 
 
 def lines_of(language: str, body: str) -> Iterator[tuple[int, str]]:

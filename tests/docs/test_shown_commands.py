@@ -12,7 +12,7 @@ import click
 import pytest
 import typer
 from packaging.requirements import Requirement
-from shown import commands, lines_of, simple, unmarked
+from shown import commands, lines_of, of_workflows, simple, unmarked
 
 from tailgate.harness.cli.app import app
 from tailgate.harness.cli.help import ServiceCommand, WordsCommand
@@ -158,14 +158,17 @@ class Check:
             assert re.search(pattern, text, re.MULTILINE), f"the Makefile knows no {word}"
 
     def tox(self, words):
-        """Check the environments; what stands behind -- is pytest's."""
+        """Check the environments; what stands behind -- is the drill's or pytest's."""
         end = words.index("--") if "--" in words else len(words)
         own, posargs = words[:end], words[end + 1 :]
         text = (ROOT / "tox.ini").read_text()
         for flag, name in zip(own[::2], own[1::2], strict=True):
             assert flag == "-e"
             assert re.search(rf"^\[testenv:.*\b{name}\b|^env_list = .*\b{name}\b", text, re.MULTILINE), name
-        self.pytest(posargs)
+        if own[1::2] == ["drill"]:
+            self.tailgate(["drill", *posargs])
+        else:
+            self.pytest(posargs)
 
     def uvicorn(self, words):
         """Check that an application of ours is there; one of the reader's is theirs."""
@@ -207,6 +210,24 @@ def test_a_block_with_commands_says_so(page):
     assert unmarked(page) == []
 
 
+WORKFLOWS = [*of_workflows(ROOT / ".github/workflows")]
+
+
+@pytest.mark.parametrize("command", WORKFLOWS, ids=str)
+def test_a_command_that_a_workflow_runs_can_be_given(command, check):
+    for words in simple(command.text):
+        check.command(words)
+
+
+def test_every_night_there_is_more_evidence_a_soak_and_a_drill():
+    nightly = {command.text for command in WORKFLOWS if command.page.stem == "nightly"}
+    assert {
+        'tox -e cpu-fp32 -- "--perf-profile=thorough"',
+        'tox -e cpu-fp32 -- "--perf-scenario=soak"',
+    } < nightly
+    assert [text for text in nightly if text.startswith("tox -e drill -- ")]
+
+
 # The check itself
 
 
@@ -230,6 +251,7 @@ def test_a_block_with_commands_says_so(page):
         "make no-such-target",
         "make gate NO_SUCH_VARIABLE=1",
         "tox -e no-such-environment",
+        "tox -e drill -- --no-such-option",
         "uvicorn --factory tailgate.service.http.app:no_such_name",
         "curl localhost:8000/no/such/path",
         "git status && tailgate no-such-command",
