@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 import yaml
-from workflow_steps import ROOT, Job
+from workflow_steps import ROOT, Job, comment_job
 
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results.verdict import Verdict
@@ -300,8 +301,10 @@ YardstickProcess.read = lambda *_: Yardstick(0.010, 0.0099, 0.0101, 60)
 """
 
 
-def test_a_toy_service_is_gated_by_the_real_gate(checkout, tmp_path):
-    clone, _ = checkout()
+def test_a_pull_request_of_a_fork_goes_from_a_shallow_checkout_to_summary_badge_and_comment(
+    checkout, tmp_path
+):
+    clone, base = checkout(depth=1)
     (clone / "tiny.py").write_text(SCENARIO)
     (clone / "conftest.py").write_text(QUICKLY)
     (clone / "body.txt").write_text("x")
@@ -313,17 +316,32 @@ def test_a_toy_service_is_gated_by_the_real_gate(checkout, tmp_path):
         "action.yml",
         tmp_path / "temporary",
         clone,
+        event=of_pull_request(base, fork=True),
         python=sys.executable,
         target=fake_server_spec(),
         options=options,
     )
-    made.uses[UPLOAD] = lambda given: {"artifact-url": f"https://example.test/{given['name']}"}
+    uploaded = []
+    made.uses[UPLOAD] = lambda given: (
+        uploaded.append(given["path"]) or {"artifact-url": "https://example.test/a"}
+    )
     assert made.run() == 0, made.out
-    assert made.outputs["gate"]["verdict"] in {one.value for one in Verdict}
+    verdict = made.outputs["gate"]["verdict"]
+    assert verdict in {one.value for one in Verdict}
     summary = made.summary.read_text()
     assert "## tiny: " in summary
     assert summary.endswith("open report.html in it.\n")
-    assert (Path(made.outputs["gate"]["folder"]) / "report.html").is_file()
+    (artifact,) = uploaded
+    assert (Path(artifact) / "report.html").is_file()
+    assert orjson.loads((Path(artifact) / "badge.json").read_bytes())["message"] == verdict
+
+    commenting = comment_job(
+        tmp_path / "comment", lambda given: shutil.copytree(artifact, given["path"]) and {}
+    )
+    assert commenting.run() == 0, commenting.out
+    mark, headline = commenting.body().splitlines()[:2]
+    assert mark == "<!-- tailgate: tailgate -->"
+    assert headline == summary.splitlines()[0]
 
 
 def test_the_page_on_the_action_lists_every_input_and_shows_files_that_fit():

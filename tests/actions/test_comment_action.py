@@ -1,78 +1,24 @@
 """The comment on a pull request: whose it is, what may stand in it, and that it is updated in place."""
 
-import shlex
-import sys
+from pathlib import Path
 
-import orjson
 import pytest
-from workflow_steps import Job
+from workflow_steps import SHA, comment_job
 
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.testing import run_result
-
-DOWNLOAD = "actions/download-artifact"
-SHA = "a" * 40
-# Stands for GitHub's program: notes what it is asked, and answers from files.
-GH = """#!/usr/bin/env bash
-printf '%s\\n' "$*" >>"{folder}/asked"
-case "$*" in
-  *"--method PATCH"*|*"--method POST"*)
-    for word; do [[ $word != body=@* ]] || cp "${{word#body=@}}" "{folder}/body"; done ;;
-  *"/comments") cat "{folder}/comments" ;;
-  *"/pulls"*) cat "{folder}/pulls" ;;
-  *) exit 1 ;;
-esac
-"""
 
 
 @pytest.fixture
 def job(tmp_path):
     """Return a function that makes a job after a gate's run that left this result."""
 
-    def make(
-        result,
-        *,
-        pulls=({"number": 7, "head": {"sha": SHA}},),
-        comments=(),
-        event_name="workflow_run",
-        **changes,
-    ):
-        (tmp_path / "bin").mkdir()
-        program = tmp_path / "bin" / "gh"
-        program.write_text(GH.format(folder=tmp_path))
-        program.chmod(0o755)
-        (tmp_path / "pulls").write_bytes(orjson.dumps(list(pulls)))
-        # As --paginate prints: an array per page.
-        (tmp_path / "comments").write_bytes(b"".join(orjson.dumps([one]) for one in comments) or b"[]")
-        temporary = tmp_path / "temporary"
-        temporary.mkdir()
-        venv = temporary / "tailgate-venv" / "bin"
-        venv.mkdir(parents=True)
-        (venv / "python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
-        (venv / "python").chmod(0o755)
-        run = {
-            "event": "pull_request",
-            "head_repository": {"owner": {"login": "stranger"}},
-            "head_branch": "my-branch",
-            "head_sha": SHA,
-            "html_url": "https://example.test/run/1",
-            "id": 1,
-        }
-        event = {"workflow_run": run | changes}
-        made = Job(
-            ".github/actions/comment/action.yml",
-            temporary,
-            tmp_path,
-            event=event,
-            event_name=event_name,
-            path=[tmp_path / "bin"],
-        )
-
+    def make(result, **changes):
         def download(given):
             if result is None:
                 raise FileNotFoundError(given["name"])
-            folder = temporary / "tailgate-comment" / "20261122T143705Z-0a1b2c"
+            folder = Path(given["path"]) / "20261122T143705Z-0a1b2c"
             if isinstance(result, bytes):
                 folder.mkdir(parents=True)
                 (folder / "results.json").write_bytes(result)
@@ -80,14 +26,7 @@ def job(tmp_path):
                 results_file.write(result, folder / "results.json")
             return {}
 
-        made.uses[DOWNLOAD] = download
-        # What installs the very tailgate that these tests are of would need the network.
-        made.action["runs"]["steps"] = [
-            one for one in made.action["runs"]["steps"] if one["name"] != "Install tailgate"
-        ]
-        made.body = (tmp_path / "body").read_text
-        made.asked = lambda: (tmp_path / "asked").read_text().splitlines()
-        return made
+        return comment_job(tmp_path, download, **changes)
 
     return make
 

@@ -2,13 +2,29 @@
 
 import os
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
+import orjson
 import yaml
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120
+SHA = "a" * 40
+DOWNLOAD = "actions/download-artifact"
+# Stands for GitHub's program: notes what it is asked, and answers from files.
+GH = """#!/usr/bin/env bash
+printf '%s\\n' "$*" >>"{folder}/asked"
+case "$*" in
+  *"--method PATCH"*|*"--method POST"*)
+    for word; do [[ $word != body=@* ]] || cp "${{word#body=@}}" "{folder}/body"; done ;;
+  *"/comments") cat "{folder}/comments" ;;
+  *"/pulls"*) cat "{folder}/pulls" ;;
+  *) exit 1 ;;
+esac
+"""
 _EXPRESSION = re.compile(r"\$\{\{ (.*?) \}\}")
 _NAME = re.compile(r"(?<![\w'.-])(?:inputs|github|steps|runner)(?:\.[\w-]+)+")
 
@@ -127,3 +143,54 @@ class Job:
         """Tell whether a condition of names, texts, ``&&``, ``==`` and ``!=`` holds, in a job that nobody has cancelled."""
         text = condition.strip().removeprefix("${{").removesuffix("}}").replace("!cancelled()", "True")
         return eval(_NAME.sub(lambda found: repr(self.value(found[0])), text).replace("&&", "and").strip())
+
+
+def comment_job(
+    folder,
+    download,
+    *,
+    pulls=({"number": 7, "head": {"sha": SHA}},),
+    comments=(),
+    event_name="workflow_run",
+    **changes,
+):
+    """Return the job that comments after a gate's run; ``download`` stands for the fetching of its artifact.
+
+    ``body`` of the job returns the comment that was written, and ``asked`` what GitHub was asked.
+    """
+    (folder / "bin").mkdir(parents=True)
+    program = folder / "bin" / "gh"
+    program.write_text(GH.format(folder=folder))
+    program.chmod(0o755)
+    (folder / "pulls").write_bytes(orjson.dumps(list(pulls)))
+    # As --paginate prints: an array per page.
+    (folder / "comments").write_bytes(b"".join(orjson.dumps([one]) for one in comments) or b"[]")
+    temporary = folder / "temporary"
+    venv = temporary / "tailgate-venv" / "bin"
+    venv.mkdir(parents=True)
+    (venv / "python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    (venv / "python").chmod(0o755)
+    run = {
+        "event": "pull_request",
+        "head_repository": {"owner": {"login": "stranger"}},
+        "head_branch": "my-branch",
+        "head_sha": SHA,
+        "html_url": "https://example.test/run/1",
+        "id": 1,
+    }
+    made = Job(
+        ".github/actions/comment/action.yml",
+        temporary,
+        folder,
+        event={"workflow_run": run | changes},
+        event_name=event_name,
+        path=[folder / "bin"],
+    )
+    made.uses[DOWNLOAD] = download
+    # What installs the very tailgate that these tests are of would need the network.
+    made.action["runs"]["steps"] = [
+        one for one in made.action["runs"]["steps"] if one["name"] != "Install tailgate"
+    ]
+    made.body = (folder / "body").read_text
+    made.asked = lambda: (folder / "asked").read_text().splitlines()
+    return made
