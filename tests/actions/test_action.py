@@ -26,6 +26,7 @@ case "$*" in
     printf '%s\\n' "$@" >"{log}"
     for word; do [[ $word != --perf-output=* ]] || out=${{word#*=}}; done
     {leave}
+    printf '%s\\n' {printed} >&2
     exit {status} ;;
   *"pip install"*) printf '%s\\n' "$@" >"{log}.pip" ;;
   *"import tailgate"*) exit {installed} ;;
@@ -72,7 +73,7 @@ def checkout(toy, tmp_path):
 def job(tmp_path):
     """Return a function that makes a job whose gate comes to this result."""
 
-    def make(workspace, result=None, *, status=0, installed=0, reports=False, **more):
+    def make(workspace, result=None, *, status=0, installed=0, reports=False, printed="", **more):
         temporary = tmp_path / "temporary"
         temporary.mkdir()
         log, kept, stand_in = tmp_path / "asked", tmp_path / "results.json", tmp_path / "python for tests"
@@ -90,6 +91,7 @@ def job(tmp_path):
             status=status,
             installed=installed,
             python=python,
+            printed=shlex.quote(printed),
             reports=f'exec {python} "$@"' if reports else "",
         )
         stand_in.write_text(text)
@@ -253,11 +255,23 @@ def test_a_file_is_named_as_the_repository_sees_it(job, tmp_path):
     assert "::error file=services/one/pyproject.toml,line=4,title=" in made.out
 
 
-def test_a_gate_that_measured_nothing_says_so_and_uploads_nothing(job, tmp_path):
-    made = job(tmp_path, None, status=4)
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        ("ERROR: 100 % wrong: expected this", "100 % wrong: expected this"),
+        ("Killed", 'the log of the step "Run the gate" says why'),
+    ],
+)
+def test_a_gate_that_measured_nothing_says_why_in_annotation_and_summary_and_uploads_nothing(
+    job, tmp_path, printed, said
+):
+    made = job(tmp_path, None, status=4, printed=printed)
     made.uses[UPLOAD] = None
     assert made.run() == 4
-    assert "::error title=tailgate::The gate measured nothing and ended with status 4." in made.out
+    told = f"The gate measured nothing and ended with status 4: {said}"
+    assert f"::error title=tailgate::{told.replace('%', '%25')}" in made.out.splitlines()
+    assert made.summary.read_text().startswith("# tailgate: no result\n")
+    assert said in made.summary.read_text()
 
 
 def test_tailgate_is_installed_from_the_action_itself_where_the_interpreter_lacks_it(job, tmp_path):

@@ -51,7 +51,8 @@ def _photographs(_: str) -> Sequence[Payload]:
         from PIL import Image  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"the photographs come with an extra: pip install 'tailgate[demo]' ({error.name})"
+            "say what your service is sent, such as --perf-request='POST /score' --perf-payloads=file:body.json; the default "
+            f"is photographs, which come with an extra: pip install 'tailgate[demo]' ({error.name})"
         ) from None
     folder = Path(skimage.__file__).parent / "data"
     payloads = []
