@@ -5,24 +5,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
-from types import SimpleNamespace
 from typing import Any
-
-import torch
 
 from tailgate.harness.measures import built_in_measures
 from tailgate.harness.measures.measure import Measured
 from tailgate.harness.options.settings import OPTIONS
 from tailgate.harness.plugins import hookspecs
 from tailgate.harness.results.file import schema
-from tailgate.service.batching.forecast import Decoding, Forecast
-from tailgate.service.batching.headroom import Counts, Lately
-from tailgate.service.batching.service import Service
-from tailgate.service.errors import Outcome
-from tailgate.service.execution.gauges import gauges_of
-from tailgate.service.execution.trials.batch_times import BatchTimes
-from tailgate.service.execution.trials.parity import Parity
-from tailgate.service.settings import PREFIX, Settings, load_settings, meaning
+from tailgate.service.families import FAMILIES
+from tailgate.service.settings import PREFIX, Settings, meaning
 
 # What Prometheus appends to the names of these.
 ENDINGS = {"counter": "_total", "info": "_info"}
@@ -103,30 +94,13 @@ def _seen_by(measure: Measured) -> str:
 
 
 def metrics() -> str:
-    """Return every metric of the service that has its own log and no GPU."""
-    service = Service(load_settings({}))
-    counts = SimpleNamespace(failed_runs=0, out_of_memory=0, non_finite_outputs=0)
-    parity, times = Parity(0.0, 1.0, 8), BatchTimes({1: 1.0}, 1.0, 0.0)
-    gauges = gauges_of(parity, times, counts, torch.device("cpu"))  # type: ignore[arg-type]
-    # What a started service has in place of None.
-    started = SimpleNamespace(
-        engine=SimpleNamespace(gauges=gauges, max_batch_size=1),
-        hung=None,
-        decoders=SimpleNamespace(decoding=lambda _: Decoding(threads=1)),
-        dispatcher=SimpleNamespace(waiting=0),
-        admission=SimpleNamespace(wait_s=lambda: 0.0, forecast=Forecast(float, 1)),
-    )
-    service.pipeline = started  # type: ignore[assignment]
-    service._lately = Lately(Counts(0, 0, 0, 0, 0))  # noqa: SLF001 - what a start makes
-    service.metrics.count(Outcome.OK, 0.0)  # a histogram shows its labels once it has been asked for
+    """Return every metric of the service."""
     rows = []
-    for family in service.metrics.collect():
-        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
-        name = (
-            family.name + ENDINGS.get(family.type, "") + (f"{{{','.join(sorted(labels))}}}" if labels else "")
-        )
-        rows.append((f"`{name}`", family.type, family.documentation))
-    return table(("name", "type", "what"), rows)
+    for family in FAMILIES.values():
+        labels = f"{{{','.join(family.labels)}}}" if family.labels else ""
+        name = f"`{family.name}{ENDINGS.get(family.kind, '')}{labels}`"
+        rows.append((name, family.kind, family.unit or "", family.help))
+    return table(("name", "type", "unit", "what"), rows)
 
 
 def results() -> str:

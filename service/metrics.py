@@ -1,33 +1,45 @@
-"""What the service tells Prometheus.
+"""What the service tells Prometheus: the numbers of what :mod:`tailgate.service.families` declares.
 
 prometheus_client renders the exposition. The histograms are our own: the library's scan 75 buckets one by one under a lock,
 several microseconds per observation; a binary search takes a third of one. Only the event loop's thread writes them.
 """
 
 import math
+import re
+import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
     GCCollector,
     PlatformCollector,
     ProcessCollector,
-    generate_latest,
+    exposition,
 )
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
+from prometheus_client.core import Exemplar, Metric
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from tailgate.service.errors import Cut, Outcome
+from tailgate.service.families import FAMILIES
 
+# The media types of both formats, what renders each, and what an answer says of itself.
+TEXT, OPENMETRICS = "text/plain", "application/openmetrics-text"
+_RENDERED: Mapping[str, Callable[[CollectorRegistry], bytes]] = {
+    TEXT: exposition.generate_latest,
+    OPENMETRICS: openmetrics.generate_latest,
+}
+CONTENT_TYPES: Mapping[str, str] = {
+    TEXT: f"{TEXT}; version=0.0.4; charset=utf-8",
+    OPENMETRICS: f"{OPENMETRICS}; version=1.0.0; charset=utf-8",
+}
+# OpenMetrics 1.0: names and values of an exemplar's labels have 128 characters together, at most. A client chooses its ids,
+# and must not break a scrape: prometheus_client's parser refuses an escaped quote here.
+_EXEMPLAR_ID = re.compile(rb"[\w.:/+=@-]{1,118}")
 FIRST_EDGE_S, LAST_EDGE_S, EDGE_RATIO = 100e-6, 60.0, 1.2
 
 
@@ -48,17 +60,24 @@ def batch_edges(max_batch_size: int) -> tuple[float, ...]:
 
 
 class Histogram:
-    """Counts by bucket; written by one thread, read by any."""
+    """Counts by bucket, each with the last request that is known by an id; written by one thread, read by any."""
 
     def __init__(self, edges: Sequence[float]) -> None:
         self.edges = tuple(edges)
         self.counts = [0] * (len(edges) + 1)
         self.sum = 0.0
+        # By bucket: the request's id, its value, and when it was observed, on the clock of time.perf_counter.
+        self.examples: list[tuple[bytes, float, float] | None] = [None] * len(self.counts)
 
-    def observe(self, value: float, times: int = 1) -> None:
-        """Count a value in the first bucket whose edge is not below it."""
-        self.counts[bisect_left(self.edges, value)] += times
+    def observe(
+        self, value: float, times: int = 1, request_id: bytes | None = None, at_s: float = 0.0
+    ) -> None:
+        """Count a value in the first bucket whose edge is not below it; a request with an id becomes its example."""
+        bucket = bisect_left(self.edges, value)
+        self.counts[bucket] += times
         self.sum += value * times
+        if request_id is not None:
+            self.examples[bucket] = (request_id, value, at_s)
 
     def observe_all(self, values: Iterable[float]) -> None:
         """Count values; for each costs a third of :meth:`observe`."""
@@ -67,26 +86,38 @@ class Histogram:
             counts[bisect_left(edges, value)] += 1
             self.sum += value
 
-    def buckets(self) -> list[tuple[str, float]]:
-        """Return cumulative counts by the name of the edge."""
+    def at_most(self, edge: float) -> int:
+        """Return how many values were at most as large as an edge."""
+        return sum(self.counts[: bisect_left(self.edges, edge) + 1])
+
+    def buckets(self) -> list[tuple[str, float, Exemplar | None]]:
+        """Return names of edges, cumulative counts, and examples."""
         total, rows = 0, []
-        for edge, count in zip((*self.edges, math.inf), tuple(self.counts), strict=True):
+        edges, epoch_s = (*self.edges, math.inf), time.time() - time.perf_counter()
+        for edge, count, example in zip(edges, tuple(self.counts), tuple(self.examples), strict=True):
             total += count
-            rows.append(("+Inf" if edge == math.inf else repr(edge), float(total)))
+            rows.append(
+                ("+Inf" if edge == math.inf else repr(edge), float(total), _exemplar(example, epoch_s))
+            )
         return rows
 
 
-@dataclass(frozen=True, slots=True)
-class Gauge:
-    """A value of the moment: name without prefix, help, value."""
+def _exemplar(example: tuple[bytes, float, float] | None, epoch_s: float) -> Exemplar | None:
+    """Return what OpenMetrics says of a request, None of one with an id that is too long or has unusual characters.
+
+    ``epoch_s`` is the time since the epoch at which time.perf_counter was 0.
+    """
+    if example is None or not _EXEMPLAR_ID.fullmatch(example[0]):
+        return None
+    request_id, value, at_s = example
+    return Exemplar({"request_id": request_id.decode()}, value, epoch_s + at_s)
+
+
+class Reading(NamedTuple):
+    """The present value of a gauge or a counter that is declared under this name."""
 
     name: str
-    help: str
     value: float
-
-
-class Counter(Gauge):
-    """A number that only grows; name without ``_total``."""
 
 
 @dataclass(slots=True)
@@ -98,12 +129,24 @@ class Batches:
 
 
 class Metrics(Collector):
-    """All of the service's metrics, whose meaning :meth:`collect` tells, and the registry that renders them."""
+    """All of the service's metrics, and the registry that renders them.
+
+    Args:
+        edges_s: on which latency histograms have an edge.
+        max_batch_size: requests in a batch, at most.
+        readings: returns everything that is known only when somebody asks.
+        objective_s: within which an answer is good; None where any is.
+    """
 
     def __init__(
-        self, edges_s: Iterable[float], max_batch_size: int, gauges: Callable[[], Iterable[Gauge | Counter]]
+        self,
+        edges_s: Iterable[float],
+        max_batch_size: int,
+        readings: Callable[[], Iterable[Reading]],
+        objective_s: float | None = None,
     ) -> None:
-        edges = latency_edges(edges_s)
+        self._objective_s = math.inf if objective_s is None else objective_s
+        edges = latency_edges({*edges_s} if objective_s is None else {*edges_s, objective_s})
         self.request = {outcome: Histogram(edges) for outcome in Outcome}
         self.queue = Histogram(edges)
         self.decode = Histogram(edges)
@@ -118,26 +161,32 @@ class Metrics(Collector):
         self.connections = 0
         self.cuts = dict.fromkeys(Cut, 0)
         self.info: Mapping[str, str] = {}
-        self._gauges = gauges
+        self._readings = readings
         self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
         self._registry.register(self)
 
-    def render(self) -> bytes:
-        """Return the exposition in Prometheus's text format."""
-        return generate_latest(self._registry)
+    def render(self, media_type: str = TEXT) -> bytes:
+        """Return the exposition in one of the two formats; only OpenMetrics has exemplars."""
+        return _RENDERED[media_type](self._registry)
 
-    def count(self, outcome: Outcome, elapsed_s: float | None = None) -> None:
-        """Count a request that is about to end; None for one that never reached the endpoint."""
+    def count(
+        self,
+        outcome: Outcome,
+        elapsed_s: float | None = None,
+        request_id: bytes | None = None,
+        at_s: float = 0.0,
+    ) -> None:
+        """Count a request that is about to end, at ``at_s``; None for one that never reached the endpoint."""
         self.requests[outcome] += 1
         if elapsed_s is not None:
-            self.request[outcome].observe(elapsed_s)
+            self.request[outcome].observe(elapsed_s, 1, request_id, at_s)
 
-    def note_batch(self, size: int, seconds: float, now_s: float) -> None:
-        """Count a batch that has been computed, at ``now_s`` since the epoch."""
+    def note_batch(self, size: int, seconds: float, now_s: float, request_id: bytes | None = None) -> None:
+        """Count a batch that has just been computed, now, since the epoch; ``request_id`` is of its first request."""
         self.batch_size.observe(size)
-        self.compute.observe(seconds, times=size)
+        self.compute.observe(seconds, size, request_id, time.perf_counter())
         self.executor_busy_s += seconds
         self.last_batch_s = now_s
         batches = self.batches[size]
@@ -146,12 +195,10 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric; called by the registry at each scrape."""
-        yield InfoMetricFamily("tailgate", "What is served, and how.", dict(self.info))
-        requests = CounterMetricFamily("tailgate_requests", "Ended requests.", labels=["outcome"])
-        latency = HistogramMetricFamily(
-            "tailgate_request_seconds",
-            "From the end of a request's head until its answer is given to the connection.",
-            labels=["outcome"],
+        yield FAMILIES["tailgate"].of(dict(self.info))
+        requests, latency = (
+            FAMILIES["tailgate_requests"].empty(),
+            FAMILIES["tailgate_request_seconds"].empty(),
         )
         for outcome in Outcome:
             requests.add_metric([outcome.value], self.requests[outcome])
@@ -159,27 +206,21 @@ class Metrics(Collector):
                 histogram = self.request[outcome]
                 latency.add_metric([outcome.value], histogram.buckets(), histogram.sum)
         yield requests
+        yield FAMILIES["tailgate_good_requests"].of(self.request[Outcome.OK].at_most(self._objective_s))
         yield latency
-        for name, text, histogram in (
-            ("queue_seconds", "Waiting for a decoding thread and for a batch.", self.queue),
-            ("decode_seconds", "Making a model input of a body, without waiting for a thread.", self.decode),
-            ("compute_seconds", "The batch of a request: copy, model, copy back.", self.compute),
-            ("encode_seconds", "From a model output to the bytes of the answer.", self.encode),
-            ("batch_size", "Requests in a batch, an observation a batch.", self.batch_size),
+        for name, histogram in (
+            ("tailgate_queue_seconds", self.queue),
+            ("tailgate_decode_seconds", self.decode),
+            ("tailgate_compute_seconds", self.compute),
+            ("tailgate_encode_seconds", self.encode),
+            ("tailgate_batch_size", self.batch_size),
         ):
-            family = HistogramMetricFamily(f"tailgate_{name}", text)
-            family.add_metric([], histogram.buckets(), histogram.sum)
-            yield family
-        yield CounterMetricFamily(
-            "tailgate_executor_busy_seconds", "Seconds in which a batch ran.", value=self.executor_busy_s
-        )
-        yield GaugeMetricFamily("tailgate_connections", "Open connections.", value=self.connections)
-        cuts = CounterMetricFamily(
-            "tailgate_connections_cut", "Connections that the service ended.", labels=["reason"]
-        )
+            yield FAMILIES[name].of(histogram.buckets(), histogram.sum)
+        yield FAMILIES["tailgate_executor_busy_seconds"].of(self.executor_busy_s)
+        yield FAMILIES["tailgate_connections"].of(self.connections)
+        cuts = FAMILIES["tailgate_connections_cut"].empty()
         for reason, count in self.cuts.items():
             cuts.add_metric([reason.value], count)
         yield cuts
-        for reading in self._gauges():
-            kind = CounterMetricFamily if isinstance(reading, Counter) else GaugeMetricFamily
-            yield kind(f"tailgate_{reading.name}", reading.help, value=reading.value)
+        for name, value in self._readings():
+            yield FAMILIES[name].of(value)

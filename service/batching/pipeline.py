@@ -124,10 +124,12 @@ class Pipeline:
     def _end(self, batch: list[Waiting]) -> None:
         """Record one batch, and answer its requests."""
         metrics = self._metrics
-        elapsed_s = batch[0].computed_s or 0.0
-        metrics.note_batch(len(batch), elapsed_s, time.time())
+        first = batch[0]  # which has waited longest
+        elapsed_s = first.computed_s or 0.0
+        metrics.note_batch(len(batch), elapsed_s, time.time(), first.request_id)
         self.admission.forecast.learn(len(batch), elapsed_s)
-        metrics.queue.observe_all([request.waited_s for request in batch])
+        metrics.queue.observe(first.waited_s, 1, first.request_id, time.perf_counter())
+        metrics.queue.observe_all([request.waited_s for request in batch[1:]])
         for request in batch:
             try:
                 request.computed()

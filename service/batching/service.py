@@ -20,7 +20,7 @@ from tailgate.service.batching.start import build_in_thread
 from tailgate.service.errors import ConfigurationError, Outcome, Unavailable, gist
 from tailgate.service.logs import lines_dropped
 from tailgate.service.memory import keep_freed_memory
-from tailgate.service.metrics import Counter, Gauge, Metrics
+from tailgate.service.metrics import Metrics, Reading
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Settings
 
 if TYPE_CHECKING:
@@ -63,7 +63,10 @@ class Service:
         self.phase = Phase.STARTING
         self.failure: BaseException | None = None
         self.metrics = Metrics(
-            settings.histogram_edges_s, settings.max_batch_size or LARGEST_CHOSEN_BATCH, self._gauges
+            settings.histogram_edges_s,
+            settings.max_batch_size or LARGEST_CHOSEN_BATCH,
+            self._readings,
+            settings.latency_objective_s,
         )
         self.journal = Journal(settings.slow_request_ms)
         self.in_flight = InFlight(settings.max_in_flight_bytes)
@@ -199,37 +202,33 @@ class Service:
         if self.phase is not Phase.FAILED:
             self.phase = Phase.STOPPED
 
-    def _gauges(self) -> Iterable[Gauge | Counter]:
+    def _readings(self) -> Iterable[Reading]:
         pipeline = self.pipeline
         decoding = 0 if pipeline is None else pipeline.decoders.decoding(time.perf_counter()).waiting
         waiting = 0 if pipeline is None else pipeline.dispatcher.waiting
-        yield Gauge("ready", "1 when requests are wanted.", float(self.ready))
-        yield Gauge("decode_queue_depth", "Requests that wait for a decoding thread.", decoding)
-        yield Gauge("queue_depth", "Requests whose input is there and that wait for a batch.", waiting)
-        yield Gauge(
-            "in_flight", "Requests being read, waiting, computed or answered.", self.in_flight.requests
-        )
-        yield Gauge("in_flight_bytes", "Bytes of the bodies of these requests.", self.in_flight.bytes)
+        yield Reading("tailgate_ready", float(self.ready))
+        yield Reading("tailgate_decode_queue_depth", decoding)
+        yield Reading("tailgate_queue_depth", waiting)
+        yield Reading("tailgate_in_flight", self.in_flight.requests)
+        yield Reading("tailgate_in_flight_bytes", self.in_flight.bytes)
         dropped = lines_dropped()
         if dropped is not None:
-            yield Counter("log_lines_dropped", "Lines of the log that could not be written.", dropped)
+            yield Reading("tailgate_log_lines_dropped", dropped)
         if pipeline is not None:
+            yield Reading("tailgate_max_batch_size", pipeline.engine.max_batch_size)
             yield from pipeline.engine.gauges()
             yield from self._headroom(pipeline)
 
-    def _headroom(self, pipeline: Pipeline) -> Iterable[Gauge]:
+    def _headroom(self, pipeline: Pipeline) -> Iterable[Reading]:
         assert self._lately is not None
-        wait_s = pipeline.admission.wait_s()
-        yield Gauge("predicted_wait_seconds", "Until all requests that wait now are done.", wait_s)
+        yield Reading("tailgate_predicted_wait_seconds", pipeline.admission.wait_s())
         lately = self._lately.note(self._counts(pipeline))
         forecast, cap = pipeline.admission.forecast, pipeline.engine.max_batch_size
         stages = stages_of(lately, forecast, cap, self.settings.decoding_threads)
         left = headroom(lately, stages, self.settings.latency_objective_s)
         if left is not None:
-            text = "Requests that could come besides those of late; negative where too many come."
-            yield Gauge("spare_requests_per_second", text, left.spare_per_s)
-            text = "Replicas that the requests of late need; the sum over all replicas is how many there should be."
-            yield Gauge("desired_replicas", text, left.replicas)
+            yield Reading("tailgate_spare_requests_per_second", left.spare_per_s)
+            yield Reading("tailgate_desired_replicas", left.replicas)
 
     def _counts(self, pipeline: Pipeline) -> Counts:
         metrics = self.metrics

@@ -27,7 +27,7 @@ from tailgate.service.execution.trials.offer import Offer
 from tailgate.service.execution.trials.reference import reference_answers
 from tailgate.service.execution.trials.selection import select
 from tailgate.service.execution.trials.trial import Prepared
-from tailgate.service.metrics import Counter, Gauge
+from tailgate.service.metrics import Reading
 from tailgate.service.models.folding import fold_batch_norm
 from tailgate.service.models.items import Item, Result
 from tailgate.service.models.load import load_model, own_type
@@ -49,7 +49,7 @@ class Engine:
     max_batch_size: int  # as set, or chosen at warm-up
     times: BatchTimes
     offer: Offer | None  # of a faster precision that nobody has chosen
-    gauges: Callable[[], Iterable[Gauge | Counter]]
+    gauges: Callable[[], Iterable[Reading]]
 
 
 def prepare(settings: Settings) -> Prepared:

@@ -8,41 +8,32 @@ import torch
 from tailgate.service.execution.isolate import Inference
 from tailgate.service.execution.trials.batch_times import BatchTimes
 from tailgate.service.execution.trials.parity import Parity
-from tailgate.service.metrics import Counter, Gauge
+from tailgate.service.metrics import Reading
 
 
 def gauges_of(
     parity: Parity, times: BatchTimes, inference: Inference, device: torch.device
-) -> Callable[[], Iterable[Gauge | Counter]]:
+) -> Callable[[], Iterable[Reading]]:
     """Return a function that reads what is known of precision and times, and counts of failures and the GPU's state."""
     fixed = [
-        Gauge(
-            "precision_largest_error", "Against FP32, as a share of the largest output.", parity.largest_error
-        ),
-        Gauge("batch_item_seconds", "a of t(n) = a n + b, the fitted seconds of a batch.", times.per_item_s),
-        Gauge("batch_fixed_seconds", "b of t(n) = a n + b, the fitted seconds of a batch.", times.fixed_s),
+        Reading("tailgate_precision_largest_error", parity.largest_error),
+        Reading("tailgate_batch_item_seconds", times.per_item_s),
+        Reading("tailgate_batch_fixed_seconds", times.fixed_s),
     ]
     if parity.top1_agreement is not None:
-        text = "Share of start-up inputs with FP32's most likely class."
-        fixed.append(Gauge("precision_top1_agreement", text, parity.top1_agreement))
+        fixed.append(Reading("tailgate_precision_top1_agreement", parity.top1_agreement))
     on_cuda = device.type == "cuda"
     read_gpu = gpu_gauges(str(torch.cuda.get_device_properties(device).uuid)) if on_cuda else tuple
     return lambda: (*fixed, *_failures(inference), *read_gpu())
 
 
-def _failures(inference: Inference) -> Iterable[Counter]:
-    yield Counter(
-        "failed_runs",
-        "Runs in which the model raised, or returned no output of its batch.",
-        inference.failed_runs,
-    )
-    yield Counter("out_of_memory", "Runs that did not fit into the device's memory.", inference.out_of_memory)
-    yield Counter(
-        "non_finite_outputs", "Items whose output held NaN or infinity.", inference.non_finite_outputs
-    )
+def _failures(inference: Inference) -> Iterable[Reading]:
+    yield Reading("tailgate_failed_runs", inference.failed_runs)
+    yield Reading("tailgate_out_of_memory", inference.out_of_memory)
+    yield Reading("tailgate_non_finite_outputs", inference.non_finite_outputs)
 
 
-def gpu_gauges(uuid: str) -> Callable[[], Iterable[Gauge]]:
+def gpu_gauges(uuid: str) -> Callable[[], Iterable[Reading]]:
     """Return a function that reads a GPU's gauges, or nothing where its driver does not tell.
 
     By UUID: PyTorch's numbers are those of CUDA_VISIBLE_DEVICES, which the driver's library does not know.
@@ -58,15 +49,13 @@ def gpu_gauges(uuid: str) -> Callable[[], Iterable[Gauge]]:
         )
         return tuple
 
-    def read() -> Iterable[Gauge]:
+    def read() -> Iterable[Reading]:
         try:
             used = pynvml.nvmlDeviceGetMemoryInfo(handle).used
             busy = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
         except pynvml.NVMLError:
             return
-        yield Gauge(
-            "gpu_utilization_ratio", "Share of time in which a kernel ran, as the driver samples it.", busy
-        )
-        yield Gauge("gpu_memory_used_bytes", "Device memory in use, by any process.", float(used))
+        yield Reading("tailgate_gpu_utilization_ratio", busy)
+        yield Reading("tailgate_gpu_memory_used_bytes", float(used))
 
     return read

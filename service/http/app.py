@@ -9,7 +9,6 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -18,6 +17,7 @@ from tailgate.service.batching.service import Service
 from tailgate.service.errors import ConfigurationError, Outcome
 from tailgate.service.http.asgi import AddHeaders, ModelEndpoint, echo, echoed, secure
 from tailgate.service.http.limits import Guard, Limits
+from tailgate.service.http.pages.accept import preferred
 from tailgate.service.http.pages.exposition import Exposition
 from tailgate.service.http.pages.openapi import add_tokens, predict_path
 from tailgate.service.http.pages.people import add_people_pages
@@ -25,6 +25,7 @@ from tailgate.service.http.pages.protocol import add_protocol_pages
 from tailgate.service.http.site import SECURITY_HEADERS
 from tailgate.service.http.tokens import RequireToken, load_tokens
 from tailgate.service.memory import spare_collector
+from tailgate.service.metrics import CONTENT_TYPES, TEXT
 from tailgate.service.settings import Settings, load_settings
 
 # The paths of :mod:`tailgate.service.http.doors`, as Starlette writes them.
@@ -120,11 +121,14 @@ def _add_observation(app: FastAPI, service: Service) -> None:
             "precision_offer": engine and engine.offer and engine.offer.facts(),
         }
 
-    exposition = Exposition(lambda: asyncio.to_thread(service.metrics.render))
+    exposition = Exposition(lambda media_type: asyncio.to_thread(service.metrics.render, media_type))
 
-    async def metrics() -> Response:
-        """Answer with Prometheus's text format."""
-        return Response(await exposition.text(), media_type=CONTENT_TYPE_LATEST)
+    async def metrics(request: Request) -> Response:
+        """Answer in Prometheus's text format, or in OpenMetrics, with exemplars, where ``Accept`` likes that better."""
+        accept = ",".join(request.headers.getlist("accept"))
+        media_type = preferred(accept, CONTENT_TYPES) or TEXT
+        text = await exposition.text(media_type)
+        return Response(text, headers={"content-type": CONTENT_TYPES[media_type], "vary": "accept"})
 
     _add_page(app, "/health/live", live, not_so="the start has failed, or a batch does not end")
     _add_page(app, "/health/ready", ready, not_so="starting, leaving, draining, hung or failed")
@@ -135,7 +139,7 @@ def _add_observation(app: FastAPI, service: Service) -> None:
 def _add_page(
     app: FastAPI,
     path: str,
-    answer: Callable[[], Awaitable[Any]],
+    answer: Callable[..., Awaitable[Any]],
     not_so: str | None = None,
     response_class: type[Response] = JSONResponse,
 ) -> None:

@@ -115,7 +115,7 @@ class InferRequest(Request):
             self._rows = [Row(self, index, None, whole_s) for index in range(call.rows)]
             self._decode(pipeline, read.pictures)
             return
-        service.metrics.decode.observe(self.decode_s)
+        service.metrics.decode.observe(self.decode_s, 1, self.request_id, now_s)
         rows = self._rows = []
         for item in read.items:
             row = Row(self, len(rows), item, whole_s)
@@ -141,7 +141,7 @@ class InferRequest(Request):
             return
         try:
             row.item, row.queued_s = outcome, perf_counter()
-            self._service.metrics.decode.observe(row.decode_s)
+            self._service.metrics.decode.observe(row.decode_s, 1, row.request_id, row.queued_s)
             assert self._pipeline is not None
             self._pipeline.dispatcher.submit(row)
         except Exception as error:  # noqa: BLE001 - as above
@@ -236,7 +236,7 @@ class InferRequest(Request):
         """Answer with what has been written."""
         end_s = perf_counter()
         self.encode_s = end_s - start_s
-        self._service.metrics.encode.observe(self.encode_s)
+        self._service.metrics.encode.observe(self.encode_s, 1, self.request_id, end_s)
         self.content_type = content_type
         self._finish(Outcome.OK, end_s - self.start_s, 200, body, lines)
 

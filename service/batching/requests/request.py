@@ -189,7 +189,7 @@ class Request(Timeline):
         assert self._pipeline is not None
         self.item, self._kind, self._batched = made
         self.queued_s = time.perf_counter()
-        self._service.metrics.decode.observe(self.decode_s)
+        self._service.metrics.decode.observe(self.decode_s, 1, self.request_id, self.queued_s)
         self._pipeline.dispatcher.submit(self)
 
     # Threads.
@@ -244,7 +244,7 @@ class Request(Timeline):
         """Answer with a result whose bytes were begun at ``start_s``."""
         end_s = time.perf_counter()
         self.encode_s = end_s - start_s
-        self._service.metrics.encode.observe(self.encode_s)
+        self._service.metrics.encode.observe(self.encode_s, 1, self.request_id, end_s)
         self._finish(_OK, end_s - self.start_s, 200, body)
 
     # Every end.
@@ -318,7 +318,7 @@ class Request(Timeline):
         # An idle connection keeps its last request, and must not keep the request's data.
         self.item = self.outcome = self._next = self._pool = self._timer = self._body = None
         service = self._service
-        service.metrics.count(outcome, total_s)
+        service.metrics.count(outcome, total_s, self.request_id, self.start_s + total_s)
         service.in_flight.leave(self._held_bytes)
 
     def _withdraw(self) -> None:

@@ -12,10 +12,12 @@ class Owner(Protocol):
     """The request whose input a row is.
 
     Attributes:
+        request_id: from its head, None where it has none.
         start_s: when its head was complete.
         deadline_s: after which its answer is useless, None for never.
     """
 
+    request_id: bytes | None
     start_s: float
     deadline_s: float | None
 
@@ -43,6 +45,7 @@ class Row(Timeline):
         self.owner = owner
         self.index = index
         self.item: Any = item  # None while it is to be decoded
+        self.request_id = owner.request_id
         self.start_s = owner.start_s
         self.whole_s = self.queued_s = whole_s
         self.deadline_s = owner.deadline_s

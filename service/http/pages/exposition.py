@@ -16,29 +16,31 @@ class Exposition:
     """The text of ``/metrics``. All methods are called on the event loop, whose clock it keeps.
 
     Args:
-        render: returns the text as it is when called.
+        render: returns the text as it is when called, in the format of a media type.
     """
 
-    def __init__(self, render: Callable[[], Awaitable[bytes]]) -> None:
+    def __init__(self, render: Callable[[str], Awaitable[bytes]]) -> None:
         self._render = render
         self._at_work = asyncio.Lock()
-        self._next: asyncio.Task[bytes] | None = None
+        self._next: dict[str, asyncio.Task[bytes]] = {}  # by media type
         self._rested_s = 0.0
 
-    async def text(self) -> bytes:
-        """Return the next rendering to begin."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._render_next())
-        return await asyncio.shield(self._next)  # one who asked and left takes it from nobody else
+    async def text(self, media_type: str) -> bytes:
+        """Return the next rendering to begin in a format."""
+        if media_type not in self._next:
+            self._next[media_type] = asyncio.create_task(self._render_next(media_type))
+        return await asyncio.shield(
+            self._next[media_type]
+        )  # one who asked and left takes it from nobody else
 
-    async def _render_next(self) -> bytes:
+    async def _render_next(self, media_type: str) -> bytes:
         loop = asyncio.get_running_loop()
         async with self._at_work:
             await asyncio.sleep(self._rested_s - loop.time())
-            self._next = None
+            del self._next[media_type]
             began_s = loop.time()
             try:
-                return await self._render()
+                return await self._render(media_type)
             finally:
                 ended_s = loop.time()
                 self._rested_s = ended_s + min(REST_SHARE * (ended_s - began_s), LONGEST_REST_S)

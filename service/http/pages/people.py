@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tailgate import look
+from tailgate.service.http.pages.accept import preferred
 
 DOCS = "/docs"
 _FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
@@ -55,9 +56,8 @@ class LiveView:
 
 
 def prefers_page(accept: str) -> bool:
-    """Tell whether ``Accept`` names HTML, and before JSON: browsers do, and programs that take anything do not."""
-    kinds = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
-    return next((kind for kind in kinds if kind in {"text/html", "application/json"}), "") == "text/html"
+    """Tell whether ``Accept`` likes HTML better than JSON: browsers do, and programs that take anything do not."""
+    return preferred(accept, ("text/html", "application/json")) == "text/html"
 
 
 def _add_docs(app: FastAPI) -> None:

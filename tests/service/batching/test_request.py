@@ -285,7 +285,7 @@ def test_an_answer_that_cannot_be_given_does_not_keep_the_others_of_its_batch_wa
     called = []
 
     class Failing(SimpleNamespace):
-        computed_s, waited_s = 0.1, 0.0
+        computed_s, waited_s, request_id = 0.1, 0.0, None
 
         def computed(self):
             called.append(self.number)

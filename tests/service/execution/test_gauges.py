@@ -33,7 +33,7 @@ def fail(*_):
 
 def test_the_gauges_are_of_the_device_that_is_computed_on_wherever_it_stands(driver):
     values = {gauge.name: gauge.value for gauge in gpu_gauges("bb-11")()}
-    assert values == {"gpu_utilization_ratio": 0.25, "gpu_memory_used_bytes": 2.0}
+    assert values == {"tailgate_gpu_utilization_ratio": 0.25, "tailgate_gpu_memory_used_bytes": 2.0}
 
 
 def test_a_driver_that_stops_telling_leaves_the_gauges_out(driver):

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tailgate.service.http.pages.exposition import LONGEST_REST_S, REST_SHARE, Exposition
+from tailgate.service.metrics import OPENMETRICS, TEXT
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 TAKES_S = 0.01
@@ -17,21 +18,23 @@ class Metrics:
         self.count = 0
         self.takes_s = takes_s
         self.began_s = []
+        self.rendered = []
         self.at_work = 0
         self.exposition = Exposition(self.render)
 
-    async def render(self):
+    async def render(self, media_type):
         assert not self.at_work, "two renderings at once"
         self.at_work += 1
         self.began_s.append(now_s())
+        self.rendered.append(media_type)
         count = self.count
         await asyncio.sleep(self.takes_s)
         self.at_work -= 1
         return b"%d" % count
 
-    async def scrape(self):
+    async def scrape(self, media_type=TEXT):
         """Return what one scrape sees, and when it has it."""
-        return int(await self.exposition.text()), now_s()
+        return int(await self.exposition.text(media_type)), now_s()
 
 
 def now_s():
@@ -47,6 +50,12 @@ async def test_those_who_ask_together_share_a_rendering():
     metrics = Metrics()
     assert await asyncio.gather(*(metrics.scrape() for _ in range(100))) == [(0, TAKES_S)] * 100
     assert len(metrics.began_s) == 1
+
+
+async def test_those_who_ask_together_for_two_formats_get_one_rendering_of_each():
+    metrics = Metrics()
+    await asyncio.gather(*(metrics.scrape(kind) for kind in [TEXT, OPENMETRICS] * 50))
+    assert metrics.rendered == [TEXT, OPENMETRICS]
 
 
 async def test_whoever_asks_during_a_rendering_gets_the_next():
@@ -79,9 +88,10 @@ async def test_however_many_ask_renderings_take_a_fifth_of_the_time_at_most():
     async def scraper(pause_s):
         await asyncio.sleep(pause_s)
         while now_s() < 1:
-            await metrics.scrape()
+            await metrics.scrape(TEXT if pause_s else OPENMETRICS)
 
     await asyncio.gather(*(scraper(number * TAKES_S / 16) for number in range(16)))
+    assert set(metrics.rendered) == {TEXT, OPENMETRICS}
     assert len(metrics.began_s) * TAKES_S * (1 + REST_SHARE) <= now_s() + TAKES_S * REST_SHARE
 
 
@@ -116,5 +126,5 @@ async def test_a_rendering_that_fails_fails_for_those_who_waited_for_it_alone():
     assert (await metrics.scrape())[0] == 0
 
 
-async def broken():
+async def broken(_):
     raise ZeroDivisionError
