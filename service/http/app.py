@@ -132,6 +132,8 @@ def _add_observation(app: FastAPI, service: Service) -> None:
 
     _add_page(app, "/health/live", live, not_so="the start has failed, or a batch does not end")
     _add_page(app, "/health/ready", ready, not_so="starting, leaving, draining, hung or failed")
+    for path, answer in {"/healthz": live, "/livez": live, "/readyz": ready}.items():
+        app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False)
     _add_page(app, "/", about)
     _add_page(app, "/metrics", metrics, response_class=Response)
 

@@ -26,7 +26,13 @@ TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 MIN_TOKEN_CHARACTERS = 16
 
 # A probe has no token, and learns only whether requests are taken.
-OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/ping"})
+OPEN_PATHS = frozenset(
+    {
+        *("/health/live", "/livez", "/healthz", "/v2/health/live"),
+        *("/health/ready", "/readyz", "/v2/health/ready"),
+        "/ping",
+    }
+)
 METRICS_PATH = "/metrics"
 
 

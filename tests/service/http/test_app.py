@@ -13,6 +13,7 @@ from tailgate.service.http.app import create_app
 from tailgate.service.settings import load_settings
 
 pytestmark = pytest.mark.asyncio
+ALIASES = {"/healthz": "/health/live", "/livez": "/health/live", "/readyz": "/health/ready"}
 
 
 def client_of(app):
@@ -46,6 +47,18 @@ async def test_after_warm_up_it_is_ready_and_says_what_is_served():
     assert (about["engine"]["precision"], about["engine"]["input"]) == ("fp32", "float32[4]")
     assert metrics.headers["content-type"].startswith("text/plain")
     assert 'weights="random (seed 0)"' in metrics.text
+
+
+@pytest.mark.parametrize(("alias", "path"), ALIASES.items())
+async def test_an_alias_answers_as_its_path_in_every_phase(alias, path):
+    async with running() as server:
+        service, answers = server.service, []
+        for phase in Phase:
+            service.phase = phase
+            answers.append([await server.client.get(each) for each in (alias, path)])
+    for one, other in answers:
+        assert (one.status_code, one.json()) == (other.status_code, other.json())
+    assert {one.status_code for one, _ in answers} == {200, 503}
 
 
 async def test_while_it_drains_it_answers_what_it_accepted_and_refuses_the_rest(gate):
@@ -107,7 +120,7 @@ async def test_a_wrong_method_is_told_the_right_one_and_counted(method, path, al
     assert outcomes == {"bad_input": 1, "ok": 1}
 
 
-PAGES = ["/", "/metrics", "/health/live", "/health/ready", "/openapi.json", "/docs"]
+PAGES = ["/", "/metrics", "/health/live", "/health/ready", *ALIASES, "/openapi.json", "/docs"]
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -123,6 +123,9 @@ async def test_a_stranger_may_ask_for_health_only_and_is_counted():
             for method, path in [
                 ("GET", "/health/live"),
                 ("GET", "/health/ready"),
+                ("GET", "/healthz"),
+                ("GET", "/livez"),
+                ("HEAD", "/readyz"),
                 ("GET", "/"),
                 ("GET", "/metrics"),
                 ("GET", "/openapi.json"),
@@ -131,6 +134,7 @@ async def test_a_stranger_may_ask_for_health_only_and_is_counted():
                 ("GET", "/v2/health/live"),
                 ("GET", "/v2/health/ready"),
                 ("GET", "/health/live/"),
+                ("GET", "/readyz/"),
                 ("OPTIONS", "/predict"),
                 ("POST", "/health/../predict"),
                 ("GET", "//health/live"),
@@ -142,6 +146,9 @@ async def test_a_stranger_may_ask_for_health_only_and_is_counted():
     assert {path for path, answer in answers.items() if answer.status_code == 200} == {
         "/health/live",
         "/health/ready",
+        "/healthz",
+        "/livez",
+        "/readyz",
         "/v2/health/live",
         "/v2/health/ready",
     }
