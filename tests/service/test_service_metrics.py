@@ -249,6 +249,32 @@ async def test_every_stage_of_a_request_with_an_id_has_it_for_an_example(gate):
 
 
 @pytest.mark.asyncio
+async def test_a_slow_request_without_an_id_is_an_example_by_the_id_that_its_answer_tells(gate):
+    async with running("gated:factory", slow_request_ms=0) as server:
+        answer = await server.predict([1, 2, 3, 4])
+        samples = openmetrics_samples(server.service.metrics)
+    (of_request,) = [
+        exemplar
+        for (name, _), (_, exemplar) in samples.items()
+        if exemplar and name == "tailgate_request_seconds_bucket"
+    ]
+    assert of_request.labels == {"request_id": answer.headers["x-request-id"]}
+
+
+@pytest.mark.asyncio
+async def test_every_stage_of_several_items_has_the_id_of_their_request():
+    body = {"inputs": [{"name": "input", "shape": [2, 4], "datatype": "FP32", "data": [1.0] * 8}]}
+    async with running() as server:
+        answer = await server.client.post(
+            "/v2/models/doubler/infer", json=body, headers={"x-request-id": "mine"}
+        )
+        samples = openmetrics_samples(server.service.metrics)
+    assert answer.status_code == 200, answer.text
+    told = {name: exemplar.labels["request_id"] for (name, _), (_, exemplar) in samples.items() if exemplar}
+    assert told == {f"tailgate_{stage}_seconds_bucket": "mine" for stage in HISTOGRAMS}
+
+
+@pytest.mark.asyncio
 async def test_counts_add_up_to_what_was_sent(gate):
     async with running("gated:factory", max_batch_size=4) as server:
         gate.opened.clear()
