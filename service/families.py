@@ -108,6 +108,11 @@ _ALL = (
         "counter",
         "Lines of the log that could not be written; only where the service has its own log.",
     ),
+    Family(
+        "tailgate_traces_dropped",
+        "counter",
+        "Requests that were not traced, because too many waited to be; only with TAILGATE_TRACES.",
+    ),
     Family("tailgate_precision_largest_error", "gauge", "Against FP32, as a share of the largest output."),
     Family(
         "tailgate_batch_item_seconds",

@@ -53,8 +53,7 @@ class Settings(BaseModel):
     model: str = "demo"
     """what is served: demo, torchvision:NAME, or package.module:factory"""
     weights: str | None = None
-    """a .safetensors or .pt/.pth file, a torchvision weights name, or random; unset: the model's own if
-    it brings any, else random"""
+    """a .safetensors or .pt/.pth file, a torchvision weights name, or random; unset: the model's own if it brings any, else random"""
     weights_sha256: str | None = Field(None, pattern="^[0-9a-fA-F]{64}$")
     """refuse a weights file with any other SHA-256"""
     input_size: int | None = Field(None, ge=8, le=4096)
@@ -65,15 +64,13 @@ class Settings(BaseModel):
     """labels in the answer to an image"""
 
     max_batch_size: int | None = Field(None, ge=1, le=4096)
-    """requests in one batch, at most; unset: up to 32, or fewer where measuring at start shows that these
-    cost clearly less per request"""
+    """requests in one batch, at most; unset: up to 32, or fewer where measuring at start shows that these cost clearly less per request"""
     max_wait_ms: float | None = Field(None, ge=0, le=10_000)
     """milliseconds that the oldest request may wait for company; 0: never waits; unset: a batch waits for
     clients that have just been answered, where they usually come back sooner than waiting saves, and for pictures that are
     decoded on the same processors"""
     queue_capacity: int = Field(256, ge=1)
-    """requests that wait to be decoded or computed, at most; one more is refused
-    (TAILGATE_OVERLOAD_STATUS)"""
+    """requests that wait to be decoded or computed, at most; one more is refused (TAILGATE_OVERLOAD_STATUS)"""
 
     device: Device = "auto"
     """cpu, cuda, or auto: cuda where there is one"""
@@ -86,18 +83,15 @@ class Settings(BaseModel):
     """largest error of a reduced precision against FP32, as a share of the largest output; beyond it the
     service does not become ready"""
     executor: Executor = "auto"
-    """eager, compiled (on a CPU, by tailgate compile), cuda-graph (on CUDA), or auto: the fastest at
-    start"""
+    """eager, compiled (on a CPU, by tailgate compile), cuda-graph (on CUDA), or auto: the fastest at start"""
     cache_dir: Path | None = Field(Path(DEFAULT_CACHE), validate_default=True)
     """folder of compiled models, which belongs to the service's user or to root and nobody else can write"""
     threads: int = Field(0, ge=0, le=1024)
-    """threads of one model call; 0: the processors available, by affinity and CPU quota, less one, at
-    least 1"""
+    """threads of one model call; 0: the processors available, by affinity and CPU quota, less one, at least 1"""
     decode_threads: int = Field(0, ge=0, le=256)
     """threads that decode images; 0: the processors available, at most 8"""
     non_finite_outputs: NonFinite = "error"
-    """what an output with NaN or infinity is: error, the answer of its own request; count, only counted;
-    ignore, not looked for"""
+    """what an output with NaN or infinity is: error, the answer of its own request; count, only counted; ignore, not looked for"""
     watchdog_s: float = Field(60.0, ge=0)
     """seconds that one batch may run before the service says that it is not live; 0: any time"""
 
@@ -110,8 +104,7 @@ class Settings(BaseModel):
     max_image_pixels: int = Field(50_000_000, ge=1, le=178_956_970)  # where Pillow itself refuses
     """pixels of an image before scaling, at most"""
     max_connections: int = Field(4096, ge=1)
-    """open connections, at most; beyond it the longest idle are closed, and where none is idle the new
-    one is refused with 503"""
+    """open connections, at most; beyond it the longest idle are closed, and where none is idle the new one is refused with 503"""
     keep_alive_s: int = Field(75, ge=1)
     """seconds that an idle connection is kept"""
     header_timeout_s: float = Field(10.0, gt=0)
@@ -134,8 +127,7 @@ class Settings(BaseModel):
     answer would be late): 429, or 503 for clients that retry after 503 only; load balancers take a
     replica that answers 503 out of service"""
     histogram_edges_ms: str = ""
-    """milliseconds, separated by commas: further edges of the latency histograms, at which shares are
-    exact"""
+    """milliseconds, separated by commas: further edges of the latency histograms, at which shares are exact"""
 
     token: SecretStr | None = None
     """bearer token that every request but those to /health must bring; a command line can be seen by all
@@ -155,6 +147,10 @@ class Settings(BaseModel):
 
     slow_request_ms: float | None = Field(None, ge=0)
     """milliseconds from which a request of the model is logged as slow, with its id and stages; unset: none"""
+    access_log: float = Field(0.0, ge=0, le=1)
+    """share of the model's requests that are logged, each with its id, outcome and stages; drawn at random"""
+    traces: bool = False
+    """send OpenTelemetry spans of the model's requests; the OTEL_ variables say where to and how many (pip install 'tailgate[otel]')"""
     log_format: Literal["console", "json"] = "console"
     """console, for people, or json: each line is an object"""
 

@@ -16,6 +16,7 @@ from tailgate.service.batching.dispatcher import Dispatcher
 from tailgate.service.batching.forecast import Forecast
 from tailgate.service.batching.policy import BatchPolicy
 from tailgate.service.batching.requests.infer import Waiting
+from tailgate.service.batching.requests.traces import Traces
 from tailgate.service.batching.workers import Workers
 from tailgate.service.codec.oip.body import KnownCalls
 from tailgate.service.metrics import Metrics
@@ -43,13 +44,19 @@ class Pipeline:
     """
 
     def __init__(
-        self, engine: "Engine", settings: Settings, metrics: Metrics, loop: asyncio.AbstractEventLoop
+        self,
+        engine: "Engine",
+        settings: Settings,
+        metrics: Metrics,
+        loop: asyncio.AbstractEventLoop,
+        traces: Traces | None = None,
     ) -> None:
         self.engine = engine
         self.served = engine.served
         self.known_calls = KnownCalls()
         self._metrics = metrics
         self._loop = loop
+        self._traces = traces
         forecast = Forecast(engine.times.predict_s, engine.max_batch_size)
         # Where a device of its own computes, or there are processors for all threads, waiting would leave it idle.
         self._shares = not engine.inference.pipelined and (
@@ -135,3 +142,5 @@ class Pipeline:
                 request.computed()
             except Exception:  # noqa: BLE001 - one client's connection must not keep the batch's others waiting
                 self._log.exception("an answer could not be given")
+        if self._traces is not None:
+            self._traces.note_batch(batch)

@@ -16,6 +16,7 @@ from tailgate.service.batching.headroom import Counts, Lately, headroom, stages_
 from tailgate.service.batching.in_flight import InFlight
 from tailgate.service.batching.pipeline import Pipeline
 from tailgate.service.batching.requests.journal import Journal
+from tailgate.service.batching.requests.traces import Traces, start_traces
 from tailgate.service.batching.start import build_in_thread
 from tailgate.service.errors import ConfigurationError, Outcome, Unavailable, gist
 from tailgate.service.logs import lines_dropped
@@ -54,6 +55,7 @@ class Service:
         failed: set when it has failed.
         metrics: what Prometheus sees.
         journal: the log of single requests.
+        traces: of requests; None where none are asked for, and before the start.
         in_flight: the requests that have begun and not ended.
         pipeline: what requests pass; None until the model is loaded.
     """
@@ -68,7 +70,8 @@ class Service:
             self._readings,
             settings.latency_objective_s,
         )
-        self.journal = Journal(settings.slow_request_ms)
+        self.journal = Journal(settings.slow_request_ms, share=settings.access_log)
+        self.traces: Traces | None = None
         self.in_flight = InFlight(settings.max_in_flight_bytes)
         self.started = asyncio.Event()
         self.failed = asyncio.Event()
@@ -85,11 +88,13 @@ class Service:
         loop = asyncio.get_running_loop()
         keep_freed_memory()  # under another server nobody has done it yet
         try:
+            if self.settings.traces:
+                self.traces = await asyncio.to_thread(start_traces)
             engine = await build_in_thread(self.settings)
             if isinstance(engine, BaseException):
                 self._fail(engine)
             elif self.phase is Phase.STARTING:
-                pipeline = Pipeline(engine, self.settings, self.metrics, loop)
+                pipeline = Pipeline(engine, self.settings, self.metrics, loop, self.traces)
                 pipeline.start()
                 self.pipeline, self.metrics.info = pipeline, engine.facts
                 self._lately = Lately(self._counts(pipeline))
@@ -199,6 +204,8 @@ class Service:
         if self.pipeline is not None:
             self.pipeline.stop()
         self.journal.flush()
+        if self.traces is not None:
+            self.traces.stop()
         if self.phase is not Phase.FAILED:
             self.phase = Phase.STOPPED
 
@@ -214,6 +221,8 @@ class Service:
         dropped = lines_dropped()
         if dropped is not None:
             yield Reading("tailgate_log_lines_dropped", dropped)
+        if self.traces is not None:
+            yield Reading("tailgate_traces_dropped", self.traces.dropped)
         if pipeline is not None:
             yield Reading("tailgate_max_batch_size", pipeline.engine.max_batch_size)
             yield from pipeline.engine.gauges()

@@ -2,6 +2,7 @@
 
 import os
 import re
+from typing import NamedTuple
 
 from tailgate.service.codec.message import Headers
 
@@ -11,8 +12,23 @@ TRACEPARENT = b"traceparent"
 ID = re.compile(rb"([!-~]{1,128})")
 # W3C Trace Context, section 3.2: version 00 has nothing behind its flags, version ff is invalid.
 TRACE = re.compile(
-    rb"(?!ff|00-.{52}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]*)?"
+    rb"(?!ff|00-.{52}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-[!-~]*)?"
 )
+_CALLER_LINE = re.compile(rb"\r\ntraceparent:([^\r\n]*)", re.IGNORECASE)
+
+
+class Caller(NamedTuple):
+    """The span in which a caller has sent a request.
+
+    Attributes:
+        trace_id: of 128 bits.
+        span_id: of 64 bits.
+        flags: of 8 bits; the lowest says that the caller's spans are kept.
+    """
+
+    trace_id: int
+    span_id: int
+    flags: int
 
 
 def request_id(headers: Headers) -> bytes | None:
@@ -21,10 +37,31 @@ def request_id(headers: Headers) -> bytes | None:
     A header that comes twice with different values cannot be used.
     """
     for header, pattern in ((REQUEST_ID, ID), (TRACEPARENT, TRACE)):
-        values = {value.strip(b" \t") for name, value in headers if name == header}
-        if len(values) == 1 and (match := pattern.fullmatch(values.pop())):
+        match = _only([value for name, value in headers if name == header], pattern)
+        if match is not None:
             return match[1]
     return None
+
+
+def caller_of(headers: Headers) -> Caller | None:
+    """Return what ``traceparent`` says; None where it is not there or cannot be used."""
+    return _caller([value for name, value in headers if name == TRACEPARENT])
+
+
+def caller_in(head: bytes) -> Caller | None:
+    """Return the same for the bytes of a head."""
+    return _caller(_CALLER_LINE.findall(head))
+
+
+def _caller(values: list[bytes]) -> Caller | None:
+    match = _only(values, TRACE)
+    return None if match is None else Caller(*(int(part, 16) for part in match.groups()))
+
+
+def _only(values: list[bytes], pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+    """Return what a header says that may have one value only."""
+    stripped = {value.strip(b" \t") for value in values}
+    return pattern.fullmatch(stripped.pop()) if len(stripped) == 1 else None
 
 
 def new_id() -> bytes:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from tailgate import __version__
+from tailgate.service.batching.requests.traces import require_traces
 from tailgate.service.batching.service import Service
 from tailgate.service.errors import ConfigurationError, Outcome
 from tailgate.service.http.asgi import AddHeaders, ModelEndpoint, echo, echoed, secure
@@ -41,7 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             ``uvicorn --factory tailgate.service.http.app:create_app``; :mod:`tailgate.service.http.server` gives both.
 
     Raises:
-        ConfigurationError: a setting is wrong, the tokens cannot be read, or this is a worker process.
+        ConfigurationError: a setting is wrong, the tokens cannot be read, traces cannot be sent, or this is a worker process.
     """
     if multiprocessing.parent_process() is not None:
         raise ConfigurationError(
@@ -51,7 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     alone = settings is None
     settings = settings or load_settings(os.environ)
     tokens = load_tokens(settings)
-    service = Service(settings)
+    service = _service_of(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -93,6 +94,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.openapi, settings.overload_status, with_tokens=tokens is not None
     )
     return app
+
+
+def _service_of(settings: Settings) -> Service:
+    """Return the service; ConfigurationError where its traces cannot be sent."""
+    if settings.traces:
+        require_traces(os.environ)
+    return Service(settings)
 
 
 def _add_observation(app: FastAPI, service: Service) -> None:

@@ -14,7 +14,7 @@ import asyncio
 import structlog
 
 from tailgate.service.codec.message import Answer
-from tailgate.service.codec.request_id import id_line, new_id
+from tailgate.service.codec.request_id import caller_in, id_line, new_id
 from tailgate.service.errors import Cut, Outcome, RequestError, Unavailable
 from tailgate.service.http.half_closed import CONTINUE, ask_soon
 from tailgate.service.http.head import Head
@@ -91,6 +91,8 @@ class Connection(asyncio.Protocol):
             size, request_id = met
             self.requests += 1
             request = self._exchange = self._site.request(self.answer, known.intent)
+            if self._site.service.traces is not None:
+                request.caller = caller_in(data[:size])
             if len(data) == size + known.length:
                 self._become(IN_HAND)
                 request.repeat(known.intent, data, size, request_id)

@@ -43,6 +43,8 @@ class InferRequest(Request):
         address: whose inference is asked for; None where the head has been seen before.
     """
 
+    verb = "infer"
+
     _known: Known | None = None
     _rows: "list[Row] | tuple[()]" = ()
     _missing: int = 0  # items without a result
@@ -202,6 +204,7 @@ class InferRequest(Request):
             self.batch_size = max(row.batch_size for row in rows)
         if first.work_since_s:  # it was a picture
             self.decode_s += max(row.decode_s for row in rows)
+            self.work_since_s, self.queued_s = first.work_since_s, max(row.queued_s for row in rows)
 
     def _reply_body(self) -> Callable[[Call, Sequence[Result], Served], Written]:
         assert self.intent is not None

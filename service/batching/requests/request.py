@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from tailgate.service.batching.requests.body import Body
-from tailgate.service.batching.requests.journal import FAILED
+from tailgate.service.batching.requests.journal import FAILED, OWN_WORDS
 from tailgate.service.batching.requests.timing import Timeline
 from tailgate.service.codec.answers import answer_body, takes_long
 from tailgate.service.codec.inputs import PIXELS, Kind, Made, is_decoded, item_of
@@ -28,7 +28,7 @@ from tailgate.service.codec.message import (
     header_lines,
     require_size,
 )
-from tailgate.service.codec.request_id import id_line, new_id, request_id
+from tailgate.service.codec.request_id import caller_of, id_line, new_id, request_id
 from tailgate.service.errors import Expired, Outcome, Overloaded, RequestError
 from tailgate.service.models.items import Item, Result
 from tailgate.service.models.spec import Served
@@ -50,6 +50,7 @@ class Request(Timeline):
     """
 
     takes_body = True
+    verb = "predict"  # the name of its span
     content_type = b"application/json"  # of the answer
 
     intent: Intent | None = None  # None before begin(), and where the head was refused
@@ -60,7 +61,6 @@ class Request(Timeline):
     _pipeline: "Pipeline | None" = None  # None until the body is complete
     # For a thread.
     work: Callable[[], object] | None = None  # None once a thread has it
-    work_since_s: float = 0.0  # it began to wait for a thread
     _next: Callable[[Any], None] | None = None  # goes on with what the work returns
     _pool: "Workers | None" = None
     # For a batch.
@@ -83,6 +83,8 @@ class Request(Timeline):
         """Check the head; a request that cannot be served is refused before its body is read."""
         service = self._service
         self.request_id = request_id(headers)
+        if service.traces is not None:
+            self.caller = caller_of(headers)
         try:
             pipeline = service.require_ready()
             self._accept(pipeline, self._meaning(headers, pipeline.served))
@@ -264,14 +266,19 @@ class Request(Timeline):
             if told.retry_after_s is None:
                 told.retry_after_s = self._service.turn_away()
         more = header_lines(told.headers())
-        self._finish(told.outcome, total_s, status, error_body(told), more, str(told), fault)
+        reason = str(told) if told.outcome in OWN_WORDS else None
+        self._finish(told.outcome, total_s, status, error_body(told), more, reason, fault)
 
     def abandon(self, outcome: Outcome = Outcome.CANCELLED) -> None:
         """Note that nobody waits for the answer: count the request, and compute nothing that is not bound yet."""
         if not self._ended:
             total_s = time.perf_counter() - self.start_s
             self._end(outcome, total_s)
-            self._service.journal.note(outcome, total_s, self.log_facts)
+            service = self._service
+            journal = service.journal
+            journal.note(outcome, total_s, self.log_facts, drawn=journal.share > 0 and journal.draws())
+            if service.traces is not None:
+                service.traces.note(self, outcome, total_s)
 
     def _expire(self) -> None:
         """Answer 504: the deadline has passed. What is bound to a batch is computed and answered."""
@@ -294,9 +301,10 @@ class Request(Timeline):
         reason: str | None = None,
         fault: BaseException | None = None,
     ) -> None:
-        journal = self._service.journal
+        journal, traces = self._service.journal, self._service.traces
         slow = total_s >= journal.slow_s
-        if self.request_id is None and (slow or status >= FIRST_ERROR):
+        drawn = journal.share > 0 and journal.draws()
+        if self.request_id is None and (slow or drawn or status >= FIRST_ERROR):
             self.request_id = new_id()
         if self.request_id is not None:
             more = id_line(self.request_id) + more
@@ -304,8 +312,10 @@ class Request(Timeline):
         self._end(outcome, total_s)
         # Answered first: the client must not depend on a line in the log.
         self._reply(Answer.of(status, self.content_type, body, lines))
-        if slow or status != 200:
-            journal.note(outcome, total_s, partial(self.log_facts, status, reason, fault), fault)
+        if slow or drawn or status != 200:
+            journal.note(outcome, total_s, partial(self.log_facts, status, reason), fault, drawn=drawn)
+        if traces is not None:
+            traces.note(self, outcome, total_s, status)
 
     def _end(self, outcome: Outcome, total_s: float) -> None:
         """Count the request before its answer leaves, so that a scrape after the answer always holds it."""

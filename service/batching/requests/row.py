@@ -39,7 +39,6 @@ class Row(Timeline):
     waiting: bool = False
     outcome: Result | RequestError | None = None
     work: Callable[[], object] | None = None
-    work_since_s: float = 0.0
 
     def __init__(self, owner: Owner, index: int, item: Item | None, whole_s: float) -> None:
         self.owner = owner

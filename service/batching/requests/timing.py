@@ -1,14 +1,27 @@
-"""Where the time of one request goes, for its client and for the log. Milliseconds, as Server-Timing has them."""
+"""Where the time of one request goes: for its client and for the log in milliseconds, for its spans as points in time."""
+
+from typing import NamedTuple
 
 from tailgate.service.batching.requests.journal import Facts
+from tailgate.service.codec.request_id import Caller
+
+
+class Stage(NamedTuple):
+    """A part of a request's time, on the clock of time.perf_counter."""
+
+    name: str
+    begin_s: float
+    end_s: float
 
 
 class Timeline:
     """What a request has come to, and when, on the clock of time.perf_counter. What is not known yet stands in the class."""
 
-    request_id: bytes | None = None  # from the head; made where an error or a slow request has none
+    request_id: bytes | None = None  # from the head; made where a request that is logged has none
+    caller: Caller | None = None  # from the head, where requests are traced
     start_s: float  # the head was complete
     whole_s: float | None = None  # the body was complete
+    work_since_s: float = 0.0  # it began to wait for a thread; 0 where it needs none
     decode_s: float = 0.0  # seconds in which the body was made an input
     queued_s: float = 0.0  # the input was complete
     bound_s: float | None = None  # its batch had the executor to itself
@@ -40,11 +53,32 @@ class Timeline:
             )
         )
 
-    def log_facts(
-        self, status: int | None = None, reason: str | None = None, fault: BaseException | None = None
-    ) -> Facts:
+    def stages(self, end_s: float) -> list[Stage]:
+        """Return the stages of a request that has ended, in their order; none overlaps another, and each took some time.
+
+        A request that was not computed has those that it had come to, as far as their times are known.
+        """
+        if self.whole_s is None:
+            return [Stage("body", self.start_s, end_s)]
+        points = [("body", self.whole_s)]
+        if self.queued_s:
+            if 0 < self.work_since_s <= self.queued_s:
+                points.append(("decode_queue", self.queued_s - self.decode_s))
+            points += [("decode", self.queued_s), ("queue", end_s if self.bound_s is None else self.bound_s)]
+        if self.bound_s is not None:
+            computed_s = self.computed_s
+            points.append(("compute", end_s if computed_s is None else self.bound_s + computed_s))
+        stages, begin_s = [], self.start_s
+        for name, point_s in points:
+            stage_end_s = min(max(begin_s, point_s), end_s)
+            stages.append(Stage(name, begin_s, stage_end_s))
+            begin_s = stage_end_s
+        stages.append(Stage("encode", max(begin_s, end_s - self.encode_s), end_s))
+        return [stage for stage in stages if stage.end_s > stage.begin_s]
+
+    def log_facts(self, status: int | None = None, reason: str | None = None) -> Facts:
         """Return what the log says of the request; without a status it was not answered."""
-        told = (("status", status), ("reason", reason), ("exc_info", fault))
+        told = (("status", status), ("reason", reason))
         facts: Facts = {"request_id": self.request_id and self.request_id.decode()}
         facts |= {name: value for name, value in told if value is not None}
         stages_s = {}

@@ -62,6 +62,7 @@ class StubService:
         self.settings = load_settings({}, max_body_bytes=10_000)
         self.metrics = Metrics((), 8, list)
         self.journal = Journal(None, later=lambda *_: None)
+        self.traces = None
         self.known_calls = KnownCalls()
         self.in_flight = InFlight(2**30)
         self.pipeline = self.admission = self.dispatcher = self

@@ -82,6 +82,26 @@ def test_what_waits_for_the_end_of_its_second_is_logged_when_the_service_stops()
     assert [line["request_id"] for line in lines] == ["first", "second"]
 
 
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_a_request_that_is_drawn_has_a_line_whatever_became_of_it(outcome):
+    with capture_logs() as lines:
+        Journal(None, Clock().later, 1.0).note(outcome, 0.1, lambda: {"request_id": "a"}, drawn=True)
+    assert {"event": "a request ended", "outcome": outcome, "request_id": "a"}.items() <= lines[0].items()
+    assert (lines[0]["log_level"], len(lines)) == ("info", 1 + (outcome in LOGGED))
+
+
+@pytest.mark.parametrize("fault", [None, ValueError("x")])
+def test_only_the_line_of_a_fault_has_its_traceback(fault):
+    with capture_logs() as lines:
+        Journal(None, Clock().later).note(Outcome.ERROR, 0.1, dict, fault, drawn=True)
+    assert [line.get("exc_info") for line in lines] == [None, fault]
+
+
+@given(st.floats(0, 1), st.floats(0, 1, exclude_max=True))
+def test_a_share_of_all_requests_is_drawn(share, number):
+    assert Journal(None, share=share, draw=lambda: number).draws() == (number < share)
+
+
 @given(st.lists(st.tuples(st.floats(0, 0.7), st.floats(0, 9), st.sampled_from([Outcome.FULL, Outcome.OK]))))
 def test_each_kind_has_a_line_per_second_at_most_counts_all_and_never_misses_the_longest(steps):
     clock = Clock()

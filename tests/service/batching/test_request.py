@@ -68,6 +68,7 @@ class StubService:
         self.settings = load_settings({})
         self.metrics = Metrics((), 8, list)
         self.journal = Journal(None, later=lambda *_: None)
+        self.traces = None
         self.in_flight = InFlight(2**30)
         self.pipeline = self.admission = self.dispatcher = self
         self.refusal = refusal
@@ -301,7 +302,7 @@ def test_an_answer_that_cannot_be_given_does_not_keep_the_others_of_its_batch_wa
 def test_a_fault_is_answered_before_it_is_logged(monkeypatch):
     service, order = StubService(), []
     request = Request(service, lambda _: order.append("answered"))
-    monkeypatch.setattr(service.journal, "note", lambda *_: order.append("logged"))
+    monkeypatch.setattr(service.journal, "note", lambda *_, **__: order.append("logged"))
     request.refuse(ValueError())
     assert order == ["answered", "logged"]
 
