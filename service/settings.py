@@ -151,6 +151,10 @@ class Settings(BaseModel):
     """share of the model's requests that are logged, each with its id, outcome and stages; drawn at random"""
     traces: bool = False
     """send OpenTelemetry spans of the model's requests; the OTEL_ variables say where to and how many (pip install 'tailgate[otel]')"""
+    profile_dir: Path | None = None
+    """folder for recordings of PyTorch's profiler: SIGUSR2 has the next batches recorded; unset: none are"""
+    profile_batches: int = Field(10, ge=1, le=100)
+    """batches of such a recording, fewer where their files would have more than 32 MiB"""
     log_format: Literal["console", "json"] = "console"
     """console, for people, or json: each line is an object"""
 
@@ -189,7 +193,7 @@ class Settings(BaseModel):
             )
         return 1
 
-    @field_validator("cache_dir", "tokens_file", "tls_certificate", "tls_key")
+    @field_validator("cache_dir", "tokens_file", "tls_certificate", "tls_key", "profile_dir")
     @classmethod
     def _home(cls, value: Path | None) -> Path | None:
         try:

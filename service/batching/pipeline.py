@@ -19,6 +19,7 @@ from tailgate.service.batching.requests.infer import Waiting
 from tailgate.service.batching.requests.traces import Traces
 from tailgate.service.batching.workers import Workers
 from tailgate.service.codec.oip.body import KnownCalls
+from tailgate.service.execution.profiling import Profiling
 from tailgate.service.metrics import Metrics
 from tailgate.service.processors import processors
 from tailgate.service.settings import Settings
@@ -41,6 +42,7 @@ class Pipeline:
         writers: the thread that writes large answers.
         admission: the door of both queues.
         known_calls: what inference requests have asked for before.
+        profiling: records batches where it is asked to.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Pipeline:
         self._metrics = metrics
         self._loop = loop
         self._traces = traces
+        self.profiling = Profiling(engine.inference, settings.profile_dir, settings.profile_batches)
         forecast = Forecast(engine.times.predict_s, engine.max_batch_size)
         # Where a device of its own computes, or there are processors for all threads, waiting would leave it idle.
         self._shares = not engine.inference.pipelined and (
@@ -66,10 +69,10 @@ class Pipeline:
             BatchPolicy(
                 engine.max_batch_size, settings.queue_capacity, settings.max_wait_s, settings.watchdog_s
             ),
-            engine.inference.run,
+            self.profiling.run,
             self._deliver,
             defer=loop.call_soon,
-            begin=engine.inference.begin if engine.inference.pipelined else None,
+            begin=self.profiling.begin if engine.inference.pipelined else None,
             expected_s=forecast.expected_s,
             coming=self._coming,
         )

@@ -172,6 +172,13 @@ class Service:
         assert self.pipeline is not None  # else there are no others
         return self.pipeline.admission.turn_away()
 
+    def profile(self) -> None:
+        """Have the next batches recorded by PyTorch's profiler."""
+        if self.pipeline is None:
+            self._log.warning("nothing is recorded", reason=f"the service is {self.status}")
+        else:
+            self.pipeline.profiling.ask()
+
     # The end.
 
     def leave(self) -> float:

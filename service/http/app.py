@@ -16,6 +16,7 @@ from tailgate import __version__
 from tailgate.service.batching.requests.traces import require_traces
 from tailgate.service.batching.service import Service
 from tailgate.service.errors import ConfigurationError, Outcome
+from tailgate.service.execution.profiling import require_folder
 from tailgate.service.http.asgi import AddHeaders, ModelEndpoint, echo, echoed, secure
 from tailgate.service.http.limits import Guard, Limits
 from tailgate.service.http.pages.accept import preferred
@@ -42,7 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             ``uvicorn --factory tailgate.service.http.app:create_app``; :mod:`tailgate.service.http.server` gives both.
 
     Raises:
-        ConfigurationError: a setting is wrong, the tokens cannot be read, traces cannot be sent, or this is a worker process.
+        ConfigurationError: a setting is wrong, the tokens cannot be read, traces cannot be sent or recorded, or this is a worker process.
     """
     if multiprocessing.parent_process() is not None:
         raise ConfigurationError(
@@ -97,9 +98,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _service_of(settings: Settings) -> Service:
-    """Return the service; ConfigurationError where its traces cannot be sent."""
+    """Return the service; ConfigurationError where its traces cannot be sent, or its recordings not be written."""
     if settings.traces:
         require_traces(os.environ)
+    require_folder(settings.profile_dir)
     return Service(settings)
 
 

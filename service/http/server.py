@@ -110,6 +110,8 @@ class Server:
         hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
         for number in (*STOP_SIGNALS, *hangup):
             asyncio.get_running_loop().add_signal_handler(number, on_signal)
+        # Only the service's own user and root may send it, and unhandled it would end the process.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, self.service.profile)
         return stop
 
     async def _accept(self) -> None:
