@@ -4,6 +4,7 @@ A 16-byte header (a magic, then the format's version and the size of a record, e
 leaves out a record that was cut short at the end.
 """
 
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tailgate.harness.errors import MeasurementError
+from tailgate.harness.errors import LoadError, MeasurementError
 
 _HEADER = struct.Struct("<8sII")
 
@@ -43,3 +44,25 @@ class RecordFile:
             )
         whole = (len(content) - _HEADER.size) // self.record.itemsize
         return np.frombuffer(content, self.record, count=whole, offset=_HEADER.size)
+
+
+class WrittenFile:
+    """A file of records that is being written, begun with its header; raise LoadError where the disk takes no more."""
+
+    def __init__(self, path: Path, form: RecordFile) -> None:
+        self._path = path
+        self._what = form.what
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self.write(memoryview(form.header()))
+
+    def write(self, rest: memoryview) -> None:
+        """Hand whole records to the kernel."""
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError as error:
+            raise LoadError(f"cannot write {self._what} to {self._path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._descriptor)

@@ -1,16 +1,14 @@
 """What the generator keeps of requests as they end: a record of each, and a count of the failures by kind."""
 
-import os
 import struct
 from pathlib import Path
 
 import httptools
 import numpy as np
 
-from tailgate.harness.errors import LoadError
 from tailgate.harness.load.records.answers import ANSWERS, Answers
 from tailgate.harness.load.records.events import EVENT, EVENT_FILE, EVENTS
-from tailgate.harness.load.records.record_file import RecordFile
+from tailgate.harness.load.records.record_file import WrittenFile
 from tailgate.harness.load.records.samples import SAMPLE, SAMPLE_FILE, Outcome
 from tailgate.harness.load.wire.connection import Flight
 from tailgate.harness.load.wire.stream import EventStream
@@ -36,11 +34,11 @@ class Recorder:
     """
 
     def __init__(self, path: Path) -> None:
-        self._samples = _File(path, SAMPLE_FILE)
+        self._samples = WrittenFile(path, SAMPLE_FILE)
         self._buffer = bytearray(_CHUNK_RECORDS * _RECORD.size)
         self._filled = 0
         # Opened with the first stream: most runs have none.
-        self._events: _File | None = None
+        self._events: WrittenFile | None = None
         self._events_path = path.with_name(EVENTS)
         self._events_path.unlink(missing_ok=True)
         self._unwritten_events = bytearray()
@@ -92,7 +90,7 @@ class Recorder:
             self._samples.write(memoryview(self._buffer)[: self._filled])
             self._filled = 0
         if self._unwritten_events:
-            self._events = self._events or _File(self._events_path, EVENT_FILE)
+            self._events = self._events or WrittenFile(self._events_path, EVENT_FILE)
             self._events.write(memoryview(bytes(self._unwritten_events)))
             self._unwritten_events.clear()
 
@@ -112,26 +110,6 @@ def _event_records(phase: int, request: int, stream: EventStream) -> bytes:
     records["read_ns"], records["lag_ns"] = stream.read_ns, stream.lags_ns
     records["phase"], records["request"] = phase, request
     return records.tobytes()
-
-
-class _File:
-    """A file of records, begun with its header."""
-
-    def __init__(self, path: Path, form: RecordFile) -> None:
-        self._path = path
-        self._what = form.what
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        self.write(memoryview(form.header()))
-
-    def write(self, rest: memoryview) -> None:
-        try:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-        except OSError as error:
-            raise LoadError(f"cannot write {self._what} to {self._path}: {error.strerror}") from error
-
-    def close(self) -> None:
-        os.close(self._descriptor)
 
 
 class Failures:
