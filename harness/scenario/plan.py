@@ -48,6 +48,14 @@ class PlannedPhase:
     behaviours: NDArray[np.uint8] | None = None
     # Index of the phase whose throughput the offsets count in: they are then nanoseconds at 1/s.
     relative_to: int | None = None
+    # Of a slice of a phase, the numbers of its requests in the whole: from the first on, so many apart.
+    first: int = 0
+    step: int = 1
+
+    @property
+    def numbers(self) -> range:
+        """The number of each request in the whole phase."""
+        return range(self.first, self.first + self.step * self.offsets_ns.size, self.step)
 
     @property
     def length_s(self) -> float:
@@ -196,6 +204,8 @@ def write_plan(plan: Plan, directory: Path) -> None:
                 "requests": phase.offsets_ns.size,
                 "closed_loop": phase.closed_loop,
                 "relative_to": phase.relative_to,
+                "first": phase.first,
+                "step": phase.step,
             }
             for phase in plan.phases
         ],
@@ -227,6 +237,8 @@ def read_plan(directory: Path) -> Plan:
             None if phase["closed_loop"] is None else ClosedLoop(**phase["closed_loop"]),
             np.ascontiguousarray(rows["behaviour"]) if rows["behaviour"].any() else None,
             phase["relative_to"],
+            phase["first"],
+            phase["step"],
         )
         for phase, rows in zip(header["phases"], np.split(schedule, phase_ends[:-1]), strict=True)
     )

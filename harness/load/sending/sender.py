@@ -120,7 +120,7 @@ class Sender:
             self._send_all(start_ns, stretched(phase.offsets_ns, stretch).data, phase, lags_ns.data)
         else:
             limit_ns = round(phase.length_s * 1e9)
-            self._send_in_turn(start_ns, phase.closed_loop.connections, limit_ns, phase.payloads.data)
+            self._send_in_turn(start_ns, phase.closed_loop.connections, limit_ns, phase)
         end_ns = time.monotonic_ns()
         cpu_s = time.process_time() - cpu_s
         delay_end_s = _run_delay_s()
@@ -163,7 +163,7 @@ class Sender:
     def _send_all(
         self, start_ns: int, offsets_ns: memoryview, phase: PlannedPhase, lags_ns: memoryview
     ) -> None:
-        count, request, payloads = len(offsets_ns), 0, phase.payloads.data
+        count, request, numbers, payloads = len(offsets_ns), 0, phase.numbers, phase.payloads.data
         behaviours = None if phase.behaviours is None else phase.behaviours.data
         timeout_ns = int(self._settings.timeout_s * 1e9)
         stop_ns = start_ns + offsets_ns[-1] + timeout_ns
@@ -173,7 +173,7 @@ class Sender:
             row_end = min(request + _ROW, count)
             while request < row_end and (intended_ns := start_ns + offsets_ns[request]) <= now_ns:
                 behaviour = 0 if behaviours is None else behaviours[request]
-                flight = Flight(request, payloads[request], intended_ns, now_ns, behaviour)
+                flight = Flight(numbers[request], payloads[request], intended_ns, now_ns, behaviour)
                 lags_ns[request] = now_ns - intended_ns
                 self._flights.append(flight)
                 self._in_flight += 1
@@ -192,8 +192,9 @@ class Sender:
                 self._serve(until_ns)
         self._flights.clear()
 
-    def _send_in_turn(self, start_ns: int, connections: int, limit_ns: int, payloads: memoryview) -> None:
+    def _send_in_turn(self, start_ns: int, connections: int, limit_ns: int, phase: PlannedPhase) -> None:
         """Keep so many requests open until all have ended; what is left at the limit ends as a timeout, unsent."""
+        numbers, payloads = phase.numbers, phase.payloads.data
         count, request = len(payloads), 0
         timeout_ns, stop_ns = int(self._settings.timeout_s * 1e9), start_ns + limit_ns
         while time.monotonic_ns() < start_ns:
@@ -201,7 +202,7 @@ class Sender:
         while request < count or self._in_flight:
             now_ns = time.monotonic_ns()
             while request < count and self._in_flight < connections and now_ns < stop_ns:
-                flight = Flight(request, payloads[request], now_ns, now_ns)
+                flight = Flight(numbers[request], payloads[request], now_ns, now_ns)
                 self._flights.append(flight)
                 self._in_flight += 1
                 self._pool.submit(flight)
@@ -211,14 +212,14 @@ class Sender:
             if self._in_flight:
                 self._serve(until_ns)
             elif now_ns >= stop_ns:
-                self._abandon(range(request, count), payloads, now_ns)
+                self._abandon(numbers[request:], payloads[request:], now_ns)
                 request = count
         self._flights.clear()
 
-    def _abandon(self, requests: range, payloads: memoryview, now_ns: int) -> None:
-        for request in requests:
+    def _abandon(self, numbers: range, payloads: memoryview, now_ns: int) -> None:
+        for number, payload in zip(numbers, payloads, strict=True):
             self._in_flight += 1
-            flight = Flight(request, payloads[request], now_ns, 0)
+            flight = Flight(number, payload, now_ns, 0)
             flight.why = "the phase was over before it was sent"
             self._record(flight, Outcome.TIMEOUT, now_ns)
 
