@@ -3,6 +3,10 @@ from .harness.compare.load import ComparisonLoad as ComparisonLoad
 from .harness.errors import HarnessError as HarnessError
 from .harness.errors import UsageError as UsageError
 from .harness.gate.gate import Gate as Gate
+from .harness.load.many.engine import CommandEngine as CommandEngine
+from .harness.load.many.engine import GeneratorEngine as GeneratorEngine
+from .harness.load.many.engine import GeneratorWorker as GeneratorWorker
+from .harness.load.many.engine import open_door as open_door
 from .harness.load.records.samples import Outcome as Outcome
 from .harness.measures import Measure as Measure
 from .harness.measures.dependence import share_interval as share_interval

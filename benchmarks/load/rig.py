@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.environments import ROOT
 from benchmarks.processors import client_processor, server_processor
 from tailgate import Payload, Phase, Scenario, draw_plan
-from tailgate.harness.load import Generator, LoadSettings, PhaseReport, Scheduling
+from tailgate.harness.load import Generate, Generator, LoadSettings, PhaseReport, Scheduling
 from tailgate.harness.load.records.samples import Samples
 from tailgate.harness.load.wire.request_id import draw_prefix
 
@@ -49,6 +49,7 @@ def send(
     pinned: bool = True,
     scheduling: Scheduling = Scheduling.FIFO,
     watch: Watch = contextlib.nullcontext,
+    generate: Generate = Generator,
 ) -> tuple[list[PhaseReport], Samples]:
     """Send phases from a processor of the generator's own, or from any; enter ``watch`` for the last phase."""
     plan = draw_plan(Scenario("benchmark", "the generator itself", tuple(phases), ()), payloads, SEED)
@@ -61,7 +62,7 @@ def send(
         scheduling=scheduling,
         id_prefix=draw_prefix(),
     )
-    with tempfile.TemporaryDirectory() as directory, Generator(plan, settings, Path(directory)) as generator:
+    with tempfile.TemporaryDirectory() as directory, generate(plan, settings, Path(directory)) as generator:
         reports = [generator.run_phase(index) for index in range(len(phases) - 1)]
         with watch():
             reports.append(generator.run_phase(len(phases) - 1))

@@ -152,7 +152,7 @@ def _bench(
     sharing, shared = choose_sharing(
         wanted_processors(scenario, settings, {arm: one.side for arm, one in arms.items()}),
         [one.facts for one in rehearsed.values()],
-        generator_processor(settings.pin),
+        generator_processor(settings),
         asked=settings.processors is not None,
     )
     bench = Bench(
@@ -164,6 +164,7 @@ def _bench(
         directory=ground.directory,
         run=ground.run_id,
         sharing=sharing,
+        generate=ground.generate,
     )
     return dataclasses.replace(bench, gap_s=find_gap_s(bench, ground.seed)), (shared,) if shared else ()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tailgate.harness.compare.blocks.standing import Standing
 from tailgate.harness.errors import LoadError, MeasurementError, TargetError
-from tailgate.harness.load import LoadSettings
+from tailgate.harness.load import Generate, Generator, LoadSettings
 from tailgate.harness.load.payloads import Payloads
 from tailgate.harness.observe.slot import Watching
 from tailgate.harness.options.settings import GateSettings
@@ -41,6 +41,7 @@ class Ground:
     payloads: Payloads  # gives those of a source
     connect: Callable[[RunningTarget], LoadSettings]  # how the generator reaches a server
     tell: Callable[[str], None]  # takes a line about what is being done now
+    generate: Generate = Generator  # makes who sends a plan
     waivers: tuple[Waiver, ...] = ()  # of all scenarios, with their limits as numbers
     watching: Watching | None = None  # entered while a phase of a checked scenario is sent
     # Takes what a comparison is doing, which changes, and gives what is entered while it runs.

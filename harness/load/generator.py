@@ -6,9 +6,9 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import orjson
 
@@ -22,11 +22,40 @@ from tailgate.harness.scenario.plan import Plan, write_plan
 from tailgate.harness.target.launching.last_words import tail
 
 # For interpreter, imports and first connections on a busy machine.
-_READY_S = 60.0
+READY_S = 60.0
 # Beyond the moment at which the generator must have stopped by its own rules.
-_MARGIN_S = 15.0
+MARGIN_S = 15.0
 # A generator that was asked to leave flushes its records and goes; after so long it is killed.
 _LEAVE_S = 2.0
+
+
+class LoadGenerator(Protocol):
+    """Who sends a plan's requests, as a context manager; leaving it leaves nothing behind, whatever happened."""
+
+    def __enter__(self) -> Self:
+        """Start; raise UsageError for what cannot be sent, LoadError where nothing can be sent from."""
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+
+    def prepare(self) -> None:
+        """Do what takes a moment before a phase whose beginning is agreed upon."""
+
+    def run_phase(self, index: int, stretch: float = 1.0, at_ns: int | None = None) -> PhaseReport:
+        """Send one phase of the plan, and wait until nothing of it is in flight."""
+
+    def stop(self) -> None:
+        """Ask it to leave, from any thread."""
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The sending processes on this machine."""
+
+    def samples(self) -> Samples:
+        """Return the samples so far, ordered by phase and request."""
+
+    def events(self) -> Events:
+        """Return the events of streamed answers so far, ordered by phase and request."""
 
 
 class Generator:
@@ -49,20 +78,13 @@ class Generator:
         Raise UsageError for a payload that is no HTTP request and for a closed loop of too many connections, LoadError where
         the generator does not start or cannot reach the server.
         """
-        for payload in self._plan.payloads:
-            encode_request(payload, self._settings)
-        for phase in self._plan.phases:
-            if phase.closed_loop and phase.closed_loop.connections > self._settings.connections_max:
-                raise UsageError(
-                    f"phase {phase.name!r}: a closed loop over {phase.closed_loop.connections} connections, but the "
-                    f"generator opens {self._settings.connections_max} (connections_max)"
-                )
+        refuse_unsendable(self._plan, self._settings)
         self._directory.mkdir(parents=True, exist_ok=True)
         write_plan(self._plan, self._directory)
         headers = write_settings(self._settings, self._directory / SETTINGS)
         try:
             self._process = self._start(headers)
-            self._expect("ready", _READY_S)
+            self._expect("ready", READY_S)
         except BaseException:
             self._end()
             raise
@@ -98,12 +120,15 @@ class Generator:
             raise self._failure("is gone") from error
         wait_s = 0.0 if at_ns is None else max(0.0, (at_ns - time.monotonic_ns()) / 1e9)
         limit_s = wait_s + phase.length_s * stretch + self._settings.timeout_s
-        return decode_report(self._expect("done", limit_s + _MARGIN_S))
+        return decode_report(self._expect("done", limit_s + MARGIN_S))
+
+    def prepare(self) -> None:
+        """Do what takes a moment before a phase whose beginning is agreed upon: nothing."""
 
     @property
-    def pid(self) -> int:
+    def pids(self) -> tuple[int, ...]:
         """Its process."""
-        return self._running().pid
+        return (self._running().pid,)
 
     def samples(self) -> Samples:
         """Return the samples so far, ordered by phase and request; raise MeasurementError where there are none."""
@@ -177,13 +202,36 @@ class Generator:
             return
         assert process.stdin is not None
         assert process.stdout is not None
+        # The end of its standard input asks it to leave; where it is gone already, there is nobody to ask.
+        with contextlib.suppress(OSError):
+            process.stdin.close()
         try:
-            # The end of its standard input asks it to leave; where it is gone already, there is nobody to ask.
-            with contextlib.suppress(OSError):
-                process.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_LEAVE_S)
+            end(process)
         finally:
-            process.kill()
-            process.wait()
             process.stdout.close()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a generator that was asked to leave, and kill it where it stays."""
+    try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_LEAVE_S)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def refuse_unsendable(plan: Plan, settings: LoadSettings) -> None:
+    """Raise UsageError for a payload that is no HTTP request, and for a closed loop of too many connections."""
+    for payload in plan.payloads:
+        encode_request(payload, settings)
+    for phase in plan.phases:
+        if phase.closed_loop and phase.closed_loop.connections > settings.connections_max:
+            raise UsageError(
+                f"phase {phase.name!r}: a closed loop over {phase.closed_loop.connections} connections, but the "
+                f"generator opens {settings.connections_max} (connections_max)"
+            )
+
+
+# Makes who sends a plan to a server, with the directory where the records go.
+Generate = Callable[[Plan, LoadSettings, Path], LoadGenerator]

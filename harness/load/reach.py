@@ -120,7 +120,7 @@ def load_settings(running: RunningTarget, settings: GateSettings) -> LoadSetting
         connections_warm=MOST if kept else 0,
         at_once=answered_at_once(lambda: _connection(running), path, running.headers) if kept else None,
         timeout_s=settings.request_timeout,
-        processor=generator_processor(settings.pin),
+        processor=generator_processor(settings),
     )
 
 
@@ -148,8 +148,9 @@ class SocketConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def generator_processor(pin: Pin) -> int | None:
-    """Return the processor that the generator gets for itself; None where the server needs it."""
+def generator_processor(settings: GateSettings) -> int | None:
+    """Return the processor that the generator gets for itself; None where the server needs it, or there are many."""
     processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    pinned = pin is Pin.AUTO and len(processors) >= PROCESSORS_TO_PIN
+    one = settings.generators is None and settings.pin is Pin.AUTO
+    pinned = one and len(processors) >= PROCESSORS_TO_PIN
     return processors[-1] if pinned else None

@@ -1,6 +1,7 @@
 """What the generator says of itself after a phase: facts for others to judge the measurement by."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from tailgate.harness.load.clocks import ClockSpan
 from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.load.settings import Scheduling, TimerMode
-from tailgate.harness.results.failure import Failure
+from tailgate.harness.results.failure import Failure, pooled
 from tailgate.harness.results.slot import Loop
 
 
@@ -26,6 +27,22 @@ class Lag:
     p50_s: float
     p99_s: float
     max_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one of many generators did in a phase."""
+
+    name: str
+    here: bool  # on the machine of the harness
+    requests: int
+    lag: Lag
+    utilisation: float  # share of the time in which it had something to do
+    cpu_s: float
+    run_delay_per_request_s: float | None
+    # By how much its requests may have come early or late beside those of the others, for its clock is another.
+    schedule_error_s: float
+    drift: float  # share by which its seconds may differ from those of the harness
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +73,7 @@ class PhaseReport:
     processor: int | None  # the one that it was bound to, or None
     unkept_answers: int = 0  # whole answers that found no room beside those that are kept
     clocks: tuple[ClockSpan, ...] = ()  # how long it took by other clocks; none in reports of older versions
+    parts: tuple[Part, ...] = ()  # one per generator, where there are many
 
     @property
     def requests(self) -> int:
@@ -79,6 +97,11 @@ class PhaseReport:
         return min(1.0, self.busy_s / self.wall_s)
 
     @property
+    def cpu_here_s(self) -> float:
+        """Processor time that was used on the machine of the harness."""
+        return sum(part.cpu_s for part in self.parts if part.here) if self.parts else self.cpu_s
+
+    @property
     def run_delay_per_request_s(self) -> float | None:
         """Mean time that each request added to the wait for a processor; None if the kernel keeps no count."""
         return None if self.run_delay_s is None else self.run_delay_s / self.requests
@@ -88,6 +111,34 @@ def lag_of(lags_ns: NDArray[np.int64]) -> Lag:
     """Summarise the lags of a phase's requests, shape (n,), n at least 1; quantiles are observed values."""
     p50, p99 = np.quantile(lags_ns, (0.5, 0.99), method="inverted_cdf") / 1e9
     return Lag(float(p50), float(p99), float(lags_ns.max() / 1e9))
+
+
+def together(reports: Sequence[PhaseReport], parts: Sequence[Part]) -> PhaseReport:
+    """Return the reports of many generators on one phase as one; lag and utilisation are of the worst of them."""
+    first, start_ns = reports[0], min(one.start_ns for one in reports)
+    end_ns = max(one.end_ns for one in reports)
+    wall_s = (end_ns - start_ns) / 1e9
+    delays_s = [one.run_delay_s for one in reports]
+    return dataclasses.replace(
+        first,
+        outcomes={outcome: sum(one.outcomes[outcome] for one in reports) for outcome in Outcome},
+        failures=pooled(failure for one in reports for failure in one.failures),
+        start_ns=start_ns,
+        end_ns=end_ns,
+        lag=Lag(*(max(getattr(one.lag, field) for one in reports) for field in ("p50_s", "p99_s", "max_s"))),
+        wall_s=wall_s,
+        busy_s=wall_s * max(one.utilisation for one in reports),
+        cpu_s=sum(one.cpu_s for one in reports),
+        run_delay_s=None if None in delays_s else sum(filter(None, delays_s)),
+        connections_opened=sum(one.connections_opened for one in reports),
+        connections_lost_idle=sum(one.connections_lost_idle for one in reports),
+        stale_retries=sum(one.stale_retries for one in reports),
+        waited_requests=sum(one.waited_requests for one in reports),
+        at_once=None if first.at_once is None else sum(one.at_once or 0 for one in reports),
+        scheduling=max((one.scheduling for one in reports), key=list(Scheduling).index),
+        unkept_answers=sum(one.unkept_answers for one in reports),
+        parts=tuple(parts),
+    )
 
 
 def encode_report(report: PhaseReport) -> dict[str, Any]:

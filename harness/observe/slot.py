@@ -16,7 +16,7 @@ import httpx
 import orjson
 
 from tailgate.harness.errors import LoadError, MeasurementError, TargetError
-from tailgate.harness.load import Generator, LoadSettings, PhaseReport
+from tailgate.harness.load import Generate, Generator, LoadGenerator, LoadSettings, PhaseReport
 from tailgate.harness.load.records.samples import SAMPLES
 from tailgate.harness.observe import machine
 from tailgate.harness.observe.beside.moments import MOMENTS, PERIOD_S, Moment, Moments
@@ -65,15 +65,17 @@ def measure_slot(  # noqa: PLR0913 - what is measured, where it goes, and who is
     read_yardstick: Callable[[], Yardstick] | None = None,
     *,
     watching: Watching | None = None,
+    generate: Generate = Generator,
 ) -> SlotRecord:
     """Run every phase of the plan; a failure in the middle ends the slot, keeps what there is, and is its fault.
 
     ``tell`` takes a line before each phase. ``read_yardstick`` times the yardstick after each measured phase; None: it is
-    not timed. ``watching`` is entered while a phase is sent. A payload that cannot be sent as an HTTP request is a UsageError.
+    not timed. ``watching`` is entered while a phase is sent, and ``generate`` makes who sends it. A payload that cannot be sent
+    as an HTTP request is a UsageError.
     """
     course = Course(slot, plan, running, directory, pictured=True)
     try:
-        with Generator(plan, settings, directory) as generator, course.client:
+        with generate(plan, settings, directory) as generator, course.client:
             for index, phase in enumerate(plan.phases):
                 stretch = course.stretch(phase)
                 tell(f"{plan.scenario}: {announcement(phase, stretch)}")
@@ -145,7 +147,7 @@ class Course:
     def run_phase(
         self,
         index: int,
-        generator: Generator,
+        generator: LoadGenerator,
         stretch: float,
         together: contextlib.AbstractContextManager[int | None] | None = None,
     ) -> None:
@@ -158,6 +160,7 @@ class Course:
         self._processes = None if pids is None else len(pids)
         before, machine_before = self._metrics.read(index), machine.read(pids or ())
         gauges = self._pictured and before is not None and self._has_gauges(before)
+        generator.prepare()
         with (
             self._witnesses(index, stretch, gauges=gauges) as seen,
             self._moments(index, generator),
@@ -198,7 +201,7 @@ class Course:
         return any(value is not None for value in told)
 
     @contextlib.contextmanager
-    def _moments(self, index: int, generator: Generator) -> Iterator[None]:
+    def _moments(self, index: int, generator: LoadGenerator) -> Iterator[None]:
         """Read the machine once per second beside the load."""
         if not self._pictured:
             yield
@@ -206,7 +209,7 @@ class Course:
         with Moments() as moments:
 
             def watch() -> None:
-                self._keep(MOMENTS, index, moments.read(self._running.pids or (), generator.pid))
+                self._keep(MOMENTS, index, moments.read(self._running.pids or (), generator.pids))
 
             with periodically(watch, PERIOD_S):
                 yield

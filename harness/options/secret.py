@@ -3,7 +3,8 @@
 import os
 
 from tailgate.harness.options import headers
-from tailgate.harness.options.settings import SERVICE_PREFIX, GateSettings, pairs
+from tailgate.harness.options.settings import SERVICE_PREFIX, GateSettings
+from tailgate.harness.options.values import pairs
 from tailgate.harness.secrecy import Secrets
 
 

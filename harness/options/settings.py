@@ -193,6 +193,11 @@ class GateSettings:
         "one minus the share of runs that may pass falsely, and of those that may fail falsely",
         parse=values.number("a share", 0.5, 1, below=True),
     )
+    generators: str | None = declared(
+        None,
+        "who sends the load, a slice each: processes:N, ssh:HOST,HOST=PYTHON,…; default: one process of this machine",
+        parse=values.text,
+    )
     pin: Pin = declared(
         Pin.AUTO, "auto: the generator gets a processor of its own where there are four or more"
     )
@@ -267,7 +272,7 @@ class GateSettings:
     @property
     def environment(self) -> Mapping[str, str]:
         """Variables for a launched target."""
-        return pairs(self.env)
+        return values.pairs(self.env)
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -276,7 +281,7 @@ class GateSettings:
 
     def environment_of(self, arm: str) -> Mapping[str, str]:
         """Variables for a launched target of a comparison, ``base`` or ``head``; its own win."""
-        return pairs((*self.env, *(self.base_env if arm == "base" else self.head_env)))
+        return values.pairs((*self.env, *(self.base_env if arm == "base" else self.head_env)))
 
     def launch_folder(self, name: str) -> Path | None:
         """Return where the target runs that an option names: beside the ini file that says it, else None for here."""
@@ -292,9 +297,3 @@ OPTIONS: tuple[Option, ...] = tuple(
     for one in fields(GateSettings)
     if one.metadata
 )
-
-
-def pairs(items: tuple[str, ...]) -> dict[str, str]:
-    """Split each ``KEY=VALUE``; a later one wins."""
-    split = [item.partition("=") for item in items]
-    return {key.strip(): value for key, _, value in split}

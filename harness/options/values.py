@@ -72,6 +72,12 @@ def assignment(value: str) -> str:
     return value
 
 
+def pairs(items: tuple[str, ...]) -> dict[str, str]:
+    """Split each ``KEY=VALUE``; a later one wins."""
+    split = [item.partition("=") for item in items]
+    return {key.strip(): value for key, _, value in split}
+
+
 def budget(value: str) -> str:
     """Read ``KEY=QUANTITY``, or the same behind ``SCENARIO:``, which may name device and precision as a budgets file does."""
     name, equals, quantity = value.partition("=")

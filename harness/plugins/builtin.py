@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tailgate.harness.load.many.engine import GeneratorEngine, built_in_engine
 from tailgate.harness.measures import Measure, built_in_measures
 from tailgate.harness.plugins.hookspecs import hookimpl
 from tailgate.harness.report import Reporter, built_in_reporters
@@ -22,6 +23,12 @@ def tailgate_target(spec: str, settings: TargetSettings) -> Target | None:
 def tailgate_payloads(source: str) -> Sequence[Payload] | None:
     """Know photographs, random pixels, a text, and files."""
     return built_in_payloads(source)
+
+
+@hookimpl
+def tailgate_generators(spec: str) -> GeneratorEngine | None:
+    """Know processes of this machine, and machines that are reached by ssh."""
+    return built_in_engine(spec)
 
 
 @hookimpl

@@ -64,6 +64,9 @@ EXPECTED: dict[str, Expected | None] = {
     ),
     "tailgate_reporters": Expected("reporter", attributes=(NAMED, ("write", None))),
     "tailgate_payloads": Expected("Payload", Payload),
+    "tailgate_generators": Expected(
+        "engine of generators", attributes=(("spec", str), ("start", None)), many=False
+    ),
     "tailgate_target": Expected("target", attributes=(("spec", str), ("start", None)), many=False),
     "tailgate_finished": None,
 }

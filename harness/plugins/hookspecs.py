@@ -1,4 +1,4 @@
-"""All hooks of the harness. Built-in scenarios, targets, payloads, measures and reporters come in through them too.
+"""All hooks of the harness. Built-in scenarios, targets, payloads, generators, measures and reporters come in through them too.
 
 A plugin is a module or an object with functions of these names, marked with ``@tailgate.hookimpl``. It is found by the
 entry-point group ``tailgate``, by ``--perf-plugin=FILE``, or is registered by hand. A function whose name starts with
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from tailgate.harness.load.many.engine import GeneratorEngine
     from tailgate.harness.measures import Measure
     from tailgate.harness.profiles import Profile
     from tailgate.harness.report import Reporter
@@ -51,6 +52,15 @@ def tailgate_payloads(source: str) -> "Sequence[Payload] | None":
 
     Called once for each source of a run. The first result that is not None wins; plugins that were registered later are
     asked first.
+    """
+
+
+@hookspec(firstresult=True)
+def tailgate_generators(spec: str) -> "GeneratorEngine | None":
+    """Return who starts the generators that ``spec`` describes, such as ``processes:4``; None if this plugin does not know it.
+
+    Called before anything is started, more than once for a specification, and starts nothing itself. The first result that is
+    not None wins; plugins that were registered later are asked first.
     """
 
 

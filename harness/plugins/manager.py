@@ -5,6 +5,7 @@ anything starts; the error names the plugin and its distribution.
 """
 
 import difflib
+import functools
 import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,9 @@ import pluggy
 
 from tailgate import __version__
 from tailgate.harness.errors import PluginError
+from tailgate.harness.load import Generate, Generator
+from tailgate.harness.load.many.engine import GeneratorEngine
+from tailgate.harness.load.many.generators import Generators
 from tailgate.harness.measures import Measure
 from tailgate.harness.plugins import builtin, hookspecs
 from tailgate.harness.plugins.hooks import EXPECTED, Origin, guarded, taken
@@ -136,6 +140,17 @@ class Plugins:
         if not payloads:
             raise PluginError(f"the payloads {source!r} are none: nothing could be sent")
         return payloads
+
+    def generate(self, spec: str | None) -> Generate:
+        """Return what makes the generators that ``spec`` describes; for None, the one process of this machine."""
+        if spec is None:
+            return Generator
+        engine: GeneratorEngine | None = self._first("tailgate_generators", spec=spec)
+        if engine is None:
+            raise PluginError(
+                f"no plugin knows the generators {spec!r}; expected processes:N or ssh:HOST,HOST=PYTHON,…"
+            )
+        return functools.partial(Generators, engine)
 
     def owner(self, thing: object, hook: str) -> str:
         """Return whose a thing is, for a message."""

@@ -211,6 +211,7 @@ class BudgetRun:
             ground.tell,
             self._read_yardstick,
             watching=ground.watching,
+            generate=ground.generate,
         )
         slot_file.write(record, directory)
         return record

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tailgate.harness.compare.ground import Ground
 from tailgate.harness.errors import MeasurementError, TargetError
-from tailgate.harness.load import Generator, LoadSettings
+from tailgate.harness.load import LoadSettings
 from tailgate.harness.options.sent import payload_source
 from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.ref import refs
@@ -57,7 +57,7 @@ def lone_rate(ground: Ground, settings: LoadSettings, slowest_s: float) -> float
     ground.tell(f"no budgets are written: one connection for {PROBE_S:g} s, to find a rate")
     probed = probe_scenario(slowest_s)
     plan = draw_plan(probed, ground.payloads(payload_source(ground.settings)), ground.seed)
-    with Generator(plan, settings, ground.directory / probed.name) as generator:
+    with ground.generate(plan, settings, ground.directory / probed.name) as generator:
         report = generator.run_phase(0)
     if not report.ok:
         raise TargetError(f"one connection got no good answer in {report.wall_s:.3g} s: no rate is known")

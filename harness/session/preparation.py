@@ -101,6 +101,7 @@ def prepare(
     chosen = list(scenarios)
     measures, budgets = plugins.measures(), find_budgets(settings.budgets, settings.root, settings.budget)
     target = target_settings(settings, budgets, [one.name for one in chosen], NOMINAL_YARDSTICK_S)
+    plugins.generate(settings.generators)
     _refuse_output(settings.output)
     # Of the ini file, it may be, for a comparison another time.
     override(LENSES, settings.lens)
@@ -160,7 +161,7 @@ def _refuse_incomparable(
     lenses, _ = chosen_lenses(settings, sides)
     chosen_design(settings, lenses, expected, looks)
     if settings.processors is not None:
-        choose_sharing(settings.processors, (), generator_processor(settings.pin), asked=True)
+        choose_sharing(settings.processors, (), generator_processor(settings), asked=True)
     for scenario in scenarios:
         comparable_phase(scenario)
         wanted_processors(scenario, settings, sides)

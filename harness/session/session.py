@@ -87,7 +87,7 @@ class Session:
             cleanup.callback(self._remove_old_runs)
             cleanup.callback(self._stop)
             # What the generator can do here stands with every result: nobody need believe that it was fast enough.
-            capacity = str(generator.self_check(generator_processor(settings.pin)))
+            capacity = str(generator.self_check(generator_processor(settings)))
             self._machine: Mapping[str, Scalar] = dataclasses.asdict(machine.fingerprint()) | {
                 "generator": capacity
             }
@@ -101,8 +101,8 @@ class Session:
             self._target_settings = dataclasses.replace(asked, tell=self._tell)
             self._ground = self._common_ground()
             if settings.against is None:
-                target = self._plugins.target(settings.target, self._target_settings)
                 own = self._target_settings
+                target = self._plugins.target(settings.target, own)
                 state = commands_of(asked_lines(settings), HEAD, target, own, own.directory)
                 self._budget_run = BudgetRun(
                     target, self._ground, ready.measures, self._read_yardstick, state
@@ -260,6 +260,7 @@ class Session:
             payloads=ready.payloads,
             connect=lambda running: load_settings(running, self.settings),
             tell=self._tell,
+            generate=ready.plugins.generate(self.settings.generators),
             waivers=self._waivers,
             watching=self._watching,
             comparing=self._comparing,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tailgate.harness.errors import UsageError
-from tailgate.harness.options.settings import GateSettings, pairs
-from tailgate.harness.options.values import metrics_place
+from tailgate.harness.options.settings import GateSettings
+from tailgate.harness.options.values import metrics_place, pairs
 from tailgate.harness.scenario.budgets import Budgets
 from tailgate.harness.target.asking.metric_names import MetricNames, metric_names
 from tailgate.harness.target.asking.trust import Trust, chosen_trust

@@ -136,7 +136,7 @@ def check_send_lag(window: Window, limits_s: Sequence[float]) -> list[Fault]:
     samples = np.concatenate([record.every_sample for record in window.phases] or [window.samples])
     if not limits_s or not len(samples):
         return []
-    allowed_s = _allowed_lag_s(limits_s)
+    allowed_s = allowed_lag_s(limits_s)
     dispatched = samples["dispatched_ns"] > 0
     lag_s = (samples["dispatched_ns"] - samples["intended_ns"])[dispatched] / 1e9
     if not len(lag_s):
@@ -189,10 +189,10 @@ def check_generator(
             f"allowed are {BUSY_SHARE:.0%}; lower the rate"
         )
         faults.append(Fault(Cause.NOISE, text))
-    if run_delay_s is not None and limits_s and run_delay_s > _allowed_lag_s(limits_s):
+    if run_delay_s is not None and limits_s and run_delay_s > allowed_lag_s(limits_s):
         text = (
             f"the generator was starved: for each request it waited {run_delay_s * 1e3:.3g} ms, on the average, for "
-            f"a processor that another program had, allowed are {_allowed_lag_s(limits_s) * 1e3:.3g} ms; give it a "
+            f"a processor that another program had, allowed are {allowed_lag_s(limits_s) * 1e3:.3g} ms; give it a "
             "core of its own"
         )
         faults.append(Fault(Cause.NOISE, text))
@@ -220,5 +220,6 @@ def check_yardsticks(window: Window) -> list[Fault]:
     return list(faults.values())
 
 
-def _allowed_lag_s(limits_s: Sequence[float]) -> float:
+def allowed_lag_s(limits_s: Sequence[float]) -> float:
+    """Return how late requests may be taken up, by the latencies that are judged."""
     return max(LAG_FLOOR_S, LAG_SHARE * min(limits_s))

@@ -23,7 +23,7 @@ from tailgate.harness.scenario.unbudgeted import open_keys, proposed_line
 from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.asking.selector import quoted
 from tailgate.harness.verdict import faults as checks
-from tailgate.harness.verdict import judge, witnesses
+from tailgate.harness.verdict import generators, judge, witnesses
 from tailgate.harness.verdict.witnesses import check_witnesses
 
 # As many values of a label as a note lists.
@@ -171,7 +171,10 @@ def find_faults(
     found += checks.check_send_lag(measured, latencies_s)
     found += checks.check_reading_lag(measured, streams_s)
     for item, report in zip(record.phases, record.reports, strict=False):
-        if item.phase.measured:
+        if not item.phase.measured:
+            continue
+        found += generators.check_clocks(item, report) + generators.check_parts(report, latencies_s)
+        if not report.parts:
             found += checks.check_generator(report.utilisation, report.run_delay_per_request_s, latencies_s)
     found += checks.check_yardsticks(measured)
     # What ended the slot is found once more in its records.
@@ -211,6 +214,9 @@ def reasons(scenarios: Iterable[ScenarioResult]) -> tuple[str, ...]:
 
 def notes(window: Window, reports: Iterable[PhaseReport] = ()) -> Iterator[str]:
     """Yield sentences on measured phases, by their records and by what the generator says of itself."""
+    reports = tuple(reports)
+    if said := generators.note(reports):
+        yield said
     if at_once := max((report.at_once or 0 for report in reports), default=0):
         several = "one connection" if at_once == 1 else f"{at_once} connections"
         yield (

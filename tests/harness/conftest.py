@@ -12,7 +12,7 @@ from tailgate.harness import load
 from tailgate.harness.measures import dependence
 from tailgate.harness.observe import yardstick
 from tailgate.harness.testing import fake_server_spec
-from tailgate.harness.verdict import faults
+from tailgate.harness.verdict import faults, generators
 
 # Loaded here once: a pytest run that is started inside this process forgets the modules that it loaded, and neither
 # numpy nor the exceptions of httpcore can be loaded twice.
@@ -113,5 +113,6 @@ def project(pytester, monkeypatch):
     # Each has tests of its own.
     monkeypatch.setattr(faults, "check_send_lag", lambda *_: [])
     monkeypatch.setattr(faults, "check_generator", lambda *_: [])
+    monkeypatch.setattr(generators, "check_parts", lambda *_: [])
     monkeypatch.setattr(dependence, "effective_samples", lambda *parts: float(sum(map(len, parts))))
     return GateProject(pytester)

@@ -17,7 +17,7 @@ from tailgate.harness.compare.blocks.row import BlockRow, spilled_share
 from tailgate.harness.compare.blocks.schedule import Arm
 from tailgate.harness.compare.processors import Sharing, kept_to
 from tailgate.harness.errors import LoadError, MeasurementError
-from tailgate.harness.load import Generator, LoadSettings
+from tailgate.harness.load import Generate, Generator, LoadGenerator, LoadSettings
 from tailgate.harness.observe.slot import Course
 from tailgate.harness.observe.slot_record import Slot
 from tailgate.harness.observe.window import latencies_s
@@ -35,7 +35,7 @@ class Running:
     """One arm of a block, ready for load. ``start_up_s`` is from launch to ready."""
 
     target: RunningTarget
-    generator: Generator
+    generator: LoadGenerator
     course: Course
     start_up_s: float
 
@@ -54,6 +54,7 @@ class Bench:
     gap_s: float = GAP_S  # between two windows
     sharing: Sharing | None = None  # of the processors; None if everybody runs anywhere
     now: Callable[[str], None] = lambda _: None  # takes what is being done, for those who watch
+    generate: Generate = Generator  # makes who sends the requests of an arm
 
 
 def start_arm(bench: Bench, slot: Slot, requests: Plan, folder: str, stack: contextlib.ExitStack) -> Running:
@@ -71,7 +72,7 @@ def start_arm(bench: Bench, slot: Slot, requests: Plan, folder: str, stack: cont
     start_up_s = time.monotonic() - began_s
     around.started(target)
     around.reset()
-    generator = stack.enter_context(Generator(requests, bench.connect(target), directory))
+    generator = stack.enter_context(bench.generate(requests, bench.connect(target), directory))
     course = Course(slot, requests, target, directory)
     stack.enter_context(course.client)
     return Running(target, generator, course, start_up_s)
@@ -90,7 +91,8 @@ def on_their_processors(
     if bench.sharing is None:
         return contextlib.nullcontext()
     servers = [pid for one in running for pid in one.target.pids or ()]
-    generators = [] if bench.sharing.generator is not None else [one.generator.pid for one in running]
+    alone = bench.sharing.generator is not None
+    generators = [] if alone else [pid for one in running for pid in one.generator.pids]
     return kept_to(bench.sharing.split(index), servers, generators)
 
 

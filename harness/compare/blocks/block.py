@@ -31,6 +31,7 @@ from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.launching.last_words import its_log
 from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.verdict import faults as checks
+from tailgate.harness.verdict import generators
 
 # By index of a phase, the arm that goes first in each pair of its windows.
 Turns = Mapping[int, tuple[Arm, ...]]
@@ -163,5 +164,11 @@ def _broken(arm: Arm, record: SlotRecord, names: MetricNames) -> list[Fault]:
         *checks.check_records(everything, record.planned[: len(record.phases)]),
         *checks.check_counts(everything, record.processes),
         *checks.check_clocks(record.reports),
+        *(
+            fault
+            for phase, report in zip(record.phases, record.reports, strict=False)
+            if phase.phase.measured
+            for fault in generators.check_clocks(phase, report)
+        ),
     ]
     return [Fault(fault.cause, f"{arm.value}, {fault.text}") for fault in found]

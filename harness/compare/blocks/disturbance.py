@@ -128,7 +128,7 @@ def _foreign_share(group: list[_Stretch], processors: int) -> float | None:
             return None
         # Each says the same of the machine, and of the processes its own arm's.
         busy += (1.0 - used.idle_share - (used.steal_share or 0.0)) / len(group)
-        ours += (used.process_cpu_s + one.report.cpu_s) / (used.seconds * processors)
+        ours += (used.process_cpu_s + one.report.cpu_here_s) / (used.seconds * processors)
     return max(0.0, busy - ours)
 
 

@@ -56,7 +56,7 @@ class Moments:
             with contextlib.suppress(self._nvml.NVMLError):
                 self._nvml.nvmlShutdown()
 
-    def read(self, server: Iterable[int], generator: int | None) -> Moment:
+    def read(self, server: Iterable[int], generators: Iterable[int]) -> Moment:
         """Read the counters now, of these processes."""
         seen = machine.read()
         share, held = self._graphics()
@@ -66,7 +66,7 @@ class Moments:
             stolen_s=seen.processor_s.get("steal"),
             stalled_s=None if seen.stalled_s is None else seen.stalled_s.get("cpu"),
             server_cpu_s=_sum(machine.cpu_seconds(pid) for pid in server),
-            generator_cpu_s=None if generator is None else machine.cpu_seconds(generator),
+            generator_cpu_s=_sum(machine.cpu_seconds(pid) for pid in generators),
             gpu_share=share,
             gpu_bytes=held,
         )

@@ -34,6 +34,7 @@ INI = {
     "output": "elsewhere",
     "keep": "3",
     "live": "0",
+    "generators": "processes:2",
     "against": "main",
     "head": ".",
     "against-python": "python",

@@ -6,8 +6,8 @@ import pytest
 
 from tailgate.harness.errors import UsageError
 from tailgate.harness.options.reading import parse_options
-from tailgate.harness.options.settings import pairs
 from tailgate.harness.options.table import Enforce, OnInconclusive, Option, Pin
+from tailgate.harness.options.values import pairs
 
 ROOT = Path("a-project")
 

@@ -1,16 +1,24 @@
 """The examples of the hooks: one for each, and a run of the gate in which all of them take part."""
 
 import csv
+import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
+from scripted_server import OK, ScriptedServer
 
 from tailgate.harness.errors import PluginError
+from tailgate.harness.load import LoadSettings
 from tailgate.harness.plugins.hooks import EXPECTED
 from tailgate.harness.plugins.manager import create_plugin_manager
 from tailgate.harness.profiles import PROFILES
+from tailgate.harness.scenario.arrivals import Constant
+from tailgate.harness.scenario.payloads.payload import Payload
+from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.ref import refs
+from tailgate.harness.scenario.scenario import Phase, Scenario
 from tailgate.harness.target.settings import TargetSettings
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "hooks"
@@ -39,6 +47,35 @@ def test_the_scenario_asks_for_the_budgets_that_it_names():
 def test_payloads_that_cannot_be_read_are_refused(source):
     with pytest.raises(PluginError, match="expected items:N with a whole number from 1 on"):
         plugin("item_payloads.py").payloads(source)
+
+
+@pytest.mark.parametrize("spec", ["podman:", "podman:2", "podman:0,image", "podman:x,image"])
+def test_generators_in_no_container_are_refused(spec):
+    with pytest.raises(PluginError, match="expected podman:N,IMAGE"):
+        plugin("podman_generators.py").generate(spec)
+
+
+FAKE_PODMAN = """#!/bin/sh
+# Runs the command of the container here.
+while [ "$1" != an-image ]; do shift; done
+shift 2
+exec "{python}" "$@"
+"""
+
+
+def test_generators_in_containers_speak_over_their_standard_input_and_output(tmp_path, monkeypatch):
+    podman = tmp_path / "podman"
+    podman.write_text(FAKE_PODMAN.format(python=sys.executable))
+    podman.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    scenario = Scenario("s", "for tests", (Phase("p", Constant(100.0), requests=5),), ())
+    plan = draw_plan(scenario, [Payload("a", b"", "", path="/a")], 1)
+    generate = plugin("podman_generators.py").generate("podman:2,an-image")
+    with ScriptedServer({"/a": [OK]}) as server:
+        settings = LoadSettings("127.0.0.1", server.port)
+        with generate(plan, settings, tmp_path / "slot") as generators:
+            report = generators.run_phase(0)
+    assert [(part.name, part.requests) for part in report.parts] == [("container-1", 3), ("container-2", 2)]
 
 
 def test_a_target_that_is_no_folder_is_refused_and_others_are_left_alone(tmp_path):

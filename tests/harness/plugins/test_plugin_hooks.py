@@ -9,6 +9,7 @@ from sample_records import MEASURES
 
 from tailgate import hookimpl
 from tailgate.harness.errors import PluginError, TargetError, UsageError
+from tailgate.harness.load.many.engine import CommandEngine
 from tailgate.harness.plugins.hooks import EXPECTED
 from tailgate.harness.plugins.manager import Plugins
 from tailgate.harness.profiles import PROFILES
@@ -27,6 +28,7 @@ ARGUMENTS = {
     "tailgate_measures": (),
     "tailgate_reporters": (),
     "tailgate_payloads": ("source",),
+    "tailgate_generators": ("spec",),
     "tailgate_target": ("spec", "settings"),
     "tailgate_finished": ("result", "directory"),
 }
@@ -37,6 +39,7 @@ RIGHT = {
     "tailgate_measures": [MEASURES["throughput"]],
     "tailgate_reporters": [JsonReporter()],
     "tailgate_payloads": [PAYLOAD],
+    "tailgate_generators": CommandEngine("mine", {}),
     "tailgate_target": UrlTarget("http://h", SETTINGS),
     "tailgate_finished": None,
 }
@@ -55,6 +58,8 @@ def ask(plugins, hook):
             return list(plugins.reporters())
         case "tailgate_payloads":
             return plugins.payloads("mine")
+        case "tailgate_generators":
+            return plugins.generate("mine").args[0]
         case "tailgate_target":
             return plugins.target("mine", SETTINGS)
         case "tailgate_finished":

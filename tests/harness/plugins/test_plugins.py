@@ -74,7 +74,13 @@ def test_the_built_ins_come_in_through_the_same_hooks_as_anybody():
     plugins = hermetic()
     (origin,) = plugins.origins
     assert (origin.name, origin.distribution, origin.version) == ("builtin", "tailgate", __version__)
-    assert origin.hooks == ("tailgate_measures", "tailgate_payloads", "tailgate_reporters", "tailgate_target")
+    assert origin.hooks == (
+        "tailgate_generators",
+        "tailgate_measures",
+        "tailgate_payloads",
+        "tailgate_reporters",
+        "tailgate_target",
+    )
     assert {reporter.name for reporter in plugins.reporters()} == {"json", "markdown", "html"}
     assert "p95" in {measure.name for measure in plugins.measures()}
     assert plugins.scenarios(PROFILE) == {}

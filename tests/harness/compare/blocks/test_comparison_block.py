@@ -1,6 +1,7 @@
 """One block: both arms fresh, the same requests, stages that sum to the latency, and what makes it broken."""
 
 import contextlib
+import functools
 import itertools
 import os
 import signal
@@ -17,6 +18,8 @@ from tailgate.harness.compare.load import CAPACITY
 from tailgate.harness.compare.processors import Sharing
 from tailgate.harness.errors import TargetError
 from tailgate.harness.load import Generator
+from tailgate.harness.load.many.engine import built_in_engine
+from tailgate.harness.load.many.generators import Generators
 from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.observe.slot import Course
 from tailgate.harness.results.fault import Cause
@@ -24,6 +27,7 @@ from tailgate.harness.scenario.arrivals import ClosedLoop, Constant
 from tailgate.harness.scenario.changing_rates import Steps
 from tailgate.harness.scenario.scenario import Phase, Scenario
 from tailgate.harness.testing import fake_server_spec, samples
+from tailgate.harness.verdict import generators
 
 HERE = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
 PAIRS = 2
@@ -67,13 +71,31 @@ def test_a_block_loads_fresh_arms_in_turn_with_the_same_requests(bench, tmp_path
     assert offsets[0] == offsets[1]
 
 
+def test_each_arm_may_have_many_generators_which_send_what_one_would(bench):
+    generate = functools.partial(Generators, built_in_engine("processes:2"))
+    record = measure_block(plan_block(3, 0, PAIRS), replace(bench(), generate=generate))
+    assert record.faults == ()
+    for slot in record.slots.values():
+        assert [phase.samples["request"].tolist() for phase in slot.phases[1:]] == [[*range(20)]] * PAIRS
+        assert [[part.requests for part in report.parts] for report in slot.reports[1:]] == [[10, 10]] * PAIRS
+
+
+def test_a_clock_that_is_not_known_well_enough_breaks_a_block(bench, monkeypatch):
+    monkeypatch.setattr(generators, "DRIFT_MOST", -1.0)
+    generate = functools.partial(Generators, built_in_engine("processes:1"))
+    record = measure_block(plan_block(3, 0, PAIRS), replace(bench(), generate=generate))
+    assert "base, phase 'slot 0', generator 'process-1': its clock may run" in {
+        fault.text.partition(" 0.000%")[0] for fault in record.faults
+    }
+
+
 @pytest.mark.skipif(len(HERE) < 2, reason="one processor cannot be shared out")
 def test_both_arms_are_loaded_on_the_same_processor_and_their_generators_on_others(bench, monkeypatch):
     seen = []
     run_phase = Course.run_phase
 
     def watch(course, index, generator, *rest):
-        where = [os.sched_getaffinity(pid) for pid in (*course._running.pids, generator.pid)]
+        where = [os.sched_getaffinity(pid) for pid in (*course._running.pids, *generator.pids)]
         seen.append((*where, os.sched_getaffinity(0)))
         return run_phase(course, index, generator, *rest)
 
