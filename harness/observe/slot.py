@@ -161,7 +161,9 @@ class Course:
         before, machine_before = self._metrics.read(index), machine.read(pids or ())
         gauges = self._pictured and before is not None and self._has_gauges(before)
         generator.prepare()
+        phase = self._slot.scenario.phases[index]
         with (
+            self._act(phase),
             self._witnesses(index, stretch, gauges=gauges) as seen,
             self._moments(index, generator),
             together or contextlib.nullcontext() as at_ns,
@@ -172,7 +174,6 @@ class Course:
         samples, checked = check(samples[samples["phase"] == index], self._plan.payloads, self._directory)
         events = generator.events()
         machine_after = machine.read(self._running.pids or ())
-        phase = self._slot.scenario.phases[index]
         delta, scrapes = self._metrics.settled(index, phase, before, samples)
         waiting, disturbers = clients(samples)
         self._phases.append(
@@ -186,6 +187,7 @@ class Course:
                 scrapes,
                 events=events[events["phase"] == index],
                 checked=checked,
+                folder=self._directory,
             )
         )
         self._reports.append(report)
@@ -194,6 +196,12 @@ class Course:
             delta.refuse_missing(self._running.settings.metric_names)
             # Without any count of requests, no later phase can be believed either.
             counted_requests(self._phases[-1], self._running.settings.metric_names)
+
+    def _act(self, phase: Phase) -> contextlib.AbstractContextManager[None]:
+        """Return what the target does while the phase is sent."""
+        if phase.meanwhile is None:
+            return contextlib.nullcontext()
+        return self._running.meanwhile(phase.meanwhile, phase.name, self._directory)
 
     def _has_gauges(self, scrape: Scrape) -> bool:
         names = self._running.settings.metric_names

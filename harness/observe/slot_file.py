@@ -148,6 +148,7 @@ def _record(document: Mapping[str, Any], directory: Path) -> SlotRecord:
             around,
             events[events["phase"] == index],
             checked=checked,
+            folder=directory,
         )
         for index, (phase, around) in enumerate(zip(scenario.phases, yardsticks, strict=False))
         for found, checked in [check(samples[samples["phase"] == index], payloads, directory)]

@@ -9,6 +9,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,7 @@ class PhaseRecord:
         yardsticks: the readings before and after it, the server idle; None where it was not timed around.
         events: one EVENT record per event of a streamed answer, by request; none where no answer was a stream.
         checked: what the expectations of its payloads came to; the samples' outcomes are by them.
+        folder: where all that was recorded of its slot lies, what an act of the target left among it; None where nothing does.
     """
 
     phase: Phase
@@ -71,6 +73,7 @@ class PhaseRecord:
     yardsticks: tuple[Yardstick, Yardstick] | None = None
     events: Events = field(default_factory=lambda: np.zeros(0, EVENT))
     checked: Checked = field(default_factory=Checked)
+    folder: Path | None = None
 
     @property
     def every_sample(self) -> Samples:

@@ -40,7 +40,7 @@ class GateSettings:
     said_in_ini: frozenset[str]  # names of the options that it says, and the command line does not
     target: str = declared(
         "service",
-        "what is measured: service, service:KEY=VALUE,…, command:LINE, http://host:port, or unix:/PATH",
+        "what is measured: service, service:KEY=VALUE,…, command:LINE, http://host:port, unix:/PATH, or haproxy:N:, envoy:N: before service or command",
     )
     env: tuple[str, ...] = declared(
         (),

@@ -8,6 +8,7 @@ from tailgate.harness.plugins.hookspecs import hookimpl
 from tailgate.harness.report import Reporter, built_in_reporters
 from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.payloads.sources import built_in_payloads
+from tailgate.harness.target.fleet.target import parse_fleet
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.spec import parse_target
 from tailgate.harness.target.target import Target
@@ -15,8 +16,8 @@ from tailgate.harness.target.target import Target
 
 @hookimpl
 def tailgate_target(spec: str, settings: TargetSettings) -> Target | None:
-    """Know the service, any command line, and any address."""
-    return parse_target(spec, settings)
+    """Know the service, any command line, any address, and a fleet behind a gateway."""
+    return parse_target(spec, settings) or parse_fleet(spec, settings)
 
 
 @hookimpl

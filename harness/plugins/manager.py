@@ -30,6 +30,7 @@ from tailgate.harness.profiles import Profile
 from tailgate.harness.report import Reporter
 from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.scenario import Scenario
+from tailgate.harness.target.fleet.target import FleetTarget
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.spec import CommandTarget, UrlTarget
 from tailgate.harness.target.target import Target
@@ -115,7 +116,7 @@ class Plugins:
         if target is None:
             raise PluginError(
                 f"no plugin knows the target {spec!r}; expected service, service:KEY=VALUE,…, "
-                "command: and a command line, http://host:port, or unix:/PATH"
+                "command: and a command line, http://host:port, unix:/PATH, or haproxy:N: and envoy:N: before one that is launched"
             )
         return target
 
@@ -126,7 +127,7 @@ class Plugins:
     def known_target(self, spec: str, settings: TargetSettings) -> Target | None:
         """Return what ``spec`` describes; None where no plugin knows it."""
         target: Target | None = self._first("tailgate_target", spec=spec, settings=settings)
-        if target is None or isinstance(target, (CommandTarget, UrlTarget)):
+        if target is None or isinstance(target, (CommandTarget, UrlTarget, FleetTarget)):
             return target
         return CheckedTarget(target, self.owner(target, "tailgate_target"))
 

@@ -38,6 +38,11 @@ class CheckedTarget:
         """The specification that it came from."""
         return self.target.spec
 
+    @property
+    def acts(self) -> tuple[str, ...]:
+        """What it can do while a phase is sent."""
+        return tuple(getattr(self.target, "acts", ()))
+
     def start(self, directory: Path) -> RunningTarget:
         """Start it; what runs must be of the shape of :class:`RunningTarget`."""
         who = f"{self.owner}: the target {self.spec!r}"

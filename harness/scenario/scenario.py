@@ -61,6 +61,8 @@ class Phase:
         probes: how often the readiness and metrics paths are asked meanwhile, each, however short the phase turns out to
             be: five times a second, and up to fifty times where that is too seldom. 0 for not at all.
         without_pause: it begins right after the phase before it, whose work may go on; else the yardstick is timed between.
+        meanwhile: an act of the target while the phase is sent, such as ``replace`` or ``kill`` of a fleet's replicas; None
+            for none. The load must last longer than the act.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Phase:
     disturbers: tuple[Disturbers, ...] = ()
     probes: int = 0
     without_pause: bool = False
+    meanwhile: str | None = None
 
     @property
     def loop(self) -> Loop:

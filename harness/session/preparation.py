@@ -53,6 +53,8 @@ from tailgate.harness.scenario.right_answers import expects, with_right_answers
 from tailgate.harness.scenario.scenario import Phase, Scenario
 from tailgate.harness.scenario.unbudgeted import runs_without
 from tailgate.harness.session.budget_run import HEAD
+from tailgate.harness.target.fleet.gateways import GATEWAYS
+from tailgate.harness.target.fleet.target import FleetTarget
 from tailgate.harness.target.settings import TargetSettings, target_settings
 from tailgate.harness.target.spec import CommandTarget
 from tailgate.harness.target.state import StateCommands, asked_lines, commands_of
@@ -109,6 +111,8 @@ def prepare(
         made = plugins.target(settings.target, target)
         _refuse_unknown_program(made)
         _refuse_unknown_commands(commands_of(asked_lines(settings), HEAD, made, target, target.directory))
+        for scenario in chosen:
+            _refuse_idle_acts(scenario, made)
         specs = {settings.target}
         sources = {payload_source(settings)}
     else:
@@ -178,7 +182,7 @@ def _refuse_idle_trust(settings: GateSettings, specs: Iterable[str]) -> None:
     """Refuse options on TLS where nothing is asked by https; what a plugin's target does is its own."""
     said = ("ca_file", "insecure", "client_cert", "client_key")
     options = [f"--perf-{name.replace('_', '-')}" for name in said if getattr(settings, name)]
-    plain = all(spec.startswith(("http://", "unix:", "command:", "service")) for spec in specs)
+    plain = all(spec.startswith(("http://", "unix:", "command:", "service", *GATEWAYS)) for spec in specs)
     if options and plain and not settings.metrics_path.startswith("https://"):
         raise UsageError(
             f"{', '.join(options)}: for an https:// target, got {' and '.join(sorted(specs))}; leave it out, or give the "
@@ -186,8 +190,21 @@ def _refuse_idle_trust(settings: GateSettings, specs: Iterable[str]) -> None:
         )
 
 
+def _refuse_idle_acts(scenario: Scenario, target: Target) -> None:
+    """Refuse a scenario in which the target does what it cannot do."""
+    can: Sequence[str] = getattr(target, "acts", ())
+    for phase in scenario.phases:
+        if phase.meanwhile is not None and phase.meanwhile not in can:
+            raise UsageError(
+                f"scenario {scenario.name!r}, phase {phase.name!r}: the target is to {phase.meanwhile} while it is sent, and "
+                f"{target.spec} cannot; it needs a fleet, such as --perf-target=haproxy:2:service"
+            )
+
+
 def _refuse_unknown_program(target: Target) -> None:
     """Refuse a program that is nowhere on the path; one with a slash in its name is found where it is started."""
+    if isinstance(target, FleetTarget):
+        target = target.server
     if not isinstance(target, CommandTarget):
         return
     program, path = target.launch.command[0], target.launch.environment.get("PATH")

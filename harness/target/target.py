@@ -1,6 +1,7 @@
 """What is under test: a target is a frozen description, and ``start`` makes a running target of it."""
 
 import abc
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, Self
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from tailgate.harness.errors import TargetError
 from tailgate.harness.target.asking.client import DEFAULT_PORTS, asking_client, refused_connection
 from tailgate.harness.target.asking.exposition import find
 from tailgate.harness.target.launching.process import HOST
@@ -57,6 +59,19 @@ class RunningTarget(abc.ABC):
     @abc.abstractmethod
     def log_tail(self) -> str:
         """Return the last lines of its log; empty where the harness has none."""
+
+    def meanwhile(
+        self,
+        act: str,
+        phase: str,  # noqa: ARG002 - for targets that act
+        folder: Path,  # noqa: ARG002 - as above
+    ) -> contextlib.AbstractContextManager[None]:
+        """Return a context for the time in which a phase is sent: the target does something, such as replacing its replicas.
+
+        What there is to know of it afterwards goes into the slot's folder, for measures to read. Raise TargetError where the
+        target does no such thing.
+        """
+        raise TargetError(f"{self.spec} does nothing called {act!r} under load")
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:

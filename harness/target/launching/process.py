@@ -46,10 +46,10 @@ KILL_MARGIN_S = 15.0  # beyond the grace: the guardian's own KILL_TIMEOUT_S and 
 class ServerProcess:
     """A running command line with its port and its log; a context manager that leaves nothing behind."""
 
-    def __init__(self, launch: Launch, log: Path) -> None:
+    def __init__(self, launch: Launch, log: Path, port: int = 0) -> None:
         self.launch = launch
         self.log = log  # file of its standard output and error
-        self.port = 0  # where it listens on 127.0.0.1; 0 before :meth:`start`
+        self.port = port  # where it listens on 127.0.0.1; 0 for one that :meth:`start` finds
         self.socket_path: Path | None = None  # the Unix socket in place of the port, where one is asked for
         self.metrics_port: int | None = None  # of its metrics, where the command is told of such a port
         self.pid: int | None = None  # of the command itself, not of its guardian; None before :meth:`start`
@@ -106,7 +106,7 @@ class ServerProcess:
         with self.log.open("ab") as log, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
             self._log_offset = log.tell()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((HOST, 0))
+            listener.bind((HOST, self.port))
             self.port = int(listener.getsockname()[1])
             numbers = {"{port}": str(self.port), "{socket}": str(self.socket_path)}
             if self.launch.names("{metrics_port}"):
