@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tailgate import Profile, Scenario, hookimpl
-from tailgate.scenarios import burst, compare, overload, ramp, soak, steady
+from tailgate.scenarios import burst, compare, overload, ramp, rollout, soak, steady
 
 if __name__ != "tailgate.scenarios":
     raise ImportError(
@@ -15,12 +15,13 @@ __all__ = ["tailgate_scenarios"]
 
 @hookimpl
 def tailgate_scenarios(profile: Profile) -> Sequence[Scenario]:
-    """Bring steady, burst, ramp and overload, soak for those who name it, and compare for comparisons."""
+    """Bring steady, burst, ramp and overload, soak and rollout for those who name them, and compare for comparisons."""
     return [
         steady.scenario(profile),
         burst.scenario(profile),
         ramp.scenario(profile),
         overload.scenario(profile),
         soak.scenario(profile),
+        rollout.scenario(profile),
         compare.scenario(profile),
     ]

@@ -8,7 +8,7 @@ that an estimate can be infinite, and a budget cannot be met by refusing the slo
 from collections.abc import Iterator
 from functools import partial
 
-from tailgate.harness.measures import latency, rates, recovery, resources, streams
+from tailgate.harness.measures import handover, latency, rates, recovery, resources, streams
 from tailgate.harness.measures.knee import knee
 from tailgate.harness.measures.measure import Measure, Measured
 from tailgate.harness.measures.resources import Per
@@ -50,6 +50,10 @@ def built_in_measures() -> tuple[Measure, ...]:
         *_probes(),
         *_growths(),
         _less("rss_rise", Unit.SHARE, function=resources.memory_rise, knows_closed_loop=True),
+        _less("late_rate", Unit.SHARE, function=rates.late_rate),
+        _less("lost", Unit.COUNT, function=handover.lost),
+        _less("lost_elsewhere", Unit.COUNT, function=handover.lost_elsewhere),
+        _less("duplicated", Unit.COUNT, function=handover.duplicated),
         _less("unaccounted", Unit.COUNT, function=unaccounted, witnesses=(Witness.SERVER,)),
     )
 

@@ -42,6 +42,13 @@ def lost_rate(window: Window, criterion: Criterion) -> Estimate:
     return _share_of(lost, window, criterion)
 
 
+def late_rate(window: Window, criterion: Criterion) -> Estimate:
+    """Estimate the share of requests that were not refused (429, 503) and had no good answer within the objective."""
+    within_s = objective_s(criterion)
+    accepted = [part[part["outcome"] != Outcome.SHED] for part in in_order(window.samples)]
+    return _share_of([latencies_s(part) > within_s for part in accepted], window, criterion)
+
+
 def misanswered(window: Window, criterion: Criterion) -> Estimate:
     """Estimate the share of disturbers' requests that did not get what they had coming.
 

@@ -21,14 +21,14 @@ from tailgate.harness.scenario.plan import draw_plan
 from tailgate.harness.scenario.ref import refs, resolve
 from tailgate.harness.scenario.scenario import Scenario, When, quantile_name
 from tailgate.harness.statistics import quantile_interval
-from tailgate.scenarios import burst, compare, overload, ramp, soak, steady
+from tailgate.scenarios import burst, compare, overload, ramp, rollout, soak, steady
 
 ROOT = Path(__file__).parents[2]
 YARDSTICK_S = 0.013
 CONFIDENCE = 0.99  # the default of --perf-confidence
 PAYLOADS = [Payload("any", b"", "text/plain")]
 
-ALL = [steady, burst, ramp, overload, soak, compare]
+ALL = [steady, burst, ramp, overload, soak, rollout, compare]
 every = pytest.mark.parametrize("module", [steady, burst, ramp], ids=lambda module: module.__name__)
 # Those that judge another kind of load by other criteria, too.
 any_of_all = pytest.mark.parametrize("module", ALL, ids=lambda module: module.__name__)
@@ -58,7 +58,8 @@ def planned(scenario):
 def test_the_plugin_brings_all_of_them_and_a_run_takes_four():
     brought = scenarios.tailgate_scenarios(PROFILES["default"])
     assert [scenario.name for scenario in brought] == [
-        module.scenario(PROFILES["default"]).name for module in (steady, burst, ramp, overload, soak, compare)
+        module.scenario(PROFILES["default"]).name
+        for module in (steady, burst, ramp, overload, soak, rollout, compare)
     ]
     unasked = {scenario.name for scenario in brought if scenario.when is When.ALWAYS}
     assert unasked == {"steady", "burst", "ramp", "overload"}
@@ -222,3 +223,18 @@ def test_a_soak_lasts_as_long_as_its_budget_says_and_has_every_kind_of_disturber
     assert all(
         item.measure not in {"p95", "p99"} or item.witness is Witness.CLIENT for item in scenario.criteria
     )
+
+
+def test_a_rollout_replaces_then_kills_and_judges_each_where_it_happens():
+    made = rollout.scenario(PROFILES["default"])
+    assert {phase.name: phase.meanwhile for phase in made.phases if phase.measured} == {
+        "rollout": "replace",
+        "kill": "kill",
+    }
+    judged = {criterion.measure: criterion.phases for criterion in made.criteria}
+    assert judged["lost"] == ("rollout",)
+    assert judged["lost_elsewhere"] == ("kill",)
+    assert judged["duplicated"] == ("rollout", "kill")
+    assert {
+        one.limit for one in made.criteria if one.measure in {"lost", "lost_elsewhere", "duplicated"}
+    } == {0.0}

@@ -4,11 +4,14 @@ It is a prefix, which each generator draws for itself, and the request's number.
 """
 
 import secrets
+import string
 from collections.abc import Collection, Sequence
 
 from tailgate.harness.load.wire.connection import Flight
 
 _DIGITS = 16
+# Of a number, those of the request within its phase.
+_PHASE_BITS = 48
 _NO_NUMBER = "0" * _DIGITS
 
 
@@ -20,6 +23,15 @@ def draw_prefix() -> str:
 def request_id(prefix: str, phase: int, request: int) -> str:
     """Return the id of a request: 32 hexadecimal digits; empty where the generator sends none."""
     return prefix and prefix + _number(phase, request).decode()
+
+
+def request_of(told: str, prefix: str, phase: int) -> int | None:
+    """Return the index of the request of a phase that has this id; None for any other id."""
+    number = told.removeprefix(prefix)
+    if not prefix or number == told or len(number) != _DIGITS or not set(number) <= set(string.hexdigits):
+        return None
+    found, index = divmod(int(number, 16), 1 << _PHASE_BITS)
+    return index - 1 if found == phase and index else None
 
 
 def id_lines(prefix: str, said: Collection[str]) -> list[str]:
@@ -43,7 +55,7 @@ _IN_VALUE = {"x-request-id": (16,), "traceparent": (19, 36)}
 
 def _number(phase: int, request: int) -> bytes:
     # From 1 on: a span's id must not be nil.
-    return b"%016x" % (phase << 48 | request + 1)
+    return b"%016x" % (phase << _PHASE_BITS | request + 1)
 
 
 class Requests:

@@ -130,7 +130,15 @@ def test_a_file_is_a_plugin_whatever_it_is_called(tmp_path):
 def test_the_built_in_scenarios_are_a_plugin():
     plugins = hermetic()
     plugins.register(scenarios, "scenarios")
-    assert list(plugins.scenarios(PROFILE)) == ["burst", "compare", "overload", "ramp", "soak", "steady"]
+    assert list(plugins.scenarios(PROFILE)) == [
+        "burst",
+        "compare",
+        "overload",
+        "ramp",
+        "rollout",
+        "soak",
+        "steady",
+    ]
 
 
 # Who does not fit
