@@ -137,6 +137,7 @@ def together(reports: Sequence[PhaseReport], parts: Sequence[Part]) -> PhaseRepo
         at_once=None if first.at_once is None else sum(one.at_once or 0 for one in reports),
         scheduling=max((one.scheduling for one in reports), key=list(Scheduling).index),
         unkept_answers=sum(one.unkept_answers for one in reports),
+        clocks=tuple(span for one in reports for span in one.clocks),
         parts=tuple(parts),
     )
 
