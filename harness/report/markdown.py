@@ -59,7 +59,16 @@ def _lines(result: RunResult) -> Iterator[str]:
 def _bullets(sentences: tuple[str, ...]) -> Iterator[str]:
     if sentences:
         yield ""
-    yield from (f"- {markdown(sentence)}" for sentence in sentences)
+    for sentence in sentences:
+        # The end of a log may follow on further lines.
+        first, _, log = sentence.partition("\n")
+        yield f"- {markdown(first)}"
+        if log:
+            yield from (
+                "",
+                *(f"  {line}" for block in fenced(log, "text") for line in block.splitlines()),
+                "",
+            )
 
 
 def _proposed(lines: Sequence[str]) -> Iterator[str]:
@@ -133,7 +142,8 @@ def _measured(result: RunResult) -> Iterator[str]:
     yield f"- run {markdown(f'{result.run_id}, started {result.started_at}{wall}, tailgate {result.tailgate_version}')}"
     yield f"- {code(result.command)}"
     if result.settings:
-        yield f"- settings: {markdown(summary.facts_line(result.settings))}"
+        said = {name: value for name, value in result.settings.items() if value != ""}
+        yield f"- settings: {markdown(summary.facts_line(said))}"
 
 
 def _machine(result: RunResult) -> Iterator[str]:

@@ -106,7 +106,7 @@ class Around:
         ended = _ended(step, shlex.split(line), dict(self._environment()), self._commands.directory, log)
         if ended:
             raise TargetError(
-                f"--perf-{step.value} of {self._commands.arm}: {line!r} {ended}. {log_note(log)}"
+                f"--perf-{step.value} of {self._commands.arm}: {line!r} {ended}.{log_note(log)}"
             )
 
     def _environment(self) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """The comment on a pull request: whose it is, what may stand in it, and that it is updated in place."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,9 @@ def test_what_a_pull_request_writes_into_its_result_is_text_and_nothing_else(job
     said = "a | b\n# owned @everyone <img src=x> [click](https://evil.test) ![x](y) <!-- tailgate: x -->"
     made = job(run_result(faults=[Fault(Cause.NOISE, said)], command=said))
     assert made.run() == 0, made.out
-    body = made.body().splitlines()
+    # Nothing in a block of code is a title, a name, an image or a link.
+    outside = re.sub(r"^  (`{3,})\w*\n(?:  .*\n)*?  \1$", "", made.body(), flags=re.MULTILINE)
+    body = outside.splitlines()
     text = "\n".join(body[1:-1])
     assert "\n# owned" not in text
     for mark in ("@everyone", "<img", "[click](", "![x]"):

@@ -30,12 +30,12 @@ def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
 
 
 def log_note(log: Path) -> str:
-    """Say how a log ends, or that nothing was written to it."""
+    """Return what a message adds of a log, from its next line on: how it ends, or that nothing was written to it."""
     last_words = tail(log)
     return (
-        f"The end of its log ({log}):\n{last_words}"
+        f"\nThe end of its log ({log}):\n{last_words}"
         if last_words
-        else f"It wrote nothing to its log ({log})."
+        else f" It wrote nothing to its log ({log})."
     )
 
 

@@ -143,7 +143,7 @@ class ServerProcess:
             received = lifeline.recv(32)
             if not received:
                 raise TargetError(
-                    f"the guardian of {self.launch.command[0]!r} did not start. {log_note(self.log)}"
+                    f"the guardian of {self.launch.command[0]!r} did not start.{log_note(self.log)}"
                 )
             told += received
         return int(told)
@@ -153,7 +153,7 @@ class ServerProcess:
         try:
             wait_until_ready(list(self._checks()), self.launch.ready_timeout_s, self.check_alive)
         except TargetError as error:
-            raise TargetError(f"{error}. {log_note(self.log)}") from None
+            raise TargetError(f"{error}.{log_note(self.log)}") from None
 
     def _checks(self) -> Iterator[Check]:
         launch, at = self.launch, self.socket_path

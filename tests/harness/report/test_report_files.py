@@ -45,7 +45,22 @@ def test_the_step_summary_is_appended_to(tmp_path, monkeypatch):
 def test_what_comes_from_outside_cannot_leave_its_cell_or_its_line():
     result = run_result(faults=[Fault(Cause.NOISE, "a | b\n# <script>")])
     text = markdown.render(result)
-    assert "- noise: a `|` b `# <script>`" in text
+    assert "- noise: a `|` b\n\n  ```text\n  # <script>\n  ```\n" in text
+
+
+def test_the_end_of_a_log_stands_as_it_is_below_the_fault_and_not_in_the_verdict():
+    fault = Fault(Cause.INTEGRITY, "the server is gone\nits log ends:\n# not a title\n```\n* a_b_c")
+    text = markdown.render(run_result(faults=[fault]))
+    assert text.splitlines()[0].endswith("The server is gone.")
+    assert "- integrity: the server is gone\n\n  ````text\n  its log ends:\n  # not a title\n  ```\n" in text
+    assert "  * a_b_c\n  ````\n" in text
+
+
+def test_settings_that_nobody_made_are_left_out_of_the_summary():
+    text = markdown.render(
+        run_result(settings={"target": "service", "env": "", "insecure": False, "seed": None})
+    )
+    assert "- settings: target=service, insecure=False\n" in text
 
 
 def test_a_run_that_measured_nothing_still_has_a_summary():

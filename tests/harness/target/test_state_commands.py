@@ -53,7 +53,10 @@ def test_what_is_not_asked_for_does_not_run_and_leaves_no_log(tmp_path):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("sh -c 'echo no table; exit 3'", r"ended with exit status 3\. The end of its log \(.*\):\nno table"),
+        (
+            "sh -c 'echo no table; exit 3'",
+            r"ended with exit status 3\.\nThe end of its log \(.*\):\nno table",
+        ),
         ("sh -c 'kill -9 $$'", "ended with signal SIGKILL. It wrote nothing to its log"),
         ("./gone", "cannot be started: No such file or directory"),
     ],
