@@ -163,7 +163,8 @@ class Sender:
     def _send_all(
         self, start_ns: int, offsets_ns: memoryview, phase: PlannedPhase, lags_ns: memoryview
     ) -> None:
-        count, request, numbers, payloads = len(offsets_ns), 0, phase.numbers, phase.payloads.data
+        count, request, payloads = len(offsets_ns), 0, phase.payloads.data
+        number, step = phase.first, phase.step
         behaviours = None if phase.behaviours is None else phase.behaviours.data
         timeout_ns = int(self._settings.timeout_s * 1e9)
         stop_ns = start_ns + offsets_ns[-1] + timeout_ns
@@ -173,12 +174,13 @@ class Sender:
             row_end = min(request + _ROW, count)
             while request < row_end and (intended_ns := start_ns + offsets_ns[request]) <= now_ns:
                 behaviour = 0 if behaviours is None else behaviours[request]
-                flight = Flight(numbers[request], payloads[request], intended_ns, now_ns, behaviour)
+                flight = Flight(number, payloads[request], intended_ns, now_ns, behaviour)
                 lags_ns[request] = now_ns - intended_ns
                 self._flights.append(flight)
                 self._in_flight += 1
                 (self._disturbers if behaviour else self._pool).submit(flight)
                 request += 1
+                number += step
                 now_ns = time.monotonic_ns()
             until_ns = min(self._expire(now_ns, timeout_ns, stop_ns), stop_ns)
             if behaviours is not None:
