@@ -155,7 +155,7 @@ def closed(samples: Samples, passed: NDArray[np.void], book: FleetBook) -> Close
         (book.ended_ns - book.began_ns) / 1e9,
         lost=~whole | ((samples["status"] >= 500) & ~answered),
         refused=answered & (samples["outcome"] == Outcome.SHED),
-        in_flight=_in_flight(samples, place, book),
+        in_flight=_in_flight(samples, place, got, book),
         repeated=int(np.sum(times > 1)),
         uncalled=uncalled,
         replicas=len(book.replicas),
@@ -186,13 +186,19 @@ def _miscounted(
     return max(0, least - count), max(0, count - most)
 
 
-def _in_flight(samples: Samples, place: NDArray[np.int64], book: FleetBook) -> Each:
+def _in_flight(samples: Samples, place: NDArray[np.int64], got: Each, book: FleetBook) -> Each:
+    """Tell which requests were under way at a replica while it was killed.
+
+    HAProxy writes no line where a reused connection to a replica breaks before the answer, and closes the client's. So a request
+    without a line that ended at that time was there.
+    """
     there = np.zeros(len(samples), bool)
     for replica in _killed(book):
         assert replica.told_ns is not None
         assert replica.until_ns is not None
         under_way = (samples["sent_ns"] <= replica.until_ns) & (samples["done_ns"] >= replica.told_ns)
-        there |= (place == replica.place) & under_way
+        ended_then = samples["done_ns"] <= replica.until_ns + COUNTING_NS
+        there |= under_way & ((place == replica.place) | (~got & ended_then))
     return there
 
 

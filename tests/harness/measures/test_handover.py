@@ -158,7 +158,9 @@ def test_of_a_kill_only_requests_under_way_at_that_replica_are_set_apart(history
     records = client(history)
     under_way = (records["sent_ns"] <= dead.until_ns) & (records["done_ns"] >= dead.told_ns)
     there = [fate[2] is not None and place == 0 for fate, place in history]
-    assert found.in_flight.tolist() == (under_way & there).tolist()
+    # HAProxy closes a connection without a line where that to a replica breaks.
+    unwritten = [fate[2] is None for fate, _ in history] & (records["done_ns"] <= dead.until_ns + COUNTING_NS)
+    assert found.in_flight.tolist() == (under_way & (there | unwritten)).tolist()
 
 
 def test_replicas_without_metrics_leave_two_books_and_the_note_says_so():
