@@ -43,6 +43,13 @@ tailgate doctor --torch                        # import PyTorch as well, which t
 tailgate doctor --json | jq '.checks[] | select(.state != "ok")'
 """
 
+PLAN = """
+tailgate plan --objective=50ms --rate=400/s     # from the newest run: how many replicas?
+tailgate plan http://localhost:8000             # from the batch times of a running service
+tailgate plan --batch-times=1:5ms,8:12ms --objective=50ms --burstiness=4
+tailgate plan .perf/RUN --trace=arrivals.csv --json | jq .plan.replicas
+"""
+
 Run = Annotated[
     Path | None,
     typer.Argument(
@@ -213,3 +220,55 @@ def _doctor(
     from tailgate.harness.cli.doctor import doctor
 
     raise typer.Exit(doctor(torch=torch, as_json=as_json))
+
+
+@app.command("plan", cls=Command, epilog=PLAN)
+def _plan(  # noqa: PLR0913 - each is an option
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN | ADDRESS]",
+            help="A run's folder or name, or http://host:port of a running tailgate serve; default: the newest run.",
+            show_default=False,
+            autocompletion=run_names,
+        ),
+    ] = None,
+    batch_times: Annotated[
+        str | None, typer.Option("--batch-times", help="t(n) by hand: 1:5ms,8:12ms, linear between.")
+    ] = None,
+    max_batch: Annotated[
+        int | None, typer.Option("--max-batch", min=1, max=4096, help="Another largest batch.")
+    ] = None,
+    objective: Annotated[
+        str | None, typer.Option("--objective", help="Latency that p99 is to keep, such as 50ms.")
+    ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            "--rate", help="Requests of all replicas together, such as 400/s; default: that of the trace."
+        ),
+    ] = None,
+    burstiness: Annotated[
+        float | None,
+        typer.Option(
+            "--burstiness", help="Squared coefficient of variation of the gaps; default: 1, which is Poisson."
+        ),
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", help="Recorded arrivals, .csv or .jsonl, brought to each rate.")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Foresee p50 and p99 by load, the highest rate within an objective, and how many replicas a rate needs.
+
+    Nothing is measured: t(n) and what requests take besides come from a kept run, a running service or --batch-times.
+
+    Exit status: 0 done, 1 no number of replicas keeps the objective, 2 it cannot be planned as asked, 3 the source does not say
+    what a plan needs.
+    """
+    from tailgate.harness.cli.runs.plan import plan
+
+    raise typer.Exit(
+        plan(source, batch_times, max_batch, objective, rate, burstiness, trace, as_json=as_json)
+    )

@@ -20,6 +20,7 @@ NAMES = {"serve", "compile", "run", "compare", "calibrate", "judge", "report", "
     "init",
     "doctor",
     "drill",
+    "plan",
 }
 GATE = {f"--{option.name}" for option in OPTIONS}
 
