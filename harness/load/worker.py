@@ -1,7 +1,7 @@
 """One generator of many: ``python -m tailgate.harness.load.worker [HOST:PORT]``.
 
 It gets its slice of the plan over standard input, or over a connection that it opens to the harness; then it sends each phase
-from a moment of its own clock on, and gives its records back once nothing is in flight (:mod:`tailgate.harness.load.link`).
+from a moment of its own clock on, and gives its records back once nothing is in flight (:mod:`tailgate.harness.load.many.link`).
 While it sends, nobody speaks to it. It writes into a folder that it removes, and ends with the harness.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 import orjson
 
 from tailgate.harness.errors import HarnessError
-from tailgate.harness.load.link import (
+from tailgate.harness.load.many.link import (
     CLOCK,
     TOKEN_VARIABLE,
     Link,

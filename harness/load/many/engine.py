@@ -17,7 +17,7 @@ from typing import Protocol
 
 from tailgate.harness.errors import LoadError, UsageError
 from tailgate.harness.load.generator import end
-from tailgate.harness.load.link import TOKEN_VARIABLE, Link, over_pipes, over_socket
+from tailgate.harness.load.many.link import TOKEN_VARIABLE, Link, over_pipes, over_socket
 
 WORKER = ("-m", "tailgate.harness.load.worker")
 # numpy's linear algebra starts a thread for each processor, which no generator needs.

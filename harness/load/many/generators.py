@@ -16,10 +16,10 @@ from typing import Any, Self
 from tailgate import __version__
 from tailgate.harness.errors import LoadError
 from tailgate.harness.load.generator import MARGIN_S, READY_S, refuse_unsendable
-from tailgate.harness.load.link import introduction
 from tailgate.harness.load.many.clocks import TRIPS, ClockReading, Trip, drift, read_clock, schedule_error_s
 from tailgate.harness.load.many.engine import GeneratorEngine, GeneratorWorker
 from tailgate.harness.load.many.gathering import Gathering
+from tailgate.harness.load.many.link import introduction
 from tailgate.harness.load.many.slicing import slice_of
 from tailgate.harness.load.records.events import Events, read_events
 from tailgate.harness.load.records.samples import SAMPLES, Samples, read_samples

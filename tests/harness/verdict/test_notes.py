@@ -32,7 +32,7 @@ def test_own_requests_that_the_server_counts_are_told_with_their_number():
     ],
 )
 def test_a_server_that_answers_few_connections_is_told(at_once, words):
-    reports = [SimpleNamespace(at_once=bound) for bound in at_once]
+    reports = [SimpleNamespace(at_once=bound, parts=()) for bound in at_once]
     told = list(notes(window(), reports))
     assert told == [] if words is None else words in told[0]
 
