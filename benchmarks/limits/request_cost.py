@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 import uvloop
 
+from tailgate.service.__main__ import SWITCH_INTERVAL_S
 from tailgate.service.batching.pipeline import Pipeline
 from tailgate.service.batching.service import Phase, Service
 from tailgate.service.http.app import create_app
 from tailgate.service.http.connection import Connection
 from tailgate.service.http.site import Site
 from tailgate.service.logs import close_logging, configure_logging
+from tailgate.service.memory import collect_seldom, spare_collector
 from tailgate.service.models.items import Result
 from tailgate.service.models.spec import Served, TensorSpec
 from tailgate.service.settings import load_settings
@@ -103,6 +105,7 @@ async def spend(line: str, settings: Mapping[str, Any], requests: int) -> dict[s
     traces = traces_into_nothing() if settings.get("traces") else None
     service, connections, queue = started(settings, traces)
     pipeline: Any = service.pipeline
+    spare_collector()
     result = Result(np.zeros(4, np.float32), [], [])
     sent = [
         f"{HEAD}{line.format(number + 1)}\r\n".encode() + bytes(16) for number in range(WARM_UP + requests)
@@ -120,8 +123,8 @@ async def spend(line: str, settings: Mapping[str, Any], requests: int) -> dict[s
             request.outcome = result
         pipeline._end(batch)  # noqa: SLF001 - what the dispatcher's thread has called
         await asyncio.sleep(0)
-        while traces is not None and traces._noted - traces._made > MOST_BEHIND:  # noqa: SLF001 - all are to be made
-            time.sleep(0.02)  # noqa: ASYNC251 - the event loop has nothing else to do
+        while traces is not None and traces._noted - traces._made > MOST_BEHIND:  # noqa: SLF001, ASYNC110
+            await asyncio.sleep(0.02)
     spent = {"loop_us": (time.thread_time() - loop_s) / requests * 1e6}
     if traces is not None:
         traces.stop()
@@ -132,6 +135,8 @@ async def spend(line: str, settings: Mapping[str, Any], requests: int) -> dict[s
 def main() -> None:
     """Read the command line, and print."""
     line, settings, requests = sys.argv[1:]
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    collect_seldom()
     configure_logging("json")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         spent = runner.run(spend(line, json.loads(settings), int(requests) // BATCH * BATCH))

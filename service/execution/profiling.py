@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tailgate.service.execution.isolate import Inference
 
-# Of one recording. While a file is written, no batch runs and the event loop waits: about 0.1 s for 10 MB.
+# Of one recording. While a file is written, no batch runs and the event loop waits: 30 MB took 0.5 to 1 s.
 MOST_BYTES = 32 * 2**20
 Answers = list[Result | ModelFailure]
 

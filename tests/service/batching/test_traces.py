@@ -49,7 +49,10 @@ class Kept:
         self.exporter = InMemorySpanExporter()
         self.spans = spans_to(SimpleSpanProcessor(self.exporter))
         self.soon = []
-        self.traces = Traces(SimpleNamespace(make=self.make, close=self.spans.close), self.soon.append)
+        self.traces = Traces(
+            SimpleNamespace(make=self.make, close=self.spans.close),
+            lambda _, function: self.soon.append(function),
+        )
 
     def make(self, batches, ended):
         self.spans.make(batches, ended)
@@ -256,7 +259,7 @@ class Thrower:
 
 def test_a_fault_is_logged_once_and_the_next_requests_are_tried():
     maker = Thrower()
-    traces = Traces(maker, lambda hand_over: hand_over())
+    traces = Traces(maker, lambda _, hand_over: hand_over())
     traces.start()
     with capture_logs() as lines:
         for _ in range(3):
@@ -270,7 +273,7 @@ def test_a_fault_is_logged_once_and_the_next_requests_are_tried():
 def test_a_stop_waits_for_a_bounded_time(monkeypatch):
     monkeypatch.setattr(traces_module, "STOP_S", 0.01)
     goes_on = threading.Event()
-    traces = Traces(Thrower(goes_on), lambda hand_over: hand_over())
+    traces = Traces(Thrower(goes_on), lambda _, hand_over: hand_over())
     traces.start()
     with capture_logs() as lines:
         traces.stop()
