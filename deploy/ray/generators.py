@@ -23,12 +23,6 @@ TASKS_READY_S = 300.0
 LEAVE_S = 10.0
 
 
-def work(address: str, environment: Mapping[str, str]) -> int:
-    """Run one worker on the node of this task, until the harness closes its link."""
-    command = [sys.executable, "-P", "-m", "tailgate.harness.load.worker", address]
-    return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
-
-
 @dataclass(frozen=True, slots=True)
 class RayEngine:
     """Generators that are tasks of Ray."""
@@ -40,6 +34,11 @@ class RayEngine:
     def start(self, directory: Path) -> Iterator[Sequence[GeneratorWorker]]:  # noqa: ARG002 - Ray keeps the logs
         """Submit the tasks and wait for their workers; leaving ends the workers, and with them the tasks."""
         import ray  # noqa: PLC0415 - loaded by a run that asks for it
+
+        # Within this function: Ray sends a module's function by its name, and no node has this module.
+        def work(address: str, environment: Mapping[str, str]) -> int:
+            command = [sys.executable, "-P", "-m", "tailgate.harness.load.worker", address]
+            return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
 
         if not ray.is_initialized():
             ray.init(address="auto", log_to_driver=False, configure_logging=False)
