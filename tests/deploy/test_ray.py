@@ -116,9 +116,14 @@ def gateway(folder):
     (port,) = free_ports(1)
     path, log = folder / "s", folder / "haproxy.log"
     environment = {**os.environ, "TAILGATE_BIND": f"127.0.0.1:{port}", "TAILGATE_SOCKET": str(path)}
+    # Of several threads that log at once some drop lines: one processor, one thread.
+    one = str(min(os.sched_getaffinity(0)))
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["haproxy", "-db", "-f", RAY / "haproxy.cfg"], env=environment, stdout=output, stderr=output
+            ["taskset", "--cpu-list", one, "haproxy", "-db", "-f", RAY / "haproxy.cfg"],
+            env=environment,
+            stdout=output,
+            stderr=output,
         )
     try:
         until(path.exists)
