@@ -122,7 +122,7 @@ def _render(found: Sizing, source: Source, requests: int, console: Console) -> N
         sentence(console, line, indent=0)
     if (numbers := manifest(found, source)) is not None:
         parts(console, "settings", [f"{name}={value:g}" for name, value in numbers["settings"].items()])
-        parts(console, "autoscaler", [f"query {numbers['query']}", f"threshold {numbers['threshold']:.4g}"])
+        parts(console, "autoscaler", [f"query {numbers['query']}", f"threshold {numbers['threshold']:.6g}"])
 
 
 def _about(source: Source) -> Iterator[str]:
