@@ -18,6 +18,7 @@ from tailgate.harness.cli.run import run_gate, split_sides, target_of
 from tailgate.harness.errors import TargetError, UsageError
 from tailgate.harness.first import app, files
 from tailgate.harness.first.questions import find_metrics, find_readiness, find_request, try_request
+from tailgate.harness.first.workflow import own_requirement
 from tailgate.harness.load.reach import load_settings
 from tailgate.harness.options.reading import parse_options
 from tailgate.harness.options.settings import OPTIONS, GateSettings
@@ -65,7 +66,8 @@ def init(words: Sequence[str]) -> Status:
         say("nothing was written: mend what is named above, then run tailgate init again")
         return Status.UNMEASURED if status is Status.PASS else status
     text = "" if budgets.lines else _budgets(command.result)
-    plan = files.plan_files(root, _ini(found, said), text, found.body, force=force)
+    tailgate = own_requirement()
+    plan = files.plan_files(root, _ini(found, said), text, found.body, tailgate, force=force)
     files.write(root, plan)
     _tell_end(command.result, plan)
     return Status.PASS

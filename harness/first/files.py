@@ -10,10 +10,11 @@ from typing import Any
 import tomlkit
 from tomlkit.items import Table
 
+from tailgate.harness.first.workflow import WORKFLOW, workflow
+
 BUDGETS = Path("budgets.toml")
 BODY = Path("perf") / "body.json"
 IGNORED = ".perf/"
-WORKFLOW = Path(".github") / "workflows" / "perf.yml"
 
 TEST = '''\
 """The performance gate: pytest -m perf starts the service, loads it, and holds it to budgets.toml."""
@@ -22,23 +23,6 @@ TEST = '''\
 def test_performance(perf_gate, perf_scenario):
     perf_gate.check(perf_scenario)
 '''
-WORKFLOW_TEXT = """\
-name: perf
-on: pull_request
-jobs:
-  gate:
-    runs-on: ubuntu-latest
-    steps:
-      - uses: actions/checkout@v4
-      - uses: actions/setup-python@v5
-        with:
-          python-version: "3.12"
-      - run: pip install tailgate {project}
-      # The speed of this machine is not known, so only a broken measurement fails here. On a machine of your own leave
-      # --perf-enforce out.
-      - run: pytest -m perf --perf-enforce=measurement
-"""
-
 Value = str | list[str]
 
 
@@ -52,7 +36,7 @@ class Plan:
 
 
 def plan_files(
-    root: Path, settings: Mapping[str, Value], budgets: str, body: str | None, *, force: bool
+    root: Path, settings: Mapping[str, Value], budgets: str, body: str | None, tailgate: str, *, force: bool
 ) -> Plan:
     """Return what to write: nothing that is there is replaced unless ``force``; ini keys and a line for git are added.
 
@@ -61,9 +45,10 @@ def plan_files(
         settings: ini keys of pytest.
         budgets: text of the budget file; empty where the project has budgets.
         body: text of the request's body, None where there is none to write.
+        tailgate: what pip installs tailgate by.
         force: replace what is there.
     """
-    wanted = {test_file(root): TEST, WORKFLOW: WORKFLOW_TEXT.format(project=_requirements(root))}
+    wanted = {test_file(root): TEST, WORKFLOW: workflow(tailgate, _requirements(root))}
     if budgets:
         wanted[BUDGETS] = budgets
     if body is not None:

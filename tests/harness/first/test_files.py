@@ -2,20 +2,23 @@
 
 import ast
 import configparser
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
 
 from tailgate.harness.first.files import (
     BODY,
     BUDGETS,
-    WORKFLOW,
     plan_files,
     pytest_settings,
     with_ignored,
     write,
 )
+from tailgate.harness.first.workflow import WORKFLOW, requirement, workflow
 
 SETTINGS = {
     "perf_target": "command:{python} -m uvicorn app:app --port {port}",
@@ -26,7 +29,7 @@ LINE = '"steady" = { rate = "5 /s" }\n'
 
 
 def plan(root, *, force=False, body="{}"):
-    return plan_files(root, SETTINGS, LINE, body, force=force)
+    return plan_files(root, SETTINGS, LINE, body, "tailgate==1.2", force=force)
 
 
 def test_an_empty_project_gets_all_that_a_gate_needs(tmp_path):
@@ -61,7 +64,7 @@ def test_what_is_there_is_replaced_by_force_alone(tmp_path):
 
 
 def test_without_a_body_or_new_budgets_none_is_written(tmp_path):
-    made = plan_files(tmp_path, SETTINGS, "", None, force=True)
+    made = plan_files(tmp_path, SETTINGS, "", None, "tailgate==1.2", force=True)
     assert not {BODY, BUDGETS} & set(made.texts)
 
 
@@ -72,7 +75,35 @@ def test_the_test_goes_among_those_of_the_project(tmp_path):
 
 def test_the_workflow_installs_what_the_project_needs(tmp_path):
     (tmp_path / "requirements.txt").touch()
-    assert "pip install tailgate -r requirements.txt" in plan(tmp_path).texts[WORKFLOW]
+    assert "pip install tailgate==1.2 -r requirements.txt\n" in plan(tmp_path).texts[WORKFLOW]
+
+
+GIT = {"url": "ssh://host/x.git", "vcs_info": {"vcs": "git", "commit_id": "4f2a"}}
+
+
+@pytest.mark.parametrize(
+    ("origin", "wanted"),
+    [
+        (None, "tailgate==1.2"),
+        (GIT, "tailgate @ git+ssh://host/x.git@4f2a"),
+        ({"url": "file:///x", "dir_info": {"editable": True}}, "tailgate @ git+ADDRESS"),
+        ({"url": "file:///x.whl", "archive_info": {}}, "tailgate @ git+ADDRESS"),
+    ],
+)
+def test_the_workflow_installs_tailgate_from_where_this_one_came(origin, wanted):
+    (step,) = [
+        one["run"]
+        for one in yaml.safe_load(workflow(requirement("1.2", origin), "."))["jobs"]["gate"]["steps"]
+        if one.get("run", "").startswith("pip ")
+    ]
+    assert shlex.split(step) == ["pip", "install", wanted, "."]
+    Requirement(wanted)
+
+
+def test_an_address_that_is_not_known_is_asked_for_in_the_workflow():
+    text = workflow("tailgate @ git+ADDRESS", ".")
+    assert "# tailgate is not on PyPI yet. Put in place of ADDRESS what" in text
+    assert "ADDRESS" not in workflow("tailgate==1.2", ".")
 
 
 @pytest.mark.parametrize(
