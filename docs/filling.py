@@ -83,12 +83,13 @@ class Part:
 
 
 def chosen(items: Sequence[Any], words: str) -> list[Any]:
-    """Return the objects that have these words as a value, or each of these words as one of their values."""
+    """Return the objects that have these words as a value, or each of them, or of those between commas, as one of their values."""
     values = [
         {str(value) for value in item.values()} if isinstance(item, dict) else {str(item)} for item in items
     ]
     whole = [item for item, mine in zip(items, values, strict=True) if words in mine]
-    return whole or [item for item, mine in zip(items, values, strict=True) if mine >= set(words.split())]
+    each = set(words.split(", ") if ", " in words else words.split())
+    return whole or [item for item, mine in zip(items, values, strict=True) if mine >= each]
 
 
 def date(head: Mapping[str, Any]) -> str:

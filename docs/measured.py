@@ -1,5 +1,6 @@
 """The tables of figures, made of the results of benchmarks."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ import msgspec
 import orjson
 
 from benchmarks.faults import pictures
+from benchmarks.gate import coverage, estimators, naive, shown_runs
 from benchmarks.gate import tables as ledger_tables
 from benchmarks.gate.simulation.tally import markdown, worst
 from benchmarks.limits import precision
@@ -14,7 +16,11 @@ from benchmarks.record import RESULTS
 from benchmarks.serving import overload
 from benchmarks.spread import figure
 from docs.declared import table
+from tailgate.harness.report.terminal import Detail, render, screen_of
+from tailgate.harness.results import file as results_file
 from tailgate.harness.results import ledger
+
+WIDTH = 100  # of a terminal
 
 PEERS = {
     "mosec": "Mosec",
@@ -125,6 +131,41 @@ def tallies(name: str) -> str:
     return "\n\n".join(parts)
 
 
+def beside_naive_rules(*effects: str) -> str:
+    """Return false alarms of the rules that people use, and of the gate; and their misses of these effects, or of all."""
+    found = msgspec.convert(result("gate-naive")["rules"], list[naive.Standing])
+    return naive.table(found, effects or list(found[0].misses))
+
+
+def budgets_in_a_queue() -> str:
+    """Return how often a budget's PASS and FAIL are false where requests queue."""
+    return coverage.table(msgspec.convert(result("gate-coverage")["cells"], list[coverage.Cell]))
+
+
+def spreads_of_estimators() -> str:
+    """Return how much each estimator of a block spreads without a change."""
+    lines = next(iter(result("gate-estimators")["cuts"].values()))
+    machines = {
+        "no stalls": ("p50", "p95", "p99"),
+        "rare long stalls": ("p95", "p99"),
+        "many stalls": ("p99",),
+    }
+    asked = [(quantile, machine) for machine, quantiles in machines.items() for quantile in quantiles]
+    return estimators.spreads(msgspec.convert(lines, list[estimators.Line]), asked)
+
+
+def shown_run(name: str, *, only: str = "") -> str:
+    """Return a kept run as the terminal shows it, behind its command; with ``-v`` and ``only`` the lines that begin so."""
+    result = results_file.read(shown_runs.SHOWN / f"{name}.json")
+    detail = Detail.EVERYTHING if only else Detail.USUAL
+    screen = screen_of(WIDTH, colours=False)
+    with screen.capture() as captured:
+        render(result, screen, detail)
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    told = [line for line in lines if re.match(rf" *(?:{only})", line)] if only else lines
+    return "\n".join(["```console", f"$ {result.command}", "…", *told, "```"])
+
+
 def precisions() -> str:
     """Return the answers of each precision and executor to the same photographs."""
     return precision.table(msgspec.convert(result("precision")["variants"], list[precision.Variant]))
@@ -148,8 +189,15 @@ MEASURED: Mapping[str, Callable[[], str]] = {
     "ledger": of_ledger,
     "replay": lambda: tallies("gate-replay"),
     "simulation": lambda: tallies("gate-simulation"),
+    "naive": beside_naive_rules,
+    "naive-short": lambda: beside_naive_rules("all +5 %", "all +10 %"),
+    "coverage": budgets_in_a_queue,
+    "estimators": spreads_of_estimators,
     "overload": lambda: overload.markdown(result("overload")["cases"]),
     "precision": precisions,
     "pictures": decoded_pictures,
+    "run-pass": lambda: shown_run("pass"),
+    "run-fail": lambda: shown_run("fail"),
+    "run-stream": lambda: shown_run("stream", only="time to first token|between tokens|tokens:"),
     "faults": lambda: str(result("faults")["table"]),
 }

@@ -1,6 +1,6 @@
 """How often the ends of a budget's interval err where requests queue: the gate's interval, and one for independent requests.
 
-    python -m benchmarks.gate.coverage [--runs 1000]
+    python -m benchmarks.gate.coverage [--runs 1000] [--json FILE]
 
 Each run is simulated request by request: one server, first come first served, Poisson arrivals, service times that are
 all equal or exponential. The limit is exactly the true quantile, so that a PASS is false, and so is a FAIL. Each end
@@ -11,13 +11,15 @@ false FAIL     the lower end lies above it
 can pass       there is an upper end, so that a limit far enough away is passed
 """
 
-from collections.abc import Iterator
-from typing import Annotated, NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import typer
 
 from benchmarks.gate.queue import Array, in_system
+from benchmarks.record import RESULTS, Json, Record
 from tailgate import quantile_name
 from tailgate.harness import statistics
 from tailgate.harness.measures import dependence
@@ -38,7 +40,8 @@ HEADINGS = (
 )
 
 
-class Cell(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Cell:
     """One line of the table; the pairs are shares of false PASS and false FAIL."""
 
     law: str
@@ -89,21 +92,28 @@ def _errors(ends: list[Interval], limit: float) -> tuple[float, float]:
     return float(passed), float(failed)
 
 
-def table(found: Iterator[Cell]) -> Iterator[str]:
-    """Yield the lines of a Markdown table."""
-    yield f"| {' | '.join(HEADINGS)} |"
-    yield "|---" * len(HEADINGS) + "|"
+def table(found: Iterable[Cell]) -> str:
+    """Return a Markdown table."""
+    lines = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
     for cell in found:
         shares = (cell.alone[0], cell.in_runs[0], cell.alone[1], cell.in_runs[1])
         where = [cell.law, f"{cell.utilisation:.0%}", quantile_name(cell.share), f"{cell.n:,}"]
         parts = [*where, f"{cell.worth:,.0f}", f"{cell.can_pass:.0%}", *(f"{one:.1%}" for one in shares)]
-        yield f"| {' | '.join(parts)} |".replace("%", " %")
+        lines.append(f"| {' | '.join(parts)} |".replace("%", " %"))
+    return "\n".join(lines)
 
 
-def main(runs: Annotated[int, typer.Option(min=10, help="simulated runs for each line")] = 1_000) -> None:
-    """Print the table."""
-    for line in table(cells(runs)):
-        print(line, flush=True)
+def main(
+    runs: Annotated[int, typer.Option(min=10, help="simulated runs for each line")] = 1_000,
+    json: Json = RESULTS / "gate-coverage.json",
+) -> None:
+    """Simulate every line; the file is written again after each."""
+    record = Record("gate-coverage", {"runs": runs, "confidence": CONFIDENCE}, json)
+    found: list[Cell] = []
+    for cell in cells(runs):
+        found.append(cell)
+        record.write({"cells": found})
+    print(table(found))
 
 
 if __name__ == "__main__":

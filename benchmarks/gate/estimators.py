@@ -1,21 +1,22 @@
 """Estimators of a block's quantiles, on simulated requests: which one shows a slowdown best?
 
-    python -m benchmarks.gate.estimators [--blocks 600]
+    python -m benchmarks.gate.estimators [--blocks 600] [--json FILE]
 
 Each block is simulated request by request: one server, Poisson arrivals at 100 per second, slots on a machine whose
 speed wanders, and stalls. For each estimator of ln(head/base) the table shows its spread without a change, and by how
 many spreads it moves when all work is 10 % slower, and when one request in fifty takes 50 ms more. The number of blocks
 needed falls with the square of that.
 
-pooled         the quantile of all requests of the block
-slots          the mean over the slots of the logarithm of each slot's quantile
-slots' HL      the Hodges-Lehmann estimate instead of the mean
-pairs' HL      the Hodges-Lehmann estimate over pairs of slots of the log ratio of their quantiles
-HD             Harrell and Davis's weighted quantile (Biometrika 69, 1982) of the pooled requests
-paired         the median over requests of the log ratio of the same request's two latencies (for p50)
+pooled quantile                      the quantile of all requests of the block
+mean of the slots' quantiles         the mean over the slots of the logarithm of each slot's quantile
+Hodges-Lehmann over slots            the Hodges-Lehmann estimate instead of the mean
+Hodges-Lehmann over pairs of slots   the same over pairs of slots of the log ratio of their quantiles
+Harrell-Davis, pooled                their weighted quantile (Biometrika 69, 1982) of the pooled requests
+median of request-wise ratios        the median over requests of the log ratio of one request's two latencies (for p50)
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
@@ -24,7 +25,9 @@ import typer
 from scipy import stats
 
 from benchmarks.gate.queue import Array, in_system
+from benchmarks.record import RESULTS, Json, Record
 from tailgate import quantile_name
+from tailgate.harness.units import percent
 
 RATE_PER_S, WORK_S, NETWORK_S = 100.0, 0.004, 0.001
 TAIL_SHARE, TAIL_S = 0.02, 0.050
@@ -45,6 +48,23 @@ MACHINES: Mapping[str, Noise] = MappingProxyType(
         "rare long stalls": Noise(0.03, 0.1, 0.020),
         "some short stalls": Noise(0.05, 0.5, 0.010),
         "many stalls": Noise(0.05, 2.0, 0.020),
+    }
+)
+
+
+class Cut(NamedTuple):
+    """How a block is cut: slots per arm, requests per slot, and whether both arms get the same requests."""
+
+    slots: int
+    requests: int
+    common: bool
+
+
+CUTS: Mapping[str, Cut] = MappingProxyType(
+    {
+        "4 slots of 260 requests, common requests": Cut(4, 260, common=True),
+        "8 slots of 130 requests, common requests": Cut(8, 130, common=True),
+        "4 slots of 260 requests, each arm its own requests": Cut(4, 260, common=False),
     }
 )
 
@@ -94,14 +114,16 @@ def estimates(shown: Array, share: float) -> dict[str, Array]:
     pooled = np.sort(shown.reshape(*shown.shape[:2], -1), axis=-1)
     by_slot = np.log(_quantile(np.sort(shown, axis=-1), share))
     found = {
-        "pooled": np.log(_quantile(pooled, share)) @ ARMS,
-        "slots": by_slot.mean(axis=-1) @ ARMS,
-        "slots' HL": _hodges_lehmann(by_slot) @ ARMS,
-        "pairs' HL": _hodges_lehmann(by_slot[:, 1] - by_slot[:, 0]),
-        "HD": np.log(_harrell_davis(pooled, share)) @ ARMS,
+        "pooled quantile": np.log(_quantile(pooled, share)) @ ARMS,
+        "mean of the slots' quantiles": by_slot.mean(axis=-1) @ ARMS,
+        "Hodges-Lehmann over slots": _hodges_lehmann(by_slot) @ ARMS,
+        "Hodges-Lehmann over pairs of slots": _hodges_lehmann(by_slot[:, 1] - by_slot[:, 0]),
+        "Harrell-Davis, pooled": np.log(_harrell_davis(pooled, share)) @ ARMS,
     }
     if share == 0.5:
-        found["paired"] = np.median(np.log(shown[:, 1] / shown[:, 0]).reshape(len(shown), -1), axis=-1)
+        found["median of request-wise ratios"] = np.median(
+            np.log(shown[:, 1] / shown[:, 0]).reshape(len(shown), -1), axis=-1
+        )
     return found
 
 
@@ -123,33 +145,64 @@ def _harrell_davis(ordered: Array, share: float) -> Array:
     return result
 
 
-def table(blocks: int, slots: int, requests: int, *, common: bool = True, seed: int = 0) -> str:
-    """Return a Markdown table of all machines, quantiles and estimators for one way of cutting a block."""
-    headings = ("machine", "quantile", "estimator", "spread", "all +10 %, in spreads", "tail, in spreads")
-    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
-    shape = (blocks, slots, requests)
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one estimator shows of one quantile on one machine."""
+
+    machine: str
+    quantile: str
+    estimator: str
+    spread: float  # of ln(head/base) without a change
+    slower: float  # by how many spreads it moves where all work is 10 % slower
+    late: float  # and where one request in fifty is late
+
+
+def measured(cut: Cut, blocks: int, seed: int = 0) -> list[Line]:
+    """Return a line for each machine, quantile and estimator, for one way of cutting a block."""
+    lines, shape = [], (blocks, cut.slots, cut.requests)
     for machine, noise in MACHINES.items():
         random = np.random.default_rng(seed)
-        same, slower = (latencies(noise, random, shape, work=work, common=common) for work in (1.0, 1.1))
+        same, slower = (latencies(noise, random, shape, work=work, common=cut.common) for work in (1.0, 1.1))
         tailed = with_tail(same, random)
         for share in (0.5, 0.95, 0.99):
             usual, moved, late = (estimates(each, share) for each in (same, slower, tailed))
             for name, values in usual.items():
-                spread = float(np.std(values))
-                gains = ((np.mean(other[name]) - np.mean(values)) / spread for other in (moved, late))
-                cells = [machine, quantile_name(share), name, f"{spread * 100:.1f} %"]
-                lines.append(f"| {' | '.join([*cells, *(f'{gain:.2f}' for gain in gains)])} |")
-    return "\n".join(lines)
+                spread, middle = float(np.std(values)), np.mean(values)
+                gains = (float(np.mean(other[name]) - middle) / spread for other in (moved, late))
+                lines.append(Line(machine, quantile_name(share), name, spread, *gains))
+    return lines
 
 
-def main(blocks: Annotated[int, typer.Option(min=10, help="simulated blocks for each line")] = 600) -> None:
-    """Print the tables for three ways of cutting a block."""
-    for title, slots, requests, common in (
-        ("4 slots of 260 requests, common requests", 4, 260, True),
-        ("8 slots of 130 requests, common requests", 8, 130, True),
-        ("4 slots of 260 requests, each arm its own requests", 4, 260, False),
-    ):
-        print(f"\n{title}\n\n{table(blocks, slots, requests, common=common)}", flush=True)
+def table(lines: Iterable[Line]) -> str:
+    """Return a Markdown table of all that was measured."""
+    headings = ("machine", "quantile", "estimator", "spread", "all +10 %, in spreads", "tail, in spreads")
+    rows = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
+    for one in lines:
+        known = [one.machine, one.quantile, one.estimator, percent(one.spread)]
+        rows.append(f"| {' | '.join([*known, f'{one.slower:.2f}', f'{one.late:.2f}'])} |")
+    return "\n".join(rows)
+
+
+def spreads(lines: Sequence[Line], asked: Sequence[tuple[str, str]]) -> str:
+    """Return a Markdown table of the spreads alone: a row for each estimator, a column for each quantile and machine."""
+    found = {(one.estimator, one.quantile, one.machine): percent(one.spread) for one in lines}
+    rows = [f"| | {' | '.join(', '.join(pair) for pair in asked)} |", "| ---" * (1 + len(asked)) + " |"]
+    for name in dict.fromkeys(one.estimator for one in lines):
+        cells = (found.get((name, *pair), "–") for pair in asked)
+        rows.append(f"| {' | '.join([name, *cells])} |")
+    return "\n".join(rows)
+
+
+def main(
+    blocks: Annotated[int, typer.Option(min=10, help="simulated blocks for each line")] = 600,
+    json: Json = RESULTS / "gate-estimators.json",
+) -> None:
+    """Simulate three ways of cutting a block."""
+    record = Record("gate-estimators", {"blocks": blocks}, json)
+    found = {title: measured(cut, blocks) for title, cut in CUTS.items()}
+    record.write({"cuts": found})
+    for title, lines in found.items():
+        print(f"\n{title}\n\n{table(lines)}")
 
 
 if __name__ == "__main__":

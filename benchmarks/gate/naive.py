@@ -1,6 +1,6 @@
 """The rules that people use instead of the gate: one stretch of base, then one of head, and a threshold.
 
-    python -m benchmarks.gate.naive [benchmarks/results/gate-recording.jsonl] [--blocks 6]
+    python -m benchmarks.gate.naive [benchmarks/results/gate-recording.jsonl] [--blocks 6] [--json FILE]
 
 Rules and gate judge the same recorded blocks with the same planted slowdowns. A sequential run is taken from a
 recording: a stretch of base's slots, right after it one of head's. It is taken at every place of the recording, with
@@ -40,6 +40,7 @@ from benchmarks.gate.simulation.replay import (
     replay,
 )
 from benchmarks.gate.simulation.tally import CONFIDENCE
+from benchmarks.record import RESULTS, Json, Record
 from tailgate import UsageError, Verdict
 from tailgate.harness.compare.blocks.row import ArmRow, read_rows
 from tailgate.harness.compare.decision.design import plan_design
@@ -83,6 +84,7 @@ def mann_whitney(base: Stretch, head: Stretch) -> bool:
     return float(answer.pvalue) < 0.01
 
 
+THE_GATE, NO_CHANGE = "tailgate's gate", "unchanged"
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "single run, p95 +10 %": over(1.1, lambda stretch: stretch.p95_s),
@@ -112,51 +114,75 @@ def alarms(found: Sequence[Rows], effect: Effect) -> dict[str, float]:
     return {name: count / (2 * len(found)) for name, count in counted.items()}
 
 
-def beside_the_gate(rows: Rows, blocks: int) -> str:
-    """Return a Markdown table: false alarms and misses of each rule with stretches of so many blocks, and of the gate.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What one rule, or the gate, came to: the shares of false alarms and, by effect, of misses."""
+
+    rule: str
+    false_alarms: float
+    at_most: float | None  # the bound of that share, from as many runs as share no block
+    apart: int  # how many runs that is
+    misses: Mapping[str, float]
+
+    @classmethod
+    def of(cls, rule: str, alarmed: Mapping[str, float], apart: int) -> "Standing":
+        """Return what shares of alarms come to, by effect, of which the first is an unchanged head."""
+        unchanged = alarmed[NO_CHANGE]
+        high = share_interval(math.ceil(unchanged * apart - 1e-9), apart, CONFIDENCE).high
+        misses = {name: 1 - share for name, share in alarmed.items() if name != NO_CHANGE}
+        return cls(rule, unchanged, high, apart, misses)
+
+
+def beside_the_gate(rows: Rows, blocks: int) -> list[Standing]:
+    """Return how the gate stands, and each rule with stretches of so many blocks.
 
     An INCONCLUSIVE of the gate counts as a miss of a planted slowdown, and as no false alarm.
     """
     gate = replay(rows, plan_design(GATES), disturbances={}, runs=1)
     unchanged = next(one for one in gate["unchanged"] if "either" in one.name)
-    failed = {"unchanged": unchanged, **{one.name: one for one in gate["planted slowdowns"]}}
+    failed = {NO_CHANGE: unchanged, **{one.name: one for one in gate["planted slowdowns"]}}
 
     def enough(window: Rows) -> bool:
         return len(window) == 2 * blocks
 
     recorded = recordings(rows, lambda run: len(run) >= 2 * blocks, f"{2 * blocks} blocks")
     every, alone = places(recorded, 2 * blocks, enough), len(apart(recorded, enough))
-    effects = {"unchanged": UNCHANGED, **EFFECTS}
+    effects = {NO_CHANGE: UNCHANGED, **EFFECTS}
     by_effect = {name: alarms(every, effect) for name, effect in effects.items()}
-    of_gate = {name: one.share(Verdict.FAIL)[0] for name, one in failed.items()}
-    lines = [
-        f"| rule | false alarms, unchanged | {' | '.join(f'missed: {name}' for name in EFFECTS)} |",
-        "|---|---" + "|---" * len(EFFECTS) + "|",
-        _line("tailgate's gate", of_gate, unchanged.independent or 0),
+    of_gate = {name: failed[name].share(Verdict.FAIL)[0] for name in effects}
+    return [
+        Standing.of(THE_GATE, of_gate, unchanged.independent or 0),
+        *(
+            Standing.of(rule, {name: found[rule] for name, found in by_effect.items()}, alone)
+            for rule in RULES
+        ),
     ]
-    for rule in by_effect["unchanged"]:
-        shares = {name: found[rule] for name, found in by_effect.items()}
-        lines.append(_line(f"{rule}, {blocks} blocks", shares, alone))
+
+
+def table(found: Sequence[Standing], effects: Sequence[str] = tuple(EFFECTS)) -> str:
+    """Return a Markdown table of false alarms, and of the misses of these effects."""
+    lines = [
+        f"| rule | false alarms, unchanged | {' | '.join(f'missed: {name}' for name in effects)} |",
+        "|---|---" + "|---" * len(effects) + "|",
+    ]
+    for one in found:
+        bound = "" if one.at_most is None else f" (at most {percent(one.at_most)}, of {one.apart} runs apart)"
+        shares = (percent(one.misses[name]) for name in effects)
+        lines.append(f"| {' | '.join([one.rule, percent(one.false_alarms) + bound, *shares])} |")
     return "\n".join(lines)
-
-
-def _line(rule: str, shares: Mapping[str, float], independent: int) -> str:
-    """Return a line; the bound is that of as many runs as share no block."""
-    hits = math.ceil(shares["unchanged"] * independent - 1e-9)
-    high = share_interval(hits, independent, CONFIDENCE).high
-    misses = (1 - shares[name] for name in EFFECTS)
-    bound = "" if high is None else f" (at most {percent(high)}, of {independent} runs apart)"
-    return f"| {' | '.join([rule, percent(shares['unchanged']) + bound, *map(percent, misses)])} |"
 
 
 def main(
     blocks: Annotated[Path, typer.Argument(help="recorded A/A blocks, JSON lines")] = RECORDING,
     stretch: Annotated[int, typer.Option("--blocks", min=1, help="blocks in each stretch of a rule")] = 6,
+    json: Json = RESULTS / "gate-naive.json",
 ) -> None:
-    """Print false alarms and misses of naive rules beside the gate's, on recorded blocks."""
+    """Count false alarms and misses of naive rules beside the gate's, on recorded blocks."""
+    record = Record("gate-naive", {"recording": blocks.name, "blocks": stretch}, json)
     with refusing():
-        rows = read_rows(blocks)
-        print(beside_the_gate(rows, stretch))
+        found = beside_the_gate(read_rows(blocks), stretch)
+    record.write({"rules": found})
+    print(table(found))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ def results(tmp_path):
             {"workload": "noop", "at": 64, "p50_s": {"value": 0.0123, "low": 0.01, "high": 0.02}},
         ],
         "targets": [{"what": "h: cost of a request", "measured": 22.4182}],
+        "lines": [{"on": "no stalls", "of": "the mean", "at": n, "spread": n / 100} for n in (2, 4)],
         "share": 0.90284,
         "rates": {"64": 46999.7},
     }
@@ -82,6 +83,7 @@ def results(tmp_path):
         ("{serving[cells][noop 1][p50_s]:ms}", "1.96"),
         ("{serving[cells][noop 64][p50_s]:ms .1f}", "12.3"),
         ("{serving[cells][0][p50_s]:ms range}", "1 to 3"),
+        ("{serving[lines][no stalls, the mean, 4][spread]:% .1f} %", "4.0 %"),
         ("{serving[share]:% .0f} %", "90 %"),
         ("{serving:date}, {serving:machine}", "5 November 2026, 2 processors of an AMD EPYC"),
         ("{serving[revision]}", "7065fbb"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import numpy as np
 import orjson
 import pytest
@@ -9,7 +10,7 @@ from calibration_rows import quiet_blocks
 from comparison_rows import arm, row, rows
 from typer.testing import CliRunner
 
-from benchmarks.gate import estimators, naive
+from benchmarks.gate import coverage, estimators, naive
 from benchmarks.gate.simulation import __main__ as command
 from benchmarks.gate.simulation.effects import EFFECTS, GATES, UNCHANGED, measured, plant
 from benchmarks.gate.simulation.machines import (
@@ -174,11 +175,13 @@ def test_a_sequential_run_is_fooled_by_drift_that_alternation_cancels():
 
 def test_the_table_sets_the_rules_beside_the_gate():
     shown = [with_mean(one) for one in rows(50, sigma=0.5)]
-    table = naive.beside_the_gate(shown, 6).splitlines()
-    assert len(table) == 3 + len(naive.RULES)
-    assert table[2].startswith("| tailgate's gate | ")
-    assert all("of 4 runs apart" in line for line in table[3:])
-    assert all(line.count("|") == table[0].count("|") for line in table)
+    found = naive.beside_the_gate(shown, 6)
+    assert [one.rule for one in found] == [naive.THE_GATE, *naive.RULES]
+    assert {one.apart for one in found[1:]} == {4}
+    assert all(list(one.misses) == list(naive.EFFECTS) for one in found)
+    table = naive.table(found, ("all +5 %",)).splitlines()
+    assert [line.count("|") for line in table] == [4] * (2 + len(found))
+    assert "of 4 runs apart" in table[3]
 
 
 def test_a_median_is_not_taken_for_a_mean():
@@ -211,6 +214,19 @@ def test_every_estimator_is_about_nought_without_a_change_and_above_with_one(sha
         assert np.mean(moved) > 0.1
 
 
-def test_the_table_of_estimators_has_a_line_for_each():
-    lines = estimators.table(12, 2, 60).splitlines()
-    assert len(lines) == 2 + len(estimators.MACHINES) * (6 + 5 + 5)
+def test_the_tables_of_estimators_have_a_line_for_each():
+    lines = estimators.measured(estimators.Cut(2, 60, common=True), 12)
+    assert len(lines) == len(estimators.MACHINES) * (6 + 5 + 5)
+    assert len(estimators.table(lines).splitlines()) == 2 + len(lines)
+    head, _, *rows = estimators.spreads(lines, [("p50", "no stalls"), ("p99", "many stalls")]).splitlines()
+    assert head == "| | p50, no stalls | p99, many stalls |"
+    assert len(rows) == 6
+    assert rows[-1].endswith("% | – |")
+
+
+def test_the_coverage_of_budgets_has_a_line_for_each_queue(monkeypatch, tmp_path):
+    for name, value in {"STRETCHES": 1, "STRETCH": 20_000, "SIZES": (200,), "UTILISATIONS": (0.3,)}.items():
+        monkeypatch.setattr(coverage, name, value)
+    coverage.main(10, tmp_path / "coverage.json")
+    kept = orjson.loads((tmp_path / "coverage.json").read_bytes())["cells"]
+    assert len(coverage.table(msgspec.convert(kept, list[coverage.Cell])).splitlines()) == 2 + 2 * 2
