@@ -38,8 +38,8 @@ def _verdicts(result: RunResult) -> Iterator[str]:
         for criterion in scenario.criteria
     )
     invalid = [one for one in result.scenarios if one.verdict is Verdict.INVALID]
-    if any(fault.text.startswith(INTERRUPTED) for one in invalid for fault in one.faults):
-        yield "The run was interrupted, so it says nothing about the service. Run it again to its end."
+    if was_interrupted(result):
+        yield _interrupted(result)
         if any(one.comparison is not None for one in invalid):
             yield "The blocks before are kept: tailgate judge gives the verdict of these."
     elif result.verdict is Verdict.INVALID:
@@ -56,6 +56,19 @@ def _verdicts(result: RunResult) -> Iterator[str]:
             "service can do: allow more, or make the service faster. Where the interval has no end, slow requests come in long "
             "runs: a lower rate makes them shorter."
         )
+
+
+def was_interrupted(result: RunResult) -> bool:
+    """Tell whether a key ended a run."""
+    return any(fault.text.startswith(INTERRUPTED) for one in result.scenarios for fault in one.faults)
+
+
+def _interrupted(result: RunResult) -> str:
+    whole = [one.name for one in result.scenarios if one.verdict is not Verdict.INVALID]
+    if not whole:
+        return "The run was interrupted, so it says nothing about the service. Run it again to its end."
+    planned = max(result.planned or 0, len(result.scenarios))
+    return f"The run was interrupted: of {planned} scenarios, only {', '.join(whole)} ran to the end. Run it again to its end."
 
 
 def _stages(result: RunResult) -> Iterator[str]:

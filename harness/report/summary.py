@@ -195,7 +195,7 @@ def machine_parts(result: RunResult) -> tuple[str, ...]:
     told = (
         ("steal {}", use.steal_share, percent),
         ("CPU pressure {}", use.cpu_pressure_share, percent),
-        ("server {} CPU a request", use.server_cpu_s_per_request, _milliseconds),
+        ("server {} CPU per request", use.server_cpu_s_per_request, _milliseconds),
         ("generator {} of a core", use.generator_cpu_share, percent),
         ("yardstick {} before", None if before is None else before.seconds, _milliseconds),
         ("yardstick {} after", None if after is None else after.seconds, _milliseconds),

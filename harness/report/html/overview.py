@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from tailgate.harness.report import summary
-from tailgate.harness.report.advice import advice
+from tailgate.harness.report.advice import advice, was_interrupted
 from tailgate.harness.report.criteria import nearness, share_of_limit
 from tailgate.harness.report.drawing.markup import Child, Element, facts, tag
 from tailgate.harness.report.why import why, without_keyword
@@ -13,7 +13,7 @@ from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.units import interval, quantity, significant
-from tailgate.harness.verdict.waivers import accepted, verdict_word
+from tailgate.harness.verdict.waivers import accepted, is_waived, verdict_word
 
 # A shape beside each verdict, for those who do not tell colours apart.
 _MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✕", Verdict.INCONCLUSIVE: "?", Verdict.INVALID: "!"}
@@ -23,6 +23,13 @@ _MEANINGS = {
     Verdict.INCONCLUSIVE: "At least one check is undecided: this run does not tell.",
     Verdict.INVALID: "The measurement itself went wrong. It says nothing about the service.",
 }
+# What was accepted is neither green nor red; it passes all the same.
+_ACCEPTED = (
+    Verdict.INCONCLUSIVE,
+    _MARKS[Verdict.PASS],
+    "A reviewed waiver accepts what does not hold, so the test passes.",
+)
+_CUT_SHORT = "The run ended before it had measured all. What it had is below."
 # The bars of criteria end here; what lies further is drawn at the end.
 _MOST = 1.6
 _REASONS_SHOWN, _AGAIN_SHOWN = 4, 2
@@ -53,21 +60,30 @@ def first_screen(result: RunResult) -> Element:
         tag("li", f"Run {one.name} again, with the same arrivals: ", tag("code", one.reproduce))
         for one in again
     ]
+    colour, sign, meaning = _looks(result)
     told = [
         tag("h1", verdict_word(result)),
         tag("p", why(result), class_="why"),
         *(tag("p", f"Waived: {told}.", class_="how") for told in accepted(result)),
-        tag("p", _MEANINGS[result.verdict], class_="how"),
+        tag("p", meaning, class_="how"),
     ]
-    mark = tag("span", _MARKS[result.verdict], class_="mark", aria_hidden="true")
+    mark = tag("span", sign, class_="mark", aria_hidden="true")
     return tag(
         "header",
         tag("p", tag("b", "tailgate"), " performance gate", class_="brand"),
-        tag("div", mark, tag("div", told), class_=f"verdict {result.verdict.value.lower()}"),
+        tag("div", mark, tag("div", told), class_=f"verdict {colour.value.lower()}"),
         tag("ul", reasons, class_="reasons") if len(invalid) > 1 else None,
         tag("section", tag("h2", "What now"), tag("ul", now), class_="now") if now else None,
         facts(_facts(result)),
     )
+
+
+def _looks(result: RunResult) -> tuple[Verdict, str, str]:
+    """Return the verdict whose colour a run has, its mark, and what it means."""
+    if is_waived(result):
+        return _ACCEPTED
+    meaning = _CUT_SHORT if was_interrupted(result) else _MEANINGS[result.verdict]
+    return result.verdict, _MARKS[result.verdict], meaning
 
 
 def _facts(result: RunResult) -> Iterator[tuple[str, Child]]:

@@ -29,10 +29,11 @@ SERVICE_S = 0.016
 CODE = Code("0123456789abcdef0123456789abcdef01234567", "faster-decoding", dirty=True)
 
 
-def queue(rng, n, per_s, *, start_s=0.0, phase=0, refuse_beyond_s=None):
-    """Return the records of one phase: Poisson arrivals at a server that does one thing at a time."""
+def queue(rng, n, per_s, *, start_s=0.0, phase=0, refuse_beyond_s=None, arrived_s=None):
+    """Return the records of one phase: Poisson arrivals, if none are given, at a server that does one thing at a time."""
     made = np.zeros(n, SAMPLE)
-    arrived_s = start_s + np.cumsum(rng.exponential(1 / per_s, n))
+    if arrived_s is None:
+        arrived_s = start_s + np.cumsum(rng.exponential(1 / per_s, n))
     service_s = SERVICE_S * rng.lognormal(0.0, 0.25, n)
     waited_s, refused = np.zeros(n), np.zeros(n, bool)
     if refuse_beyond_s is None:
@@ -196,7 +197,7 @@ def write_run(folder, scenarios, **changes):
     return result, run
 
 
-def _scenario(name, description, criteria, **changes):
+def scenario(name, description, criteria, **changes):
     one = run_result(criteria, scenario=name).scenarios[0]
     return dataclasses.replace(one, description=description, **changes)
 
@@ -211,13 +212,28 @@ def steady(n=2000, *, slow=1.0, verdict=Verdict.PASS):
     criteria = [
         criterion_result("p95", float(p95), limit=float(p95) * 1.3 / slow, verdict=verdict),
         criterion_result("p99", float(p99), limit=float(p99) * 1.6 / slow, verdict=verdict),
-        criterion_result("error_rate", 0.0, limit=0.0, unit=Unit.SHARE, low=0.0, high=0.0, margin=None),
+        error_rate(0.0),
     ]
     return (
-        _scenario("steady", "Poisson arrivals at a constant mean rate", criteria),
+        scenario("steady", "Poisson arrivals at a constant mean rate", criteria),
         phases,
         ("warm-up", "steady"),
         {"warm-up"},
+    )
+
+
+def error_rate(share):
+    """Return the criterion that no request may fail, of which this share did."""
+    verdict = Verdict.FAIL if share else Verdict.PASS
+    return criterion_result(
+        "error_rate",
+        share,
+        limit=0.0,
+        unit=Unit.SHARE,
+        low=share * 0.7,
+        high=share * 1.4,
+        margin=None,
+        verdict=verdict,
     )
 
 
@@ -230,8 +246,10 @@ def failing():
         Failure("server_error", 500, 50, '{"error": "CUDA out of memory; <b>tried</b> to allocate 2 GiB"}'),
         Failure("timeout", None, 16),
     )
+    lost = (phases[1]["outcome"] != Outcome.OK).mean()
+    criteria = (*scenario.criteria[:-1], error_rate(float(lost)))
     return (
-        dataclasses.replace(scenario, failures={"head": failures}, verdict=Verdict.FAIL),
+        dataclasses.replace(scenario, criteria=criteria, failures={"head": failures}, verdict=Verdict.FAIL),
         phases,
         names,
         warm,
@@ -261,7 +279,7 @@ def ramp():
             phases=tuple(names[1:]),
         ),
     ]
-    return _scenario("ramp", "a rate that rises in steps", criteria), phases, names, {"warm-up"}
+    return scenario("ramp", "a rate that rises in steps", criteria), phases, names, {"warm-up"}
 
 
 def overload():
@@ -313,7 +331,7 @@ def overload():
         "head": (Failure("shed", 429, refused, '{"error": "12 requests wait already; try again later"}'),)
     }
     return (
-        _scenario(
+        scenario(
             "overload", "2 times what the service can do, and then half of it", criteria, failures=failures
         ),
         phases,
@@ -333,6 +351,9 @@ def compared_run(folder, count=14, worse=1.12, verdict_rows=None, void=(3,)):
         for one in with_stages(rows(count, worse), 0.002)
     ]
     result = compared(made)
+    (judged,) = result.scenarios
+    turns = dataclasses.replace(judged.comparison, order=tuple(row.order for row in made))
+    result = dataclasses.replace(result, scenarios=(dataclasses.replace(judged, comparison=turns),))
     run = folder / "20261122T143705Z-0c0ffe"
     rng, slots = np.random.default_rng(6), []
     for block in range(count):

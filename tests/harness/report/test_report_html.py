@@ -6,6 +6,7 @@ import math
 import shutil
 
 import drawn_runs
+import kinds
 import numpy as np
 import pytest
 from compared_results import compared
@@ -81,7 +82,7 @@ def test_a_whole_run_is_one_small_file_that_begins_with_its_verdict(tmp_path):
     page = check(path.read_text(encoding="utf-8"))
     assert page.said("h1") == ["FAIL"]
     (why,) = [text for text in page.said("p") if "and the limit is" in text]
-    assert why.startswith("p95 (client) of steady is ")
+    assert why.startswith("error_rate (client) of steady is ")
     assert "pytest -m perf" in page.said("code")
     assert {"0123456789", " on faster-decoding, with uncommitted changes"} <= set(page.said())
     assert page.said("h2")[-5:] == ["steady", "ramp", "overload", "Everything else"] or "ramp" in page.said(
@@ -176,6 +177,19 @@ def test_of_several_scenarios_that_could_not_be_judged_each_tells_its_reason_at_
     assert {"steady: the machine changed", "ramp: cut short"} <= set(page.said("li"))
     assert not any("undecided" in text for text in page.said("li"))
     assert "steady: x. 1 further scenario could not be judged." in page.said("p")
+
+
+def test_what_a_waiver_accepts_has_neither_the_colour_nor_the_mark_of_a_failure(tmp_path):
+    page = check(render(*kinds.waived(tmp_path)))
+    assert page.said("h1") == ["PASS with waiver"]
+    assert any(one.get("class") == "verdict inconclusive" for one in page.all("div"))
+    assert "A reviewed waiver accepts what does not hold, so the test passes." in page.said("p")
+
+
+def test_a_run_that_a_key_ended_says_so_and_names_what_ran_to_the_end(tmp_path):
+    page = check(render(*kinds.interrupted(tmp_path)))
+    assert "The run ended before it had measured all. What it had is below." in page.said("p")
+    assert any("of 4 scenarios, only steady ran to the end" in text for text in page.said("li"))
 
 
 def test_an_interrupted_run_shows_what_there_was(tmp_path):

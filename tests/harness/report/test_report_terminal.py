@@ -199,6 +199,14 @@ def test_an_interrupted_run_is_told_to_run_again():
     assert "Mend the cause" not in flat(KINDS["one is interrupted"])
 
 
+def test_an_interrupted_run_says_which_scenarios_ran_to_the_end():
+    text = flat(of(run_result(scenario="burst"), KINDS["one is interrupted"], planned=4))
+    assert (
+        "→ The run was interrupted: of 4 scenarios, only burst ran to the end. Run it again to its end."
+        in text
+    )
+
+
 @pytest.mark.parametrize("name", ["a slower head", "stopped before the first look"])
 def test_a_comparison_shows_both_sides_and_what_was_seen_of_each_lens(name):
     kept = KINDS[name]
