@@ -9,6 +9,15 @@ from typing import Any
 
 import yaml
 
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "benchmarks").glob("*.md")),
+    *sorted((ROOT / "deploy").rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+]
 PROGRAMS = "tailgate pytest python pip make tox curl uvicorn"
 FENCED = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(rf"(?<!`)`((?:{PROGRAMS.replace(' ', '|')}) [^`\n]+)`(?!`)")
@@ -111,3 +120,8 @@ def simple(text: str) -> Iterator[list[str]]:
         elif word != "…":
             words.append(word)
     yield words
+
+
+def bare(text: str) -> str:
+    """Return a command without its comment."""
+    return re.sub(r"\s+# .*$", "", text)

@@ -12,7 +12,7 @@ import click
 import pytest
 import typer
 from packaging.requirements import Requirement
-from shown import commands, lines_of, of_workflows, simple, unmarked
+from shown import PAGES, ROOT, commands, lines_of, of_workflows, simple, unmarked
 
 from tailgate.harness.cli.app import app
 from tailgate.harness.cli.help import ServiceCommand, WordsCommand
@@ -22,13 +22,6 @@ from tailgate.harness.options.settings import OPTIONS
 from tailgate.service.http.app import create_app
 from tailgate.service.settings import PREFIX, load_settings
 
-ROOT = Path(__file__).parents[2]
-PAGES = [
-    ROOT / "README.md",
-    *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted((ROOT / "benchmarks").glob("*.md")),
-    *sorted((ROOT / "examples").rglob("*.md")),
-]
 COMMANDS = [command for page in PAGES for command in commands(page)]
 # Programs of others, of which a page shows only what every reader has: nothing of them is checked.
 OTHERS = {".", "cd", "cat", "git", "grep", "haproxy", "mkdir", "openssl", "ray", "rm", "sh", "xdg-open"}
@@ -148,6 +141,7 @@ class Check:
             requirement = Requirement(word)
             if requirement.name == "tailgate":
                 assert requirement.extras <= extras()
+                assert requirement.url, "it is on no index: 'tailgate @ git+ADDRESS', or the path of a clone"
 
     def make(self, words):
         """Check targets and variables."""
@@ -160,7 +154,7 @@ class Check:
     def tox(self, words):
         """Check the environments; what stands behind -- is the drill's or pytest's."""
         end = words.index("--") if "--" in words else len(words)
-        own, posargs = words[:end], words[end + 1 :]
+        own, posargs = [word for word in words[:end] if word != "-l"], words[end + 1 :]
         text = (ROOT / "tox.ini").read_text()
         for flag, name in zip(own[::2], own[1::2], strict=True):
             assert flag == "-e"
@@ -246,7 +240,8 @@ def test_every_night_there_is_more_evidence_a_soak_and_a_drill():
         "python -m benchmarks.no_such_module",
         "python -m benchmarks.gate.proofs --no-such-option",
         "python -m pytest --no-such-option",
-        "pip install 'tailgate[no-such-extra]'",
+        "pip install 'tailgate[no-such-extra] @ git+ADDRESS'",
+        "pip install tailgate",
         "podman build -f deploy/no-such-file -t x .",
         "make no-such-target",
         "make gate NO_SUCH_VARIABLE=1",
