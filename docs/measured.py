@@ -171,6 +171,47 @@ def precisions() -> str:
     return precision.table(msgspec.convert(result("precision")["variants"], list[precision.Variant]))
 
 
+def rollouts() -> str:
+    """Return what was lost while fleets were replaced and replicas killed, by gateway, server and load."""
+    rows = []
+    for run in result("rollout")["runs"]:
+        phases = run.get("phases", {})
+        rollout, kill = phases.get("rollout"), phases.get("kill")
+        name = run["server"] if run["server"] == "tailgate" else PEERS[run["server"]]
+        lost = run.get("error", "") if rollout is None else f"{rollout['lost']:,} of {rollout['requests']:,}"
+        cells = (
+            ("", "", "", "")
+            if rollout is None
+            else (
+                f"{rollout['refused']:,}",
+                f"{rollout['duplicated']:,}",
+                " / ".join(_milliseconds(phases[one]["p99_s"]) for one in ("before", "rollout")),
+                "client and gateway" if rollout["replicas_without_counts"] else "all three",
+            )
+        )
+        killed = (
+            ""
+            if kill is None
+            else f"{kill['lost'] - kill['lost_elsewhere']:,} of {kill['in_flight']:,} / {kill['lost_elsewhere']:,}"
+        )
+        rows.append((run["gateway"], f"{run['load']:g} ×", name, lost, *cells, killed))
+    headings = (
+        "gateway",
+        "load",
+        "server",
+        "lost",
+        "refused",
+        "twice",
+        "p99 before / meanwhile, ms",
+        "books that close",
+    )
+    return table((*headings, "kill: lost of those in flight / others lost"), rows)
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "–" if seconds is None else figure(seconds * 1e3)
+
+
 def decoded_pictures() -> str:
     """Return what a picture at the limit of pixels costs, by its kind."""
     return pictures.markdown(msgspec.convert(result("fault_pictures")["pictures"], list[pictures.Picture]))
@@ -199,5 +240,6 @@ MEASURED: Mapping[str, Callable[[], str]] = {
     "run-pass": lambda: shown_run("pass"),
     "run-fail": lambda: shown_run("fail"),
     "run-stream": lambda: shown_run("stream", only="time to first token|between tokens|tokens:"),
+    "rollout": rollouts,
     "faults": lambda: str(result("faults")["table"]),
 }

@@ -23,7 +23,7 @@ def slot(phase=MEASURED, *, at_s=0.0, lag_s=0.0, latency_s=0.01, cpu_s=1.0, pres
         seconds=10.0, stalled_share={"cpu": pressure}, load_1min=None, process_cpu_s=cpu_s, **shares
     )
     record = PhaseRecord(phase, samples([latency_s] * 10, lag_s=lag_s))
-    report = SimpleNamespace(cpu_s=1.0, start_ns=round(at_s * 1e9), end_ns=round((at_s + 10.0) * 1e9))
+    report = SimpleNamespace(cpu_here_s=1.0, start_ns=round(at_s * 1e9), end_ns=round((at_s + 10.0) * 1e9))
     return SimpleNamespace(phases=(record,), reports=(report,), machines=(used,))
 
 
