@@ -79,14 +79,10 @@ WAYS: Sequence[tuple[str, Run | By | Not]] = (
     (r"tailgate judge \.perf/RUN --(lens|answer-ignore)=.*", By("tests/harness/session/test_rejudge.py")),
     (
         r"tailgate history( --branch=main)?",
-        Run("reader", says=r"(?m)^score +p95", instead=((" --branch=main", ""),)),
+        Run("reader", says=r"\d{8}T\d{6}Z-\w+", instead=((" --branch=main", ""),)),
     ),
-    (r"tailgate samples( \[RUN\])?", Run("reader", says="samples", instead=((" [RUN]", ""),))),
-    (r"tailgate samples --csv=samples\.csv", Run("reader")),
-    (
-        r"tailgate samples export .*",
-        Run("reader", instead=(*RUN, ("steady-head-0", "score-head-0"), ("--csv samples", "--csv exported"))),
-    ),
+    (r"tailgate samples( \[RUN\])?", Run("reader", says="request_id", instead=((" [RUN]", ""),))),
+    (r"tailgate samples( \.perf/RUN)? --csv=samples\.csv", Run("reader", instead=RUN)),
     (r"tailgate scenarios", Run("reader", says="steady: ")),
     (r"tailgate scenarios --plugin=lunch\.py", Run("reader", says="lunch: ")),
     (r"tailgate plugins", Run("reader", says="scenarios ")),
