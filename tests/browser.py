@@ -34,7 +34,7 @@ FAULTS = """(() => {
   const width = document.documentElement.clientWidth, box = one => one.getBoundingClientRect();
   const seen = [...document.querySelectorAll("body *")].filter(one => box(one).width && !one.closest(".scroll, svg, .skip, thead"));
   const unpainted = [...document.querySelectorAll(".plot .line, .plot .dot path")].filter(
-    one => getComputedStyle(one).stroke === "none");
+    one => getComputedStyle(one).stroke === "none" && getComputedStyle(one).fill === "none");
   const plots = [...document.querySelectorAll(".plot")].filter(one => box(one).height < 40 || box(one).width < 100);
   const small = [...document.querySelectorAll("main *, header *")].filter(
     one => one.childElementCount === 0 && one.textContent.trim() && !one.closest("[aria-hidden]")
