@@ -119,7 +119,8 @@ def simple(text: str) -> Iterator[list[str]]:
             words = []
         elif word != "…":
             words.append(word)
-    yield words
+    if words:  # nothing stands behind the last &
+        yield words
 
 
 def bare(text: str) -> str:

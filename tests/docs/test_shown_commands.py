@@ -24,7 +24,21 @@ from tailgate.service.settings import PREFIX, load_settings
 
 COMMANDS = [command for page in PAGES for command in commands(page)]
 # Programs of others, of which a page shows only what every reader has: nothing of them is checked.
-OTHERS = {".", "cd", "cat", "git", "grep", "haproxy", "mkdir", "openssl", "ray", "rm", "sh", "xdg-open"}
+OTHERS = {
+    ".",
+    "cd",
+    "cat",
+    "git",
+    "grep",
+    "haproxy",
+    "kill",
+    "mkdir",
+    "openssl",
+    "ray",
+    "rm",
+    "sh",
+    "xdg-open",
+}
 
 
 @pytest.fixture(name="check")

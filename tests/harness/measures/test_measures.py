@@ -44,7 +44,8 @@ def test_the_built_in_measures_have_the_names_that_scenarios_use():
         *("goodput_share", "refusal_p50", "unhinted_refusals", "knee", "recover", "settle"),
         *("health_p50", "health_p90", "metrics_p50", "metrics_p90"),
         *("rss_growth_per_hour", "rss_growth_per_1000", "rss_growth_share_per_hour"),
-        *("fd_growth_per_hour", "thread_growth_per_hour", "rss_rise", "unaccounted"),
+        *("fd_growth_per_hour", "thread_growth_per_hour", "rss_rise", "late_rate"),
+        *("lost", "lost_elsewhere", "duplicated", "unaccounted"),
     ]
 
 
