@@ -5,9 +5,8 @@ replica that the line names. The books of a phase close where
 
 - each request that the client got an answer to stands in the gateway's log, with the same status;
 - the log names no request that was not planned;
-- each replica has counted, by its last reading, at least the requests that it had answered before that reading, and
-
-        at most those that had been sent to it by then.
+- each replica has counted, by its last reading, at least the requests that it had answered before that reading, and at most those
+  that had been sent to it by then.
 
 What is beyond the last line was computed twice, or is of another client: it counts as duplicated. Where anything else does not
 close, there is no result.
