@@ -98,9 +98,14 @@ def load_line(load: Load) -> str:
     """Return ``1,000 requests, offered 50.1/s, achieved 49.9/s, 2 failed``; nothing without requests."""
     if not load.requests:
         return ""
-    refused = f", {load.refused:,} refused" if load.refused else ""
     rates = f"offered {quantity(load.offered_per_s, Unit.PER_SECOND)}, achieved {quantity(load.achieved_per_s, Unit.PER_SECOND)}"
-    return f"{load.requests:,} requests, {rates}, {load.failed:,} failed{refused}"
+    return f"{load.requests:,} requests, {rates}, {ends(load)}"
+
+
+def ends(load: Load) -> str:
+    """Return ``2 failed, 30 refused``; the second where there are any."""
+    refused = f", {load.refused:,} refused" if load.refused else ""
+    return f"{load.failed:,} failed{refused}"
 
 
 def answer_times(phases: Sequence[PhaseResult]) -> Mapping[str, tuple[str, ...]]:

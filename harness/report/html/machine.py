@@ -1,5 +1,7 @@
 """Pictures of the machine: processors, memory, and whether the load generator can be believed."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tailgate.harness.observe.trace import Seconds, Trace
@@ -7,6 +9,7 @@ from tailgate.harness.report.drawing import scale
 from tailgate.harness.report.drawing.chart import Axes, Level, Series
 from tailgate.harness.report.drawing.markup import Element
 from tailgate.harness.report.html.panel import mean_and_most, over_time, panel, there
+from tailgate.harness.results.fault import Fault
 from tailgate.harness.results.slot import PhaseResult
 from tailgate.harness.results.yardstick import moved
 from tailgate.harness.units import Unit, percent, quantity
@@ -77,8 +80,8 @@ def memory(trace: Trace) -> Element | None:
     )
 
 
-def believable(trace: Trace) -> Element | None:
-    """Draw how late the generator was, and the yardstick between the phases."""
+def believable(trace: Trace, faults: Sequence[Fault]) -> Element | None:
+    """Draw how late the generator was, and the yardstick between the phases, beside what voids the scenario."""
     taken = trace.samples["dispatched_ns"] > 0
     if not taken.any():
         return None
@@ -96,7 +99,7 @@ def believable(trace: Trace) -> Element | None:
         "fast as it was.",
         axes.chart([lags], levels, trace.spans),
         over_time(trace, drawn, Unit.SECONDS, "yardstick", "short") if readings[0] else (),
-        finding=_doubt(trace, lag),
+        finding=f"No: {faults[0].text}." if faults else _doubt(trace, lag),
         numbers=(
             ("phase", "lag p50", "p99", "longest", "generator's processor", "yardstick before", "after"),
             [_lag_row(phase) for phase in trace.phases],

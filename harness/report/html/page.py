@@ -75,9 +75,7 @@ def _scenario(
         )
         parts += [requests.failures(scenario), None if isinstance(trace, str) else requests.slowest(trace)]
     load = summary.load(summary.measured_phases(result)[scenario.name])
-    spent = (
-        f"{load.requests:,} measured requests, {load.failed:,} without a good answer" if load.requests else ""
-    )
+    spent = f"{load.requests:,} measured requests, {summary.ends(load)}" if load.requests else ""
     return tag(
         "details",
         tag(
@@ -111,7 +109,7 @@ def _pictures(
         flow.batches(trace, scenario),
         machine.processors(trace),
         machine.memory(trace),
-        machine.believable(trace),
+        machine.believable(trace, scenario.faults),
     ]
 
 

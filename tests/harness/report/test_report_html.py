@@ -410,3 +410,18 @@ def test_a_late_generator_and_a_machine_that_changed_are_doubted(tmp_path, lag_s
     )
     slots = (dataclasses.replace(slot, phases=(slot.phases[0], changed)),)
     assert said in check(render(dataclasses.replace(result, slots=slots), run)).said("p")
+
+
+def test_a_scenario_that_is_void_is_not_said_to_be_believed_and_refusals_are_told_beside_failures(tmp_path):
+    pages = {}
+    for kind in ("invalid", "interrupted", "overload"):
+        (tmp_path / kind).mkdir()
+        pages[kind] = check(render(*kinds.KINDS[kind](tmp_path / kind)))
+    said = {kind: page.said("p") for kind, page in pages.items()}
+    assert (
+        "No: the machine changed: its yardstick took 17.0 ms before the run and 25.0 ms after it."
+        in said["invalid"]
+    )
+    assert "No: interrupted (Ctrl-C)." in said["interrupted"]
+    assert any(text.startswith("Yes: ") for text in said["overload"])
+    assert "2,820 measured requests, 0 failed, 1,076 refused" in pages["overload"].said("span")
