@@ -101,7 +101,7 @@ def remarks(comparison: ComparisonResult) -> Iterator[str]:
     """Yield the sentences after the table."""
     if comparison.answers is not None:
         yield from answers(comparison.answers)
-    yield "FAIL above: the margin, surely worse by more fails; PASS below: the tolerance, surely worse by less passes"
+    yield "FAIL: the whole interval is worse than the margin; PASS: all of it is better than the tolerance"
     for result in comparison.decision.results:
         # Before the first look the headline says it all.
         if result.lens.gates and result.verdict is not Verdict.PASS and result.look is not None:
@@ -155,8 +155,8 @@ def _levels(comparison: ComparisonResult) -> Iterator[str]:
     looks = [comparison.design.looks[number - 1] for number in numbers]
     if looks:
         yield (
-            "intervals: the end towards no change, which FAIL goes by, errs in at most "
-            f"{percent(max(look.fail_level for look in looks))} of all runs, the end towards worse, which PASS goes by, "
+            "intervals: the end towards no change, which FAIL goes by, is wrong in at most "
+            f"{percent(max(look.fail_level for look in looks))} of all runs; the end towards worse, which PASS goes by, "
             f"in {percent(max(look.pass_level for look in looks))}"
         )
 

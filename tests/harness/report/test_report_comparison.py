@@ -58,8 +58,9 @@ def test_the_terminal_says_verdict_arms_lenses_stages_and_what_could_be_seen(slo
     (cpu,) = (cells for cells in table if cells[0] == "cpu" and cells[-1] == "FAIL")
     assert " ".join(header) == " ".join(words.COLUMNS)
     assert cpu[-5:] == ["0", "%", "3", "%", "FAIL"]
-    assert "FAIL above: the margin, surely worse by more fails; PASS below: the tolerance" in " ".join(
-        text.split()
+    assert (
+        "FAIL: the whole interval is worse than the margin; PASS: all of it is better than the tolerance"
+        in " ".join(text.split())
     )
     assert (cpu[0], cpu[-1]) == ("cpu", "FAIL")
     assert "compute moved: compute +2.00 ms" in text
@@ -272,7 +273,7 @@ def test_a_reported_lens_that_fails_has_no_say_in_the_headline_of_a_pass(tmp_pat
 def test_the_levels_of_the_intervals_are_said_once(same):
     assert (
         printed(same, width=400).count(
-            "intervals: the end towards no change, which FAIL goes by, errs in at most "
+            "intervals: the end towards no change, which FAIL goes by, is wrong in at most "
         )
         == 1
     )
