@@ -166,6 +166,18 @@ def shown_run(name: str, *, only: str = "") -> str:
     return "\n".join(["```console", f"$ {result.command}", "…", *told, "```"])
 
 
+def real_drills() -> str:
+    """Return every real drill of a healthy or a sabotaged gate, and what it came to."""
+    told = {True: "right", False: "**contradicted**", None: "says nothing"}
+    return table(
+        ("gate", "asked", "the gate says", "what is known", "minutes"),
+        [
+            (one["name"], f"`{one['case']}`", one["verdict"], told[one["right"]], figure(one["minutes"]))
+            for one in result("gate-sabotage")["drills"]
+        ],
+    )
+
+
 def precisions() -> str:
     """Return the answers of each precision and executor to the same photographs."""
     return precision.table(msgspec.convert(result("precision")["variants"], list[precision.Variant]))
@@ -228,6 +240,7 @@ MEASURED: Mapping[str, Callable[[], str]] = {
     "protocols": lambda: targets("protocols"),
     "load-claims": load_claims,
     "ledger": of_ledger,
+    "drills": real_drills,
     "replay": lambda: tallies("gate-replay"),
     "simulation": lambda: tallies("gate-simulation"),
     "naive": beside_naive_rules,

@@ -16,7 +16,6 @@ from statistics import median
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 # One run, or two, are no level: a change is not told before its third run.
 SHORTEST = 3
@@ -50,7 +49,9 @@ def available() -> bool:
 
 def levels(values: Sequence[float]) -> tuple[Level, ...]:
     """Return the levels of a series, the oldest first: one where it never changed."""
-    import ruptures  # noqa: PLC0415 - takes half a second, and most histories are too short
+    # Both take half a second or more, and most histories are too short.
+    import ruptures  # noqa: PLC0415
+    from scipy import stats  # noqa: PLC0415
 
     ranks = stats.rankdata(values)
     noise = float(np.var(ranks))
