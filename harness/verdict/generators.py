@@ -18,8 +18,8 @@ DRIFT_MOST = 0.001
 NAMES_SHOWN = 8
 
 
-def check_clocks(record: PhaseRecord, report: PhaseReport) -> list[Fault]:
-    """Check by the readings around a phase that each clock is known well enough, and runs as fast as the harness's."""
+def check_agreement(record: PhaseRecord, report: PhaseReport) -> list[Fault]:
+    """Check that each generator's clock is known well enough around a phase, and runs as fast as the harness's."""
     rate = offered_rate_per_s(record.every_sample)
     texts = []
     for part in report.parts:

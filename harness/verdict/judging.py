@@ -173,7 +173,7 @@ def find_faults(
     for item, report in zip(record.phases, record.reports, strict=False):
         if not item.phase.measured:
             continue
-        found += generators.check_clocks(item, report) + generators.check_parts(report, latencies_s)
+        found += generators.check_agreement(item, report) + generators.check_parts(report, latencies_s)
         if not report.parts:
             found += checks.check_generator(report.utilisation, report.run_delay_per_request_s, latencies_s)
     found += checks.check_yardsticks(measured)

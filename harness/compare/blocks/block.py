@@ -168,7 +168,7 @@ def _broken(arm: Arm, record: SlotRecord, names: MetricNames) -> list[Fault]:
             fault
             for phase, report in zip(record.phases, record.reports, strict=False)
             if phase.phase.measured
-            for fault in generators.check_clocks(phase, report)
+            for fault in generators.check_agreement(phase, report)
         ),
     ]
     return [Fault(fault.cause, f"{arm.value}, {fault.text}") for fault in found]

@@ -11,7 +11,7 @@ from tailgate.harness.load.report import Lag, Part, decode_report, encode_report
 from tailgate.harness.results.failure import Failure
 from tailgate.harness.results.fault import Cause
 from tailgate.harness.results.slot import Loop
-from tailgate.harness.verdict.generators import check_clocks, check_parts, note
+from tailgate.harness.verdict.generators import check_agreement, check_parts, note
 
 QUICK = Lag(1e-5, 2e-5, 3e-5)
 PART = Part("a", True, 100, QUICK, 0.5, 1.0, 1e-6, 0.0, 0.0)
@@ -64,18 +64,18 @@ def only(faults):
     ],
 )
 def test_a_clock_that_is_not_known_well_enough_voids_with_the_name_of_its_generator(changes, told):
-    faults = check_clocks(RECORD, of_b(**changes))
+    faults = check_agreement(RECORD, of_b(**changes))
     assert told in only(faults) if told else not faults
 
 
 def test_a_closed_loop_has_no_time_to_keep_but_its_latencies_need_a_steady_clock():
     loose = replace(of_b(schedule_error_s=1.0), loop=Loop.CLOSED)
-    assert check_clocks(RECORD, loose) == []
-    assert only(check_clocks(RECORD, replace(of_b(drift=0.5), loop=Loop.CLOSED)))
+    assert check_agreement(RECORD, loose) == []
+    assert only(check_agreement(RECORD, replace(of_b(drift=0.5), loop=Loop.CLOSED)))
 
 
 def test_a_single_request_has_no_gap():
-    assert check_clocks(record(samples([0.1])), of_b(schedule_error_s=1.0)) == []
+    assert check_agreement(record(samples([0.1])), of_b(schedule_error_s=1.0)) == []
 
 
 @pytest.mark.parametrize(
@@ -130,4 +130,4 @@ def test_a_note_says_who_sent_and_how_well_their_clocks_are_known():
 
 
 def test_one_generator_has_the_clock_of_the_harness():
-    assert check_clocks(RECORD, replace(REPORT, parts=())) == []
+    assert check_agreement(RECORD, replace(REPORT, parts=())) == []
