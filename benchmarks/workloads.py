@@ -66,6 +66,11 @@ def noop() -> Workload:
     return Workload("noop", _COMMON | {"TAILGATE_MODEL": "benchmarks.models:noop"}, pixels())
 
 
+def elsewhere() -> Workload:
+    """Return the workload whose model computes on a device of its own."""
+    return Workload("elsewhere", _COMMON | {"TAILGATE_MODEL": "benchmarks.models:elsewhere"}, pixels())
+
+
 def mobilenet(executor: str = "eager", cap: int = CAP) -> Workload:
     """Return MobileNetV3-small at 64 pixels from raw bytes; every server runs tailgate's executor."""
     settings = {"TAILGATE_EXECUTOR": executor, "TAILGATE_MAX_BATCH_SIZE": str(cap)}

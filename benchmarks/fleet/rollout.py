@@ -4,8 +4,8 @@
 
 Two replicas serve, and a third place is free. A closed loop through the gateway finds the capacity, and a multiple of it comes in
 open loop: in peace, while each replica is replaced in turn, and while one is killed. All servers have the same gateway and get the
-same signal, SIGTERM to their first process. The ledger is the gate's own (:mod:`tailgate.harness.measures.handover`). Servers,
-gateway and client share all processors.
+same signal, SIGTERM to their first process. The rollout lasts at least ``--seconds``, and for tailgate ``--requests`` as well.
+The ledger is the gate's own (:mod:`tailgate.harness.measures.handover`). Servers, gateway and client share all processors.
 """
 
 import os
@@ -44,7 +44,7 @@ STOP_S = 55.0
 # A rollout at a multiple of the capacity takes long: the new replica starts on processors that others use.
 READY_S = 300.0
 PHASES = {"before": "watch", "rollout": "replace", "kill": "kill"}
-# Of the requests and of the seconds of the rollout.
+# Of the seconds of the rollout.
 SHARES = {"before": 0.1, "rollout": 1.0, "kill": 0.5}
 
 
@@ -73,7 +73,7 @@ def run(
     requests: int,
     seconds: float,
 ) -> dict[str, Any]:
-    """Roll a fleet out under load and kill a replica; return the figures."""
+    """Roll a fleet out under load and kill a replica; return the figures. ``requests`` are the fewest of the rollout."""
     found: dict[str, Any] = {"gateway": gateway, "server": entry.name, "load": load}
     folder = cache() / "rollout" / f"{gateway}-{entry.name}-{load:g}"
     shutil.rmtree(folder, ignore_errors=True)  # books are appended
@@ -84,14 +84,10 @@ def run(
         rate = load * _capacity(entry, workload, running, folder / "pilot")
         found |= {"rate_per_s": rate, "capacity_per_s": rate / load, "phases": {}}
         print(f"{gateway}, {entry.name}: {rate:,.0f} requests/s, {load:g} of the capacity", flush=True)
+        counts = {name: round(share * rate * seconds) for name, share in SHARES.items()}
+        counts["rollout"] = max(counts["rollout"], requests)
         phases = tuple(
-            Phase(
-                name,
-                Poisson(rate),
-                requests=round(SHARES[name] * max(requests, rate * seconds)),
-                meanwhile=act,
-            )
-            for name, act in PHASES.items()
+            Phase(name, Poisson(rate), requests=counts[name], meanwhile=act) for name, act in PHASES.items()
         )
         directory = folder / "run"
         with _generator(entry, workload, running, phases, directory) as sending:
@@ -181,7 +177,9 @@ def main(
         list[str] | None, typer.Option(help="of the roster; default: tailgate, mosec, litserve")
     ] = None,
     load: Annotated[list[float] | None, typer.Option(help="times the capacity; default: 0.7 and 2")] = None,
-    requests: Annotated[int, typer.Option(help="at least, while the fleet is replaced")] = 100_000,
+    requests: Annotated[
+        int, typer.Option(help="of tailgate at least, while the fleet is replaced")
+    ] = 100_000,
     seconds: Annotated[float, typer.Option(help="at least, while the fleet is replaced")] = 150.0,
     workload: Annotated[str, typer.Option(help=", ".join(WORKLOADS))] = "mobilenet",
     json: Annotated[Path | None, typer.Option(help="where the results go")] = None,
@@ -206,7 +204,7 @@ def main(
                             one,
                             WORKLOADS[workload](),
                             at,
-                            requests=requests,
+                            requests=requests if entry is TAILGATE else 0,
                             seconds=seconds,
                         )
                     except AbsentError as error:
