@@ -1,25 +1,24 @@
 """A replica as a run has shown it: from what each answer said of its batch in ``Server-Timing``.
 
-t(n) is the mean over batches of about n requests. What a request took beyond its wait and its batch is the rest. Where the
-run's own arrivals, simulated, wait less than they did, the difference becomes a gap between batches.
+All requests of a batch began at one moment, each after its own way into the queue and its own wait there. So the waits that the
+service tells show how long the ways took, and when each batch began; and that, how long the executor stood still while somebody
+waited. t(n) is the mean over batches of about n requests. What a request took beyond its way, its wait and its batch is the rest.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.load.records.samples import SAMPLE, Samples
 from tailgate.harness.observe.window import failed
-from tailgate.harness.sizing.replica import Deviations, Floats, Replica, Whole, by_size, serve
+from tailgate.harness.sizing.replica import Deviations, Floats, Replica, Whole, by_size
 
 FEWEST = 1_000  # requests, as for any p99
 MOST_FAILED = 0.01  # of a phase: refused requests take no part in batches
 # Batches of about one size whose mean is told together: as many as this, and a share of all.
 TOGETHER, TOGETHER_SHARE = 20, 1 / 40
-SIMULATED = 4  # times that the run is simulated for each gap that is tried
-BISECTIONS = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,9 +27,10 @@ class _Seen:
 
     sizes: Whole  # shape (batches,)
     batch_s: Floats
-    waited_s: Floats  # shape (requests,): from its intended time to the start of its batch
-    rest_s: Floats  # shape (requests,): what its latency has beyond that and its batch
+    rest_s: Floats  # shape (requests,): what its latency has beyond its way into the queue, its wait there and its batch
     first: Whole  # shape (batches + 1,): where the requests of each batch begin
+    entry_s: float  # the way into the queue
+    gap_s: float  # how long the executor stood still, on average, while somebody waited
 
 
 def usable(phases: Sequence[Samples]) -> list[Samples]:
@@ -69,8 +69,7 @@ def fitted(phases: Sequence[Samples], cap: int) -> Replica:
         seen.first,
         seen.rest_s - rest_s[of],
     )
-    replica = Replica(batch_s[: cap + 1], rest_s[: cap + 1], deviations)
-    return _as_long(replica, phases, np.sort(seen.waited_s))
+    return Replica(batch_s[: cap + 1], rest_s[: cap + 1], deviations, seen.gap_s, seen.entry_s)
 
 
 def _seen(told: Samples) -> _Seen:
@@ -90,16 +89,21 @@ def _seen(told: Samples) -> _Seen:
     counts = counts[np.argsort(rank)]
     first = np.concatenate([[0], np.cumsum(counts)])
     came_s = (told["intended_ns"] - told["intended_ns"].min()) / 1e9
-    # Until a request is in the queue it waits, too, if its batch would not have begun before.
-    start_s = np.maximum.reduceat(came_s + told["queue_s"], first[:-1])
-    waited_s = np.repeat(start_s, counts) - came_s
-    latency_s = (told["done_ns"] - told["intended_ns"]) / 1e9
+    batch_s = told["compute_s"][first[:-1]].astype(np.float64)
+    begun_s = came_s + told["queue_s"]  # less the way into the queue
+    ways_s = np.repeat(np.maximum.reduceat(begun_s, first[:-1]), counts) - begun_s
+    entry_s = float(ways_s.sum() / max(1, counts[counts > 1].sum()))
+    start_s = np.add.reduceat(begun_s, first[:-1]) / counts + entry_s
+    free_s = np.append(-np.inf, start_s[:-1] + batch_s[:-1])
+    gap_s = float(np.mean(start_s - np.maximum(free_s, came_s[first[:-1]] + entry_s)))
+    ended_s = (told["done_ns"] - told["intended_ns"].min()) / 1e9
     return _Seen(
         sizes=told["batch_size"][first[:-1]].astype(np.int64),
-        batch_s=told["compute_s"][first[:-1]].astype(np.float64),
-        waited_s=waited_s,
-        rest_s=latency_s - waited_s - told["compute_s"],
+        batch_s=batch_s,
+        rest_s=ended_s - np.repeat(start_s + batch_s, counts),
         first=first,
+        entry_s=entry_s,
+        gap_s=max(0.0, gap_s),
     )
 
 
@@ -118,29 +122,7 @@ def _groups(sizes: Whole, most: int) -> Whole:
 
 def _mean_s(seconds: Floats, sizes: Whole, group: Whole) -> Floats:
     """Return the mean seconds by size, a line from the mean of one group to that of the next."""
-    groups = group[sizes]
-    mean_size, mean_s = (np.bincount(groups, weights=each) / np.bincount(groups) for each in (sizes, seconds))
+    found, groups = np.unique(group[sizes], return_inverse=True)
+    counts = np.bincount(groups, minlength=len(found))
+    mean_size, mean_s = (np.bincount(groups, weights=each) / counts for each in (sizes, seconds))
     return by_size(dict(zip(mean_size.tolist(), mean_s.tolist(), strict=True)), len(group) - 1)
-
-
-def _as_long(replica: Replica, phases: Sequence[Samples], waited_s: Floats) -> Replica:
-    """Return a replica at which the run's arrivals wait as long on average as they did; ``waited_s`` ascends.
-
-    Who finds the executor idle still waits until its thread is awake. That belongs to the rest. What the others wait longer
-    than simulated is put between batches.
-    """
-    arrivals = [np.sort(one["intended_ns"] - one["intended_ns"].min()) / 1e9 for one in phases]
-
-    def simulated_s(gap_s: float) -> Floats:
-        one, rng = replace(replica, gap_s=gap_s), np.random.default_rng(0)
-        courses = [serve(one, times_s, rng) for _ in range(SIMULATED) for times_s in arrivals]
-        return np.concatenate([course.waits_s for course in courses])
-
-    idle = round(float(np.mean(simulated_s(0.0) == 0)) * len(waited_s))
-    waking_s = float(waited_s[:idle].mean()) if idle else 0.0
-    mean_s = float(waited_s.mean()) - waking_s
-    least, most = 0.0, float(replica.batch_s[1])
-    for _ in range(BISECTIONS):
-        middle = (least + most) / 2
-        least, most = (middle, most) if simulated_s(middle).mean() < mean_s else (least, middle)
-    return replace(replica, rest_s=replica.rest_s + waking_s, gap_s=least)

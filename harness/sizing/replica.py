@@ -20,13 +20,17 @@ PIECES = 8  # that make a run
 
 
 def by_size(known: Mapping[float, float] | Mapping[int, float], cap: int) -> Floats:
-    """Return seconds for each size of a batch up to the cap, shape (cap + 1,): linear between the known sizes and beyond."""
+    """Return seconds for each size of a batch up to the cap, shape (cap + 1,): linear between the known sizes.
+
+    Below and beyond them the line goes on: neither falls with the size, nor rises faster than in proportion to it.
+    """
     sizes, seconds = np.array(sorted(known.items()), dtype=np.float64).T
     wanted = np.arange(cap + 1, dtype=np.float64)
     found: Floats = np.interp(wanted, sizes, seconds)
     if len(sizes) > 1:
-        slope = (seconds[-1] - seconds[0]) / (sizes[-1] - sizes[0])
-        found += max(0.0, float(slope)) * np.maximum(wanted - sizes[-1], 0.0)
+        below = min(max(0.0, (seconds[1] - seconds[0]) / (sizes[1] - sizes[0])), seconds[0] / sizes[0])
+        beyond = max(0.0, (seconds[-1] - seconds[0]) / (sizes[-1] - sizes[0]))
+        found += beyond * np.maximum(wanted - sizes[-1], 0.0) - below * np.maximum(sizes[0] - wanted, 0.0)
     return found
 
 
@@ -74,15 +78,18 @@ class Replica:
 
     Attributes:
         batch_s: t(n), shape (cap + 1,).
-        rest_s: what a request takes besides waiting and its batch, by the size of its batch, shape (cap + 1,).
+        rest_s: what a request takes besides its way into the queue, its wait there and its batch, by the size of its batch, shape
+            (cap + 1,).
         deviations: of both.
-        gap_s: from the end of a batch to the start of the next one, where requests wait.
+        gap_s: how long a free executor takes to start a batch when somebody waits.
+        entry_s: a request's way into the queue.
     """
 
     batch_s: Floats
     rest_s: Floats
     deviations: Deviations
     gap_s: float = 0.0
+    entry_s: float = 0.0
 
     @classmethod
     def of_times(cls, known: Mapping[float, float] | Mapping[int, float], cap: int) -> Self:
@@ -111,7 +118,7 @@ class Course:
 
 def serve(replica: Replica, arrivals_s: Floats, rng: np.random.Generator) -> Course:
     """Let requests come at these ascending times; the replica is idle before."""
-    counts, starts_s, ends_s, picked = _batches(replica, arrivals_s.tolist(), rng)
+    counts, starts_s, ends_s, picked = _batches(replica, (arrivals_s + replica.entry_s).tolist(), rng)
     of = np.repeat(np.arange(len(counts)), counts)
     sizes = counts[of]
     places = np.arange(len(of)) - (np.cumsum(counts) - counts)[of]
@@ -125,18 +132,18 @@ def serve(replica: Replica, arrivals_s: Floats, rng: np.random.Generator) -> Cou
 
 
 def _batches(
-    replica: Replica, arrivals_s: list[float], rng: np.random.Generator
+    replica: Replica, queued_s: list[float], rng: np.random.Generator
 ) -> tuple[Whole, Floats, Floats, Whole]:
     """Return of each batch its size, its start, its end, and the batch of the run that it deviates as."""
     batch_s, gap_s, cap = replica.batch_s.tolist(), replica.gap_s, replica.cap
     group, deviations_s = replica.deviations.group.tolist(), replica.deviations.batches_s.tolist()
     again = replica.deviations.again(rng)
     sizes, starts_s, ends_s, picked = [], [], [], []
-    first, count, free_s = 0, len(arrivals_s), -np.inf
+    first, count, free_s = 0, len(queued_s), -np.inf
     while first < count:
-        start_s = max(free_s, arrivals_s[first])
+        start_s = max(free_s, queued_s[first]) + gap_s
         behind, most = first + 1, min(first + cap, count)
-        while behind < most and arrivals_s[behind] <= start_s:
+        while behind < most and queued_s[behind] <= start_s:
             behind += 1
         size = behind - first
         like = next(again[group[size]])
@@ -145,5 +152,5 @@ def _batches(
         starts_s.append(start_s)
         ends_s.append(end_s)
         picked.append(like)
-        first, free_s = behind, end_s + gap_s
+        first, free_s = behind, end_s
     return np.array(sizes), np.array(starts_s), np.array(ends_s), np.array(picked)

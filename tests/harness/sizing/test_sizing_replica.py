@@ -81,6 +81,24 @@ def test_a_request_takes_the_rest_of_its_batch_s_size_on_top():
     batch_s, rest_s = np.array([0, 0.010, 0.015]), np.array([0, 0.001, 0.002])
     replica = Replica(batch_s, rest_s, Deviations.none(2), gap_s=0.003)
     course = serve(replica, np.array([0.0, 0.001, 0.002, 0.003]), np.random.default_rng(0))
-    assert course.sizes.tolist() == [1, 2, 2, 1]
-    assert course.waits_s == pytest.approx([0, 0.012, 0.011, 0.028])
-    assert course.latencies_s == pytest.approx([0.011, 0.029, 0.028, 0.038 - 0.003 + 0.004])
+    assert course.sizes.tolist() == [2, 2, 2, 2]
+    assert course.waits_s == pytest.approx([0.003, 0.002, 0.019, 0.018])
+    assert course.latencies_s == pytest.approx([0.020, 0.019, 0.036, 0.035])
+
+
+def test_a_request_misses_the_batch_that_begins_while_it_is_on_its_way_into_the_queue():
+    replica = Replica.of_times({1: 0.010, 2: 0.010}, 2)
+    late = replace(replica, entry_s=0.002)
+    arrivals_s = np.array([0.0, 0.009])
+    assert serve(replica, np.append(arrivals_s, 0.010), np.random.default_rng(0)).sizes.tolist() == [1, 2, 2]
+    course = serve(late, np.append(arrivals_s, 0.011), np.random.default_rng(0))
+    assert course.sizes.tolist() == [1, 1, 1]
+    assert course.waits_s == pytest.approx([0.002, 0.003, 0.011])
+
+
+def test_times_of_batches_go_on_in_a_line_below_and_beyond_the_known_sizes():
+    assert by_size({4: 6.0, 8: 10.0}, 10)[[1, 4, 8, 10]].tolist() == [3.0, 6.0, 10.0, 12.0]
+    # Neither do they fall with the size, nor rise faster than in proportion to it.
+    assert by_size({4: 6.0, 8: 5.0}, 10)[[1, 4, 8, 10]].tolist() == [6.0, 6.0, 5.0, 5.0]
+    assert by_size({4: 4.0, 8: 40.0}, 10)[[1, 2, 4]].tolist() == [1.0, 2.0, 4.0]
+    assert by_size({4: 6.0}, 8).tolist() == [6.0] * 9
