@@ -224,6 +224,25 @@ def _milliseconds(seconds: float | None) -> str:
     return "–" if seconds is None else figure(seconds * 1e3)
 
 
+def planning() -> str:
+    """Return each percentile of each run beside the interval that was foreseen for it."""
+
+    def row(model: str, case: Mapping[str, Any]) -> tuple[str, ...]:
+        low, value, high, measured = (
+            figure(case[name] * 1e3) for name in ("low_s", "foreseen_s", "high_s", "measured_s")
+        )
+        inside = "yes" if case["inside"] else "**no**"
+        return model, f"{case['load']:.0%}", case["percentile"], value, f"{low} to {high}", measured, inside
+
+    headings = ("model", "load", "percentile", "foreseen, ms", "interval, ms", "measured, ms", "inside")
+    rows = [
+        row(one["workload"], case)
+        for one in result("planning")["runs"]
+        for case in sorted(one["cases"], key=lambda case: (case["percentile"], case["load"]))
+    ]
+    return table(headings, rows)
+
+
 def decoded_pictures() -> str:
     """Return what a picture at the limit of pixels costs, by its kind."""
     return pictures.markdown(msgspec.convert(result("fault_pictures")["pictures"], list[pictures.Picture]))
@@ -250,6 +269,9 @@ MEASURED: Mapping[str, Callable[[], str]] = {
     "overload": lambda: overload.markdown(result("overload")["cases"]),
     "precision": precisions,
     "pictures": decoded_pictures,
+    "planning": planning,
+    "planning-targets": lambda: targets("planning"),
+    "many-generators": lambda: targets("many-generators"),
     "run-pass": lambda: shown_run("pass"),
     "run-fail": lambda: shown_run("fail"),
     "run-stream": lambda: shown_run("stream", only="time to first token|between tokens|tokens:"),
