@@ -1,6 +1,7 @@
 """Many generators beside one: the same latencies for the same processor time; and how long the merge of their records takes.
 
     python -m benchmarks.load.many compare [--seconds 15] [--rounds 3] [--json FILE]
+    python -m benchmarks.load.many cost [--seconds 6] [--rounds 10] [--json FILE]
     python -m benchmarks.load.many merge [--streams 1000] [--records 100000000] [--folder FOLDER]
 
 In ``compare`` each of many generators sends what the one sends, and then all together send that. They have clocks of their own:
@@ -26,10 +27,11 @@ from benchmarks import record, targets
 from benchmarks.load.rig import payload, send, server
 from benchmarks.load.truth import LAWS, RATE_PER_S
 from benchmarks.processors import client_processor
+from benchmarks.spread import ratio, spread
 from benchmarks.targets import Sense, Target
 from tailgate import CommandEngine, Payload, Phase, Poisson, latencies_s
 from tailgate.harness.load import PhaseReport
-from tailgate.harness.load.many.engine import WORKER
+from tailgate.harness.load.many.engine import WORKER, GeneratorEngine
 from tailgate.harness.load.many.generators import Generators
 from tailgate.harness.load.records.merging import merged
 from tailgate.harness.load.records.record_file import WrittenFile
@@ -62,7 +64,7 @@ def engine(count: int) -> CommandEngine:
 
 def run(count: int, seconds: float, times: int) -> dict[str, Any]:
     """Send so many times the load of one by so many generators; return what they saw beyond the truth, and their cost."""
-    return {"cpu_s_per_request": cost(count, seconds, times), **laws(count, seconds, times)}
+    return {"cpu_s_per_request": cost_of(engine(count), seconds, times), **laws(count, seconds, times)}
 
 
 def laws(count: int, seconds: float, times: int) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def laws(count: int, seconds: float, times: int) -> dict[str, Any]:
         truth_file = Path(directory) / "truth.json"
         with server("law_server", str(truth_file)) as port:
             payloads = [payload(f"/{law}") for law in LAWS]
-            report, samples = _sent(count, port, times * RATE_PER_S, seconds, payloads)
+            report, samples = _sent(engine(count), port, times * RATE_PER_S, seconds, payloads)
         truth = orjson.loads(truth_file.read_bytes())
     beyond = {}
     for index, law in enumerate(LAWS):
@@ -83,22 +85,22 @@ def laws(count: int, seconds: float, times: int) -> dict[str, Any]:
     return {"beyond": beyond, "failed": report.failed, "lag": report.lag, "parts": report.parts}
 
 
-def cost(count: int, seconds: float, times: int) -> float:
+def cost_of(chosen: GeneratorEngine, seconds: float, times: int) -> float:
     """Return the processor seconds of the generators per request, against a server that costs next to nothing."""
     with server("echo_server") as port:
-        report, _ = _sent(count, port, times * COST_PER_S, seconds, [payload("/predict")])
+        report, _ = _sent(chosen, port, times * COST_PER_S, seconds, [payload("/predict")])
     return report.cpu_s / report.requests
 
 
 def _sent(
-    count: int, port: int, rate_per_s: float, seconds: float, payloads: list[Payload]
+    chosen: GeneratorEngine, port: int, rate_per_s: float, seconds: float, payloads: list[Payload]
 ) -> tuple[PhaseReport, Samples]:
     """Send at a rate, after one second as a warm-up; return the report and the records without it."""
     phases = [
         Phase("warm-up", Poisson(rate_per_s), duration_s=1.0, measured=False),
         Phase("load", Poisson(rate_per_s), duration_s=seconds),
     ]
-    generate = functools.partial(Generators, engine(count))
+    generate = functools.partial(Generators, chosen)
     (_, report), samples = send(port, phases, payloads, pinned=False, generate=generate)
     return report, samples[samples["phase"] == 1]
 
@@ -149,6 +151,33 @@ def judge(name: str, runs: list[dict[str, Any]], ones: list[dict[str, Any]]) -> 
             f"{name}: processor time per request", Sense.AT_MOST, 1.05, float(np.median(ratios)), "× one's"
         ),
     )
+
+
+@app.command()
+def cost(
+    seconds: Annotated[float, typer.Option(help="of load per run")] = 6.0,
+    rounds: Annotated[int, typer.Option(help="of one generator and of many")] = 10,
+    json: record.Json = record.RESULTS / "many-generators-cost.json",
+) -> None:
+    """Compare as many generators as there are processors with one, each at the same rate."""
+    document = record.Record("many-generators-cost", {"seconds": seconds, "rounds": rounds}, json)
+    worker, many = [sys.executable, "-P", *WORKER], len(os.sched_getaffinity(0))
+    costs_s: dict[int, list[float]] = {1: [], many: []}
+    for _ in range(rounds):
+        for count, found in costs_s.items():
+            names = [f"generator-{number + 1}" for number in range(count)]
+            found.append(
+                cost_of(CommandEngine("here", dict.fromkeys(names, worker), here=True), seconds, count)
+            )
+    ratios = ratio(costs_s[many], costs_s[1])
+    document.write(
+        {
+            "generators": many,
+            "cpu_s_per_request": {str(count): spread(found) for count, found in costs_s.items()},
+            "ratio": ratios,
+        }
+    )
+    print(f"processor time per request of {many} generators, of one's: {ratios}")
 
 
 @app.command()
