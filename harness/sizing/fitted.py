@@ -122,7 +122,6 @@ def _groups(sizes: Whole, most: int) -> Whole:
 
 def _mean_s(seconds: Floats, sizes: Whole, group: Whole) -> Floats:
     """Return the mean seconds by size, a line from the mean of one group to that of the next."""
-    found, groups = np.unique(group[sizes], return_inverse=True)
-    counts = np.bincount(groups, minlength=len(found))
-    mean_size, mean_s = (np.bincount(groups, weights=each) / counts for each in (sizes, seconds))
+    groups = group[sizes]
+    mean_size, mean_s = (np.bincount(groups, weights=each) / np.bincount(groups) for each in (sizes, seconds))
     return by_size(dict(zip(mean_size.tolist(), mean_s.tolist(), strict=True)), len(group) - 1)
