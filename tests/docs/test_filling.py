@@ -161,7 +161,7 @@ CLAIMING = [
 ]
 # Sections whose figures are what the code does, not what was measured: limits, defaults, sizes of what is sent.
 SPECIFIED = {
-    "docs/explanation/comparison.md": {"Comparing head with base", "Verdicts"},
+    "docs/explanation/comparison.md": {"Comparing head with base", "The load", "Verdicts"},
     "docs/explanation/intervals.md": {"Confidence intervals"},
     "docs/explanation/load-generation.md": {"Clients that do not wait", "What makes a run INVALID"},
     "docs/explanation/service.md": {"Connections"},
