@@ -119,7 +119,7 @@ class Session:
 
     @property
     def measured(self) -> int:
-        """How many scenarios stand in the results."""
+        """How many scenarios are in the results."""
         return len(self._scenarios)
 
     def log_tail(self) -> str:

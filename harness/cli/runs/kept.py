@@ -89,7 +89,7 @@ def cut_short(result: RunResult, directory: Path) -> str:
     why = f"was interrupted by a key in scenario {by_a_key[0]}" if by_a_key else "was cut short"
     if folder.in_use(directory.parent) and directory.name == folder.runs(directory.parent)[-1].name:
         why = "goes on"
-    return f"{why}: {done} of {max(done, planned)} scenarios stand in the results"
+    return f"{why}: {done} of {max(done, planned)} scenarios are in the results"
 
 
 def _say_cut_short(result: RunResult, directory: Path) -> None:

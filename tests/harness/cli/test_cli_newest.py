@@ -107,7 +107,7 @@ def test_a_run_that_goes_on_is_said_to_go_on(tailgate, tmp_path):
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert f"the run {NEWEST} goes on, and none of its scenarios has ended" in tailgate("judge")[2]
         keep(output / NEWEST, planned=3)
-        assert tailgate("report")[2] == f"run {NEWEST} goes on: 1 of 3 scenarios stand in the results\n"
+        assert tailgate("report")[2] == f"run {NEWEST} goes on: 1 of 3 scenarios are in the results\n"
         assert tailgate("report", FIRST)[2] == ""
 
 
@@ -115,10 +115,10 @@ def test_a_run_that_was_killed_is_said_to_be_cut_short(tailgate, tmp_path):
     keep(tmp_path / ".perf" / NEWEST, planned=4)
     for form in ([], ["--format=markdown"]):
         status, out, error = tailgate("report", *form)
-        assert (status, error) == (0, f"run {NEWEST} was cut short: 1 of 4 scenarios stand in the results\n")
+        assert (status, error) == (0, f"run {NEWEST} was cut short: 1 of 4 scenarios are in the results\n")
         assert "cut short" not in out
     said = orjson.loads(tailgate("report", "--json")[1])
-    assert said["cut_short"] == "was cut short: 1 of 4 scenarios stand in the results"
+    assert said["cut_short"] == "was cut short: 1 of 4 scenarios are in the results"
 
 
 def test_a_run_that_a_key_ended_is_said_to_be_interrupted(tailgate, tmp_path):
@@ -126,7 +126,7 @@ def test_a_run_that_a_key_ended_is_said_to_be_interrupted(tailgate, tmp_path):
     ended = dataclasses.replace(scenario, faults=(Fault(Cause.INTEGRITY, "cut short by KeyboardInterrupt"),))
     keep(tmp_path / ".perf" / NEWEST, planned=2, scenarios=(ended,))
     assert tailgate("report")[2] == (
-        f"run {NEWEST} was interrupted by a key in scenario steady: 1 of 2 scenarios stand in the results\n"
+        f"run {NEWEST} was interrupted by a key in scenario steady: 1 of 2 scenarios are in the results\n"
     )
 
 
