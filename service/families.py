@@ -78,7 +78,7 @@ _ALL = (
     Family(
         "tailgate_decode_seconds",
         "histogram",
-        "Making a model input of a body, without waiting for a thread.",
+        "Making the model's input from a body, without waiting for a thread.",
         unit="seconds",
     ),
     Family(
@@ -90,30 +90,34 @@ _ALL = (
     Family(
         "tailgate_encode_seconds",
         "histogram",
-        "From a model output to the bytes of the answer.",
+        "From the model's output to the bytes of the answer.",
         unit="seconds",
     ),
     Family("tailgate_batch_size", "histogram", "Requests in a batch, one observation per batch."),
-    Family("tailgate_max_batch_size", "gauge", "Requests in a batch, at most."),
+    Family("tailgate_max_batch_size", "gauge", "The most requests in a batch."),
     Family("tailgate_executor_busy_seconds", "counter", "Seconds in which a batch ran.", unit="seconds"),
     Family("tailgate_connections", "gauge", "Open connections."),
     Family("tailgate_connections_cut", "counter", "Connections that the service ended.", ("reason",)),
-    Family("tailgate_ready", "gauge", "1 when requests are wanted."),
-    Family("tailgate_decode_queue_depth", "gauge", "Requests that wait for a decoding thread."),
-    Family("tailgate_queue_depth", "gauge", "Requests whose input is there and that wait for a batch."),
+    Family("tailgate_ready", "gauge", "1 while the service wants requests."),
+    Family("tailgate_decode_queue_depth", "gauge", "Requests waiting for a decoding thread."),
+    Family("tailgate_queue_depth", "gauge", "Requests whose input is ready, waiting for a batch."),
     Family("tailgate_in_flight", "gauge", "Requests being read, waiting, computed or answered."),
     Family("tailgate_in_flight_bytes", "gauge", "Bytes of the bodies of these requests.", unit="bytes"),
     Family(
         "tailgate_log_lines_dropped",
         "counter",
-        "Lines of the log that could not be written; only where the service has its own log.",
+        "Lines of the log that could not be written; only if the service has its own log.",
     ),
     Family(
         "tailgate_traces_dropped",
         "counter",
-        "Requests that were not traced, because too many waited to be; only with TAILGATE_TRACES.",
+        "Requests that were not traced because too many were waiting; only with TAILGATE_TRACES.",
     ),
-    Family("tailgate_precision_largest_error", "gauge", "Against FP32, as a share of the largest output."),
+    Family(
+        "tailgate_precision_largest_error",
+        "gauge",
+        "Largest error against FP32, as a share of the largest output.",
+    ),
     Family(
         "tailgate_batch_item_seconds",
         "gauge",
@@ -136,7 +140,7 @@ _ALL = (
         "counter",
         "Runs in which the model raised, or returned no output of its batch.",
     ),
-    Family("tailgate_out_of_memory", "counter", "Runs that did not fit into the device's memory."),
+    Family("tailgate_out_of_memory", "counter", "Runs for which the device's memory was too small."),
     Family("tailgate_non_finite_outputs", "counter", "Items whose output held NaN or infinity."),
     Family(
         "tailgate_gpu_utilization_ratio",
@@ -153,18 +157,18 @@ _ALL = (
     Family(
         "tailgate_predicted_wait_seconds",
         "gauge",
-        "Until all requests that wait now are done.",
+        "Time until all requests that wait now are done.",
         unit="seconds",
     ),
     Family(
         "tailgate_spare_requests_per_second",
         "gauge",
-        "Requests that could come besides those of late; negative where too many come.",
+        "Requests per second that could come in addition to the recent ones; negative if too many come.",
     ),
     Family(
         "tailgate_desired_replicas",
         "gauge",
-        "Replicas that the requests of late need; the sum over all replicas is how many there should be.",
+        "Replicas like this one that its recent requests need; the sum over all replicas is how many there should be.",
     ),
 )
 FAMILIES: Mapping[str, Family] = {family.name: family for family in _ALL}

@@ -57,23 +57,23 @@ class Settings(BaseModel):
     weights_sha256: str | None = Field(None, pattern="^[0-9a-fA-F]{64}$")
     """refuse a weights file with any other SHA-256"""
     input_size: int | None = Field(None, ge=8, le=4096)
-    """pixels a side of the model's input; unset: the model's own"""
+    """pixels per side of the model's input; unset: the model's own"""
     seed: int = Field(0, ge=0)
     """seed of random weights"""
     top_k: int = Field(5, ge=1, le=1000)
     """labels in the answer to an image"""
 
     max_batch_size: int | None = Field(None, ge=1, le=4096)
-    """requests in one batch, at most; unset: up to 32, or fewer where measuring at start shows that these cost clearly less per request"""
+    """most requests in one batch; unset: up to 32, or fewer if timing at start shows that smaller batches cost clearly less per request"""
     max_wait_ms: float | None = Field(None, ge=0, le=10_000)
-    """milliseconds that the oldest request may wait for company; 0: never waits; unset: a batch waits for
-    clients that have just been answered, where they usually come back sooner than waiting saves, and for pictures that are
-    decoded on the same processors"""
+    """milliseconds that the oldest request may wait for others to join its batch; 0: never waits; unset: a batch
+    waits only where that pays: for clients that were just answered and usually come back soon, and for pictures that
+    are being decoded on the same processors"""
     queue_capacity: int = Field(256, ge=1)
-    """requests that wait to be decoded or computed, at most; one more is refused (TAILGATE_OVERLOAD_STATUS)"""
+    """most requests that may wait to be decoded or computed; one more is refused (TAILGATE_OVERLOAD_STATUS)"""
 
     device: Device = "auto"
-    """cpu, cuda, or auto: cuda where there is one"""
+    """cpu, cuda, or auto: cuda if there is a GPU"""
     precision: Precision = "fp32"
     """fp32, fp16, bf16, or auto: fp16 on CUDA, else fp32"""
     allow_fp16_on_cpu: bool = False
@@ -85,26 +85,26 @@ class Settings(BaseModel):
     executor: Executor = "auto"
     """eager, compiled (on a CPU, by tailgate compile), cuda-graph (on CUDA), or auto: the fastest at start"""
     cache_dir: Path | None = Field(Path(DEFAULT_CACHE), validate_default=True)
-    """folder of compiled models, which belongs to the service's user or to root and nobody else can write"""
+    """folder of compiled models; it must belong to the service's user or to root, and nobody else may be able to write to it"""
     threads: int = Field(0, ge=0, le=1024)
     """threads of one model call; 0: the processors available, by affinity and CPU quota, less one, at least 1"""
     decode_threads: int = Field(0, ge=0, le=256)
     """threads that decode images; 0: the processors available, at most 8"""
     non_finite_outputs: NonFinite = "error"
-    """what an output with NaN or infinity is: error, the answer of its own request; count, only counted; ignore, not looked for"""
+    """an output with NaN or infinity: error, its request is answered 500; count, it is only counted; ignore, there
+    is no check"""
     watchdog_s: float = Field(60.0, ge=0)
-    """seconds that one batch may run before the service says that it is not live; 0: any time"""
+    """seconds that one batch may run before the service is no longer live; 0: no limit"""
 
     max_body_bytes: int = Field(16 * 2**20, ge=1)
-    """bytes of a request's body, at most"""
+    """most bytes of a request's body"""
     max_in_flight_bytes: int = Field(256 * 2**20, ge=1, validate_default=True)
-    """bytes of the bodies of all requests in flight together, being received or waiting for their answer,
-    at most; what would be more is refused (TAILGATE_OVERLOAD_STATUS); not less than
-    TAILGATE_MAX_BODY_BYTES"""
+    """most bytes of all bodies in flight together, being received or waiting for their answer; a request beyond
+    that is refused (TAILGATE_OVERLOAD_STATUS); not less than TAILGATE_MAX_BODY_BYTES"""
     max_image_pixels: int = Field(50_000_000, ge=1, le=178_956_970)  # where Pillow itself refuses
-    """pixels of an image before scaling, at most"""
+    """most pixels of an image before scaling"""
     max_connections: int = Field(4096, ge=1)
-    """open connections, at most; beyond it the longest idle are closed, and where none is idle the new one is refused with 503"""
+    """most open connections; beyond that the longest idle ones are closed, and if none is idle the new one is refused with 503"""
     keep_alive_s: int = Field(75, ge=1)
     """seconds that an idle connection is kept"""
     header_timeout_s: float = Field(10.0, gt=0)
@@ -116,12 +116,12 @@ class Settings(BaseModel):
     # 0: only a deployment knows its probes, and without any a stop would last longer for nobody.
     drain_delay_s: float = Field(0.0, ge=0)
     """seconds after SIGTERM in which requests are still served while /health/ready answers 503, so that load
-    balancers send no more; at least probe period × failures until unready + the time until all know it"""
+    balancers stop sending; at least probe period × failures until unready + the time until all of them know"""
     drain_timeout_s: float = Field(30.0, ge=0)
     """seconds after TAILGATE_DRAIN_DELAY_S in which accepted requests may finish"""
     latency_objective_ms: float | None = Field(None, gt=0)
-    """milliseconds that answers should keep to: bounds the chosen batch size and the queue, where a
-    request that would be late is refused (TAILGATE_OVERLOAD_STATUS), and is a histogram edge"""
+    """milliseconds within which answers should come: limits the batch size and the queue, refuses requests that
+    would be late (TAILGATE_OVERLOAD_STATUS), and is a histogram edge"""
     overload_status: Literal[429, 503] = 429
     """HTTP status of a refusal because of other requests (no room in the queue or for the body, or the
     answer would be late): 429, or 503 for clients that retry after 503 only; load balancers take a
@@ -130,31 +130,31 @@ class Settings(BaseModel):
     """milliseconds, separated by commas: further edges of the latency histograms, at which shares are exact"""
 
     token: SecretStr | None = None
-    """bearer token that every request but those to /health must bring; a command line can be seen by all
+    """bearer token that every request must have, except those to /health; a command line can be seen by all
     users of a machine, so set the variable or the file"""
     tokens_file: Path | None = None
-    """file of such tokens, one a line, # begins a comment; any of them is taken"""
+    """file of such tokens, one per line, # begins a comment; any of them is accepted"""
     metrics_open: bool = False
-    """answer /metrics without a token where tokens are set"""
+    """answer /metrics without a token even if tokens are set"""
     tls_certificate: Path | None = None
     """PEM file of a certificate and its chain: serve HTTPS; unset: HTTP"""
     tls_key: Path | None = None
-    """PEM file of the certificate's private key, where that file does not hold it too"""
+    """PEM file of the certificate's private key, if the certificate's file does not have it"""
     tls_key_password: SecretStr | None = None
     """password of an encrypted private key"""
     pages: bool = True
-    """answer browsers: what happens now at /, and the API at /docs; false leaves the answers for programs"""
+    """pages for browsers: the live view at /, and the API at /docs; false: only answers for programs"""
 
     slow_request_ms: float | None = Field(None, ge=0)
-    """milliseconds from which a request of the model is logged as slow, with its id and stages; unset: none"""
+    """milliseconds from which a request to the model is logged as slow, with its id and stages; unset: none"""
     access_log: float = Field(0.0, ge=0, le=1)
-    """share of the model's requests that are logged, each with its id, outcome and stages; drawn at random"""
+    """share of the requests to the model that are logged, each with its id, outcome and stages; drawn at random"""
     traces: bool = False
-    """send OpenTelemetry spans of the model's requests; the OTEL_ variables say where to and how many (pip install 'tailgate[otel]')"""
+    """send OpenTelemetry spans of the requests to the model; the OTEL_ variables say where to and how many; needs the extra otel"""
     profile_dir: Path | None = None
-    """folder for recordings of PyTorch's profiler: SIGUSR2 has the next batches recorded; unset: none are"""
+    """folder for recordings of PyTorch's profiler: SIGUSR2 records the next batches; unset: no recordings"""
     profile_batches: int = Field(10, ge=1, le=100)
-    """batches of such a recording, fewer where their files would have more than 32 MiB"""
+    """batches in such a recording; fewer if their files would have more than 32 MiB"""
     log_format: Literal["console", "json"] = "console"
     """console, for people, or json: each line is an object"""
 

@@ -40,7 +40,7 @@ class GateSettings:
     said_in_ini: frozenset[str]  # names of the options that it says, and the command line does not
     target: str = declared(
         "service",
-        "what is measured: service, service:KEY=VALUE,…, command:LINE, http://host:port, unix:/PATH, or haproxy:N:, envoy:N: before service or command",
+        "what is measured: service, service:KEY=VALUE,…, command:LINE, http://host:port, unix:/PATH; haproxy:N: or envoy:N: before service or command makes a fleet",
     )
     env: tuple[str, ...] = declared(
         (),
@@ -55,7 +55,7 @@ class GateSettings:
     )
     set_up: str | None = declared(
         None,
-        "command that runs before each start of a target; TAILGATE_ARM says of which, base or head",
+        "command that runs before each start of a target; TAILGATE_ARM says which side it is, base or head",
         parse=values.command_line,
     )
     reset: str | None = declared(
@@ -76,13 +76,13 @@ class GateSettings:
     )
     budget: tuple[str, ...] = declared(
         (),
-        "KEY=QUANTITY or SCENARIO:KEY=QUANTITY, such as p95=80 ms or steady:rate=20 /s, in the place of what the budgets file "
-        "says; may be repeated",
+        "KEY=QUANTITY or SCENARIO:KEY=QUANTITY, such as p95=80 ms or steady:rate=20 /s; overrides the budgets file; may be "
+        "repeated",
         parse=values.budget,
     )
     request: str = declared(
         "POST /predict",
-        "METHOD PATH of every request that names none of its own; the path may have a query",
+        "METHOD PATH of every request that has none of its own; the path may have a query",
         parse=values.request_line,
     )
     header: tuple[str, ...] = declared(
@@ -93,13 +93,13 @@ class GateSettings:
     )
     payloads: str = declared(
         "photos",
-        "what is sent: photos, pixels:SIDE, body:TEXT, file:PATH, dir:PATH, lines:PATH with one body a line, or oip: for "
-        "tensors by a server's own metadata",
+        "what is sent: photos, pixels:SIDE, body:TEXT, file:PATH, dir:PATH, lines:PATH with one body per line, or oip: for "
+        "tensors made from the server's metadata",
         anchor=source_in_folder,
     )
     requests: Path | None = declared(
         None,
-        "file of requests, in place of --perf-request and --perf-payloads: JSON lines, or text with METHOD PATH, headers and "
+        "file of requests, instead of --perf-request and --perf-payloads: JSON lines, or text with METHOD PATH, headers and "
         "@BODY-FILE",
         parse=values.path,
         anchor=in_folder,
@@ -107,16 +107,16 @@ class GateSettings:
     expect: tuple[str, ...] = declared(
         (),
         "what a right answer is: status=200, json:$.label=cat, json:$.score=0.9~0.01, contains:TEXT, matches:REGEX, or same "
-        "for what the first answer was; may be repeated",
+        "as the first answer; may be repeated",
     )
     answers: Answers = declared(
         Answers.GATE,
-        "what a comparison does with answers of head that differ from those of base: gate fails it, report says it, off does "
-        "not look",
+        "what happens if head's answers differ from base's: gate fails the comparison, report only reports it, off does not "
+        "compare them",
     )
     answer_tolerance: float | None = declared(
         None,
-        "how far numbers in answers may differ, as a share; default: as far as those of base differ from each other",
+        "how far numbers in answers may differ, as a share; default: as far as base's own numbers differ from each other",
         parse=values.number("a share", 0, 1),
     )
     answer_ignore: tuple[str, ...] = declared(
@@ -125,7 +125,7 @@ class GateSettings:
         parse=values.json_place,
     )
     ca_file: Path | None = declared(
-        None, "file of certificates that an https target is trusted by", parse=values.path, anchor=in_folder
+        None, "file of certificates by which an https target is trusted", parse=values.path, anchor=in_folder
     )
     insecure: bool = declared(False, "do not verify the certificate of an https target")
     client_cert: Path | None = declared(
@@ -148,20 +148,20 @@ class GateSettings:
     )
     keep: int = declared(
         20,
-        "how many runs the folder for results keeps; older ones are removed at the end of a run",
+        "how many runs to keep in the folder for results; older ones are removed at the end of a run",
         parse=values.whole(1),
     )
     against: str | None = declared(
         None,
-        "compare with this instead of checking budgets: a git revision, . for the working tree, or a target as "
-        "--perf-target takes it",
+        "compare with this instead of checking budgets: a git revision, . for the working tree, or a target in the form of "
+        "--perf-target",
     )
     head: str = declared(
         ".", "what is compared with --perf-against, in the same forms; default: the working tree"
     )
     against_python: Path | None = declared(
         None,
-        "interpreter that runs the revision compared with, where its dependencies differ; default: this one",
+        "interpreter for the revision compared with, if its dependencies differ; default: this one",
         parse=values.path,
         anchor=in_folder,
     )
@@ -172,13 +172,13 @@ class GateSettings:
     )
     blocks: int | None = declared(
         None,
-        "blocks that one comparison may take, from its first look on; default: as many as its design has",
+        "most blocks that one comparison may take, not fewer than its first look needs; default: as many as its design has",
         parse=values.whole(1),
     )
     lens: tuple[str, ...] = declared(
         (),
-        "what a comparison looks at: p95=8% sets what it tolerates, p95.margin=1% from where it fails, memory=gate "
-        "or p99=report whether it counts; may be repeated",
+        "change a lens of a comparison: p95=8% sets its tolerance, p95.margin=1% its margin, memory=gate lets it count, "
+        "p99=report only reports it; may be repeated",
     )
     inconclusive: OnInconclusive = declared(
         OnInconclusive.FAIL, "what an INCONCLUSIVE scenario does to its test"
@@ -186,7 +186,7 @@ class GateSettings:
     enforce: Enforce = declared(
         Enforce.BUDGETS,
         "budgets: a budget that does not hold fails the test; measurement: only a broken measurement does, for machines "
-        "whose speed is not known",
+        "whose speed is unknown",
     )
     confidence: float = declared(
         0.99,
@@ -195,34 +195,34 @@ class GateSettings:
     )
     generators: str | None = declared(
         None,
-        "who sends the load, a slice each: processes:N, ssh:HOST,HOST=PYTHON,…; default: one process of this machine",
+        "generators that share the load: processes:N, ssh:HOST,HOST=PYTHON,…; default: one process on this machine",
         parse=values.text,
     )
     pin: Pin = declared(
-        Pin.AUTO, "auto: the generator gets a processor of its own where there are four or more"
+        Pin.AUTO, "auto: the generator gets a processor of its own if there are four or more"
     )
     processors: int | None = declared(
         None,
-        "processors that both servers of a comparison share, 0 for all; default: what the load says, which is one for compare",
+        "processors that both servers of a comparison share, 0 for all; default: as the load says, which is one for compare",
         parse=values.whole(0),
     )
     live: int | None = declared(
         None,
-        "port of this machine on which a browser can watch the run; without a value a free one, which is printed",
+        "port of this machine on which a browser can watch the run; without a value a free port, which is printed",
         parse=values.whole(0, 65_535),
         bare="0",
     )
     require_device: bool = declared(
-        False, "fail, instead of skipping, where TAILGATE_DEVICE=cuda and there is no CUDA"
+        False, "fail, instead of skipping, if TAILGATE_DEVICE=cuda and there is no CUDA"
     )
     readiness_path: str = declared(
         "/health/ready",
-        "path that answers 2xx once the target takes load; empty: it does as soon as it accepts a connection",
+        "path that answers 2xx once the target is ready for load; empty: it is ready once it accepts a connection",
         parse=values.url_path_or_none,
     )
     ready_log: str | None = declared(
         None,
-        "regular expression; a launched target takes load once a line of its log matches",
+        "regular expression; a launched target is ready for load once a line of its log matches",
         parse=values.regex,
     )
     metrics_path: str = declared(
@@ -233,7 +233,7 @@ class GateSettings:
     metric: tuple[str, ...] = declared(
         (),
         "NAME=THEIRS: what the target calls a metric, such as request_seconds=http_seconds; nothing after the equals "
-        'sign: it has none; {LABEL="VALUE",…} behind a name chooses among its series; may be repeated',
+        'sign: it has none; {LABEL="VALUE",…} after a name chooses among its series; may be repeated',
         parse=values.assignment,
     )
     ready_timeout: float = declared(
