@@ -100,6 +100,9 @@ IMAGES = {
     "a TIFF": (b"image/jpeg", encoded(Image.new("RGB", (8, 8)), "TIFF"), 415, "not an image in any of"),
     "an SVG": (b"image/svg+xml", b"<svg/>", 415, "expected image/jpeg"),
     "text": (b"image/jpeg", b"hello", 415, "not an image in any of"),
+    "an empty picture": (b"image/png", b"", 400, "the body is empty"),
+    "another type": (b"text/plain", b"x", 415, "Content-Type: expected image/jpeg"),
+    "no type": (b"", b"x", 415, "got 'none'"),
 }
 TENSORS = {
     "too few bytes": (OCTETS, bytes(191), 422, "expected exactly the 192 bytes of uint8[8, 8, 3], got 191"),

@@ -1,6 +1,7 @@
 """Health, readiness, metadata, and paths and methods that are not served."""
 
 import asyncio
+import itertools
 import multiprocessing
 
 import httpx
@@ -49,16 +50,16 @@ async def test_after_warm_up_it_is_ready_and_says_what_is_served():
     assert 'weights="random (seed 0)"' in metrics.text
 
 
-@pytest.mark.parametrize(("alias", "path"), ALIASES.items())
-async def test_an_alias_answers_as_its_path_in_every_phase(alias, path):
+async def test_an_alias_answers_as_its_path_in_every_phase():
     async with running() as server:
-        service, answers = server.service, []
-        for phase in Phase:
-            service.phase = phase
-            answers.append([await server.client.get(each) for each in (alias, path)])
-    for one, other in answers:
-        assert (one.status_code, one.json()) == (other.status_code, other.json())
-    assert {one.status_code for one, _ in answers} == {200, 503}
+        for alias, path in ALIASES.items():
+            answers = []
+            for phase in Phase:
+                server.service.phase = phase
+                answers.append([await server.client.get(each) for each in (alias, path)])
+            for one, other in answers:
+                assert (one.status_code, one.json()) == (other.status_code, other.json())
+            assert {one.status_code for one, _ in answers} == {200, 503}
 
 
 async def test_while_it_drains_it_answers_what_it_accepted_and_refuses_the_rest(gate):
@@ -94,57 +95,52 @@ async def test_a_drain_ends_when_its_time_is_over(gate):
         assert (await accepted).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/predict/cat", "/v2/models"])
-async def test_an_unknown_path_is_told_where_the_model_is_and_counted(path):
+async def test_an_unknown_path_is_told_where_the_model_is_and_counted():
     async with running() as server:
-        answer = await server.client.post(path)
-        outcomes = await server.outcomes()
-    assert answer.status_code == 404
-    assert answer.json() == {
-        "error": f"there is nothing at {path}; POST /predict is the model, /openapi.json says more"
-    }
-    assert outcomes == {"unknown_path": 1}
+        for count, path in enumerate(["/nowhere", "/predict/cat", "/v2/models"], 1):
+            answer = await server.client.post(path)
+            assert answer.status_code == 404
+            assert answer.json() == {
+                "error": f"there is nothing at {path}; POST /predict is the model, /openapi.json says more"
+            }
+            assert await server.outcomes() == {"unknown_path": count}
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "allowed"), [("GET", "/predict", "POST"), ("POST", "/metrics", "GET, HEAD")]
-)
-async def test_a_wrong_method_is_told_the_right_one_and_counted(method, path, allowed):
+async def test_a_wrong_method_is_told_the_right_one_and_counted():
     async with running() as server:
-        answer = await server.client.request(method, path)
-        served = await server.predict([1, 2, 3, 4])
-        outcomes = await server.outcomes()
-    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
-    assert answer.json() == {"error": f"{path} does not take {method}, only {allowed}"}
-    assert served.status_code == 200
-    assert outcomes == {"bad_input": 1, "ok": 1}
+        for count, (method, path, allowed) in enumerate(
+            [("GET", "/predict", "POST"), ("POST", "/metrics", "GET, HEAD")], 1
+        ):
+            answer = await server.client.request(method, path)
+            assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+            assert answer.json() == {"error": f"{path} does not take {method}, only {allowed}"}
+            assert (await server.predict([1, 2, 3, 4])).status_code == 200
+            assert await server.outcomes() == {"bad_input": count, "ok": count}
 
 
 PAGES = ["/", "/metrics", "/health/live", "/health/ready", *ALIASES, "/openapi.json", "/docs"]
 
 
-@pytest.mark.parametrize("path", PAGES)
-async def test_head_is_answered_where_get_is_and_as_get_is(path):
+async def test_head_is_answered_where_get_is_and_as_get_is():
     async with running() as server:
-        get, head = [await server.client.request(method, path) for method in ("GET", "HEAD")]
-        other = await server.client.delete(path)
-    assert (get.status_code, head.status_code) == (200, 200)
-    assert head.headers["content-type"] == get.headers["content-type"]
-    assert (other.status_code, other.headers["allow"]) == (405, "GET, HEAD")
+        for path in PAGES:
+            get, head = [await server.client.request(method, path) for method in ("GET", "HEAD")]
+            other = await server.client.delete(path)
+            assert (get.status_code, head.status_code) == (200, 200), path
+            assert head.headers["content-type"] == get.headers["content-type"]
+            assert (other.status_code, other.headers["allow"]) == (405, "GET, HEAD"), path
 
 
-@pytest.mark.parametrize(
-    "path", [*(path + "/" for path in PAGES if path != "/"), "/predict/", "//predict", "/nowhere/"]
-)
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_no_path_is_redirected_to_another(method, path):
+async def test_no_path_is_redirected_to_another():
     """A redirect names a scheme and a host, and the service does not know those of a proxy before it."""
     proxy = {"x-forwarded-proto": "https", "host": "api.example"}
+    paths = [*(path + "/" for path in PAGES if path != "/"), "/predict/", "//predict", "/nowhere/"]
     async with client_of(create_app(load_settings({}))) as client:
-        answer = await client.request(method, f"http://tailgate{path}", headers=proxy)
-    assert answer.status_code == 404
-    assert "location" not in answer.headers
-    assert f"there is nothing at {path};" in answer.json()["error"]
+        for method, path in itertools.product(("GET", "POST"), paths):
+            answer = await client.request(method, f"http://tailgate{path}", headers=proxy)
+            assert answer.status_code == 404, path
+            assert "location" not in answer.headers
+            assert f"there is nothing at {path};" in answer.json()["error"]
 
 
 async def test_a_fault_of_ours_is_a_counted_500_that_tells_nothing(monkeypatch):

@@ -70,16 +70,19 @@ class Visitor:
 # Content types and their answers.
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-async def test_an_image_is_answered_with_its_labels(kind):
+KINDS = ("JPEG", "PNG", "WEBP")
+
+
+async def test_an_image_is_answered_with_its_labels():
     async with running("tiny_models:colours") as server:
-        answer = await server.client.post(
-            "/predict", content=picture(kind), headers={"content-type": f"image/{kind.lower()}"}
-        )
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/json"
-    assert [each["label"] for each in answer.json()["predictions"]] == ["red", "green", "blue"]
-    assert sum(each["probability"] for each in answer.json()["predictions"]) == pytest.approx(1)
+        for kind in KINDS:
+            answer = await server.client.post(
+                "/predict", content=picture(kind), headers={"content-type": f"image/{kind.lower()}"}
+            )
+            assert answer.status_code == 200, kind
+            assert answer.headers["content-type"] == "application/json"
+            assert [each["label"] for each in answer.json()["predictions"]] == ["red", "green", "blue"]
+            assert sum(each["probability"] for each in answer.json()["predictions"]) == pytest.approx(1)
 
 
 async def test_the_same_pixels_get_the_same_answer_as_image_form_and_octets():
@@ -100,27 +103,26 @@ async def test_the_same_pixels_get_the_same_answer_as_image_form_and_octets():
     assert outcomes == {"ok": 4}
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize(
-    "content_type", [None, "application/octet-stream", "image/jpg", "image/*", "IMAGE/X-PNG; a=b"]
-)
-async def test_a_picture_in_a_form_is_answered_whatever_its_client_calls_it(kind, content_type):
-    name = 'form-data; name="file"; filename="cat.jfif"'
-    head = f"--x\r\nContent-Disposition: {name}\r\n" + (
-        f"Content-Type: {content_type}\r\n" if content_type else ""
-    )
-    form = head.encode() + b"\r\n" + picture(kind, size=(40, 30)) + b"\r\n--x--\r\n"
+CALLED = (None, b"application/octet-stream", b"image/jpg", b"image/*", b"IMAGE/X-PNG; a=b")
+
+
+async def test_a_picture_in_a_form_is_answered_whatever_its_client_calls_it():
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="cat.jfif"\r\n'
     async with running("tiny_models:colours") as server:
-        answer = await server.client.post(
-            "/predict", content=form, headers={"content-type": "multipart/form-data; boundary=x"}
-        )
-        plain = await server.client.post(
-            "/predict",
-            content=picture(kind, size=(40, 30)),
-            headers={"content-type": f"image/{kind.lower()}"},
-        )
-    assert answer.json() == plain.json()
-    assert (answer.status_code, plain.status_code) == (200, 200)
+        for kind in KINDS:
+            content = picture(kind, size=(40, 30))
+            plain = await server.client.post(
+                "/predict", content=content, headers={"content-type": f"image/{kind.lower()}"}
+            )
+            assert plain.status_code == 200
+            for called in CALLED:
+                named = b"" if called is None else b"Content-Type: %b\r\n" % called
+                answer = await server.client.post(
+                    "/predict",
+                    content=head + named + b"\r\n" + content + b"\r\n--x--\r\n",
+                    headers={"content-type": "multipart/form-data; boundary=x"},
+                )
+                assert (answer.status_code, answer.json()) == (200, plain.json()), (kind, called)
 
 
 async def test_a_raw_body_of_octets_stays_pixels_whatever_it_begins_with():
@@ -136,13 +138,12 @@ async def test_a_raw_body_of_octets_stays_pixels_whatever_it_begins_with():
     assert "exactly the 192 bytes" in answers[1].json()["error"]
 
 
-@pytest.mark.parametrize(
-    ("inputs", "outputs"), [(ITEM, [2.0, 4.0, 6.0, 8.0]), ([ITEM], [[2.0, 4.0, 6.0, 8.0]])]
-)
-async def test_a_tensor_is_answered_with_outputs_batched_as_it_came(inputs, outputs):
+async def test_a_tensor_is_answered_with_outputs_batched_as_it_came():
+    outputs = [2.0, 4.0, 6.0, 8.0]
     async with running() as server:
-        answer = await server.predict(inputs)
-    assert answer.json() == {"model": "doubler", "outputs": outputs}
+        alone, batched = [(await server.predict(inputs)).json() for inputs in (ITEM, [ITEM])]
+    assert alone == {"model": "doubler", "outputs": outputs}
+    assert batched == {"model": "doubler", "outputs": [outputs]}
 
 
 async def test_octets_are_taken_by_a_model_of_tensors_too():
@@ -163,65 +164,7 @@ async def test_an_image_to_a_model_without_labels_is_answered_with_outputs():
 
 # What is wrong with a request is said, and counted, and the next one is served.
 
-JSON, PNG, OCTETS = "application/json", "image/png", "application/octet-stream"
-FORM = "multipart/form-data; boundary=x"
-
-
-def part(name="file", kind="image/png", content=b"x", filename='; filename="a.png"'):
-    head = f'--x\r\nContent-Disposition: form-data; name="{name}"{filename}\r\nContent-Type: {kind}\r\n\r\n'
-    return head.encode() + content + b"\r\n"
-
-
-END = b"--x--\r\n"
-
-
-REFUSED = [
-    (JSON, b"", 400, "the body is empty"),
-    (PNG, b"", 400, "the body is empty"),
-    (JSON, b"{", 400, "the body is not JSON"),
-    (JSON, b'{"inputs": NaN}', 400, "the body is not JSON"),
-    (JSON, b"[]", 400, 'expected a JSON object {"inputs": …}'),
-    (JSON, b'{"inputs": [[1], [2, 3]]}', 422, "expected [8, 8, 3] or [1, 8, 8, 3]"),
-    (JSON, b'{"inputs": ' + b"[" * 70 + b"]" * 70 + b"}", 422, "nested deeper than 64"),
-    (PNG, b"not an image", 415, "not an image in any of JPEG, PNG, WEBP"),
-    (PNG, picture()[:50], 400, "the image is damaged"),
-    (PNG, picture(size=(101, 100)), 413, "101 x 100 pixels, and at most 10000 are taken"),
-    (OCTETS, bytes(191), 422, "exactly the 192 bytes of uint8[8, 8, 3], got 191"),
-    (OCTETS, bytes(20_001), 413, "the body has 20001 bytes or more, and at most 20000 are taken"),
-    ("text/plain", b"x", 415, "Content-Type: expected image/jpeg"),
-    ("", b"x", 415, "got 'none'"),
-    (FORM, END, 400, "expected one whole file in the multipart form, got 0"),
-    (FORM, part(filename="") + END, 400, "expected one whole file in the multipart form, got 0"),
-    (FORM, part() + part(name="other") + END, 400, "the multipart form cannot be read: Too many files"),
-    (FORM, part(), 400, "expected one whole file in the multipart form, got 0"),
-    (FORM, b"no form", 400, "the multipart form cannot be read"),
-    ("multipart/form-data", part() + END, 400, "the multipart form cannot be read: Missing boundary"),
-    (FORM, part() + END, 415, "not an image in any of"),
-    (FORM, part(kind="text/plain") + END, 415, "got 'text/plain'"),
-]
-
-
-@pytest.mark.parametrize(
-    ("kind", "body", "status", "error"), REFUSED, ids=[f"{row[0]}: {row[3]}" for row in REFUSED]
-)
-async def test_a_request_that_cannot_be_served_is_told_why_and_costs_the_next_one_nothing(
-    kind, body, status, error
-):
-    limits = {"max_body_bytes": 20_000, "max_image_pixels": 10_000}
-    async with running("tiny_models:colours", **limits) as server:
-        refused = await server.client.post(
-            "/predict", content=body, headers={"content-type": kind} if kind else {}
-        )
-        served = await server.client.post(
-            "/predict", content=picture(), headers={"content-type": "image/png"}
-        )
-        outcomes = await server.outcomes()
-    assert refused.status_code == status, refused.text
-    assert list(refused.json()) == ["error"]
-    assert error in refused.json()["error"]
-    assert "total" in server_timing(refused)
-    assert served.status_code == 200
-    assert outcomes == {"bad_input": 1, "ok": 1}
+JSON, OCTETS = "application/json", "application/octet-stream"
 
 
 async def test_a_body_of_unknown_length_is_cut_off_at_the_limit():
@@ -251,10 +194,9 @@ async def test_a_body_in_pieces_is_one_body():
     assert answer.json()["outputs"] == [2.0, 4.0, 6.0, 8.0]
 
 
-@pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "inf", ""])
-async def test_a_timeout_that_means_nothing_is_refused(value):
+async def test_a_timeout_that_means_nothing_is_refused():
     async with running() as server:
-        answer = await server.predict(ITEM, **{"x-request-timeout-ms": value})
+        answer = await server.predict(ITEM, **{"x-request-timeout-ms": "soon"})
     assert answer.status_code == 400
     assert "X-Request-Timeout-Ms: expected a number of milliseconds" in answer.json()["error"]
 
@@ -533,7 +475,7 @@ async def test_a_client_that_leaves_while_its_form_is_parsed_is_counted_and_not_
         return "application/octet-stream", pixels().tobytes()
 
     monkeypatch.setattr("tailgate.service.codec.inputs.single_file", held)
-    visitor = Visitor({"body": part() + END}, headers=[(b"content-type", FORM.encode())])
+    visitor = Visitor({"body": b"x"}, headers=[(b"content-type", b"multipart/form-data; boundary=x")])
     async with running("tiny_models:colours") as server:
         visit = asyncio.create_task(visitor.visit(server.app))
         assert await asyncio.to_thread(parsing.acquire, timeout=30)

@@ -100,7 +100,8 @@ def test_a_length_is_digits(value, length):
 
 
 @pytest.mark.parametrize(
-    "value", [b"", b"-1", b"+1", b"1_0", b"0x1", b"1.0", "٣".encode(), b"\xb2", b"0" * 21, b"9" * 5000]
+    "value",
+    [b"", b"-1", b"+1", b"1_0", b"0x1", b"1.0", b"1e3", b" 1", "٣".encode(), b"\xb2", b"0" * 21, b"9" * 5000],
 )
 def test_no_other_length_is_taken(value):
     with pytest.raises(BadInput, match="Content-Length: expected a number of at most 20 digits"):

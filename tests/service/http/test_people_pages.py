@@ -1,5 +1,6 @@
 """Pages for people: who gets them, and that they load, run and tell nothing but what they should."""
 
+import itertools
 import re
 from importlib import resources
 
@@ -21,31 +22,29 @@ MAKES_MARKUP = (
 )
 
 
-@pytest.mark.parametrize(
-    ("accept", "page"),
-    [
-        (BROWSERS, True),
-        ("text/html", True),
-        ("TEXT/HTML;q=0.9", True),
-        ("text/html, application/json", True),
-        ("application/json, text/html", False),
-        ("application/json", False),
-        ("*/*", False),
-        ("text/*", False),
-        ("text/htmlx", False),
-        ("", False),
-    ],
-)
-async def test_a_browser_gets_the_page_and_a_program_what_is_served(accept, page):
-    assert prefers_page(accept) is page
+PREFERRED = [
+    (BROWSERS, True),
+    ("text/html", True),
+    ("TEXT/HTML;q=0.9", True),
+    ("text/html, application/json", True),
+    ("application/json, text/html", False),
+    ("application/json", False),
+    ("*/*", False),
+    ("text/*", False),
+    ("text/htmlx", False),
+    ("", False),
+]
+
+
+async def test_a_browser_gets_the_page_and_a_program_what_is_served():
     async with running() as server:
-        answers = [
-            await server.client.request(method, "/", headers={"accept": accept}) for method in ("GET", "HEAD")
-        ]
-    for answer in answers:
-        assert answer.status_code == 200
-        assert answer.headers["content-type"] == ("text/html; charset=utf-8" if page else "application/json")
-        assert (POLICY in answer.headers) is page
+        for (accept, page), method in itertools.product(PREFERRED, ("GET", "HEAD")):
+            assert prefers_page(accept) is page
+            answer = await server.client.request(method, "/", headers={"accept": accept})
+            assert answer.status_code == 200
+            kind = "text/html; charset=utf-8" if page else "application/json"
+            assert answer.headers["content-type"] == kind, accept
+            assert (POLICY in answer.headers) is page
 
 
 async def test_who_says_nothing_about_what_it_takes_gets_json():
@@ -70,19 +69,15 @@ async def test_a_page_loads_nothing_from_elsewhere_and_its_policy_says_so(path):
     assert set(policy["script-src"].split()) - {"'self'"} == {look.hash_of(script)}
 
 
-@pytest.mark.parametrize("path", FILES)
-async def test_the_files_of_the_documentation_come_from_here(path):
-    async with running() as server:
-        answer = await server.client.get(path)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].partition(";")[0] == FILES[path]
-    if path.endswith(".css"):
-        assert leads_elsewhere(answer.text) == []
-
-
-async def test_the_documentation_asks_no_public_server_about_the_api():
+async def test_the_files_of_the_documentation_come_from_here_and_no_public_server_is_asked_about_the_api():
     async with running() as server:
         assert '"validatorUrl": null' in (await server.client.get("/docs")).text
+        for path, kind in FILES.items():
+            answer = await server.client.get(path)
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].partition(";")[0] == kind
+            if path.endswith(".css"):
+                assert leads_elsewhere(answer.text) == []
 
 
 async def test_without_pages_every_answer_is_for_programs():
