@@ -1,5 +1,6 @@
 """The conformance tests pass against our own server, fail a server that breaks a clause, and say what they need."""
 
+import importlib
 import json
 import re
 import threading
@@ -11,7 +12,8 @@ import pytest
 from benchmarks.serving.conformance import key, worst
 
 ROOT = Path(__file__).parents[1]
-KIT = ("--pyargs", "tailgate.conformance", "-p", "no:cacheprovider")
+# A run inside this process forgets the modules that it loads, and numpy cannot be loaded twice.
+importlib.import_module("tailgate.conformance.server")
 
 
 class Sloppy(BaseHTTPRequestHandler):
@@ -56,10 +58,16 @@ def sloppy():
         thread.join()
 
 
-def test_a_server_that_breaks_clauses_fails_with_the_clauses(pytester, sloppy):
-    run = pytester.runpytest_subprocess(
-        *KIT, f"--oip-url={sloppy}", "-k", "id_comes_back or metadata_name or binary"
-    )
+@pytest.fixture
+def conform(pytester, monkeypatch):
+    """Return a function that runs the conformance tests inside this process."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    kit = ("-p", "tailgate-conformance", "-p", "no:cacheprovider", "--pyargs", "tailgate.conformance")
+    return lambda *arguments: pytester.runpytest_inprocess(*kit, *arguments)
+
+
+def test_a_server_that_breaks_clauses_fails_with_the_clauses(conform, sloppy):
+    run = conform(f"--oip-url={sloppy}", "-k", "id_comes_back or metadata_name or binary")
     outcomes = run.parseoutcomes()
     assert outcomes["failed"] == 1
     assert outcomes["passed"] == 2
@@ -80,8 +88,8 @@ def test_a_server_that_breaks_clauses_fails_with_the_clauses(pytester, sloppy):
         (("--oip-url=http://127.0.0.1:1", "--oip-header=x"), "--oip-header: expected 'NAME: VALUE', got 'x'"),
     ],
 )
-def test_what_is_missing_is_said(pytester, arguments, told):
-    run = pytester.runpytest_subprocess(*KIT, *arguments, "-x", "-k", "live_server")
+def test_what_is_missing_is_said(conform, arguments, told):
+    run = conform(*arguments, "-x", "-k", "live_server")
     assert run.ret != 0
     assert told in run.stdout.str() + run.stderr.str()
 
