@@ -1,5 +1,6 @@
 """A planted regression answers as the model does, and only costs more."""
 
+import functools
 import threading
 import time
 
@@ -28,6 +29,14 @@ def mobilenet():
     return fold_batch_norm(module, torch.zeros(2, 3, SIDE, SIDE))
 
 
+@pytest.fixture(scope="module")
+def plant():
+    """Return a function that gives the plant of a name, which is loaded once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planted, "burn", lambda _: None)
+        yield functools.cache(lambda name: load_model(settings(f"planted:{name}")))
+
+
 def in_another_thread(module, batches):
     def run():
         with torch.inference_mode():
@@ -40,9 +49,8 @@ def in_another_thread(module, batches):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_plant_gives_the_same_answers_to_the_last_bit(mobilenet, name, monkeypatch):
-    monkeypatch.setattr(planted, "burn", lambda _: None)
-    made = load_model(settings(f"planted:{name}"))
+def test_a_plant_gives_the_same_answers_to_the_last_bit(mobilenet, plant, name):
+    made = plant(name)
     assert made.image.size == SIDE
     with torch.inference_mode():
         for rows in (1, 3):
@@ -51,18 +59,16 @@ def test_a_plant_gives_the_same_answers_to_the_last_bit(mobilenet, name, monkeyp
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_plant_is_folded_as_the_service_folds_the_model_without_it(name, monkeypatch):
-    monkeypatch.setattr(planted, "burn", lambda _: None)
-    modules = load_model(settings(f"planted:{name}")).module.modules()
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in modules)
+def test_a_plant_is_folded_as_the_service_folds_the_model_without_it(plant, name):
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in plant(name).module.modules())
 
 
 @pytest.mark.parametrize(
     ("name", "share"),
     [("more_2", 0.02), ("more_5", 0.05), ("more_10", 0.10), ("all_5", 0.05), ("all_10", 0.10)],
 )
-def test_the_share_of_work_is_what_the_name_says(name, share):
-    assert load_model(settings(f"planted:{name}")).module.share == share
+def test_the_share_of_work_is_what_the_name_says(plant, name, share):
+    assert plant(name).module.share == share
 
 
 def test_more_work_is_a_share_of_the_work_and_what_was_too_much_comes_off_the_next(monkeypatch):
