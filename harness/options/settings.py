@@ -198,9 +198,7 @@ class GateSettings:
         "generators that share the load: processes:N, ssh:HOST,HOST=PYTHON,…; default: one process on this machine",
         parse=values.text,
     )
-    pin: Pin = declared(
-        Pin.AUTO, "auto: the generator gets a processor of its own if there are four or more"
-    )
+    pin: Pin = declared(Pin.AUTO, "auto: the generator gets a processor of its own if there are four or more")
     processors: int | None = declared(
         None,
         "processors that both servers of a comparison share, 0 for all; default: as the load says, which is one for compare",
