@@ -41,8 +41,9 @@ def annotations(result: RunResult, budgets: Path | None, workspace: Path) -> Ite
             yield from (_command("notice", f"{scenario.name}: {told}") for told in waived(scenario))
             continue
         bad = [one for one in scenario.criteria if one.verdict is scenario.verdict]
-        if scenario.faults or scenario.refused or scenario.comparison is not None or not bad:
-            yield _command(_level(result, scenario), _why(scenario))
+        if scenario.reason or not bad:
+            said = f"{scenario.name}: {scenario.verdict.value}: {scenario.reason or 'nothing was judged'}"
+            yield _command(_level(result, scenario), said)
             continue
         for one in bad:
             place = {}
@@ -67,13 +68,6 @@ def _level(result: RunResult, scenario: ScenarioResult) -> str:
         result.settings.get("enforce") != Enforce.MEASUREMENT.value or scenario.verdict is Verdict.INVALID
     )
     return "error" if enforced and not let_pass else "warning"
-
-
-def _why(scenario: ScenarioResult) -> str:
-    said = [fault.text for fault in scenario.faults] or [scenario.refused]
-    if not said[0] and scenario.comparison is not None:
-        said = [scenario.comparison.reason]
-    return f"{scenario.name}: {scenario.verdict.value}: {(said[0] or 'nothing was judged').splitlines()[0]}"
 
 
 def _command(level: str, message: str, *, title: str = "tailgate", **place: str) -> str:

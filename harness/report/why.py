@@ -113,13 +113,9 @@ def _not_passed(one: CriterionResult, place: str) -> str:
 
 
 def told(scenario: ScenarioResult) -> str:
-    """Return what a scenario says itself, in one line: a server's log may follow on further ones."""
-    if scenario.faults:
-        return without_keyword(scenario.faults[0].text.partition("\n")[0])
-    if scenario.refused:
-        return scenario.refused.partition("\n")[0]
-    if scenario.comparison is not None:
-        return without_keyword(_OF_SPEED.sub("", scenario.comparison.reason))
+    """Return what a scenario says itself, in one line."""
+    if scenario.reason:
+        return without_keyword(_OF_SPEED.sub("", scenario.reason))
     telling = [one for one in scenario.criteria if one.verdict is scenario.verdict]
     if not telling:
         return NOTHING

@@ -98,7 +98,6 @@ def entries_of(result: RunResult, case: str = "") -> tuple[Entry, ...]:
 def _entry(result: RunResult, scenario: ScenarioResult, case: str) -> Entry:
     found = scenario.comparison
     decision = None if found is None else found.decision
-    said = [fault.text for fault in scenario.faults] or [scenario.refused if found is None else found.reason]
     return Entry(
         run=result.run_id,
         date=result.started_at,
@@ -110,7 +109,7 @@ def _entry(result: RunResult, scenario: ScenarioResult, case: str) -> Entry:
         case=case,
         seed=scenario.seed,
         verdict=scenario.verdict,
-        reason="".join(said[:1]).partition("\n")[0],
+        reason=scenario.reason,
         load_s=0.0 if decision is None else decision.load_s,
         wall_s=0.0 if decision is None else decision.wall_s,
         blocks=0 if found is None or decision is None else len(found.order) - decision.voided,

@@ -91,6 +91,14 @@ class ScenarioResult:
         "what a reviewed file accepts of it; no verdict is changed by them, and the test may pass all the same",
     ] = ()
 
+    @property
+    def reason(self) -> str:
+        """Why, in one line: a fault, a wrong first answer, or the comparison's reason; empty where criteria say it."""
+        compared = "" if self.comparison is None else self.comparison.reason
+        said = next((fault.text for fault in self.faults), self.refused or compared)
+        # A server's log may follow on further lines.
+        return said.partition("\n")[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:

@@ -193,21 +193,9 @@ def reasons(scenarios: Iterable[ScenarioResult]) -> tuple[str, ...]:
     for scenario in worst_first:
         if scenario.verdict is Verdict.PASS:
             continue
-        if scenario.faults:
-            # A server's log may follow on further lines; the scenario itself tells it.
-            lines.append(f"{scenario.name}: {scenario.faults[0].text.splitlines()[0]}")
-            continue
-        if scenario.refused:
-            lines.append(f"{scenario.name}: {scenario.refused.splitlines()[0]}")
-            continue
-        if scenario.comparison is not None:
-            lines.append(f"{scenario.name}: {scenario.comparison.reason}")
-            continue
-        lines += [
-            f"{scenario.name}: {item.reason}"
-            for item in scenario.criteria
-            if item.verdict is scenario.verdict
-        ]
+        of_criteria = [one.reason for one in scenario.criteria if one.verdict is scenario.verdict]
+        said = [scenario.reason] if scenario.reason else of_criteria
+        lines += [f"{scenario.name}: {one}" for one in said]
     # Criteria that fell for one reason say it once.
     return tuple(dict.fromkeys(lines))
 
