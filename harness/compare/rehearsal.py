@@ -24,11 +24,15 @@ NO_METRICS = "none: the server's own record is left out"
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """How a side describes itself, what it calls its metrics, its first answers, and notes for the reader."""
+    """How a side describes itself, what it calls its metrics, its first answers, and notes for the reader.
+
+    ``python`` is whether it was seen to run Python.
+    """
 
     facts: Mapping[str, str]
     names: MetricNames
     asked: Outcome
+    python: bool
     notes: tuple[str, ...] = ()
 
 
@@ -56,49 +60,33 @@ def rehearse(
         return running
 
     with started_at_once(start, arms) as running:
-        told = at_once(lambda arm: _asked(arm, running[arm], ask), arms)
+        told = at_once(lambda arm: _asked(arm.value, running[arm], ask), arms)
         base, head = (held_by(running[arm].pids or (), running[arm].port) for arm in (Arm.BASE, Arm.HEAD))
         refuse_one_port(base, head)
-    checked = {arm: _checked(arms[arm], one, root) for arm, one in told.items()}
-    of_both = replace(checked[Arm.HEAD], notes=(*checked[Arm.HEAD].notes, *shared(base, head)))
-    return {**checked, Arm.HEAD: of_both}
+    # Their processes have ended, and left all their bytecode.
+    doubts = {arm: check_own_code(arms[arm], root, python=one.python) for arm, one in told.items()}
+    of_both: Mapping[Arm, tuple[str, ...]] = {Arm.BASE: (), Arm.HEAD: shared(base, head)}
+    return {
+        arm: replace(one, notes=(*filter(None, (doubts[arm],)), *one.notes, *of_both[arm]))
+        for arm, one in told.items()
+    }
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What a side says while it runs; ``python`` is whether it was seen to run Python."""
-
-    facts: Mapping[str, str]
-    names: MetricNames
-    ignored: tuple[str, ...]
-    pids: tuple[int, ...] | None
-    python: bool
-    preflight: Outcome
-
-
-def _asked(arm: Arm, running: RunningTarget, ask: Callable[[RunningTarget], Outcome]) -> _Told:
+def _asked(name: str, running: RunningTarget, ask: Callable[[RunningTarget], Outcome]) -> Rehearsed:
     try:
         facts = running.facts() if running.metrics_url is not None else {"metrics": NO_METRICS}
     except TargetError as error:
-        raise TargetError(f"{arm.value}: {error}") from error
+        raise TargetError(f"{name}: {error}") from error
     except MeasurementError as error:
-        raise MeasurementError(f"{arm.value}: {error}") from error
-    pids = running.pids
-    python = pids is not None and runs_python(pids)
-    names, ignored = running.settings.metric_names, ignored_settings(running)
-    return _Told(facts, names, ignored, pids, python, ask(running))
-
-
-def _checked(arm: ArmTarget, told: _Told, root: Path) -> Rehearsed:
-    """Return what a side told, once its process has ended; raise TargetError where it ran another code."""
-    name = arm.side.arm.value
-    doubt = check_own_code(arm, root, python=told.python)
-    notes = [doubt] if doubt else []
-    notes += [f"{name} does not know the setting {variable}, and ignored it" for variable in told.ignored]
-    if told.pids is None:
+        raise MeasurementError(f"{name}: {error}") from error
+    pids, ignored = running.pids, ignored_settings(running)
+    notes = [f"{name} does not know the setting {variable}, and ignored it" for variable in ignored]
+    if pids is None:
         notes.append(
             f"{name} runs elsewhere and is never restarted: how its one start settled cannot be told from its code"
         )
-    if told.preflight.note:
-        notes.append(f"{name}: {told.preflight.note}")
-    return Rehearsed(told.facts, told.names, told.preflight, tuple(notes))
+    python = pids is not None and runs_python(pids)
+    asked = ask(running)
+    if asked.note:
+        notes.append(f"{name}: {asked.note}")
+    return Rehearsed(facts, running.settings.metric_names, asked, python, tuple(notes))
