@@ -4,8 +4,9 @@ Where base never answers anything but the usual, one request of head that does i
 times, head must do so more often: Fisher's exact test, one-sided, at a thousandth.
 """
 
+import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tailgate.harness import statistics
@@ -30,33 +31,17 @@ class Exchange:
     requests: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unkept:
-    """Good answers that found no room to be kept, by arm."""
-
-    base: int = 0
-    head: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Deviation:
-    """How one answer of head is not the usual one at one place."""
-
-    place: Place
-    base: str
-    head: str
-
-
 class _Head:
     """Head's requests, counted by the places at which they deviate."""
 
-    def __init__(self, base: Base, terms: Terms) -> None:
+    def __init__(self, base: Base, terms: Terms, names: Sequence[str]) -> None:
         self.compared = 0
         self.unanswered = 0  # requests to whose payload base gave no answer that was kept
         self._base = base
         self._terms = terms
+        self._names = names
         self._requests: Counter[frozenset[Place]] = Counter()
-        self._first: dict[Place, tuple[int, _Deviation]] = {}  # with the payload
+        self._first: dict[Place, AnswerDifference] = {}
 
     def add(self, payload: int, answer: Mapping[Place, Leaf], requests: int) -> None:
         if not self._base.usual.get(payload):
@@ -64,26 +49,26 @@ class _Head:
             return
         self.compared += requests
         found: set[Place] = set()
-        for one in self._deviations(payload, answer):
-            group = pattern(one.place)
-            if group not in found:
-                found.add(group)
-                self._first.setdefault(group, (payload, one))
+        for place, base, head in self._deviations(payload, answer):
+            first = AnswerDifference(written(place), self._names[payload], base, head, requests)
+            self._first.setdefault(pattern(place), first)
+            found.add(pattern(place))
         if found:
             self._requests[frozenset(found)] += requests
 
-    def _deviations(self, payload: int, answer: Mapping[Place, Leaf]) -> Iterator[_Deviation]:
+    def _deviations(self, payload: int, answer: Mapping[Place, Leaf]) -> Iterator[tuple[Place, str, str]]:
+        """Yield the places at which an answer is not the usual one, each with what base and head say there."""
         expected = self._base.usual[payload]
         for place, usual in expected.items():
             leaf = answer.get(place)
             if usual.differs(leaf):
-                yield _Deviation(place, shown(usual.leaf, leaf), shown(leaf, usual.leaf))
+                yield place, shown(usual.leaf, leaf), shown(leaf, usual.leaf)
         for place, leaf in answer.items():
             if place in expected or self._terms.ignores(place):
                 continue
             learnt = self._base.learnt.get(pattern(place))
             if learnt is None or learnt.compared:
-                yield _Deviation(place, shown(None), shown(leaf))
+                yield place, shown(None), shown(leaf)
 
     def differing(self) -> tuple[int, list[tuple[Place, int]]]:
         """Return how many requests differ, and at which places, the most frequent first."""
@@ -101,9 +86,8 @@ class _Head:
         deviating = 0 if learnt is None else min(learnt.deviating, sent)
         return not deviating or statistics.p_more_hits(requests, self.compared, deviating, sent) < LEVEL
 
-    def example(self, place: Place, requests: int, name: Callable[[int], str]) -> AnswerDifference:
-        payload, first = self._first[place]
-        return AnswerDifference(written(first.place), name(payload), first.base, first.head, requests)
+    def example(self, place: Place, requests: int) -> AnswerDifference:
+        return dataclasses.replace(self._first[place], requests=requests)
 
 
 def compare_answers(
@@ -112,25 +96,23 @@ def compare_answers(
     names: Sequence[str],
     terms: Terms,
     policy: Answers,
-    unkept: Callable[[], Unkept] = Unkept,
 ) -> AnswersResult:
-    """Hold head's answers against base's; ``names`` are those of the payloads. ``unkept`` is asked last."""
+    """Hold head's answers against base's; ``names`` are those of the payloads."""
     usual = Base(terms)
     for one in base:
         usual.add(one.answer.payload, take_apart(one.answer), one.requests)
     usual.learn()
-    seen = _Head(usual, terms)
+    seen = _Head(usual, terms, names)
     for one in head:
         seen.add(one.answer.payload, take_apart(one.answer), one.requests)
     differing, at = seen.differing()
-    examples = tuple(seen.example(place, count, names.__getitem__) for place, count in at[:SHOWN])
+    examples = tuple(seen.example(*one) for one in at[:SHOWN])
     varying = sorted(written(place) for place, learnt in usual.learnt.items() if not learnt.compared)
     allowed = {
         written(place): TIMES_OWN_SPREAD * learnt.spread
         for place, learnt in usual.learnt.items()
         if learnt.compared and terms.tolerance is None and TIMES_OWN_SPREAD * learnt.spread > RELATIVE
     }
-    room = unkept()
     verdict = Verdict.INCONCLUSIVE if not seen.compared else Verdict.FAIL if differing else Verdict.PASS
     return AnswersResult(
         verdict=verdict,
@@ -145,8 +127,6 @@ def compare_answers(
         ignored=tuple(map(str, terms.ignore)),
         tolerances=allowed,
         unanswered=seen.unanswered,
-        unkept_base=room.base,
-        unkept_head=room.head,
     )
 
 

@@ -1,12 +1,13 @@
 """The answers of a comparison, read from the folders of its slots: while it is judged, and when it is judged again."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
 
 from tailgate.harness import json_path
-from tailgate.harness.compare.answers.differences import Exchange, Unkept, compare_answers
+from tailgate.harness.compare.answers.differences import Exchange, compare_answers
 from tailgate.harness.compare.answers.usual import Terms
 from tailgate.harness.compare.blocks.schedule import Arm
 from tailgate.harness.load.records.answers import ANSWERS, read_answers
@@ -35,14 +36,10 @@ def judge_answers(
     if policy is Answers.OFF or not all(kept.values()):
         return None
     base, head = kept[Arm.BASE], kept[Arm.HEAD]
-    return compare_answers(
-        _exchanges(base),
-        _exchanges(head),
-        [payload.name for payload in read_payloads(base[0].folder)],
-        terms,
-        policy,
-        lambda: Unkept(sum(one.unkept for one in base), sum(one.unkept for one in head)),
-    )
+    names = [payload.name for payload in read_payloads(base[0].folder)]
+    result = compare_answers(_exchanges(base), _exchanges(head), names, terms, policy)
+    unkept = {arm: sum(one.unkept for one in every) for arm, every in kept.items()}
+    return dataclasses.replace(result, unkept_base=unkept[Arm.BASE], unkept_head=unkept[Arm.HEAD])
 
 
 def terms_of(tolerance: float | None, ignore: Sequence[str]) -> Terms:
