@@ -119,6 +119,13 @@ def median_of_known(values: Iterable[float | None]) -> float | None:
     return median(seen) if seen else None
 
 
+def mean_of_known(pairs: Iterable[tuple[float | None, float]]) -> float | None:
+    """Return the mean of values, each given with its weight, over those that are known; None without any."""
+    seen = [(value, weight) for value, weight in pairs if value is not None]
+    total = sum(weight for _, weight in seen)
+    return sum(value * weight for value, weight in seen) / total if total else None
+
+
 def most_unseen(n: int) -> float:
     """Return the share that, if it were larger, n >= 1 samples without a hit would have shown, one-sided 95 %: about 3/n."""
     return float(1 - 0.05 ** (1 / n))

@@ -1,6 +1,6 @@
 """What reports say in words and totals, from a result alone; how a line looks is the reporter's."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from tailgate.harness.results import preflight
@@ -10,6 +10,7 @@ from tailgate.harness.results.fault import VOID
 from tailgate.harness.results.run import RunResult, Scalar, ScenarioResult
 from tailgate.harness.results.slot import MachineUse, PhaseResult, Quantiles, StageMeans
 from tailgate.harness.results.verdict import Verdict
+from tailgate.harness.statistics import mean_of_known
 from tailgate.harness.units import Unit, percent, quantity
 from tailgate.harness.verdict.waivers import idle, waived
 
@@ -89,8 +90,8 @@ def load(phases: Sequence[PhaseResult]) -> Load:
         requests=requests,
         refused=refused,
         failed=requests - good - refused,
-        offered_per_s=_mean(phases, lambda phase: phase.offered_per_s, _seconds),
-        achieved_per_s=_mean(phases, lambda phase: phase.achieved_per_s, _seconds),
+        offered_per_s=mean_of_known((phase.offered_per_s, phase.duration_s or 0.0) for phase in phases),
+        achieved_per_s=mean_of_known((phase.achieved_per_s, phase.duration_s or 0.0) for phase in phases),
     )
 
 
@@ -174,7 +175,9 @@ def _sizes(below: float, edge: float) -> str:
 def stage_means(phases: Sequence[PhaseResult]) -> Mapping[str, float]:
     """Return mean seconds by stage over all requests; without unknown stages."""
     means = {
-        field.name.removesuffix("_s"): _mean(phases, _part("stages", field.name), _requests)
+        field.name.removesuffix("_s"): mean_of_known(
+            (getattr(phase.stages, field.name, None), phase.requests) for phase in phases
+        )
         for field in fields(StageMeans)
     }
     return {stage: seconds for stage, seconds in means.items() if seconds is not None}
@@ -183,14 +186,12 @@ def stage_means(phases: Sequence[PhaseResult]) -> Mapping[str, float]:
 def machine_use(result: RunResult) -> MachineUse:
     """Pool what the machine said over all measured phases: shares by time, processor seconds by request."""
     phases = [phase for slot in result.slots for phase in slot.phases if phase.measured]
-    pooled = {
-        field.name: _mean(
-            phases,
-            _part("machine", field.name),
-            _requests if field.name.endswith("_per_request") else _seconds,
+    pooled: dict[str, float | None] = {}
+    for field in fields(MachineUse):
+        weight = "requests" if field.name.endswith("_per_request") else "duration_s"
+        pooled[field.name] = mean_of_known(
+            (getattr(phase.machine, field.name, None), getattr(phase, weight) or 0.0) for phase in phases
         )
-        for field in fields(MachineUse)
-    }
     return MachineUse(**pooled)
 
 
@@ -255,27 +256,3 @@ def confidence(result: RunResult) -> str:
 def facts_line(facts: Mapping[str, Scalar]) -> str:
     """Return the known facts as ``model=demo, device=cpu``."""
     return ", ".join(f"{name}={value}" for name, value in facts.items() if value is not None)
-
-
-def _seconds(phase: PhaseResult) -> float:
-    return phase.duration_s or 0.0
-
-
-def _requests(phase: PhaseResult) -> float:
-    return phase.requests
-
-
-def _part(record: str, name: str) -> Callable[[PhaseResult], float | None]:
-    """Return the reader of a number in a phase's record; None where either is missing."""
-    return lambda phase: getattr(getattr(phase, record), name, None)
-
-
-def _mean(
-    phases: Iterable[PhaseResult],
-    value: Callable[[PhaseResult], float | None],
-    weight: Callable[[PhaseResult], float],
-) -> float | None:
-    """Return the weighted mean over the phases that have a value; None when none has."""
-    pairs = [(known, weight(phase)) for phase in phases if (known := value(phase)) is not None]
-    total = sum(share for _, share in pairs)
-    return sum(known * share for known, share in pairs) / total if total else None

@@ -49,9 +49,9 @@ def disturbance_of(slots: Iterable[SlotRecord]) -> Disturbance:
     # As many as /proc/stat counts.
     count = os.cpu_count() or 1
     together = _by_time(measured)
-    steal = _mean((one.used.steal_share, one.used.seconds) for one in measured)
-    foreign = _mean((_foreign_share(group, count), _seconds(group)) for group in together)
-    pressure = _mean(
+    steal = statistics.mean_of_known((one.used.steal_share, one.used.seconds) for one in measured)
+    foreign = statistics.mean_of_known((_foreign_share(group, count), _seconds(group)) for group in together)
+    pressure = statistics.mean_of_known(
         (None if one.used.stalled_share is None else one.used.stalled_share.get("cpu"), one.used.seconds)
         for one in measured
     )
@@ -130,13 +130,6 @@ def _foreign_share(group: list[_Stretch], processors: int) -> float | None:
         busy += (1.0 - used.idle_share - (used.steal_share or 0.0)) / len(group)
         ours += (used.process_cpu_s + one.report.cpu_here_s) / (used.seconds * processors)
     return max(0.0, busy - ours)
-
-
-def _mean(values: Iterable[tuple[float | None, float]]) -> float | None:
-    """Return the mean of (value, seconds) by time over those that have a value; None when none has."""
-    seen = [(value, seconds) for value, seconds in values if value is not None]
-    total = sum(seconds for _, seconds in seen)
-    return sum(value * seconds for value, seconds in seen) / total if total else None
 
 
 def _lag_p99_s(phases: list[PhaseRecord]) -> float:
