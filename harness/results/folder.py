@@ -52,16 +52,12 @@ def runs(folder: Path) -> tuple[Path, ...]:
 def in_use(folder: Path) -> bool:
     """Tell whether a run of this folder goes on now."""
     try:
-        number = os.open(folder / LOCK, os.O_RDONLY)
+        with _locked(folder / LOCK, fcntl.LOCK_SH | fcntl.LOCK_NB):
+            return False
+    except BlockingIOError:
+        return True
     except OSError:
         return False
-    try:
-        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(number)
-    return False
 
 
 def keep_newest(folder: Path, most: int, present: str, now: dt.datetime) -> None:
@@ -86,8 +82,8 @@ def reading(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, how: int) -> Iterator[None]:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _locked(path: Path, how: int) -> Iterator[None]:
+    number = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(number, how)
         yield
