@@ -13,23 +13,8 @@ from tailgate.harness.units import Unit, quantity
 Floats = NDArray[np.float64]
 _ROUND = (1.0, 2.0, 5.0, 10.0)
 _TIMES_S = (
-    0.1,
-    0.2,
-    0.5,
-    1.0,
-    2.0,
-    5.0,
-    10.0,
-    20.0,
-    30.0,
-    60.0,
-    120.0,
-    300.0,
-    600.0,
-    1800.0,
-    3600.0,
-    7200.0,
-    14400.0,
+    *(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0),
+    *(60.0 * minutes for minutes in (1, 2, 5, 10, 30, 60, 120, 240)),
 )
 # From so many seconds on, times are written in a larger unit.
 _LONG_S = ((10_800.0, 3600.0, "h"), (180.0, 60.0, "min"), (0.0, 1.0, "s"))
