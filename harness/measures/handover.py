@@ -12,7 +12,6 @@ What is beyond the last line was computed twice, or is of another client: it cou
 close, there is no result.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,34 +68,29 @@ def lost(window: Window, criterion: Criterion) -> Estimate:  # noqa: ARG001 - ev
 def lost_elsewhere(window: Window, criterion: Criterion) -> Estimate:  # noqa: ARG001 - every measure's signature
     """Count the lost requests that were not in flight at a replica when it was killed."""
     every = [closed_books(record) for record in window.phases]
-    found = _counted(sum(int((one.lost & ~one.in_flight).sum()) for one in every), every, window)
+    elsewhere = sum(int((one.lost & ~one.in_flight).sum()) for one in every)
     lost_there = sum(int((one.lost & one.in_flight).sum()) for one in every)
     there = sum(int(one.in_flight.sum()) for one in every)
-    return _noted(found, f"{lost_there} lost of {there} in flight at what was killed")
+    return _counted(elsewhere, every, window, f"{lost_there} lost of {there} in flight at what was killed")
 
 
 def duplicated(window: Window, criterion: Criterion) -> Estimate:  # noqa: ARG001 - every measure's signature
     """Count the requests that the gateway got more than once, or that replicas counted beyond those sent to them."""
     every = [closed_books(record) for record in window.phases]
-    found = _counted(sum(one.repeated + one.uncalled for one in every), every, window)
     uncalled = sum(one.uncalled for one in every)
-    if not uncalled:
-        return found
-    return _noted(
-        found,
-        f"{uncalled} beyond those that the gateway sent: does the counter count other requests, too? "
-        "--perf-metric=requests_total=NAME{LABEL=…} names those that count",
-    )
+    note = ""
+    if uncalled:
+        note = (
+            f"{uncalled} beyond those that the gateway sent: does the counter count other requests, too? "
+            "--perf-metric=requests_total=NAME{LABEL=…} names those that count"
+        )
+    return _counted(uncalled + sum(one.repeated for one in every), every, window, note)
 
 
-def _counted(count: int, every: list[Closed], window: Window) -> Estimate:
+def _counted(count: int, every: list[Closed], window: Window, note: str = "") -> Estimate:
     n = sum(len(one.lost) for one in every)
-    note = "; ".join(one.text for one in every)
-    return Estimate(count, count, count, n, window.confidence, note)
-
-
-def _noted(found: Estimate, note: str) -> Estimate:
-    return Estimate(found.value, found.low, found.high, found.n, found.confidence, f"{note}; {found.note}")
+    notes = filter(None, (note, *(one.text for one in every)))
+    return Estimate(count, count, count, n, window.confidence, "; ".join(notes))
 
 
 def closed_books(record: PhaseRecord) -> Closed:
@@ -192,14 +186,12 @@ def _in_flight(samples: Samples, place: NDArray[np.int64], got: Each, book: Flee
     without a line that ended at that time was there.
     """
     there = np.zeros(len(samples), bool)
-    for replica in _killed(book):
+    for replica in book.replicas:
+        if not replica.killed:
+            continue
         assert replica.told_ns is not None
         assert replica.until_ns is not None
         under_way = (samples["sent_ns"] <= replica.until_ns) & (samples["done_ns"] >= replica.told_ns)
         ended_then = samples["done_ns"] <= replica.until_ns + COUNTING_NS
         there |= under_way & ((place == replica.place) | (~got & ended_then))
     return there
-
-
-def _killed(book: FleetBook) -> Iterator[ReplicaBook]:
-    return (replica for replica in book.replicas if replica.killed)
