@@ -17,7 +17,6 @@ from tailgate.harness.observe.slot_record import SlotRecord
 from tailgate.harness.observe.window import Window, failed
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.results.run import ArmResult
-from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.checkout import revision as git
 from tailgate.harness.target.target import INFO
 from tailgate.harness.verdict import judging, witnesses
@@ -36,14 +35,14 @@ def arm_result(arm: ArmTarget, rehearsed: Rehearsed, root: Path) -> ArmResult:
     return ArmResult(arm.side.arm.value, arm.side.spec, facts, rehearsed.asked.answers)
 
 
-def windows_of(kept: Sequence[BlockRecord], names: MetricNames) -> Mapping[Arm, Window]:
+def windows_of(kept: Sequence[BlockRecord]) -> Mapping[Arm, Window]:
     """Return by arm the measured phases of all good blocks; without arms that have none."""
-    sound = [record for record in kept if record.block.void is None and not record.faults]
+    sound = [record.slots for record in kept if record.block.void is None and not record.faults]
     phases = {
-        arm: tuple(phase for record in sound for phase in record.slots[arm].phases if phase.phase.measured)
+        arm: tuple(phase for slots in sound for phase in slots[arm].phases if phase.phase.measured)
         for arm in Arm
     }
-    return {arm: Window(measured, names=names) for arm, measured in phases.items() if measured}
+    return {arm: Window(every, names=sound[0][arm].names) for arm, every in phases.items() if every}
 
 
 def unanswered(windows: Mapping[Arm, Window]) -> list[Fault]:

@@ -160,7 +160,6 @@ def _bench(
         scenario=slots,
         draw=functools.partial(draw_plan, slots, payloads),
         connect=ground.connect,
-        names=rehearsed[Arm.BASE].names,
         directory=ground.directory,
         run=ground.run_id,
         sharing=sharing,
@@ -218,7 +217,7 @@ class _Run:
 
     def _compared(self, outcome: Outcome) -> Compared:
         kept, bench = self.kept, self.bench
-        windows = answer.windows_of(kept, bench.names)
+        windows = answer.windows_of(kept)
         faults = (*outcome.faults, *answer.unanswered(windows), *answer.contradictions(windows))
         spoken = (one_arm_late(record.late for record in kept), spill_note(outcome.rows, bench.gap_s))
         notes = (

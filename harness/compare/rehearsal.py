@@ -15,7 +15,6 @@ from tailgate.harness.compare.blocks.together import at_once, started_at_once
 from tailgate.harness.compare.sharing import held_by, refuse_one_port, shared
 from tailgate.harness.errors import MeasurementError, TargetError
 from tailgate.harness.load.preflight import Outcome
-from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.checkout.own_code import runs_python
 from tailgate.harness.target.target import RunningTarget
 
@@ -24,13 +23,12 @@ NO_METRICS = "none: the server's own record is left out"
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """How a side describes itself, what it calls its metrics, its first answers, and notes for the reader.
+    """How a side describes itself, its first answers, and notes for the reader.
 
     ``python`` is whether it was seen to run Python.
     """
 
     facts: Mapping[str, str]
-    names: MetricNames
     asked: Outcome
     python: bool
     notes: tuple[str, ...] = ()
@@ -89,4 +87,4 @@ def _asked(name: str, running: RunningTarget, ask: Callable[[RunningTarget], Out
     asked = ask(running)
     if asked.note:
         notes.append(f"{name}: {asked.note}")
-    return Rehearsed(facts, running.settings.metric_names, asked, python, tuple(notes))
+    return Rehearsed(facts, asked, python, tuple(notes))

@@ -14,6 +14,7 @@ from tailgate.harness.errors import MeasurementError
 from tailgate.harness.load import PhaseReport
 from tailgate.harness.load.clocks import ClockSpan
 from tailgate.harness.observe.delta import SEVERAL_PROCESSES
+from tailgate.harness.observe.slot_record import SlotRecord
 from tailgate.harness.observe.window import PhaseRecord, Window, counted_requests, failed, reading_lags_s
 from tailgate.harness.results import yardstick
 from tailgate.harness.results.fault import Cause, Fault
@@ -28,6 +29,17 @@ READING_FLOOR_S = 50e-6
 BUSY_SHARE = 0.90
 # A time service slews a clock by half of this as a rule (500 ppm, adjtimex(2)).
 CLOCK_SHARE = 0.001
+
+
+def check_whole(record: SlotRecord) -> list[Fault]:
+    """Check that a slot's records are whole, its warm-up's too; return what was not, and what the slot found itself."""
+    everything = Window(record.phases, names=record.names)
+    return [
+        *record.faults,
+        *check_records(everything, record.planned[: len(record.phases)]),
+        *check_counts(everything, record.processes),
+        *check_clocks(record.reports),
+    ]
 
 
 def check_records(window: Window, planned: Sequence[int]) -> list[Fault]:

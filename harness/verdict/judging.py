@@ -24,7 +24,6 @@ from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.asking.selector import quoted
 from tailgate.harness.verdict import faults as checks
 from tailgate.harness.verdict import generators, judge, witnesses
-from tailgate.harness.verdict.witnesses import check_witnesses
 
 # As many values of a label as a note lists.
 SUMMED_SHOWN = 5
@@ -153,21 +152,16 @@ def unmeasured(scenario: Scenario, seed: int, error: BaseException, reproduce: s
 
 
 def find_faults(
-    record: SlotRecord, confidence: float, latencies_s: Sequence[float], streams_s: Sequence[float] = ()
+    record: SlotRecord, confidence: float, latencies_s: Sequence[float], streams_s: Sequence[float]
 ) -> list[Fault]:
     """Return what keeps the slot from carrying a verdict.
 
     ``latencies_s`` are the limits that the send lag is held against, and ``streams_s`` those for the reading lag.
     """
-    names = record.names
-    everything = Window(record.phases, confidence, names)
     measured = _measured(record, confidence)
-    found = list(record.faults)
-    found += checks.check_records(everything, record.planned[: len(record.phases)])
-    found += checks.check_counts(everything, record.processes)
-    found += checks.check_clocks(record.reports)
+    found = checks.check_whole(record)
     for phase in measured.phases:
-        found += check_witnesses(Window((phase,), confidence, names))
+        found += witnesses.check_witnesses(Window((phase,), confidence, record.names))
     found += checks.check_send_lag(measured, latencies_s)
     found += checks.check_reading_lag(measured, streams_s)
     for item, report in zip(record.phases, record.reports, strict=False):

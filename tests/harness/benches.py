@@ -6,7 +6,6 @@ from tailgate.harness.compare.blocks.schedule import Arm
 from tailgate.harness.load import LoadSettings
 from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import draw_plan
-from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.settings import TargetSettings
 from tailgate.harness.target.spec import parse_target
 
@@ -22,7 +21,6 @@ def bench_of(folder, scenario, base, head):
         scenario=scenario,
         draw=lambda seed: draw_plan(scenario, [Payload("p", b"x", "text/plain")], seed),
         connect=lambda running: LoadSettings(running.host, running.port),
-        names=MetricNames(),
         directory=folder,
         run="r",
     )

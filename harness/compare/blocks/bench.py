@@ -23,7 +23,6 @@ from tailgate.harness.observe.slot_record import Slot
 from tailgate.harness.observe.window import latencies_s
 from tailgate.harness.scenario.plan import Plan
 from tailgate.harness.scenario.scenario import Scenario
-from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.units import Unit, percent, quantity
 
@@ -48,7 +47,6 @@ class Bench:
     scenario: Scenario  # as one arm gets it in one block: the warm-up, then a phase per pair
     draw: Callable[[int], Plan]  # from a seed to the requests of a block
     connect: Callable[[RunningTarget], LoadSettings]  # how the generator reaches a server
-    names: MetricNames
     directory: Path  # of the comparison's raw records
     run: str
     gap_s: float = GAP_S  # between two windows

@@ -23,11 +23,9 @@ from tailgate.harness.compare.blocks.together import Meeting, run_together, star
 from tailgate.harness.errors import LoadError, MeasurementError, TargetError
 from tailgate.harness.observe.slot import SETTLE_S, died
 from tailgate.harness.observe.slot_record import Slot, SlotRecord
-from tailgate.harness.observe.window import Window
 from tailgate.harness.results.fault import Cause, Fault
 from tailgate.harness.scenario.plan import Plan
 from tailgate.harness.scenario.scenario import Scenario
-from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.launching.last_words import its_log
 from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.verdict import faults as checks
@@ -74,7 +72,7 @@ def measure_block(plan: BlockPlan, bench: Bench) -> BlockRecord:
         bench.now("stopping both")
         deaths = [_death(arm, one.target) for arm, one in running.items() if died(one.target, settle_s)]
         slots = {arm: one.course.record() for arm, one in running.items()}
-    broken = [fault for arm, record in slots.items() for fault in _broken(arm, record, bench.names)]
+    broken = [fault for arm, record in slots.items() for fault in _broken(arm, record)]
 
     def rooms_ns(arm: Arm) -> Mapping[int, NDArray[np.int64]]:
         phases = requests.phases
@@ -156,14 +154,10 @@ def _death(arm: Arm, target: RunningTarget) -> Fault:
     return Fault(Cause.INTEGRITY, f"{arm.value}'s server died under load{its_log(target.log_tail())}")
 
 
-def _broken(arm: Arm, record: SlotRecord, names: MetricNames) -> list[Fault]:
+def _broken(arm: Arm, record: SlotRecord) -> list[Fault]:
     """Return what is not whole in an arm's records, warm-up included."""
-    everything = Window(record.phases, names=names)
     found = [
-        *record.faults,
-        *checks.check_records(everything, record.planned[: len(record.phases)]),
-        *checks.check_counts(everything, record.processes),
-        *checks.check_clocks(record.reports),
+        *checks.check_whole(record),
         *(
             fault
             for phase, report in zip(record.phases, record.reports, strict=False)

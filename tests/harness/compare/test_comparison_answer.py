@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import sample_records
 
-from tailgate.harness.compare.answer import CHOICES, choices_of, findings, unanswered
+from tailgate.harness.compare.answer import CHOICES, choices_of, findings, unanswered, windows_of
 from tailgate.harness.compare.blocks.schedule import Arm
 from tailgate.harness.load.records.samples import Outcome
 from tailgate.harness.observe.delta import difference
 from tailgate.harness.results.fault import Cause
 from tailgate.harness.target.asking import exposition as scrape
+from tailgate.harness.target.asking.metric_names import MetricNames
 
 
 def told(base, head):
@@ -111,3 +112,11 @@ def test_two_arms_that_both_fail_every_request_were_not_compared():
 )
 def test_one_good_answer_is_something_to_compare(windows):
     assert unanswered(windows) == []
+
+
+def test_each_arm_is_read_by_what_it_calls_its_own_metrics():
+    names = {Arm.BASE: MetricNames(), Arm.HEAD: MetricNames(request_seconds=None)}
+    phases = (sample_records.record(sample_records.samples([0.1])),)
+    slots = {arm: SimpleNamespace(phases=phases, names=own) for arm, own in names.items()}
+    good = SimpleNamespace(block=SimpleNamespace(void=None), faults=(), slots=slots)
+    assert {arm: window.names for arm, window in windows_of([good]).items()} == names
