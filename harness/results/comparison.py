@@ -56,12 +56,16 @@ class Lens:
         """Return a worsening, a share of base, as a positive log ratio: ln(1.05), or -ln(0.95)."""
         return math.log1p(change) if self.better is Better.LOWER else -math.log1p(-change)
 
-    def worse(self, change: float | None) -> float | None:
-        """Return a ratio or a difference as how much worse head is, on the scale of the tolerance; None where unknown."""
+    def as_share(self, change: float | None) -> float | None:
+        """Return a ratio or a difference as a share: 0.05 for the ratio 1.05; None where it is unknown or infinite."""
         if change is None or not math.isfinite(change):
             return None
-        more = change - 1.0 if self.scale is Scale.RATIO else change
-        return more if self.better is Better.LOWER else -more
+        return change - 1.0 if self.scale is Scale.RATIO else change
+
+    def worse(self, change: float | None) -> float | None:
+        """Return a ratio or a difference as how much worse head is, on the scale of the tolerance; None where unknown."""
+        more = self.as_share(change)
+        return more if more is None or self.better is Better.LOWER else -more
 
     def share_worse(self, ln_worse: float) -> float:
         """Return the inverse of :meth:`ln_worse`."""

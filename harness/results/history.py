@@ -4,7 +4,6 @@ Lines are appended as those of the ledger, and never rewritten; one that is cut 
 A number of another machine, target or profile says nothing about this one: :func:`alike` leaves it out.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,6 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from tailgate.harness.results.comparison import Scale
 from tailgate.harness.results.file import to_json
 from tailgate.harness.results.ledger import append_line, short
 from tailgate.harness.results.run import Code, RunResult, Scalar, ScenarioResult
@@ -90,11 +88,7 @@ def _points(scenario: ScenarioResult) -> Iterator[tuple[str, Point]]:
         return
     for result in scenario.comparison.decision.results:
         lens = result.lens
-        none = 1.0 if lens.scale is Scale.RATIO else 0.0
-        value, low, high = (
-            None if end is None or math.isinf(end) else end - none
-            for end in (result.change, result.low, result.high)
-        )
+        value, low, high = map(lens.as_share, (result.change, result.low, result.high))
         tolerance = lens.tolerance if lens.better is Better.LOWER else -lens.tolerance
         yield lens.name, Point(Unit.SHARE, lens.better, result.verdict, value, low, high, tolerance)
 

@@ -76,11 +76,7 @@ def _lens(one: LensResult, rows: Sequence[BlockRow]) -> Iterator[Element]:
     told = f"{base} → {head}, {change} {interval}" if sound else "not seen in any sound block"
     verdict = badge(one.verdict) if lens.gates else tag("span", "reported only", class_="how")
     yield tag("div", tag("b", lens.title or name), tag("span", told), verdict, class_="lens")
-    none = 1.0 if lens.scale is Scale.RATIO else 0.0
-    known = [
-        end - none if end is not None and math.isfinite(end) else None
-        for end in (one.change, one.low, one.high)
-    ]
+    known = [lens.as_share(end) for end in (one.change, one.low, one.high)]
     seen = [
         (value, row.index + 1, row.void is None)
         for row in rows
