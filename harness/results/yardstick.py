@@ -9,8 +9,6 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from tailgate.harness.errors import MeasurementError
-
 # Part of every result: other work would give every budget in yardsticks another meaning.
 YARDSTICK_VERSION = 1
 # Medians of an unchanged, shared two-core machine lay up to 1.37 times apart within two minutes. Medians
@@ -30,20 +28,11 @@ class Yardstick:
     version: Annotated[int, "which work was timed"] = YARDSTICK_VERSION
 
 
-def agreement(before: Yardstick, after: Yardstick) -> float:
-    """Return after / before: above 1 the machine has become slower."""
-    if before.version != after.version:
-        raise MeasurementError(
-            f"yardsticks of versions {before.version} and {after.version} cannot be compared"
-        )
-    return after.seconds / before.seconds
-
-
 def moved(before: Yardstick, after: Yardstick) -> bool:
     """Tell whether the machine changed: medians further apart than :data:`TOLERANCE`."""
-    return abs(math.log(agreement(before, after))) > math.log1p(TOLERANCE)
+    return abs(math.log(after.seconds / before.seconds)) > math.log1p(TOLERANCE)
 
 
 def combine(before: Yardstick, after: Yardstick) -> float:
     """Return the unit for a run between two measurements, their geometric mean in seconds."""
-    return before.seconds * math.sqrt(agreement(before, after))
+    return math.sqrt(before.seconds * after.seconds)
