@@ -104,17 +104,8 @@ def show(value: float | None, unit: Unit) -> str:
     """Write a number with its unit for people, in four digits: ``12.5 ms``, ``0.5 %``, ``20/s``; ``?`` for None."""
     if value is None:
         return "?"
-    match unit:
-        case Unit.SECONDS:
-            return f"{value * 1e3:.4g} ms" if value < 10 else f"{value:.4g} s"
-        case Unit.PER_SECOND:
-            return f"{value:.4g}/s"
-        case Unit.SHARE:
-            return f"{value * 100:.4g} %"
-        case Unit.BYTES:
-            return f"{value / 2**20:.4g} MiB"
-        case Unit.COUNT:
-            return f"{value:.4g}"
+    factor, symbol = _scale(value, unit)
+    return f"{value * factor:.4g}{symbol}"
 
 
 # Factor and symbol of each unit; seconds and bytes choose by size.
