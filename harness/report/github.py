@@ -10,7 +10,7 @@ from tailgate.harness.report.escape import visible
 from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.verdict import Verdict
-from tailgate.harness.verdict.waivers import lets_pass, verdict_word, waived
+from tailgate.harness.verdict.waivers import is_waived, lets_pass, verdict_word, waived
 
 _COLOURS = {
     Verdict.PASS: "brightgreen",
@@ -105,11 +105,9 @@ def line_of(text: str, scenario: str, criterion: CriterionResult) -> int | None:
 
 def badge(result: RunResult) -> dict[str, str | int]:
     """Return the document that a badge service draws: the newest verdict."""
-    word = verdict_word(result)
-    plain = word == result.verdict.value
     return {
         "schemaVersion": 1,
         "label": "tailgate",
-        "message": word,
-        "color": _COLOURS[result.verdict] if plain else "yellowgreen",
+        "message": verdict_word(result),
+        "color": "yellowgreen" if is_waived(result) else _COLOURS[result.verdict],
     }

@@ -1,6 +1,6 @@
 """What reports say in words and totals, from a result alone; how a line looks is the reporter's."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from tailgate.harness.results import preflight
@@ -57,19 +57,17 @@ def _reason(criterion: CriterionResult) -> str:
 
 def first_answers(result: RunResult) -> tuple[str, ...]:
     """Return what the targets answered before any load, a few lines per arm, with the arm's name where there are several."""
-    told = {arm.name: preflight.sentences(arm.preflight, len(result.arms)) for arm in result.arms}
-    several = len(result.arms) > 1
-    return tuple(f"{arm}, {line}" if several else line for arm, lines in told.items() for line in lines)
+    return _by_arm({arm.name: preflight.sentences(arm.preflight, len(result.arms)) for arm in result.arms})
 
 
 def failures(scenario: ScenarioResult) -> tuple[str, ...]:
     """Return one line per kind of failed request, with the arm's name where there are several."""
-    several = len(scenario.failures) > 1
-    return tuple(
-        f"{arm}, {line}" if several else line
-        for arm, found in scenario.failures.items()
-        for line in sentences(found)
-    )
+    return _by_arm({arm: sentences(found) for arm, found in scenario.failures.items()})
+
+
+def _by_arm(told: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    several = len(told) > 1
+    return tuple(f"{arm}, {line}" if several else line for arm, lines in told.items() for line in lines)
 
 
 def measured_phases(result: RunResult) -> Mapping[str, tuple[PhaseResult, ...]]:

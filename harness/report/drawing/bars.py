@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from tailgate.harness.report.comparison import change, interval
 from tailgate.harness.report.criteria import nearness
-from tailgate.harness.results.comparison import ComparisonResult, Lens, LensResult, Scale
+from tailgate.harness.results.comparison import ComparisonResult, LensResult, Scale
 from tailgate.harness.results.criterion import CriterionResult
 from tailgate.harness.units import quantity
 
@@ -41,12 +41,8 @@ def changes(comparison: ComparisonResult) -> Iterator[str]:
 
     All lines have one scale. Right of ``│`` head is worse.
     """
-    drawn = [
-        one
-        for one in comparison.decision.results
-        if one.lens.gates and one.lens.worse(one.change) is not None
-    ]
-    drawn = [one for one in drawn if one.lens.scale is Scale.RATIO]
+    ratios = [one for one in comparison.decision.results if one.lens.gates and one.lens.scale is Scale.RATIO]
+    drawn = [one for one in ratios if one.lens.worse(one.change) is not None]
     if not drawn:
         return
     ends = [abs(end) for one in drawn for end in _ends(one)]
@@ -59,10 +55,9 @@ def changes(comparison: ComparisonResult) -> Iterator[str]:
 
 def _ends(one: LensResult) -> tuple[float, float, float]:
     """Return the interval's ends and the change, worse as positive; an open end is as far as the change."""
-    lens: Lens = one.lens
-    middle = lens.worse(one.change)
+    middle = one.lens.worse(one.change)
     assert middle is not None
-    ends = [middle if (end := lens.worse(bound)) is None else end for bound in (one.low, one.high)]
+    ends = [middle if (end := one.lens.worse(bound)) is None else end for bound in (one.low, one.high)]
     return min(ends), max(ends), middle
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tailgate.harness.observe.trace import Span
 from tailgate.harness.report.drawing.markup import Child, Element, tag
 from tailgate.harness.report.drawing.scale import Scale
+from tailgate.harness.units import Unit, quantity
 
 WIDTH, HEIGHT = 1000, 250
 # Of the height: the least distance of two texts at the left edge.
@@ -136,6 +137,11 @@ class Axes:
         places = spread([float(self.y.at(one.value)) for one in ordered], _TEXT_SHARE)
         for one, place in zip(ordered, places, strict=True):
             yield tag("span", one.text, class_=f"level {one.style}", style=f"bottom:{place * 100:.2f}%")
+
+
+def levels_at(value: float | None, name: str, unit: Unit, style: str = "limit") -> list[Level]:
+    """Return a line at a value, named with it; none for None."""
+    return [] if value is None else [Level(value, f"{name} {quantity(value, unit)}", style)]
 
 
 def legend(entries: Iterable[tuple[str, str]]) -> list[Element]:

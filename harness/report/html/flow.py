@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from tailgate.harness.compare.blocks.observation import stages_s
 from tailgate.harness.observe.trace import Seconds, Trace
 from tailgate.harness.report.drawing import scale
-from tailgate.harness.report.drawing.chart import Axes, Level, Series, legend
+from tailgate.harness.report.drawing.chart import Axes, Series, legend, levels_at
 from tailgate.harness.report.drawing.markup import Element
 from tailgate.harness.report.html.latency import judged
 from tailgate.harness.report.html.panel import bars, mean_and_most, over_time, panel, there
@@ -53,11 +53,7 @@ def rates(trace: Trace, scenario: ScenarioResult) -> Element:
         )
     )
     capacity = by_measure["throughput"].value if overload and "throughput" in by_measure else None
-    levels = (
-        []
-        if capacity is None
-        else [Level(capacity, f"capacity {quantity(capacity, Unit.PER_SECOND)}", "aside")]
-    )
+    levels = levels_at(capacity, "capacity", Unit.PER_SECOND, "aside")
     refusals, finding = trace.latency_s[trace.refused], ""
     if len(refusals):
         half, most = (quantity(quantile(refusals, share), Unit.SECONDS) for share in (0.5, 0.99))
@@ -112,11 +108,7 @@ def stages(trace: Trace, scenario: ScenarioResult) -> Element | None:
     """Draw where the time of the slow requests went."""
     mask, phases = judged(trace, scenario)
     chosen = trace.samples[mask & trace.good]
-    told = (
-        {name: spent for name, spent in stages_s(chosen).items() if np.isfinite(spent).any()}
-        if len(chosen)
-        else {}
-    )
+    told = {name: spent for name, spent in stages_s(chosen).items() if np.isfinite(spent).any()}
     if not told:
         return None
     whole = (chosen["done_ns"] - chosen["intended_ns"]) / 1e9
@@ -223,6 +215,6 @@ def probes(trace: Trace, scenario: ScenarioResult) -> Element | None:
         "Is it still there for its operators?",
         "An operator's questions beside the load. A service whose readiness is answered late is taken out of service when "
         "it is needed most. Dots at the upper edge were never answered.",
-        axes.chart(series, [Level(limit, f"limit {quantity(limit, Unit.SECONDS)}")], trace.spans),
+        axes.chart(series, levels_at(limit, "limit", Unit.SECONDS), trace.spans),
         numbers=(("asked for", "questions", "answered", "median", "longest"), rows),
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from tailgate.harness.observe.trace import Mask, Seconds, Trace
 from tailgate.harness.report.drawing import scale
-from tailgate.harness.report.drawing.chart import Axes, Level, Series
+from tailgate.harness.report.drawing.chart import Axes, Level, Series, levels_at
 from tailgate.harness.report.drawing.markup import Element
 from tailgate.harness.report.html.panel import panel
 from tailgate.harness.results.criterion import CriterionResult, Witness
@@ -61,11 +61,7 @@ def _on_latency(scenario: ScenarioResult) -> list[CriterionResult]:
 def limits(scenario: ScenarioResult) -> list[Level]:
     """Return the limits on latency as lines."""
     found = {(one.measure.replace("_", " "), one.limit): None for one in _on_latency(scenario)}
-    return [
-        Level(limit, f"{name} limit {quantity(limit, Unit.SECONDS)}")
-        for name, limit in found
-        if limit is not None
-    ]
+    return [level for name, limit in found for level in levels_at(limit, f"{name} limit", Unit.SECONDS)]
 
 
 def judged(trace: Trace, scenario: ScenarioResult) -> tuple[Mask, str]:
@@ -200,7 +196,7 @@ def ramp(trace: Trace, scenario: ScenarioResult) -> Element | None:
     limit = next(
         (one.limit for one in scenario.criteria if one.measure == "p95" and one.limit is not None), None
     )
-    levels = [] if limit is None else [Level(limit, f"p95 limit {quantity(limit, Unit.SECONDS)}")]
+    levels = levels_at(limit, "p95 limit", Unit.SECONDS)
     lines = {name: [finite(getattr(phase.client, name)) for phase in steps] for name in _QUANTILES}
     known = [value for values in lines.values() for value in values] + [one.value for one in levels]
     axes = Axes(

@@ -11,7 +11,6 @@ from tailgate.harness.report.html import comparison, flow, latency, machine, ove
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results import history
 from tailgate.harness.results.run import RunResult, ScenarioResult
-from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.verdict import SEVERITY, Verdict
 
 
@@ -51,8 +50,7 @@ def _run_before(entries: Sequence[history.Entry], output: Path) -> tuple[RunResu
 
 
 def _trace(result: RunResult, scenario: ScenarioResult, directory: Path) -> Trace | str:
-    slots: list[SlotResult | None] = [one for one in result.slots if one.scenario == scenario.name]
-    slot = (slots or [None])[0]
+    slot = next((one for one in result.slots if one.scenario == scenario.name), None)
     return read_trace(slot, folder_of(scenario.name, slot, directory))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from tailgate.harness.report import history
 from tailgate.harness.report.drawing import scale
-from tailgate.harness.report.drawing.chart import Axes, Level, Series
+from tailgate.harness.report.drawing.chart import Axes, Series, levels_at
 from tailgate.harness.report.drawing.markup import Child, Element, tag
 from tailgate.harness.report.html.latency import finite
 from tailgate.harness.report.html.overview import badge
@@ -43,23 +43,15 @@ def over_runs(entries: Sequence[Entry]) -> Element | None:
 
 
 def _trend(entries: Sequence[Entry], scenario: str, name: str) -> Element | None:
-    found = [
-        (place, entry, entry.points.get(scenario, {}).get(name))
-        for place, entry in enumerate(entries, start=1)
-    ]
     told = [
         (place, entry, point)
-        for place, entry, point in found
-        if point is not None and point.value is not None
+        for place, entry in enumerate(entries, start=1)
+        if (point := entry.points.get(scenario, {}).get(name)) is not None and point.value is not None
     ]
     if not told:
         return None
     newest, last = told[-1][2], len(entries)
-    levels = (
-        [Level(newest.limit, f"limit {quantity(newest.limit, newest.unit)}")]
-        if newest.limit is not None
-        else []
-    )
+    levels = levels_at(newest.limit, "limit", newest.unit)
     known = [finite(one) for *_, point in told for one in (point.value, point.low, point.high)]
     ends = [0.0, *(one for one in known if np.isfinite(one)), *(1.1 * level.value for level in levels)]
     x = scale.Scale(0.5, last + 0.5, ((1.0, entries[0].date[:10]), (float(last), "this run")))
