@@ -1,10 +1,11 @@
 """The answers of a comparison, read from the folders of its slots: while it is judged, and when it is judged again."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePath
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tailgate.harness import json_path
 from tailgate.harness.compare.answers.differences import Exchange, compare_answers
@@ -29,17 +30,14 @@ def judge_answers(
     Raises:
         MeasurementError: samples or answers cannot be read.
     """
-    kept = {
-        arm: [_Slot(one, directory) for one in slots if one.arm == arm.value and one.samples is not None]
-        for arm in Arm
-    }
+    kept = {arm: [one for one in slots if one.arm == arm.value and one.samples is not None] for arm in Arm}
     if policy is Answers.OFF or not all(kept.values()):
         return None
-    base, head = kept[Arm.BASE], kept[Arm.HEAD]
-    names = [payload.name for payload in read_payloads(base[0].folder)]
+    base, head = ([_counted(one, directory) for one in kept[arm]] for arm in (Arm.BASE, Arm.HEAD))
+    names = [payload.name for payload in read_payloads(base[0][0])]
     result = compare_answers(_exchanges(base), _exchanges(head), names, terms, policy)
-    unkept = {arm: sum(one.unkept for one in every) for arm, every in kept.items()}
-    return dataclasses.replace(result, unkept_base=unkept[Arm.BASE], unkept_head=unkept[Arm.HEAD])
+    unkept_base, unkept_head = (sum(int(counts[0]) for _, counts in arm) for arm in (base, head))
+    return dataclasses.replace(result, unkept_base=unkept_base, unkept_head=unkept_head)
 
 
 def terms_of(tolerance: float | None, ignore: Sequence[str]) -> Terms:
@@ -47,27 +45,22 @@ def terms_of(tolerance: float | None, ignore: Sequence[str]) -> Terms:
     return Terms(tolerance, tuple(json_path.parse_path(text) for text in ignore))
 
 
-class _Slot:
-    """One slot's good answers; ``unkept`` is known once they were read."""
+# A slot's folder, and how many measured requests got each of its good answers, by number; 0: those without room.
+_Counted = tuple[Path, NDArray[np.int64]]
 
-    def __init__(self, slot: SlotResult, directory: Path) -> None:
-        assert slot.samples is not None
-        self.unkept = 0
-        self.folder = directory / PurePath(slot.samples).parent
-        self._samples = directory / slot.samples
-        self._measured = [index for index, phase in enumerate(slot.phases) if phase.measured]
 
-    def exchanges(self) -> Iterator[Exchange]:
-        samples, _ = check(read_samples(self._samples), read_payloads(self.folder), self.folder)
-        good = np.isin(samples["outcome"], (Outcome.OK, Outcome.WRONG))
-        counts = np.bincount(samples["answer"][good & np.isin(samples["phase"], self._measured)], minlength=1)
-        self.unkept = int(counts[0])
-        path = self.folder / ANSWERS
+def _counted(slot: SlotResult, directory: Path) -> _Counted:
+    assert slot.samples is not None
+    folder = (directory / slot.samples).parent
+    measured = [index for index, phase in enumerate(slot.phases) if phase.measured]
+    samples, _ = check(read_samples(directory / slot.samples), read_payloads(folder), folder)
+    good = np.isin(samples["outcome"], (Outcome.OK, Outcome.WRONG)) & np.isin(samples["phase"], measured)
+    return folder, np.bincount(samples["answer"][good], minlength=1)
+
+
+def _exchanges(counted: Iterable[_Counted]) -> Iterator[Exchange]:
+    for folder, counts in counted:
+        path = folder / ANSWERS
         for answer in read_answers(path) if path.is_file() else ():
             if answer.number < len(counts) and counts[answer.number]:
                 yield Exchange(answer, int(counts[answer.number]))
-
-
-def _exchanges(slots: Sequence[_Slot]) -> Iterator[Exchange]:
-    for slot in slots:
-        yield from slot.exchanges()
