@@ -12,7 +12,6 @@ from pathlib import Path
 
 from tailgate.harness.compare.blocks.schedule import Arm
 from tailgate.harness.errors import TargetError, UsageError
-from tailgate.harness.options.settings import SERVICE_PREFIX
 from tailgate.harness.target.checkout import revision as git
 from tailgate.harness.target.checkout.dependencies import dependency_changes
 from tailgate.harness.target.checkout.own_code import (
@@ -221,15 +220,10 @@ def ignored_settings(running: RunningTarget) -> tuple[str, ...]:
 
 
 def with_defaults(settings: TargetSettings, side: Side, defaults: Mapping[str, str]) -> TargetSettings:
-    """Return a service's settings with the defaults that neither environment nor specification sets."""
+    """Return a service's settings with the defaults that no environment sets; its specification has the last word."""
     if not side.is_service:
         return settings
-    spec = {
-        SERVICE_PREFIX + option.partition("=")[0].strip().upper().removeprefix(SERVICE_PREFIX)
-        for option in side.spec.partition(":")[2].split(",")
-    }
-    chosen = spec | settings.environment.keys() | os.environ.keys()
-    added = {name: value for name, value in defaults.items() if name not in chosen}
+    added = {name: value for name, value in defaults.items() if name not in os.environ}
     return replace(settings, environment={**added, **settings.environment})
 
 

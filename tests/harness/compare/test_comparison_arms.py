@@ -99,8 +99,10 @@ def test_a_service_is_asked_to_be_what_nobody_else_has_said(monkeypatch):
     monkeypatch.setenv("TAILGATE_THREADS", "2")
     defaults = {f"TAILGATE_{name}": "default" for name in ("MODEL", "WEIGHTS", "THREADS", "INPUT_SIZE")}
     settings = TargetSettings(environment={"TAILGATE_WEIGHTS": "mine", "X": "y"})
-    made = with_defaults(settings, Side(Arm.BASE, ".", "service:model=z,TOP_K=1"), defaults)
-    assert made.environment == {"TAILGATE_INPUT_SIZE": "default", "TAILGATE_WEIGHTS": "mine", "X": "y"}
+    side = Side(Arm.BASE, ".", "service:model=z,TOP_K=1")
+    made = parse_target(side.spec, with_defaults(settings, side, defaults)).settings.environment
+    told = {"MODEL": "z", "TOP_K": "1", "INPUT_SIZE": "default", "WEIGHTS": "mine", "FD": "{fd}"}
+    assert made == {"X": "y", **{f"TAILGATE_{name}": value for name, value in told.items()}}
     assert with_defaults(settings, Side(Arm.BASE, ".", "command:x {port}"), defaults) == settings
 
 
