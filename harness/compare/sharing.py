@@ -6,7 +6,7 @@ Unix socket has no name at the client's end, so that only a variable can tell of
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,27 +103,22 @@ def held_by(pids: Sequence[int], port: int) -> Held:
     connected: set[tuple[str, int]] = set()
     listening: set[tuple[str, str, int]] = set()
     variables: set[tuple[str, str]] = set()
-    for process in _processes(pids):
+    for pid in pids:
         with contextlib.suppress(psutil.Error, OSError):
+            # What is not allowed to be seen is None.
+            seen = psutil.Process(pid).as_dict(["environ", "net_connections", "open_files"])
+            opened, connections = seen["open_files"] or (), seen["net_connections"] or ()
             # Only Linux tells the mode.
-            written |= {
-                one.path for one in process.open_files() if set(getattr(one, "mode", "r")) & set("wa+")
-            }
-        with contextlib.suppress(psutil.Error, OSError):
-            variables |= set(process.environ().items())
-        with contextlib.suppress(psutil.Error, OSError):
-            connections = process.net_connections("tcp")
-            here = {one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN}
-            listening |= {
-                (_network(process.pid), one.laddr.ip, one.laddr.port)
-                for one in connections
-                if one.status == psutil.CONN_LISTEN
-            }
+            written |= {one.path for one in opened if set(getattr(one, "mode", "r")) & set("wa+")}
+            variables |= set((seen["environ"] or {}).items())
+            here = {one.laddr for one in connections if one.status == psutil.CONN_LISTEN}
+            listening |= {(_network(pid), at.ip, at.port) for at in here}
             # Whoever came to a port of its own is a client.
+            own = {at.port for at in here}
             connected |= {
                 (one.raddr.ip, one.raddr.port)
                 for one in connections
-                if one.status == psutil.CONN_ESTABLISHED and one.laddr.port not in here
+                if one.status == psutil.CONN_ESTABLISHED and one.laddr.port not in own
             }
     inbound = {at for _, _, at in listening}
     return Held(
@@ -133,12 +128,6 @@ def held_by(pids: Sequence[int], port: int) -> Held:
         frozenset(listening),
         frozenset(variables),
     )
-
-
-def _processes(pids: Sequence[int]) -> Iterator[psutil.Process]:
-    for pid in pids:
-        with contextlib.suppress(psutil.Error):
-            yield psutil.Process(pid)
 
 
 def _network(pid: int) -> str:
