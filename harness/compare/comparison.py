@@ -91,8 +91,10 @@ def compare(
         rehearsed = rehearse(arms, ground.directory, root, functools.partial(_ask, scenario, ground))
         if refused := rehearsed[Arm.BASE].asked.refused:
             raise TargetError(f"base ({sides[Arm.BASE].given}): {refused}")
-        if rehearsed[Arm.HEAD].asked.refused:
-            return _refused(scenario, ground, arms, rehearsed, again)
+        if refused := rehearsed[Arm.HEAD].asked.refused:
+            why = f"base answers well, and head does not: {refused}"
+            failed = judging.refused(scenario, ground.seed, why, again)
+            return Compared(failed, (), _arms(ground, arms, rehearsed))
         standing.do("loading base once, to see how long a gap its answers need")
         ground.tell(f"{scenario.name}: {standing.doing}")
         bench, shared = _bench(scenario, ground, arms, rehearsed, lenses, yardstick_s)
@@ -111,18 +113,6 @@ def _ask(scenario: Scenario, ground: Ground, running: RunningTarget) -> Asked:
         tell=ground.tell,
         log_tail=running.log_tail,
     )
-
-
-def _refused(
-    scenario: Scenario,
-    ground: Ground,
-    arms: Mapping[Arm, ArmTarget],
-    rehearsed: Mapping[Arm, Rehearsed],
-    again: str,
-) -> Compared:
-    """Return the FAIL of a head that gives a wrong answer where base gives a right one; no load was sent."""
-    why = f"base answers well, and head does not: {rehearsed[Arm.HEAD].asked.refused}"
-    return Compared(judging.refused(scenario, ground.seed, why, again), (), _arms(ground, arms, rehearsed))
 
 
 def _arms(

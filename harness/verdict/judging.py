@@ -3,6 +3,7 @@
 Pure functions over saved records: nothing here measures, and judging again needs no server.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 from tailgate.harness.errors import HarnessError, MeasurementError
@@ -121,15 +122,7 @@ def yardsticks_s(slot: Slot, phases: Sequence[PhaseRecord]) -> tuple[float, ...]
 
 def refused(scenario: Scenario, seed: int, why: str, reproduce: str) -> ScenarioResult:
     """Return the FAIL of a scenario whose load was not sent, since the first answer was a wrong one."""
-    return ScenarioResult(
-        name=scenario.name,
-        description=scenario.description,
-        seed=seed,
-        verdict=Verdict.FAIL,
-        criteria=(),
-        reproduce=reproduce,
-        refused=why,
-    )
+    return dataclasses.replace(_unjudged(scenario, seed, Verdict.FAIL, reproduce), refused=why)
 
 
 def unmeasured(scenario: Scenario, seed: int, error: BaseException, reproduce: str) -> ScenarioResult:
@@ -140,13 +133,17 @@ def unmeasured(scenario: Scenario, seed: int, error: BaseException, reproduce: s
         text = str(error)
     else:
         text = f"cut short by {type(error).__name__}: {error}".removesuffix(": ")
+    bare = _unjudged(scenario, seed, Verdict.INVALID, reproduce)
+    return dataclasses.replace(bare, faults=(Fault(Cause.INTEGRITY, text),))
+
+
+def _unjudged(scenario: Scenario, seed: int, verdict: Verdict, reproduce: str) -> ScenarioResult:
     return ScenarioResult(
         name=scenario.name,
         description=scenario.description,
         seed=seed,
-        verdict=Verdict.INVALID,
+        verdict=verdict,
         criteria=(),
-        faults=(Fault(Cause.INTEGRITY, text),),
         reproduce=reproduce,
     )
 
