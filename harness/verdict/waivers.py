@@ -131,18 +131,9 @@ def with_waivers(lenses: Iterable[Lens], waivers: Iterable[Waiver]) -> tuple[Len
 
 def in_effect(scenario: ScenarioResult) -> tuple[Waiver, ...]:
     """Return the waivers that accept what a scenario came to; each accepts all criteria of its name."""
-    return tuple(
-        one
-        for one in scenario.waivers
-        if (
-            bad := [
-                item
-                for item in _items(scenario)
-                if item.name == one.name and item.verdict is not Verdict.PASS
-            ]
-        )
-        and all(item.accepted(one) for item in bad)
-    )
+    bad = [item for item in _items(scenario) if item.verdict is not Verdict.PASS]
+    of_each = [(one, [item for item in bad if item.name == one.name]) for one in scenario.waivers]
+    return tuple(one for one, items in of_each if items and all(item.accepted(one) for item in items))
 
 
 def lets_pass(scenario: ScenarioResult) -> bool:
@@ -233,9 +224,7 @@ def is_waived(result: RunResult) -> bool:
 
 def waived(scenario: ScenarioResult) -> tuple[str, ...]:
     """Return a sentence for each waiver that accepts what a scenario came to."""
-    verdicts = {one.name: one.verdict.value for one in scenario.criteria if one.verdict is not Verdict.PASS}
-    if scenario.comparison is not None:
-        verdicts = {one.lens.name: one.verdict.value for one in scenario.comparison.decision.results}
+    verdicts = {one.name: one.verdict.value for one in _items(scenario) if one.verdict is not Verdict.PASS}
     return tuple(
         f"{one.name} is {verdicts[one.name]}, accepted up to {one.limit} until {one.expires} by {one.who}: {one.reason}"
         for one in in_effect(scenario)

@@ -69,7 +69,7 @@ def rates(trace: Trace, scenario: ScenarioResult) -> Element:
         f"Requests per second, counted every {width:g} s. {how}",
         over_time(trace, series, Unit.PER_SECOND, "requests", levels=levels),
         finding=finding,
-        numbers=mean_and_most(series, Unit.PER_SECOND),
+        numbers=mean_and_most((series, Unit.PER_SECOND)),
     )
 
 
@@ -100,7 +100,7 @@ def under_way(trace: Trace) -> Element:
         "Requests under way",
         "How many requests wait for their answer. A line that climbs and does not come back is a queue that grows.",
         over_time(trace, series, Unit.COUNT, "requests"),
-        numbers=mean_and_most(series, Unit.COUNT),
+        numbers=mean_and_most((series, Unit.COUNT)),
     )
 
 

@@ -44,14 +44,13 @@ def processors(trace: Trace) -> Element | None:
         _speed(trace, "stalled_s", "tasks waited for a processor (pressure)", "s4"),
         _level(trace, "gpu_share", "GPU busy", "s5 dashed"),
     )
-    header, rows = mean_and_most(used, Unit.COUNT)
     return panel(
         "Processors",
         "How many processors were busy, and for whom. A grey line far above the others is other work on this machine, "
         "which makes every number here doubtful.",
         over_time(trace, used, Unit.COUNT, "busy processors"),
         over_time(trace, shares, Unit.SHARE, "share of the time", "short") if shares else (),
-        numbers=(header, [*rows, *mean_and_most(shares, Unit.SHARE)[1]]),
+        numbers=mean_and_most((used, Unit.COUNT), (shares, Unit.SHARE)),
     )
 
 
@@ -69,14 +68,13 @@ def memory(trace: Trace) -> Element | None:
     )
     values = np.asarray(held[0].y)
     first, last, most = (quantity(float(one), Unit.BYTES) for one in (values[0], values[-1], values.max()))
-    header, rows = mean_and_most(held, Unit.BYTES)
     return panel(
         "Memory, files, threads",
         "What the server's processes hold. A line that climbs and does not level off is a leak.",
         over_time(trace, held, Unit.BYTES, "memory"),
         over_time(trace, counted, Unit.COUNT, "files and threads", "short") if counted else (),
         finding=f"From {first} to {last}; at most {most}.",
-        numbers=(header, [*rows, *mean_and_most(counted, Unit.COUNT)[1]]),
+        numbers=mean_and_most((held, Unit.BYTES), (counted, Unit.COUNT)),
     )
 
 

@@ -50,10 +50,13 @@ def there(*series: Series) -> list[Series]:
     return [one for one in series if np.nan_to_num(np.asarray(one.y, dtype=float)).any()]
 
 
-def mean_and_most(series: Sequence[Series], unit: Unit) -> Numbers:
-    """Return the numbers of series over time."""
-    known = [(one.name, np.asarray(one.y, dtype=float)) for one in series]
-    rows = [[name, *(quantity(float(of(y)), unit) for of in (np.nanmean, np.nanmax))] for name, y in known]
+def mean_and_most(*groups: tuple[Sequence[Series], Unit]) -> Numbers:
+    """Return the numbers of series over time, in groups of one unit."""
+    rows = [
+        [one.name, *(quantity(float(of(np.asarray(one.y, float))), unit) for of in (np.nanmean, np.nanmax))]
+        for series, unit in groups
+        for one in series
+    ]
     return ("what", "mean", "most"), rows
 
 
