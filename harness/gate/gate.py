@@ -227,8 +227,8 @@ class GatePlugin:
         if self._session is None or not self.checked:
             return []
         result = self._session.result()
-        ran = {scenario.name for scenario in result.scenarios}
-        return [pair for name in self.checked if name in ran for pair in properties(result, name)]
+        ran = [scenario for scenario in result.scenarios if scenario.name in self.checked]
+        return [pair for scenario in ran for pair in properties(result, scenario)]
 
     def pytest_keyboard_interrupt(self) -> None:
         """Remember that no test is left that could fail."""

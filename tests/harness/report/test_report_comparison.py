@@ -123,7 +123,7 @@ def test_the_markdown_has_the_same_table_and_command(slower):
 
 
 def test_junit_gets_every_number_at_full_precision(slower):
-    found = dict(junit.properties(slower, "compare"))
+    found = dict(junit.properties(slower, slower.scenarios[0]))
     decision = slower.scenarios[0].comparison.decision
     assert found["perf.cpu.change"] == str(decision.results[0].change)
     assert (found["perf.comparison.blocks"], found["perf.cpu.stage"]) == ("12", "compute")
@@ -321,7 +321,8 @@ def test_answers_that_are_reported_only_are_said_to_be(slower):
 
 
 def test_the_test_case_has_the_answers_as_properties():
-    told = dict(junit.properties(compared(rows(12, sigma=0.2), answers=ANSWERS), "compare"))
+    result = compared(rows(12, sigma=0.2), answers=ANSWERS)
+    told = dict(junit.properties(result, result.scenarios[0]))
     assert (told["perf.answers.verdict"], told["perf.answers.compared"], told["perf.answers.differing"]) == (
         "FAIL",
         "4000",

@@ -158,7 +158,7 @@ def test_no_field_of_a_result_writes_control_characters_to_a_terminal(text, resu
 def test_junit_holds_any_text(text):
     hostile = with_texts(RUN, lambda _: f"x {text}")
     case = ET.Element("case")
-    for name, value in junit.properties(hostile, hostile.scenarios[0].name):
+    for name, value in junit.properties(hostile, hostile.scenarios[0]):
         ET.SubElement(case, "property", name=name, value=value)
     assert ET.fromstring(ET.tostring(case, "unicode")).tag == "case"
 

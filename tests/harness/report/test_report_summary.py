@@ -162,7 +162,7 @@ def test_every_report_says_what_failed_and_once(tmp_path):
     reports = {
         "terminal": shown.getvalue(),
         "markdown": markdown.render(result),
-        "junit": "\n".join(value for _, value in junit.properties(result, "steady")),
+        "junit": "\n".join(value for _, value in junit.properties(result, result.scenarios[0])),
         "a failed test": explain(scenario),
         "json": (tmp_path / "results.json").read_text(),
     }

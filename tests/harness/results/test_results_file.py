@@ -164,7 +164,7 @@ def test_whatever_is_taken_is_reported_without_a_traceback(data):
     terminal.render(result, Console(file=io.StringIO(), width=80))
     markdown.render(result)
     for scenario in result.scenarios:
-        junit.properties(result, scenario.name)
+        junit.properties(result, scenario)
         explain(scenario)
 
 
