@@ -1,7 +1,5 @@
 """The reports that are files or properties: JSON, Markdown, JUnit."""
 
-import pytest
-
 from tailgate.harness.report import JsonReporter, junit, markdown
 from tailgate.harness.report.markdown import MarkdownReporter
 from tailgate.harness.results.fault import Cause, Fault
