@@ -139,7 +139,7 @@ def p_more_hits(hits: int, n: int, base_hits: int, base_n: int) -> float:
     return float(stats.fisher_exact(table, alternative="greater").pvalue)
 
 
-def count_interval(count: int, confidence: float) -> Interval:
+def count_interval(count: int, confidence: float) -> tuple[float, float]:
     """Return the interval of the mean of a Poisson count, by Garwood (Biometrika 28, 1936).
 
     The low end solves P(Poisson(low) ≥ count) = alpha, the high end P(Poisson(high) ≤ count) = alpha.
@@ -148,7 +148,7 @@ def count_interval(count: int, confidence: float) -> Interval:
         raise UsageError(f"a count cannot be negative, got {count}")
     alpha = error_of(confidence)
     low = 0.0 if count == 0 else float(special.gammaincinv(count, alpha))
-    return Interval(low, float(special.gammaincinv(count + 1, 1 - alpha)))
+    return low, float(special.gammaincinv(count + 1, 1 - alpha))
 
 
 def sum_interval(parts: NDArray[np.float64], confidence: float) -> Interval:

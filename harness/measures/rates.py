@@ -129,8 +129,6 @@ def throughput(window: Window, criterion: Criterion) -> Estimate:
     if seconds <= 0:
         raise MeasurementError(f"{criterion.measure}: {answered} answers in {seconds} s give no rate")
     low, high = statistics.count_interval(answered, window.confidence)
-    assert low is not None
-    assert high is not None
     return Estimate(answered / seconds, low / seconds, high / seconds, answered, window.confidence)
 
 
