@@ -39,17 +39,15 @@ def judge_slot(
     """
     slot, scenario = record.slot, record.slot.scenario
     by_name = {phase.phase.name: phase for phase in record.phases}
-    # A slot that was cut short lacks phases; what there is of them is shown, and is INVALID.
-    there = [
-        tuple(by_name[name] for name in criterion.phases if name in by_name)
-        for criterion in scenario.criteria
-    ]
-    missing = [open_keys(criterion, slot.quantities) for criterion in scenario.criteria]
-    asked = [
-        () if open_ else asked_at(criterion, slot.quantities, yardsticks_s(slot, phases))
-        for criterion, phases, open_ in zip(scenario.criteria, there, missing, strict=True)
-    ]
-    every = [one for ones in asked for one in ones]
+    asked = []
+    for criterion in scenario.criteria:
+        # A slot that was cut short lacks phases; what there is of them is shown, and is INVALID.
+        phases = tuple(by_name[name] for name in criterion.phases if name in by_name)
+        missing = open_keys(criterion, slot.quantities)
+        ones = () if missing else asked_at(criterion, slot.quantities, yardsticks_s(slot, phases))
+        asked.append((criterion, Window(phases, confidence, record.names), ones))
+    every = [one for *_, ones in asked for one in ones]
+    budgeted = all(ones for *_, ones in asked)
     latencies_s, streams_s = (
         limits(every, measures) for limits in (judge.judged_latencies_s, judge.judged_streams_s)
     )
@@ -60,8 +58,7 @@ def judge_slot(
         )
     surely = fail_confidence(confidence, slot.scenarios, len(scenario.criteria))
     judged = []
-    for criterion, phases, ones in zip(scenario.criteria, there, asked, strict=True):
-        window = Window(phases, confidence, record.names)
+    for criterion, window, ones in asked:
         if ones:
             first, also = ones
             result = judge.judge(first, window, measures, also=also, fail_confidence=surely)
@@ -81,7 +78,7 @@ def judge_slot(
             *(f"{one.name}: {one.note}" for one in judged if _is_right(one)),
             *notes(_measured(record, confidence), record.reports),
         ),
-        proposal="" if found or not any(missing) else proposed_line(scenario, judged, slot.quantities),
+        proposal="" if found or budgeted else proposed_line(scenario, judged, slot.quantities),
     )
 
 
