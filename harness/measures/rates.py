@@ -175,12 +175,9 @@ def goodput_share(window: Window, criterion: Criterion) -> Estimate:
 
 def _slices(phases: tuple[PhaseRecord, ...], late_s: float) -> tuple[NDArray[np.float64], int]:
     """Return the rate of good answers in each slice of each phase, and how many there were."""
-    rates, answered = [], 0
-    for record in phases:
-        counts, slice_s = _slice_counts(record.samples, late_s)
-        rates.append(counts / slice_s)
-        answered += int(counts.sum())
-    return np.concatenate(rates) if rates else np.zeros(0), answered
+    every = [_slice_counts(record.samples, late_s) for record in phases]
+    rates = [np.zeros(0), *(counts / slice_s for counts, slice_s in every)]
+    return np.concatenate(rates), sum(int(counts.sum()) for counts, _ in every)
 
 
 def _slice_counts(samples: Samples, late_s: float) -> tuple[NDArray[np.int64], float]:

@@ -89,9 +89,9 @@ def _budgets(scenario: ScenarioResult, phases: Sequence[PhaseResult]) -> Iterato
     if scenario.criteria:
         yield from _table(criteria.COLUMNS, [criteria.row(criterion) for criterion in scenario.criteria])
         yield from _chart(bars.limits(scenario.criteria))
-    yield from _bullets(
-        (*summary.remarks(scenario), *_loads(scenario, summary.load(phases)), *summary.slowest(phases))
-    )
+    line = summary.load_line(summary.load(phases))
+    load = (f"{line}; seed {scenario.seed}",) if line else ()
+    yield from _bullets((*summary.remarks(scenario), *load, *summary.slowest(phases)))
     if shares := summary.batch_shares(phases):
         cells = [percent(share) for share in shares.values()]
         yield from ("", *_table(("batch size", *shares), [("share of batches", *cells)]))
@@ -124,11 +124,6 @@ def _comparison(
 def _chart(lines: Iterator[str]) -> Iterator[str]:
     if drawn := "\n".join(lines):
         yield from ("", *fenced(drawn, "text"))
-
-
-def _loads(scenario: ScenarioResult, load: summary.Load) -> Iterator[str]:
-    if line := summary.load_line(load):
-        yield f"{line}; seed {scenario.seed}"
 
 
 def _measured(result: RunResult) -> Iterator[str]:
