@@ -19,7 +19,7 @@ which MLPerf LoadGen calls early stopping. At alpha = 0.01 and t = 0 it needs n 
 
 import bisect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -167,6 +167,14 @@ def sum_interval(parts: NDArray[np.float64], confidence: float) -> Interval:
     more, wider = total + largest, variance + largest**2
     low = variance / total * float(special.gammaincinv(total**2 / variance, alpha))
     return Interval(low, wider / more * float(special.gammaincinv(more**2 / wider, 1 - alpha)))
+
+
+def largest(holds: Callable[[float], bool], low: float, high: float, steps: int = 60) -> float:
+    """Return the largest number in a range up to which this holds, halving the range so often; ``low`` where it never does."""
+    for _ in range(steps):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
 
 
 def error_of(confidence: float) -> float:

@@ -20,7 +20,7 @@ spells says little of them: the simulation in docs/explanation/error-rates.md te
 
 import bisect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -107,8 +107,8 @@ def share_interval(stretches: Sequence[Marks], confidence: float) -> Share:
     if worth >= n:
         return Share(*statistics.share_interval(hits, n, confidence), worth)
     alpha = statistics.error_of(confidence)
-    low = _largest(lambda share: 1 - chain_at_most(hits - 1, n, share, worth) <= alpha)
-    high = _largest(lambda share: chain_at_most(hits, n, share, worth) > alpha)
+    low = statistics.largest(lambda share: 1 - chain_at_most(hits - 1, n, share, worth) <= alpha, 0.0, 1.0)
+    high = statistics.largest(lambda share: chain_at_most(hits, n, share, worth) > alpha, 0.0, 1.0)
     return Share(low, high, worth)
 
 
@@ -195,12 +195,3 @@ def _covariances(centred: Values) -> Values:
     # Padded to twice the length, so that the end is not correlated with the beginning.
     spectrum = np.abs(np.fft.rfft(centred, 2 * n)) ** 2
     return np.fft.irfft(spectrum, 2 * n)[:n]
-
-
-def _largest(holds: Callable[[float], bool]) -> float:
-    """Return the largest share up to which this holds; 0 where it never does, and 1 where it always does."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low

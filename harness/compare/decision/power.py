@@ -14,6 +14,7 @@ from statistics import NormalDist
 
 from scipy import special
 
+from tailgate.harness import statistics
 from tailgate.harness.compare.decision.spending import crossing
 from tailgate.harness.results.comparison import Design, Lens, Look
 from tailgate.harness.results.verdict import Better
@@ -56,14 +57,12 @@ def smallest_change(design: Design, lens: Lens, sigma: float) -> float:
 
     +inf if no change up to a hundredfold does.
     """
-    low, high = lens.margin, 100.0 if lens.better is Better.LOWER else 0.99
-    if prospect(design, lens, sigma, high).fails[-1] < POWER:
-        return math.inf
-    while high - low > 1e-5:
-        middle = (low + high) / 2
-        seen = prospect(design, lens, sigma, middle).fails[-1] >= POWER
-        low, high = (low, middle) if seen else (middle, high)
-    return high
+
+    def unseen(change: float) -> bool:
+        return prospect(design, lens, sigma, change).fails[-1] < POWER
+
+    most = 100.0 if lens.better is Better.LOWER else 0.99
+    return math.inf if unseen(most) else statistics.largest(unseen, lens.margin, most, steps=24)
 
 
 def detectable(standard_error: float, n: int, fail_level: float) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from tailgate.harness import statistics
 from tailgate.harness.errors import UsageError
 
 _NODES = 160  # of the quadrature at each look: levels are then good to 1e-9
@@ -108,11 +109,9 @@ class _Walk:
 
     def boundary(self, probability: float) -> float:
         """Return the boundary above which there is this much probability."""
-        low, high = (self._total_mean + side * _FAR * math.sqrt(self.size) for side in (-1, 1))
-        for _ in range(80):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self.beyond(middle) > probability else (low, middle)
-        return (low + high) / 2
+        reach = _FAR * math.sqrt(self.size)
+        ends = self._total_mean - reach, self._total_mean + reach
+        return statistics.largest(lambda boundary: self.beyond(boundary) > probability, *ends)
 
     def stop(self, lower: float, upper: float) -> None:
         """Leave out what is beyond the boundaries."""
