@@ -115,7 +115,7 @@ def keep(case: Case, folder: Path, into: Path) -> ledger.Entry:
         rows = read_rows(folder / comparison.rows)
         append(rows, f"{case.name} {{}}", into / (BLOCKS if case.unchanged else PLANTED))
     # Last: a run whose line is there has all its blocks.
-    ledger.append(entry, into / LEDGER)
+    ledger.record([entry], into / LEDGER)
     return entry
 
 

@@ -180,15 +180,10 @@ def _side(arms: Iterable[ArmResult], name: str) -> str:
     return arm.target if revision is None else f"{arm.target} at {revision}"
 
 
-def record(result: RunResult, path: Path, case: str = "") -> None:
-    """Append a line for each scenario of a run that compared."""
-    for entry in entries_of(result, case):
-        append(entry, path)
-
-
-def append(entry: Entry, path: Path) -> None:
-    """Append one line, as :func:`append_line` does."""
-    append_line(orjson.dumps(to_json(entry)), path)
+def record(entries: Iterable[Entry], path: Path) -> None:
+    """Append a line for each entry, as :func:`append_line` does."""
+    for entry in entries:
+        append_line(orjson.dumps(to_json(entry)), path)
 
 
 def append_line(line: bytes, path: Path) -> None:

@@ -169,7 +169,7 @@ class Session:
             history.record(result, self.settings.output / history.HISTORY)
         errors = [error for one in self._prepared.reporters if (error := self._written(one, result))]
         if self.settings.against is not None and self._prepared.looks is None:
-            ledger.record(result, self.settings.output / ledger.LEDGER)
+            ledger.record(ledger.entries_of(result), self.settings.output / ledger.LEDGER)
         self._plugins.hook.tailgate_finished(result=result, directory=self.directory)
         if errors:
             raise PluginError("; ".join(errors))

@@ -18,7 +18,7 @@ from tailgate.harness.errors import MeasurementError
 from tailgate.harness.results import ledger
 from tailgate.harness.results.comparison import Attribution, ComparisonResult
 from tailgate.harness.results.fault import Cause, Fault
-from tailgate.harness.results.ledger import Entry, LensEntry, append, entries_of, read, short
+from tailgate.harness.results.ledger import Entry, LensEntry, entries_of, read, record, short
 from tailgate.harness.results.run import ArmResult, ScenarioResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.testing import run_result
@@ -99,15 +99,14 @@ def test_a_broken_record_is_invalid_with_its_reason_and_an_error_has_no_lens():
 def test_what_is_appended_is_read_back_in_order(tmp_path):
     path = tmp_path / "folder" / "ledger.jsonl"
     entries = (entry(), entry(Verdict.PASS, "unchanged"), entry(Verdict.INVALID, lenses={}))
-    for one in entries:
-        append(one, path)
+    record(entries, path)
     assert read(path) == ledger.Ledger(entries)
     assert path.read_bytes().count(b"\n") == 3
 
 
 def test_an_infinite_change_is_kept_as_missing(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    append(entry(lenses={"p99": LensEntry(Verdict.FAIL, True, float("inf"), 1.2, None)}), path)
+    record([entry(lenses={"p99": LensEntry(Verdict.FAIL, True, float("inf"), 1.2, None)})], path)
     assert json.loads(path.read_text())["lenses"]["p99"]["change"] is None
 
 
@@ -117,10 +116,9 @@ def test_a_ledger_that_is_not_there_is_empty(tmp_path):
 
 def test_a_line_that_was_cut_off_is_reported_and_the_next_one_is_whole(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    append(entry(), path)
-    append(entry(), path)
+    record([entry(), entry()], path)
     path.write_bytes(path.read_bytes()[:-20])
-    append(entry(Verdict.PASS), path)
+    record([entry(Verdict.PASS)], path)
     found = read(path)
     assert [one.verdict for one in found.entries] == [Verdict.FAIL, Verdict.PASS]
     assert [line.number for line in found.broken] == [2]
@@ -129,7 +127,7 @@ def test_a_line_that_was_cut_off_is_reported_and_the_next_one_is_whole(tmp_path)
 @pytest.mark.parametrize("line", [b"", b"[]", b"3", b"{}", b'{"verdict": "MAYBE"}', b"\xff"])
 def test_a_line_that_is_no_entry_is_reported_with_its_number(tmp_path, line):
     path = tmp_path / "ledger.jsonl"
-    append(entry(), path)
+    record([entry()], path)
     ledger.append_line(line, path)
     found = read(path)
     assert len(found.entries) == 1
@@ -140,19 +138,19 @@ def test_a_line_that_is_no_entry_is_reported_with_its_number(tmp_path, line):
 def test_several_writers_lose_no_line(tmp_path):
     path = tmp_path / "ledger.jsonl"
     with ThreadPool(8) as pool:
-        pool.map(lambda _: append(entry(), path), range(64))
+        pool.map(lambda _: record([entry()], path), range(64))
     assert read(path) == ledger.Ledger((entry(),) * 64)
 
 
 def test_a_line_that_did_not_fit_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "write", lambda _, data: len(data) - 1)
     with pytest.raises(MeasurementError, match="is the disk full"):
-        append(entry(), tmp_path / "ledger.jsonl")
+        record([entry()], tmp_path / "ledger.jsonl")
 
 
 def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path):
     with pytest.raises(MeasurementError, match="cannot append"):
-        append(entry(), tmp_path)
+        record([entry()], tmp_path)
     with pytest.raises(MeasurementError, match="cannot read"):
         read(tmp_path)
 
@@ -191,7 +189,7 @@ lens_entries = st.builds(LensEntry, st.sampled_from(Verdict), st.booleans(), num
 )
 def test_any_entry_survives_the_file(tmp_path_factory, made):
     path = tmp_path_factory.mktemp("ledger") / "ledger.jsonl"
-    append(made, path)
+    record([made], path)
     assert read(path).entries == (made,)
 
 
@@ -219,8 +217,8 @@ def before(base="service at main (c3d703d123)", head="service at fix (5e8d11d792
 def test_the_same_code_that_failed_before_is_told_with_its_dates(tmp_path):
     path = tmp_path / "ledger.jsonl"
     assert noted(path) == ()
-    for one in (before(), before(verdict=Verdict.PASS), before(date="2026-11-23T10:00:00Z"), before()):
-        append(one, path)
+    later = before(date="2026-11-23T10:00:00Z")
+    record([before(), before(verdict=Verdict.PASS), later, before()], path)
     (note,) = noted(path)
     assert note.startswith(
         "compared before: FAIL on 2026-11-22, 2026-11-23, with the same load (other settings"
@@ -240,7 +238,7 @@ def test_the_same_code_that_failed_before_is_told_with_its_dates(tmp_path):
 )
 def test_a_comparison_of_other_code_is_not_the_same(tmp_path, base, head, told):
     path = tmp_path / "ledger.jsonl"
-    append(before(base, head), path)
+    record([before(base, head)], path)
     assert bool(noted(path)) is told
     assert noted(path, scenario="burst") == ()
 
@@ -249,13 +247,13 @@ def test_a_comparison_of_other_code_is_not_the_same(tmp_path, base, head, told):
 def test_nothing_is_told_of_code_that_nobody_committed(tmp_path, facts):
     path = tmp_path / "ledger.jsonl"
     suffix = f" at {facts['revision']}" if facts else ""
-    append(before(head=f"service{suffix}"), path)
+    record([before(head=f"service{suffix}")], path)
     assert noted(path, (COMMITTED[0], ArmResult("head", "service", facts))) == ()
 
 
 def test_a_pass_before_or_a_ledger_that_cannot_be_read_changes_no_verdict(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    append(before(verdict=Verdict.PASS), path)
+    record([before(verdict=Verdict.PASS)], path)
     assert noted(path) == ()
     (note,) = noted(tmp_path)
     assert note.startswith("whether this was compared before is not known: cannot read the ledger")
