@@ -108,7 +108,7 @@ def calibrate(rows: Sequence[BlockRow], pairs: Sequence[BlockRow], lenses: Seque
     arms = [arm for row in good for arm in (row.base, row.head)]
     wall_s = statistics.median(row.wall_s for row in good)
     load_s = statistics.median(row.load_s for row in good)
-    count = _pairs_of_a_block(good, pairs)
+    count = max(1, round(statistics.median(len(row.order.split()) for row in good)))
     requests = statistics.median(arm.requests for arm in arms) / count
     noises = [found for lens in lenses if (found := noise_of(lens, rows, pairs)) is not None]
     return Calibration(
@@ -156,12 +156,6 @@ def divide(
 def _least_pairs(lenses: Sequence[Lens], requests: float) -> int:
     shares = [lens.quantile for lens in lenses if lens.gates and lens.quantile is not None]
     return max([1, *(math.ceil(least_requests(share) / requests) for share in shares)])
-
-
-def _pairs_of_a_block(good: Sequence[BlockRow], pairs: Iterable[BlockRow]) -> int:
-    counts = Counter((pair.run, pair.index) for pair in pairs)
-    seen = [counts[row.run, row.index] if counts else len(row.order.split()) for row in good]
-    return max(1, round(statistics.median(seen)))
 
 
 def _windows_of_a_pair(good: Sequence[BlockRow]) -> int:
