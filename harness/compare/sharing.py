@@ -6,7 +6,7 @@ Unix socket has no name at the client's end, so that only a variable can tell of
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,11 +62,11 @@ class Held:
     """What the processes of one side hold."""
 
     port: int  # where the server takes load
-    written: frozenset[str] = frozenset()  # regular files that are open for writing
+    written: Set[str] = frozenset()  # regular files that are open for writing
     # Remote address and port of connections that it has made.
-    connected: frozenset[tuple[str, int]] = frozenset()
-    listening: frozenset[tuple[str, str, int]] = frozenset()  # network namespace, address and port
-    variables: frozenset[tuple[str, str]] = frozenset()  # name and value of each variable
+    connected: Set[tuple[str, int]] = frozenset()
+    listening: Set[tuple[str, str, int]] = frozenset()  # network namespace, address and port
+    variables: Set[tuple[str, str]] = frozenset()  # name and value of each variable
 
 
 def refuse_one_port(base: Held, head: Held) -> None:
@@ -121,13 +121,8 @@ def held_by(pids: Sequence[int], port: int) -> Held:
                 if one.status == psutil.CONN_ESTABLISHED and one.laddr.port not in own
             }
     inbound = {at for _, _, at in listening}
-    return Held(
-        port,
-        frozenset(written),
-        frozenset(one for one in connected if one[1] not in inbound),
-        frozenset(listening),
-        frozenset(variables),
-    )
+    outbound = {one for one in connected if one[1] not in inbound}
+    return Held(port, written, outbound, listening, variables)
 
 
 def _network(pid: int) -> str:
