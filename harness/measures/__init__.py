@@ -5,12 +5,13 @@ come in through the hook ``tailgate_measures``. A request that failed counts as 
 that an estimate can be infinite, and a budget cannot be met by refusing the slow requests.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from tailgate.harness.measures import handover, latency, rates, recovery, resources, streams
 from tailgate.harness.measures.knee import knee
-from tailgate.harness.measures.measure import Measure, Measured
+from tailgate.harness.measures.measure import Estimate, Measure, Measured
 from tailgate.harness.measures.resources import Per
 from tailgate.harness.measures.unaccounted import unaccounted
 from tailgate.harness.observe.beside.probes import Asked
@@ -24,16 +25,22 @@ __all__ = ["Measure", "built_in_measures"]
 
 
 _less, _more = (partial(Measured, better=better) for better in (Better.LOWER, Better.HIGHER))
-_off_lag = partial(_less, unit=Unit.SECONDS, rests_on_lag=False)
-_on_demand = partial(_less, unit=Unit.SECONDS, by_budget=True)
+_timed = partial(_less, unit=Unit.SECONDS)
+_off_lag = partial(_timed, rests_on_lag=False)
+_on_demand = partial(_timed, by_budget=True)
 _of_stream = partial(_on_demand, rests_on_reading=True)
 
 
 def built_in_measures() -> tuple[Measure, ...]:
     """Return them in the order of the table in docs/reference/measures.md."""
     return (
-        *_latencies(),
-        *_within_answers(),
+        *_quantiles("{}", (0.5, 0.9, 0.95, 0.99, 0.999), latency.latency, _timed, witnesses=tuple(Witness)),
+        *_quantiles("accepted_{}", (0.5, 0.95, 0.99), latency.accepted, _timed),
+        *_quantiles("drift_{}", (0.5, 0.95), latency.drift, _less, unit=Unit.SHARE),
+        *_quantiles("{}_rise", (0.5, 0.95), latency.latency_rise, _less, unit=Unit.SHARE),
+        *_quantiles("ttfb_{}", (0.5, 0.95, 0.99), latency.first_byte, _on_demand),
+        *_quantiles("ttft_{}", (0.5, 0.95, 0.99), streams.first_event, _of_stream),
+        *_quantiles("gap_{}", (0.5, 0.99), streams.gap, _of_stream, rests_on_lag=False),
         _more("tokens_per_s", Unit.PER_SECOND, function=streams.tokens_per_s, by_budget=True),
         _less("error_rate", Unit.SHARE, function=rates.error_rate),
         _less("lost_rate", Unit.SHARE, function=rates.lost_rate),
@@ -45,9 +52,10 @@ def built_in_measures() -> tuple[Measure, ...]:
         _off_lag("refusal_p50", function=partial(latency.refusal_latency, share=0.5)),
         _less("unhinted_refusals", Unit.SHARE, function=rates.unhinted_refusals),
         _more("knee", Unit.PER_SECOND, function=knee),
-        _less("recover", Unit.SECONDS, function=recovery.recover),
-        _less("settle", Unit.SECONDS, function=recovery.settle),
-        *_probes(),
+        _timed("recover", function=recovery.recover),
+        _timed("settle", function=recovery.settle),
+        *_probed(Asked.HEALTH),
+        *_probed(Asked.METRICS),
         *_growths(),
         _less("rss_rise", Unit.SHARE, function=resources.memory_rise, knows_closed_loop=True),
         _less("late_rate", Unit.SHARE, function=rates.late_rate),
@@ -58,35 +66,21 @@ def built_in_measures() -> tuple[Measure, ...]:
     )
 
 
-def _latencies() -> Iterator[Measured]:
-    client, either = (Witness.CLIENT,), tuple(Witness)
-    for name, unit, function, shares, witnesses in (
-        ("{}", Unit.SECONDS, latency.latency, (0.5, 0.9, 0.95, 0.99, 0.999), either),
-        ("accepted_{}", Unit.SECONDS, latency.accepted, (0.5, 0.95, 0.99), client),
-        ("drift_{}", Unit.SHARE, latency.drift, (0.5, 0.95), client),
-        ("{}_rise", Unit.SHARE, latency.latency_rise, (0.5, 0.95), client),
-    ):
-        for q in shares:
-            of_share = partial(function, share=q)
-            yield _less(name.format(quantile_name(q)), unit, function=of_share, witnesses=witnesses)
+def _quantiles(
+    name: str,
+    shares: tuple[float, ...],
+    function: Callable[..., Estimate],
+    make: Callable[..., Measured],
+    **known: Any,
+) -> Iterator[Measured]:
+    """Yield a measure per share; the quantile's name stands at ``{}`` in theirs."""
+    for share in shares:
+        yield make(name.format(quantile_name(share)), function=partial(function, share=share), **known)
 
 
-def _within_answers() -> Iterator[Measured]:
-    for q in (0.5, 0.95, 0.99):
-        yield _on_demand(f"ttfb_{quantile_name(q)}", function=partial(latency.first_byte, share=q))
-    for q in (0.5, 0.95, 0.99):
-        yield _of_stream(f"ttft_{quantile_name(q)}", function=partial(streams.first_event, share=q))
-    for q in (0.5, 0.99):
-        yield _of_stream(
-            f"gap_{quantile_name(q)}", function=partial(streams.gap, share=q), rests_on_lag=False
-        )
-
-
-def _probes() -> Iterator[Measured]:
-    for asked in Asked:
-        for q in (0.5, 0.9):
-            function = partial(latency.probe_latency, asked=asked, share=q)
-            yield _off_lag(f"{asked.value}_{quantile_name(q)}", function=function, asked=asked)
+def _probed(asked: Asked) -> Iterator[Measured]:
+    function = partial(latency.probe_latency, asked=asked)
+    return _quantiles(f"{asked.value}_{{}}", (0.5, 0.9), function, _off_lag, asked=asked)
 
 
 def _growths() -> Iterator[Measured]:
