@@ -91,16 +91,16 @@ def compare(
         rehearsed = rehearse(arms, ground.directory, root, functools.partial(_ask, scenario, ground))
         if refused := rehearsed[Arm.BASE].asked.refused:
             raise TargetError(f"base ({sides[Arm.BASE].given}): {refused}")
+        told = tuple(answer.arm_result(arms[arm], rehearsed[arm], root) for arm in (Arm.HEAD, Arm.BASE))
         if refused := rehearsed[Arm.HEAD].asked.refused:
             why = f"base answers well, and head does not: {refused}"
-            failed = judging.refused(scenario, ground.seed, why, again)
-            return Compared(failed, (), _arms(ground, arms, rehearsed))
+            return Compared(judging.refused(scenario, ground.seed, why, again), (), told)
         standing.do("loading base once, to see how long a gap its answers need")
         ground.tell(f"{scenario.name}: {standing.doing}")
         bench, shared = _bench(scenario, ground, arms, rehearsed, lenses, yardstick_s)
         bench = dataclasses.replace(bench, now=standing.do)
         notes += tuple(note for one in rehearsed.values() for note in one.notes) + shared
-        return _Run(scenario, ground, bench, rehearsed, lenses, design, notes, again, standing).measured()
+        return _Run(scenario, ground, bench, told, lenses, design, notes, again, standing).measured()
 
 
 def _ask(scenario: Scenario, ground: Ground, running: RunningTarget) -> Asked:
@@ -113,13 +113,6 @@ def _ask(scenario: Scenario, ground: Ground, running: RunningTarget) -> Asked:
         tell=ground.tell,
         log_tail=running.log_tail,
     )
-
-
-def _arms(
-    ground: Ground, arms: Mapping[Arm, ArmTarget], rehearsed: Mapping[Arm, Rehearsed]
-) -> tuple[ArmResult, ...]:
-    root = ground.settings.root
-    return tuple(answer.arm_result(arms[arm], rehearsed[arm], root) for arm in (Arm.HEAD, Arm.BASE))
 
 
 def _bench(
@@ -165,7 +158,7 @@ class _Run:
     scenario: Scenario
     ground: Ground
     bench: Bench
-    rehearsed: Mapping[Arm, Rehearsed]
+    arms: tuple[ArmResult, ...]
     lenses: tuple[Lens, ...]
     design: Design
     notes: tuple[str, ...]
@@ -250,4 +243,4 @@ class _Run:
                 for arm in (Arm.HEAD, Arm.BASE)
             },
         )
-        return Compared(scenario, tuple(slots), _arms(self.ground, bench.arms, self.rehearsed))
+        return Compared(scenario, tuple(slots), self.arms)
