@@ -12,7 +12,7 @@ from tailgate.harness.results.verdict import Better, Verdict, worst
 from tailgate.harness.units import Unit
 
 LATENCIES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-_QUANTILES = LATENCIES | {"ttfb_p95": 0.95, "ttft_p95": 0.95, "gap_p99": 0.99}
+QUANTILES = LATENCIES | {"ttfb_p95": 0.95, "ttft_p95": 0.95, "gap_p99": 0.99}
 # ``stopped`` begins with this where the blocks before are sound and can be judged.
 CUT_SHORT = "before its end: "
 
@@ -50,7 +50,7 @@ class Lens:
     @property
     def quantile(self) -> float | None:
         """The quantile of the times that it looks at; None for a lens on something else."""
-        return _QUANTILES.get(self.name)
+        return QUANTILES.get(self.name)
 
     def ln_worse(self, change: float) -> float:
         """Return a worsening, a share of base, as a positive log ratio: ln(1.05), or -ln(0.95)."""

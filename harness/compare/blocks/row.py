@@ -11,7 +11,7 @@ import msgspec
 import orjson
 
 from tailgate.harness.errors import MeasurementError
-from tailgate.harness.results.comparison import Lens
+from tailgate.harness.results.comparison import QUANTILES, Lens
 
 STAGES = ("queue", "decode", "compute", "encode", "transport")
 
@@ -69,15 +69,8 @@ def least_requests(share: float) -> int:
     return math.ceil(SAMPLES_BEYOND / (1 - share) - 1e-9)
 
 
-_SHOWN_BY = {
-    "p50": "p50_s",
-    "p95": "p95_s",
-    "p99": "p99_s",
-    "ttfb_p95": "ttfb_p95_s",
-    "ttft_p95": "ttft_p95_s",
-    "gap_p99": "gap_p99_s",
+_SHOWN_BY = {name: f"{name}_s" for name in (*QUANTILES, "start_up")} | {
     "memory": "peak_rss_bytes",
-    "start_up": "start_up_s",
     "capacity": "capacity_per_s",
 }
 
