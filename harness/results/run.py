@@ -1,7 +1,6 @@
 """What a run came to: all that a reporter needs, kept by :mod:`tailgate.harness.results.file` as JSON.
 
-A number that is missing or not finite is
-None, and the ``note`` or ``reason`` beside it says which. None is never 0.
+A number that is missing or not finite is None, and the ``note`` or ``reason`` beside it says which. None is never 0.
 """
 
 from collections.abc import Mapping
