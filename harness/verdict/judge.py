@@ -210,27 +210,20 @@ def refuse_unanswerable(
             )
 
 
-def judged_latencies_s(criteria: Iterable[Criterion], measures: Iterable[Measure]) -> tuple[float, ...]:
-    """Return every limit and objective in seconds that rests on the send lag."""
-    known = tuple(measures)
-    found = []
+def judged_times_s(
+    criteria: Iterable[Criterion], measures: tuple[Measure, ...]
+) -> tuple[list[float], list[float]]:
+    """Return every limit and objective in seconds that rests on the send lag, and every limit that rests on the reading lag."""
+    sent, read = [], []
     for criterion in criteria:
-        measure = find_measure(criterion.measure, known)
+        measure = find_measure(criterion.measure, measures)
         if measure.unit is Unit.SECONDS and getattr(measure, "rests_on_lag", True):
-            found.append(_limit(criterion))
+            sent.append(_limit(criterion))
         if isinstance(criterion.objective_s, (int, float)):
-            found.append(float(criterion.objective_s))
-    return tuple(found)
-
-
-def judged_streams_s(criteria: Iterable[Criterion], measures: Iterable[Measure]) -> tuple[float, ...]:
-    """Return every limit that rests on when the generator read the events of streams."""
-    known = tuple(measures)
-    return tuple(
-        _limit(one)
-        for one in criteria
-        if getattr(find_measure(one.measure, known), "rests_on_reading", False)
-    )
+            sent.append(float(criterion.objective_s))
+        if getattr(measure, "rests_on_reading", False):
+            read.append(_limit(criterion))
+    return sent, read
 
 
 def _limit(criterion: Criterion) -> float:

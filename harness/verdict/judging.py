@@ -48,9 +48,7 @@ def judge_slot(
         asked.append((criterion, Window(phases, confidence, record.names), ones))
     every = [one for *_, ones in asked for one in ones]
     budgeted = all(ones for *_, ones in asked)
-    latencies_s, streams_s = (
-        limits(every, measures) for limits in (judge.judged_latencies_s, judge.judged_streams_s)
-    )
+    latencies_s, streams_s = judge.judged_times_s(every, measures)
     found = find_faults(record, confidence, latencies_s, streams_s)
     if not scenario.criteria:
         found.append(

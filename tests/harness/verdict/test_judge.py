@@ -23,7 +23,7 @@ from tailgate.harness.scenario.arrivals import ClosedLoop, Poisson
 from tailgate.harness.scenario.ref import Ref
 from tailgate.harness.scenario.scenario import Criterion, Phase
 from tailgate.harness.units import Unit
-from tailgate.harness.verdict.judge import find_measure, judge, judged_latencies_s, refuse_unanswerable, void
+from tailgate.harness.verdict.judge import find_measure, judge, judged_times_s, refuse_unanswerable, void
 
 MEASURES = built_in_measures()
 P5 = Measured("p5", Unit.SECONDS, Better.LOWER, partial(latency, share=0.05))
@@ -268,6 +268,7 @@ def test_no_fault_changes_nothing():
     assert void(judgement, []) is judgement
 
 
-def test_the_latencies_that_are_judged_are_limits_in_seconds_and_objectives():
+def test_the_times_that_are_judged_are_limits_in_seconds_and_objectives_by_the_lag_they_rest_on():
     criteria = [asked("p95", 0.2), asked("error_rate", 0.0), asked("knee", 10.0, objective_s=0.3)]
-    assert judged_latencies_s(criteria, MEASURES) == (0.2, 0.3)
+    criteria += [asked("ttft_p95", 0.4), asked("gap_p99", 0.5)]
+    assert judged_times_s(criteria, MEASURES) == ([0.2, 0.3, 0.4], [0.4, 0.5])
