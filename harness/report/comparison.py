@@ -49,15 +49,10 @@ def change(lens: Lens, value: float | None) -> str:
 
 def change_with_interval(result: LensResult) -> str:
     """Return ``+4.2 % [+1.2, +7.4]``, without the interval where either end is open."""
-    told = change(result.lens, result.change)
-    if (
-        result.low is None
-        or result.high is None
-        or not math.isfinite(result.low)
-        or not math.isfinite(result.high)
-    ):
+    lens, told = result.lens, change(result.lens, result.change)
+    if None in map(lens.as_share, (result.low, result.high)):
         return told
-    return f"{told} [{_signed(result.lens, result.low)}, {_signed(result.lens, result.high)}]"
+    return f"{told} {interval(lens, result.low, result.high).removesuffix(' %')}"
 
 
 def interval(lens: Lens, low: float | None, high: float | None) -> str:
