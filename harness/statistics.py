@@ -159,12 +159,11 @@ def sum_interval(parts: NDArray[np.float64], confidence: float) -> Interval:
     of 1 it is the interval of a count.
     """
     alpha = error_of(confidence)
-    if not len(parts):
-        return Interval(0.0, None)
-    total, variance, largest = float(parts.sum()), float((parts**2).sum()), float(parts.max())
+    total = float(parts.sum())
     if not total:
         return Interval(0.0, None)
-    more, wider = total + largest, variance + largest**2
+    variance, most = float((parts**2).sum()), float(parts.max())
+    more, wider = total + most, variance + most**2
     low = variance / total * float(special.gammaincinv(total**2 / variance, alpha))
     return Interval(low, wider / more * float(special.gammaincinv(more**2 / wider, 1 - alpha)))
 

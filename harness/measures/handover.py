@@ -126,13 +126,11 @@ def closed(samples: Samples, passed: NDArray[np.void], book: FleetBook) -> Close
     own = lines[line] if len(lines) else np.zeros(planned, PASSED)
     answered = got & own["answered"]
     whole = (samples["status"] > 0) & ~np.isin(samples["outcome"], _UNANSWERED)
+    other = whole & got & (samples["status"] != own["status"])
     wrong = [
-        (int(np.sum(~known)), "stand in the gateway's log, and were not planned"),
-        (int(np.sum(whole & ~got)), "were answered, and do not stand in the gateway's log"),
-        (
-            int(np.sum(whole & got & (samples["status"] != own["status"]))),
-            "have another status in the gateway's log",
-        ),
+        (np.sum(~known), "stand in the gateway's log, and were not planned"),
+        (np.sum(whole & ~got), "were answered, and do not stand in the gateway's log"),
+        (np.sum(other), "have another status in the gateway's log"),
     ]
     place = np.where(got, own["place"], -1)
     uncalled, short = 0, 0
