@@ -4,6 +4,7 @@ Lines are appended as those of the ledger, and never rewritten; one that is cut 
 A number of another machine, target or profile says nothing about this one: :func:`alike` leaves it out.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,14 +105,11 @@ def read(path: Path) -> tuple[Entry, ...]:
         lines = path.read_bytes().splitlines()
     except OSError:
         return ()
-    return tuple(entry for line in lines if (entry := _entry(line)) is not None)
-
-
-def _entry(line: bytes) -> Entry | None:
-    try:
-        return msgspec.json.decode(line, type=Entry)
-    except msgspec.MsgspecError:
-        return None
+    entries = []
+    for line in lines:
+        with contextlib.suppress(msgspec.MsgspecError):
+            entries.append(msgspec.json.decode(line, type=Entry))
+    return tuple(entries)
 
 
 def alike(entries: Sequence[Entry], entry: Entry) -> tuple[Entry, ...]:
