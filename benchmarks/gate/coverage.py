@@ -77,10 +77,10 @@ def cells(runs: int, seed: int = 0) -> Iterator[Cell]:
 
 def _cell(law: str, utilisation: float, share: float, samples: list[Array], limit: float) -> Cell:
     found = [dependence.quantile_interval([seconds], share, CONFIDENCE) for seconds in samples]
-    in_runs = [interval for interval, _ in found]
+    in_runs = [Interval(one.low, one.high) for one in found]
     alone = [statistics.quantile_interval(seconds, share, CONFIDENCE) for seconds in samples]
     can_pass = float(np.mean([high is not None for _, high in in_runs]))
-    worth = float(np.median([worth for _, worth in found]))
+    worth = float(np.median([one.worth for one in found]))
     n = len(samples[0])
     return Cell(law, utilisation, share, n, _errors(alone, limit), _errors(in_runs, limit), can_pass, worth)
 

@@ -21,7 +21,7 @@ spells says little of them: the simulation in docs/explanation/error-rates.md te
 import bisect
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from scipy import special
 
 from tailgate.harness import statistics
 
+T = TypeVar("T")
 Values = NDArray[np.float64]
 Marks = NDArray[np.bool_]
 
@@ -39,27 +40,16 @@ LEVELS = (1, 2, 5)
 _FAR = 40
 
 
-class Ranks(NamedTuple):
-    """Ranks, counted from 1, of the order statistics that bound a quantile, None where too little is known, and their worth.
+class Bounds(NamedTuple, Generic[T]):
+    """Two ends, None where too little is known, and how many independent samples would say as much (of a quantile's upper end)."""
 
-    ``worth`` is how many independent samples would say as much of the upper end.
-    """
-
-    low: int | None
-    high: int | None
+    low: T | None
+    high: T | None
     worth: float
 
 
-class Share(NamedTuple):
-    """A share's interval, and how many independent samples would say as much."""
-
-    low: float | None
-    high: float | None
-    worth: float
-
-
-def quantile_ranks(stretches: Sequence[Values], share: float, confidence: float) -> Ranks:
-    """Return the ranks that bound the true quantile of samples which may come in runs.
+def quantile_ranks(stretches: Sequence[Values], share: float, confidence: float) -> Bounds[int]:
+    """Return the ranks, counted from 1, of the order statistics that bound the true quantile of samples in runs.
 
     Args:
         stretches: values of each stretch of one load, such as a phase, in order of time; +inf is a value like any other.
@@ -70,7 +60,7 @@ def quantile_ranks(stretches: Sequence[Values], share: float, confidence: float)
     ordered = np.sort(np.concatenate(stretches)) if stretches else np.zeros(0)
     n, beyond = len(ordered), 1 - share
     if not n:
-        return Ranks(None, None, 0.0)
+        return Bounds(None, None, 0.0)
     worth = _worth(stretches, ordered, share)
 
     def high_enough(rank: int) -> bool:
@@ -83,20 +73,18 @@ def quantile_ranks(stretches: Sequence[Values], share: float, confidence: float)
     middle = statistics.point_rank(n, share)
     high = bisect.bisect_left(range(middle, n + 1), True, key=high_enough) + middle
     low = bisect.bisect_left(range(1, middle + 1), True, key=lambda rank: not too_low(rank))
-    return Ranks(low or None, high if high <= n else None, worth)
+    return Bounds(low or None, high if high <= n else None, worth)
 
 
-def quantile_interval(
-    stretches: Sequence[Values], share: float, confidence: float
-) -> tuple[statistics.Interval, float]:
-    """Return the interval of the true quantile between order statistics, and what the samples are worth; as above."""
+def quantile_interval(stretches: Sequence[Values], share: float, confidence: float) -> Bounds[float]:
+    """Return the interval of the true quantile between order statistics; as above."""
     ranks = quantile_ranks(stretches, share, confidence)
     ordered = np.sort(np.concatenate(stretches)) if stretches else np.zeros(0)
     low, high = (None if rank is None else float(ordered[rank - 1]) for rank in (ranks.low, ranks.high))
-    return statistics.Interval(low, high), ranks.worth
+    return Bounds(low, high, ranks.worth)
 
 
-def share_interval(stretches: Sequence[Marks], confidence: float) -> Share:
+def share_interval(stretches: Sequence[Marks], confidence: float) -> Bounds[float]:
     """Return the interval of the share of hits, which may come in runs; both ends None of nothing.
 
     ``stretches`` tells of each sample, in order of time, whether it is a hit; ``confidence`` is one-sided, of each end.
@@ -105,11 +93,11 @@ def share_interval(stretches: Sequence[Marks], confidence: float) -> Share:
     n, hits = sum(map(len, stretches)), sum(int(part.sum()) for part in stretches)
     worth = effective_samples(*stretches)
     if worth >= n:
-        return Share(*statistics.share_interval(hits, n, confidence), worth)
+        return Bounds(*statistics.share_interval(hits, n, confidence), worth)
     alpha = statistics.error_of(confidence)
     low = statistics.largest(lambda share: 1 - chain_at_most(hits - 1, n, share, worth) <= alpha, 0.0, 1.0)
     high = statistics.largest(lambda share: chain_at_most(hits, n, share, worth) > alpha, 0.0, 1.0)
-    return Share(low, high, worth)
+    return Bounds(low, high, worth)
 
 
 def effective_samples(*stretches: Marks) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load.records.samples import Outcome, Samples, kinds
-from tailgate.harness.measures.dependence import Ranks, quantile_interval, quantile_ranks, requests_needed
+from tailgate.harness.measures.dependence import Bounds, quantile_interval, quantile_ranks, requests_needed
 from tailgate.harness.measures.measure import Estimate
 from tailgate.harness.measures.rates import refused
 from tailgate.harness.observe.beside.probes import Asked
@@ -32,7 +32,7 @@ def latency(window: Window, criterion: Criterion, share: float) -> Estimate:
     buckets, n = window.request_histogram(), max(1, len(window.samples))
     # A histogram does not tell in which order its values came: the client saw the same requests come.
     low, high, worth = quantile_ranks(_stretches(window.samples), share, window.confidence)
-    ranks = Ranks(
+    ranks = Bounds(
         None if low is None else low * buckets.n // n or None,
         None if high is None else -(-high * buckets.n // n) or None,
         worth * buckets.n / n,
@@ -60,7 +60,7 @@ def of_stretches(
     """
     seconds = np.concatenate(stretches)
     n, too_few = len(seconds), _too_few(len(seconds), share, of)
-    (low, high), worth = quantile_interval(stretches, share, confidence)
+    low, high, worth = quantile_interval(stretches, share, confidence)
     among = n > 0 and statistics.quantile(seconds, share) == math.inf
     notes = [_among_failures(samples, share, low, maybe=among or high == math.inf) or too_few]
     if high is None and not among:
@@ -80,7 +80,7 @@ def _among_failures(samples: Samples, share: float, low: float | None, *, maybe:
     return f"{told}, and {quantile_name(share)} may lie among them" if maybe else ""
 
 
-def of_histogram(buckets: Histogram, share: float, ranks: Ranks, confidence: float, limit: float) -> Estimate:
+def of_histogram(buckets: Histogram, share: float, ranks: Bounds[int], confidence: float, limit: float) -> Estimate:
     """Estimate a latency quantile from the server's buckets, and say where they cannot decide a limit."""
     low, high = buckets.between(ranks.low, ranks.high)
     n, too_few = buckets.n, _too_few(buckets.n, share)
@@ -144,7 +144,7 @@ def refusal_latency(window: Window, criterion: Criterion, share: float) -> Estim
     stretches = [
         (part["done_ns"] - part["dispatched_ns"]) / 1e9 for part in in_order(refused(window, criterion))
     ]
-    (low, high), worth = quantile_interval(stretches, share, window.confidence)
+    low, high, worth = quantile_interval(stretches, share, window.confidence)
     seconds = np.concatenate(stretches)
     return Estimate(
         statistics.quantile(seconds, share), low, high, len(seconds), window.confidence, worth=worth
@@ -213,16 +213,14 @@ def _growth(
         told = "is 0 s" if before == 0 else "is not finite, since so many of its requests failed"
         raise MeasurementError(f"{criterion.measure}: {quantile_name(share)} of {which} {told}")
     strict = 1 - (1 - confidence) / 2
-    (was, worth), (has_become, later_worth) = (
-        quantile_interval(_stretches(part), share, strict) for part in (first, last)
-    )
+    was, has_become = (quantile_interval(_stretches(part), share, strict) for part in (first, last))
     low = None
     if has_become.low is not None and was.high:
         # Of infinity by infinity nothing is known but that neither is below 0.
         low = -1.0 if np.isinf(was.high) else has_become.low / was.high - 1
     high = has_become.high / was.low - 1 if has_become.high is not None and was.low else None
     n = len(first) + len(last)
-    return Estimate(after / before - 1, low, high, n, confidence, worth=worth + later_worth)
+    return Estimate(after / before - 1, low, high, n, confidence, worth=was.worth + has_become.worth)
 
 
 def _stretches(samples: Samples, until: str = "done_ns") -> list[Seconds]:

@@ -12,7 +12,7 @@ from sample_records import MEASURES, delta, record, samples, window
 from tailgate.harness import statistics
 from tailgate.harness.errors import MeasurementError, UsageError
 from tailgate.harness.load.records.samples import Outcome
-from tailgate.harness.measures.dependence import Ranks
+from tailgate.harness.measures.dependence import Bounds
 from tailgate.harness.measures.latency import of_histogram
 from tailgate.harness.observe.histogram import Histogram
 from tailgate.harness.results.criterion import Witness
@@ -165,7 +165,7 @@ def test_the_servers_quantile_is_the_bucket_and_exact_on_its_edge():
 
 def independent(buckets):
     """Return the ranks that bound p95 of independent requests."""
-    return Ranks(*statistics.quantile_ranks(buckets.n, 0.95, 0.99), buckets.n)
+    return Bounds(*statistics.quantile_ranks(buckets.n, 0.95, 0.99), buckets.n)
 
 
 @pytest.mark.parametrize(
