@@ -123,12 +123,8 @@ def _quantiles(
         return None
     n, series = min(base.n, head.n), [base.series("base", "s0"), head.series("head", "s1")]
     across = scale.tail(n)
-    axes = Axes(
-        across,
-        scale.log([*base.seconds[[0, -1]], *head.seconds[[0, -1]]], Unit.SECONDS),
-        "percentile",
-        "latency",
-    )
+    seconds = scale.log([*base.seconds[[0, -1]], *head.seconds[[0, -1]]], Unit.SECONDS)
+    axes = Axes(across, seconds, "percentile", "latency")
     # Beyond ten requests on each side a ratio is luck.
     shares = (1.0 - np.logspace(0, math.log10(10 / max(20, n)), 80)[1:]).tolist()
     told = [(share, head.at(share), base.at(share)) for share in shares]

@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 from tailgate.harness.compare.blocks.observation import stages_s
 from tailgate.harness.observe.trace import Seconds, Trace
 from tailgate.harness.report.drawing import scale
-from tailgate.harness.report.drawing.chart import Axes, Series, legend, levels_at
+from tailgate.harness.report.drawing.chart import Series, legend, levels_at
 from tailgate.harness.report.drawing.markup import Element
 from tailgate.harness.report.html.latency import judged
-from tailgate.harness.report.html.panel import bars, mean_and_most, over_time, panel, there
+from tailgate.harness.report.html.panel import bars, mean_and_most, over_time, panel, there, timeline
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.statistics import quantile
 from tailgate.harness.units import Unit, percent, quantity
@@ -192,12 +192,7 @@ def probes(trace: Trace, scenario: ScenarioResult) -> Element | None:
     if limit is None or not trace.probes:
         return None
     known = [one["seconds"] for one in trace.probes if one["seconds"] is not None]
-    axes = Axes(
-        scale.time(trace.end_s),
-        scale.log([*known, 1.2 * limit], Unit.SECONDS),
-        "since the start",
-        "time to answer",
-    )
+    axes = timeline(trace, scale.log([*known, 1.2 * limit], Unit.SECONDS), "time to answer")
     series, rows = [], []
     for name, style in (("health", "s1 big dot"), ("metrics", "s2 square big dot")):
         # What was never answered lies at the upper edge.

@@ -10,7 +10,7 @@ from tailgate.harness.observe.trace import Mask, Seconds, Trace
 from tailgate.harness.report.drawing import scale
 from tailgate.harness.report.drawing.chart import Axes, Level, Series, levels_at
 from tailgate.harness.report.drawing.markup import Element
-from tailgate.harness.report.html.panel import panel
+from tailgate.harness.report.html.panel import panel, timeline
 from tailgate.harness.results.criterion import CriterionResult, Witness
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.slot import PhaseResult
@@ -91,18 +91,15 @@ def percentiles(trace: Trace, scenario: ScenarioResult, earlier: tuple[str, Trac
     if not len(client.seconds):
         return None
     levels = limits(scenario)
-    axes = Axes(
-        scale.tail(client.n), _axis([one.seconds for one in curves.values()], levels), "percentile", "latency"
-    )
+    y = _axis([one.seconds for one in curves.values()], levels)
+    axes = Axes(scale.tail(client.n), y, "percentile", "latency")
     # The client's line lies on top.
     series = [curve.series(name, style) for (name, style), curve in reversed(curves.items())]
     name = "confidence interval"
     for one in _on_latency(scenario):
         if one.witness is Witness.CLIENT and one.low is not None:
-            share, high = (
-                SHARES[one.measure.removeprefix("accepted_")],
-                axes.y.high if one.high is None else one.high,
-            )
+            share = SHARES[one.measure.removeprefix("accepted_")]
+            high = axes.y.high if one.high is None else one.high
             series.append(Series(name, "s1 thick", [share, share], [one.low, high]))
             name = ""
     kind = "accepted requests" if trace.refused.any() else "requests"
@@ -147,12 +144,7 @@ def over_time(trace: Trace, scenario: ScenarioResult) -> Element:
         if mask.any()
     ]
     levels = limits(scenario)
-    axes = Axes(
-        scale.time(trace.end_s),
-        _axis([np.asarray(one.y) for one in series], levels),
-        "since the start",
-        "latency",
-    )
+    axes = timeline(trace, _axis([np.asarray(one.y) for one in series], levels), "latency")
     finding = f"{len(trace.samples):,} requests"
     if trace.good.any():
         place = int(np.where(trace.good, trace.latency_s, -1.0).argmax())
@@ -199,12 +191,8 @@ def ramp(trace: Trace, scenario: ScenarioResult) -> Element | None:
     levels = levels_at(limit, "p95 limit", Unit.SECONDS)
     lines = {name: [finite(getattr(phase.client, name)) for phase in steps] for name in _QUANTILES}
     known = [value for values in lines.values() for value in values] + [one.value for one in levels]
-    axes = Axes(
-        scale.linear(0.0, max(offered), Unit.PER_SECOND),
-        scale.log(known, Unit.SECONDS),
-        "offered requests",
-        "latency",
-    )
+    x, y = scale.linear(0.0, max(offered), Unit.PER_SECOND), scale.log(known, Unit.SECONDS)
+    axes = Axes(x, y, "offered requests", "latency")
     series = [
         Series(name.removesuffix("_s"), _QUANTILES[name], offered, values) for name, values in lines.items()
     ]

@@ -6,9 +6,9 @@ import numpy as np
 
 from tailgate.harness.observe.trace import Seconds, Trace
 from tailgate.harness.report.drawing import scale
-from tailgate.harness.report.drawing.chart import Axes, Level, Series
+from tailgate.harness.report.drawing.chart import Level, Series
 from tailgate.harness.report.drawing.markup import Element
-from tailgate.harness.report.html.panel import mean_and_most, over_time, panel, there
+from tailgate.harness.report.html.panel import mean_and_most, over_time, panel, there, timeline
 from tailgate.harness.results.fault import Fault
 from tailgate.harness.results.slot import PhaseResult
 from tailgate.harness.results.yardstick import moved
@@ -84,8 +84,7 @@ def believable(trace: Trace, faults: Sequence[Fault]) -> Element | None:
     if not taken.any():
         return None
     lag = np.maximum((trace.samples["dispatched_ns"] - trace.samples["intended_ns"])[taken] / 1e9, 1e-6)
-    y = scale.log([lag.min(), lag.max(), 2 * _LATE_S], Unit.SECONDS)
-    axes = Axes(scale.time(trace.end_s), y, "since the start", "lag")
+    axes = timeline(trace, scale.log([lag.min(), lag.max(), 2 * _LATE_S], Unit.SECONDS), "lag")
     lags = Series("", "s1 dot", trace.intended_s[taken], lag)
     levels = [Level(_LATE_S, f"{quantity(_LATE_S, Unit.SECONDS)}: late")]
     readings = _readings(trace)

@@ -28,6 +28,11 @@ def panel(
     return tag("section", tag("h4", title), found, tag("p", how, class_="how"), *content, told, class_=kind)
 
 
+def timeline(trace: Trace, y: scale.Scale, title: str) -> Axes:
+    """Return the axes of a chart over the time of a course."""
+    return Axes(scale.time(trace.end_s), y, "since the start", title)
+
+
 def over_time(
     trace: Trace,
     series: Sequence[Series],
@@ -39,9 +44,7 @@ def over_time(
     """Return a chart from zero over the time of a course, with its phases, and its legend."""
     known = [np.asarray(one.y, dtype=float) for one in series]
     top = max([float(np.nanmax(one)) for one in known] + [one.value for one in levels])
-    axes = Axes(
-        scale.time(trace.end_s), scale.linear(0.0, top, unit, 3 if size else 5), "since the start", title
-    )
+    axes = timeline(trace, scale.linear(0.0, top, unit, 3 if size else 5), title)
     return axes.chart(series, levels, trace.spans, size)
 
 
