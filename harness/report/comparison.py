@@ -185,14 +185,10 @@ def advice(scenario: ScenarioResult) -> Iterator[str]:
         yield f"{scenario.name}: if answers are meant to differ at {place}: {option}."
     if scenario.verdict is Verdict.INCONCLUSIVE:
         yield _more_time(comparison)
-    moved = [one.moved for one in comparison.attributions if one.lens.gates]
-    if moved and moved[0] is not None:
-        what = (
-            "what makes batches start later or take longer"
-            if moved[0] == "queue"
-            else f"what changed in {moved[0]}"
-        )
-        yield f"{scenario.name}: look first at {what}."
+    moved = next((one.moved for one in comparison.attributions if one.lens.gates), None)
+    if moved is not None:
+        cause = "makes batches start later or take longer" if moved == "queue" else f"changed in {moved}"
+        yield f"{scenario.name}: look first at what {cause}."
 
 
 def _more_time(comparison: ComparisonResult) -> str:

@@ -41,7 +41,11 @@ class Change:
     @property
     def share(self) -> float | None:
         """The change as a share of the level before; None where that was zero."""
-        return None if self.before == 0 else (self.after - self.before) / abs(self.before)
+        return _share(self.before, self.after)
+
+
+def _share(before: float, after: float) -> float | None:
+    return None if before == 0 else (after - before) / abs(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,25 +101,15 @@ def _group(runs: Sequence[Entry], scenario: str | None) -> Group:
         if scenario in {None, one}
         for criterion in points
     ]
-    trends = (trend(runs, *name) for name in names)
-    return Group(
-        newest.machine,
-        newest.profile,
-        branch_of(newest),
-        newest.load,
-        tuple(runs),
-        tuple(one for one in trends if one is not None),
-    )
+    trends = tuple(one for name in names if (one := trend(runs, *name)) is not None)
+    return Group(newest.machine, newest.profile, branch_of(newest), newest.load, tuple(runs), trends)
 
 
 def trend(runs: Sequence[Entry], scenario: str, criterion: str) -> Trend | None:
     """Return how a criterion went in these runs, the oldest first; None where no run has a value of it."""
     points = [(run, run.points.get(scenario, {}).get(criterion)) for run in runs[-levels.MOST :]]
-    told = [
-        (run, point, point.value)
-        for run, point in points
-        if point is not None and point.value is not None and point.verdict is not Verdict.INVALID
-    ]
+    sound = [(run, point) for run, point in points if point and point.verdict is not Verdict.INVALID]
+    told = [(run, point, point.value) for run, point in sound if point.value is not None]
     if not told:
         return None
     newest = told[-1][1]
@@ -162,12 +156,8 @@ def _title(group: Group) -> str:
 def _runs(runs: Sequence[Entry]) -> Table:
     table = _table("run", "commit", "yardstick", "verdict")
     for run in runs:
-        table.add_row(
-            run.run,
-            commit_of(run),
-            quantity(run.yardstick_s, Unit.SECONDS),
-            Text(run.verdict.value, style=STYLES[run.verdict]),
-        )
+        verdict = Text(run.verdict.value, style=STYLES[run.verdict])
+        table.add_row(run.run, commit_of(run), quantity(run.yardstick_s, Unit.SECONDS), verdict)
     return table
 
 
@@ -180,15 +170,9 @@ def _trends(trends: Sequence[Trend]) -> Table:
     table = _table("scenario", "criterion", "first", "newest", "change", "trend")
     for one in trends:
         first, newest = one.values[0], one.values[-1]
-        change = MISSING if first == 0 else percent((newest - first) / abs(first), signed=True)
-        table.add_row(
-            one.scenario,
-            one.criterion,
-            quantity(first, one.unit),
-            quantity(newest, one.unit),
-            MISSING if one.unit is Unit.SHARE else change,
-            sparkline(one.values[-_WIDEST:]),
-        )
+        change = None if one.unit is Unit.SHARE else _share(first, newest)
+        values = quantity(first, one.unit), quantity(newest, one.unit), percent(change, signed=True)
+        table.add_row(one.scenario, one.criterion, *values, sparkline(one.values[-_WIDEST:]))
     return table
 
 

@@ -64,11 +64,8 @@ def _bullets(sentences: tuple[str, ...]) -> Iterator[str]:
         first, _, log = sentence.partition("\n")
         yield f"- {markdown(first)}"
         if log:
-            yield from (
-                "",
-                *(f"  {line}" for block in fenced(log, "text") for line in block.splitlines()),
-                "",
-            )
+            indented = (f"  {line}" for block in fenced(log, "text") for line in block.splitlines())
+            yield from ("", *indented, "")
 
 
 def _proposed(lines: Sequence[str]) -> Iterator[str]:
@@ -111,14 +108,8 @@ def _comparison(
 ) -> Iterator[str]:
     yield from _table(comparison.COLUMNS, [comparison.row(result) for result in compared.decision.results])
     yield from _chart(bars.changes(compared))
-    yield from _bullets(
-        (
-            comparison.title(scenario),
-            *summary.remarks(scenario),
-            *comparison.remarks(compared),
-            *summary.slowest(phases),
-        )
-    )
+    said = (*summary.remarks(scenario), *comparison.remarks(compared), *summary.slowest(phases))
+    yield from _bullets((comparison.title(scenario), *said))
 
 
 def _chart(lines: Iterator[str]) -> Iterator[str]:

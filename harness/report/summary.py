@@ -138,13 +138,10 @@ def _quantiles(times: Quantiles | None) -> tuple[str, ...]:
 
 def slowest(phases: Sequence[PhaseResult]) -> tuple[str, ...]:
     """Return the sentence that names the slowest request, none where it is not known."""
-    found = max(
-        (phase.slowest for phase in phases if phase.slowest is not None),
-        key=lambda one: one.latency_s,
-        default=None,
-    )
-    if found is None:
+    known = [phase.slowest for phase in phases if phase.slowest is not None]
+    if not known:
         return ()
+    found = max(known, key=lambda one: one.latency_s)
     return (f"slowest: {quantity(found.latency_s, Unit.SECONDS)}, request id {found.request_id}",)
 
 

@@ -149,13 +149,8 @@ def _stages(compared: ComparisonResult) -> Element | None:
         for stage in one.stages:
             share, text = stage.change_s / longest * 50, quantity(stage.change_s, Unit.SECONDS)
             place = f"left:{50 + min(share, 0.0):.2f}%;width:{abs(share):.2f}%"
-            rows.append(
-                (
-                    f"{one.lens.name}: {stage.stage}",
-                    [("s2" if stage.stage == one.moved else "s0", place)],
-                    text,
-                )
-            )
+            pieces = [("s2" if stage.stage == one.moved else "s0", place)]
+            rows.append((f"{one.lens.name}: {stage.stage}", pieces, text))
             ends = [quantity(end, Unit.SECONDS) for end in (stage.low_s, stage.high_s)]
             cells.append([one.lens.name, stage.stage, text, *ends, percent(stage.share)])
     if not rows:

@@ -117,19 +117,13 @@ def stages(trace: Trace, scenario: ScenarioResult) -> Element | None:
         slow = whole >= np.quantile(whole, share)
         means[group] = {name: max(0.0, float(np.nanmean(spent[slow]))) for name, spent in told.items()}
     longest = max(sum(parts.values()) for parts in means.values()) or 1.0
-    rows = [
-        (
-            group,
-            [(_STAGES[name], f"width:{spent / longest * 100:.2f}%") for name, spent in parts.items()],
-            quantity(sum(parts.values()), Unit.SECONDS),
-        )
-        for group, parts in means.items()
-    ]
+    rows, cells = [], []
+    for group, parts in means.items():
+        pieces = [(_STAGES[name], f"width:{spent / longest * 100:.2f}%") for name, spent in parts.items()]
+        rows.append((group, pieces, quantity(sum(parts.values()), Unit.SECONDS)))
+        cells.append([group, *(quantity(spent, Unit.SECONDS) for spent in parts.values())])
     slowest = means["slowest 1 %"]
     name, spent = max(slowest.items(), key=lambda one: one[1])
-    cells = [
-        [group, *(quantity(one, Unit.SECONDS) for one in parts.values())] for group, parts in means.items()
-    ]
     return panel(
         "Where the time goes",
         "Mean time per stage, of all requests and of the slow ones. The colour that grows downwards is what makes requests "
@@ -154,25 +148,15 @@ def batches(trace: Trace, scenario: ScenarioResult) -> Element | None:
     shares = np.stack([requests, alone / alone.sum()])
     there_are = np.flatnonzero(requests).tolist()
     names = [str(2**power) if power < 2 else f"{2 ** (power - 1) + 1}–{2**power}" for power in there_are]
-    rows = [
-        (
-            name,
-            [
-                (style, f"width:{share / shares.max() * 100:.2f}%")
-                for style, share in zip(("s1", "s0"), pair, strict=True)
-            ],
-            percent(float(pair[0])),
-        )
-        for name, pair in zip(names, shares[:, there_are].T, strict=True)
-    ]
+    rows, cells = [], []
+    for name, pair in zip(names, shares[:, there_are].T.tolist(), strict=True):
+        widths = [f"width:{share / shares.max() * 100:.2f}%" for share in pair]
+        rows.append((name, list(zip(("s1", "s0"), widths, strict=True)), percent(pair[0])))
+        cells.append([name, *map(percent, pair)])
     edges, moments = _edges(trace), trace.done_s[chosen]
     with np.errstate(invalid="ignore"):
         mean = np.histogram(moments, edges)[0] / np.histogram(moments, edges, weights=1 / sizes)[0]
     line = Series("", "s1", edges[:-1] + np.diff(edges) / 2, mean)
-    cells = [
-        [name, *(percent(float(share)) for share in pair)]
-        for name, pair in zip(names, shares[:, there_are].T, strict=True)
-    ]
     return panel(
         "Batch sizes",
         "How many requests the model computes at once. Large batches are good for throughput; many lone requests under load "

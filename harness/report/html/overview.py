@@ -39,12 +39,8 @@ _STARTED = re.compile(r"^\S*/(?:pytest/__main__\.py|bin/(?P<name>\S+))")
 
 def badge(verdict: Verdict) -> Element:
     """Return a verdict as its word, with its mark and colour."""
-    return tag(
-        "span",
-        tag("i", _MARKS[verdict], aria_hidden="true"),
-        verdict.value,
-        class_=f"badge {verdict.value.lower()}",
-    )
+    mark = tag("i", _MARKS[verdict], aria_hidden="true")
+    return tag("span", mark, verdict.value, class_=f"badge {verdict.value.lower()}")
 
 
 def first_screen(result: RunResult) -> Element:
@@ -190,14 +186,8 @@ def anchor(scenario: ScenarioResult) -> str:
 
 def contents(scenarios: Sequence[ScenarioResult]) -> Element:
     """Return links to the scenarios, with their verdicts."""
-    links = [
-        tag(
-            "a",
-            tag("i", _MARKS[one.verdict], class_=one.verdict.value.lower()),
-            one.name,
-            href=f"#{anchor(one)}",
-            title=one.verdict.value,
-        )
-        for one in scenarios
-    ]
+    links = []
+    for one in scenarios:
+        mark = tag("i", _MARKS[one.verdict], class_=one.verdict.value.lower())
+        links.append(tag("a", mark, one.name, href=f"#{anchor(one)}", title=one.verdict.value))
     return tag("nav", links, aria_label="scenarios")

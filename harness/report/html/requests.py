@@ -51,21 +51,12 @@ def failures(scenario: ScenarioResult) -> Element | None:
     most = max((one.count for _, one in found), default=0)
     rows: list[list[Child]] = []
     for arm, one in found:
-        bar = tag(
-            "i",
-            class_=f"fill {'s2' if one.outcome == 'shed' else 's3'}",
-            style=f"width:{one.count / most * 100:.1f}%",
-        )
-        name = kind(one.outcome, one.status)
+        style = "s2" if one.outcome == "shed" else "s3"
+        bar = tag("i", class_=f"fill {style}", style=f"width:{one.count / most * 100:.1f}%")
+        whose = f"{arm}: " if len(scenario.failures) > 1 else ""
+        name = whose + kind(one.outcome, one.status)
         said = tag("code", one.said) if one.said else "–"
-        rows.append(
-            [
-                f"{one.count:,}",
-                tag("span", bar, class_="meter"),
-                f"{arm}: {name}" if len(scenario.failures) > 1 else name,
-                said,
-            ]
-        )
+        rows.append([f"{one.count:,}", tag("span", bar, class_="meter"), name, said])
     if not rows:
         return None
     how = "By kind, the most frequent first, with the words of the first such answer."
