@@ -6,7 +6,8 @@ Unix socket has no name at the client's end, so that only a variable can tell of
 
 import contextlib
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,11 +63,11 @@ class Held:
     """What the processes of one side hold."""
 
     port: int  # where the server takes load
-    written: Set[str] = frozenset()  # regular files that are open for writing
+    written: AbstractSet[str] = frozenset()  # regular files that are open for writing
     # Remote address and port of connections that it has made.
-    connected: Set[tuple[str, int]] = frozenset()
-    listening: Set[tuple[str, str, int]] = frozenset()  # network namespace, address and port
-    variables: Set[tuple[str, str]] = frozenset()  # name and value of each variable
+    connected: AbstractSet[tuple[str, int]] = frozenset()
+    listening: AbstractSet[tuple[str, str, int]] = frozenset()  # network namespace, address and port
+    variables: AbstractSet[tuple[str, str]] = frozenset()  # name and value of each variable
 
 
 def refuse_one_port(base: Held, head: Held) -> None:

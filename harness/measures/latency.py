@@ -80,7 +80,9 @@ def _among_failures(samples: Samples, share: float, low: float | None, *, maybe:
     return f"{told}, and {quantile_name(share)} may lie among them" if maybe else ""
 
 
-def of_histogram(buckets: Histogram, share: float, ranks: Bounds[int], confidence: float, limit: float) -> Estimate:
+def of_histogram(
+    buckets: Histogram, share: float, ranks: Bounds[int], confidence: float, limit: float
+) -> Estimate:
     """Estimate a latency quantile from the server's buckets, and say where they cannot decide a limit."""
     low, high = buckets.between(ranks.low, ranks.high)
     n, too_few = buckets.n, _too_few(buckets.n, share)
