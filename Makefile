@@ -15,6 +15,7 @@ DRILL_ARGS ?=
 
 export PYTHON INSTALLER EXTRAS
 unexport PYTHONHOME PYTHONPATH # they would mix another environment into .venv
+unexport PYTHONDONTWRITEBYTECODE # each process that tests start would compile all that it imports
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
