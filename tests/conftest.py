@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import socketserver
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -32,6 +33,14 @@ def _ctrl_c_is_heard():
     """Listen to SIGINT, here and in the processes that tests start: a shell has its background jobs ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_end_soon():
+    """Have the standard library's servers look often whether they are to end: by default they do twice a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socketserver.BaseServer.serve_forever, "__defaults__", (0.01,))
+        yield
 
 
 @pytest.fixture(autouse=True)
