@@ -11,7 +11,7 @@ def test_of_a_unit():
 @pytest.mark.x
 @pytest.mark.perf
 def test_under_load(perf_gate):
-    phases = (Phase("load", Constant(200.0), requests=90),)
+    phases = (Phase("load", Constant(500.0), requests=90),)
     perf_gate.check(Scenario("own", "a user's own", phases, (Criterion("error_rate", 0.0, ("load",)),)))
 
 @pytest.mark.perf

@@ -14,7 +14,7 @@ reason = "answers are signed"
 who = "Ada"
 expires = {expires}
 """
-# No service that works for 10 ms keeps it.
+# No service that works for 2 ms keeps it.
 TOO_SHORT_S = 0.001
 
 
