@@ -354,19 +354,22 @@ def test_the_command_refuses_what_cannot_be_compared_without_a_report(comparison
     assert not comparison.pytester.path.joinpath(".perf").exists()
 
 
+FIVE = "[pytest]\nperf_seed = five"
+
+
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("command", "name", "text"),
     [
-        ("pytest.ini", "[pytest]\nperf_seed = five"),
-        ("tox.ini", "[pytest]\nperf_seed = five"),
-        ("setup.cfg", "[tool:pytest]\nperf_seed = five"),
-        ("pyproject.toml", "[tool.pytest.ini_options]\nperf_seed = 'five'"),
-        ("pytest.ini", "[pytest]\naddopts = --perf-seed=five"),
-        ("tox.ini", "[pytest]\naddopts = --perf-seed five -m 'not perf'"),
-        (None, ""),
+        (("calibrate",), "pytest.ini", FIVE),
+        (("compare", "."), "pytest.ini", FIVE),
+        (("compare", "."), "tox.ini", FIVE),
+        (("compare", "."), "setup.cfg", "[tool:pytest]\nperf_seed = five"),
+        (("compare", "."), "pyproject.toml", "[tool.pytest.ini_options]\nperf_seed = 'five'"),
+        (("compare", "."), "pytest.ini", "[pytest]\naddopts = --perf-seed=five"),
+        (("compare", "."), "tox.ini", "[pytest]\naddopts = --perf-seed five -m 'not perf'"),
+        (("compare", "."), None, ""),
     ],
 )
-@pytest.mark.parametrize("command", [("compare", "."), ("calibrate",)])
 def test_the_commands_read_what_pytest_reads(comparison, tailgate, monkeypatch, command, name, text):
     comparison.pytester.path.joinpath("tox.ini").unlink()
     if name is None:
