@@ -186,7 +186,7 @@ def precisions() -> str:
 def rollouts() -> str:
     """Return what was lost while fleets were replaced and replicas killed, by gateway, server and load."""
     rows = []
-    for run in result("rollout")["runs"]:
+    for run in (run for name in ("rollout", "rollout-overload") for run in result(name)["runs"]):
         phases = run.get("phases", {})
         rollout, kill = phases.get("rollout"), phases.get("kill")
         name = run["server"] if run["server"] == "tailgate" else PEERS[run["server"]]
