@@ -103,8 +103,14 @@ def _is_brief(scenario: ScenarioResult) -> bool:
 def _passed(scenario: ScenarioResult) -> Sequence[Text]:
     nearest = max(scenario.criteria, key=criteria.nearness)
     _, value, _, limit, share, verdict = criteria.row(nearest)
-    cells = (scenario.name, str(len(scenario.criteria)), nearest.name, value, limit, share)
-    return (*map(Text, cells), Text(verdict, style=STYLES[scenario.verdict]))
+    cells = (scenario.name, str(len(scenario.criteria)), nearest.name, value, limit, share, verdict)
+    return _row(cells, STYLES[scenario.verdict])
+
+
+def _row(cells: Sequence[str], style: str) -> Sequence[Text]:
+    """Return cells whose last one, a verdict, has a style."""
+    *others, verdict = cells
+    return (*map(Text, others), Text(verdict, style=style))
 
 
 def _style(result: RunResult) -> str:
@@ -139,10 +145,9 @@ def _scenario(
 def _table(scenario: ScenarioResult, screen: Console, *, every: bool) -> None:
     if scenario.comparison is not None:
         rows = [
-            (*map(Text, cells), Text(verdict, style=STYLES[one.verdict] if one.lens.gates else "dim"))
+            _row(comparison.row(one), STYLES[one.verdict] if one.lens.gates else "dim")
             for one in scenario.comparison.decision.results
             if every or one.lens.gates or one.base is not None or one.head is not None
-            for *cells, verdict in [comparison.row(one)]
         ]
         console.table(screen, comparison.COLUMNS, rows, _LEFT)
     elif scenario.criteria and (every or not scenario.faults):
@@ -150,11 +155,7 @@ def _table(scenario: ScenarioResult, screen: Console, *, every: bool) -> None:
         ordered = sorted(
             scenario.criteria, key=lambda one: (SEVERITY.index(one.verdict), -criteria.nearness(one))
         )
-        rows = [
-            (*map(Text, cells), Text(verdict, style=STYLES[one.verdict]))
-            for one in ordered
-            for *cells, verdict in [criteria.row(one)]
-        ]
+        rows = [_row(criteria.row(one), STYLES[one.verdict]) for one in ordered]
         console.table(screen, criteria.COLUMNS, rows, _LEFT)
 
 

@@ -79,7 +79,7 @@ def _parsed(entry: Any, where: str) -> Waiver:
         raise UsageError(
             f"{where}: expected one of the keys criterion and lens, got {' and '.join(named) or 'none'}"
         )
-    texts = {}
+    texts: dict[str, Any] = {}
     for key in (*_TEXTS, *named):
         value = entry.get(key)
         if not isinstance(value, str) or not value.strip():
@@ -100,15 +100,7 @@ def _parsed(entry: Any, where: str) -> Waiver:
         raise UsageError(
             f'{where}: limit: got {limit.text!r}, expected how much worse than base it may be, such as "10 %"'
         )
-    return Waiver(
-        scenario=texts["scenario"],
-        criterion=texts.get("criterion", ""),
-        lens=texts.get("lens", ""),
-        limit=texts["limit"],
-        reason=texts["reason"],
-        who=texts["who"],
-        expires=expires.isoformat(),
-    )
+    return Waiver(**texts, expires=expires.isoformat())
 
 
 def settled(waivers: Iterable[Waiver], yardstick_s: float | None) -> tuple[Waiver, ...]:

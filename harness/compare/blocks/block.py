@@ -156,13 +156,8 @@ def _death(arm: Arm, target: RunningTarget) -> Fault:
 
 def _broken(arm: Arm, record: SlotRecord) -> list[Fault]:
     """Return what is not whole in an arm's records, warm-up included."""
-    found = [
-        *checks.check_whole(record),
-        *(
-            fault
-            for phase, report in zip(record.phases, record.reports, strict=False)
-            if phase.phase.measured
-            for fault in generators.check_agreement(phase, report)
-        ),
-    ]
+    found = checks.check_whole(record)
+    for phase, report in zip(record.phases, record.reports, strict=False):
+        if phase.phase.measured:
+            found += generators.check_agreement(phase, report)
     return [Fault(fault.cause, f"{arm.value}, {fault.text}") for fault in found]

@@ -170,21 +170,12 @@ def _turns(compared: ComparisonResult) -> Element | None:
     names = [f"block {number}" for number in range(1, len(orders) + 1)]
     if not any(orders):
         return None
-    turns = {"b": "s0", "h": "s1"}
-    rows = [
-        tag(
-            "li",
-            tag("span", name, class_="how"),
-            tag(
-                "span",
-                [tag("i", class_=f"fill {turns.get(letter, 's5')}") for letter in order],
-                class_="turns",
-            ),
-            class_="void" if name in why else None,
-            title=why.get(name),
-        )
-        for name, order in zip(names, orders, strict=True)
-    ]
+    turns, rows = {"b": "s0", "h": "s1"}, []
+    for name, order in zip(names, orders, strict=True):
+        letters = [tag("i", class_=f"fill {turns.get(letter, 's5')}") for letter in order]
+        label, drawn = tag("span", name, class_="how"), tag("span", letters, class_="turns")
+        style = "void" if name in why else None
+        rows.append(tag("li", label, drawn, class_=style, title=why.get(name)))
     return panel(
         "Order of turns",
         "Each row is a block; its sides take turns in a random order, so that a machine that becomes slower hits both alike.",

@@ -6,7 +6,7 @@ from pathlib import Path
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.observe.trace import Trace, folder_of, read_trace
 from tailgate.harness.report import summary
-from tailgate.harness.report.drawing.markup import Child, Element, document, facts, tag
+from tailgate.harness.report.drawing.markup import Element, document, facts, tag
 from tailgate.harness.report.html import comparison, flow, latency, machine, overview, requests, trend
 from tailgate.harness.results import file as results_file
 from tailgate.harness.results import history
@@ -130,20 +130,9 @@ def paired(parts: Sequence[Element | None]) -> list[Element]:
 
 
 def _rest(result: RunResult) -> Element:
-    known: tuple[tuple[str, Child], ...] = (
-        ("Machine", facts((name, str(value)) for name, value in result.machine.items() if value is not None)),
-        (
-            "Settings",
-            facts((name, str(value)) for name, value in result.settings.items() if value not in {None, ""}),
-        ),
-        (
-            "First answers",
-            tag("ul", [tag("li", one) for one in summary.first_answers(result)], class_="reasons"),
-        ),
-    )
-    return tag(
-        "section",
-        tag("h2", "Everything else"),
-        [tag("details", tag("summary", name), content) for name, content in known],
-        class_="rest",
-    )
+    hardware = facts((name, str(value)) for name, value in result.machine.items() if value is not None)
+    settings = facts((name, str(value)) for name, value in result.settings.items() if value not in {None, ""})
+    answers = tag("ul", [tag("li", one) for one in summary.first_answers(result)], class_="reasons")
+    known = {"Machine": hardware, "Settings": settings, "First answers": answers}
+    parts = [tag("details", tag("summary", name), content) for name, content in known.items()]
+    return tag("section", tag("h2", "Everything else"), parts, class_="rest")
