@@ -113,6 +113,11 @@ _PLAIN = {Unit.PER_SECOND: (1.0, "/s"), Unit.SHARE: (100.0, " %"), Unit.COUNT: (
 _BYTES = ((2.0**30, " GiB"), (2.0**20, " MiB"), (2.0**10, " KiB"), (1.0, " B"))
 
 
+def known(number: float | None) -> float | None:
+    """Return a finite number; None for any other."""
+    return number if number is not None and math.isfinite(number) else None
+
+
 def significant(number: float) -> str:
     """Return a number with three significant digits, all digits before the point, and no exponent."""
     if not math.isfinite(number):
@@ -135,7 +140,7 @@ def quantity(value: float | None, unit: Unit) -> str:
 
 def interval(low: float | None, high: float | None, unit: Unit) -> str:
     """Return ``[11.2, 13.4] ms``, or one bound where the other is open."""
-    low, high = (None if end is None or math.isinf(end) else end for end in (low, high))
+    low, high = map(known, (low, high))
     if low is None and high is None:
         return MISSING
     if low is None:

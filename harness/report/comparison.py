@@ -19,7 +19,7 @@ from tailgate.harness.results.comparison import (
 )
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.verdict import Verdict
-from tailgate.harness.units import MISSING, Unit, percent, quantity, significant
+from tailgate.harness.units import MISSING, Unit, known, percent, quantity, significant
 
 COLUMNS = ("lens", "base", "head", "change", "interval", "FAIL above", "PASS below", "verdict")
 REPORTED = "reported"
@@ -57,7 +57,7 @@ def change_with_interval(result: LensResult) -> str:
 
 def interval(lens: Lens, low: float | None, high: float | None) -> str:
     """Return ``[+1.2, +3.4] %``, or one bound where the other is open."""
-    low, high = (None if end is None or math.isinf(end) else end for end in (low, high))
+    low, high = map(known, (low, high))
     if low is None and high is None:
         return MISSING
     if low is None or high is None:
@@ -207,10 +207,10 @@ def _more_time(comparison: ComparisonResult) -> str:
     if decision.next_look_blocks is not None and None in blocks:
         missing = max(1, decision.next_look_blocks - (measured - decision.voided))
         return f"INCONCLUSIVE: the next look is {_time(missing, each_s)} away: raise --perf-time-limit or --perf-blocks."
-    known = [count for count in blocks if count is not None]
-    more = (
-        f"about {_time(max(known), each_s)} more would probably tell" if known else "more would hardly tell"
-    )
+    counts = [count for count in blocks if count is not None]
+    more = "more would hardly tell"
+    if counts:
+        more = f"about {_time(max(counts), each_s)} more would probably tell"
     if decision.next_look_blocks is not None:
         return f"INCONCLUSIVE: {more}: raise --perf-time-limit or --perf-blocks."
     return (

@@ -27,7 +27,7 @@ from tailgate.harness.results.slot import Loop
 from tailgate.harness.results.verdict import Better, Verdict
 from tailgate.harness.scenario.scenario import Criterion, Phase
 from tailgate.harness.scenario.unbudgeted import unlimited
-from tailgate.harness.units import Unit, show
+from tailgate.harness.units import Unit, known, show
 
 # Of the requests: a sample that is worth less than this share of them is said to be.
 WORTH_SAYING = 0.5
@@ -148,7 +148,7 @@ def result_of(
 ) -> CriterionResult:
     """Return a judgement as the results hold it, with open and infinite numbers as None and a note of them."""
     limit, fail_limit = limits
-    value = None if estimate is None else _finite(estimate.value)
+    value = None if estimate is None else known(estimate.value)
     note = "" if estimate is None else estimate.note
     if estimate is not None and estimate.value == math.inf:
         note = note or "the value is infinite"
@@ -161,8 +161,8 @@ def result_of(
         unit=measure.unit,
         better=measure.better,
         value=value,
-        low=None if estimate is None else _finite(estimate.low),
-        high=None if estimate is None else _finite(estimate.high),
+        low=None if estimate is None else known(estimate.low),
+        high=None if estimate is None else known(estimate.high),
         n=None if estimate is None else estimate.n,
         worth=None if estimate is None else estimate.worth,
         fail_limit=fail_limit,
@@ -173,10 +173,6 @@ def result_of(
         reason=reason,
         note=note,
     )
-
-
-def _finite(number: float | None) -> float | None:
-    return number if number is not None and math.isfinite(number) else None
 
 
 def void(result: CriterionResult, faults: Sequence[Fault]) -> CriterionResult:
@@ -243,7 +239,7 @@ def _reason(
     limits: tuple[float, float],
     fail_confidence: float,
 ) -> str:
-    ends = [None if end is None or math.isinf(end) else end for end in (estimate.low, estimate.high)]
+    ends = [*map(known, (estimate.low, estimate.high))]
     low, high = (show(end, measure.unit) for end in ends)
     # The end of the interval on the good side, and the one on the bad side.
     most, least = ("at most", "at least") if measure.better is Better.LOWER else ("at least", "at most")

@@ -17,7 +17,6 @@ waiver that has expired, or that a run did not need, is an error.
 
 import dataclasses
 import datetime as dt
-import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from tailgate.harness.results.comparison import Lens
 from tailgate.harness.results.criterion import CriterionResult, Waiver
 from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.verdict import Better, Verdict
-from tailgate.harness.units import Unit, parse_quantity
+from tailgate.harness.units import Unit, known, parse_quantity
 
 FILE_NAME = "waivers.toml"
 WAIVED = "PASS with waiver"
@@ -199,8 +198,7 @@ def _of_criterion(one: CriterionResult) -> _Item:
     # Of few requests there is an interval and no estimate: then its worse end is what has to be within the limit.
     worse = one.high if one.better is Better.LOWER else one.low
     value = worse if one.value is None else one.value
-    known = value is not None and math.isfinite(value)
-    return _Item(one.name, one.verdict, one.unit, one.better, value if known else None)
+    return _Item(one.name, one.verdict, one.unit, one.better, known(value))
 
 
 def verdict_word(result: RunResult) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from tailgate.harness.compare.blocks.row import STAGES, BlockRow
 from tailgate.harness.compare.decision import signed_rank
 from tailgate.harness.results.comparison import Attribution, Lens, StageChange
+from tailgate.harness.units import known
 
 _ERROR = 0.05
 _PLACES = {"cpu": "mean", "p50": "p50", "p95": "p95", "p99": "p99"}
@@ -33,22 +34,16 @@ def attribute(lens: Lens, rows: Sequence[BlockRow]) -> Attribution | None:
     level = _ERROR / 2 / len(told)
     centres = {stage: signed_rank.bound(seconds, level, level) for stage, seconds in told.items()}
     total_s = math.fsum(centre.estimate for centre in centres.values())
-    stages = tuple(
-        StageChange(
-            stage,
-            centre.estimate,
-            centre.low if math.isfinite(centre.low) else None,
-            centre.high if math.isfinite(centre.high) else None,
-            centre.estimate / total_s if total_s else None,
-        )
-        for stage, centre in centres.items()
-    )
+    stages = []
+    for stage, one in centres.items():
+        share = one.estimate / total_s if total_s else None
+        stages.append(StageChange(stage, one.estimate, known(one.low), known(one.high), share))
     # The stages of a mean latency do not sum to CPU time: a smaller batch is shorter and costs more per
     # request.
     grew = costs or total_s > 0
     sure = [stage for stage, centre in centres.items() if (centre.low > 0 if grew else centre.high < 0)]
     moved = max(sure, key=lambda stage: abs(centres[stage].estimate), default=None)
-    return Attribution(lens, stages, moved)
+    return Attribution(lens, tuple(stages), moved)
 
 
 def _differences_s(rows: Sequence[BlockRow], place: str, stage: str) -> list[float]:
