@@ -91,10 +91,8 @@ def quantile_interval(values: NDArray[np.float64], share: float, confidence: flo
     """
     ordered = _ordered(values) if len(values) else values
     ranks = quantile_ranks(len(ordered), share, confidence)
-    return Interval(
-        None if ranks.low is None else float(ordered[ranks.low - 1]),
-        None if ranks.high is None else float(ordered[ranks.high - 1]),
-    )
+    low, high = (None if rank is None else float(ordered[rank - 1]) for rank in ranks)
+    return Interval(low, high)
 
 
 def share_interval(hits: float, n: float, confidence: float) -> Interval:

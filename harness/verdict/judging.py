@@ -49,7 +49,7 @@ def judge_slot(
     every = [one for *_, ones in asked for one in ones]
     budgeted = all(ones for *_, ones in asked)
     latencies_s, streams_s = judge.judged_times_s(every, measures)
-    found = find_faults(record, confidence, latencies_s, streams_s)
+    found = find_faults(record, latencies_s, streams_s)
     if not scenario.criteria:
         found.append(
             Fault(Cause.INTEGRITY, "no criterion is left to judge this target by: nothing was judged")
@@ -74,7 +74,7 @@ def judge_slot(
         failures={record.slot.arm: failures_of([record])},
         notes=(
             *(f"{one.name}: {one.note}" for one in judged if _is_right(one)),
-            *notes(_measured(record, confidence), record.reports),
+            *notes(_measured(record), record.reports),
         ),
         proposal="" if found or budgeted else proposed_line(scenario, judged, slot.quantities),
     )
@@ -143,17 +143,15 @@ def _unjudged(scenario: Scenario, seed: int, verdict: Verdict, reproduce: str) -
     )
 
 
-def find_faults(
-    record: SlotRecord, confidence: float, latencies_s: Sequence[float], streams_s: Sequence[float]
-) -> list[Fault]:
+def find_faults(record: SlotRecord, latencies_s: Sequence[float], streams_s: Sequence[float]) -> list[Fault]:
     """Return what keeps the slot from carrying a verdict.
 
     ``latencies_s`` are the limits that the send lag is held against, and ``streams_s`` those for the reading lag.
     """
-    measured = _measured(record, confidence)
+    measured = _measured(record)
     found = checks.check_whole(record)
     for phase in measured.phases:
-        found += witnesses.check_witnesses(Window((phase,), confidence, record.names))
+        found += witnesses.check_witnesses(Window((phase,), names=record.names))
     found += checks.check_send_lag(measured, latencies_s)
     found += checks.check_reading_lag(measured, streams_s)
     for item, report in zip(record.phases, record.reports, strict=False):
@@ -167,8 +165,8 @@ def find_faults(
     return list(dict.fromkeys(found))
 
 
-def _measured(record: SlotRecord, confidence: float) -> Window:
-    return Window(tuple(item for item in record.phases if item.phase.measured), confidence, record.names)
+def _measured(record: SlotRecord) -> Window:
+    return Window(tuple(item for item in record.phases if item.phase.measured), names=record.names)
 
 
 def reasons(scenarios: Iterable[ScenarioResult]) -> tuple[str, ...]:
