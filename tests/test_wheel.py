@@ -1,20 +1,17 @@
 """The wheel as others install it: one top-level package, beside projects that have packages of the same names as our folders."""
 
-import os
 import re
 import shutil
-import site
 import subprocess
 import sys
 import textwrap
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+from installed import install, ran
 
 ROOT = Path(__file__).parents[1]
-PATIENCE_S = 300
 FOLDERS = ("service", "harness", "scenarios")
 # A test of theirs passes if their packages are theirs, and if nothing of ours was loaded by another name than ours.
 THEIR_TEST = """
@@ -57,20 +54,15 @@ def wheel(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fresh(wheel, tmp_path_factory):
     """Return the programs of an environment with the wheel, and with our own environment's packages behind it."""
-    home = tmp_path_factory.mktemp("fresh")
-    venv.create(home, symlinks=True)
-    (packages,) = (home / "lib").glob("python*/site-packages")
-    with zipfile.ZipFile(wheel) as packed:
-        packed.extractall(packages)
-    packages.joinpath("behind.pth").write_text("\n".join(site.getsitepackages()))
+    programs = install(wheel, tmp_path_factory.mktemp("fresh"))
     for name, start in {"pytest": "pytest:console_main", "tailgate": "tailgate.harness.cli:main"}.items():
         module, _, function = start.partition(":")
-        program = home / "bin" / name
+        program = programs / name
         program.write_text(
-            f"#!{home / 'bin' / 'python'}\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n"
+            f"#!{programs / 'python'}\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n"
         )
         program.chmod(0o755)
-    return home / "bin"
+    return programs
 
 
 @pytest.fixture
@@ -81,25 +73,9 @@ def project(tmp_path):
         tmp_path.joinpath(name, "__init__.py").write_text('WHOSE = "theirs"\n')
     tmp_path.joinpath("conftest.py").touch()
     tmp_path.joinpath("test_theirs.py").write_text(textwrap.dedent(THEIR_TEST))
-    tmp_path.joinpath("their_scenarios.py").write_text(textwrap.dedent(THEIR_SCENARIO))
+    unmeasured = (ROOT / "tests" / "plants" / "unmeasured.py").read_text()
+    tmp_path.joinpath("their_scenarios.py").write_text(unmeasured + textwrap.dedent(THEIR_SCENARIO))
     return tmp_path
-
-
-def ran(command, folder):
-    """Run a command as from a user's shell, and return what it said."""
-    unset = {"PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_PLUGINS"}
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
-    done = subprocess.run(
-        list(map(str, command)),
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_a_wheel_has_one_top_level_package_and_all_that_belongs_to_it(wheel):

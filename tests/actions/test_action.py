@@ -303,24 +303,12 @@ def tailgate_scenarios(profile):
 """
 
 
-# Two measurements of the machine less, which cost more than all else.
-QUICKLY = """
-from tailgate.harness import load
-from tailgate.harness.results.yardstick import Yardstick
-from tailgate.harness.observe.yardstick import YardstickProcess
-
-load.self_check = lambda _: "fast enough"
-YardstickProcess.__enter__ = lambda self: self
-YardstickProcess.read = lambda *_: Yardstick(0.010, 0.0099, 0.0101, 60)
-"""
-
-
 def test_a_pull_request_of_a_fork_goes_from_a_shallow_checkout_to_summary_badge_and_comment(
     checkout, tmp_path
 ):
     clone, base = checkout(depth=1)
     (clone / "tiny.py").write_text(SCENARIO)
-    (clone / "conftest.py").write_text(QUICKLY)
+    shutil.copy(ROOT / "tests" / "plants" / "unmeasured.py", clone / "conftest.py")
     (clone / "body.txt").write_text("x")
     (tmp_path / "temporary").mkdir()
     options = (

@@ -104,6 +104,7 @@ class Job:
             "GITHUB_WORKSPACE": str(self.workspace),
             "RUNNER_TEMP": str(self.temporary),
             "PERF_PLUGINS": "",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # a runner lacks the plugins of our tests
         }
         environment |= {key: self.filled(value) for key, value in step.get("env", {}).items()}
         script = self.temporary / f"script-{name}.sh"

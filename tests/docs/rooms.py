@@ -20,17 +20,14 @@ from benchmarks.gate.shown_runs import shown_files
 
 PATIENCE_S = 300
 DOCS = ROOT / "docs"
+PLANTS = ROOT / "tests" / "plants"
 # Less load, and nothing is measured of the machine: that says nothing of a page.
 QUICK = """
 from dataclasses import replace
 
-from tailgate.harness import load, profiles
-from tailgate.harness.observe.yardstick import YardstickProcess
-from tailgate.harness.results.yardstick import Yardstick
+import unmeasured
+from tailgate.harness import profiles
 
-load.self_check = lambda _: "fast enough"
-YardstickProcess.__enter__ = lambda self: self
-YardstickProcess.read = lambda *_: Yardstick(0.010, 0.0099, 0.0101, 60)
 for name, profile in profiles.PROFILES.items():
     profiles.PROFILES[name] = replace(profile, requests=20, warm_up_requests=2, repeats=1)
 """
@@ -111,9 +108,10 @@ class Room:
             "COLUMNS": "160",
             "no_proxy": "*",
             "TOKEN": "t",
-            "PYTHONPATH": str(folder / ".quick"),
+            "PYTHONPATH": f"{folder / '.quick'}{os.pathsep}{PLANTS}",
             "PERF_PLUGINS": "scenarios",
-            "PYTEST_ADDOPTS": "-p quick -p no:cacheprovider -W ignore",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # a reader lacks the plugins of our tests
+            "PYTEST_ADDOPTS": "-p tailgate -p quick -p no:cacheprovider -W ignore",
             **{f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
             **environment,
         }

@@ -1,19 +1,14 @@
 """``tailgate init --plugin``: a package that builds, whose test passes, and whose scenario takes part."""
 
-import os
-import site
-import subprocess
 import sys
-import venv
-import zipfile
 from pathlib import Path
 
 import pytest
+from installed import install, ran
 
 from tailgate.harness import cli
 from tailgate.harness.cli import Status
 
-PATIENCE_S = 120
 ROOT = Path(__file__).parents[3]
 
 
@@ -33,35 +28,15 @@ def init(tmp_path, monkeypatch, capsys):
     return run
 
 
-def ran(command, folder):
-    """Run a command as from a user's shell, and return what it said."""
-    done = subprocess.run(
-        list(map(str, command)),
-        cwd=folder,
-        env={name: value for name, value in os.environ.items() if name != "PERF_PLUGINS"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def test_a_plugin_builds_its_test_passes_and_its_scenario_takes_part(init, tmp_path):
     status, said = init("--plugin", "my-load")
     assert status == Status.PASS, said
     assert "wrote my-load/pyproject.toml, my-load/my_load.py, my-load/test_my_load.py" in said
-    home, package = tmp_path / "home", tmp_path / "my-load"
-    venv.create(home, symlinks=True)
-    (packages,) = (home / "lib").glob("python*/site-packages")
-    packages.joinpath("behind.pth").write_text("\n".join([str(ROOT), *site.getsitepackages()]))
+    package = tmp_path / "my-load"
     build = "from setuptools.build_meta import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
     ran([sys.executable, "-W", "ignore", "-c", build, tmp_path], package)
     (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as packed:
-        packed.extractall(packages)
-    python = home / "bin" / "python"
+    python = install(wheel, tmp_path / "home", ROOT) / "python"
     known = ran([python, "-P", "-m", "tailgate.harness.cli", "plugins"], tmp_path)
     assert "my-load (my-load 0.1.0): tailgate_scenarios" in known
     assert "2 passed" in ran([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."], package)

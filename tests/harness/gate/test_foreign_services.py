@@ -14,6 +14,7 @@ from tailgate.harness.results.fault import Cause
 # The others need packages that stay out of the tests: python -m benchmarks.gate.foreign.
 LIGHT = ("fastapi_app", "wsgi_app", "sse_app")
 PATIENCE_S = 300
+PLANTS = Path(__file__).parents[2] / "plants"
 
 
 def gated(name, output, *options):
@@ -21,9 +22,21 @@ def gated(name, output, *options):
     line = " ".join([command_of(SERVICES / f"{name}.py"), f"--perf-output={output}", *options])
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", f"{line} --perf-profile=smoke --perf-enforce=measurement -p no:cacheprovider"],
+        [
+            "bash",
+            "-c",
+            f"{line} --perf-profile=smoke --perf-enforce=measurement -p no:cacheprovider",
+        ],
         cwd=SERVICES,
-        env=os.environ | {"PATH": path, "PERF_PLUGINS": "scenarios"},
+        # Others lack the plugins of our tests.
+        env=os.environ
+        | {
+            "PATH": path,
+            "PERF_PLUGINS": "scenarios",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_ADDOPTS": "-p tailgate -p unmeasured",
+            "PYTHONPATH": str(PLANTS),
+        },
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from tailgate.harness.testing import fake_server_spec
 
 # Far longer than anything here takes: only a hang gets there.
 PATIENCE_S = 60.0
+PLANTS = Path(__file__).parents[2] / "plants"
 # Only a broken measurement fails: the machine that runs the tests may be slow.
 SOUND = "--perf-enforce=measurement"
 
@@ -25,18 +27,7 @@ SOUND = "--perf-enforce=measurement"
 def command(project):
     """Return a function that gives the command line of a gate in a process of its own."""
 
-    # Two measurements of the machine less, which cost more than all else.
-    project.pytester.makeconftest(
-        """
-        from tailgate.harness import load
-        from tailgate.harness.results.yardstick import Yardstick
-        from tailgate.harness.observe.yardstick import YardstickProcess
-
-        load.self_check = lambda _: "fast enough"
-        YardstickProcess.__enter__ = lambda self: self
-        YardstickProcess.read = lambda *_: Yardstick(0.010, 0.0099, 0.0101, 60)
-        """
-    )
+    project.pytester.makeconftest((PLANTS / "unmeasured.py").read_text())
 
     def words(*arguments):
         target = f"--perf-target={fake_server_spec(1.0)}"
