@@ -133,6 +133,14 @@ def program(model, *, read_log=True, **settings):
         yield running
 
 
+@contextlib.contextmanager
+def replacing(former, model):
+    """Start the service in place of one that has become ready: before, there is nothing to take over."""
+    former.wait_for("ready")
+    with program(model, replace=former.process.pid) as later:
+        yield later
+
+
 def test_it_is_live_before_it_is_ready_and_ready_after_warm_up_and_ends_with_status_0():
     with program("tiny_models:held_in_build", max_batchsize=3) as service:
         service.wait_for_model()
@@ -292,10 +300,9 @@ def test_it_serves_on_after_the_signal_until_the_delay_or_a_second_signal_ends_t
 def test_a_service_is_replaced_under_load_and_every_request_is_answered():
     with (
         program("tiny_models:passing") as former,
-        program("tiny_models:held_in_build", replace=former.process.pid) as later,
+        replacing(former, "tiny_models:held_in_build") as later,
         ThreadPoolExecutor(4) as clients,
     ):
-        former.wait_for("ready")
         answers, stop, url = [], threading.Event(), former.client.base_url.join("/predict")
 
         def load():
@@ -331,7 +338,7 @@ def test_a_service_is_replaced_under_load_and_every_request_is_answered():
 def test_a_replacement_that_fails_says_why_and_the_service_goes_on():
     with (
         program("tiny_models:doubler") as former,
-        program("tiny_models:no_such", replace=former.process.pid) as later,
+        replacing(former, "tiny_models:no_such") as later,
     ):
         assert later.exit_status() == 1
         former.wait_for("the replacement ended before it was ready")
