@@ -27,7 +27,7 @@ help: ## this list
 	@echo "  AGAINST=main                         what compare compares with; default: the last commit"
 	@echo "  PERF_ARGS='--perf-scenario=steady'   further options of pytest, for gate, compare and smoke"
 	@echo "  BENCH_ARGS=--quick                   further options of the benchmark"
-	@echo "  SECONDS=600                          how long fuzz takes for a target"
+	@echo "  SECONDS=600                          seconds per target of fuzz"
 	@echo "  UNIT_ARGS='-k histogram'             the same for unit, test and lowest"
 	@echo "  PYTHON=/path/to/python3.12           the interpreter that .venv is made from"
 	@echo "  INSTALLER='uv pip install'           install with uv, which shares its downloads with tox"
@@ -38,7 +38,7 @@ gate: $(READY) ## set up, start the service, load it, judge p95 and p99 against 
 compare: $(READY) ## compare the working tree with a revision, as a gate: AGAINST=main, say
 	$(BIN)/python -m pytest tailgate/scenarios -m perf --perf-against=$(AGAINST) $(PERF_ARGS)
 
-drill: $(READY) ## ask the gate what is known already; a share of commits is drawn: DRILL_ARGS='--case=all-5' takes any
+drill: $(READY) ## a comparison whose right verdict is known, for some commits; DRILL_ARGS='--case=all-5' runs it for any
 	$(BIN)/tailgate drill $(DRILL_ARGS)
 
 smoke: $(READY) ## the gate in short: fails on what is broken, not on what is slow
@@ -47,7 +47,7 @@ smoke: $(READY) ## the gate in short: fails on what is broken, not on what is sl
 test: lint type imports unit ## set up, then all checks and tests
 
 lint: export PATH := $(CURDIR)/$(BIN):$(PATH) # for shellcheck, which jactionlint runs
-lint: $(READY) ## style and format, and the workflows: nothing of it asks the network
+lint: $(READY) ## style and format, and the workflows; all without a network
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/shellcheck .ci/run .ci/setup

@@ -215,7 +215,7 @@ def rollouts() -> str:
         "refused",
         "twice",
         "p99 before / meanwhile, ms",
-        "books that close",
+        "books that agree",
     )
     return table((*headings, "kill: lost of those in flight / others lost"), rows)
 

@@ -164,7 +164,7 @@ class Settings(BaseModel):
         one = others.data.get("max_body_bytes", 0)
         if value < one:
             raise ValueError(
-                f"got {value}, less than TAILGATE_MAX_BODY_BYTES, {one}: a body of that size could never be taken"
+                f"got {value}, less than TAILGATE_MAX_BODY_BYTES, {one}: a body of that size could never be accepted"
             )
         return value
 

@@ -11,7 +11,7 @@ from tailgate.harness.cli.help import Group
 EXAMPLES = """
 tailgate doctor                                # is this machine fit to measure on?
 tailgate init                                  # set the gate up for the project in this folder
-tailgate run 'python app.py --port {port}'     # load a service, and hold it to its budgets
+tailgate run 'python app.py --port {port}'     # put load on a service, and check its budgets
 tailgate compare main                          # is the working tree slower than main?
 tailgate report                                # the newest run again
 """

@@ -41,7 +41,7 @@ def calibrate(
 ) -> None:
     """Measure for so many minutes of blocks, or take the folders that were kept, and write what they tell."""
     if kept and words:
-        raise UsageError(f"--from measures nothing, so {words[0]!r} has no meaning beside it")
+        raise UsageError(f"--from measures nothing, so {words[0]!r} cannot be combined with it")
     with output_to_errors() if as_json else contextlib.nullcontext():
         folders = kept or [_measure(minutes, words)]
     with contextlib.ExitStack() as stack:
@@ -104,9 +104,7 @@ def _unchanged(result: RunResult) -> ScenarioResult:
         raise UsageError(f"run {result.run_id} holds {len(compared)} comparisons; a calibration is of one")
     sides = {(arm.target, arm.facts.get("revision")) for arm in result.arms}
     if len(sides) > 1:
-        raise UsageError(
-            f"run {result.run_id} compared two different sides, which tells nothing of noise alone"
-        )
+        raise UsageError(f"run {result.run_id} compared two different sides, which does not show noise alone")
     if compared[0].faults:
         raise MeasurementError(f"run {result.run_id} is INVALID: {compared[0].faults[0].text}")
     return compared[0]

@@ -40,5 +40,5 @@ def _render(found: tuple[Check, ...], console: Console) -> None:
     console.print(
         f"{failing} of {len(found)} checks say that something will fail, {remarks} have a remark"
         if failing or remarks
-        else "nothing stands in the way of a run"
+        else "nothing will make a run fail"
     )

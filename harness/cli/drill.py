@@ -33,7 +33,9 @@ def drill(words: Sequence[str]) -> Status:
         raise UsageError(f"a drill compares the working tree with itself, so {sides[0]!r} has no meaning")
     code = code_of(Path.cwd())
     if code is None:
-        raise UsageError("a drill is drawn by the commit, and there is no git repository with one here")
+        raise UsageError(
+            "the commit decides which drill runs, and there is no git repository with a commit here"
+        )
     chosen = None if asked.case is None else find_case(asked.case)
     before = ledger.read(asked.ledger)
     if chosen is None and not is_drawn(code.commit, asked.share):
@@ -56,8 +58,9 @@ def drill(words: Sequence[str]) -> Status:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "tailgate drill",
-        description="Ask the gate what is known: base against base, or against base with a planted change. The commit's hash says "
-        "whether, and of what. Exit status 1: the drills so far contradict what the gate promises. Options of the gate may follow.",
+        description="Run a comparison whose right verdict is known: base against base, or against base with a planted change. The "
+        "commit's hash decides whether, and which. Exit status 1: the drills so far contradict what the gate promises. Options of "
+        "the gate may follow.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -68,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "--ledger",
         type=Path,
         default=Path(".perf") / ledger.DRILLS,
-        help="file that drills are entered into, to be kept from run to run; default: .perf/drills.jsonl",
+        help="file with one line per drill, to be kept from run to run; default: .perf/drills.jsonl",
     )
     return parser
 
@@ -118,7 +121,7 @@ def _tell(done: Drill, case: Case) -> None:
             f"drill: lenses that the change can move: {', '.join(done.exercised) or 'none was looked at'}"
         )
         typer.echo(
-            f"drill: pytest alone plants nothing; the same drill again: tailgate drill --case={case.name}"
+            f"drill: to repeat this drill: tailgate drill --case={case.name} (pytest alone plants nothing)"
         )
 
 
@@ -136,5 +139,5 @@ def _told(drills: Sequence[Drill]) -> Status:
 def _line(one: Standing) -> str:
     counted = f"{one.against} of {one.drills} drills against it"
     if one.alarm:
-        return f"BROKEN: {one.promise.text}: {counted}. Do not believe this gate until the reason is found."
+        return f"BROKEN: {one.promise.text}: {counted}. Do not trust this gate until the reason is found."
     return f"holds: {one.promise.text}: {counted}, evidence {one.most:.3g} of {one.promise.enough:.0f}"

@@ -63,7 +63,7 @@ def init(words: Sequence[str]) -> Status:
         status = run_gate(command, _measure(found, said, bool(budgets.lines)))
         measured = None if command.result is None else command.result.scenarios
     if not measured or measured[0].verdict is Verdict.INVALID or command.result is None:
-        say("nothing was written: mend what is named above, then run tailgate init again")
+        say("nothing was written: fix what is named above, then run tailgate init again")
         return Status.UNMEASURED if status is Status.PASS else status
     text = "" if budgets.lines else _budgets(command.result)
     tailgate = own_requirement()
@@ -248,8 +248,8 @@ def _budgets(result: RunResult) -> str:
     )
     return "\n".join(
         [
-            "# What pytest -m perf holds this service to. The limits are half as much again as the upper end of what was",
-            f"# measured by tailgate init on {dt.datetime.now(dt.UTC):%Y-%m-%d}: {seen}.",
+            "# The load and the limits of pytest -m perf. Each limit is 1.5 times the upper end of what tailgate init measured",
+            f"# on {dt.datetime.now(dt.UTC):%Y-%m-%d}: {seen}.",
             f"# Machine: {ledger.short(result.machine)}. Another machine needs budgets of its own.",
             scenario.proposal,
             f'"compare" = {{ rate = "{rate}" }}',

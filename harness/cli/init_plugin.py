@@ -22,7 +22,7 @@ def make_plugin(words: Sequence[str], *, force: bool) -> Status:
         name = rest.pop(place) if place < len(rest) else ""
     if rest:
         raise UsageError(
-            f"tailgate init --plugin=NAME takes nothing else but --force, got {rest[0]!r}; --perf-plugin=FILE is the option "
+            f"tailgate init --plugin=NAME takes nothing but --force, got {rest[0]!r}; --perf-plugin=FILE is the option "
             "of the gate"
         )
     root = Path.cwd()

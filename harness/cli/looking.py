@@ -60,13 +60,13 @@ Run = Annotated[
         autocompletion=run_names,
     ),
 ]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to write it.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="The form of the report.")]
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", help="Python file with hooks of tailgate; may be repeated.")
 ]
 BudgetFile = Annotated[
     str | None,
-    typer.Option("--budgets", "--perf-budgets", help="Other budgets than those of the run: a TOML file."),
+    typer.Option("--budgets", "--perf-budgets", help="A TOML file with other budgets than those of the run."),
 ]
 Confidence = Annotated[
     str | None,
@@ -101,7 +101,7 @@ Branch = Annotated[str | None, typer.Option("--branch", help="Runs of this branc
 Last = Annotated[int, typer.Option("--last", min=1, help="How many runs of each group to list.")]
 Slot = Annotated[
     str | None,
-    typer.Option("--slot", help="Which records, where a run has several: SCENARIO-SIDE-NUMBER."),
+    typer.Option("--slot", help="Which records, if a run has several: SCENARIO-SIDE-NUMBER."),
 ]
 Csv = Annotated[Path | None, typer.Option(help="File to write; default: standard output.")]
 
@@ -142,8 +142,8 @@ def _judge(  # noqa: PLR0913 - each is an option
 ) -> None:
     """Judge a run again from its folder.
 
-    By the same terms, or by other budgets, confidence, tolerances or places in answers.
-    Exit status as of run and compare, by the options of the run.
+    By the same limits, or by other budgets, another confidence, other tolerances, or without some places in answers.
+    Exit status: as for run and compare, with the options of the run.
     """
     from tailgate.harness.cli.runs.kept import judge
 
@@ -168,7 +168,7 @@ def _history(
 ) -> None:
     """List the runs so far, the trend of each criterion, and where its level changed.
 
-    Runs are held beside each other only where machine, profile, load and branch are the same.
+    Runs are compared only if machine, profile, load and branch are the same.
     """
     from tailgate.harness.cli.runs.history import history
 
@@ -199,7 +199,7 @@ def _scenarios(plugin: PluginFiles = None, *, as_json: AsJson = False) -> None:
 
 @app.command("plugins", cls=Command, epilog=PLUGINS)
 def _plugins(plugin: PluginFiles = None, *, as_json: AsJson = False) -> None:
-    """List who takes part in a run, with version and hooks."""
+    """List the plugins that take part in a run, with version and hooks."""
     from tailgate.harness.cli.listing import plugins
 
     plugins(plugin or (), as_json=as_json)
@@ -213,9 +213,9 @@ def _doctor(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what on this machine would make a run fail, or its figures worth less, and how to mend it.
+    """Say what on this machine would make a run fail, or its figures less reliable, and how to fix it.
 
-    Exit status: 0 with or without remarks, 1 where something will fail.
+    Exit status: 0 even if there are remarks, 1 if something will fail.
     """
     from tailgate.harness.cli.doctor import doctor
 
@@ -260,9 +260,9 @@ def _plan(  # noqa: PLR0913 - each is an option
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Foresee p50 and p99 by load, the highest rate within an objective, and how many replicas a rate needs.
+    """Predict p50 and p99 by load, the highest rate within an objective, and how many replicas a rate needs.
 
-    Nothing is measured: t(n) and what requests take besides come from a kept run, a running service or --batch-times.
+    Nothing is measured: batch times, and what requests take besides, come from a kept run, a running service or --batch-times.
 
     Exit status: 0 done, 1 no number of replicas keeps the objective, 2 it cannot be planned as asked, 3 the source does not say
     what a plan needs.

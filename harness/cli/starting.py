@@ -17,7 +17,7 @@ tailgate run --profile=smoke --enforce=measurement                 # two to thre
 COMPARE = """
 tailgate compare main                          # the working tree against a revision
 tailgate compare v1.2 v1.3                     # two revisions
-tailgate compare . .                           # the working tree against itself: what does this machine show of nothing?
+tailgate compare . .                           # the working tree against itself: how noisy is this machine?
 tailgate compare service service:MAX_WAIT_MS=5 --time-limit=5
 """
 INIT = """
@@ -29,7 +29,7 @@ tailgate init --plugin my-load                 # a package with a scenario of it
 CALIBRATE = """
 tailgate calibrate                             # ten minutes of blocks
 tailgate calibrate --minutes=3 --scenario=steady
-tailgate calibrate --from=.perf/RUN --json     # from a comparison of code with itself that was kept
+tailgate calibrate --from=.perf/RUN --json     # from a kept comparison of code with itself
 """
 DRILL = """
 tailgate drill                                 # the present commit, if it is drawn: 1 of 10 is
@@ -38,7 +38,7 @@ tailgate drill --case=all-5                    # now, and this case
 SERVE = """
 tailgate serve                                 # the demo model on http://127.0.0.1:8000
 tailgate serve --model=torchvision:resnet18 --port=9000
-TAILGATE_PRECISION=bf16 tailgate serve         # each option can stand in the environment as well
+TAILGATE_PRECISION=bf16 tailgate serve         # each option is an environment variable, too
 """
 COMPILE = """
 tailgate compile                               # the demo model; the service then takes the faster version
@@ -50,7 +50,7 @@ From = Annotated[
     list[Path] | None,
     typer.Option("--from", help="Folder of a kept comparison of code with itself; may be repeated."),
 ]
-Into = Annotated[Path | None, typer.Option(help="Folder for the answer; default: that of the run.")]
+Into = Annotated[Path | None, typer.Option(help="Folder for the results; default: that of the run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
 
 app = typer.Typer(rich_markup_mode=None)
@@ -70,10 +70,10 @@ def _run(
     ] = None,
     **__: object,
 ) -> None:
-    """Load a service, and hold it to its budgets: the gate.
+    """Put load on a service, and check its budgets: the gate.
 
-    It is pytest with options: every option of pytest may follow, and the project's pytest settings count. An option may be
-    written --perf-NAME, too, as pytest has it.
+    This runs pytest: any option of pytest may follow, and the project's pytest settings apply. An option may also be written
+    --perf-NAME, as for pytest.
 
     Exit status: 0 PASS, 1 FAIL, 2 it cannot be run as asked, 3 it could not be measured, 4 INCONCLUSIVE, 130 interrupted. A
     verdict that --inconclusive or --enforce lets pass is 0.
@@ -99,8 +99,8 @@ def _compare(
 ) -> None:
     """Compare two revisions or targets under the same load on this machine.
 
-    It is pytest with options: every option of pytest may follow, and the project's pytest settings count. An option may be
-    written --perf-NAME, too, as pytest has it.
+    This runs pytest: any option of pytest may follow, and the project's pytest settings apply. An option may also be written
+    --perf-NAME, as for pytest.
 
     Exit status: 0 PASS, 1 FAIL, 2 it cannot be run as asked, 3 it could not be measured, 4 INCONCLUSIVE, 130 interrupted. A
     verdict that --inconclusive or --enforce lets pass is 0.
@@ -122,7 +122,7 @@ def _init(
         ),
     ] = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,  # noqa: ARG001
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,  # noqa: ARG001
     plugin: Annotated[  # noqa: ARG001
         str | None,
         typer.Option("--plugin", metavar="NAME", help="Make a package for a plugin of this name instead."),
@@ -131,9 +131,9 @@ def _init(
 ) -> None:
     """Set the gate up for the project in this folder.
 
-    It starts the service, finds its readiness path, its metrics and one request that is answered well, measures once, and
-    writes budgets.toml, pytest's settings, a test, a workflow, and a line into .gitignore. Nothing that is there is replaced
-    without --force. What it does not find out, the options say.
+    It starts the service, finds its readiness path, its metrics and one request that is answered with 2xx, measures once, and
+    writes budgets.toml, pytest's settings, a test, a workflow, and a line into .gitignore. It replaces no file without
+    --force. Options say what it cannot find out.
     """
     from tailgate.harness.cli.init import init
 
@@ -149,7 +149,7 @@ def _calibrate(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Say which changes this machine can see, and in how long.
+    """Measure which changes a comparison can see on this machine, and in how many minutes.
 
     The working tree is compared with itself. The options of tailgate compare may follow.
     """
@@ -168,13 +168,13 @@ def _drill(
         str | None, typer.Option("--case", help="A drill of this case, whatever the commit says.")
     ] = None,
     ledger: Annotated[  # noqa: ARG001
-        str, typer.Option("--ledger", help="File that drills are entered into, to be kept from run to run.")
+        str, typer.Option("--ledger", help="File with one line per drill, to be kept from run to run.")
     ] = ".perf/drills.jsonl",
     **__: object,
 ) -> None:
-    """Ask the gate what is known: base against base, or against base with a planted change.
+    """Run a comparison whose right verdict is known: base against base, or against base with a planted change.
 
-    The commit's hash says whether there is a drill, and of what.
+    The commit's hash decides whether there is a drill, and which.
 
     Exit status: 0 no promise of the gate is broken, 1 the drills so far contradict one, 2 it cannot be run as asked, 130
     interrupted.

@@ -71,7 +71,7 @@ def read_side(arm: Arm, given: str, default: str, root: Path, known: Callable[[s
     revision = git.find_revision(root, given)
     if revision is None:
         raise UsageError(
-            f"{arm.value}: {given!r} is no revision of the repository at {root} and no target; expected a branch, tag "
+            f"{arm.value}: {given!r} is not a revision of the repository at {root} nor a target; expected a branch, tag "
             "or commit, . for the working tree, service:KEY=VALUE,…, command:LINE, http://host:port, or unix:/PATH"
         )
     if not git.has_project(root, revision):
@@ -198,8 +198,8 @@ def check_own_code(arm: ArmTarget, root: Path, *, python: bool) -> str:
         return ""
     if not python and not arm.side.is_service:
         return (
-            f"{name} was seen to run no Python, so nothing but its command line and the folder that it is started in "
-            f"speaks for its being {arm.side.revision}: a program that is installed elsewhere would be head under that name"
+            f"{name} runs no Python, so only its command line and its folder tell that it is {arm.side.revision}: a program "
+            "that is installed elsewhere would be head under that name"
         )
     command = arm.target.launch.command if isinstance(arm.target, CommandTarget) else ()
     project = project_in(worktree, root)
@@ -208,7 +208,7 @@ def check_own_code(arm: ArmTarget, root: Path, *, python: bool) -> str:
     package = "the package service" if arm.side.is_service and is_own(project) else "any module"
     raise TargetError(
         f"{name} was started for {arm.side.revision}, and its interpreter has not imported {package} from "
-        f"{project}: another code would be compared under that name. Name the folders of the project that hold its packages, "
+        f"{project}: other code would be compared under that name. Name the folders of the project that hold its packages, "
         "such as --perf-env=PYTHONPATH=lib (the base gets its own), or give the base an environment without an installed "
         "copy, by --perf-against-python or in the command; does the command run Python with -I or -E?"
     )
@@ -242,7 +242,7 @@ def _refuse_other_dependencies(trees: Mapping[Arm, Path], root: Path, sides: Map
         changes += [where + change for change in dependency_changes(base, head)]
     if changes:
         raise UsageError(
-            "the declared dependencies differ, so one environment may not run both sides as they ran: "
+            "the declared dependencies differ, so one environment may not fit both sides: "
             f"{'; '.join(changes)}. {_other_environment(trees, sides)}"
         )
 

@@ -99,7 +99,7 @@ def _refusal(sharing: Sharing) -> str:
         os.sched_setaffinity(0, sharing.allowed)
     except OSError as error:
         # A container's rule, which would refuse the servers' processes as well.
-        return f"this system refuses to move a process: {error.strerror}"
+        return f"this system does not allow a process to be moved: {error.strerror}"
     return ""
 
 
@@ -107,7 +107,7 @@ def _needs_more(facts: Mapping[str, str], processors: int) -> str:
     """Return why a side should not be kept to so few processors; empty if nothing speaks against it."""
     device, threads = facts.get("device"), facts.get("threads")
     if device != "cpu":
-        return f"a side computes on {device or 'a device that it does not tell'}"
+        return f"a side computes on {device or 'an unknown device'}"
     if threads is None or not threads.isdecimal() or int(threads) > processors:
         return f"a side computes with {threads or 'untold'} threads; --perf-processors keeps it to fewer all the same"
     return ""
@@ -144,7 +144,7 @@ def _move_process(pid: int, processors: Collection[int]) -> None:
     except OSError as error:
         raise TargetError(
             f"cannot keep process {pid} to the processors {sorted(processors)}: {error.strerror}; --perf-processors=0 "
-            "leaves all processors to everybody"
+            "lets everything use all processors"
         ) from error
 
 

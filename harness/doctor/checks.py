@@ -46,7 +46,7 @@ def _busy(facts: Facts) -> Judged:
 
 def _steal(facts: Facts) -> Judged:
     if facts.steal_share is None:
-        return State.OK, "the system does not tell", ""
+        return State.OK, "unknown on this system", ""
     found = f"the hypervisor took {percent(facts.steal_share)} of the processors in a second"
     if facts.steal_share <= STEAL_WORTH_SAYING:
         return State.OK, found, ""
@@ -71,17 +71,17 @@ def _disk(facts: Facts) -> Judged:
         return (
             State.FAIL,
             f"results cannot be written into {disk.folder}: {disk.error}",
-            "give --output=FOLDER with one that can be written to",
+            "give a folder that can be written to: --output=FOLDER",
         )
     free, sync_s = disk.free_bytes, disk.sync_s
     found = f"{quantity(free, Unit.BYTES)} free, {quantity(sync_s, Unit.SECONDS)} to sync"
     if free is not None and free < FREE_WORTH_HAVING:
         state = State.FAIL if free < FREE_NEEDED else State.REMARK
-        return state, f"{found}: a run writes up to some 100 MiB", f"make room on the disk of {disk.folder}"
+        return state, f"{found}: a run writes up to about 100 MiB", f"make room on the disk of {disk.folder}"
     if sync_s is not None and sync_s > SYNC_WORTH_SAYING_S:
         return (
             State.REMARK,
-            f"{found}: slow, which a server that writes will feel",
+            f"{found}: slow, which will slow down a server that writes",
             "give --output=FOLDER on a local disk; a network disk is none",
         )
     return State.OK, found, ""
@@ -125,16 +125,16 @@ def _runs(facts: Facts) -> Judged:
     if facts.run_here:
         return (
             State.FAIL,
-            f"a run of {facts.disk.folder} goes on: another would be refused",
+            f"a run of {facts.disk.folder} is going on: another would be refused",
             "wait for its end",
         )
     if facts.runs:
         return (
             State.REMARK,
-            f"another run goes on ({', '.join(facts.runs)}): two at once measure each other",
+            f"another run is going on ({', '.join(facts.runs)}): two at once disturb each other",
             "wait for its end",
         )
-    return State.OK, "no other goes on", ""
+    return State.OK, "no other run is going on", ""
 
 
 CHECKS: dict[str, Callable[[Facts], Judged]] = {

@@ -29,7 +29,7 @@ def pair(facts: Facts) -> Judged:
     if facts.trial is not None and facts.trial.error:
         return State.FAIL, f"importing them fails: {facts.trial.error}", _together("torch torchvision")
     if torch is None or vision is None:
-        return State.OK, "not both are installed", ""
+        return State.OK, "one of them is not installed", ""
     found = f"torch {torch.version}, torchvision {vision.version}"
     needs = [Requirement(text) for text in vision.requires if re.match(r"torch\b(?!-)", text)]
     unmet = [one for one in needs if not one.specifier.contains(torch.version, prereleases=True)]
@@ -137,4 +137,4 @@ def offers(facts: Facts) -> Judged:
             "the model runs as it is: there is no compiled version of it",
             "tailgate compile with the service's options; at start the service times both",
         )
-    return State.OK, "none is better than what runs", ""
+    return State.OK, "nothing would be better than what runs", ""

@@ -56,7 +56,7 @@ def read(path: Path) -> tuple[Drill, ...]:
         try:
             drill = msgspec.json.decode(line, type=Drill)
         except msgspec.MsgspecError as error:
-            raise MeasurementError(f"{path}, line {number} is no drill: {error}") from None
+            raise MeasurementError(f"{path}, line {number} is not a drill: {error}") from None
         if drill.case not in CASES:
             raise MeasurementError(
                 f"{path}, line {number} is of the case {drill.case!r}, which is none: {', '.join(CASES)}"

@@ -19,14 +19,14 @@ jobs:
         with:
           python-version: "3.12"
 {install}
-      # The speed of this machine is not known, so only a broken measurement fails here. On a machine of your own leave
+      # The speed of this machine is unknown, so only a broken measurement fails here. On a machine of your own, leave
       # --perf-enforce out.
       - run: pytest -m perf --perf-enforce=measurement
 """
 ADDRESS = "ADDRESS"
 UNKNOWN = f"""\
-      # tailgate is not on PyPI yet. Put in place of {ADDRESS} what `git clone` takes for its repository, with @ and a commit
-      # behind it.
+      # tailgate is not on PyPI yet. Replace {ADDRESS} with the URL of its repository, as you would give it to git clone, and
+      # add @ and a commit.
 """
 
 

@@ -101,7 +101,7 @@ def _load(request: pytest.FixtureRequest) -> "GatePlugin":
     """Give the gate to the fixtures of this module."""
     if _is_worker(request.config):
         pytest.fail(
-            "the performance gate does not run under xdist, where tests side by side measure each other; "
+            "the performance gate does not run under xdist, where tests side by side disturb each other; "
             "run it with -n0 or without -n, -d, --dist and --tx",
             pytrace=False,
         )

@@ -53,9 +53,9 @@ class Closed:
     def text(self) -> str:
         """What a reader must know of it."""
         told = f"to {self.act} took {self.seconds:.0f} s; {int(self.refused.sum()):,} of {len(self.lost):,} refused by replicas"
-        books_ = f"the books of client, gateway and {self.replicas} replicas close"
+        books_ = f"the books of client, gateway and {self.replicas} replicas agree"
         if self.untold:
-            books_ = f"{self.untold} of {self.replicas} replicas tell no counts; the books of client and gateway close"
+            books_ = f"{self.untold} of {self.replicas} replicas have no counts; the books of client and gateway agree"
         return f"{told}; {books_}"
 
 
@@ -99,7 +99,7 @@ def closed_books(record: PhaseRecord) -> Closed:
     book = None if folder is None else books.read(folder, name)
     if book is None or folder is None:
         raise MeasurementError(
-            f"the phase {name!r} has no books of a fleet; they are kept where it does something meanwhile"
+            f"the phase {name!r} has no books of a fleet; they are kept only while replicas are replaced or killed"
         )
     prefix = read_id_prefix(folder)
     if not len(samples) or not prefix:
@@ -128,8 +128,8 @@ def closed(samples: Samples, passed: NDArray[np.void], book: FleetBook) -> Close
     whole = (samples["status"] > 0) & ~np.isin(samples["outcome"], _UNANSWERED)
     other = whole & got & (samples["status"] != own["status"])
     wrong = [
-        (np.sum(~known), "stand in the gateway's log, and were not planned"),
-        (np.sum(whole & ~got), "were answered, and do not stand in the gateway's log"),
+        (np.sum(~known), "are in the gateway's log, but were not planned"),
+        (np.sum(whole & ~got), "were answered, but are not in the gateway's log"),
         (np.sum(other), "have another status in the gateway's log"),
     ]
     place = np.where(got, own["place"], -1)
@@ -138,9 +138,9 @@ def closed(samples: Samples, passed: NDArray[np.void], book: FleetBook) -> Close
         theirs = (place == replica.place) & _within(samples, replica)
         less, more = _miscounted(samples, theirs, answered, got, replica)
         short, uncalled = short + less, uncalled + more
-    wrong.append((short, "were answered by a replica, and are not in its own counts"))
+    wrong.append((short, "were answered by a replica, but are not in its own counts"))
     if faults := [f"{count:,} requests {text}" for count, text in wrong if count]:
-        raise MeasurementError(f"phase {book.phase!r}: the books do not close: {'; '.join(faults)}")
+        raise MeasurementError(f"phase {book.phase!r}: the books do not agree: {'; '.join(faults)}")
     return Closed(
         book.act,
         (book.ended_ns - book.began_ns) / 1e9,

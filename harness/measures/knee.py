@@ -17,7 +17,7 @@ _SHARE = 0.95
 
 
 def knee(window: Window, criterion: Criterion) -> Estimate:
-    """Estimate in requests/s the highest rate with p95 within the objective and no failed request.
+    """Estimate the highest rate with p95 within the objective and no failed request, in requests/s.
 
     Each phase is one step of the ramp. Its rate is that of its law of arrivals, where it has a constant one, since that is
     what a limit names: the rate of the drawn times would miss it by luck. Counting from the slowest step,

@@ -106,7 +106,7 @@ def _needed(share: float, confidence: float, n: int, worth: float, of: str = "re
 
 def _too_few(n: int, share: float, of: str = "requests") -> str:
     least = statistics.least_samples(share)
-    return "" if n >= least else f"{quantile_name(share)} is spoken of from {least} {of} on, these are {n}"
+    return "" if n >= least else f"the value of {quantile_name(share)} needs at least {least} {of}, got {n}"
 
 
 def _no_edge(below: float, above: float, limit: float) -> str:
@@ -138,7 +138,7 @@ def accepted(window: Window, criterion: Criterion, share: float) -> Estimate:
 
 
 def refusal_latency(window: Window, criterion: Criterion, share: float) -> Estimate:
-    """Estimate a quantile of the time to a refusal (429 or 503): a client that is sent away should learn it at once.
+    """Estimate a quantile of the time to a refusal (429 or 503): a refused client should know at once.
 
     From the moment at which the generator took the request up, so that a wait for a connection counts and the
     generator's own lag does not; to the last byte. n is the number of refusals.

@@ -50,9 +50,9 @@ def late_rate(window: Window, criterion: Criterion) -> Estimate:
 
 
 def misanswered(window: Window, criterion: Criterion) -> Estimate:
-    """Estimate the share of disturbers' requests that did not get what they had coming.
+    """Estimate the share of disturbers' requests that did not get the right answer.
 
-    A corrupt body has a 4xx coming, a slow one a good answer; those who leave have nothing coming, and do not count
+    For a corrupt body that is a 4xx, for a slow one a good answer; those who leave get none, and do not count
     (:data:`tailgate.harness.scenario.behaviour.DUE`).
     """
     wrong = []
@@ -66,9 +66,9 @@ def misanswered(window: Window, criterion: Criterion) -> Estimate:
 
 
 def wrong_answers(window: Window, criterion: Criterion) -> Estimate:
-    """Estimate the share of answers that are not what their payloads expect; an error that nobody expects is none.
+    """Estimate the share of answers that are not what their payloads expect, unexpected errors among them.
 
-    Refusals (429, 503) and requests without a whole answer do not count, nor do answers that found no room to be kept.
+    Refusals (429, 503) and requests without a whole answer do not count, nor do answers that were not kept for lack of room.
     """
     wrong, unkept = [], 0
     for record in window.phases:
@@ -86,7 +86,7 @@ def wrong_answers(window: Window, criterion: Criterion) -> Estimate:
     else:
         said = f"{sum(int(part.sum()) for part in wrong):,} of {found.n:,} are wrong"
     if unkept:
-        said += f"; {unkept:,} more found no room to be kept, and were not looked at"
+        said += f"; {unkept:,} more were not kept for lack of room, and not examined"
     return dataclasses.replace(found, note=said)
 
 

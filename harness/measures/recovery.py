@@ -13,7 +13,7 @@ from tailgate.harness.scenario.scenario import Criterion
 
 
 def recover(window: Window, criterion: Criterion) -> Estimate:
-    """Estimate in seconds how long after a burst the service is back within the objective: the median over all bursts.
+    """Estimate how many seconds after a burst the service is back within the objective: the median over all bursts.
 
     Of the requests meant between one burst and the next, those later than the objective count, failed ones among
     them; a burst's time to recover is from the burst to the last moment at which one of these ended, and 0 if there is
@@ -29,7 +29,7 @@ def recover(window: Window, criterion: Criterion) -> Estimate:
 
 
 def settle(window: Window, criterion: Criterion) -> Estimate:
-    """Measure in seconds how long after an overload the service is back within the objective.
+    """Measure how many seconds after an overload the service is back within the objective.
 
     Of two phases, the overload and what follows it: from the last intended time of the first to the end of the last
     request of the second that was later than the objective, failed ones among them; where none was, to the first

@@ -13,7 +13,7 @@ from tailgate.harness.scenario.scenario import Criterion
 
 
 def unaccounted(window: Window, criterion: Criterion) -> Estimate:  # noqa: ARG001 - every measure's signature
-    """Count the requests that the server's counter of ended requests holds too few, or too many.
+    """Count the requests that the server's counter of ended requests has too few, or too many.
 
     Over each phase, accepted = answered + failed + expired + cancelled + refused::
 

@@ -30,7 +30,7 @@ def split(text: str) -> Header:
 def fault(name: str, value: str) -> str | None:
     """Return why a header cannot be sent; None where it can."""
     if not _TOKEN.fullmatch(name):
-        return f"{name!r} is no name of a header"
+        return f"{name!r} is not the name of a header"
     if name.lower() in RESERVED:
         return f"{name} is set by the generator; leave it out"
     if not _VALUE.fullmatch(value):

@@ -21,7 +21,7 @@ def chosen_source(settings: GateSettings) -> str | None:
     if other and _said(settings, "requests") == other:
         name = "payloads" if _said(settings, "payloads") == other else "request"
         raise UsageError(
-            f"--perf-requests={settings.requests} says all of each request, and --perf-{name} a part of it; leave one out"
+            f"--perf-requests={settings.requests} gives whole requests, and --perf-{name} a part of one; leave one out"
         )
     file = requests_file(settings)
     if file is not None:

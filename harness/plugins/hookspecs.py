@@ -29,11 +29,11 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def tailgate_scenarios(profile: "Profile") -> "Sequence[Scenario]":  # type: ignore[empty-body]
-    """Return the scenarios that this plugin adds, by how much evidence the run is to gather.
+    """Return the scenarios that this plugin adds; ``profile`` says how much evidence the run is to gather.
 
-    Called when tests are collected or scenarios are listed, and for other profiles to see which budgets are asked for:
-    what it returns depends on the profile alone. The results of all plugins are joined; a name that two plugins use is
-    refused, naming both.
+    Called when tests are collected or scenarios are listed, and with other profiles to see which budgets are needed: the
+    result must depend on the profile alone. The results of all plugins are joined; a name that two plugins use is refused,
+    with the names of both plugins.
     """
 
 
@@ -41,7 +41,7 @@ def tailgate_scenarios(profile: "Profile") -> "Sequence[Scenario]":  # type: ign
 def tailgate_target(spec: str, settings: "TargetSettings") -> "Target | None":
     """Return the target that ``spec`` describes, such as ``service`` or ``http://host:port``; None if this plugin does not know it.
 
-    Called before anything is started, more than once for a target, and starts nothing itself. The first result that is not
+    Called before anything is started, and more than once for a target; it must start nothing. The first result that is not
     None wins; plugins that were registered later are asked first.
     """
 
@@ -57,9 +57,9 @@ def tailgate_payloads(source: str) -> "Sequence[Payload] | None":
 
 @hookspec(firstresult=True)
 def tailgate_generators(spec: str) -> "GeneratorEngine | None":
-    """Return who starts the generators that ``spec`` describes, such as ``processes:4``; None if this plugin does not know it.
+    """Return what starts the generators that ``spec`` describes, such as ``processes:4``; None if this plugin does not know it.
 
-    Called before anything is started, more than once for a specification, and starts nothing itself. The first result that is
+    Called before anything is started, and more than once for a specification; it must start nothing. The first result that is
     not None wins; plugins that were registered later are asked first.
     """
 
@@ -76,13 +76,13 @@ def tailgate_measures() -> "Sequence[Measure]":  # type: ignore[empty-body]
 def tailgate_reporters() -> "Sequence[Reporter]":  # type: ignore[empty-body]
     """Return the reporters that this plugin adds: each writes one form of a finished run.
 
-    Called once, before anything is started. Every reporter is run after the last scenario, whatever another one raises.
+    Called once, before anything is started. Every reporter runs after the last scenario, even if another one raises.
     """
 
 
 @hookspec
 def tailgate_finished(result: "RunResult", directory: Path) -> None:
-    """Look at a finished run after its reports have been written to ``directory``, where raw samples lie, too.
+    """Do something with a finished run, after its reports have been written to ``directory``, where its raw samples are, too.
 
     Called once; all plugins are called, and what they return is ignored.
     """

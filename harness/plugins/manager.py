@@ -214,9 +214,9 @@ def _looks_like_hook(plugin: object, attribute: str) -> bool:
 def _what_is_wrong(plugin: object, hook: str) -> str:
     if hook in EXPECTED:
         marked = "which is not marked: put @tailgate.hookimpl above it"
-        return marked if _is_function(plugin, hook) else "which is no function"
+        return marked if _is_function(plugin, hook) else "which is not a function"
     # Without what all begin with, which would make any name like any other.
     rest = [name.removeprefix(f"{PROJECT}_") for name in EXPECTED]
     near = difflib.get_close_matches(hook.removeprefix(f"{PROJECT}_"), rest, n=1)
     hint = f"did you mean {PROJECT}_{near[0]}? " if near else ""
-    return f"which is no hook; {hint}there are {sorted(EXPECTED)}"
+    return f"which is not a hook; {hint}there are {sorted(EXPECTED)}"

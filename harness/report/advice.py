@@ -45,7 +45,7 @@ def _verdicts(result: RunResult) -> Iterator[str]:
     elif result.verdict is Verdict.INVALID:
         yield (
             "INVALID says nothing about the service, since the measurement itself went wrong. "
-            "Mend the cause above, then run again."
+            "Fix the cause above, then run again."
         )
     if undecided and result.profile.name != "thorough":
         profile = "default" if result.profile.name == "smoke" else "thorough"

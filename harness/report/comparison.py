@@ -141,7 +141,7 @@ def answers(result: AnswersResult) -> Iterator[str]:
     if result.unanswered:
         yield f"answers, not compared: {result.unanswered:,} of head, to whose payloads base has none"
     if unkept := result.unkept_base + result.unkept_head:
-        yield f"answers, not compared: {unkept:,} that found no room to be kept"
+        yield f"answers, not compared: {unkept:,} that were not kept for lack of room"
 
 
 def _levels(comparison: ComparisonResult) -> Iterator[str]:
@@ -198,19 +198,19 @@ def _more_time(comparison: ComparisonResult) -> str:
     blocks = [one.further_blocks for one in undecided]
     each_s = decision.wall_s / measured if measured else None
     if 2 * decision.voided > measured:
-        return "INCONCLUSIVE: most blocks are void: end other work on this machine, or use a calmer one."
+        return "INCONCLUSIVE: most blocks are void: end other work on this machine, or use a quieter one."
     if any(one.reason.startswith(wording.SPILLED) for one in undecided):
         return (
-            "INCONCLUSIVE: more time would not tell, since too many answers end in the other arm's window: "
+            "INCONCLUSIVE: more time would not help, since too many answers end in the other arm's window: "
             f"{wording.LESS_SPILL}."
         )
     if decision.next_look_blocks is not None and None in blocks:
         missing = max(1, decision.next_look_blocks - (measured - decision.voided))
         return f"INCONCLUSIVE: the next look is {_time(missing, each_s)} away: raise --perf-time-limit or --perf-blocks."
     counts = [count for count in blocks if count is not None]
-    more = "more would hardly tell"
+    more = "more would hardly help"
     if counts:
-        more = f"about {_time(max(counts), each_s)} more would probably tell"
+        more = f"about {_time(max(counts), each_s)} more would probably be enough"
     if decision.next_look_blocks is not None:
         return f"INCONCLUSIVE: {more}: raise --perf-time-limit or --perf-blocks."
     return (

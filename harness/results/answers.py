@@ -17,7 +17,7 @@ class AnswerDifference:
     payload: Annotated[str, "name of the payload of the first such request"]
     base: Annotated[str, "what base usually says there"]
     head: Annotated[str, "what head said first"]
-    requests: Annotated[int, Meta(ge=1), "of head that differ there"]
+    requests: Annotated[int, Meta(ge=1), "how many of head's requests differ there"]
 
     def __str__(self) -> str:
         """Return one sentence: ``$.label is "dog", and "cat" in base (payload coffee)``."""
@@ -41,7 +41,7 @@ class AnswersResult:
     ] = None
     examples: Annotated[tuple[AnswerDifference, ...], "the places with the most such requests"] = ()
     not_compared: Annotated[
-        tuple[str, ...], "places at which base's own answers vary, or are too few to tell"
+        tuple[str, ...], "places that were not compared, because base's own answers vary there or are too few"
     ] = ()
     tolerances: Annotated[
         Mapping[str, float],
@@ -55,8 +55,8 @@ class AnswersResult:
     unanswered: Annotated[
         int, Meta(ge=0), "requests of head that were not compared: base has no answer to their payload"
     ] = 0
-    unkept_base: Annotated[int, Meta(ge=0), "good answers of base that found no room to be kept"] = 0
-    unkept_head: Annotated[int, Meta(ge=0), "likewise of head"] = 0
+    unkept_base: Annotated[int, Meta(ge=0), "good answers of base that were not kept for lack of room"] = 0
+    unkept_head: Annotated[int, Meta(ge=0), "the same for head"] = 0
 
     @property
     def fails(self) -> bool:

@@ -116,31 +116,31 @@ class LensResult:
     reason: Annotated[str, "a sentence for people that begins with one word for programs and a colon"]
     change: Annotated[
         float | None,
-        "head against base: the ratio (1.05 is 5 % more), or the difference of shares; None if unknown",
+        "head against base: the ratio (1.05 is 5 % more), or the difference of shares; null if unknown",
     ] = None
     low: Annotated[
-        float | None, "lower end of its interval, on the same scale; None if nothing bounds it"
+        float | None, "lower end of its interval, on the same scale; null if nothing bounds it"
     ] = None
     high: Annotated[float | None, "upper end"] = None
-    low_level: Annotated[float | None, "attained one-sided error of the lower end; None without one"] = None
-    high_level: Annotated[float | None, "likewise of the upper end"] = None
+    low_level: Annotated[float | None, "attained one-sided error of the lower end; null without one"] = None
+    high_level: Annotated[float | None, "the same for the upper end"] = None
     base: Annotated[
-        float | None, "the median over the blocks of base's value, in the lens's unit; None if unseen"
+        float | None, "the median over the blocks of base's value, in the lens's unit; null if unseen"
     ] = None
     head: Annotated[float | None, "likewise"] = None
     n: Annotated[int, Meta(ge=0), "blocks behind it"] = 0
     missing: Annotated[int, Meta(ge=0), "good blocks in which this lens saw nothing"] = 0
     look: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        "at which look, from 1, it was decided or last examined; None before the first",
+        "at which look, from 1, it was decided or last examined; null before the first",
     ] = None
     mde: Annotated[
         float | None,
-        "the smallest change for the worse that this look would have called FAIL 95 times in 100, as a share of base; None if unknown, and for differences",
+        "the smallest change for the worse that this look would have called FAIL 95 times in 100, as a share of base; null if unknown, and for differences",
     ] = None
     further_blocks: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        "how many blocks more would probably decide it; None where decided or not to be told",
+        "how many more blocks would probably decide it; null if decided or unknown",
     ] = None
 
 
@@ -158,7 +158,7 @@ class Decision:
     blocks: Annotated[int, Meta(ge=0), "good blocks behind the last look"]
     voided: Annotated[int, Meta(ge=0), "void blocks so far"]
     next_look_blocks: Annotated[
-        Annotated[int, Meta(ge=0)] | None, "good blocks needed for the next look; None when finished"
+        Annotated[int, Meta(ge=0)] | None, "good blocks needed for the next look; null when finished"
     ]
     load_s: Annotated[float, "measured load of all blocks given, void ones too"]
     wall_s: Annotated[float, "time of all blocks given"]
@@ -170,9 +170,9 @@ class StageChange:
 
     stage: Annotated[str, "which"]
     change_s: Annotated[float, "seconds a request, head less base"]
-    low_s: Annotated[float | None, "lower end of its interval; None if nothing bounds it"]
+    low_s: Annotated[float | None, "lower end of its interval; null if nothing bounds it"]
     high_s: Annotated[float | None, "upper end"]
-    share: Annotated[float | None, "of the sum of all stages' changes; None where that sum is nil"]
+    share: Annotated[float | None, "of the sum of all stages' changes; null if that sum is 0"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +182,11 @@ class Attribution:
     lens: Annotated[Lens, "of which lens"]
     stages: Annotated[
         tuple[StageChange, ...],
-        "all that were told and can have a part in it, in the order of a request's way",
+        "all known stages that can have a part in it, in the order in which a request passes them",
     ]
     moved: Annotated[
         str | None,
-        "the stage whose interval excludes 0 with the largest part, in the direction of the sum, of CPU time the one that grew most; None where none does",
+        "the stage whose interval excludes 0 with the largest part, in the direction of the sum; for CPU time, the one that grew most; null if there is none",
     ]
 
 
@@ -195,23 +195,23 @@ class ComparisonResult:
     """Head against base under one scenario."""
 
     decision: Annotated[Decision, "by lens and in all"]
-    design: Annotated[Design, "when it was looked at the data, and how much error each look could spend"]
+    design: Annotated[Design, "when the data were looked at, and how much error each look could spend"]
     attributions: Annotated[tuple[Attribution, ...], "which stage moved, of the lenses that did"]
     rows: Annotated[
         str, "file of the blocks as numbers, one a line, relative to the results; it can be judged again"
     ]
     order: Annotated[tuple[str, ...], "by block, one letter a slot in order of time, b or h"] = ()
     voids: Annotated[tuple[str, ...], "why blocks do not count"] = ()
-    steal_share: Annotated[float | None, "of processor time, the median over the blocks; None if unseen"] = (
-        None
-    )
-    cpu_pressure_share: Annotated[float | None, "of the time some work waited for a processor, likewise"] = (
-        None
-    )
+    steal_share: Annotated[
+        float | None, "share of CPU time that the hypervisor took, the median over the blocks; null if unseen"
+    ] = None
+    cpu_pressure_share: Annotated[
+        float | None, "share of the time in which some work waited for a processor, likewise the median"
+    ] = None
     stopped: Annotated[
         str, "why no further block was measured; empty where the decision itself was the end"
     ] = ""
-    notes: Annotated[tuple[str, ...], "what a reader must know to take the numbers right"] = ()
+    notes: Annotated[tuple[str, ...], "what a reader must know to understand the numbers"] = ()
     answers: Annotated[
         AnswersResult | None, "head's answers against base's; null where they were not looked at"
     ] = None

@@ -50,14 +50,14 @@ class CriterionResult:
         float | None,
         "share of the limit between it and the value, positive on the right side; null without either",
     ]
-    verdict: Annotated[Verdict, "what it came to"]
+    verdict: Annotated[Verdict, "the verdict"]
     reason: Annotated[str, "why, in a sentence"]
-    note: Annotated[str, "what a reader must know to take the numbers right, or empty"] = ""
+    note: Annotated[str, "what a reader must know to understand the numbers, or empty"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:
-    """One entry of ``waivers.toml``: what may be worse than asked, how far, why, by whose word, and until when.
+    """One entry of ``waivers.toml``: what may be worse than asked, how far, why, who accepted it, and until when.
 
     It names a criterion of a budget run, or a lens of a comparison.
     """
@@ -65,12 +65,12 @@ class Waiver:
     scenario: Annotated[str, "of which scenario"]
     criterion: Annotated[str, "name of the criterion as reports show it; empty for a lens"] = ""
     lens: Annotated[str, "name of the lens; empty for a criterion"] = ""
-    limit: Annotated[str, "how far it may go, as the file says it"]
+    limit: Annotated[str, "the limit, as in the file"]
     value: Annotated[
         float | None, "the limit as a number: in the criterion's unit, or a share of base; null until known"
     ] = None
     reason: Annotated[str, "why it is accepted"]
-    who: Annotated[str, "by whose word"]
+    who: Annotated[str, "who accepted it"]
     expires: Annotated[str, "the last day on which it counts, ISO 8601"]
 
     @property

@@ -52,7 +52,7 @@ class Code:
 class ArmResult:
     """One side of a run."""
 
-    name: Annotated[str, "head, or base for what it is compared with"]
+    name: Annotated[str, "head, or base for the side that it is compared with"]
     target: Annotated[str, "specification of the target"]
     facts: Annotated[
         Mapping[str, Scalar], "how the target describes itself: model, device, precision, weights"
@@ -78,16 +78,16 @@ class ScenarioResult:
         Mapping[str, tuple[Failure, ...]],
         "by arm, requests of the measured phases without a good answer, by kind, the most frequent first",
     ] = field(default_factory=dict)
-    notes: Annotated[tuple[str, ...], "what a reader must know to take the verdict right"] = ()
+    notes: Annotated[tuple[str, ...], "what a reader must know to understand the verdict"] = ()
     proposal: Annotated[
-        str, "line of budgets to start from, made of what was measured; empty where budgets were judged"
+        str, "a line of budgets to start from, made from the measured values; empty if budgets were judged"
     ] = ""
     refused: Annotated[
-        str, "why head FAILs without any load: its first answer is wrong, and base's is right; empty else"
+        str, "why head FAILs without any load: its first answer is wrong, and base's is right; else empty"
     ] = ""
     waivers: Annotated[
         tuple[Waiver, ...],
-        "what a reviewed file accepts of it; no verdict is changed by them, and the test may pass all the same",
+        "what a reviewed file accepts; no verdict is changed by them, but the test may pass",
     ] = ()
 
     @property
@@ -111,24 +111,24 @@ class RunResult:
     ]
     duration_s: Annotated[Annotated[float, Meta(ge=0)] | None, "wall time of the whole run"]
     command: Annotated[str, "that started it"]
-    verdict: Annotated[Verdict, "the worst of its scenarios'; INVALID where nothing was measured"]
-    reasons: Annotated[tuple[str, ...], "why it is not PASS, the most telling first"]
+    verdict: Annotated[Verdict, "the worst of its scenarios'; INVALID if nothing was measured"]
+    reasons: Annotated[tuple[str, ...], "why it is not PASS, the most important first"]
     machine: Annotated[Mapping[str, Scalar], "its fingerprint: processor, cores, kernel, versions"]
     yardstick_before: Annotated[
-        Yardstick | None, "the harness's fixed piece of work, timed before the run; null when it was not"
+        Yardstick | None, "the harness's fixed piece of work, timed before the run; null if it was not timed"
     ]
     yardstick_after: Annotated[Yardstick | None, "the same after it"]
     profile: Annotated[Profile, "how much evidence was asked for"]
-    settings: Annotated[Mapping[str, Scalar], "options that had a say"]
+    settings: Annotated[Mapping[str, Scalar], "options that affect the result"]
     arms: Annotated[tuple[ArmResult, ...], "what was measured"]
     slots: Annotated[tuple[SlotResult, ...], "in the order in which they ran"]
-    scenarios: Annotated[tuple[ScenarioResult, ...], "what they came to"]
+    scenarios: Annotated[tuple[ScenarioResult, ...], "the result of each scenario"]
     tailgate_version: Annotated[str, "of the harness that wrote it"]
     code: Annotated[
         Code | None, "the project's working tree, which need not be what the target runs; null without git"
     ] = None
     planned: Annotated[
         int | None,
-        "scenarios that the run was to measure; with fewer in scenarios it was cut short; null before version 1.5",
+        "how many scenarios the run was to measure; if `scenarios` has fewer, it was cut short; null before version 1.5",
     ] = None
     schema_version: Annotated[str, "of this format"] = SCHEMA_VERSION

@@ -111,7 +111,7 @@ class PhaseResult:
     """One phase of one slot, measured."""
 
     name: Annotated[str, "as the scenario has it"]
-    measured: Annotated[bool, "False for a warm-up"]
+    measured: Annotated[bool, "false for a warm-up"]
     duration_s: Annotated[
         Annotated[float, Meta(ge=0)] | None, "from the first intended time to the last answer"
     ]

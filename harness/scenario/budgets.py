@@ -66,7 +66,7 @@ def parse_budgets(table: Mapping[str, Any], source: Path | None = None) -> Budge
         scenario, device, precision = (*parts, ANY, ANY)[: len(_KEY_PARTS)]
         key = (scenario, device, precision)
         if key in lines:
-            raise BudgetError(f"{where}budget {name!r} stands twice, as {_join(key)!r}; keep one")
+            raise BudgetError(f"{where}budget {name!r} is there twice, as {_join(key)!r}; keep one")
         if not isinstance(line, Mapping):
             raise BudgetError(
                 f'{where}budget {name!r}: got {line!r}, expected a table such as {{ p95 = "250 ms" }}'
@@ -117,7 +117,7 @@ def _written(path: Path | None, rootdir: Path) -> Budgets:
     found = [(place, table) for place in places if (table := _read(place)) is not None]
     if len(found) > 1:
         raise BudgetError(
-            f"budgets stand in {found[0][0]} and in {found[1][0]}: keep one, or say which to read"
+            f"budgets are in {found[0][0]} and in {found[1][0]}: keep one, or say which to read"
         )
     return parse_budgets(found[0][1], found[0][0]) if found else Budgets({})
 
@@ -196,7 +196,7 @@ def find_quantities(
         where = budgets.source or root / FILE_NAME
         line = ", ".join(f"{key} = …" for key in missing)
         raise BudgetError(
-            f"scenario {scenario.name!r} lacks budgets on {device} in {precision}; "
+            f"scenario {scenario.name!r} lacks budgets for {device} in {precision}; "
             f'write into {where}: "{scenario.name}" = {{ {line} }}'
         )
     check_units(scenario, quantities, units)
@@ -282,7 +282,7 @@ def _read(path: Path) -> Mapping[str, Any] | None:
         for part in ("tool", "tailgate", "budgets"):
             table = table.get(part) if isinstance(table, Mapping) else None
     if table is not None and not isinstance(table, Mapping):
-        raise BudgetError(f"{path}: [tool.tailgate.budgets] is no table, got {table!r}")
+        raise BudgetError(f"{path}: [tool.tailgate.budgets] is not a table, got {table!r}")
     return table
 
 

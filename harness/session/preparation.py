@@ -148,7 +148,7 @@ def _refuse_output(folder: Path) -> None:
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(
-            f"--perf-output: cannot write into {folder}: {there} is no folder that may be written to"
+            f"--perf-output: cannot write into {folder}: {there} is not a folder that may be written to"
         )
 
 

@@ -232,7 +232,7 @@ class Session:
             lock.acquire(timeout=0)
         except Timeout:
             raise UsageError(
-                f"another run holds {lock.lock_file}: two runs at once would measure each other; wait for its end"
+                f"another run holds {lock.lock_file}: two runs at once would disturb each other; wait for its end"
             ) from None
         except OSError as error:
             raise UsageError(

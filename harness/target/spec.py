@@ -210,7 +210,7 @@ def _socket(spec: str, rest: str, settings: TargetSettings) -> Target:
     name, _, prefix = rest.partition(":")
     if not name.startswith("/") or not (prefix.startswith("/") or rest == name):
         raise UsageError(
-            f"the target {spec!r} is no socket; expected unix:/PATH/OF/SOCKET, or unix:/PATH/OF/SOCKET:/api/v1 where every "
+            f"the target {spec!r} is not a socket; expected unix:/PATH/OF/SOCKET, or unix:/PATH/OF/SOCKET:/api/v1 where every "
             "path begins with /api/v1"
         )
     if (length := len(name.encode())) > LONGEST_SOCKET:
@@ -242,7 +242,7 @@ def _refuse_address(spec: str, address: str, settings: TargetSettings) -> None:
         usable = False
     if not usable:
         raise UsageError(
-            f"the target {spec!r} is no address; expected http://host:port or https://host:port, with a path or without"
+            f"the target {spec!r} is not an address; expected http://host:port or https://host:port, with a path or without"
         )
     if parts.username is not None and "authorization" in {name.lower() for name, _ in settings.headers}:
         raise UsageError(

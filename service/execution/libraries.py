@@ -52,7 +52,7 @@ def verified(path: Path) -> int:
 def _why_not(descriptor: int, digest: str) -> str | None:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        return "it is no regular file"
+        return "it is not a regular file"
     if somebody := _somebody_else(status):
         return somebody
     with open(descriptor, "rb", closefd=False) as file:

@@ -257,11 +257,11 @@ def _announce(listener: socket.socket, settings: Settings) -> None:
         return
     if settings.token is None and settings.tokens_file is None:
         log.warning(
-            "OPEN TO THE NETWORK: whoever reaches this address may use the service; TAILGATE_TOKENS_FILE asks for tokens"
+            "OPEN TO THE NETWORK: anyone who can reach this address may use the service; TAILGATE_TOKENS_FILE requires tokens"
         )
     elif settings.tls_certificate is None:
         log.warning(
-            "tokens travel in the clear: set TAILGATE_TLS_CERTIFICATE, or have TLS end before the service"
+            "tokens are sent unencrypted: set TAILGATE_TLS_CERTIFICATE, or have TLS end before the service"
         )
 
 

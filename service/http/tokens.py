@@ -89,7 +89,7 @@ def _tokens_in(path: Path) -> list[str]:
     ]
     if not tokens:
         raise ConfigurationError(
-            f"TAILGATE_TOKENS_FILE: {path} holds no token; put one a line into it, or unset the variable to let everybody in"
+            f"TAILGATE_TOKENS_FILE: {path} holds no token; put one per line into it, or unset the variable to let everybody in"
         )
     return tokens
 

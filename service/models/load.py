@@ -34,9 +34,7 @@ def load_model(settings: Settings) -> Model:
     """
     name = settings.model
     if settings.weights_sha256 is not None and existing_file(settings.weights or "") is None:
-        raise ConfigurationError(
-            "TAILGATE_WEIGHTS_SHA256: there is no weights file that it could be held against"
-        )
+        raise ConfigurationError("TAILGATE_WEIGHTS_SHA256: there is no weights file to check")
     if name == DEMO:
         model = demo.load()
     elif name.startswith(TORCHVISION):

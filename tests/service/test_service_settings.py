@@ -57,7 +57,7 @@ def test_a_switch_takes_the_usual_words(text):
         (
             "MAX_BATCH_SIZE",
             "0",
-            "greater than or equal to 1, got '0' (requests in one batch, at most; unset: ",
+            "greater than or equal to 1, got '0' (most requests in one batch; unset: ",
         ),
         ("MAX_WAIT_MS", "nan", "got 'nan'"),
         ("MAX_WAIT_MS", "-1", "greater than or equal to 0"),

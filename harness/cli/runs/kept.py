@@ -86,9 +86,9 @@ def cut_short(result: RunResult, directory: Path) -> str:
     ]
     if done >= planned and not by_a_key:
         return ""
-    why = f"was interrupted by a key in scenario {by_a_key[0]}" if by_a_key else "was cut short"
+    why = f"was interrupted (Ctrl-C) in scenario {by_a_key[0]}" if by_a_key else "was cut short"
     if folder.in_use(directory.parent) and directory.name == folder.runs(directory.parent)[-1].name:
-        why = "goes on"
+        why = "is still going on"
     return f"{why}: {done} of {max(done, planned)} scenarios are in the results"
 
 

@@ -62,6 +62,10 @@ def _newest(results: Path) -> Path:
 def _without_results(run: Path) -> str:
     others = [one for one in folder.runs(run.parent) if (one / RESULTS).exists()]
     goes_on = folder.in_use(run.parent) and run == folder.runs(run.parent)[-1]
-    why = "goes on, and none of its scenarios has ended" if goes_on else "was cut short in its first scenario"
+    why = (
+        "is still going on, and none of its scenarios has ended"
+        if goes_on
+        else "was cut short in its first scenario"
+    )
     other = f"the newest run with results is {others[-1]}" if others else "no other run has results"
     return f"the run {run.name} {why}, so it has no results; {other}"

@@ -75,8 +75,8 @@ def one_arm_late(blocks: Iterable[Mapping[str, bool]]) -> str:
         if 2 * alone > len(late):
             return (
                 f"the generator was late for {arm} alone (p99 beyond {LAG_MAX_S * 1e3:.0f} ms) in {alone} of the "
-                f"{len(late)} blocks in which it was late at all: its server leaves the generator too little of the processors, "
-                "which is in its latencies and voids nothing"
+                f"{len(late)} blocks in which it was late at all: its server leaves the generator too little CPU time, "
+                "which makes its latencies longer; no block is void for that"
             )
     return ""
 

@@ -141,9 +141,7 @@ def _slots(found: Calibration) -> str:
     cut, longer = ", in one piece", "longer slots only let more drift in"
     if found.windows > 1:
         cut = f", in {found.windows} windows of {significant(slot_s / found.windows)} s by turns"
-        longer = (
-            "more windows, in longer pairs or in more of them, lessen the noise; longer windows hardly do"
-        )
+        longer = "more windows reduce the noise, in longer pairs or in more of them; longer windows hardly do"
     return (
         f"pairs: {significant(slot_s)} s and {found.slot_requests:.0f} requests of each arm{cut}. {found.pairs} pairs need "
         f"at least {significant(least_s)} s of each arm for p99; {longer}."

@@ -88,7 +88,7 @@ def under_way(trace: Trace) -> Element:
     edges, sent = _edges(trace), trace.samples["sent_ns"]
     begun_s = np.where(sent > 0, trace.at_s(sent), trace.intended_s)
     client = most_under_way(begun_s, trace.done_s, edges).astype(float)
-    series = [Series("under way, by the client", "s1", edges[:-1] + np.diff(edges) / 2, client)]
+    series = [Series("in flight, by the client", "s1", edges[:-1] + np.diff(edges) / 2, client)]
     for name, style, meaning in (
         ("in_flight", "s2 dashed", "in the server"),
         ("queued", "s3 dotted", "in its queue"),
@@ -97,7 +97,7 @@ def under_way(trace: Trace) -> Element:
         if len(values):
             series.append(Series(meaning, style, moments, values))
     return panel(
-        "Requests under way",
+        "Requests in flight",
         "How many requests wait for their answer. A line that climbs and does not come back is a queue that grows.",
         over_time(trace, series, Unit.COUNT, "requests"),
         numbers=mean_and_most((series, Unit.COUNT)),

@@ -20,7 +20,7 @@ _MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✕", Verdict.INCONCLUSIVE: "?", V
 _MEANINGS = {
     Verdict.PASS: "Every check holds, with its whole confidence interval.",
     Verdict.FAIL: "At least one check fails, with its whole confidence interval.",
-    Verdict.INCONCLUSIVE: "At least one check is undecided: this run does not tell.",
+    Verdict.INCONCLUSIVE: "At least one check is undecided: this run does not decide.",
     Verdict.INVALID: "The measurement itself went wrong. It says nothing about the service.",
 }
 # What was accepted is neither green nor red; it passes all the same.
@@ -123,7 +123,7 @@ def criteria(result: RunResult) -> Element | None:
         tag(
             "p",
             "The mark is what was measured, the thick bar its confidence interval. 100 % is the limit: a bar that ends left "
-            "of it passes, one that begins right of it fails, one across it does not tell. The nearest comes first.",
+            "of it passes, one that begins right of it fails, one across it decides nothing. The nearest comes first.",
             class_="how",
         ),
         tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), class_="criteria"),

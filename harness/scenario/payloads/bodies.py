@@ -30,9 +30,9 @@ def read_plain(path: Path, by: str) -> bytes:
     """Return what a file holds; raise UsageError, which begins with ``by``, where it cannot be read."""
     file = path.expanduser()
     try:
-        # One that is no plain file, such as a pipe or a device, may have no end.
+        # One that is not a regular file, such as a pipe or a device, may have no end.
         if file.exists() and not file.is_file():
-            raise UsageError(f"{by}: {path} is no plain file")
+            raise UsageError(f"{by}: {path} is not a regular file")
         return file.read_bytes()
     except OSError as error:
         raise UsageError(f"{by}: cannot read {path}: {error.strerror}") from None

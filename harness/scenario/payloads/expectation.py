@@ -197,7 +197,7 @@ def _misses_at(expectation: AtPath | Present, answer: Answer) -> str | None:
     try:
         found = list(json_path.values_at(path, json_path.document(answer.body)))
     except ValueError:
-        return f"the answer is no JSON but {_shown(_text(answer))}, expected {wanted} at {path}"
+        return f"the answer is not JSON but {_shown(_text(answer))}, expected {wanted} at {path}"
     if not found:
         return f"{path} is missing, expected {wanted}"
     if isinstance(expectation, Present):

@@ -144,7 +144,7 @@ def _condition(text: str, label: str, operator: str, written: str) -> Condition:
         try:
             re.compile(value)
         except re.error as error:
-            raise _refused(text, f"{written} is no regular expression ({error})") from None
+            raise _refused(text, f"{written} is not a regular expression ({error})") from None
     return Condition(label, operator, value, written)
 
 
@@ -156,7 +156,8 @@ def _unescaped(text: str, escape: re.Match[str]) -> str:
     code = int(octal, 8) if octal is not None else code
     if code is None or code > 0x10FFFF:
         raise _refused(
-            text, f"{escape[0]} is no escape; a backslash is written \\\\, or the value stands in `backticks`"
+            text,
+            f"{escape[0]} is not an escape; a backslash is written \\\\, or the value stands in `backticks`",
         )
     return chr(code)
 

@@ -56,7 +56,7 @@ def _said(folder: Path, whose: str) -> dict[str, set[str]]:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-            lines = {f"content that is no UTF-8, with the digest {digest}"}
+            lines = {f"content that is not UTF-8, with the digest {digest}"}
         else:
             lines = set(_locked(text, own) if path.name in LOCKS else _pins(text))
         said[str(path.relative_to(folder))] = lines

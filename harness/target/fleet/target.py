@@ -244,7 +244,7 @@ def parse_fleet(spec: str, settings: TargetSettings) -> FleetTarget | None:
     server = None if found is None else parse_target(found[3], settings)
     if not 2 <= size <= MOST_REPLICAS or not isinstance(server, CommandTarget):
         raise UsageError(
-            f"the target {spec!r} is no fleet; expected {kind}:N: before a target that is launched, with N from 2 to "
+            f"the target {spec!r} is not a fleet; expected {kind}:N: before a target that is launched, with N from 2 to "
             f"{MOST_REPLICAS}, such as {kind}:2:service or {kind}:2:command:app --port {{port}}"
         )
     if server.launch.names("{socket}"):

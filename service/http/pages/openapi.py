@@ -50,13 +50,13 @@ _ANSWER = {
 }
 _REFUSALS = {
     "400": "the body is not what its Content-Type says, or a header means nothing",
-    "401": "a token is asked for, and none came or none that is known",
-    "413": "more bytes or pixels than are taken",
+    "401": "a token is required, and none or an unknown one came",
+    "413": "more bytes or pixels than are accepted",
     "415": "a Content-Type, a Content-Encoding or an image format that is not served",
     "422": "well-formed, but not the model's input",
     "500": "the model failed on this input",
     "501": "a Transfer-Encoding other than chunked",
-    "503": "starting or draining, or no batch ends any more; Retry-After says when to come back",
+    "503": "starting or draining, or a batch does not end; Retry-After says when to come back",
     "504": "the request's own deadline passed before it was computed",
 }
 _OVERLOAD = (
@@ -97,7 +97,7 @@ def predict_path(overload_status: int) -> dict[str, Any]:
     timeout = {
         "name": "X-Request-Timeout-Ms",
         "in": "header",
-        "description": "milliseconds after which the answer is of no use: not computed any more, and answered 504",
+        "description": "milliseconds after which the answer is of no use: the request is then not computed, and answered 504",
         "schema": {"type": "number", "minimum": LEAST_TIMEOUT_MS},
     }
     return {

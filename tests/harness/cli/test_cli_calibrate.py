@@ -160,7 +160,7 @@ def test_runs_that_shared_processors_and_others_are_not_pooled(tmp_path):
 
 
 def test_options_of_a_measurement_have_no_meaning_beside_a_kept_run(tmp_path):
-    with pytest.raises(UsageError, match="--from measures nothing, so '--seed' has no meaning"):
+    with pytest.raises(UsageError, match="--from measures nothing, so '--seed' cannot be combined"):
         calibrate("--from", tmp_path, "--seed", "3")
 
 

@@ -72,7 +72,7 @@ def test_a_planted_change_has_a_proxy_on_both_sides_and_names_the_lenses_that_it
     assert words[-2:] == ["--perf-base-env=PERF_DRILL=unchanged", "--perf-head-env=PERF_DRILL=all-5"]
     assert "FAIL for 5 % more of all work: right" in out
     assert "lenses that the change can move: cpu, p50, p95, p99" in out
-    assert "the same drill again: tailgate drill --case=all-5" in out
+    assert "to repeat this drill: tailgate drill --case=all-5" in out
 
 
 def test_two_misses_end_in_an_alarm_that_says_what_is_broken(tailgate):
@@ -101,7 +101,7 @@ def test_the_ledger_may_lie_anywhere_and_a_line_that_is_none_is_refused(tailgate
     path.write_text(path.read_text() + "{}\n")
     status, out = tailgate("--case=unchanged", f"--ledger={path}")
     assert status == Status.UNMEASURED
-    assert "line 2 is no drill" in out
+    assert "line 2 is not a drill" in out
     ledger.append(replace(tailgate_drill(), case="nothing"), tmp_path / "other")
     assert "of the case 'nothing', which is none" in tailgate("--ledger=other", "--case=stall")[1]
 
@@ -129,4 +129,4 @@ def test_without_a_commit_there_is_nothing_to_draw_by(tailgate, monkeypatch, tmp
     monkeypatch.chdir(tmp_path_factory.mktemp("bare"))
     status, out = tailgate()
     assert status == Status.USAGE
-    assert "drawn by the commit, and there is no git repository with one here" in out
+    assert "there is no git repository with a commit here" in out

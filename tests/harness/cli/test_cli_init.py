@@ -142,7 +142,7 @@ def test_what_the_options_say_is_not_asked_for_and_secrets_are_not_written(init,
         ([COMMAND, "--request=score"], "--perf-request: expected METHOD and PATH"),
         ([COMMAND, "--profile=huge"], "--perf-profile: expected one of smoke"),
         (["python server.py"], "is told neither {port} nor {fd}"),
-        (["http://h:x"], "is no address"),
+        (["http://h:x"], "is not an address"),
     ],
 )
 def test_what_cannot_be_read_is_refused_before_anything_is_started(init, tmp_path, words, message):

@@ -105,9 +105,13 @@ def test_a_run_that_goes_on_is_said_to_go_on(tailgate, tmp_path):
     (output / NEWEST).mkdir()
     with (output / folder.LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert f"the run {NEWEST} goes on, and none of its scenarios has ended" in tailgate("judge")[2]
+        assert (
+            f"the run {NEWEST} is still going on, and none of its scenarios has ended" in tailgate("judge")[2]
+        )
         keep(output / NEWEST, planned=3)
-        assert tailgate("report")[2] == f"run {NEWEST} goes on: 1 of 3 scenarios are in the results\n"
+        assert (
+            tailgate("report")[2] == f"run {NEWEST} is still going on: 1 of 3 scenarios are in the results\n"
+        )
         assert tailgate("report", FIRST)[2] == ""
 
 
@@ -126,7 +130,7 @@ def test_a_run_that_a_key_ended_is_said_to_be_interrupted(tailgate, tmp_path):
     ended = dataclasses.replace(scenario, faults=(Fault(Cause.INTEGRITY, "cut short by KeyboardInterrupt"),))
     keep(tmp_path / ".perf" / NEWEST, planned=2, scenarios=(ended,))
     assert tailgate("report")[2] == (
-        f"run {NEWEST} was interrupted by a key in scenario steady: 1 of 2 scenarios are in the results\n"
+        f"run {NEWEST} was interrupted (Ctrl-C) in scenario steady: 1 of 2 scenarios are in the results\n"
     )
 
 

@@ -54,7 +54,7 @@ def test_a_side_is_the_working_tree_a_target_or_a_revision(only_old, tmp_path, g
 
 def test_a_side_that_is_nothing_is_told_what_there_could_be(only_old, tmp_path):
     with pytest.raises(
-        UsageError, match=r"base: 'gone' is no revision of the repository at .* and no target; expected"
+        UsageError, match=r"base: 'gone' is not a revision of the repository at .* nor a target; expected"
     ):
         read_side(Arm.BASE, "gone", "service", tmp_path, known)
 

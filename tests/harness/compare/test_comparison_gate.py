@@ -302,7 +302,7 @@ def test_without_a_base_a_scenario_for_comparisons_is_left_out(comparison):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--perf-against=gone"], "*base: 'gone' is no revision of the repository at *"),
+        (["--perf-against=gone"], "*base: 'gone' is not a revision of the repository at *"),
         (["--perf-against=.", "--perf-lens=p96=1%"], "*there is no lens 'p96'*"),
         (["--perf-against=.", "--perf-blocks=0"], "*--perf-blocks: expected a whole number from 1 on*"),
         (["--perf-against=.", "--perf-processors=99999"], "*--perf-processors=99999: there are *"),
@@ -338,7 +338,7 @@ def tailgate(monkeypatch, capsys):
 
 def test_the_command_refuses_what_cannot_be_compared_without_a_report(comparison, tailgate):
     for arguments, words in (
-        (["gone"], "ERROR: base: 'gone' is no revision of the repository at "),
+        (["gone"], "ERROR: base: 'gone' is not a revision of the repository at "),
         ([".", "--scenario=gone"], "ERROR: --perf-scenario: there is no scenario 'gone'; "),
         ([".", "--tracing=x"], "ERROR: usage: "),
         ([".", "-k", "nothing"], ""),

@@ -72,7 +72,7 @@ def test_on_each_processor_each_arm_is_launched_first_equally_often():
         ),
         (4, COMPUTES, False, None, "there are 4, and the harness needs one that no server runs on"),
         (1, {"device": "cuda", "threads": "1"}, False, None, "a side computes on cuda"),
-        (1, {}, False, None, "a side computes on a device that it does not tell"),
+        (1, {}, False, None, "a side computes on an unknown device"),
         (1, {"device": "cpu"}, False, None, "a side computes with untold threads"),
         (
             1,
@@ -109,7 +109,7 @@ def allow(thread, processors):
     [
         ({3}, None, allow, "there are 1, and the harness needs one that no server runs on"),
         ({0, 1}, 1, allow, "there are 1 beside the load generator's own, and the harness needs one"),
-        ({0, 1}, None, refuse, "this system refuses to move a process: Operation not permitted"),
+        ({0, 1}, None, refuse, "this system does not allow a process to be moved: Operation not permitted"),
         (None, None, allow, "this system does not let a program choose its processors"),
     ],
 )
@@ -184,7 +184,7 @@ def test_a_server_that_cannot_be_moved_is_an_error_and_one_that_has_ended_is_non
     monkeypatch.setattr(os, "sched_setaffinity", refuse_servers)
     with (
         pytest.raises(
-            TargetError, match=r"processors \[0\]: Operation not permitted; --perf-processors=0 leaves"
+            TargetError, match=r"processors \[0\]: Operation not permitted; --perf-processors=0 lets"
         ),
         kept_to(split, [os.getpid()], []),
     ):

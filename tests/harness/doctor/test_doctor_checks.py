@@ -74,7 +74,7 @@ REMARKS = [
     ("cuda", {"gpu": Gpu(1, (12, 4), nodes=True)}, "knows CUDA 12.4, and PyTorch was built for 13.0"),
     ("cuda", {"trial": Trial("", cuda=False)}, "PyTorch does not find the GPU"),
     ("ports", {"port_taken": True}, "another program listens on 8000"),
-    ("runs", {"runs": ("process 7 in /a",)}, "another run goes on (process 7 in /a)"),
+    ("runs", {"runs": ("process 7 in /a",)}, "another run is going on (process 7 in /a)"),
     ("offers", {"served": {"precision_offer": OFFER}}, "BF16 serves 190.0 inputs/s in place of 100.0"),
     ("offers", {"served": {"engine": {"executor": "eager", "device": "cpu"}}}, "no compiled version"),
 ]
@@ -90,7 +90,7 @@ FAILURES = [
     ("cuda", {"gpu": NO_GPU, "device_asked": "cuda"}, "no GPU, and TAILGATE_DEVICE=cuda"),
     ("cuda", {"torch_cuda": None, "device_asked": "cuda"}, "built without CUDA, and TAILGATE_DEVICE=cuda"),
     ("ports", {"loopback_error": "Operation not permitted"}, "no port of 127.0.0.1 can be had"),
-    ("runs", {"run_here": True}, "a run of .perf goes on: another would be refused"),
+    ("runs", {"run_here": True}, "a run of .perf is going on: another would be refused"),
 ]
 FINE = [
     ("processors", {"processors": 4}),

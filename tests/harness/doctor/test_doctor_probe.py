@@ -183,7 +183,7 @@ def check(state, mend=""):
 @pytest.mark.parametrize(
     ("states", "status", "last"),
     [
-        ([command.State.OK], 0, "nothing stands in the way of a run"),
+        ([command.State.OK], 0, "nothing will make a run fail"),
         (
             [command.State.OK, command.State.REMARK],
             0,

@@ -102,7 +102,7 @@ def test_the_workflow_installs_tailgate_from_where_this_one_came(origin, wanted)
 
 def test_an_address_that_is_not_known_is_asked_for_in_the_workflow():
     text = workflow("tailgate @ git+ADDRESS", ".")
-    assert "# tailgate is not on PyPI yet. Put in place of ADDRESS what" in text
+    assert "# tailgate is not on PyPI yet. Replace ADDRESS with" in text
     assert "ADDRESS" not in workflow("tailgate==1.2", ".")
 
 

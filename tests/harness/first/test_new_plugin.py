@@ -72,8 +72,8 @@ def test_a_second_time_replaces_nothing_without_force(init, tmp_path):
         (["--plugin=class"], "got 'class'"),
         (["--plugin=steady"], "there is a scenario 'steady' already"),
         (["--plugin=json"], "there is a module 'json' already"),
-        (["python app.py", "--plugin", "lunch"], "takes nothing else but --force, got 'python app.py'"),
-        (["--plugin=lunch", "python app.py"], "takes nothing else but --force, got 'python app.py'"),
+        (["python app.py", "--plugin", "lunch"], "takes nothing but --force, got 'python app.py'"),
+        (["--plugin=lunch", "python app.py"], "takes nothing but --force, got 'python app.py'"),
     ],
 )
 def test_a_name_that_cannot_be_one_is_refused_and_nothing_is_written(init, tmp_path, words, message):

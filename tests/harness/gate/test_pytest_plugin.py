@@ -232,7 +232,7 @@ def test_two_runs_at_once_are_refused(project):
     )
     result = project.run("-m", "perf")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["another run holds *lock: two runs at once would measure each other*"])
+    result.stdout.fnmatch_lines(["another run holds *lock: two runs at once would disturb each other*"])
 
 
 def test_without_cuda_a_gate_that_wants_it_is_skipped_with_the_reason(project, monkeypatch):

@@ -151,7 +151,7 @@ SOUND = '"*" = { rate = "200 /s", p95 = "1 s" }'
             ["--perf-target=command:no-such-program {port}"],
             "*starts the program 'no-such-program', which is not on *",
         ),
-        (["--perf-target=http://h:x"], "the target 'http://h:x' is no address; *"),
+        (["--perf-target=http://h:x"], "the target 'http://h:x' is not an address; *"),
         (["--perf-payloads=nothing"], "no plugin knows the payloads 'nothing'; expected photos, *"),
         (["--perf-payloads=file:gone"], "payloads file:PATH: cannot read gone: No such file or directory"),
         (["--perf-payloads=dir:gone"], "payloads dir:PATH: there is no file in gone"),
@@ -166,11 +166,11 @@ SOUND = '"*" = { rate = "200 /s", p95 = "1 s" }'
         (["--perf-budgets=gone.toml"], "no budgets to read at gone.toml: No such file or directory"),
         (
             ["--perf-scenario=tiny", "--perf-against=gone"],
-            "base: 'gone' is no revision of the repository at *",
+            "base: 'gone' is not a revision of the repository at *",
         ),
         (
             ["--perf-scenario=tiny", "--perf-against=.", "--perf-head=gone"],
-            "head: 'gone' is no revision of the repository at *",
+            "head: 'gone' is not a revision of the repository at *",
         ),
         (["--perf-against=.", "--perf-scenario=tiny", "--perf-lens=p96=1%"], "there is no lens 'p96'*"),
         (["--perf-against=."], "no plugin brings a scenario that is made for comparisons; name one *"),
@@ -181,7 +181,7 @@ SOUND = '"*" = { rate = "200 /s", p95 = "1 s" }'
         ),
         (["--perf-payloads=dir:"], "payloads dir:PATH: expected a path, got none"),
         (["--perf-payloads=file:"], "payloads file:PATH: expected a path, got none"),
-        (["--perf-payloads=file:/dev/zero"], "payloads file:PATH: /dev/zero is no plain file"),
+        (["--perf-payloads=file:/dev/zero"], "payloads file:PATH: /dev/zero is not a regular file"),
         (
             ["--perf-payloads=pixels:100000"],
             "payloads pixels:SIDE: expected a whole number from 1 to 4096, got '100000'",
@@ -256,7 +256,7 @@ def test_budgets_of_one_device_alone_are_enough_until_the_target_has_told_its_ow
     project.pytester.path.joinpath("budgets.toml").write_text(SOUND.replace('"*"', '"*:cuda"'))
     result = project.gate("--perf-scenario=a")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*[Ss]cenario 'a' lacks budgets on cpu in fp32; write into *"])
+    result.stdout.fnmatch_lines(["*[Ss]cenario 'a' lacks budgets for cpu in fp32; write into *"])
 
 
 def test_only_what_is_selected_is_looked_at(project):

@@ -98,7 +98,7 @@ def test_what_replicas_counted_beyond_what_they_were_sent_is_told(history, beyon
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda lines: lines[1:], "1 requests were answered, and do not stand in the gateway's log"),
+        (lambda lines: lines[1:], "1 requests were answered, but are not in the gateway's log"),
         (lambda lines: np.append(lines, np.array([(99, 200, 0, True)], PASSED)), "were not planned"),
         (
             lambda lines: np.array([(0, 404, 0, True), *lines[1:].tolist()], PASSED),
@@ -166,7 +166,7 @@ def test_of_a_kill_only_requests_under_way_at_that_replica_are_set_apart(history
 def test_replicas_without_metrics_leave_two_books_and_the_note_says_so():
     history = [(ANSWERED, 0)]
     found = closed(client(history), gateway(history), book(replica(0), replica(1)))
-    assert "2 of 2 replicas tell no counts; the books of client and gateway close" in found.text
+    assert "2 of 2 replicas have no counts; the books of client and gateway agree" in found.text
 
 
 def kept(folder, history, act="replace"):
@@ -197,7 +197,7 @@ def test_the_measures_read_the_books_that_a_run_keeps(tmp_path):
     lost = estimate("lost", record)
     assert (lost.value, lost.n) == (1, 3)
     assert lost.note == (
-        "to replace took 9 s; 1 of 3 refused by replicas; the books of client, gateway and 2 replicas close"
+        "to replace took 9 s; 1 of 3 refused by replicas; the books of client, gateway and 2 replicas agree"
     )
     assert estimate("duplicated", record).value == 0
 

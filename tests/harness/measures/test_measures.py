@@ -73,7 +73,7 @@ def test_a_value_is_spoken_of_from_ten_samples_beyond_it_on(n, spoken):
     got = estimate(MEASURES["p95"], window(samples(SPREAD[:n])))
     assert (got.value is not None) == spoken
     assert got.high is not None  # the interval holds from 90 on
-    assert ("from 200 requests on, these are 199" in got.note) != spoken
+    assert ("needs at least 200 requests, got 199" in got.note) != spoken
 
 
 def test_failed_requests_stand_at_the_slow_end():

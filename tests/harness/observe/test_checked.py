@@ -144,7 +144,7 @@ def test_the_share_of_wrong_answers_counts_whole_answers_of_payloads_that_expect
     )
     found = estimated(Checked(frozenset({0})), got)
     assert (found.n, found.value) == (8, 0.25)
-    assert found.note == "2 of 8 are wrong; 1 more found no room to be kept, and were not looked at"
+    assert found.note == "2 of 8 are wrong; 1 more were not kept for lack of room, and not examined"
 
 
 def test_right_answers_say_what_they_can_show():

@@ -55,9 +55,7 @@ def test_the_command_line_says_what_is_sent_or_else_the_ini_file(tmp_path, ini, 
 def test_a_file_of_requests_leaves_nothing_to_say_beside_it(tmp_path, where, name):
     both = {"requests": "list", name: "POST /x"}
     settings = read(tmp_path, both if where == "ini" else {}, **(both if where == "said" else {}))
-    with pytest.raises(
-        UsageError, match=f"--perf-requests=.*list says all of each request, and --perf-{name}"
-    ):
+    with pytest.raises(UsageError, match=f"--perf-requests=.*list gives whole requests, and --perf-{name}"):
         assert chosen_source(settings)
 
 

@@ -227,7 +227,7 @@ def test_a_hook_without_its_mark_is_pointed_out(hook):
 
 @every_hook
 def test_a_hook_that_is_no_function_is_pointed_out(hook):
-    with pytest.raises(PluginError, match=f"plugin 'mine' of acme has {hook}, which is no function"):
+    with pytest.raises(PluginError, match=f"plugin 'mine' of acme has {hook}, which is not a function"):
         Plugins().register(module_of(**{hook: RIGHT[hook] or 5}), "mine", "acme", "1")
 
 
@@ -235,7 +235,7 @@ def test_a_hook_that_is_no_function_is_pointed_out(hook):
 @pytest.mark.parametrize("mark", [hookimpl, lambda made: made])
 def test_a_misspelt_hook_is_told_the_nearest(hook, mark):
     misspelt = function(hook, "pass")
-    with pytest.raises(PluginError, match=f"has {hook}x, which is no hook; did you mean {hook}?"):
+    with pytest.raises(PluginError, match=f"has {hook}x, which is not a hook; did you mean {hook}?"):
         Plugins().register(module_of(**{f"{hook}x": mark(misspelt)}), "mine")
 
 
@@ -259,7 +259,7 @@ def test_what_merely_begins_with_the_name_is_let_be():
         ),
         "mine",
     )
-    with pytest.raises(PluginError, match="has tailgate_helper, which is no hook; there are"):
+    with pytest.raises(PluginError, match="has tailgate_helper, which is not a hook; there are"):
         Plugins().register(module_of(tailgate_helper=lambda: None), "mine")
 
 

@@ -246,7 +246,7 @@ def test_a_latency_that_spill_holds_back_is_not_told_to_take_more_time(tmp_path)
         for one in rows(12, sigma=0.2)
     ]
     text = printed(compared(made), width=400)
-    assert "→ INCONCLUSIVE: more time would not tell" in text
+    assert "→ INCONCLUSIVE: more time would not help" in text
     assert "choose a lower rate, or a quicker target." in text
     assert "--perf-time-limit" not in text
 
@@ -309,7 +309,7 @@ def test_every_report_says_what_the_answers_came_to(show):
         "answers, not compared, since base's own vary or are too few to tell: $.id, $.at0, $.at1, $.at2, $.at3, $.at4 and 4 more",
         "answers, numbers that may differ, as base's own do: $.score 0.0400 %",
         "answers, not compared: 12 of head, to whose payloads base has none",
-        "answers, not compared: 1 that found no room to be kept",
+        "answers, not compared: 1 that were not kept for lack of room",
     ):
         assert said in text
 

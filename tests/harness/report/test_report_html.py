@@ -32,7 +32,7 @@ EVERYDAY = [
     "Every request over time",
     "Latency by percentile",
     "Where the time goes",
-    "Requests under way",
+    "Requests in flight",
     "Batch sizes",
     "Processors",
     "Memory, files, threads",

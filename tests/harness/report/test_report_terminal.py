@@ -180,7 +180,7 @@ def test_of_an_invalid_run_the_log_is_shown_and_no_number_of_it():
         "  out of memory",
         "",
         "  → INVALID says nothing about the service, since the measurement itself went",
-        "  wrong. Mend the cause above, then run again.",
+        "  wrong. Fix the cause above, then run again.",
         "reproduce steady: pytest -m perf --perf-scenario=steady --perf-seed=7",
     ]
 

@@ -84,7 +84,7 @@ def test_what_no_scenario_asks_for_is_listed():
         ({"a:b:c:d": {}}, "budget 'a:b:c:d': expected a key scenario"),
         ({"steady::fp16": {}}, "budget 'steady::fp16': expected a key scenario"),
         ({"": {}}, "budget '': expected a key scenario"),
-        ({"a": {}, "a:*": {}}, "budget 'a:\\*' stands twice, as 'a'"),
+        ({"a": {}, "a:*": {}}, "budget 'a:\\*' is there twice, as 'a'"),
     ],
 )
 def test_a_wrong_line_is_named_with_file_and_key(tmp_path, table, message):
@@ -126,10 +126,10 @@ def test_a_pyproject_without_budgets_is_none_and_budgets_elsewhere_count(tmp_pat
         (
             {"budgets.toml": FILE, "pyproject.toml": PYPROJECT},
             None,
-            "budgets stand in .* and in .*pyproject.toml",
+            "budgets are in .* and in .*pyproject.toml",
         ),
         ({"budgets.toml": "p95 = "}, None, "budgets.toml is not TOML"),
-        ({"pyproject.toml": "[tool.tailgate]\nbudgets = 3\n"}, None, "is no table, got 3"),
+        ({"pyproject.toml": "[tool.tailgate]\nbudgets = 3\n"}, None, "is not a table, got 3"),
         (
             {"pyproject.toml": "[tool]\ntailgate = 3\n"},
             "pyproject.toml",

@@ -153,7 +153,9 @@ def test_other_budgets_that_lack_a_line_are_refused_by_name(tmp_path):
     result = keep(
         made([arrivals.Poisson(50.0)], (Criterion("p95", Ref("p95"), ("load",)),), {"p95": "9 yd"}), tmp_path
     )
-    with pytest.raises(BudgetError, match=r"scenario 'x' lacks budgets on cpu in fp32; write into .*p95 = …"):
+    with pytest.raises(
+        BudgetError, match=r"scenario 'x' lacks budgets for cpu in fp32; write into .*p95 = …"
+    ):
         judge_again(result, tmp_path, MEASURES, Terms(budgets=parse_budgets({"y": {}})))
 
 

@@ -291,7 +291,7 @@ def test_a_waiver_without_a_meaning_is_refused_before_anything_starts(tmp_path, 
 def test_a_second_session_of_the_project_is_refused_while_the_first_measures(session_of):
     with (
         session_of(Broken(None)),
-        pytest.raises(UsageError, match="two runs at once would measure each other"),
+        pytest.raises(UsageError, match="two runs at once would disturb each other"),
     ):
         session_of(Broken(None)).__enter__()
 

@@ -129,13 +129,13 @@ def test_an_address_is_a_target_of_its_own_kind():
         ("command:python 'app.py {port}", "cannot be split"),
         ("service:MODEL", "expected service:KEY=VALUE"),
         ("service:=1", "expected service:KEY=VALUE"),
-        ("http://", "is no address"),
-        ("http://host:port", "is no address"),
-        ("http://host:99999", "is no address"),
+        ("http://", "is not an address"),
+        ("http://host:port", "is not an address"),
+        ("http://host:99999", "is not an address"),
         ("http://host/?a=b", r"holds '\?'; expected an address without query"),
         ("http://host/api?", r"holds '\?'"),
         ("http://host/api#part", "holds '#'"),
-        ("http://[::1/api", "is no address"),
+        ("http://[::1/api", "is not an address"),
     ],
 )
 def test_a_specification_that_means_nothing_is_refused(spec, words):

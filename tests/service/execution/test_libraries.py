@@ -151,10 +151,10 @@ def test_a_link_a_folder_and_a_pipe_are_not_used(folder, library):
     assert "it is a link" in reason(library)
     library.unlink()
     library.mkdir()
-    assert "it is no regular file" in reason(library)
+    assert "it is not a regular file" in reason(library)
     library.rmdir()
     os.mkfifo(library)
-    assert "it is no regular file" in reason(library)
+    assert "it is not a regular file" in reason(library)
 
 
 def test_what_is_gone_or_cannot_be_read_is_told(folder, library, monkeypatch):

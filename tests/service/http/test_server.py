@@ -482,7 +482,7 @@ def test_as_many_files_may_be_open_as_connections_where_the_machine_allows(
         ("192.0.2.1", {}, "OPEN TO THE NETWORK"),
         ("0.0.0.0", {}, "OPEN TO THE NETWORK"),
         ("::", {}, "OPEN TO THE NETWORK"),
-        ("0.0.0.0", {"token": "open-sesame-open-sesame"}, "travel in the clear"),
+        ("0.0.0.0", {"token": "open-sesame-open-sesame"}, "sent unencrypted"),
         ("0.0.0.0", {"token": "open-sesame-open-sesame", "tls_certificate": "x"}, None),
     ],
 )

@@ -64,7 +64,7 @@ def test_the_host_header_leaves_out_the_scheme_s_own_port(settings, expected):
             "the value of X-A holds what no header can",
         ),
         (Payload("p", b"", "", headers=(("X-A", "é"),)), "the value of X-A holds what no header can"),
-        (Payload("p", b"", "", headers=(("X A", "1"),)), "'X A' is no name of a header"),
+        (Payload("p", b"", "", headers=(("X A", "1"),)), "'X A' is not the name of a header"),
         *(
             (Payload("p", b"", "", headers=((name, "1"),)), f"{name} is set by the generator; leave it out")
             for name in ("Content-Length", "transfer-encoding", "Connection", "EXPECT")

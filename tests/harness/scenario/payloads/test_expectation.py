@@ -66,7 +66,7 @@ def test_a_right_answer_misses_nothing(text):
         ("json:$.n=1~0.5", b'{"n": NaN}', "$.n is nan, expected 1.0 within 0.5"),
         ("json:$.n=1~0.5", b'{"n": 1.51}', "$.n is 1.51, expected 1.0 within 0.5"),
         ("json:$.a[*]=1", b'{"a": [1, 1, 2]}', "$.a[*] is 2, expected 1"),
-        ("json:$.label=cat", b"<html>", "the answer is no JSON but '<html>', expected 'cat' at $.label"),
+        ("json:$.label=cat", b"<html>", "the answer is not JSON but '<html>', expected 'cat' at $.label"),
         ("contains:cat", b"dog", "the answer is 'dog', expected one that contains 'cat'"),
         ("matches:^c.t$", b"dog", "the answer is 'dog', expected one that matches '^c.t$'"),
         ("same", b"dog", "the answer is 200 'dog', expected the first one again: 200 'cat'"),

@@ -89,7 +89,7 @@ WRONG_TEXT = {
     "post /a": "line 1: expected METHOD PATH",
     "\n\nAccept: a": "line 3: expected METHOD PATH",
     "POST /a\nAccept": "line 2: expected NAME: VALUE, @FILE, or body: TEXT, got 'Accept'",
-    "POST /a\nA b: c": "line 1: 'A b' is no name of a header",
+    "POST /a\nA b: c": "line 1: 'A b' is not the name of a header",
     "POST /a\nContent-Length: 3": "Content-Length is set by the generator",
     "POST /a\nExpect: 100-continue": "Expect is set by the generator",
     "GET http://host:1/a": "path: expected a path, got the address 'http://host:1/a'; --perf-target says where",
@@ -99,7 +99,7 @@ WRONG_TEXT = {
     "HEAD /a": "method: expected a method in capitals, such as POST, and neither HEAD nor CONNECT, got 'HEAD'",
     "POST /a\n@gone": "line 1: cannot read .*gone: No such file",
     "POST /a\n@": "line 1: file: expected a text, got ''",
-    "POST /a\n@.": "line 1: .* is no plain file",
+    "POST /a\n@.": "line 1: .* is not a regular file",
     "POST /a\nbody: x\n@requests": "line 1: the request has a body and a file",
     "POST /a\nbody: x\nbody: y": "line 3: the request has a body already",
     "GET /a\nweight: x": "line 2: weight: expected a number above 0, got 'x'",
@@ -175,7 +175,7 @@ def test_any_object_gives_a_request_or_is_refused(tmp_path_factory, fields):
 
 def test_the_examples_of_the_documentation_are_what_it_says(file):
     (file.parent / "bodies/cat.json").write_text("{}")
-    page = PAGE.partition("**A file of requests**")[2]
+    page = PAGE.partition("## A file of requests")[2]
     for fence in ("```json", "```"):
         _, _, rest = page.partition(f"\n{fence}\n")
         example, _, page = rest.partition("\n```\n")
@@ -187,5 +187,5 @@ def test_the_examples_of_the_documentation_are_what_it_says(file):
 
 
 def test_the_documentation_tells_every_member_of_a_request():
-    table = PAGE.partition("| of a request | in JSON | in text |")[2].partition("\n\n")[0]
+    table = PAGE.partition("| part of a request | in JSON | in text |")[2].partition("\n\n")[0]
     assert {key for key in KEYS if f"`{key}`" in table} == set(KEYS)

@@ -62,9 +62,9 @@ def test_a_selector_means_the_series_that_promql_would_choose(text, meant):
         ('h{a="b}', "is no condition"),
         ('h{,a="b"}', "is no condition"),
         ('h{a="b" c="d"}', "follows a condition"),
-        ('h{a=~"("}', r"is no regular expression \("),
-        ('h{a=~"\\."}', r"'\\\\\.' is no escape|is no escape"),
-        ('h{a="\\U00110000"}', "is no escape"),
+        ('h{a=~"("}', r"is not a regular expression \("),
+        ('h{a=~"\\."}', r"'\\\\\.' is not an escape|is not an escape"),
+        ('h{a="\\U00110000"}', "is not an escape"),
     ],
 )
 def test_a_selector_that_is_none_is_refused_with_what_is_wrong(text, why):

@@ -123,7 +123,7 @@ def test_a_command_that_took_its_modules_from_elsewhere_is_refused_with_what_to_
     arm = ArmTarget(Side(Arm.BASE, "old", COMMAND, OLD), parse_target(COMMAND, TargetSettings()), tmp_path)
     with pytest.raises(TargetError, match=r"has not imported any module from .* --perf-env=PYTHONPATH="):
         check_own_code(arm, tmp_path, python=True)
-    assert check_own_code(arm, tmp_path, python=False).startswith("base was seen to run no Python")
+    assert check_own_code(arm, tmp_path, python=False).startswith("base runs no Python")
 
 
 def test_an_interpreter_is_told_from_another_program():

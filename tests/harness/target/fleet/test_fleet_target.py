@@ -38,8 +38,8 @@ def test_a_fleet_is_a_gateway_a_number_and_a_target_that_is_launched(gateway, in
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("haproxy:", "is no fleet; expected haproxy:N:"),
-        ("haproxy:service", "is no fleet"),
+        ("haproxy:", "is not a fleet; expected haproxy:N:"),
+        ("haproxy:service", "is not a fleet"),
         ("haproxy:1:service", "with N from 2 to 64"),
         ("haproxy:65:service", "with N from 2 to 64"),
         ("envoy:2:http://localhost:1", "a target that is launched"),
@@ -150,7 +150,7 @@ def test_a_fleet_is_replaced_and_killed_under_load_and_the_books_close(built_in)
     result = results_file.read(run / "results.json")
     (judged,) = result.scenarios
     found = {one.name: one for one in judged.criteria}
-    assert "the books of client, gateway and 4 replicas close" in found["lost (client)"].note
+    assert "the books of client, gateway and 4 replicas agree" in found["lost (client)"].note
     assert found["duplicated (client)"].value == 0
     # The fake server drops what it holds, so some may be lost; what, is told the same when it is judged again.
     (again,) = judge_again(result, run, built_in_measures()).scenarios
