@@ -174,10 +174,10 @@ SOUND = '"*" = { rate = "200 /s", p95 = "1 s" }'
         ),
         (["--perf-against=.", "--perf-scenario=tiny", "--perf-lens=p96=1%"], "there is no lens 'p96'*"),
         (["--perf-against=."], "no plugin brings a scenario that is made for comparisons; name one *"),
-        (["--perf-output=body.txt"], "--perf-output: cannot write into body.txt: body.txt is no folder *"),
+        (["--perf-output=body.txt"], "--perf-output: cannot write into body.txt: body.txt is not a folder *"),
         (
             ["--perf-output=body.txt/x/y"],
-            "--perf-output: cannot write into body.txt/x/y: *body.txt is no folder *",
+            "--perf-output: cannot write into body.txt/x/y: *body.txt is not a folder *",
         ),
         (["--perf-payloads=dir:"], "payloads dir:PATH: expected a path, got none"),
         (["--perf-payloads=file:"], "payloads file:PATH: expected a path, got none"),
