@@ -225,7 +225,7 @@ def _milliseconds(seconds: float | None) -> str:
 
 
 def planning() -> str:
-    """Return each percentile of each run beside the interval that was foreseen for it."""
+    """Return each percentile of each run beside the interval that was predicted for it."""
 
     def row(model: str, case: Mapping[str, Any]) -> tuple[str, ...]:
         low, value, high, measured = (
@@ -234,7 +234,7 @@ def planning() -> str:
         inside = "yes" if case["inside"] else "**no**"
         return model, f"{case['load']:.0%}", case["percentile"], value, f"{low} to {high}", measured, inside
 
-    headings = ("model", "load", "percentile", "foreseen, ms", "interval, ms", "measured, ms", "inside")
+    headings = ("model", "load", "percentile", "predicted, ms", "interval, ms", "measured, ms", "inside")
     rows = [
         row(one["workload"], case)
         for one in result("planning")["runs"]
