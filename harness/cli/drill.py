@@ -1,6 +1,5 @@
 """``tailgate drill``: a comparison whose answer is known, entered into a ledger that accuses a gate which breaks its word."""
 
-import argparse
 import dataclasses
 import datetime as dt
 import time
@@ -25,10 +24,16 @@ from tailgate.harness.session.command import GateCommand
 from tailgate.harness.target.checkout.revision import code_of
 
 
-def drill(words: Sequence[str]) -> Status:
-    """Run the drill of the present commit, if it is drawn; FAIL where a promise of the gate is broken by now."""
-    asked, rest = _parser().parse_known_args(words)
-    sides, options = split_sides(rest)
+def drill(words: Sequence[str], share: float, case: str | None, kept: Path) -> Status:
+    """Run the drill of the present commit, if it is drawn; FAIL where a promise of the gate is broken by now.
+
+    Args:
+        words: options of the gate.
+        share: of all commits, that get a drill.
+        case: a drill of this case, whatever the commit says.
+        kept: the ledger of the drills so far.
+    """
+    sides, options = split_sides(words)
     if sides:
         raise UsageError(f"a drill compares the working tree with itself, so {sides[0]!r} has no meaning")
     code = code_of(Path.cwd())
@@ -36,10 +41,10 @@ def drill(words: Sequence[str]) -> Status:
         raise UsageError(
             "the commit decides which drill runs, and there is no git repository with a commit here"
         )
-    chosen = None if asked.case is None else find_case(asked.case)
-    before = ledger.read(asked.ledger)
-    if chosen is None and not is_drawn(code.commit, asked.share):
-        typer.echo(f"drill: {code.commit[:10]} is not drawn; {asked.share:.0%} of all commits are")
+    chosen = None if case is None else find_case(case)
+    before = ledger.read(kept)
+    if chosen is None and not is_drawn(code.commit, share):
+        typer.echo(f"drill: {code.commit[:10]} is not drawn; {share:.0%} of all commits are")
         return _told(before)
     chosen = chosen or next_case(code.commit, [one.case for one in before])
     typer.echo(f"drill: {code.commit[:10]} is drawn: {chosen.name}, {chosen.what}")
@@ -50,30 +55,9 @@ def drill(words: Sequence[str]) -> Status:
         # The gate was not asked, or not to the end: nothing is known of it.
         return status
     done = _drill(chosen, code.commit, command.result, (time.monotonic() - began_s) / 60)
-    ledger.append(done, asked.ledger)
+    ledger.append(done, kept)
     _tell(done, chosen)
     return _told((*before, done))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "tailgate drill",
-        description="Run a comparison whose right verdict is known: base against base, or against base with a planted change. The "
-        "commit's hash decides whether, and which. Exit status 1: the drills so far contradict what the gate promises. Options of "
-        "the gate may follow.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--share", type=float, default=0.1, help="share of commits that get a drill; default: 0.1"
-    )
-    parser.add_argument("--case", help=f"a drill of this case, whatever the commit says: {', '.join(CASES)}")
-    parser.add_argument(
-        "--ledger",
-        type=Path,
-        default=Path(".perf") / ledger.DRILLS,
-        help="file with one line per drill, to be kept from run to run; default: .perf/drills.jsonl",
-    )
-    return parser
 
 
 def _ours(case: Case) -> list[str]:

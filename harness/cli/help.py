@@ -9,53 +9,59 @@ from collections.abc import Callable, Iterable
 from typing import Annotated, Any, TypeVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from tailgate.harness.options.settings import OPTIONS
 from tailgate.harness.options.table import Option
 
 # Options that pytest, another program or another declaration knows.
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+# Begins the names of parameters that are the gate's, in a command that has others.
+_OF_GATE = "perf_"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _write_examples(epilog: str | None, formatter: Any) -> None:
-    if epilog:
-        with formatter.section("Examples"):
-            for line in inspect.cleandoc(epilog).splitlines():
-                formatter.write(f"  {line}\n")
+class _Examples:
+    """Whose help ends with examples."""
 
-
-class Command(TyperCommand):
-    """A command whose help ends with examples."""
+    epilog: str | None
 
     def format_epilog(self, _: Any, formatter: Any) -> None:
         """Write the examples as they are: a line that is wrapped cannot be copied."""
-        _write_examples(self.epilog, formatter)
+        if self.epilog:
+            with formatter.section("Examples"):
+                for line in inspect.cleandoc(self.epilog).splitlines():
+                    formatter.write(f"  {line}\n")
 
 
-class Group(TyperGroup):
-    """The commands together, likewise."""
+class Command(_Examples, TyperCommand):
+    """A command."""
 
-    def format_epilog(self, _: Any, formatter: Any) -> None:
-        """Write the examples as they are."""
-        _write_examples(self.epilog, formatter)
+
+class Group(_Examples, TyperGroup):
+    """The commands together."""
 
 
 class WordsCommand(Command):
-    """A command that reads its words itself, since pytest's options may stand among them.
+    """A command that takes its own options, and passes on all other words, among which pytest's options may stand.
 
-    What is declared of it serves its help, and completion.
+    What is declared of the gate's options serves its help, and completion.
     """
 
+    allow_extra_args = True
+    ignore_unknown_options = True
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep all words, unless they ask for help or the shell asks how they go on."""
+        """Take the own options, unless the words ask for help or the shell asks how they go on."""
         if ctx.resilient_parsing:
             return super().parse_args(ctx, args)
         if {"--help", "-h"} & set(args):
             typer.echo(ctx.get_help())
             raise typer.Exit
+        options = [one for one in self.params if isinstance(one, TyperOption)]
+        if own := [one for one in options if not str(one.name).startswith(_OF_GATE)]:
+            return Command(self.name, params=[*own], add_help_option=False).parse_args(ctx, args)
         ctx.args = list(args)
         return args
 
@@ -97,7 +103,7 @@ def _parameter(option: Option) -> inspect.Parameter:
     )
     kind: Any = bool if option.flag else list[str] if option.repeated else str
     return inspect.Parameter(
-        option.field,
+        f"{_OF_GATE}{option.field}",
         inspect.Parameter.KEYWORD_ONLY,
         default=False if option.flag else None,
         annotation=Annotated[kind if option.flag else kind | None, declared],

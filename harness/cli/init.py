@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from tailgate.harness.cli import Status
-from tailgate.harness.cli.init_plugin import make_plugin, say, tell_files
+from tailgate.harness.cli.init_plugin import say, tell_files
 from tailgate.harness.cli.run import run_gate, split_sides, target_of
 from tailgate.harness.errors import TargetError, UsageError
 from tailgate.harness.first import app, files
@@ -46,12 +46,8 @@ LONGEST_RUN_S = 30.0
 NOT_WRITTEN = frozenset({"output", "seed", "inconclusive", "keep"})
 
 
-def init(words: Sequence[str]) -> Status:
-    """Set the gate up for the project in the current folder, or make a plugin in it."""
-    force = "--force" in words
-    words = [word for word in words if word != "--force"]
-    if any(word.partition("=")[0] == "--plugin" for word in words):
-        return make_plugin(words, force=force)
+def init(words: Sequence[str], *, force: bool) -> Status:
+    """Set the gate up for the project in the current folder."""
     sides, rest = split_sides(words)
     settings, said = _settings(rest)
     root = Path.cwd()

@@ -13,16 +13,11 @@ from tailgate.harness.profiles import PROFILES
 from tailgate.harness.report.escape import terminal
 
 
-def make_plugin(words: Sequence[str], *, force: bool) -> Status:
-    """Write the package that the words name: ``--plugin NAME`` or ``--plugin=NAME``."""
-    place = next(place for place, word in enumerate(words) if word.partition("=")[0] == "--plugin")
-    _, equals, name = words[place].partition("=")
-    rest = [*words[:place], *words[place + 1 :]]
-    if not equals:
-        name = rest.pop(place) if place < len(rest) else ""
-    if rest:
+def make_plugin(name: str, words: Sequence[str], *, force: bool) -> Status:
+    """Write the package of this name; ``words`` are what the command line has besides, which is refused."""
+    if words:
         raise UsageError(
-            f"tailgate init --plugin=NAME takes nothing but --force, got {rest[0]!r}; --perf-plugin=FILE is the option "
+            f"tailgate init --plugin=NAME takes nothing but --force, got {words[0]!r}; --perf-plugin=FILE is the option "
             "of the gate"
         )
     root = Path.cwd()

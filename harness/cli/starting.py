@@ -122,8 +122,8 @@ def _init(
         ),
     ] = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,  # noqa: ARG001
-    plugin: Annotated[  # noqa: ARG001
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    plugin: Annotated[
         str | None,
         typer.Option("--plugin", metavar="NAME", help="Make a package for a plugin of this name instead."),
     ] = None,
@@ -136,8 +136,11 @@ def _init(
     --force. Options say what it cannot find out.
     """
     from tailgate.harness.cli.init import init
+    from tailgate.harness.cli.init_plugin import make_plugin
 
-    raise typer.Exit(init(context.args))
+    if plugin is not None:
+        raise typer.Exit(make_plugin(plugin, context.args, force=force))
+    raise typer.Exit(init(context.args, force=force))
 
 
 @app.command("calibrate", cls=Command, context_settings=PASSED_ON, epilog=CALIBRATE)
@@ -163,13 +166,13 @@ def _calibrate(
 def _drill(
     context: typer.Context,
     *,
-    share: Annotated[float, typer.Option("--share", help="Share of commits that get a drill.")] = 0.1,  # noqa: ARG001
-    case: Annotated[  # noqa: ARG001
+    share: Annotated[float, typer.Option("--share", help="Share of commits that get a drill.")] = 0.1,
+    case: Annotated[
         str | None, typer.Option("--case", help="A drill of this case, whatever the commit says.")
     ] = None,
-    ledger: Annotated[  # noqa: ARG001
-        str, typer.Option("--ledger", help="File with one line per drill, to be kept from run to run.")
-    ] = ".perf/drills.jsonl",
+    ledger: Annotated[
+        Path, typer.Option("--ledger", help="File with one line per drill, to be kept from run to run.")
+    ] = Path(".perf/drills.jsonl"),
     **__: object,
 ) -> None:
     """Run a comparison whose right verdict is known: base against base, or against base with a planted change.
@@ -181,7 +184,7 @@ def _drill(
     """
     from tailgate.harness.cli.drill import drill
 
-    raise typer.Exit(drill(context.args))
+    raise typer.Exit(drill(context.args, share, case, ledger))
 
 
 @app.command("serve", cls=ServiceCommand, epilog=SERVE)

@@ -65,7 +65,7 @@ def test_a_second_time_replaces_nothing_without_force(init, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--plugin"], "expected a name such as my-load, in small letters, got ''"),
+        (["--plugin"], "'--plugin' requires an argument"),
         (["--plugin=My Load"], "got 'My Load'"),
         (["--plugin=-x"], "got '-x'"),
         (["--plugin=../x"], "got '../x'"),
