@@ -9,21 +9,20 @@ passing bytes on costs is the same on both sides.
 
 import argparse
 import contextlib
-import os
 import random
 import select
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 from tailgate.harness.drill.case import CASES, Case
+from tailgate.harness.observe.machine import cpu_seconds
 
 READY = "passing bytes on to"
 PIECE = 1 << 16
-# Processor time is told in ticks of 10 ms, and reading it costs some itself.
+# Reading processor time costs some itself.
 READ_EVERY_S = 0.02
 LONGEST_SPIN_S = 0.05
 
@@ -69,20 +68,9 @@ class Holder:
         self._paid_s += owed_s
 
 
-def processor_seconds(pids: Sequence[int], proc: Path = Path("/proc")) -> float:
+def processor_seconds(pids: Iterable[int]) -> float:
     """Return the processor seconds of processes so far; one that has ended counts as nothing."""
-    ticks = 0
-    for pid in pids:
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            # The name, in parentheses, may hold anything (proc_pid_stat(5)).
-            fields = (
-                (proc / str(pid) / "stat")
-                .read_text(encoding="utf-8", errors="replace")
-                .rpartition(")")[2]
-                .split()
-            )
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return sum(cpu_seconds(pid) or 0.0 for pid in pids)
 
 
 def connect(address: str) -> socket.socket:

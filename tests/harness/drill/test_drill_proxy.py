@@ -114,15 +114,9 @@ def test_one_answer_in_fifty_stalls(clock):
     assert set(clock.sleeps_s) == {0.05}
 
 
-def test_processor_time_is_read_of_processes_whatever_their_names_and_an_ended_one_counts_as_nothing(
-    tmp_path,
-):
-    fields = " ".join(["S", *["0"] * 10, "150", "50", *["0"] * 20])
-    (tmp_path / "7").mkdir()
-    (tmp_path / "7" / "stat").write_text(f"7 (a) (b c) {fields}\n")
-    ticks = os.sysconf("SC_CLK_TCK")
-    assert processor_seconds([7, 8], tmp_path) == 200 / ticks
-    assert processor_seconds([os.getpid()]) > 0
+def test_the_processor_time_of_a_process_that_has_ended_counts_as_nothing():
+    assert processor_seconds([os.getpid(), 2**22 + 1]) > 0  # above the kernel's greatest pid
+    assert processor_seconds([2**22 + 1]) == 0
 
 
 def test_a_target_is_reached_by_address_and_by_unix_socket(tmp_path):

@@ -1,4 +1,4 @@
-"""What processes hold, read from a /proc that a test has made and from this one's own; and the witnesses' clock."""
+"""What processes hold, and the witnesses' clock."""
 
 import os
 import socket
@@ -9,29 +9,18 @@ import pytest
 from tailgate.harness.observe.beside.periodic import next_due_s, periodically
 from tailgate.harness.observe.beside.resources import period_s, read
 
-
-def process(proc, pid, *, pages, threads, fds, name="server"):
-    folder = proc / str(pid)
-    (folder / "fd").mkdir(parents=True)
-    for number in range(fds):
-        (folder / "fd" / str(number)).touch()
-    (folder / "statm").write_text(f"99999 {pages} 3 1 0 5 0\n")
-    before = " ".join(["0"] * 16)
-    (folder / "stat").write_text(f"{pid} ({name}) S {before} {threads} 0 12345\n")
+GONE = 2**22 + 1  # above the kernel's greatest pid
 
 
-def test_what_the_processes_hold_is_summed(tmp_path):
-    process(tmp_path, 10, pages=100, threads=3, fds=7)
-    process(tmp_path, 11, pages=50, threads=1, fds=2, name="a) S 9 (b")
-    reading = read([10, 11], tmp_path)
-    assert (reading.rss_bytes, reading.fds, reading.threads) == (150 * os.sysconf("SC_PAGE_SIZE"), 9, 4)
+def test_what_the_processes_hold_is_summed_without_those_that_are_gone():
+    one, both = read([os.getpid()]), read([os.getpid(), GONE, os.getpid()])
+    assert (both.fds, both.threads) == (2 * one.fds, 2 * one.threads)
+    assert both.rss_bytes > one.rss_bytes
 
 
-def test_a_process_that_is_gone_is_left_out_and_nothing_is_read_of_none(tmp_path):
-    process(tmp_path, 10, pages=100, threads=3, fds=7)
-    assert read([10, 12], tmp_path).threads == 3
-    assert read([12], tmp_path) is None
-    assert read([], tmp_path) is None
+def test_nothing_is_read_of_no_process():
+    assert read([GONE]) is None
+    assert read([]) is None
 
 
 def test_this_process_is_read_as_it_is():
