@@ -209,18 +209,10 @@ def panel_json(number: int, panel: Panel) -> dict[str, Any]:
         "datasource": SOURCE,
         "gridPos": {"x": number % across * WIDTH, "y": number // across * HEIGHT, "w": WIDTH, "h": HEIGHT},
         "fieldConfig": {"defaults": {"unit": panel.unit, "custom": custom}, "overrides": []},
-        "options": {
-            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
-            "tooltip": {"mode": "multi", "sort": "desc"},
-        },
+        "options": {"tooltip": {"mode": "multi", "sort": "desc"}},
         "targets": [
-            {
-                "refId": chr(ord("A") + place),
-                "datasource": SOURCE,
-                "expr": expression,
-                "legendFormat": legend,
-                "exemplar": panel.exemplars,
-            }
+            {"refId": chr(ord("A") + place), "expr": expression, "legendFormat": legend}
+            | ({"exemplar": True} if panel.exemplars else {})
             for place, (expression, legend) in enumerate(lines(panel))
         ],
     }
@@ -255,7 +247,6 @@ def dashboard() -> dict[str, Any]:
         "time": {"from": "now-1h", "to": "now"},
         "refresh": "15s",
         "templating": {"list": [source, job]},
-        "annotations": {"list": []},
         "panels": [panel_json(number, panel) for number, panel in enumerate(PANELS)],
     }
 
