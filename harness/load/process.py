@@ -1,17 +1,22 @@
-"""The process that sends: it takes its processor, its priority and its descriptors, and gets its sender ready."""
+"""The process that sends: it takes its processor, its priority and its descriptors, and sends what it is asked for."""
 
 import contextlib
 import gc
 import os
 import resource
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
 
-from tailgate.harness.errors import LoadError
-from tailgate.harness.load import time_slice
+import orjson
+
+from tailgate.harness.errors import HarnessError, LoadError
+from tailgate.harness.load.link import CLOCK, Link
 from tailgate.harness.load.records.recorder import Recorder
 from tailgate.harness.load.records.samples import SAMPLES
-from tailgate.harness.load.sending.sender import Sender
+from tailgate.harness.load.report import encode_report
+from tailgate.harness.load.sending import time_slice
+from tailgate.harness.load.sending.sender import OrphanedError, Sender
 from tailgate.harness.load.settings import (
     DESCRIPTORS_BESIDE,
     SETTINGS,
@@ -22,13 +27,41 @@ from tailgate.harness.load.settings import (
 from tailgate.harness.scenario.plan import read_plan
 
 
-@contextlib.contextmanager
-def ready_sender(directory: Path, environment: Mapping[str, str], lifeline: int) -> Iterator[Sender]:
-    """Give the sender of the plan and the settings that lie in a directory, its first connections made.
+def until_gone(link: Link, work: Callable[[], NoReturn]) -> int:
+    """Work until the other end is gone; return the exit status, which is 1 after an error of which it was told."""
+    try:
+        work()
+    except (EOFError, BrokenPipeError, ConnectionResetError, OrphanedError):
+        return 0
+    except HarnessError as error:
+        link.tell(event="error", message=str(error))
+        return 1
 
-    ``environment`` has the headers, and ``lifeline`` is a descriptor that becomes readable when the parent has gone. Raise
-    LoadError where this process may not do what the settings ask, or the server does not take connections.
+
+def obey(
+    link: Link, directory: Path, environment: Mapping[str, str], sent: Callable[[int], None]
+) -> NoReturn:
+    """Send each phase that the other end asks for, and tell it the report; ``sent`` is then called with the phase's index.
+
+    Plan and settings lie in the directory, and ``environment`` has the headers. Raise LoadError where this process may not do
+    what the settings ask, or the server does not take connections.
     """
+    with _ready_sender(directory, environment, link.descriptor) as sender:
+        link.tell(event="ready")
+        while True:
+            frame = link.receive()
+            if frame == CLOCK:
+                link.tell_clock()
+                continue
+            command = orjson.loads(frame)
+            report = sender.run_phase(command["run"], command["stretch"], command["at_ns"])
+            link.tell(event="done", **encode_report(report))
+            sent(command["run"])
+
+
+@contextlib.contextmanager
+def _ready_sender(directory: Path, environment: Mapping[str, str], lifeline: int) -> Iterator[Sender]:
+    """Give the sender, its first connections made; ``lifeline`` becomes readable when the parent has gone."""
     settings = read_settings(directory / SETTINGS, environment)
     _bind(settings)
     _hurry(settings)

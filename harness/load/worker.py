@@ -1,7 +1,7 @@
 """One generator of many: ``python -m tailgate.harness.load.worker [HOST:PORT]``.
 
 It gets its slice of the plan over standard input, or over a connection that it opens to the harness; then it sends each phase
-from a moment of its own clock on, and gives its records back once nothing is in flight (:mod:`tailgate.harness.load.many.link`).
+from a moment of its own clock on, and gives its records back once nothing is in flight (:mod:`tailgate.harness.load.link`).
 While it sends, nobody speaks to it. It writes into a folder that it removes, and ends with the harness.
 """
 
@@ -16,24 +16,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-import orjson
 
-from tailgate.harness.errors import HarnessError
-from tailgate.harness.load.many.link import (
-    CLOCK,
-    TOKEN_VARIABLE,
-    Link,
-    introduction,
-    over_pipes,
-    over_socket,
-)
-from tailgate.harness.load.process import ready_sender
+from tailgate.harness.load.link import TOKEN_VARIABLE, Link, introduction, over_socket, over_standard
+from tailgate.harness.load.process import obey, until_gone
 from tailgate.harness.load.records.answers import ANSWERS
 from tailgate.harness.load.records.events import EVENT_FILE, EVENTS
 from tailgate.harness.load.records.record_file import RecordFile
 from tailgate.harness.load.records.samples import SAMPLE_FILE, SAMPLES
-from tailgate.harness.load.report import encode_report
-from tailgate.harness.load.sending.sender import OrphanedError
 
 CONNECT_S = 30.0
 
@@ -45,21 +34,16 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             f"usage: python -m tailgate.harness.load.worker [HOST:PORT], got {list(arguments)}\n"
         )
         return 2
-    with contextlib.closing(_link(arguments, environment)) as link:
-        try:
-            with tempfile.TemporaryDirectory(prefix="tailgate-generator-") as folder:
-                link.tell(**introduction(environment))
-                _work(link, Path(folder))
-        except (EOFError, BrokenPipeError, ConnectionResetError, OrphanedError):
-            return 0
-        except HarnessError as error:
-            link.tell(event="error", message=str(error))
-            return 1
+    with (
+        contextlib.closing(_link(arguments, environment)) as link,
+        tempfile.TemporaryDirectory(prefix="tailgate-generator-") as folder,
+    ):
+        return until_gone(link, lambda: _work(link, environment, Path(folder)))
 
 
 def _link(arguments: Sequence[str], environment: Mapping[str, str]) -> Link:
     if not arguments:
-        return over_pipes(os.dup(sys.stdin.fileno()), os.dup(sys.stdout.fileno()))
+        return over_standard()
     host, _, port = arguments[0].rpartition(":")
     connected = socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S)
     connected.settimeout(None)
@@ -71,28 +55,24 @@ def _link(arguments: Sequence[str], environment: Mapping[str, str]) -> Link:
     return over_socket(connected)
 
 
-def _work(link: Link, directory: Path) -> NoReturn:
+def _work(link: Link, environment: Mapping[str, str], directory: Path) -> NoReturn:
+    link.tell(**introduction(environment))
     task = link.told()
     for name in task["files"]:
         with (directory / name).open("xb") as file:
             file.writelines(link.records())
-    with ready_sender(directory, task["environment"], link.descriptor) as sender:
-        link.tell(event="ready")
-        answers_sent = 0
-        while True:
-            frame = link.receive()
-            if frame == CLOCK:
-                link.tell_clock()
-                continue
-            command = orjson.loads(frame)
-            report = sender.run_phase(command["run"], command["stretch"], command["at_ns"])
-            link.tell(event="done", **encode_report(report))
-            answers = directory / ANSWERS
-            new = answers.read_bytes()[answers_sent:] if answers.exists() else b""
-            answers_sent += len(new)
-            link.send_records(new)
-            for name, form in ((SAMPLES, SAMPLE_FILE), (EVENTS, EVENT_FILE)):
-                _send_phase(link, directory / name, form, command["run"])
+    answers_sent = 0
+
+    def send_records(phase: int) -> None:
+        nonlocal answers_sent
+        answers = directory / ANSWERS
+        new = answers.read_bytes()[answers_sent:] if answers.exists() else b""
+        answers_sent += len(new)
+        link.send_records(new)
+        for name, form in ((SAMPLES, SAMPLE_FILE), (EVENTS, EVENT_FILE)):
+            _send_phase(link, directory / name, form, phase)
+
+    obey(link, directory, task["environment"], send_records)
 
 
 def _send_phase(link: Link, path: Path, form: RecordFile, phase: int) -> None:

@@ -5,7 +5,6 @@ import os
 import secrets
 import socket
 import struct
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +15,10 @@ from pathlib import Path
 from typing import Protocol
 
 from tailgate.harness.errors import LoadError, UsageError
-from tailgate.harness.load.generator import end
-from tailgate.harness.load.many.link import TOKEN_VARIABLE, Link, over_pipes, over_socket
+from tailgate.harness.load.generator import ONE_THREAD, end, started
+from tailgate.harness.load.link import TOKEN_VARIABLE, Link, over_socket
 
 WORKER = ("-m", "tailgate.harness.load.worker")
-# numpy's linear algebra starts a thread for each processor, which no generator needs.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 # For who connects and then says nothing.
 _CHALLENGE_S = 5
 
@@ -73,23 +70,9 @@ class CommandEngine:
     @contextlib.contextmanager
     def _run(self, name: str, command: Sequence[str], log: Path) -> Iterator[GeneratorWorker]:
         try:
-            with log.open("wb") as stderr:
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=stderr,
-                    env={**os.environ, **ONE_THREAD},
-                    # Ctrl-C goes to the harness alone, which closes the links.
-                    start_new_session=True,
-                )
+            process, link = started(command, log, {})
         except OSError as error:
             raise LoadError(f"cannot start generator {name!r}, {command[0]!r}: {error.strerror}") from error
-        assert process.stdin is not None
-        assert process.stdout is not None
-        link = over_pipes(os.dup(process.stdout.fileno()), os.dup(process.stdin.fileno()))
-        process.stdin.close()
-        process.stdout.close()
         try:
             yield GeneratorWorker(link, name, process.pid if self.here else None, log)
         finally:

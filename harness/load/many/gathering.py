@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from tailgate.harness.load.many.link import Link
+from tailgate.harness.load.link import Link
 from tailgate.harness.load.records.answers import ANSWERS, Answers, KeptAnswer
 from tailgate.harness.load.records.events import EVENT_FILE, EVENTS
 from tailgate.harness.load.records.merging import Records, merged

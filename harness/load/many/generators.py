@@ -15,14 +15,12 @@ from typing import Any, Self
 
 from tailgate import __version__
 from tailgate.harness.errors import LoadError
-from tailgate.harness.load.generator import MARGIN_S, READY_S, refuse_unsendable
+from tailgate.harness.load.generator import MARGIN_S, READY_S, LoadGenerator, refuse_unsendable
+from tailgate.harness.load.link import introduction
 from tailgate.harness.load.many.clocks import TRIPS, ClockReading, Trip, drift, read_clock, schedule_error_s
 from tailgate.harness.load.many.engine import GeneratorEngine, GeneratorWorker
 from tailgate.harness.load.many.gathering import Gathering
-from tailgate.harness.load.many.link import introduction
 from tailgate.harness.load.many.slicing import slice_of
-from tailgate.harness.load.records.events import Events, read_events
-from tailgate.harness.load.records.samples import SAMPLES, Samples, read_samples
 from tailgate.harness.load.report import Part, PhaseReport, decode_report, together
 from tailgate.harness.load.settings import SETTINGS, LoadSettings, write_settings
 from tailgate.harness.scenario.plan import Plan, write_plan
@@ -50,17 +48,15 @@ class _Running:
         return self.clock
 
 
-class Generators:
-    """Many generators that send one plan, as a context manager; used as :class:`~tailgate.harness.load.Generator` is.
+class Generators(LoadGenerator):
+    """Many generators that send one plan.
 
     Records come at the end of each phase. Where a generator is lost, a LoadError names it, and the phase has no record.
     """
 
     def __init__(self, engine: GeneratorEngine, plan: Plan, settings: LoadSettings, directory: Path) -> None:
+        super().__init__(plan, settings, directory)
         self._engine = engine
-        self._plan = plan
-        self._settings = settings
-        self._directory = directory
         self._stack = contextlib.ExitStack()
         self._running: list[_Running] = []
 
@@ -107,7 +103,7 @@ class Generators:
                 one.read_clock()
 
     def stop(self) -> None:
-        """Ask all to leave, from any thread: a phase that runs ends with a ``LoadError`` where it is awaited."""
+        """Ask all to leave, from any thread."""
         for one in self._running:
             one.worker.link.stop()
 
@@ -116,22 +112,8 @@ class Generators:
         """The processes on this machine."""
         return tuple(one.worker.pid for one in self._running if one.worker.pid is not None)
 
-    def samples(self) -> Samples:
-        """Return the samples so far, ordered by phase and request."""
-        return read_samples(self._directory / SAMPLES)
-
-    def events(self) -> Events:
-        """Return the events of streamed answers so far, ordered by phase and request."""
-        return read_events(self._directory)
-
     def run_phase(self, index: int, stretch: float = 1.0, at_ns: int | None = None) -> PhaseReport:
-        """Send one phase; raise LoadError, which names the generator, where one of them does not manage.
-
-        Args:
-            index: of the phase.
-            stretch: for a phase that is relative to a throughput, the seconds between two of its answers.
-            at_ns: CLOCK_MONOTONIC here at the phase's time 0; None for as soon as all can begin.
-        """
+        """Send one phase; raise LoadError, which names the generator, where one of them does not manage."""
         if at_ns is None:
             self.prepare()
             way_ns = max(one.clock.error_ns for one in self._running)

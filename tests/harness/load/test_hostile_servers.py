@@ -11,6 +11,7 @@ from scripted_server import OK, ScriptedServer
 
 from tailgate.harness.errors import LoadError, MeasurementError
 from tailgate.harness.load import Generator, LoadSettings
+from tailgate.harness.load.generator import started
 from tailgate.harness.load.records.recorder import Recorder
 from tailgate.harness.load.records.samples import SAMPLE, SAMPLE_FILE, Outcome, read_samples
 from tailgate.harness.results import file as results_file
@@ -127,13 +128,11 @@ def test_a_disk_that_fills_up_ends_the_load_and_keeps_what_is_on_it(tmp_path):
 
 
 def test_a_disk_that_is_full_from_the_start_ends_the_run_as_invalid(project, monkeypatch):
-    start = Generator._start
+    def started_on_a_full_disk(command, log, further):
+        (log.parent / "samples.bin").symlink_to("/dev/full")
+        return started(command, log, further)
 
-    def start_on_a_full_disk(self, headers):
-        (self._directory / "samples.bin").symlink_to("/dev/full")
-        return start(self, headers)
-
-    monkeypatch.setattr(Generator, "_start", start_on_a_full_disk)
+    monkeypatch.setattr("tailgate.harness.load.generator.started", started_on_a_full_disk)
     project.gate(service_time_ms=1.0).assert_outcomes(failed=1)
     (result,) = results_file.read(project.results() / results_file.RESULTS).scenarios
     assert (result.verdict, result.faults[0].cause) == (Verdict.INVALID, Cause.INTEGRITY)

@@ -230,7 +230,7 @@ def test_a_generator_that_dies_ends_the_other_arms_load_too(endless, monkeypatch
 
     def killed(generator, index, *arguments):
         if index == 1 and generator._directory.name == "tiny-head-0":
-            generator._process.kill()
+            os.kill(*generator.pids, signal.SIGKILL)
         return run_phase(generator, index, *arguments)
 
     monkeypatch.setattr(Generator, "run_phase", killed)
@@ -244,7 +244,7 @@ def test_an_interruption_under_the_load_of_both_arms_stops_both(endless, monkeyp
     pids, phases, run_phase = [], itertools.count(1), Generator.run_phase
 
     def interrupted(generator, index, *arguments):
-        pids.append(generator._process.pid)
+        pids.extend(generator.pids)
         if next(phases) == 4:
             os.kill(os.getpid(), signal.SIGINT)
         return run_phase(generator, index, *arguments)

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tailgate.harness.load import time_slice
+from tailgate.harness.load.sending import time_slice
 
 SCHED_GETATTR = {"x86_64": 315, "aarch64": 275, "riscv64": 275}
 NUMBER = SCHED_GETATTR.get(platform.machine())

@@ -1,4 +1,4 @@
-"""Messages between the harness and one generator of many: whole frames over two pipes, or over one socket.
+"""Messages between the harness and a generator: whole frames over two pipes, or over one socket.
 
 The frames are those of :mod:`multiprocessing.connection`, whose challenge lets nobody in who does not know the token.
 Nothing is pickled: a frame is JSON, records as they lie on disk, or the question for the clock. ::
@@ -13,13 +13,15 @@ Nothing is pickled: a frame is JSON, records as they lie on disk, or the questio
                                          ◀── {"event": "done", …}, answers, samples, events
     the end                              ──▶ ends, even in the middle of a phase
 
-In the place of any answer may come ``{"event": "error", "message"}``.
+In the place of any answer may come ``{"event": "error", "message"}``. A generator that is alone has its files already, and its
+records stay where they are: it says neither who it is nor what it recorded.
 """
 
 import contextlib
 import os
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
@@ -113,6 +115,11 @@ def over_pipes(reading: int, writing: int) -> Link:
     """Return the link over two descriptors, which it owns from now on."""
     output = Connection(writing, readable=False)
     return Link(Connection(reading, writable=False), output, output.close)
+
+
+def over_standard() -> Link:
+    """Return the link over the standard input and output of this process."""
+    return over_pipes(os.dup(sys.stdin.fileno()), os.dup(sys.stdout.fileno()))
 
 
 def over_socket(connected: socket.socket) -> Link:
