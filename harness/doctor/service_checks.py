@@ -10,6 +10,7 @@ from tailgate.harness.doctor.check import Judged, State
 from tailgate.harness.doctor.facts import Facts
 
 INSTALL = "pip install -U 'tailgate[service]'"
+TOGETHER = "install both at once, from one index: pip install -U torch torchvision"
 
 
 def service(facts: Facts) -> Judged:
@@ -27,32 +28,24 @@ def pair(facts: Facts) -> Judged:
     """Judge whether torch and torchvision are of one build, which only importing them would tell else."""
     torch, vision = (facts.packages.get(name) for name in ("torch", "torchvision"))
     if facts.trial is not None and facts.trial.error:
-        return State.FAIL, f"importing them fails: {facts.trial.error}", _together("torch torchvision")
+        return State.FAIL, f"importing them fails: {facts.trial.error}", TOGETHER
     if torch is None or vision is None:
         return State.OK, "one of them is not installed", ""
     found = f"torch {torch.version}, torchvision {vision.version}"
     needs = [Requirement(text) for text in vision.requires if re.match(r"torch\b(?!-)", text)]
     unmet = [one for one in needs if not one.specifier.contains(torch.version, prereleases=True)]
     if unmet:
-        return State.FAIL, f"{found}, which needs torch{unmet[0].specifier}", _together("torch torchvision")
+        return State.FAIL, f"{found}, which needs torch{unmet[0].specifier}", TOGETHER
     builds = [Version(one.version).local for one in (torch, vision)]
     if None not in builds and builds[0] != builds[1]:
-        return (
-            State.FAIL,
-            f"{found}: two builds, of which one lacks the other's operators",
-            _together("torch torchvision"),
-        )
+        return State.FAIL, f"{found}: two builds, of which one lacks the other's operators", TOGETHER
     if builds[0] != builds[1]:
         return (
             State.REMARK,
             f"{found}: they may be of two builds",
-            "tailgate doctor --torch tells; if it fails: " + _together("torch torchvision"),
+            f"tailgate doctor --torch tells; if it fails: {TOGETHER}",
         )
     return State.OK, found, ""
-
-
-def _together(names: str) -> str:
-    return f"install both at once, from one index: pip install -U {names}"
 
 
 def compiler(facts: Facts) -> Judged:

@@ -24,6 +24,8 @@ METRICS = ("/metrics", "/metrics/", "/prometheus", "/api/metrics")
 PATIENCE_S = 5.0
 PAUSE_S = 0.1
 MOST_TRIED = 5
+# That the same request is asked: of its answers, the quickest counts.
+TIMES = 3
 # Names of work, which a gate is about; others may delete something.
 _WORK = re.compile(
     r"predict|infer|score|generate|complet|embed|classif|rank|transcrib|detect|invoke|chat", re.IGNORECASE
@@ -102,14 +104,12 @@ def find_request(settings: LoadSettings, tell: Callable[[str], None]) -> Request
     raise TargetError(_not_found(tried, every))
 
 
-def try_request(
-    settings: LoadSettings, line: str, body: str | None, times: int = 3
-) -> tuple[float | None, str]:
+def try_request(settings: LoadSettings, line: str, body: str | None) -> tuple[float | None, str]:
     """Return the seconds of the quickest answer, or None and what was answered in place of a good one."""
     method, _, path = line.partition(" ")
     payload = Payload("first", (body or "").encode(), openapi.JSON, path, method)
     endpoint, quickest = resolve_endpoint(settings), None
-    for _ in range(times):
+    for _ in range(TIMES):
         answer = ask(payload, settings, endpoint)
         wrong, said = judged(answer, payload)
         if wrong:

@@ -8,7 +8,6 @@ before the load.
 import contextlib
 import http.client
 import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from tailgate.harness.load.settings import LoadSettings
 from tailgate.harness.load.wire.request_id import draw_prefix
 from tailgate.harness.options.settings import GateSettings
 from tailgate.harness.options.table import Pin
+from tailgate.harness.target.asking.client import connected
 from tailgate.harness.target.target import RunningTarget
 
 # As many as the generator opens ahead.
@@ -143,9 +143,7 @@ class SocketConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         """Connect."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        self.sock = connected(self._path, self.timeout)
 
 
 def generator_processor(settings: GateSettings) -> int | None:

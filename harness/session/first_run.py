@@ -16,7 +16,7 @@ from tailgate.harness.scenario.unbudgeted import (
     probe_scenario,
     runs_without,
 )
-from tailgate.harness.target.asking.exposition import fetch
+from tailgate.harness.target.asking.exposition import find
 from tailgate.harness.target.launching.readiness import PROBE_TIMEOUT_S
 from tailgate.harness.target.target import RunningTarget
 from tailgate.harness.units import Quantity, significant
@@ -43,7 +43,7 @@ def has_our_metrics(running: RunningTarget) -> bool:
         return False
     try:
         with running.client(PROBE_TIMEOUT_S) as client:
-            kinds = fetch(client, running.metrics_url).kinds
+            kinds = find(client, running.metrics_url).scrape.kinds
     except MeasurementError:
         return False
     return running.settings.metric_names.request_seconds in kinds

@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,15 +41,13 @@ def resolve_endpoint(settings: LoadSettings) -> Endpoint:
     return Endpoint(family, address, settings.host, context)
 
 
-def _accepting(
-    where: str, addresses: list[Address], refusal: Callable[[Address], OSError | None] | None = None
-) -> Address:
+def _accepting(where: str, addresses: list[Address]) -> Address:
     """Return the first address that accepts a connection; a single one is not asked."""
     if len(addresses) == 1:
         return addresses[0]
     said = []
     for one in addresses:
-        error = (refusal or _refusal)(one)
+        error = _refusal(one)
         if error is None:
             return one
         said.append(f"{one[1][0]}: {error.strerror or error}")

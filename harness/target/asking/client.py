@@ -43,16 +43,14 @@ class _SocketTransport(httpx.HTTPTransport):
 
     def __init__(self, path: Path, context: ssl.SSLContext, limits: httpx.Limits) -> None:
         super().__init__(context, uds=str(path), limits=limits, trust_env=False)
-        self._path = str(path)
+        self._path = path
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Connect first, and then ask over a connection of its own."""
-        with socket.socket(socket.AF_UNIX) as one:
-            one.settimeout(request.extensions["timeout"]["connect"])
-            try:
-                one.connect(self._path)
-            except OSError as error:
-                raise httpx.ConnectError(str(error), request=request) from error
+        try:
+            connected(self._path, request.extensions["timeout"]["connect"]).close()
+        except OSError as error:
+            raise httpx.ConnectError(str(error), request=request) from error
         return super().handle_request(request)
 
 
@@ -82,7 +80,12 @@ def refused_connection(
     parts = httpx.URL(url)
     host = parts.raw_host.decode("ascii")
     try:
-        with _connected(host, parts.port or DEFAULT_PORTS[parts.scheme], timeout_s, socket_path) as plain:
+        port = parts.port or DEFAULT_PORTS[parts.scheme]
+        with (
+            socket.create_connection((host, port), timeout_s)
+            if socket_path is None
+            else connected(socket_path, timeout_s)
+        ) as plain:
             if parts.scheme == "https" and trust is not None:
                 trust.context().wrap_socket(plain, server_hostname=host).close()
     except OSError as error:
@@ -92,13 +95,12 @@ def refused_connection(
     return ""
 
 
-def _connected(host: str, port: int, timeout_s: float, socket_path: Path | None) -> socket.socket:
-    if socket_path is None:
-        return socket.create_connection((host, port), timeout_s)
+def connected(path: Path, timeout_s: float | None) -> socket.socket:
+    """Return a connection to a Unix socket; raise OSError where there is none."""
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.settimeout(timeout_s)
-        connection.connect(str(socket_path))
+        connection.connect(str(path))
     except OSError:
         connection.close()
         raise

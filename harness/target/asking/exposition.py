@@ -110,11 +110,6 @@ def _followed(client: httpx.Client, url: str, *, elsewhere: bool) -> Found:
     raise MeasurementError(f"no metrics from {url}: it redirects more than {MOST_REDIRECTS} times")
 
 
-def fetch(client: httpx.Client, url: str) -> Scrape:
-    """Get and parse a server's metrics for the first time; raise as :func:`find` does."""
-    return find(client, url).scrape
-
-
 def get(client: httpx.Client, url: str) -> str:
     """Get a server's metrics, word for word; raise MeasurementError for an answer other than 200, an endless one, or none."""
     return _get(client, url).metrics(url)

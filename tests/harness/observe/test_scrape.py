@@ -307,7 +307,7 @@ def test_fetch_parses_what_the_server_answers():
         return httpx.Response(200, text=BEFORE)
 
     with httpx.Client(transport=httpx.MockTransport(handler)) as client:
-        got = scrape.fetch(client, "http://server/metrics")
+        got = scrape.find(client, "http://server/metrics").scrape
     assert got.start_time_s == 1.7e9
     assert got.time_ns > 0
 
@@ -325,7 +325,7 @@ def test_fetch_says_which_address_gave_no_metrics(handler, message):
         httpx.Client(transport=httpx.MockTransport(handler)) as client,
         pytest.raises(MeasurementError, match=f"http://server/metrics: .*{message}"),
     ):
-        scrape.fetch(client, "http://server/metrics")
+        scrape.find(client, "http://server/metrics")
 
 
 def moving(places):
@@ -410,7 +410,7 @@ def test_metrics_that_begin_to_redirect_later_are_not_followed():
 def test_metrics_that_are_refused_are_told_by_the_option_that_mends_it(status, message):
     transport = httpx.MockTransport(lambda _: httpx.Response(status))
     with httpx.Client(transport=transport) as client, pytest.raises(MeasurementError, match=message):
-        scrape.fetch(client, "http://server/metrics")
+        scrape.find(client, "http://server/metrics")
 
 
 def test_a_scrape_cannot_be_changed():

@@ -8,7 +8,7 @@ import pytest
 
 from tailgate.harness.load.records.samples import SAMPLE, Outcome
 from tailgate.harness.observe.delta import difference
-from tailgate.harness.target.asking.exposition import fetch
+from tailgate.harness.target.asking.exposition import find
 from tailgate.harness.target.asking.metric_names import MetricNames
 from tailgate.harness.target.asking.selector import Series
 from tailgate.harness.target.settings import TargetSettings
@@ -46,9 +46,9 @@ def test_the_fake_server_counts_what_it_served_by_the_names_of_the_service(tmp_p
         parse_target(fake_server_spec(2), TargetSettings()).start(tmp_path) as target,
         httpx.Client(base_url=target.base_url, trust_env=False) as client,
     ):
-        before = fetch(client, target.metrics_url)
+        before = find(client, target.metrics_url).scrape
         answers = [client.post("/predict", content=b"x" * size) for size in (0, 10, 100_000)]
-        change = difference(before, fetch(client, target.metrics_url))
+        change = difference(before, find(client, target.metrics_url).scrape)
         assert client.get("/nowhere").status_code == 404
         assert client.get("/predict").status_code == 404
     names = MetricNames()
@@ -67,7 +67,7 @@ def test_a_fake_server_with_a_bound_refuses_what_would_wait_beyond_it(tmp_path):
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda _: httpx.post(url, trust_env=False), range(8)))
         with httpx.Client(trust_env=False) as client:
-            values = fetch(client, target.metrics_url).values
+            values = find(client, target.metrics_url).scrape.values
     refused = [answer for answer in answers if answer.status_code == 429]
     # One is served and two wait; the others come while they do.
     assert 1 <= len(refused) <= 5
