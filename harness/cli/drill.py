@@ -12,7 +12,7 @@ from tailgate import __version__
 from tailgate.harness.cli import Status
 from tailgate.harness.cli.run import run_gate, split_sides
 from tailgate.harness.drill import ledger
-from tailgate.harness.drill.case import CASES, Case, find_case, is_drawn, next_case
+from tailgate.harness.drill.case import Case, find_case, is_drawn, next_case
 from tailgate.harness.drill.evidence import Standing, standings
 from tailgate.harness.drill.ledger import Drill
 from tailgate.harness.drill.target import VARIABLE, Planting
@@ -97,9 +97,10 @@ def _drill(case: Case, commit: str, result: RunResult | None, minutes: float) ->
 
 
 def _tell(done: Drill, case: Case) -> None:
-    right = done.seen.right
-    told = {True: "right", False: "missed" if case.planted else "a false alarm", None: "says nothing"}[right]
-    typer.echo(f"drill: {done.verdict.value} for {case.what}: {told}; it took {done.minutes:.1f} minutes")
+    told = {True: "right", False: "missed" if case.planted else "a false alarm", None: "says nothing"}
+    typer.echo(
+        f"drill: {done.verdict.value} for {case.what}: {told[done.right]}; it took {done.minutes:.1f} minutes"
+    )
     if case.planted:
         typer.echo(
             f"drill: lenses that the change can move: {', '.join(done.exercised) or 'none was looked at'}"
@@ -113,7 +114,7 @@ def _told(drills: Sequence[Drill]) -> Status:
     """Say how the promises stand, and what all drills have cost."""
     if not drills:
         return Status.PASS
-    every = standings([one.seen for one in drills])
+    every = standings(drills)
     typer.echo(f"drills so far: {len(drills)}, in {sum(one.minutes for one in drills):.1f} minutes")
     for one in every:
         typer.echo(f"  {_line(one)}")

@@ -25,7 +25,7 @@ class Seen:
 
     case: str
     verdict: Verdict
-    failing: tuple[str, ...]  # gating lenses that FAILed
+    failing: tuple[str, ...] = ()  # gating lenses that FAILed
 
     @property
     def right(self) -> bool | None:

@@ -14,31 +14,22 @@ from tailgate.harness.drill.evidence import Seen
 from tailgate.harness.errors import MeasurementError
 from tailgate.harness.results.file import to_json
 from tailgate.harness.results.ledger import append_line
-from tailgate.harness.results.verdict import Verdict
 
 DRILLS = "drills.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drill:
+class Drill(Seen):
     """One drill: one line of the ledger."""
 
     commit: str
     date: str  # ISO 8601, in UTC
-    case: str
-    verdict: Verdict
     reason: str
     minutes: float  # from start to end, what a run of CI waits for it
-    failing: tuple[str, ...] = ()  # gating lenses that FAILed
     exercised: tuple[str, ...] = ()  # lenses that the planted change can move and that were looked at
     run: str = ""  # id of the run; empty where it measured nothing
     machine: str = ""  # short fingerprint
     tailgate: str = ""
-
-    @property
-    def seen(self) -> Seen:
-        """What it says for or against the gate."""
-        return Seen(self.case, self.verdict, self.failing)
 
 
 def read(path: Path) -> tuple[Drill, ...]:

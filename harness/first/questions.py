@@ -4,12 +4,12 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 import orjson
 
 from tailgate.harness.errors import MeasurementError, TargetError
+from tailgate.harness.load import preflight
 from tailgate.harness.load.first_answer import ask
 from tailgate.harness.load.preflight import GOOD, judged
 from tailgate.harness.load.settings import LoadSettings
@@ -86,7 +86,7 @@ def find_request(settings: LoadSettings, tell: Callable[[str], None]) -> Request
 
     First a few of its POSTs, those first whose names speak of work, with an example of their body; then its GETs.
     """
-    document = _document(settings)
+    document = preflight.document(settings, resolve_endpoint(settings))
     every = openapi.operations(document)
     posts = [one for one in every if one.method == "POST" and openapi.body_of(one, document) is not None]
     gets = [one for one in every if one.method == "GET" and not _NO_WORK.match(one.path)]
@@ -116,14 +116,6 @@ def try_request(settings: LoadSettings, line: str, body: str | None) -> tuple[fl
             return None, answer.why or said or f"{answer.status}: {answer.text[:200]}"
         quickest = answer.seconds if quickest is None else min(quickest, answer.seconds)
     return quickest, ""
-
-
-def _document(settings: LoadSettings) -> Any:
-    answer = ask(Payload(openapi.PATH, b"", "", openapi.PATH, "GET"), settings, resolve_endpoint(settings))
-    try:
-        return orjson.loads(answer.body) if answer.status in GOOD else None
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _not_found(tried: Sequence[str], every: Sequence[openapi.Operation]) -> str:

@@ -184,6 +184,11 @@ def _led(answer: FirstAnswer, payload: Payload, settings: LoadSettings) -> str:
 def _offered(settings: LoadSettings, endpoint: Endpoint) -> str:
     """Say what the server's OpenAPI document offers; empty without one."""
     quick = dataclasses.replace(settings, timeout_s=min(DOCUMENT_TIMEOUT_S, settings.timeout_s))
-    answer = ask(Payload(openapi.PATH, b"", "", openapi.PATH, "GET"), quick, endpoint)
-    offers = openapi.offered(_json(answer)) if not answer.why and answer.status in GOOD else ""
+    offers = openapi.offered(document(quick, endpoint))
     return f"its {openapi.PATH} offers {offers}" if offers else ""
+
+
+def document(settings: LoadSettings, endpoint: Endpoint) -> Any:
+    """Return the server's OpenAPI document; None without one."""
+    answer = ask(Payload(openapi.PATH, b"", "", openapi.PATH, "GET"), settings, endpoint)
+    return _json(answer) if not answer.why and answer.status in GOOD else None

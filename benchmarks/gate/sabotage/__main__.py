@@ -103,7 +103,7 @@ def drill(asked: Drilled, folder: Path) -> Came:
     if not drills:
         raise RuntimeError(f"{asked.name}: the drill ended with status {done.returncode}:\n{done.stdout}")
     (one,) = drills
-    right = one.seen.right
+    right = one.right
     return Came(
         asked.name,
         one.case,
