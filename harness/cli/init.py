@@ -25,7 +25,7 @@ from tailgate.harness.options.settings import OPTIONS, GateSettings
 from tailgate.harness.plugins.manager import create_plugin_manager
 from tailgate.harness.profiles import PROFILES
 from tailgate.harness.results import ledger
-from tailgate.harness.results.run import RunResult
+from tailgate.harness.results.run import RunResult, ScenarioResult
 from tailgate.harness.results.verdict import Verdict
 from tailgate.harness.scenario.budgets import Budgets, find_budgets
 from tailgate.harness.scenario.unbudgeted import HIGHEST_PER_S, OF_LONE_RATE
@@ -239,13 +239,10 @@ def _budgets(result: RunResult) -> str:
     """Return the budget file that a first run proposes."""
     (scenario,) = result.scenarios
     rate = tomllib.loads(scenario.proposal)[SCENARIO]["rate"]
-    seen = ", ".join(
-        f"{one.name} {quantity(one.value, one.unit)}" for one in scenario.criteria if one.value is not None
-    )
     return "\n".join(
         [
             "# The load and the limits of pytest -m perf. Each limit is 1.5 times the upper end of what tailgate init measured",
-            f"# on {dt.datetime.now(dt.UTC):%Y-%m-%d}: {seen}.",
+            f"# on {dt.datetime.now(dt.UTC):%Y-%m-%d}: {_seen(scenario)}.",
             f"# Machine: {ledger.short(result.machine)}. Another machine needs budgets of its own.",
             scenario.proposal,
             f'"compare" = {{ rate = "{rate}" }}',
@@ -254,13 +251,18 @@ def _budgets(result: RunResult) -> str:
     )
 
 
-def _tell_end(result: RunResult, plan: files.Plan) -> None:
-    (scenario,) = result.scenarios
-    seen = ", ".join(
+def _seen(scenario: ScenarioResult) -> str:
+    """Return what was measured, in words."""
+    told = (
         f"{one.name} {quantity(one.value, one.unit)}" for one in scenario.criteria if one.value is not None
     )
+    return ", ".join(told)
+
+
+def _tell_end(result: RunResult, plan: files.Plan) -> None:
+    (scenario,) = result.scenarios
     why = ", since there were no budgets" if scenario.proposal else ""
-    say(f"first run: {scenario.verdict.value}{why}: {seen}")
+    say(f"first run: {scenario.verdict.value}{why}: {_seen(scenario)}")
     tell_files(plan)
     if plan.advice:
         say(plan.advice)

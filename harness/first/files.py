@@ -1,13 +1,13 @@
 """What a project gets: budgets, pytest's settings, a test, a line for git, and a workflow. Pure but for reading what is there."""
 
 import configparser
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import tomlkit
+from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
 from tailgate.harness.first.workflow import WORKFLOW, workflow
@@ -89,8 +89,8 @@ def pytest_settings(root: Path, settings: Mapping[str, Value]) -> tuple[Path, st
     A TOML file keeps its form and comments. In an ini file that is there, no other tool could do that: its lines are told.
     """
     ini = next((path for path in map(Path, ("pytest.ini", ".pytest.ini")) if (root / path).is_file()), None)
-    if ini is None and _has_toml_settings(root):
-        return _in_toml(root, settings)
+    if ini is None and (in_toml := _in_toml(root, settings)) is not None:
+        return in_toml
     if ini is None:
         sections = {Path("tox.ini"): "pytest", Path("setup.cfg"): "tool:pytest"}
         ini = next((path for path, section in sections.items() if _has_section(root / path, section)), None)
@@ -101,19 +101,14 @@ def pytest_settings(root: Path, settings: Mapping[str, Value]) -> tuple[Path, st
     return ini, None, f"add to pytest's section in {ini}:\n{_ini_lines(missing)}" if missing else ""
 
 
-def _has_toml_settings(root: Path) -> bool:
-    try:
-        document: Any = tomllib.loads(_text(root / "pyproject.toml"))
-    except tomllib.TOMLDecodeError:
-        return False
-    tool = document.get("tool", {})
-    return isinstance(tool, dict) and "ini_options" in tool.get("pytest", {})
-
-
-def _in_toml(root: Path, settings: Mapping[str, Value]) -> tuple[Path, str | None, str]:
+def _in_toml(root: Path, settings: Mapping[str, Value]) -> tuple[Path, str | None, str] | None:
+    """Return likewise what is to do in ``pyproject.toml``; None where pytest has no table in it."""
     path = Path("pyproject.toml")
-    document = tomlkit.parse(_text(root / path))
-    table: Any = document["tool"]["pytest"]["ini_options"]
+    try:
+        document = tomlkit.parse(_text(root / path))
+        table: Any = document["tool"]["pytest"]["ini_options"]
+    except (TOMLKitError, TypeError):
+        return None
     missing = {key: value for key, value in settings.items() if key not in table}
     if not isinstance(table, Table):
         return (

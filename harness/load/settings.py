@@ -53,8 +53,6 @@ class LoadSettings:
     # A request without a complete answer so long after its intended time is a TIMEOUT; so each phase ends.
     timeout_s: float = 10.0
     processor: int | None = None  # the one to run on; None for any
-    # How to wait; None for SPIN where a processor is given and SLEEP where not.
-    timer: TimerMode | None = None
     # What to ask the kernel for; where it refuses FIFO, the generator takes its turn and says so.
     scheduling: Scheduling = Scheduling.FIFO
     headers: tuple[tuple[str, str], ...] = ()  # sent with every request, beside the payload's own
@@ -71,10 +69,8 @@ class LoadSettings:
         return self.connections_max if self.at_once is None else min(self.connections_max, self.at_once)
 
     @property
-    def effective_timer(self) -> TimerMode:
-        """The mode that the generator runs in."""
-        if self.timer is not None:
-            return self.timer
+    def timer(self) -> TimerMode:
+        """How the generator waits."""
         return TimerMode.SLEEP if self.processor is None else TimerMode.SPIN
 
 

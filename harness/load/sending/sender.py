@@ -67,7 +67,7 @@ class Sender:
         self._settings = settings
         self._recorder = recorder
         self._lifeline = lifeline
-        self._pacer = Pacer(settings.effective_timer, _scheduling())
+        self._pacer = Pacer(settings.timer, _scheduling())
         encoded = [encode_request(payload, settings) for payload in plan.payloads]
         self._requests = Requests(encoded, settings.id_prefix)
         endpoint = resolve_endpoint(settings)
@@ -147,7 +147,7 @@ class Sender:
             waited_requests=self._pool.waited - waited,
             unkept_answers=self._recorder.answers.unkept - unkept,
             at_once=self._settings.at_once,
-            timer=self._settings.effective_timer,
+            timer=self._settings.timer,
             scheduling=_scheduling(),
             loop=Loop.OPEN if phase.closed_loop is None else Loop.CLOSED,
             processor=self._settings.processor,

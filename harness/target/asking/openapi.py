@@ -90,11 +90,6 @@ def body_of(operation: Operation, document: Any) -> Any:
     return _example_of(media, document) if isinstance(media, Mapping) else None
 
 
-def takes_body(operation: Operation) -> bool:
-    """Tell whether an operation takes a body."""
-    return "requestBody" in operation.details
-
-
 def example(schema: Any, document: Any, depth: int = 0) -> Any:
     """Return a value that a schema allows: its example or default, else one made of its type and bounds."""
     schema = _followed(schema, document)

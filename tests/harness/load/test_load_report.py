@@ -48,7 +48,7 @@ def test_lag_quantiles_are_lags_that_were_seen():
 
 
 def test_settings_survive_the_disk(tmp_path):
-    settings = LoadSettings("h", 1, headers=(("a", "b"),), timer=TimerMode.SPIN, processor=1)
+    settings = LoadSettings("h", 1, headers=(("a", "b"),), processor=1)
     headers = write_settings(settings, tmp_path / "load.json")
     assert read_settings(tmp_path / "load.json", headers) == settings
     write_settings(LoadSettings("h", 1), tmp_path / "load.json")

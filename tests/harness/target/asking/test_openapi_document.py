@@ -98,7 +98,6 @@ def test_a_form_is_no_json_body():
         "POST", "/", {"requestBody": {"content": {"multipart/form-data": {"schema": {}}}}}
     )
     assert openapi.body_of(operation, {}) is None
-    assert openapi.takes_body(operation)
 
 
 def test_an_example_beside_the_schema_is_taken_first():
