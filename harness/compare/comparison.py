@@ -38,7 +38,7 @@ from tailgate.harness.observe.slot_result import slot_result
 from tailgate.harness.results.comparison import ComparisonResult, Design, Lens
 from tailgate.harness.results.run import ArmResult, ScenarioResult
 from tailgate.harness.results.verdict import Verdict
-from tailgate.harness.scenario.budgets import resolve_scenario
+from tailgate.harness.scenario.budgets import find_quantities, settle_load
 from tailgate.harness.scenario.plan import choose_payloads, draw_plan
 from tailgate.harness.scenario.scenario import Scenario
 from tailgate.harness.statistics import median_of_known
@@ -127,9 +127,9 @@ def _bench(
     settings = ground.settings
     # A comparison has no absolute limits: without criteria, no budget of theirs is asked for.
     bare = dataclasses.replace(scenario, criteria=())
-    resolved = resolve_scenario(
-        bare, ground.budgets, rehearsed[Arm.BASE].facts, yardstick_s, ground.units, settings.root
-    )
+    facts = rehearsed[Arm.BASE].facts
+    found = find_quantities(bare, ground.budgets, facts, ground.units, settings.root)
+    resolved = settle_load(bare, found, yardstick_s)
     slots = block_scenario(resolved.scenario, PAIRS, capacity=any(lens.name == CAPACITY for lens in lenses))
     payloads = ground.payloads(source_of(scenario, settings))
     sharing, shared = choose_sharing(

@@ -151,26 +151,12 @@ class Resolved:
     quantities: Mapping[str, Quantity]
 
 
-def resolve_scenario(
-    scenario: Scenario,
-    budgets: Budgets,
-    facts: Mapping[str, str],
-    yardstick_s: float,
-    units: Mapping[str, Unit],
-    root: Path,
-) -> Resolved:
-    """Settle the load by the budgets of the target's device and precision, as the yardstick is now.
+def settle_load(scenario: Scenario, quantities: Mapping[str, Quantity], yardstick_s: float) -> Resolved:
+    """Return a scenario with its load in numbers, as the yardstick is now.
 
     Limits stay open until what they judge is over and the yardstick has been read again (:func:`asked_at`). A number that
-    sets the load is settled now, in a criterion too: nothing else was sent. ``facts`` is how the target describes itself,
-    ``units`` that of each measure, ``root`` the project's folder. Raise BudgetError for one that is missing or of another
-    unit than it is used as.
+    sets the load is settled now, in a criterion too: nothing else was sent.
     """
-    return settle_load(scenario, find_quantities(scenario, budgets, facts, units, root), yardstick_s)
-
-
-def settle_load(scenario: Scenario, quantities: Mapping[str, Quantity], yardstick_s: float) -> Resolved:
-    """Return a scenario with its load in numbers, as the yardstick is now; limits stay open."""
     known = numbers(quantities, yardstick_s)
     of_load = refs(tuple((phase.arrivals, phase.duration_s) for phase in scenario.phases))
     settled = {key: known[key] for key in of_load}
@@ -189,7 +175,11 @@ def find_quantities(
     units: Mapping[str, Unit],
     root: Path,
 ) -> Mapping[str, Quantity]:
-    """Return the budgets of a scenario on the target's device in its precision; arguments and errors as above."""
+    """Return the budgets of a scenario on the target's device in its precision.
+
+    ``facts`` is how the target describes itself, ``units`` that of each measure, ``root`` the project's folder. Raise
+    BudgetError for one that is missing or of another unit than it is used as.
+    """
     device, precision = place_of(facts)
     quantities = budgets.quantities(scenario.name, device, precision)
     if missing := sorted(refs(scenario) - set(quantities)):

@@ -22,7 +22,7 @@ from tailgate.harness.results.preflight import Preflight
 from tailgate.harness.results.run import ScenarioResult
 from tailgate.harness.results.slot import SlotResult
 from tailgate.harness.results.yardstick import Yardstick
-from tailgate.harness.scenario.budgets import Resolved, place_of, resolve_scenario, settle_load, with_budgeted
+from tailgate.harness.scenario.budgets import Resolved, find_quantities, place_of, settle_load, with_budgeted
 from tailgate.harness.scenario.payloads.payload import Payload
 from tailgate.harness.scenario.plan import choose_payloads, draw_plan
 from tailgate.harness.scenario.right_answers import expects, with_right_answers
@@ -160,12 +160,11 @@ class BudgetRun:
             if self._lone_per_s is None:
                 slowest_s = max((one.seconds for one in self.preflight), default=0.0)
                 self._lone_per_s = first_run.lone_rate(ground, settings, slowest_s)
-            load, note = first_run.load_of(asked, self._lone_per_s)
-            resolved = settle_load(asked, load, drawn_by.seconds)
+            found, note = first_run.load_of(asked, self._lone_per_s)
         else:
-            resolved = resolve_scenario(
-                asked, ground.budgets, self.facts, drawn_by.seconds, ground.units, ground.settings.root
-            )
+            root = ground.settings.root
+            found = find_quantities(asked, ground.budgets, self.facts, ground.units, root)
+        resolved = settle_load(asked, found, drawn_by.seconds)
         # The judge asks the same once all is measured, which is late to hear of a misspelt measure.
         judge.refuse_unanswerable(resolved.scenario.criteria, resolved.scenario.phases, self._measures)
         left = tuple(item for item in resolved.scenario.criteria if self._can_judge(item, running))
