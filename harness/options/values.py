@@ -101,16 +101,11 @@ def command_line(value: str) -> str:
     return value
 
 
-def url_path(value: str) -> str:
-    """Read the path of an address."""
-    if not value.startswith("/") or _SPACE_OR_CONTROL.search(value):
-        raise ValueError("expected a path that starts with '/', without white space")
-    return value
-
-
 def url_path_or_none(value: str) -> str:
     """Read the path of an address, or nothing."""
-    return url_path(value) if value else ""
+    if value and (not value.startswith("/") or _SPACE_OR_CONTROL.search(value)):
+        raise ValueError("expected a path that starts with '/', without white space")
+    return value
 
 
 def request_line(value: str) -> str:

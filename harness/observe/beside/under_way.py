@@ -1,6 +1,5 @@
 """A phase as it runs: what its records say so far, read from their file while the generator writes it."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -108,7 +107,7 @@ class Following:
                 content = file.read()
         except OSError:
             content = b""
-        whole = math.floor(len(content) / SAMPLE.itemsize)
+        whole = len(content) // SAMPLE.itemsize
         self._offset += whole * SAMPLE.itemsize
         new = np.frombuffer(content, SAMPLE, count=whole)
         chosen: Samples = new[new["phase"] == self._load.index]

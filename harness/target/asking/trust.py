@@ -76,8 +76,9 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
             f"{option}: the key in {key or certificate} needs a password; give one without, as openssl pkey writes it"
         ) from None
     except OSError as error:
-        told = f"the key does not fit the certificate {certificate}" if _mismatch(error) else ""
-        told = told or f"{_unread(key or certificate, error)}, expected a private key in PEM"
+        told = f"{_unread(key or certificate, error)}, expected a private key in PEM"
+        if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+            told = f"the key does not fit the certificate {certificate}"
         hint = "" if key else "; --perf-client-key=FILE names the file of the key"
         raise UsageError(f"{option}: {told}{hint}") from None
 
@@ -89,10 +90,6 @@ class _EncryptedError(Exception):
 def _no_password() -> str:
     # Without this, OpenSSL asks at the terminal.
     raise _EncryptedError
-
-
-def _mismatch(error: OSError) -> bool:
-    return isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH"
 
 
 def _unread(file: Path | None, error: OSError) -> str:
