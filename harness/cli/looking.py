@@ -1,7 +1,7 @@
 """The commands that start no load: what runs came to, who takes part, and whether this machine is fit."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,35 +64,26 @@ FormatOption = Annotated[Format, typer.Option("--format", help="The form of the 
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", help="Python file with hooks of tailgate; may be repeated.")
 ]
+
+
+def _again(name: str, help: str) -> Any:  # noqa: A002 - as typer calls it
+    """Declare an option of the gate for a run that is judged again, by both of its names."""
+    return typer.Option(f"--{name}", f"--perf-{name}", help=help)
+
+
 BudgetFile = Annotated[
-    str | None,
-    typer.Option("--budgets", "--perf-budgets", help="A TOML file with other budgets than those of the run."),
+    str | None, _again("budgets", "A TOML file with other budgets than those of the run.")
 ]
-Confidence = Annotated[
-    str | None,
-    typer.Option("--confidence", "--perf-confidence", help="Another confidence than that of the run."),
-]
+Confidence = Annotated[str | None, _again("confidence", "Another confidence than that of the run.")]
 LensSettings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--lens", "--perf-lens", help="p95=8%, p95.margin=1%, memory=gate or p99=report; may be repeated."
-    ),
+    list[str] | None, _again("lens", "p95=8%, p95.margin=1%, memory=gate or p99=report; may be repeated.")
 ]
 AnswerTolerance = Annotated[
-    str | None,
-    typer.Option(
-        "--answer-tolerance",
-        "--perf-answer-tolerance",
-        help="How far numbers in answers may differ, as a share.",
-    ),
+    str | None, _again("answer-tolerance", "How far numbers in answers may differ, as a share.")
 ]
 AnswerIgnore = Annotated[
     list[str] | None,
-    typer.Option(
-        "--answer-ignore",
-        "--perf-answer-ignore",
-        help="A further place in answers that is not compared, such as $.id.",
-    ),
+    _again("answer-ignore", "A further place in answers that is not compared, such as $.id."),
 ]
 Scenario = Annotated[
     str | None, typer.Option("--scenario", help="This scenario alone.", autocompletion=scenario_names)
