@@ -35,11 +35,6 @@ class Coming(NamedTuple):
     each_s: float = 0.0
 
 
-def nothing() -> Coming:
-    """Return that nothing is being decoded."""
-    return Coming()
-
-
 def worthwhile(waiting: int, coming: Coming, expected_s: Callable[[int], float]) -> int:
     """Return how many inputs a batch should have, of those that are ready and those that are coming.
 

@@ -17,7 +17,7 @@ from typing import Generic, NoReturn
 
 import structlog
 
-from tailgate.service.batching.decoded import Coming, nothing
+from tailgate.service.batching.decoded import Coming
 from tailgate.service.batching.forecast import Running
 from tailgate.service.batching.policy import BatchPolicy, BatchQueue, Q, Wait
 from tailgate.service.errors import ModelFailure
@@ -73,7 +73,7 @@ class Dispatcher(Generic[Q]):
         begin: Begin | None = None,
         expected_s: Callable[[int], float] = lambda _: 0.0,
         *,
-        coming: Callable[[], Coming] = nothing,
+        coming: Callable[[], Coming] = Coming,
     ) -> None:
         self._queue = BatchQueue[Q](policy, expected_s, coming)
         self._compute = compute

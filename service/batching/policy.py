@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
-from tailgate.service.batching.decoded import PATIENCE, Coming, nothing, worthwhile
+from tailgate.service.batching.decoded import PATIENCE, Coming, worthwhile
 from tailgate.service.batching.returning import Returning
 from tailgate.service.errors import QueueFull, Unavailable
 
@@ -142,7 +142,7 @@ class BatchQueue(Generic[Q]):
         self,
         policy: BatchPolicy,
         expected_s: Callable[[int], float] = lambda _: 0.0,
-        coming: Callable[[], Coming] = nothing,
+        coming: Callable[[], Coming] = Coming,
     ) -> None:
         self.policy = policy
         self._returning = Returning(expected_s)

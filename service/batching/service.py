@@ -15,7 +15,7 @@ import structlog
 from tailgate.service.batching.headroom import Counts, Lately, headroom, stages_of
 from tailgate.service.batching.in_flight import InFlight
 from tailgate.service.batching.pipeline import Pipeline
-from tailgate.service.batching.requests.journal import Journal
+from tailgate.service.batching.requests.journal import Journal, call_later
 from tailgate.service.batching.requests.traces import Traces, start_traces
 from tailgate.service.batching.start import build_in_thread
 from tailgate.service.errors import ConfigurationError, Outcome, Unavailable, gist
@@ -49,6 +49,7 @@ class Service:
 
     Attributes:
         settings: as read at the start.
+        call_later: calls a function on the event loop after so many seconds.
         phase: where it stands.
         failure: what the start raised; None unless it failed.
         started: set when the start is done.
@@ -62,6 +63,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.call_later = call_later
         self.phase = Phase.STARTING
         self.failure: BaseException | None = None
         self.metrics = Metrics(
@@ -162,10 +164,6 @@ class Service:
 
     def _takes_late(self, *, admitted: bool) -> bool:
         return self.phase is Phase.LEAVING or (admitted and self.phase is Phase.DRAINING)
-
-    def call_later(self, delay_s: float, function: Callable[[], None]) -> asyncio.TimerHandle:
-        """Call a function later, on the event loop."""
-        return asyncio.get_running_loop().call_later(delay_s, function)
 
     def turn_away(self) -> int:
         """Return after how many seconds a request may come back that is refused because of others."""

@@ -31,6 +31,7 @@ _EVENTS = dict.fromkeys((Outcome.FULL, Outcome.LATE, Outcome.UNAVAILABLE, Outcom
 OWN_WORDS = frozenset(_EVENTS)
 _ENDED = "a request ended"
 Facts = dict[str, Any]
+Later = Callable[[float, Callable[[], None]], object]
 _Kind = tuple[str, str, str]  # event, outcome, type of our own fault
 
 
@@ -43,7 +44,8 @@ class _Longest:
     others: int = 0
 
 
-def _later(delay_s: float, function: Callable[[], None]) -> object:
+def call_later(delay_s: float, function: Callable[[], None]) -> asyncio.TimerHandle:
+    """Call a function on the running event loop after so many seconds."""
     return asyncio.get_running_loop().call_later(delay_s, function)
 
 
@@ -64,7 +66,7 @@ class Journal:
     def __init__(
         self,
         slow_ms: float | None,
-        later: Callable[[float, Callable[[], None]], object] = _later,
+        later: Later = call_later,
         share: float = 0.0,
         draw: Callable[[], float] = random.random,
     ) -> None:

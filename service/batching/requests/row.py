@@ -1,34 +1,14 @@
 """One of the inputs of a request that may have several: what waits for a decoding thread and for a batch."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tailgate.service.batching.requests.timing import Timeline
 from tailgate.service.errors import RequestError
 from tailgate.service.models.items import Item, Result
 
-
-class Owner(Protocol):
-    """The request whose input a row is.
-
-    Attributes:
-        request_id: from its head, None where it has none.
-        start_s: when its head was complete.
-        deadline_s: after which its answer is useless, None for never.
-    """
-
-    request_id: bytes | None
-    start_s: float
-    deadline_s: float | None
-
-    def row_decoded(self, row: "Row", outcome: object) -> None:
-        """Go on with what decoding a row returned or raised."""
-
-    def row_computed(self, row: "Row") -> None:
-        """Go on with a row's outcome."""
-
-    def refuse(self, error: BaseException) -> None:
-        """Answer the whole request with an error."""
+if TYPE_CHECKING:
+    from tailgate.service.batching.requests.infer import InferRequest
 
 
 class Row(Timeline):
@@ -40,7 +20,7 @@ class Row(Timeline):
     outcome: Result | RequestError | None = None
     work: Callable[[], object] | None = None
 
-    def __init__(self, owner: Owner, index: int, item: Item | None, whole_s: float) -> None:
+    def __init__(self, owner: "InferRequest", index: int, item: Item | None, whole_s: float) -> None:
         self.owner = owner
         self.index = index
         self.item: Any = item  # None while it is to be decoded

@@ -6,22 +6,23 @@ queues. So a collector that is dead or slow costs spans, and no request waits fo
 traced, and counted.
 """
 
-import asyncio
 import importlib.util
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
 
+from tailgate.service.batching.requests.journal import Later, call_later
 from tailgate.service.batching.requests.row import Row
 from tailgate.service.errors import ConfigurationError, Outcome
 
 if TYPE_CHECKING:
     from tailgate.service.batching.requests.infer import Waiting
     from tailgate.service.batching.requests.request import Request
+    from tailgate.service.batching.requests.spans import Spans
 
 # Requests that wait to be made spans of.
 MOST_WAITING = 4096
@@ -71,36 +72,20 @@ class Batch(NamedTuple):
     computed_s: float
 
 
-class Maker(Protocol):
-    """What makes spans, in one thread."""
-
-    def make(self, batches: Sequence[Batch], ended: Sequence[Ended]) -> None:
-        """Make spans of what has ended."""
-        ...
-
-    def close(self) -> None:
-        """Send what has not been sent; may take long."""
-        ...
-
-
-def _later(delay_s: float, function: Callable[[], None]) -> object:
-    return asyncio.get_running_loop().call_later(delay_s, function)
-
-
 class Traces:
     """Notes what has ended. All methods but ``stop`` are called on the event loop.
 
     Args:
-        maker: makes spans.
+        spans: made and sent by one thread.
         later: calls a function on the event loop after so many seconds.
 
     Attributes:
         dropped: requests that found no room.
     """
 
-    def __init__(self, maker: Maker, later: Callable[[float, Callable[[], None]], object] = _later) -> None:
+    def __init__(self, spans: "Spans", later: Later = call_later) -> None:
         self.dropped = 0
-        self._maker = maker
+        self._spans = spans
         self._later = later
         self._batches: list[Batch] = []
         self._ended: list[Ended] = []
@@ -159,7 +144,7 @@ class Traces:
         while (given := self._given.get()) is not None:
             batches, ended = given
             try:
-                self._maker.make(batches, ended)
+                self._spans.make(batches, ended)
             except Exception:  # noqa: BLE001 - of the SDK, or our own; the next requests are tried
                 if not self._failed:
                     structlog.get_logger("tailgate.traces").exception(
@@ -168,11 +153,11 @@ class Traces:
                 self._failed = True
             self._made += len(ended)
             del given, batches, ended  # an idle thread keeps no request
-        self._maker.close()
+        self._spans.close()
 
 
 def _request_of(waiting: "Waiting") -> "Request":
-    return cast("Request", waiting.owner) if isinstance(waiting, Row) else waiting
+    return waiting.owner if isinstance(waiting, Row) else waiting
 
 
 def start_traces() -> Traces:
