@@ -18,7 +18,7 @@ from tailgate.service.batching.service import Service
 from tailgate.service.errors import ConfigurationError, Outcome
 from tailgate.service.execution.profiling import require_folder
 from tailgate.service.http.asgi import AddHeaders, ModelEndpoint, echo, echoed, secure
-from tailgate.service.http.limits import Guard, Limits
+from tailgate.service.http.limits import Guard
 from tailgate.service.http.pages.accept import preferred
 from tailgate.service.http.pages.exposition import Exposition
 from tailgate.service.http.pages.openapi import add_tokens, predict_path
@@ -74,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.service = service
     app.state.tokens = tokens
-    app.state.guard = Guard(Limits.of(settings), service.metrics)
+    app.state.guard = Guard(settings, service.metrics)
     endpoint = ModelEndpoint(service)
     app.router.routes[:0] = [
         Route(path, endpoint, methods=["POST"], include_in_schema=False) for path in MODEL_PATHS

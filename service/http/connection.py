@@ -187,7 +187,7 @@ class Connection(asyncio.Protocol):
             self._unsent_since_s = now_s
         unsent_s = None if self._unsent_since_s is None else now_s - self._unsent_since_s
         for_s = now_s - self.since_s
-        reason = overdue(self._guard.limits, self.state, for_s, unsent_s)
+        reason = overdue(self._guard.settings, self.state, for_s, unsent_s)
         if reason is Cut.SLOW_READER or (reason is not None and not self.transport.is_closing()):
             self.cut(reason)
         elif self.state is LINGERING and for_s > LINGER_S:
@@ -195,7 +195,7 @@ class Connection(asyncio.Protocol):
 
     def cut(self, reason: Cut) -> None:
         """End the connection, with an answer where one is owed."""
-        error = told_of_cut(reason, self.state, self._guard.limits)
+        error = told_of_cut(reason, self.state, self._guard.settings)
         if error is not None:
             self._refuse(reason, error)
             return

@@ -11,7 +11,6 @@ beside them for a moment, so that its client gets the answer.
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailgate.service.errors import Cut, RequestError, TooSlow, Unavailable
@@ -32,57 +31,35 @@ LINGER_BYTES = 16 * 2**20
 MAX_LINGERING = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a connection may take, in seconds, and how many there may be."""
-
-    head_s: float
-    body_s: float
-    write_s: float
-    idle_s: float
-    connections: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Limits":
-        """Pick them from the settings."""
-        return cls(
-            settings.header_timeout_s,
-            settings.body_timeout_s,
-            settings.write_timeout_s,
-            settings.keep_alive_s,
-            settings.max_connections,
-        )
-
-
-def overdue(limits: Limits, state: State, for_s: float, unsent_s: float | None) -> Cut | None:
+def overdue(settings: Settings, state: State, for_s: float, unsent_s: float | None) -> Cut | None:
     """Return why a connection has to end, None when it may go on.
 
     Args:
-        limits: of all connections.
+        settings: of the service.
         state: of the connection.
         for_s: how long it has been so.
         unsent_s: how long bytes of answers have waited for the client to read, None where there are none.
     """
-    if unsent_s is not None and unsent_s > limits.write_s:
+    if unsent_s is not None and unsent_s > settings.write_timeout_s:
         return Cut.SLOW_READER
     if state in (State.BODY, State.DROPPING):
-        return Cut.SLOW_BODY if for_s > limits.body_s else None
+        return Cut.SLOW_BODY if for_s > settings.body_timeout_s else None
     if state is State.HEAD:
-        return Cut.SLOW_HEAD if for_s > limits.head_s else None
+        return Cut.SLOW_HEAD if for_s > settings.header_timeout_s else None
     if state is State.NEW:
-        return Cut.IDLE if for_s > limits.head_s else None
-    return Cut.IDLE if state is State.IDLE and for_s > limits.idle_s else None
+        return Cut.IDLE if for_s > settings.header_timeout_s else None
+    return Cut.IDLE if state is State.IDLE and for_s > settings.keep_alive_s else None
 
 
-def told_of_cut(reason: Cut, state: State, limits: Limits) -> RequestError | None:
+def told_of_cut(reason: Cut, state: State, settings: Settings) -> RequestError | None:
     """Return what a client is told whose connection is cut, None where it has been answered or has asked nothing."""
     if reason is Cut.SLOW_HEAD:
         return TooSlow(
-            f"the request's head was not there within {limits.head_s:g} s (TAILGATE_HEADER_TIMEOUT_S)"
+            f"the request's head was not there within {settings.header_timeout_s:g} s (TAILGATE_HEADER_TIMEOUT_S)"
         )
     if reason is Cut.SLOW_BODY and state is State.BODY:
         return TooSlow(
-            f"the request's body was not there within {limits.body_s:g} s (TAILGATE_BODY_TIMEOUT_S)"
+            f"the request's body was not there within {settings.body_timeout_s:g} s (TAILGATE_BODY_TIMEOUT_S)"
         )
     if reason is Cut.DRAIN and state in (State.BODY, State.IN_HAND):
         return Unavailable("the service stops, and could not end this request in time; try another replica")
@@ -93,15 +70,17 @@ class Guard:
     """The open connections, and the limits that they keep. All methods are called on the event loop.
 
     Attributes:
-        limits: what they keep to.
+        settings: which say how long each may take.
+        most: how many there may be; fewer than is set where the system allows no more.
         metrics: where cuts are counted.
         closing: the server stops: each connection ends with its next answer, by which its client knows that.
         full: as many connections are open as may be, or were within the last second; meanwhile each says when it
             has become idle (:meth:`rest`), so that finding one costs nobody a look over all.
     """
 
-    def __init__(self, limits: Limits, metrics: Metrics) -> None:
-        self.limits = limits
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.most = settings.max_connections
         self.metrics = metrics
         self.closing = False
         self.full = False
@@ -113,9 +92,9 @@ class Guard:
 
     def enter(self, connection: "Connection", loop: asyncio.AbstractEventLoop) -> bool:
         """Note a new connection; False when there are too many and none is idle."""
-        if len(self._open) >= self.limits.connections:
+        if len(self._open) >= self.most:
             self._make_room()
-            if len(self._open) >= self.limits.connections:
+            if len(self._open) >= self.most:
                 return False
         self._open.add(connection)
         if self.full:
@@ -162,7 +141,7 @@ class Guard:
         """Look at some connections, of ``rest`` or else of all, and see to it that the others follow."""
         self._timer = None
         if self.full and not rest:
-            self.full = len(self._open) >= self.limits.connections
+            self.full = len(self._open) >= self.most
             self._idle = OrderedDict.fromkeys(each for each in self._idle if self.full and each in self._open)
         rest = rest or self.connections()
         self._review(rest[:SLICE], loop.time())

@@ -16,7 +16,6 @@ import signal
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -237,9 +236,7 @@ def run(settings: Settings) -> int:
     """
     tls = tls_context(settings)
     app = create_app(settings)
-    app.state.guard.limits = replace(
-        app.state.guard.limits, connections=allow_connections(settings.max_connections)
-    )
+    app.state.guard.most = allow_connections(settings.max_connections)
     former = None if settings.replace is None else take_over(settings.replace)
     listener = listen(settings) if former is None else former.listener
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

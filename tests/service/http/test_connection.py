@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from serving import PATIENCE_S
 
 from tailgate.service.batching.service import Phase
-from tailgate.service.http.limits import LINGER_S, Limits
+from tailgate.service.http.limits import LINGER_S
 from tailgate.service.http.reader import (
     MAX_FRAME_BYTES,
     MAX_HEAD_BYTES,
@@ -22,10 +22,11 @@ from tailgate.service.http.reader import (
     HeadReader,
 )
 from tailgate.service.http.state import State
+from tailgate.service.settings import load_settings
 
 OCTETS = b"application/octet-stream"
 MAX_BODY_BYTES = 20_000
-LIMITS = Limits(head_s=10, body_s=30, write_s=20, idle_s=75, connections=4096)
+SETTINGS = load_settings({}, header_timeout_s=10, body_timeout_s=30, write_timeout_s=20, keep_alive_s=75)
 LONG_S = 1000.0
 HEAD_LIVE = GET_LIVE.replace(b"GET", b"HEAD")
 GET_10 = b"GET /health/live HTTP/1.0\r\n\r\n"
@@ -95,7 +96,7 @@ class Guarded:
 def server(_edges):
     """The hot edge; after each test every request has ended once, and no connection is left."""
     edges, guard = _edges, _edges.guard
-    guard.limits, guard.closing = LIMITS, False
+    guard.settings, guard.most, guard.closing = SETTINGS, SETTINGS.max_connections, False
     begun, ended = edges.begun, edges.ended()
     yield Guarded(edges)
     edges.model.opened.set()
@@ -120,7 +121,7 @@ def test_a_head_that_does_not_come_in_time_is_answered_408(server, first):
         connection.send(PIXELS[:30])
         protocol = server.protocol(connection)
         server.edges.until(lambda: protocol.requests == 1 + bool(first))
-        server.pass_time(LIMITS.head_s + 1)
+        server.pass_time(SETTINGS.header_timeout_s + 1)
         status, headers, body = connection.answer()
         assert connection.is_closed()
     assert (status, headers[-1]) == (408, b"connection: close")
@@ -138,7 +139,7 @@ def test_a_client_that_drips_its_head_gains_no_time_by_it(server):
         async def drip():
             now_s = server.edges.loop.time()
             server.guard._review(server.guard.connections(), now_s)
-            for second in range(int(LIMITS.head_s) + 2):
+            for second in range(int(SETTINGS.header_timeout_s) + 2):
                 if not protocol.transport.is_closing():
                     protocol.data_received(b"X-A: b\r\n")
                     server.guard._review(server.guard.connections(), now_s + second)
@@ -151,7 +152,7 @@ def test_a_client_that_drips_its_head_gains_no_time_by_it(server):
 def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(server):
     with server.connect() as connection:
         server.protocol(connection)
-        server.pass_time(LIMITS.head_s + 1)
+        server.pass_time(SETTINGS.header_timeout_s + 1)
         assert connection.is_closed()
     assert server.cut() == {"idle": 1}
     assert server.ended() == {}
@@ -166,8 +167,8 @@ def test_a_body_that_does_not_come_in_time_is_answered_408_and_counted_once(serv
         connection.send(request_)
         server.edges.until(lambda: server.edges.service.in_flight.requests == 1)
         server.until_in(connection, State.BODY)
-        server.pass_time(LIMITS.body_s)
-        server.pass_time(LIMITS.body_s + 1)
+        server.pass_time(SETTINGS.body_timeout_s)
+        server.pass_time(SETTINGS.body_timeout_s + 1)
         status, headers, body = connection.answer()
         assert connection.is_closed()
     assert (status, headers[-1]) == (408, b"connection: close")
@@ -181,7 +182,7 @@ def test_the_rest_of_a_refused_body_has_to_come_in_time_too(server):
     with server.connect() as connection:
         connection.send(post(bytes(MAX_BODY_BYTES + 1))[:-1])
         assert connection.answer()[0] == 413
-        server.pass_time(LIMITS.body_s + 1)
+        server.pass_time(SETTINGS.body_timeout_s + 1)
         assert connection.is_closed()
     assert server.cut() == {"slow_body": 1}
     assert server.ended() == {"bad_input": 1}
@@ -191,10 +192,10 @@ def test_an_idle_connection_is_closed_in_the_end(server):
     with server.connect() as connection:
         connection.send(PIXELS)
         assert connection.answer()[0] == 200
-        server.pass_time(LIMITS.idle_s - 1)
+        server.pass_time(SETTINGS.keep_alive_s - 1)
         connection.send(PIXELS)
         assert connection.answer()[0] == 200
-        server.pass_time(LIMITS.idle_s + 1)
+        server.pass_time(SETTINGS.keep_alive_s + 1)
         assert connection.is_closed()
     assert server.cut() == {"idle": 1}
 
@@ -206,7 +207,7 @@ def test_line_ends_between_requests_keep_no_connection_open(server):
         protocol = server.protocol(connection)
         feed(server, connection, b"\r\n" * 10, 3)
         assert protocol.state is State.IDLE
-        server.pass_time(LIMITS.idle_s + 1)
+        server.pass_time(SETTINGS.keep_alive_s + 1)
         assert connection.is_closed()
     assert server.cut() == {"idle": 1}
 
@@ -241,15 +242,15 @@ def test_a_client_that_does_not_read_its_answers_is_cut_off(server):
                     (protocol.requests > begun and answered(protocol)) or protocol._write_paused
                 )
             )
-        server.pass_time(LIMITS.write_s)
+        server.pass_time(SETTINGS.write_timeout_s)
         assert server.cut() == {}
-        server.pass_time(LIMITS.write_s + 1)
+        server.pass_time(SETTINGS.write_timeout_s + 1)
         server.edges.until(lambda: protocol not in server.guard._open)
     assert server.cut() == {"slow_reader": 1}
 
 
 def test_many_connections_that_drip_do_not_keep_a_normal_client_out(server):
-    server.guard.limits = Limits(10, 30, 20, 75, connections=100)
+    server.guard.most = 100
     with contextlib.ExitStack() as stack:
         for number in range(500):
             slow = stack.enter_context(server.connect())
@@ -265,7 +266,7 @@ def test_many_connections_that_drip_do_not_keep_a_normal_client_out(server):
 
 def test_the_clock_that_looks_at_connections_runs(server, monkeypatch):
     monkeypatch.setattr("tailgate.service.http.limits.SWEEP_S", 0.01)
-    server.guard.limits = Limits(1e-6, 30, 20, 75, 4096)
+    server.guard.settings = load_settings({}, header_timeout_s=1e-6)
     with server.connect() as connection:
         assert connection.is_closed()
     assert server.cut() == {"idle": 1}
@@ -275,7 +276,7 @@ def test_the_clock_that_looks_at_connections_runs(server, monkeypatch):
 
 
 def test_one_connection_too_many_is_refused_where_all_others_are_busy(server):
-    server.guard.limits = Limits(10, 30, 20, 75, connections=1)
+    server.guard.most = 1
     with server.edges.hold(server.edges.hot) as held, server.connect() as refused:
         status, headers, body = refused.answer()
         assert refused.is_closed()
@@ -287,7 +288,7 @@ def test_one_connection_too_many_is_refused_where_all_others_are_busy(server):
 
 
 def test_a_client_that_had_sent_its_request_before_it_was_refused_reads_the_whole_refusal(server):
-    server.guard.limits = Limits(10, 30, 20, 75, connections=1)
+    server.guard.most = 1
     sent = threading.Event()
     with server.edges.hold(server.edges.hot) as held:
         server.edges.loop.call_soon_threadsafe(sent.wait, PATIENCE_S)  # nobody is let in meanwhile
@@ -306,7 +307,7 @@ def test_a_client_that_had_sent_its_request_before_it_was_refused_reads_the_whol
 
 
 def test_an_idle_connection_makes_room_for_a_probe(server):
-    server.guard.limits = Limits(10, 30, 20, 75, connections=1)
+    server.guard.most = 1
     with server.connect() as idle, server.connect() as probe:
         idle_is_closed = idle.is_closed()
         probe.send(GET_LIVE)
@@ -321,7 +322,7 @@ def test_an_idle_connection_makes_room_for_a_probe(server):
     ids=["", "probe", "refused", "chunks"],
 )
 def test_a_connection_that_becomes_idle_after_others_were_refused_makes_room_at_once(server, request_):
-    server.guard.limits = Limits(10, 30, 20, 75, connections=1)
+    server.guard.most = 1
     with server.connect() as busy:
         busy.send(request_[:-1])
         if request_ is not GET_LIVE:
@@ -778,7 +779,7 @@ def test_a_client_that_hangs_up_behind_a_refusal_is_left_at_once(server, monkeyp
         if reason == "a slow body":
             connection.send(PIXELS[:-1])
             server.until_in(connection, State.BODY)
-            server.pass_time(LIMITS.body_s + 1)
+            server.pass_time(SETTINGS.body_timeout_s + 1)
             assert connection.answer()[0] == 408
         else:
             refused(server, connection)
@@ -813,7 +814,7 @@ def test_a_stop_of_the_server_waits_for_no_client_that_has_been_refused(server):
 
 
 def test_a_client_that_lingers_makes_room_for_a_new_one(server):
-    server.guard.limits = Limits(10, 30, 20, 75, connections=1)
+    server.guard.most = 1
     with server.connect() as connection:
         refused(server, connection)
         with server.connect() as new:
@@ -824,7 +825,7 @@ def test_a_client_that_lingers_makes_room_for_a_new_one(server):
 
 def test_where_many_that_were_not_let_in_linger_one_more_is_closed_at_once(server, monkeypatch):
     monkeypatch.setattr("tailgate.service.http.limits.MAX_LINGERING", 0)
-    server.guard.limits = Limits(10, 30, 20, 75, connections=1)
+    server.guard.most = 1
     with server.edges.hold(server.edges.hot) as held, server.connect() as new:
         assert new.answer()[0] == 503
         server.edges.until(lambda: len(server.guard.connections()) == 1)

@@ -4,12 +4,12 @@ import pytest
 from serving import metric_samples
 
 from tailgate.service.errors import Cut
-from tailgate.service.http.limits import MAX_LINGERING, Guard, Limits, overdue
+from tailgate.service.http.limits import MAX_LINGERING, Guard, overdue
 from tailgate.service.http.state import State
 from tailgate.service.metrics import Metrics
 from tailgate.service.settings import load_settings
 
-LIMITS = Limits(head_s=10, body_s=30, write_s=20, idle_s=75, connections=4)
+SETTINGS = load_settings({}, header_timeout_s=10, body_timeout_s=30, write_timeout_s=20, keep_alive_s=75)
 CUT = "tailgate_connections_cut_total"
 
 
@@ -35,19 +35,7 @@ CUT = "tailgate_connections_cut_total"
     ],
 )
 def test_a_connection_ends_when_its_client_takes_longer_than_it_may(state, for_s, unsent_s, reason):
-    assert overdue(LIMITS, state, for_s, unsent_s) is reason
-
-
-def test_the_limits_are_those_of_the_settings():
-    settings = load_settings(
-        {},
-        header_timeout_s=1,
-        body_timeout_s=2,
-        write_timeout_s=3,
-        keep_alive_s=4,
-        max_connections=5,
-    )
-    assert Limits.of(settings) == Limits(1, 2, 3, 4, 5)
+    assert overdue(SETTINGS, state, for_s, unsent_s) is reason
 
 
 class FakeConnection:
@@ -89,7 +77,7 @@ def loop():
 
 
 def guard(connections=4):
-    return Guard(Limits(1, 1, 1, 1, connections), Metrics((), 1, tuple))
+    return Guard(load_settings({}, max_connections=connections), Metrics((), 1, tuple))
 
 
 def test_the_longest_idle_is_closed_to_make_room_for_a_new_one(loop):
