@@ -11,6 +11,7 @@
 import codecs
 import enum
 import math
+from collections.abc import Mapping
 from itertools import accumulate
 from operator import mul
 from typing import Any
@@ -233,13 +234,21 @@ def _require_few_values(body: bytes | bytearray, spec: TensorSpec) -> None:
         return
     # Of shape (2, 3, 4): one list, two in it, six in these; one more around them for a batch dimension.
     lists = 1 + sum(accumulate(spec.shape[:-1], mul, initial=1))
-    marks = {b"[": lists, b",": math.prod(spec.shape), b"{": 1, b":": 1}
-    found = dict.fromkeys(marks, 0)
-    for start in range(0, len(body), COUNTED_AT_ONCE):
-        for mark, needed in marks.items():
-            found[mark] += body.count(mark, start, start + COUNTED_AT_ONCE)
-            if found[mark] > needed + MORE_MARKS:
-                raise WrongShape(
-                    f"inputs: expected {list(spec.shape)} or {[1, *spec.shape]}, got JSON with more than "
-                    f"{needed + MORE_MARKS} characters {mark.decode()!r}; one request is one item, and other keys must be short"
-                )
+    crowd = too_many_marks(body, {b"[": lists, b",": math.prod(spec.shape), b"{": 1, b":": 1})
+    if crowd is not None:
+        raise WrongShape(
+            f"inputs: expected {list(spec.shape)} or {[1, *spec.shape]}, got JSON with {crowd}; one request is one item, "
+            "and other keys must be short"
+        )
+
+
+def too_many_marks(text: bytes | bytearray | memoryview, needed: Mapping[bytes, int]) -> str | None:
+    """Say which mark of JSON comes more often than ``needed`` and :data:`MORE_MARKS` further ones; None where none does."""
+    found = dict.fromkeys(needed, 0)
+    for start in range(0, len(text), COUNTED_AT_ONCE):
+        piece = bytes(text[start : start + COUNTED_AT_ONCE])
+        for mark, count in needed.items():
+            found[mark] += piece.count(mark)
+            if found[mark] > count + MORE_MARKS:
+                return f"more than {count + MORE_MARKS} characters {mark.decode()!r}"
+    return None

@@ -15,11 +15,11 @@ from starlette.routing import Route
 from tailgate import __version__
 from tailgate.service.batching.requests.traces import require_traces
 from tailgate.service.batching.service import Service
+from tailgate.service.codec.accept import preferred
 from tailgate.service.errors import ConfigurationError, Outcome
 from tailgate.service.execution.profiling import require_folder
 from tailgate.service.http.asgi import AddHeaders, ModelEndpoint, echo, echoed, secure
 from tailgate.service.http.limits import Guard
-from tailgate.service.http.pages.accept import preferred
 from tailgate.service.http.pages.exposition import Exposition
 from tailgate.service.http.pages.openapi import add_tokens, predict_path
 from tailgate.service.http.pages.people import add_people_pages

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from tailgate.service.codec.inputs import CHECKED_AT_ONCE, COUNTED_AT_ONCE, MORE_MARKS
+from tailgate.service.codec.inputs import CHECKED_AT_ONCE, too_many_marks
 from tailgate.service.codec.oip import call as calls
 from tailgate.service.codec.oip import first_version
 from tailgate.service.codec.oip.call import Call
@@ -126,13 +126,6 @@ def _require_few_values(header: memoryview, served: Served) -> None:
     if len(header) <= READ_AT_ONCE:
         return
     numbers = max(JSON_NUMBERS, *(math.prod(tensor.spec.shape) for tensor in served.inputs))
-    limits = {b"[": numbers + MORE_MARKS, b",": numbers + MORE_MARKS, b"{": MORE_MARKS, b":": MORE_MARKS}
-    found = dict.fromkeys(limits, 0)
-    for start in range(0, len(header), COUNTED_AT_ONCE):
-        piece = bytes(header[start : start + COUNTED_AT_ONCE])
-        for mark, limit in limits.items():
-            found[mark] += piece.count(mark)
-            if found[mark] > limit:
-                raise TooLarge(
-                    f"the JSON has more than {limit} characters {mark.decode()!r}; send the tensors as binary data instead"
-                )
+    crowd = too_many_marks(header, {b"[": numbers, b",": numbers, b"{": 0, b":": 0})
+    if crowd is not None:
+        raise TooLarge(f"the JSON has {crowd}; send the tensors as binary data instead")

@@ -1,8 +1,8 @@
 """gzip and deflate (RFC 9110, section 8.4.1), of bodies and of answers, with a limit on what comes out."""
 
 import zlib
-from collections.abc import Iterator
 
+from tailgate.service.codec.accept import weighed
 from tailgate.service.codec.message import Headers, told
 from tailgate.service.errors import BadInput, Encoded, TooLarge
 
@@ -32,20 +32,11 @@ def coding_of(headers: Headers) -> bytes | None:
 
 def accepted(headers: Headers) -> bytes | None:
     """Return the coding in which a client likes its answer best, None for none; gzip before deflate."""
-    weights = dict(_weights(b",".join(value for name, value in headers if name == b"accept-encoding")))
+    values = b",".join(value for name, value in headers if name == b"accept-encoding").decode("latin-1")
+    weights = {_named(choice.encode("latin-1")): weight for choice, weight in weighed(values)}
     others = weights.get(b"*", 0.0)
     best = max(_WINDOW, key=lambda coding: weights.get(coding, others))
     return best if weights.get(best, others) > 0 else None
-
-
-def _weights(values: bytes) -> Iterator[tuple[bytes, float]]:
-    for each in values.lower().split(b","):
-        coding, _, parameter = each.partition(b";")
-        name, _, weight = parameter.partition(b"=")
-        try:
-            yield _named(coding), float(weight) if name.strip() == b"q" else 1.0
-        except ValueError:
-            yield _named(coding), 0.0
 
 
 def _named(coding: bytes) -> bytes:

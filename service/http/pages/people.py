@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tailgate import look
-from tailgate.service.http.pages.accept import preferred
+from tailgate.service.codec.accept import preferred
 
 DOCS = "/docs"
 _FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
