@@ -24,8 +24,7 @@ from tailgate.service.codec.forms import Part, single_file
 from tailgate.service.codec.images import CONTENT_TYPES, decode_image, is_picture
 from tailgate.service.errors import BadInput, TooLarge, Unsupported, WrongShape
 from tailgate.service.models.items import Item
-from tailgate.service.models.record import pack
-from tailgate.service.models.spec import Served, TensorSpec
+from tailgate.service.models.spec import Served, TensorSpec, pack
 
 OCTETS, JSON, MULTIPART = "application/octet-stream", "application/json", "multipart/form-data"
 # Beside the standard's names, those of older browsers and libraries.

@@ -4,9 +4,20 @@ from typing import NamedTuple
 
 from tailgate.service.codec.forms import boundary_of
 from tailgate.service.codec.inputs import FORM, Kind, kind_of, require_length
-from tailgate.service.codec.message import Headers, RequestHeaders, require_size
-from tailgate.service.codec.oip.head import InferHead, infer_head
+from tailgate.service.codec.message import MOST_LENGTH_DIGITS, Headers, RequestHeaders, require_size, told
+from tailgate.service.codec.oip.codings import accepted, coding_of
+from tailgate.service.codec.oip.reply import HEADER_LENGTH
+from tailgate.service.errors import BadInput
 from tailgate.service.models.spec import Served
+
+
+class InferHead(NamedTuple):
+    """What the headers of an inference request say of its body and its answer."""
+
+    first: bool  # of KServe's first version
+    header_length: int | None  # bytes of JSON, behind which binary data follow; None for a body of JSON alone
+    coding: bytes | None  # of the body, None where it has none
+    accepted: bytes | None  # the coding that the client wants of the answer, None where it wants none
 
 
 class Intent(NamedTuple):
@@ -38,3 +49,21 @@ def infer_intent_of(headers: Headers, max_body_bytes: int, *, first: bool) -> In
     read = RequestHeaders.read([header for header in headers if header[0] != b"content-encoding"])
     require_size(read.length, max_body_bytes)
     return Intent(Kind.TENSOR, read.length, None, read.timeout_s, infer_head(headers, first=first))
+
+
+def infer_head(headers: Headers, *, first: bool) -> InferHead:
+    """Read the headers of an inference request.
+
+    Raises:
+        BadInput: ``Inference-Header-Content-Length`` is no number, or came with several values.
+        Encoded: the body has a coding that is not decoded.
+    """
+    lengths = {value for name, value in headers if name == HEADER_LENGTH}
+    if len(lengths) > 1:
+        raise BadInput("Inference-Header-Content-Length: expected one value, got several")
+    length = None
+    for value in lengths:
+        if not value.isdigit() or len(value) > MOST_LENGTH_DIGITS:
+            raise BadInput(f"Inference-Header-Content-Length: expected a number of bytes, got {told(value)}")
+        length = int(value)
+    return InferHead(first, length, coding_of(headers), accepted(headers))

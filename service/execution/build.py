@@ -31,8 +31,7 @@ from tailgate.service.metrics import Reading
 from tailgate.service.models.folding import fold_batch_norm
 from tailgate.service.models.items import Item, Result
 from tailgate.service.models.load import load_model, own_type
-from tailgate.service.models.record import pack
-from tailgate.service.models.spec import OUTPUT, Model, NamedTensor, Served, TensorSpec
+from tailgate.service.models.spec import OUTPUT, Model, NamedTensor, Served, TensorSpec, pack
 from tailgate.service.processors import processors
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Settings
 

@@ -1,12 +1,13 @@
 """A model as the service sees it: what one item looks like on the way in and what it means on the way out."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # importing PyTorch takes seconds, in which the service is to be live already
     from torch import nn
@@ -74,6 +75,16 @@ def places(specs: Iterable[TensorSpec]) -> list[int]:
 def record_spec(specs: Iterable[TensorSpec]) -> TensorSpec:
     """Return the item that several inputs make together: a record of bytes, so that a batch is one tensor and one copy."""
     return TensorSpec((places(specs)[-1],), np.dtype(np.uint8))
+
+
+def pack(arrays: Sequence[NDArray[Any]], specs: Sequence[TensorSpec]) -> NDArray[np.uint8]:
+    """Return one record per row of the inputs, each of which is n × its spec."""
+    count, begins = len(arrays[0]), places(specs)
+    records = np.zeros((count, begins[-1]), np.uint8)
+    for array, spec, begin in zip(arrays, specs, begins[:-1], strict=True):
+        rows = np.ascontiguousarray(array, spec.dtype).reshape(count, -1)
+        records[:, begin : begin + spec.nbytes] = rows.view(np.uint8)
+    return records
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from tailgate.service.batching.service import Phase
 from tailgate.service.codec import inputs
 from tailgate.service.codec.forms import boundary_of, single_file
 from tailgate.service.codec.images import decode_image
+from tailgate.service.codec.intent import InferHead
 from tailgate.service.codec.oip import codings, reply
 from tailgate.service.codec.oip.body import KnownCalls, Limits, read_body
-from tailgate.service.codec.oip.head import InferHead
 from tailgate.service.errors import RequestError
 from tailgate.service.http.app import create_app
 from tailgate.service.http.connection import Connection

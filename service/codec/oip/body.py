@@ -4,11 +4,11 @@ import math
 from typing import NamedTuple
 
 from tailgate.service.codec.inputs import CHECKED_AT_ONCE, too_many_marks
+from tailgate.service.codec.intent import InferHead
 from tailgate.service.codec.oip import call as calls
 from tailgate.service.codec.oip import first_version
 from tailgate.service.codec.oip.call import Call
 from tailgate.service.codec.oip.codings import decoded
-from tailgate.service.codec.oip.head import InferHead
 from tailgate.service.codec.oip.items import pictures_of, rows_of
 from tailgate.service.codec.oip.reply import Frame, frame_of
 from tailgate.service.errors import BadInput, TooLarge

@@ -10,7 +10,7 @@ from tailgate.service.codec.oip import datatypes
 from tailgate.service.codec.oip.call import Call, Source
 from tailgate.service.errors import BadInput, WrongShape
 from tailgate.service.models.items import Item
-from tailgate.service.models.record import pack
+from tailgate.service.models.spec import pack
 
 
 def rows_of(call: Call, tail: bytes | bytearray | memoryview) -> list[Item]:

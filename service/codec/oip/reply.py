@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from tailgate.service.codec.answers import NUMBERS_AT_ONCE, written
 from tailgate.service.codec.oip import datatypes
 from tailgate.service.codec.oip.call import Call, Wanted
-from tailgate.service.codec.oip.classification import classified
 from tailgate.service.models.items import Result
 from tailgate.service.models.spec import Served
 
@@ -135,3 +135,23 @@ def _output(wanted: Wanted, rows: Sequence[Any], served: Served) -> tuple[dict[s
     else:
         output["data"] = orjson.Fragment(data)
     return output, tail
+
+
+def classified(row: NDArray[Any], count: int, labels: Sequence[str] | None) -> list[bytes]:
+    """Return the ``count`` largest values of an item's output as text, ``value:index`` or ``value:index:label``.
+
+    The largest stands first, and equal values stand in the order of their indices; all come where there are fewer. Floats have
+    six decimals, as Triton writes them.
+    """
+    flat = np.asarray(row).reshape(-1)
+    if flat.dtype.kind == "b":
+        flat = flat.astype(np.uint8)
+    # Sorted backwards, so that a stable order of equal values comes out forwards.
+    best = flat.size - 1 - np.argsort(flat[::-1], kind="stable")[::-1][:count]
+    form = "{:f}:{}" if flat.dtype.kind == "f" else "{}:{}"
+    texts = [
+        form.format(value, index) for value, index in zip(flat[best].tolist(), best.tolist(), strict=True)
+    ]
+    if labels is not None and len(labels) == flat.size:
+        texts = [f"{text}:{labels[index]}" for text, index in zip(texts, best.tolist(), strict=True)]
+    return [text.encode() for text in texts]

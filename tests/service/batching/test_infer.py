@@ -15,9 +15,8 @@ from tailgate.service.batching.policy import BatchPolicy, BatchQueue
 from tailgate.service.batching.requests.infer import InferRequest
 from tailgate.service.batching.requests.journal import Journal
 from tailgate.service.codec.inputs import Kind
-from tailgate.service.codec.intent import Intent
+from tailgate.service.codec.intent import InferHead, Intent
 from tailgate.service.codec.oip.body import KnownCalls
-from tailgate.service.codec.oip.head import InferHead
 from tailgate.service.codec.oip.paths import Address
 from tailgate.service.errors import BadInput, DeviceLost, ModelFailure, Outcome, QueueFull, Unavailable
 from tailgate.service.metrics import Metrics

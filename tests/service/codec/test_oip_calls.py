@@ -15,10 +15,10 @@ from tritonclient.http._utils import _get_inference_request
 from tritonclient.utils import serialize_byte_tensor
 
 from tailgate.service.codec.inputs import MORE_MARKS
+from tailgate.service.codec.intent import InferHead
 from tailgate.service.codec.oip import call as calls
 from tailgate.service.codec.oip import datatypes
 from tailgate.service.codec.oip.body import JSON_NUMBERS, KnownCalls, Limits, read_body, read_items
-from tailgate.service.codec.oip.head import InferHead
 from tailgate.service.errors import BadInput, NotOffered, RequestError, TooLarge, WrongShape
 from tailgate.service.models import ImageInput, TensorSpec
 from tailgate.service.models.spec import NamedTensor, Served, places, record_spec

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from tritonclient.http import InferResult
 
+from tailgate.service.codec.intent import infer_head
 from tailgate.service.codec.oip import codings, first_version, pages, reply
 from tailgate.service.codec.oip.call import Call, Wanted
-from tailgate.service.codec.oip.classification import classified
 from tailgate.service.codec.oip.datatypes import NUMPY
-from tailgate.service.codec.oip.head import infer_head
 from tailgate.service.codec.oip.paths import Address, address_of, first_address_of, require_model
+from tailgate.service.codec.oip.reply import classified
 from tailgate.service.errors import BadInput, Encoded, RequestError, TooLarge, UnknownModel, WrongShape
 from tailgate.service.metrics import Metrics
 from tailgate.service.models import ImageInput, TensorSpec
