@@ -16,7 +16,7 @@ from tailgate import __version__
 from tailgate.service.batching.requests.traces import require_traces
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.accept import preferred
-from tailgate.service.errors import ConfigurationError, Outcome
+from tailgate.service.errors import ConfigurationError, Outcome, RequestError
 from tailgate.service.execution.profiling import require_folder
 from tailgate.service.http.asgi import AddHeaders, ModelEndpoint, echo, echoed, secure
 from tailgate.service.http.limits import Guard
@@ -189,6 +189,12 @@ def _add_errors(app: FastAPI, service: Service, headers: Mapping[str, str]) -> N
             more["Allow"] = ", ".join(sorted(more["Allow"].split(", ")))
             text = f"{path} does not take {request.method}, only {more['Allow']}"
         return JSONResponse({"error": text}, status_code=error.status_code, headers=more)
+
+    @app.exception_handler(RequestError)
+    async def refusal(_: Request, error: RequestError) -> JSONResponse:
+        service.metrics.count(error.outcome)
+        more = {name.decode(): value.decode() for name, value in error.headers()}
+        return JSONResponse({"error": str(error)}, status_code=error.status, headers=more)
 
     @app.exception_handler(Exception)
     async def fault(request: Request, __: Exception) -> JSONResponse:

@@ -8,12 +8,12 @@ from tailgate.service.codec.oip.reply import VERSION
 from tailgate.service.errors import UnknownModel
 
 # Names of models may hold anything, a slash as well; clients quote them.
-_MODEL = re.compile(
+_SECOND = re.compile(
     r"/v2/models/(?P<model>.+?)(?:/versions/(?P<version>[^/]*))?"
     r"(?P<about>|/infer|/ready|/config|/stats|/generate|/generate_stream|/trace/setting)/?",
     re.DOTALL,
 )
-_FIRST = re.compile(r"/v1/models/(?P<model>.+?)(?P<about>|:predict)/?", re.DOTALL)
+_FIRST = re.compile(r"/v1/models/(?P<model>.+?)(?P<infer>:predict)?/?", re.DOTALL)
 
 
 class Address(NamedTuple):
@@ -21,20 +21,17 @@ class Address(NamedTuple):
 
     model: str
     version: str | None  # None: whichever there is
-    about: str  # "" for the metadata, "infer", "ready", …; "predict" and "" in the first version
+    about: str  # "" for the metadata, "infer", "ready", …
     first: bool = False  # of KServe's first version
 
 
 def address_of(path: str) -> Address | None:
-    """Return what a path of the second version names, None where it names no model."""
-    found = _MODEL.fullmatch(path)
-    return None if found is None else Address(found["model"], found["version"], found["about"].strip("/"))
-
-
-def first_address_of(path: str) -> Address | None:
-    """Return what a path of the first version names, None where it names no model."""
-    found = _FIRST.fullmatch(path)
-    return None if found is None else Address(found["model"], None, found["about"].strip(":"), first=True)
+    """Return what a path of either version names, None where it names no model."""
+    if found := _SECOND.fullmatch(path):
+        return Address(found["model"], found["version"], found["about"].strip("/"))
+    if found := _FIRST.fullmatch(path):
+        return Address(found["model"], None, "infer" if found["infer"] else "", first=True)
+    return None
 
 
 def require_model(address: Address, served: str) -> None:

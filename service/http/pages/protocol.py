@@ -13,8 +13,8 @@ from starlette.routing import Route
 from tailgate import __version__
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.oip import pages
-from tailgate.service.codec.oip.paths import Address, address_of, first_address_of, require_model, unquoted
-from tailgate.service.errors import NotOffered, RequestError, Unavailable
+from tailgate.service.codec.oip.paths import Address, address_of, require_model, unquoted
+from tailgate.service.errors import NotOffered, Unavailable
 from tailgate.service.models.spec import Served
 
 Page = Callable[[Request], Awaitable[JSONResponse]]
@@ -71,10 +71,7 @@ class ProtocolPages:
         address = address_of(_path(request))
         if address is None:
             raise HTTPException(404)
-        try:
-            served, max_batch_size = self._known(address)
-        except RequestError as error:
-            return self._refusal(error)
+        served, max_batch_size = self._known(address)
         if address.about == "ready":
             ready = self._service.ready
             return JSONResponse({"name": served.name, "ready": ready}, status_code=200 if ready else 503)
@@ -94,15 +91,12 @@ class ProtocolPages:
 
     async def first_model(self, request: Request) -> JSONResponse:
         """Answer whether a model is ready, as KServe's first version does."""
-        address = first_address_of(_path(request))
+        address = address_of(_path(request))
         if address is None:
             raise HTTPException(404)
         if address.about:
             raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
-        try:
-            served, _ = self._known(address)
-        except RequestError as error:
-            return self._refusal(error)
+        served, _ = self._known(address)
         ready = self._service.ready
         return JSONResponse({"name": served.name, "ready": ready}, status_code=200 if ready else 503)
 
@@ -110,7 +104,7 @@ class ProtocolPages:
         """Return a page that says that something is not there."""
 
         async def page(_: Request) -> JSONResponse:
-            return self._refusal(NotOffered(f"unsupported: this service does not offer {what}"))
+            raise NotOffered(f"unsupported: this service does not offer {what}")
 
         return page
 
@@ -120,11 +114,6 @@ class ProtocolPages:
             raise Unavailable(f"the service is {self._service.status}; try again later, or another replica")
         require_model(address, pipeline.served.name)
         return pipeline.served, pipeline.engine.max_batch_size
-
-    def _refusal(self, error: RequestError) -> JSONResponse:
-        self._service.metrics.count(error.outcome)
-        headers = {name.decode(): value.decode() for name, value in error.headers()}
-        return JSONResponse({"error": str(error)}, status_code=error.status, headers=headers)
 
 
 def _path(request: Request) -> str:

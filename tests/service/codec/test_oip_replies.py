@@ -17,7 +17,7 @@ from tailgate.service.codec.intent import infer_head
 from tailgate.service.codec.oip import codings, first_version, pages, reply
 from tailgate.service.codec.oip.call import Call, Wanted
 from tailgate.service.codec.oip.datatypes import NUMPY
-from tailgate.service.codec.oip.paths import Address, address_of, first_address_of, require_model
+from tailgate.service.codec.oip.paths import Address, address_of, require_model
 from tailgate.service.codec.oip.reply import classified
 from tailgate.service.errors import BadInput, Encoded, RequestError, TooLarge, UnknownModel, WrongShape
 from tailgate.service.metrics import Metrics
@@ -347,9 +347,9 @@ def test_a_path_names_a_model_a_version_and_what_is_asked(path, address):
 
 
 def test_paths_of_the_first_version_name_a_model_and_its_verb():
-    assert first_address_of("/v1/models/m:predict")[:3] == ("m", None, "predict")
-    assert first_address_of("/v1/models/a:b:predict")[:3] == ("a:b", None, "predict")
-    assert first_address_of("/v1/models/m")[:3] == ("m", None, "")
+    assert address_of("/v1/models/m:predict") == ("m", None, "infer", True)
+    assert address_of("/v1/models/a:b:predict") == ("a:b", None, "infer", True)
+    assert address_of("/v1/models/m") == ("m", None, "", True)
 
 
 def test_another_model_or_version_is_refused_and_none_is_any():
