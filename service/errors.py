@@ -134,13 +134,6 @@ class UnknownVersion(BadInput):
     status = 505
 
 
-class Unauthorized(RequestError):
-    """No token came, or one that is not known."""
-
-    status = 401
-    outcome = Outcome.UNAUTHORIZED
-
-
 class TooSlow(RequestError):
     """The head or the body took too long; the connection is closed."""
 

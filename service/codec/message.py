@@ -136,14 +136,10 @@ class Answer(NamedTuple):
         return cls(status, lines, body)
 
     @classmethod
-    def json(cls, status: int, body: bytes, more: bytes = b"") -> "Answer":
-        """Return an answer whose body is JSON; ``more`` are further header lines."""
-        return cls.of(status, b"application/json", body, more)
-
-    @classmethod
     def refusal(cls, error: RequestError, more: bytes = b"") -> "Answer":
         """Return the answer to a request that failed; ``more`` are further header lines."""
-        return cls.json(error.status, error_body(error), more + header_lines(error.headers()))
+        lines = more + header_lines(error.headers())
+        return cls.of(error.status, b"application/json", error_body(error), lines)
 
     def headers(self) -> Headers:
         """Return its headers as ASGI has them."""

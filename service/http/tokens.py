@@ -14,10 +14,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tailgate.service.codec.message import Answer, error_body
-from tailgate.service.errors import ConfigurationError, Unauthorized
+from tailgate.service.errors import ConfigurationError, Outcome
 from tailgate.service.metrics import Metrics
 from tailgate.service.settings import Settings
 
@@ -34,6 +34,7 @@ OPEN_PATHS = frozenset(
     }
 )
 METRICS_PATH = "/metrics"
+UNKNOWN = "this service takes requests with a known token only: Authorization: Bearer TOKEN"
 
 
 class Tokens:
@@ -136,17 +137,9 @@ class RequireToken:
         if self._tokens.admit(given):
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            self._metrics.count(Unauthorized.outcome)
-            await _refuse(
-                send, b'Bearer realm="tailgate"' + (b"" if given is None else b', error="invalid_token"')
-            )
+            self._metrics.count(Outcome.UNAUTHORIZED)
+            challenge = 'Bearer realm="tailgate"' + ("" if given is None else ', error="invalid_token"')
+            refusal = JSONResponse({"error": UNKNOWN}, 401, {"www-authenticate": challenge})
+            await refusal(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})  # RFC 6455, section 7.4.1: policy violation
-
-
-async def _refuse(send: Send, challenge: bytes) -> None:
-    """Answer 401, without the token that came and without those that are known."""
-    error = Unauthorized("this service takes requests with a known token only: Authorization: Bearer TOKEN")
-    answer = Answer.json(error.status, error_body(error), b"www-authenticate: %b\r\n" % challenge)
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers()})
-    await send({"type": "http.response.body", "body": answer.body})

@@ -334,7 +334,7 @@ def test_a_coding_beneath_the_chunks_is_not_implemented(values):
 
 @pytest.mark.parametrize("more", [(), ((b"retry-after", b"7"), (b"accept-encoding", b"identity"))])
 def test_an_answer_has_the_headers_of_json_and_of_its_own(more):
-    answer = Answer.json(429, b"{}", header_lines(more))
+    answer = Answer.of(429, b"application/json", b"{}", header_lines(more))
     lines = b"".join(b"%b: %b\r\n" % header for header in more)
     head = (
         b"HTTP/1.1 429 Too Many Requests\r\ndate: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n"
