@@ -21,9 +21,8 @@ from tailgate.service.batching.decoded import Coming
 from tailgate.service.batching.forecast import Running
 from tailgate.service.batching.policy import BatchPolicy, BatchQueue, Q, Wait
 from tailgate.service.errors import ModelFailure
-from tailgate.service.models.items import Item, Result
+from tailgate.service.models.items import Answers, Item
 
-Answers = list[Result | ModelFailure]
 Compute = Callable[[Sequence[Item]], Answers]
 Finish = Callable[[], Answers]
 Begin = Callable[[Sequence[Item]], Finish]

@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from tailgate.service.errors import DeviceLost, ModelFailure, first_line
 from tailgate.service.execution.executor import Executor
 from tailgate.service.execution.graph import GraphOutput
-from tailgate.service.models.items import Item, Result, non_finite_rows
+from tailgate.service.models.items import Answers, Item, Result, non_finite_rows
 from tailgate.service.settings import NonFinite
 
 T = TypeVar("T")
-Answers = list[Result | ModelFailure]
 # A halved cap holds so long before it is doubled: what else takes the memory (another process, fragments) goes away.
 HOLD_S = 60.0
 # Beyond any batch: the cap need not be doubled for ever.

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tailgate.service.errors import ConfigurationError, ModelFailure
-from tailgate.service.models.items import Item, Result
+from tailgate.service.errors import ConfigurationError
+from tailgate.service.models.items import Answers, Item
 
 if TYPE_CHECKING:
     from torch.profiler import profile
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # Of one recording. While a file is written, no batch runs and the event loop waits: 30 MB took 0.5 to 1 s.
 MOST_BYTES = 32 * 2**20
-Answers = list[Result | ModelFailure]
 
 
 def more_batches(wanted: int, done: int, written_bytes: int) -> int:

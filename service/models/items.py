@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tailgate.service.errors import ModelFailure
+
 Item = NDArray[Any]
 
 
@@ -20,6 +22,10 @@ class Result(NamedTuple):
     def all_outputs(self) -> tuple[NDArray[Any], ...]:
         """The outputs in the model's order."""
         return (self.outputs, *self.more)
+
+
+# One for each item of a batch, in their order.
+Answers = list[Result | ModelFailure]
 
 
 def non_finite_rows(outputs: NDArray[Any]) -> list[int]:

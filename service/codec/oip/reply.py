@@ -66,14 +66,7 @@ def length_line(header_length: int) -> bytes:
 
 def framed(frame: Frame, call: Call, results: Sequence[Result]) -> bytes | None:
     """Return the answer to a call in its frame; None where the outputs are not of the sizes that it says."""
-    if len(results) == 1:
-        outputs = results[0].all_outputs
-        pieces = [outputs[wanted.which].tobytes() for wanted in call.outputs]
-    else:
-        pieces = [
-            np.stack([result.all_outputs[wanted.which] for result in results]).tobytes()
-            for wanted in call.outputs
-        ]
+    pieces = [result.all_outputs[wanted.which].tobytes() for wanted in call.outputs for result in results]
     body = b"".join((frame.header, *pieces))
     return body if len(body) == frame.body_bytes else None
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from tailgate.service.errors import ConfigurationError, gist
 from tailgate.service.execution.graph import GraphOutput, NoTensors, ServedGraph
-from tailgate.service.execution.trials.parity import FP32_MAX_ERROR, compare
+from tailgate.service.execution.trials.parity import FP32_MAX_ERROR, compare, in_batches
 from tailgate.service.models import Model
 from tailgate.service.models.items import non_finite_rows
 
@@ -55,9 +55,9 @@ def _answers(
     rows: Sequence[Sequence[int]] | None = None,
 ) -> GraphOutput:
     """Run all inputs in batches of ``size``, whose outputs have the shapes of ``rows``, where these are known."""
-    parts = []
-    for first in range(0, len(inputs), size):
-        batch = inputs[first : first + size]
+
+    def run(batch: torch.Tensor) -> GraphOutput:
+        nonlocal rows
         try:
             with torch.inference_mode():
                 outputs = graph.outputs(batch.clone())
@@ -68,8 +68,9 @@ def _answers(
         _require_shapes(model, outputs, len(batch), rows)
         rows = [output.shape[1:] for output in outputs.values()]
         with torch.inference_mode():
-            parts.append(graph.ranked(tuple(outputs.values())))
-    return GraphOutput(*(torch.cat(part) for part in zip(*parts, strict=True)))
+            return graph.ranked(tuple(outputs.values()))
+
+    return in_batches(run, inputs, size)
 
 
 def _failed(model: Model, graph: ServedGraph, batch: torch.Tensor, error: Exception) -> str:

@@ -4,10 +4,10 @@ Each candidate runs every batch size once, and its answers are held against FP32
 fastest over all sizes is kept for the life of the process. A compiled model is used where ``tailgate compile`` left one.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import geometric_mean
 
 import numpy as np
 import structlog
@@ -51,8 +51,9 @@ def select(settings: Settings, ready: Prepared) -> Selected:
             had. In ``auto`` one that cannot be used is left out with a warning.
     """
     log = structlog.get_logger("tailgate.selection")
+    cuda = _cuda(settings, ready.device)
     trials = []
-    for candidate in _candidates(settings, ready):
+    for candidate in _candidates(settings, ready, cuda):
         try:
             trials.append(trial_of(candidate, settings, ready))
         except ConfigurationError as error:
@@ -76,7 +77,6 @@ def select(settings: Settings, ready: Prepared) -> Selected:
         cap = Cap(settings.max_batch_size, "set")
     each_ms = {size: round(value / size * 1e3, 2) for size, value in seconds[best].items()}
     log.info("largest batch", size=cap.size, why=cap.why, milliseconds_per_request=each_ms)
-    cuda = _cuda(settings, ready.device)
     offer = offer_of(
         settings,
         ready,
@@ -86,7 +86,7 @@ def select(settings: Settings, ready: Prepared) -> Selected:
     return Selected(taken.executor, taken.parity, fit(seconds[best]), cap, offer)
 
 
-def _candidates(settings: Settings, ready: Prepared) -> Iterator[Candidate]:
+def _candidates(settings: Settings, ready: Prepared, cuda: Cuda | None) -> Iterator[Candidate]:
     """Yield eager, and after it what may be faster and is not ruled out by the settings."""
     graph, device, item = ready.graph, ready.device, ready.model.item
     rows = settings.max_batch_size or LARGEST_CHOSEN_BATCH
@@ -95,7 +95,6 @@ def _candidates(settings: Settings, ready: Prepared) -> Iterator[Candidate]:
         limit, others_limit = batch_limit(graph.body, limit), min(limit, FP32_MAX_ERROR)
     # Before eager moves it: export wants the graph as it is.
     library = _library(settings, graph, device, ready.examples)
-    cuda = _cuda(settings, device)
     yield Candidate("eager", lambda: eager_executor(graph, device, item, rows, cuda), limit)
     if library is not None:
         yield Candidate(
@@ -125,8 +124,7 @@ def eager_executor(
 
 def _speed(seconds: Mapping[int, float], reference: Mapping[int, float]) -> float:
     """Return the geometric mean of the ratios of times, over the sizes that both have: below 1 is faster."""
-    common = seconds.keys() & reference.keys()
-    return math.exp(sum(math.log(seconds[size] / reference[size]) for size in common) / len(common))
+    return geometric_mean(seconds[size] / reference[size] for size in seconds.keys() & reference.keys())
 
 
 def _library(
