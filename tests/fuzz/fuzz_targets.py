@@ -19,7 +19,7 @@ from tailgate.service.codec.forms import boundary_of, single_file
 from tailgate.service.codec.images import decode_image
 from tailgate.service.codec.intent import InferHead
 from tailgate.service.codec.oip import codings, reply
-from tailgate.service.codec.oip.body import KnownCalls, Limits, read_body
+from tailgate.service.codec.oip.body import KnownCalls, read_body
 from tailgate.service.errors import RequestError
 from tailgate.service.http.app import create_app
 from tailgate.service.http.connection import Connection
@@ -34,6 +34,7 @@ IMAGE = ImageInput(8, crop=1.0)
 NO_LENGTH = 2**16 - 1
 SPECS = (IMAGE.spec, TensorSpec((3,), np.dtype(np.float32)), TensorSpec((2, 2), np.dtype(np.int64)))
 MAX_PIXELS, MAX_BODY_BYTES = 100_000, 5_000
+SETTINGS = load_settings({}, queue_capacity=8, max_body_bytes=MAX_BODY_BYTES)
 STATUSES = {100, 200, 204, 400, 404, 405, 408, 413, 414, 415, 422, 431, 501, 503, 505}
 # Turns of the event loop that a client waits for its answers.
 TURNS = 20
@@ -102,7 +103,7 @@ def fuzz_infer(data):
     head = InferHead(bool(flags[0] & 4), None if length == NO_LENGTH else length, CODINGS[flags[0] & 3], None)
     for served in MODELS:
         with contextlib.suppress(RequestError):
-            read = read_body(head, body, served, Limits(8, MAX_BODY_BYTES), KnownCalls())
+            read = read_body(head, body, served, SETTINGS, KnownCalls())
             call = read.known.call
             assert 1 <= call.rows == len(read.items) + len(read.pictures) <= 8
             assert all(

@@ -17,7 +17,7 @@ from tailgate.service.codec.inputs import OCTETS
 from tailgate.service.codec.intent import Intent, infer_intent_of
 from tailgate.service.codec.message import Answer, Headers
 from tailgate.service.codec.oip import codings, first_version, reply
-from tailgate.service.codec.oip.body import Known, Limits, Read, read_body, read_items, reads_long, takes_long
+from tailgate.service.codec.oip.body import Known, Read, read_body, read_items, reads_long, takes_long
 from tailgate.service.codec.oip.call import Call
 from tailgate.service.codec.oip.paths import Address, require_model
 from tailgate.service.codec.oip.reply import Written
@@ -83,9 +83,7 @@ class InferRequest(Request):
                 self.decode_s = perf_counter() - now_s
                 self._begin_rows(read)
                 return
-            settings = service.settings
-            limits = Limits(settings.queue_capacity, settings.max_body_bytes)
-            work = partial(read_body, head, body, served, limits, pipeline.known_calls)
+            work = partial(read_body, head, body, served, service.settings, pipeline.known_calls)
             if reads_long(head, size, served):
                 pipeline.admission.admit(intent.timeout_s, now_s - self.start_s, decoded=True)
                 self._offload(pipeline.decoders, work, self._begin_rows)
@@ -100,7 +98,6 @@ class InferRequest(Request):
         """Send all items on their way; RequestError where they are not taken."""
         service, pipeline, self._known = self._service, self._pipeline, read.known
         call, whole_s = read.known.call, self.whole_s
-        assert pipeline is not None
         assert whole_s is not None
         if read.size > self._held_bytes:  # it was packed
             self._held_bytes += service.in_flight.hold(read.size - self._held_bytes)
@@ -144,7 +141,6 @@ class InferRequest(Request):
         try:
             row.item, row.queued_s = outcome, perf_counter()
             self._service.metrics.decode.observe(row.decode_s, 1, row.request_id, row.queued_s)
-            assert self._pipeline is not None
             self._pipeline.dispatcher.submit(row)
         except Exception as error:  # noqa: BLE001 - as above
             self.refuse(error)
@@ -176,7 +172,6 @@ class InferRequest(Request):
         start_s = perf_counter()
         rows, known, pipeline = self._rows, self._known, self._pipeline
         assert known is not None
-        assert pipeline is not None
         self._note_times(rows)
         call, frame = known
         results = [row.outcome for row in rows if isinstance(row.outcome, Result)]
@@ -227,7 +222,6 @@ class InferRequest(Request):
         if coding is None or len(body) < codings.LEAST_BYTES:
             self._send(start_s, content_type, lines, body)
             return
-        assert self._pipeline is not None
         lines += b"content-encoding: %b\r\nvary: accept-encoding\r\n" % coding
         self._offload(
             self._pipeline.writers,
@@ -258,7 +252,6 @@ class InferRequest(Request):
     def _withdraw(self) -> None:
         """Take back all items that wait for a thread or for a batch."""
         for row in self._rows:
-            assert self._pipeline is not None
             if row.waiting:
                 self._pipeline.dispatcher.withdraw(row)
             elif row.work is not None:

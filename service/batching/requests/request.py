@@ -58,7 +58,7 @@ class Request(Timeline):
     _timer: asyncio.TimerHandle | None = None  # rings at the deadline
     _body: Body | None = None
     _held_bytes: int = 0
-    _pipeline: "Pipeline | None" = None  # None until the body is complete
+    _pipeline: "Pipeline"  # set when the body is complete
     # For a thread.
     work: Callable[[], object] | None = None  # None once a thread has it
     _next: Callable[[Any], None] | None = None  # goes on with what the work returns
@@ -188,7 +188,6 @@ class Request(Timeline):
 
     def _made(self, made: Made) -> None:
         """Queue the input. The time since the body was complete, without decoding, was spent waiting for a thread."""
-        assert self._pipeline is not None
         self.item, self._kind, self._batched = made
         self.queued_s = time.perf_counter()
         self._service.metrics.decode.observe(self.decode_s, 1, self.request_id, self.queued_s)
@@ -221,7 +220,7 @@ class Request(Timeline):
 
     def computed(self) -> None:
         """Answer with the outcome of the batch."""
-        outcome, pipeline = self.outcome, self._pipeline
+        outcome = self.outcome
         if self._ended:
             return
         if isinstance(outcome, RequestError):
@@ -230,8 +229,8 @@ class Request(Timeline):
         start_s = time.perf_counter()
         try:
             assert outcome is not None
-            assert pipeline is not None
-            served, kind = pipeline.served, self._kind
+            pipeline, kind = self._pipeline, self._kind
+            served = pipeline.served
             if takes_long(outcome, kind, served):
                 write = partial(answer_body, outcome, kind, served, batched=self._batched)
                 self._offload(pipeline.writers, write, partial(self._answer, start_s))
@@ -284,7 +283,7 @@ class Request(Timeline):
         """Answer 504: the deadline has passed. What is bound to a batch is computed and answered."""
         self._timer = None
         # Afterwards a batch has the request, or will never have it.
-        if self._pipeline is not None:
+        if self.whole_s is not None:
             self._pipeline.dispatcher.withdraw(self)
         if self.bound_s is None:
             stage = "in the queue" if self.item is not None else "to be decoded"
@@ -334,5 +333,4 @@ class Request(Timeline):
     def _withdraw(self) -> None:
         """Take back what waits for a batch."""
         if self.waiting:
-            assert self._pipeline is not None
             self._pipeline.dispatcher.withdraw(self)

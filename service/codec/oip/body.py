@@ -14,6 +14,7 @@ from tailgate.service.codec.oip.reply import Frame, frame_of
 from tailgate.service.errors import BadInput, TooLarge
 from tailgate.service.models.items import Item
 from tailgate.service.models.spec import Served
+from tailgate.service.settings import Settings
 
 # JSON that is read on the event loop: some ten microseconds. A client's JSON without data has some hundred bytes.
 READ_AT_ONCE = 16 * 2**10
@@ -21,13 +22,6 @@ READ_AT_ONCE = 16 * 2**10
 JSON_NUMBERS = 2**19
 # Calls that are remembered, and bytes of their JSON, at most.
 KNOWN_CALLS, KNOWN_BYTES = 64, 2048
-
-
-class Limits(NamedTuple):
-    """What bodies keep to: items that may wait, and bytes of a body once it is unpacked."""
-
-    items: int
-    body_bytes: int
 
 
 class Known(NamedTuple):
@@ -83,9 +77,9 @@ def takes_long(size: int, served: Served) -> bool:
 
 
 def read_body(
-    head: InferHead, body: bytes | bytearray | memoryview, served: Served, limits: Limits, known: KnownCalls
+    head: InferHead, body: bytes | bytearray | memoryview, served: Served, settings: Settings, known: KnownCalls
 ) -> Read:
-    """Read a body.
+    """Read a body; ``settings`` say how many items may wait, and how many bytes a body may have once it is unpacked.
 
     Raises:
         BadInput: not what the headers say, not JSON, or not a request of the protocol.
@@ -93,14 +87,14 @@ def read_body(
         WrongShape, NotOffered: as :func:`tailgate.service.codec.oip.call.call_from` says.
     """
     if head.coding is not None:
-        body = decoded(body, head.coding, limits.body_bytes)
-    view = memoryview(body)
+        body = decoded(body, head.coding, settings.max_body_bytes)
+    view, most_items = memoryview(body), settings.queue_capacity
     size = len(view)
     if not size:
         raise BadInput("the body is empty")
     if head.first:
         _require_few_values(view, served)
-        return read_items(Known(first_version.call_from(view, served, limits.items), None), view[size:], size)
+        return read_items(Known(first_version.call_from(view, served, most_items), None), view[size:], size)
     if head.header_length == 0:
         return read_items(Known(calls.raw_call(view, served), None), view, size)
     length = size if head.header_length is None else head.header_length
@@ -108,7 +102,7 @@ def read_body(
         raise BadInput(
             f"Inference-Header-Content-Length: {length} bytes of JSON are announced, and the body has {size}"
         )
-    return read_items(known.read(view[:length], served, limits.items), view[length:], size)
+    return read_items(known.read(view[:length], served, most_items), view[length:], size)
 
 
 def read_items(known: Known, tail: bytes | bytearray | memoryview, size: int) -> Read:

@@ -18,13 +18,14 @@ from tailgate.service.codec.inputs import MORE_MARKS
 from tailgate.service.codec.intent import InferHead
 from tailgate.service.codec.oip import call as calls
 from tailgate.service.codec.oip import datatypes
-from tailgate.service.codec.oip.body import JSON_NUMBERS, KnownCalls, Limits, read_body, read_items
+from tailgate.service.codec.oip.body import JSON_NUMBERS, KnownCalls, read_body, read_items
 from tailgate.service.errors import BadInput, NotOffered, RequestError, TooLarge, WrongShape
 from tailgate.service.models import ImageInput, TensorSpec
 from tailgate.service.models.spec import NamedTensor, Served, places, record_spec
+from tailgate.service.settings import load_settings
 
 FLOAT = np.dtype(np.float32)
-LIMITS = Limits(items=8, body_bytes=10_000_000)
+SETTINGS = load_settings({}, queue_capacity=8, max_body_bytes=10_000_000)
 
 
 def served(*inputs, image=None, outputs=("scores",)):
@@ -44,8 +45,8 @@ def head(length, *, first=False):
     return InferHead(first, length, None, None)
 
 
-def read(body, length, model, limits=LIMITS):
-    return read_body(head(length), body, model, limits, KnownCalls())
+def read(body, length, model):
+    return read_body(head(length), body, model, SETTINGS, KnownCalls())
 
 
 def sent(*inputs, outputs=None, request_id="", timeout=None, parameters=None):
@@ -363,7 +364,7 @@ def test_a_call_is_remembered_by_its_json_unless_that_has_an_id_or_data():
     zeros = np.zeros((1, 3), np.float32)
     plain, length = sent(tensor("x", zeros, datatype="FP32"))
     assert known.met(head(length), plain) is None
-    first = read_body(head(length), plain, VECTOR, LIMITS, known)
+    first = read_body(head(length), plain, VECTOR, SETTINGS, known)
     assert known.met(head(length), plain) is first.known
     again = read_items(first.known, memoryview(plain)[length:], len(plain))
     assert np.array_equal(again.items, first.items)
@@ -371,7 +372,7 @@ def test_a_call_is_remembered_by_its_json_unless_that_has_an_id_or_data():
         sent(tensor("x", zeros, datatype="FP32"), request_id="1"),
         sent(tensor("x", zeros, datatype="FP32", binary=False)),
     ):
-        read_body(head(length), body, VECTOR, LIMITS, known)
+        read_body(head(length), body, VECTOR, SETTINGS, known)
         assert known.met(head(length or len(body)), body) is None
 
 
@@ -415,7 +416,7 @@ def test_any_damage_to_a_request_is_refused_or_read_as_the_model_s_inputs(body, 
         got = read(bytes(data), length, VECTOR)
     except RequestError:
         return
-    assert len(got.items) == got.known.call.rows <= LIMITS.items
+    assert len(got.items) == got.known.call.rows <= SETTINGS.queue_capacity
     assert all((item.shape, item.dtype) == ((3,), FLOAT) and np.isfinite(item).all() for item in got.items)
 
 
