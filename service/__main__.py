@@ -11,8 +11,7 @@ from tailgate.service.errors import ConfigurationError
 from tailgate.service.http.server import run
 from tailgate.service.logs import close_logging, configure_logging, refuse
 from tailgate.service.memory import collect_seldom, keep_freed_memory
-from tailgate.service.settings import load_settings
-from tailgate.service.variables import log_format_of, unknown_variables
+from tailgate.service.settings import load_settings, log_format_of, unknown_variables
 
 USAGE_ERROR = 2
 # With Python's 5 ms the executor waited for the interpreter lock after batches, while the event loop read requests. On two

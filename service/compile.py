@@ -16,8 +16,7 @@ import structlog
 from tailgate.service.errors import CompileError, ConfigurationError, gist
 from tailgate.service.execution import libraries
 from tailgate.service.logs import configure_logging, refuse
-from tailgate.service.settings import Settings, load_settings
-from tailgate.service.variables import log_format_of
+from tailgate.service.settings import Settings, load_settings, log_format_of
 
 if TYPE_CHECKING:
     from tailgate.service.execution.trials.trial import Prepared

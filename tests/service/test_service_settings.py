@@ -8,13 +8,11 @@ import sys
 import pytest
 
 from tailgate.service import compile as compile_command
-from tailgate.service import settings as settings_module
 from tailgate.service.errors import ConfigurationError
 from tailgate.service.execution.build import build_engine
 from tailgate.service.models.weights import existing_file
 from tailgate.service.processors import Processors
-from tailgate.service.settings import PREFIX, Settings, load_settings
-from tailgate.service.variables import unknown_variables
+from tailgate.service.settings import PREFIX, Settings, declared, load_settings, unknown_variables
 
 
 def test_without_an_environment_every_setting_has_its_default():
@@ -193,16 +191,16 @@ def test_without_a_cache_a_compiled_model_is_refused_and_another_is_served(monke
     ("quota", "model_threads", "decode_threads"), [(None, 63, 8), (4.0, 3, 4), (0.5, 1, 1)]
 )
 def test_threads_are_as_many_as_a_cpu_quota_allows(monkeypatch, quota, model_threads, decode_threads):
-    monkeypatch.setattr(settings_module, "processors", lambda: Processors(64, quota))
+    monkeypatch.setattr(declared, "processors", lambda: Processors(64, quota))
     settings = load_settings({})
     assert (settings.model_threads, settings.decoding_threads) == (model_threads, decode_threads)
 
 
 def test_one_processor_is_left_to_the_event_loop_unless_told(monkeypatch):
-    monkeypatch.setattr("tailgate.service.settings.processors", lambda: Processors(4, None))
+    monkeypatch.setattr("tailgate.service.settings.declared.processors", lambda: Processors(4, None))
     assert load_settings({}).model_threads == 3
     assert load_settings({"TAILGATE_THREADS": "4"}).model_threads == 4
-    monkeypatch.setattr("tailgate.service.settings.processors", lambda: Processors(1, None))
+    monkeypatch.setattr("tailgate.service.settings.declared.processors", lambda: Processors(1, None))
     assert load_settings({}).model_threads == 1
 
 

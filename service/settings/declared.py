@@ -1,28 +1,15 @@
 """Every setting of the service, declared once: name, type, default, bounds, unit and help.
 
-The environment, the command line and the table in the documentation derive from it. Read once, at start.
+The environment, the command line and the table in the documentation derive from it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
-from pydantic_settings import CliSettingsSource, SettingsError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from tailgate.service.errors import ConfigurationError
 from tailgate.service.processors import processors
-
-PREFIX = "TAILGATE_"
 
 Device = Literal["cpu", "cuda", "auto"]
 Precision = Literal["fp32", "fp16", "bf16", "auto"]
@@ -240,61 +227,3 @@ class Settings(BaseModel):
         """Edges of the latency histograms that are asked for, in seconds, ascending."""
         edges = {float(part) / 1000 for part in filter(None, self.histogram_edges_ms.split(","))}
         return tuple(sorted(edges | ({self.latency_objective_s} if self.latency_objective_s else set())))
-
-
-def load_settings(
-    environment: Mapping[str, str],
-    arguments: Sequence[str] | None = None,
-    program: str = "python -m tailgate.service",
-    **overrides: Any,
-) -> Settings:
-    """Read settings from ``environment``, then ``arguments``, then ``overrides``; the later wins.
-
-    An empty variable counts as unset. ``--help`` prints, calls the command ``program``, and raises SystemExit(0).
-
-    Raises:
-        ConfigurationError: a value is not what was expected; the text names each.
-    """
-    given = {
-        name.removeprefix(PREFIX).lower(): value
-        for name, value in environment.items()
-        if value and name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() in Settings.model_fields
-    }
-    try:
-        if arguments is not None:
-            given |= _parse(arguments, program)
-        return Settings.model_validate(given | overrides)
-    except ValidationError as error:
-        raise ConfigurationError(_explain(error)) from None
-    except SettingsError as error:
-        text = str(error).removeprefix("error parsing CLI: ")
-        raise ConfigurationError(f"{text}; --help lists the options") from None
-
-
-def _parse(arguments: Sequence[str], program: str) -> dict[str, Any]:
-    source = CliSettingsSource[Any](
-        Settings,  # type: ignore[arg-type] # any model will do, as CliApp shows
-        cli_prog_name=program,
-        cli_parse_args=list(arguments),
-        cli_hide_none_type=True,
-        cli_exit_on_error=False,
-        cli_kebab_case=True,
-        cli_avoid_json=True,
-    )
-    return dict(source())
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        name = str(problem["loc"][0]) if problem["loc"] else "settings"
-        text = problem["msg"].removeprefix("Value error, ")
-        got = "" if text.startswith("got ") else f", got {problem['input']!r}"
-        means = f" ({meaning(name)})" if name in Settings.model_fields else ""
-        lines.append(f"{PREFIX}{name.upper()}: {text}{got}{means}")
-    return "\n".join(lines)
-
-
-def meaning(name: str) -> str:
-    """Return what a setting is for, in one line."""
-    return " ".join((Settings.model_fields[name].description or "").split())
