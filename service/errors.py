@@ -7,6 +7,9 @@ exception is a fault of the service: answered 500, and logged with its traceback
 
 import enum
 
+# What a client is told of our own fault, and the event that the log has of it.
+FAILED = "the service failed on this request"
+
 
 class Outcome(enum.StrEnum):
     """How a request ended: the label of ``tailgate_requests_total``. A string hashes faster than an enum."""

@@ -20,7 +20,7 @@ import structlog
 from tailgate.service.batching.decoded import Coming
 from tailgate.service.batching.forecast import Running
 from tailgate.service.batching.policy import BatchPolicy, BatchQueue, Q, Wait
-from tailgate.service.errors import ModelFailure
+from tailgate.service.errors import FAILED, ModelFailure
 from tailgate.service.models.items import Answers, Item
 
 Compute = Callable[[Sequence[Item]], Answers]
@@ -282,7 +282,7 @@ class Dispatcher(Generic[Q]):
             )
         except BaseException:  # noqa: BLE001 - the model's errors are answers; this is our own fault
             self._log.exception("a batch failed outside the model", batch_size=len(batch))
-        return [ModelFailure("the service failed on this request") for _ in batch]
+        return [ModelFailure(FAILED) for _ in batch]
 
 
 def _end(batch: Sequence[Q], answers: Answers, elapsed_s: float) -> None:

@@ -16,7 +16,7 @@ from tailgate import __version__
 from tailgate.service.batching.requests.traces import require_traces
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.accept import preferred
-from tailgate.service.errors import ConfigurationError, Outcome, RequestError
+from tailgate.service.errors import FAILED, ConfigurationError, Outcome, RequestError
 from tailgate.service.execution.profiling import require_folder
 from tailgate.service.http.asgi import AddHeaders, ModelEndpoint, echo, echoed, secure
 from tailgate.service.http.limits import Guard
@@ -201,9 +201,7 @@ def _add_errors(app: FastAPI, service: Service, headers: Mapping[str, str]) -> N
         # The server logs what it was; a stranger learns nothing of it.
         service.metrics.count(Outcome.ERROR)
         told = {name.decode(): value.decode() for name, value in echoed(request.scope["headers"], 500)}
-        return JSONResponse(
-            {"error": "the service failed on this request"}, status_code=500, headers={**headers, **told}
-        )
+        return JSONResponse({"error": FAILED}, status_code=500, headers={**headers, **told})
 
 
 def _documented(

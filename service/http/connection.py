@@ -15,7 +15,7 @@ import structlog
 
 from tailgate.service.codec.message import Answer
 from tailgate.service.codec.request_id import caller_in, id_line, new_id
-from tailgate.service.errors import Cut, Outcome, RequestError, Unavailable
+from tailgate.service.errors import FAILED, Cut, Outcome, RequestError, Unavailable
 from tailgate.service.http.half_closed import CONTINUE, ask_soon
 from tailgate.service.http.head import Head
 from tailgate.service.http.known import Known, learn
@@ -237,10 +237,8 @@ class Connection(asyncio.Protocol):
         except RequestError as error:
             self._refuse(Cut.MALFORMED, error)
         except Exception as error:  # noqa: BLE001 - our own fault: logged, and the client is answered
-            structlog.get_logger("tailgate.connection").error(
-                "the service failed on a request", exc_info=error
-            )
-            self._refuse(Cut.MALFORMED, RequestError("the service failed on this request"))
+            structlog.get_logger("tailgate.connection").error(FAILED, exc_info=error)
+            self._refuse(Cut.MALFORMED, RequestError(FAILED))
         finally:
             self._advancing = False
         if self._silent and not self._incoming.size and self.state is not IN_HAND:

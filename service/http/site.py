@@ -15,7 +15,7 @@ from tailgate.service.batching.service import Service
 from tailgate.service.codec.intent import Intent
 from tailgate.service.codec.message import Answer, Headers, header_lines
 from tailgate.service.codec.request_id import id_line, new_id, request_id
-from tailgate.service.errors import Outcome, RequestError
+from tailgate.service.errors import FAILED, Outcome, RequestError
 from tailgate.service.http.doors import Reply, maker_again, maker_of
 from tailgate.service.http.head import Head
 from tailgate.service.http.limits import Guard
@@ -93,14 +93,12 @@ class Page:
             await self._app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - our own fault; Starlette has sent an answer to it
             told = request_id(start.get("headers", [])) or self.request_id
-            structlog.get_logger("tailgate.page").error(
-                "the service failed on this request", request_id=told and told.decode(), exc_info=error
-            )
+            log = structlog.get_logger("tailgate.page")
+            log.error(FAILED, request_id=told and told.decode(), exc_info=error)
         if start:
             self._reply(Answer(start["status"], header_lines(start["headers"]), b"".join(pieces)))
         else:
-            failed = RequestError("the service failed on this request")
-            self._reply(Answer.refusal(failed, id_line(self.request_id or new_id())))
+            self._reply(Answer.refusal(RequestError(FAILED), id_line(self.request_id or new_id())))
 
 
 # A request as its connection sees it. It answers at most once, by :meth:`Connection.answer`, and never raises.

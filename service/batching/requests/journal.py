@@ -18,10 +18,9 @@ from typing import Any
 
 import structlog
 
-from tailgate.service.errors import Outcome
+from tailgate.service.errors import FAILED, Outcome
 
 PERIOD_S = 1.0
-FAILED = "the service failed on this request"
 _REFUSED = "a request was refused"
 _SLOW = "a request was slow"
 # What a request fails with, or is refused with because of others; a client's own mistakes are only counted.

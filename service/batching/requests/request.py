@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from tailgate.service.batching.requests.body import Body
-from tailgate.service.batching.requests.journal import FAILED, OWN_WORDS
+from tailgate.service.batching.requests.journal import OWN_WORDS
 from tailgate.service.batching.requests.timing import Timeline
 from tailgate.service.codec.answers import answer_body, takes_long
 from tailgate.service.codec.inputs import PIXELS, Kind, Made, is_decoded, item_of
@@ -29,7 +29,7 @@ from tailgate.service.codec.message import (
     require_size,
 )
 from tailgate.service.codec.request_id import caller_of, id_line, new_id, request_id
-from tailgate.service.errors import Expired, Outcome, Overloaded, RequestError
+from tailgate.service.errors import FAILED, Expired, Outcome, Overloaded, RequestError
 from tailgate.service.models.items import Item, Result
 from tailgate.service.models.spec import Served
 

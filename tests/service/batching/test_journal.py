@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from tailgate.service.batching.requests.journal import FAILED, PERIOD_S, Journal
-from tailgate.service.errors import Outcome
+from tailgate.service.batching.requests.journal import PERIOD_S, Journal
+from tailgate.service.errors import FAILED, Outcome
 
 LOGGED = [Outcome.FULL, Outcome.LATE, Outcome.UNAVAILABLE, Outcome.EXPIRED, Outcome.ERROR]
 
