@@ -26,21 +26,13 @@ _OF_KIND: Mapping[Kind, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric, with as many series as its labels have values.
+    """One metric, with as many series as its labels have values."""
 
-    Attributes:
-        name: without what its type appends.
-        kind: its type.
-        help: what it says.
-        labels: the names of its labels; those of an info are its content.
-        unit: the last word of the name; None where the number has no unit.
-    """
-
-    name: str
+    name: str  # without what its type appends
     kind: Kind
     help: str
-    labels: tuple[str, ...] = ()
-    unit: Literal["seconds", "bytes", "ratio"] | None = None
+    labels: tuple[str, ...] = ()  # their names; those of an info are its content
+    unit: Literal["seconds", "bytes", "ratio"] | None = None  # the last word of the name; None: it has none
 
     def empty(self) -> Any:
         """Return the metric without any series yet, as prometheus_client has it."""

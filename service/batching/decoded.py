@@ -24,15 +24,10 @@ PATIENCE = 2.0
 
 
 class Coming(NamedTuple):
-    """What is being decoded on the model's own processors.
+    """What is being decoded on the model's own processors."""
 
-    Attributes:
-        inputs: how many are not decoded yet, 0 where decoding does not hold up the model.
-        each_s: seconds from one to the next.
-    """
-
-    inputs: int = 0
-    each_s: float = 0.0
+    inputs: int = 0  # how many are not decoded yet, 0 where decoding does not hold up the model
+    each_s: float = 0.0  # seconds from one to the next
 
 
 def worthwhile(waiting: int, coming: Coming, expected_s: Callable[[int], float]) -> int:

@@ -30,17 +30,11 @@ Begin = Callable[[Sequence[Item]], Finish]
 
 @dataclass(slots=True)
 class _Begun(Generic[Q]):
-    """A batch that the device has.
-
-    Attributes:
-        batch: its requests.
-        finish: waits for it.
-        start_s: when it had the device to itself, or began to be put together for an idle one.
-    """
+    """A batch that the device has."""
 
     batch: list[Q]
-    finish: Finish
-    start_s: float
+    finish: Finish  # waits for it
+    start_s: float  # when it had the device to itself, or began to be put together for an idle one
 
 
 class Dispatcher(Generic[Q]):

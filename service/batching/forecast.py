@@ -29,33 +29,20 @@ DOUBT = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The batch that the executor has.
+    """The batch that the executor has."""
 
-    Attributes:
-        size: its requests.
-        start_s: when it began, on the batcher's clock.
-        behind: requests of the batch that is put together behind it, 0 where there is none.
-    """
-
-    size: int
-    start_s: float
-    behind: int = 0
+    size: int  # its requests
+    start_s: float  # when it began, on the batcher's clock
+    behind: int = 0  # requests of the batch that is put together behind it, 0 where there is none
 
 
 class Decoding(NamedTuple):
-    """What the decoding threads have to do; a tuple, since one is made for every refusal.
-
-    Attributes:
-        threads: how many there are.
-        waiting: items that wait for a thread.
-        running: items that have one.
-        spent_s: what these have taken so far, all together.
-    """
+    """What the decoding threads have to do; a tuple, since one is made for every refusal."""
 
     threads: int
-    waiting: int = 0
-    running: int = 0
-    spent_s: float = 0.0
+    waiting: int = 0  # items that wait for a thread
+    running: int = 0  # items that have one
+    spent_s: float = 0.0  # what these have taken so far, all together
 
     @property
     def busy(self) -> bool:
@@ -68,15 +55,10 @@ class Decoding(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """Seconds until a new request would be done, with some doubt about those ahead of it.
+    """Seconds until a new request would be done, with some doubt about those ahead of it."""
 
-    Attributes:
-        likely_s: if its batch becomes as large as the one that runs.
-        latest_s: if its batch becomes full.
-    """
-
-    likely_s: float
-    latest_s: float
+    likely_s: float  # if its batch becomes as large as the one that runs
+    latest_s: float  # if its batch becomes full
 
 
 class Forecast:

@@ -33,21 +33,13 @@ BISECTIONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a replica has counted since its start.
+    """What a replica has counted since its start."""
 
-    Attributes:
-        time_s: when, on any clock.
-        asked: requests to the model, those in flight among them, and those that were refused because of others.
-        answered: requests with a result.
-        decoded: requests that a decoding thread has had.
-        items: inputs in batches.
-    """
-
-    time_s: float
-    asked: int
-    answered: int
-    decoded: int
-    items: int
+    time_s: float  # when, on any clock
+    asked: int  # requests to the model, with those in flight and those that were refused because of others
+    answered: int  # requests with a result
+    decoded: int  # requests that a decoding thread has had
+    items: int  # inputs in batches
 
     def since(self, former: "Counts") -> "Counts":
         """Return the differences."""
@@ -72,25 +64,15 @@ class Lately:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What a replica's stages take, as things are.
+    """What a replica's stages take, as things are."""
 
-    Attributes:
-        item_s: a of t(n) = a·n + b.
-        fixed_s: b.
-        cap: inputs in a batch, at most.
-        items: inputs of one request.
-        threads: that decode.
-        decode_s: m; what one request takes in a thread, 0 where none has been decoded.
-        decoded: the share of the requests that go through a thread.
-    """
-
-    item_s: float
-    fixed_s: float
-    cap: int
-    items: float = 1.0
-    threads: int = 1
-    decode_s: float = 0.0
-    decoded: float = 0.0
+    item_s: float  # a of t(n) = a·n + b
+    fixed_s: float  # b
+    cap: int  # inputs in a batch, at most
+    items: float = 1.0  # inputs of one request
+    threads: int = 1  # that decode
+    decode_s: float = 0.0  # m; what one request takes in a thread, 0 where none has been decoded
+    decoded: float = 0.0  # the share of the requests that go through a thread
 
     def batch_s(self, size: float) -> float:
         """Return t(n)."""
@@ -176,15 +158,10 @@ def capacity_per_s(stages: Stages, objective_s: float | None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Headroom:
-    """What a replica's requests leave, and need.
+    """What a replica's requests leave, and need."""
 
-    Attributes:
-        spare_per_s: requests per second that could come besides; negative where more come than should.
-        replicas: how many like this one its requests need; the sum over all replicas is how many there should be.
-    """
-
-    spare_per_s: float
-    replicas: float
+    spare_per_s: float  # requests per second that could come besides; negative where more come than should
+    replicas: float  # like this one that its requests need; the sum over all is how many there should be
 
 
 def headroom(lately: Counts, stages: Stages, objective_s: float | None) -> Headroom | None:

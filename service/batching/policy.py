@@ -29,19 +29,12 @@ from tailgate.service.errors import QueueFull, Unavailable
 
 @dataclass(frozen=True, slots=True)
 class BatchPolicy:
-    """How large a batch may be, and how long one may wait to become so.
+    """How large a batch may be, and how long one may wait to become so."""
 
-    Attributes:
-        max_batch_size: requests in a batch, at most.
-        queue_capacity: requests waiting, at most.
-        max_wait_s: the batching window; 0 never waits, None waits for those who are about to come.
-        limit_s: seconds after which a batch that runs counts as hung; 0 for never.
-    """
-
-    max_batch_size: int
-    queue_capacity: int
-    max_wait_s: float | None = 0.0
-    limit_s: float = 0.0
+    max_batch_size: int  # requests in a batch, at most
+    queue_capacity: int  # requests waiting, at most
+    max_wait_s: float | None = 0.0  # the batching window; 0 never waits, None waits for those about to come
+    limit_s: float = 0.0  # seconds after which a batch that runs counts as hung; 0 for never
 
     @property
     def full(self) -> int:
@@ -58,15 +51,10 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Run nothing yet: look again at ``until_s``, or when ``size`` requests wait.
+    """Run nothing yet: look again at ``until_s``, or when ``size`` requests wait."""
 
-    Attributes:
-        until_s: None: only the number of requests matters.
-        size: how many make a batch that is worth running at once.
-    """
-
-    until_s: float | None = None
-    size: int = 1
+    until_s: float | None = None  # None: only the number of requests matters
+    size: int = 1  # how many make a batch that is worth running at once
 
 
 def next_batch(
@@ -102,27 +90,16 @@ def next_batch(
 
 
 class Queued(Protocol):
-    """What a queue knows of a request.
+    """What a queue knows of a request."""
 
-    Attributes:
-        item: one model input.
-        queued_s: when the input was complete, and began to wait for a batch.
-        deadline_s: after which the answer is useless, None for never.
-        waiting: it is in the queue.
-        bound_s: when its batch had the executor to itself, None before it is bound to a batch.
-        batch_size: requests in its batch, 0 before.
-        computed_s: seconds that its batch took, None before its end.
-        outcome: result or error of its batch, None before its end.
-    """
-
-    item: Any
-    queued_s: float
-    deadline_s: float | None
-    waiting: bool
-    bound_s: float | None
-    batch_size: int
-    computed_s: float | None
-    outcome: Any
+    item: Any  # one model input
+    queued_s: float  # when the input was complete, and began to wait for a batch
+    deadline_s: float | None  # after which the answer is useless, None for never
+    waiting: bool  # it is in the queue
+    bound_s: float | None  # when its batch had the executor to itself, None before it is bound to a batch
+    batch_size: int  # requests in its batch, 0 before
+    computed_s: float | None  # seconds that its batch took, None before its end
+    outcome: Any  # result or error of its batch, None before its end
 
 
 Q = TypeVar("Q", bound=Queued)

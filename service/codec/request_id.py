@@ -18,17 +18,11 @@ _CALLER_LINE = re.compile(rb"\r\ntraceparent:([^\r\n]*)", re.IGNORECASE)
 
 
 class Caller(NamedTuple):
-    """The span in which a caller has sent a request.
+    """The span in which a caller has sent a request."""
 
-    Attributes:
-        trace_id: of 128 bits.
-        span_id: of 64 bits.
-        flags: of 8 bits; the lowest says that the caller's spans are kept.
-    """
-
-    trace_id: int
-    span_id: int
-    flags: int
+    trace_id: int  # of 128 bits
+    span_id: int  # of 64 bits
+    flags: int  # of 8 bits; the lowest says that the caller's spans are kept
 
 
 def request_id(headers: Headers) -> bytes | None:

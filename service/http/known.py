@@ -15,24 +15,14 @@ _ID_LINE = re.compile(rb"\r\n(x-request-id|traceparent):[ \t]*([!-~]+)", re.IGNO
 
 
 class Known(NamedTuple):
-    """A head, and what it means.
+    """A head, and what it means."""
 
-    Attributes:
-        start: its bytes up to the value of its first id; all of them where no value may differ.
-        following: for each value that may differ, the bytes behind it, up to the next or to the end.
-        form: of these values; its first group is the id.
-        chosen: which of the values has the request's id.
-        request_id: the request's id where no value may differ; None where it has none.
-        length: bytes of the body.
-        intent: the head's meaning.
-    """
-
-    start: bytes
-    following: tuple[bytes, ...]
-    form: re.Pattern[bytes]
-    chosen: int
-    request_id: bytes | None
-    length: int
+    start: bytes  # its bytes up to the value of its first id; all of them where no value may differ
+    following: tuple[bytes, ...]  # the bytes behind each value that may differ, up to the next or to the end
+    form: re.Pattern[bytes]  # of these values; its first group is the id
+    chosen: int  # which of the values has the request's id
+    request_id: bytes | None  # the request's id where no value may differ; None where it has none
+    length: int  # bytes of the body
     intent: Intent
 
     def meet(self, data: bytes) -> tuple[int, bytes | None] | None:
@@ -51,14 +41,7 @@ class Known(NamedTuple):
 
 
 def learn(raw: bytes, head: Head, length: int, intent: Intent) -> Known:
-    """Return what is remembered of a head.
-
-    Args:
-        raw: its bytes, with the empty line.
-        head: the same, parsed.
-        length: bytes of the body.
-        intent: its meaning.
-    """
+    """Return what is remembered of a head, which ``raw`` holds with the empty line, and of a body of ``length`` bytes."""
     lines = list(_ID_LINE.finditer(raw))
     names = [line[1].lower() for line in lines]
     # Where X-Request-ID has the id, traceparent may be anything.

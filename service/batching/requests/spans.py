@@ -41,17 +41,11 @@ FIRST_FAULT = 500
 
 @dataclass(slots=True)
 class _Begun:
-    """The span of a request.
+    """The span of a request."""
 
-    Attributes:
-        span: its context has no flag where the request is not traced.
-        offset_ns: from time.perf_counter to the time since the epoch.
-        batches: links to those that it had a part in.
-    """
-
-    span: Span
-    offset_ns: int
-    batches: list[Link] = field(default_factory=list)
+    span: Span  # its context has no flag where the request is not traced
+    offset_ns: int  # from time.perf_counter to the time since the epoch
+    batches: list[Link] = field(default_factory=list)  # that it had a part in
 
 
 class Spans:

@@ -41,35 +41,21 @@ _ADDRESSES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT
 
 
 class Ended(NamedTuple):
-    """A request that has ended.
+    """A request that has ended."""
 
-    Attributes:
-        request: with its times.
-        outcome: how it ended.
-        total_s: how long it took.
-        status: of its answer, None for one that was not answered.
-    """
-
-    request: "Request"
+    request: "Request"  # with its times
     outcome: Outcome
-    total_s: float
-    status: int | None
+    total_s: float  # how long it took
+    status: int | None  # of its answer, None for one that was not answered
 
 
 class Batch(NamedTuple):
-    """A batch that has ended.
+    """A batch that has ended."""
 
-    Attributes:
-        requests: those that had inputs in it.
-        size: how many inputs it had.
-        bound_s: when it had the executor to itself, on the clock of time.perf_counter.
-        computed_s: how long it took.
-    """
-
-    requests: Sequence["Request"]
-    size: int
-    bound_s: float
-    computed_s: float
+    requests: Sequence["Request"]  # those that had inputs in it
+    size: int  # how many inputs it had
+    bound_s: float  # when it had the executor to itself, on the clock of time.perf_counter
+    computed_s: float  # how long it took
 
 
 class Traces:

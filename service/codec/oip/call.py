@@ -77,25 +77,15 @@ class Wanted(NamedTuple):
 
 
 class Call(NamedTuple):
-    """What a request asks for.
+    """What a request asks for."""
 
-    Attributes:
-        rows: items for the model.
-        sources: the inputs in the model's order.
-        outputs: the outputs in the order in which they are asked for.
-        tail_bytes: bytes behind the JSON.
-        id: which the answer repeats.
-        parameters: which the answer repeats.
-        timeout_s: how long the client waits, None for no limit.
-    """
-
-    rows: int
-    sources: tuple[Source, ...]
-    outputs: tuple[Wanted, ...]
-    tail_bytes: int
-    id: str | None = None
-    parameters: Parameters | None = None
-    timeout_s: float | None = None
+    rows: int  # items for the model
+    sources: tuple[Source, ...]  # the inputs in the model's order
+    outputs: tuple[Wanted, ...]  # in the order in which they are asked for
+    tail_bytes: int  # behind the JSON
+    id: str | None = None  # which the answer repeats
+    parameters: Parameters | None = None  # which the answer repeats
+    timeout_s: float | None = None  # how long the client waits, None for no limit
 
     @property
     def pictures(self) -> bool:

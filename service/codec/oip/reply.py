@@ -29,19 +29,12 @@ class Written(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What every answer to a call has in common, where all outputs are binary data.
+    """What every answer to a call has in common, where all outputs are binary data."""
 
-    Attributes:
-        header: the JSON.
-        lines: of the head of HTTP.
-        body_bytes: of the answer, if the outputs are as the warm-up saw them.
-        takes_long: as :func:`takes_long` says.
-    """
-
-    header: bytes
-    lines: bytes
-    body_bytes: int
-    takes_long: bool
+    header: bytes  # the JSON
+    lines: bytes  # of the head of HTTP
+    body_bytes: int  # of the answer, if the outputs are as the warm-up saw them
+    takes_long: bool  # as :func:`takes_long` says
 
 
 def frame_of(call: Call, served: Served) -> Frame | None:
