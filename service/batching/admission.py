@@ -108,13 +108,7 @@ class Crowd:
 
 
 class Admission:
-    """The door of both queues. Called on the event loop.
-
-    Attributes:
-        forecast: what is to be expected.
-        capacity: requests that may wait to be decoded or computed.
-        objective_s: the latency that is to be kept, None for no such aim.
-    """
+    """The door of both queues. Called on the event loop."""
 
     def __init__(
         self,
@@ -129,8 +123,8 @@ class Admission:
         self._workers = workers
         self._dispatcher = dispatcher
         self._crowd = crowd
-        self.capacity = capacity
-        self.objective_s = objective_s
+        self.capacity = capacity  # requests that may wait to be decoded or computed
+        self.objective_s = objective_s  # the latency that is to be kept, None for no such aim
 
     def admit(self, timeout_s: float | None, spent_s: float = 0.0, *, decoded: bool, items: int = 1) -> None:
         """Refuse at once a request for which there is no room or no time.

@@ -51,9 +51,6 @@ class Dispatcher(Generic[Q]):
         expected_s: seconds of a batch by its size: whether it pays to wait for others, and whether a batch that is bound
             behind another would outlast a deadline.
         coming: what is being decoded on the processors that the batches need.
-
-    Attributes:
-        running: the batch that is computed, None between batches; read by any thread.
     """
 
     def __init__(  # noqa: PLR0913 - each is one thing that a test replaces
@@ -76,6 +73,7 @@ class Dispatcher(Generic[Q]):
         self._deliver = deliver
         self._clock = clock
         self._defer = defer
+        # The batch that is computed, None between batches; read by any thread.
         self.running: Running | None = None
         self._told: Running | None = None
         # Whether the bell will ring; only the submitting thread uses it.

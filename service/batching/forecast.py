@@ -68,17 +68,13 @@ class Forecast:
         batch_s: t(n), seconds of a batch by its size, as measured at warm-up.
         cap: requests in a batch, at most.
         doubt: by how much longer, as a share, the outlook takes what is ahead of a request to last.
-
-    Attributes:
-        slowdown: how many times t(n) batches have taken of late; 1 before the first.
-        decode_s: m, what an item takes in a decoding thread; None before the first.
-        decoded: items that a decoding thread has had.
     """
 
     def __init__(self, batch_s: Callable[[int], float], cap: int, doubt: float = DOUBT) -> None:
-        self.slowdown = 1.0
+        self.slowdown = 1.0  # how many times t(n) batches have taken of late; 1 before the first
+        # m: what an item takes in a decoding thread; None before the first.
         self.decode_s: float | None = None
-        self.decoded = 0
+        self.decoded = 0  # items that a decoding thread has had
         self._doubt = doubt
         self._batch_s = batch_s
         self._cap = cap

@@ -6,16 +6,11 @@ from tailgate.service.errors import BytesFull
 
 
 class InFlight:
-    """Requests that are read, waiting, computed or answered.
-
-    Attributes:
-        requests: how many.
-        bytes: of their bodies so far.
-    """
+    """Requests that are read, waiting, computed or answered."""
 
     def __init__(self, most_bytes: int) -> None:
         self.requests = 0
-        self.bytes = 0
+        self.bytes = 0  # of their bodies so far
         self._most_bytes = most_bytes
         self._nothing = asyncio.Event()
 

@@ -32,18 +32,7 @@ JOIN_TIMEOUT_S = 2.0
 
 
 class Pipeline:
-    """The stages around an engine. All methods but ``stop`` are called on the event loop.
-
-    Attributes:
-        engine: computes batches.
-        served: what it serves.
-        decoders: threads that make inputs of bodies.
-        dispatcher: the queue, and the executor's thread.
-        writers: the thread that writes large answers.
-        admission: the door of both queues.
-        known_calls: what inference requests have asked for before.
-        profiling: records batches where it is asked to.
-    """
+    """The stages around an engine. All methods but ``stop`` are called on the event loop."""
 
     def __init__(
         self,
@@ -77,7 +66,7 @@ class Pipeline:
             coming=self._coming,
         )
         self.decoders = Workers("tailgate-decode", settings.decoding_threads, loop)
-        # A computed answer must not wait behind pictures that are still to be decoded.
+        # For large answers: a computed one must not wait behind pictures that are still to be decoded.
         self.writers = Workers("tailgate-write", 1, loop)
         self.admission = Admission(
             forecast,

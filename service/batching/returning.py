@@ -26,13 +26,10 @@ class Returning:
 
     Args:
         expected_s: t(n), seconds of a batch by its size.
-
-    Attributes:
-        away: clients of the last batch that have not come back yet.
     """
 
     def __init__(self, expected_s: Callable[[int], float]) -> None:
-        self.away = 0
+        self.away = 0  # clients of the last batch that have not come back yet
         self._expected_s = expected_s
         self._ended_s = -math.inf
         # Until the last of a batch's clients was back, infinity where another number of requests came.

@@ -45,27 +45,13 @@ _READY = Phase.READY  # looking up a member of an enum costs as much as six call
 
 
 class Service:
-    """One model behind one queue. All methods but ``stop`` are called on the event loop.
-
-    Attributes:
-        settings: as read at the start.
-        call_later: calls a function on the event loop after so many seconds.
-        phase: where it stands.
-        failure: what the start raised; None unless it failed.
-        started: set when the start is done.
-        failed: set when it has failed.
-        metrics: what Prometheus sees.
-        journal: the log of single requests.
-        traces: of requests; None where none are asked for, and before the start.
-        in_flight: the requests that have begun and not ended.
-        pipeline: what requests pass; None until the model is loaded.
-    """
+    """One model behind one queue. All methods but ``stop`` are called on the event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.call_later = call_later
         self.phase = Phase.STARTING
-        self.failure: BaseException | None = None
+        self.failure: BaseException | None = None  # what the start raised; None unless it failed
         self.metrics = Metrics(
             settings.histogram_edges_s,
             settings.max_batch_size or LARGEST_CHOSEN_BATCH,
@@ -73,11 +59,11 @@ class Service:
             settings.latency_objective_s,
         )
         self.journal = Journal(settings.slow_request_ms, share=settings.access_log)
-        self.traces: Traces | None = None
+        self.traces: Traces | None = None  # of requests; None where none are asked for, and before the start
         self.in_flight = InFlight(settings.max_in_flight_bytes)
-        self.started = asyncio.Event()
-        self.failed = asyncio.Event()
-        self.pipeline: Pipeline | None = None
+        self.started = asyncio.Event()  # set when the start is done
+        self.failed = asyncio.Event()  # set when it has failed
+        self.pipeline: Pipeline | None = None  # what requests pass; None until the model is loaded
         self._lately: Lately | None = None
         self._log = structlog.get_logger("tailgate.service")
 

@@ -28,13 +28,10 @@ class Workers:
         name: of the threads.
         threads: how many.
         loop: on which everything else happens.
-
-    Attributes:
-        unfinished: the requests whose work has neither come back nor been taken back, the oldest first.
-        done: called with the seconds of each piece of work, after its request has gone on.
     """
 
     def __init__(self, name: str, threads: int, loop: asyncio.AbstractEventLoop) -> None:
+        # Called with the seconds of each piece of work, after its request has gone on.
         self.done: Callable[[float], None] = lambda _: None
         self._loop = loop
         self._jobs: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
@@ -42,6 +39,7 @@ class Workers:
             threading.Thread(target=self._run, name=f"{name}_{number}", daemon=True)
             for number in range(threads)
         ]
+        # The requests whose work has neither come back nor been taken back, the oldest first.
         self.unfinished: dict[Waiting, None] = {}
         # Guards the numbers below and every request's ``work``: threads begin and end at any time.
         self._lock = threading.Lock()

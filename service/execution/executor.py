@@ -20,15 +20,10 @@ GraphCall = Callable[[torch.Tensor], GraphOutput]
 
 
 class Executor(Protocol):
-    """What the dispatcher's thread calls.
+    """What the dispatcher's thread calls."""
 
-    Attributes:
-        name: as ``TAILGATE_EXECUTOR`` has it.
-        pipelined: two batches may be under way; the earlier one is to be finished first.
-    """
-
-    name: str
-    pipelined: bool
+    name: str  # as ``TAILGATE_EXECUTOR`` has it
+    pipelined: bool  # two batches may be under way; the earlier one is to be finished first
 
     def plan(self, measured_s: Mapping[int, float]) -> None:
         """Take note of the measured seconds of batches, by size."""

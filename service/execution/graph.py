@@ -112,14 +112,11 @@ class Unpack(nn.Module):
 
 
 class ServedGraph(nn.Module):
-    """A model with its input's and its output's conversion, in evaluation mode; ``body`` is in that mode already.
-
-    Attributes:
-        names: of the outputs in their order; None before they are known, for whatever the model returns.
-    """
+    """A model with its input's and its output's conversion, in evaluation mode; ``body`` is in that mode already."""
 
     def __init__(self, model: Model, body: nn.Module, dtype: torch.dtype, top_k: int) -> None:
         super().__init__()
+        # Of the outputs in their order; None before they are known, for whatever the model returns.
         self.names: tuple[str, ...] | None = None
         self.several = len(model.named_inputs) > 1
         self.prepare: nn.Module = Cast(dtype)

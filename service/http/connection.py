@@ -40,20 +40,14 @@ DISCARD_BYTES = 64 * 2**20
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection.
-
-    Attributes:
-        state: what it is doing.
-        requests: begun so far.
-        since_s: when the guard first saw the present state, on the event loop's clock.
-        transport: to the client.
-    """
+    """One client's connection."""
 
     transport: asyncio.Transport
 
     def __init__(self, site: Site) -> None:
         self.state = NEW
-        self.requests = 0
+        self.requests = 0  # begun so far
+        # When the guard first saw the present state, on the event loop's clock.
         self.since_s = site.loop.time()
         self._site, self._guard, self._loop = site, site.guard, site.loop
         self._incoming = Incoming()

@@ -67,22 +67,17 @@ def told_of_cut(reason: Cut, state: State, settings: Settings) -> RequestError |
 
 
 class Guard:
-    """The open connections, and the limits that they keep. All methods are called on the event loop.
-
-    Attributes:
-        settings: which say how long each may take.
-        most: how many there may be; fewer than is set where the system allows no more.
-        metrics: where cuts are counted.
-        closing: the server stops: each connection ends with its next answer, by which its client knows that.
-        full: as many connections are open as may be, or were within the last second; meanwhile each says when it
-            has become idle (:meth:`rest`), so that finding one costs nobody a look over all.
-    """
+    """The open connections, and the limits that they keep. All methods are called on the event loop."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings = settings
+        # How many there may be; fewer than is set where the system allows no more.
         self.most = settings.max_connections
         self.metrics = metrics
+        # The server stops: each connection ends with its next answer, by which its client knows that.
         self.closing = False
+        # As many connections are open as may be, or were within the last second; meanwhile each says when it has become
+        # idle (:meth:`rest`), so that finding one costs nobody a look over all.
         self.full = False
         self._open: set[Connection] = set()
         self._lingering: set[Connection] = set()

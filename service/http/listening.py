@@ -117,11 +117,7 @@ async def _given(newcomer: socket.socket, listener: socket.socket) -> bool:
 
 
 class Former:
-    """The service that is replaced, as its replacement sees it.
-
-    Attributes:
-        listener: its listening socket.
-    """
+    """The service that is replaced, as its replacement sees it."""
 
     def __init__(self, connection: socket.socket, listener: socket.socket) -> None:
         self.listener = listener

@@ -27,17 +27,13 @@ _NOT_HTTP = "this is not HTTP/1.1 as RFC 9112 has it"
 
 
 class Incoming:
-    """Bytes that have come and are not read yet. Reading small requests out of a large piece copies nothing of the rest.
-
-    Attributes:
-        size: how many there are.
-    """
+    """Bytes that have come and are not read yet. Reading small requests out of a large piece copies nothing of the rest."""
 
     __slots__ = ("_at", "_data", "size")
 
     def __init__(self) -> None:
         self._data = b""
-        self._at = self.size = 0
+        self._at = self.size = 0  # where the next one is, and how many there are
 
     def add(self, data: bytes) -> None:
         """Take what has come."""
@@ -136,17 +132,13 @@ class HeadReader:
 
 
 class SizedBody:
-    """A body of announced length.
-
-    Attributes:
-        complete: the last byte has come.
-    """
+    """A body of announced length."""
 
     __slots__ = ("_left", "complete")
 
     def __init__(self, length: int) -> None:
         self._left = length
-        self.complete = not length
+        self.complete = not length  # the last byte has come
 
     def read(self, incoming: Incoming) -> bytes:
         """Return bytes of the body, and skip them."""
@@ -158,16 +150,12 @@ class SizedBody:
 
 
 class ChunkedBody:
-    """A body in chunks. A parser judges every byte; this class finds the ends of chunks, which the parser does not tell.
-
-    Attributes:
-        complete: the last byte of the trailer has come.
-    """
+    """A body in chunks. A parser judges every byte; this class finds the ends of chunks, which the parser does not tell."""
 
     __slots__ = ("_frame_bytes", "_in_trailer", "_left", "_line", "_parser", "complete")
 
     def __init__(self) -> None:
-        self.complete = False
+        self.complete = False  # the last byte of the trailer has come
         self._parser = httptools.HttpRequestParser(self)
         self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         self._line = b""

@@ -42,15 +42,7 @@ LOOK_PERIOD_S = 0.02
 
 
 class Server:
-    """One listener and its connections. It resets no connection when it stops.
-
-    Attributes:
-        app: the application behind the connections.
-        service: behind the application.
-        guard: of all connections.
-        listening: connections are accepted.
-        hurry: set by a further signal: what the stop waits for ends at once, first the delay and then the drain.
-    """
+    """One listener and its connections. It resets no connection when it stops."""
 
     _connection: Callable[[], Connection]
 
@@ -64,7 +56,7 @@ class Server:
         self.app = app
         self.service: Service = app.state.service
         self.guard: Guard = app.state.guard
-        self.listening = False
+        # Set by a further signal: what the stop waits for ends at once, first the delay and then the drain.
         self.hurry = asyncio.Event()
         self._listener = listener
         self._tls = tls
@@ -117,7 +109,6 @@ class Server:
         self._accepting = await asyncio.get_running_loop().create_server(
             self._connection, sock=self._listener, ssl=self._tls, backlog=BACKLOG
         )
-        self.listening = True
         if self._former is not None:
             self._former.relieve()
 

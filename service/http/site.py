@@ -106,13 +106,7 @@ Exchange = Request | Page
 
 
 class Site:
-    """What all connections of a server share.
-
-    Attributes:
-        service: the model behind its queue.
-        guard: of all connections.
-        loop: on which everything happens.
-    """
+    """What all connections of a server share."""
 
     def __init__(self, app: Starlette, loop: asyncio.AbstractEventLoop) -> None:
         self._app = app

@@ -5,16 +5,12 @@ BLOCK_BYTES = 2**18
 
 
 class Body:
-    """A body that is coming.
-
-    Attributes:
-        size: bytes so far.
-    """
+    """A body that is coming."""
 
     __slots__ = ("_blocks", "_last", "size")
 
     def __init__(self) -> None:
-        self.size = 0
+        self.size = 0  # bytes so far
         # Whole blocks of about BLOCK_BYTES, and the block that still grows.
         self._blocks: list[bytes | bytearray] = []
         self._last: bytes | bytearray = b""

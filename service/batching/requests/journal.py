@@ -56,10 +56,6 @@ class Journal:
         later: calls a function after so many seconds.
         share: of the requests that the access log has.
         draw: returns a number from 0 to 1, below 1.
-
-    Attributes:
-        slow_s: from which a request is slow, in seconds; infinite for never.
-        share: of the requests that the access log has.
     """
 
     def __init__(
@@ -69,8 +65,9 @@ class Journal:
         share: float = 0.0,
         draw: Callable[[], float] = random.random,
     ) -> None:
+        # From which a request is slow, in seconds; infinite for never.
         self.slow_s = math.inf if slow_ms is None else slow_ms / 1000
-        self.share = share
+        self.share = share  # of the requests that the access log has
         self._later = later
         self._draw = draw
         # Kinds that had a line within the last second, and what has come since.

@@ -64,13 +64,10 @@ class Traces:
     Args:
         spans: made and sent by one thread.
         later: calls a function on the event loop after so many seconds.
-
-    Attributes:
-        dropped: requests that found no room.
     """
 
     def __init__(self, spans: "Spans", later: Later = call_later) -> None:
-        self.dropped = 0
+        self.dropped = 0  # requests that found no room
         self._spans = spans
         self._later = later
         self._batches: list[Batch] = []
