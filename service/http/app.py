@@ -18,7 +18,7 @@ from tailgate.service.batching.service import Service
 from tailgate.service.codec.accept import preferred
 from tailgate.service.errors import FAILED, ConfigurationError, Outcome, RequestError
 from tailgate.service.execution.profiling import require_folder
-from tailgate.service.http.asgi import AddHeaders, ModelEndpoint, echo, echoed, secure
+from tailgate.service.http.asgi import AddHeaders, ModelEndpoint, echoed
 from tailgate.service.http.limits import Guard
 from tailgate.service.http.pages.exposition import Exposition
 from tailgate.service.http.pages.openapi import add_tokens, predict_path
@@ -81,16 +81,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ]
     _add_observation(app, service)
     add_protocol_pages(app, service)
-    _add_errors(app, service, SECURITY_HEADERS if alone else {})
+    secure = SECURITY_HEADERS if alone else {}  # which our own server adds itself
+    _add_errors(app, service, secure)
     if tokens is not None:
         app.add_middleware(
             RequireToken, tokens=tokens, metrics=service.metrics, metrics_open=settings.metrics_open
         )
     if settings.pages:
         add_people_pages(app)
-    app.add_middleware(AddHeaders, more=echo)
-    if alone:
-        app.add_middleware(AddHeaders, more=secure)
+    app.add_middleware(AddHeaders, common=secure)
     app.openapi = _documented(  # type: ignore[method-assign]
         app.openapi, settings.overload_status, with_tokens=tokens is not None
     )

@@ -6,7 +6,7 @@ describes it all the same (:mod:`tailgate.service.http.pages.openapi`).
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,7 +16,6 @@ from tailgate.service.batching.service import Service
 from tailgate.service.codec.message import FIRST_ERROR, Answer, Headers
 from tailgate.service.codec.request_id import REQUEST_ID, new_id, request_id
 from tailgate.service.http.doors import maker_of
-from tailgate.service.http.site import SECURITY_HEADERS
 
 # nginx's status for a client that has closed its connection; no client sees it, middleware that logs statuses does.
 CLIENT_GONE = 499
@@ -96,41 +95,27 @@ async def _disconnected(receive: Receive) -> None:
 
 
 class AddHeaders:
-    """ASGI middleware that adds headers to each answer.
+    """ASGI middleware that adds headers to each answer: the id of its request, where it has none yet, and ``common`` ones."""
 
-    Args:
-        app: answers.
-        more: returns them, from the headers of the request and the message that begins the answer.
-    """
-
-    def __init__(self, app: ASGIApp, more: Callable[[Headers, Message], Headers]) -> None:
+    def __init__(self, app: ASGIApp, common: Mapping[str, str]) -> None:
         self._app = app
-        self._more = more
+        self._common = [(name.encode(), value.encode()) for name, value in common.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on the request, and the answer with the headers."""
 
         async def send_with_more(message: Message) -> None:
             if message["type"] == "http.response.start":
-                more = self._more(scope["headers"], message)
-                message["headers"] = [*message.get("headers", ()), *more]
+                told = message.get("headers", ())
+                known = any(name.lower() == REQUEST_ID for name, _ in told)
+                echo = [] if known else echoed(scope["headers"], message["status"])
+                message["headers"] = [*told, *echo, *self._common]
             await send(message)
 
         await self._app(scope, receive, send_with_more if scope["type"] == "http" else send)
-
-
-def echo(headers: Headers, start: Message) -> Headers:
-    """Return the header that tells a client the id of its request, where the answer has none yet."""
-    known = any(name.lower() == REQUEST_ID for name, _ in start.get("headers", ()))
-    return [] if known else echoed(headers, start["status"])
 
 
 def echoed(headers: Headers, status: int) -> Headers:
     """Return the header that tells the id of the request that came with ``headers``; one is made for an error without."""
     told = request_id(headers) or (new_id() if status >= FIRST_ERROR else None)
     return [] if told is None else [(REQUEST_ID, told)]
-
-
-def secure(headers: Headers, start: Message) -> Headers:  # noqa: ARG001 - those of any answer
-    """Return the security headers, which our own server adds itself."""
-    return [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]

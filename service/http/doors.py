@@ -6,7 +6,6 @@ from functools import partial
 from tailgate.service.batching.requests.infer import InferRequest
 from tailgate.service.batching.requests.request import Request
 from tailgate.service.batching.service import Service
-from tailgate.service.codec.intent import Intent
 from tailgate.service.codec.message import Answer
 from tailgate.service.codec.oip.paths import address_of, unquoted
 
@@ -25,8 +24,3 @@ def maker_of(target: bytes) -> Maker | None:
         return Request
     address = address_of(path)
     return partial(InferRequest, address=address) if address is not None and address.about == "infer" else None
-
-
-def maker_again(intent: Intent) -> Maker:
-    """Return what makes the request of a head that has been seen before."""
-    return Request if intent.infer is None else InferRequest

@@ -10,13 +10,14 @@ from urllib.parse import unquote_to_bytes
 import structlog
 from starlette.applications import Starlette
 
+from tailgate.service.batching.requests.infer import InferRequest
 from tailgate.service.batching.requests.request import Request
 from tailgate.service.batching.service import Service
 from tailgate.service.codec.intent import Intent
 from tailgate.service.codec.message import Answer, Headers, header_lines
 from tailgate.service.codec.request_id import id_line, new_id, request_id
 from tailgate.service.errors import FAILED, Outcome, RequestError
-from tailgate.service.http.doors import Reply, maker_again, maker_of
+from tailgate.service.http.doors import Reply, maker_of
 from tailgate.service.http.head import Head
 from tailgate.service.http.limits import Guard
 from tailgate.service.http.tokens import Tokens, authorization
@@ -119,7 +120,7 @@ class Site:
 
     def request(self, reply: Reply, intent: Intent) -> Request:
         """Return a new request to the model, whose head is known."""
-        return maker_again(intent)(self.service, reply)
+        return (Request if intent.infer is None else InferRequest)(self.service, reply)
 
     def exchange(self, head: Head, reply: Reply) -> Exchange:
         """Return what answers a request: the model, or a page, where a client without a token is refused as well."""
