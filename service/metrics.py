@@ -8,9 +8,8 @@ import math
 import re
 import time
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from prometheus_client import (
@@ -120,14 +119,6 @@ class Reading(NamedTuple):
     value: float
 
 
-@dataclass(slots=True)
-class Batches:
-    """Batches of one size: how many, and how long all of them took."""
-
-    count: int = 0
-    seconds: float = 0.0
-
-
 class Metrics(Collector):
     """All of the service's metrics, and the registry that renders them.
 
@@ -155,8 +146,10 @@ class Metrics(Collector):
         self.batch_size = Histogram(batch_edges(max_batch_size))
         self.requests = dict.fromkeys(Outcome, 0)
         self.executor_busy_s = 0.0
-        # For the statistics of the Open Inference Protocol, by size; and when the last one ended, since the epoch.
-        self.batches: defaultdict[int, Batches] = defaultdict(Batches)
+        # For the statistics of the Open Inference Protocol: batches by size, and how long all of a size took; and when the
+        # last one ended, since the epoch.
+        self.batches: Counter[int] = Counter()
+        self.batches_s: defaultdict[int, float] = defaultdict(float)
         self.last_batch_s = 0.0
         self.connections = 0
         self.cuts = dict.fromkeys(Cut, 0)
@@ -189,9 +182,8 @@ class Metrics(Collector):
         self.compute.observe(seconds, size, request_id, time.perf_counter())
         self.executor_busy_s += seconds
         self.last_batch_s = now_s
-        batches = self.batches[size]
-        batches.count += 1
-        batches.seconds += seconds
+        self.batches[size] += 1
+        self.batches_s[size] += seconds
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric; called by the registry at each scrape."""

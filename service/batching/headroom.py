@@ -14,7 +14,9 @@ slower stage can do: a and b and m wander, and what comes wanders too.
 
 import math
 from collections import deque
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from operator import sub
+from typing import NamedTuple
 
 from tailgate.service.batching.forecast import Forecast
 
@@ -31,8 +33,7 @@ SPACING_S = 1.0  # between two counts that are kept, however often somebody scra
 BISECTIONS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """What a replica has counted since its start."""
 
     time_s: float  # when, on any clock
@@ -43,7 +44,7 @@ class Counts:
 
     def since(self, former: "Counts") -> "Counts":
         """Return the differences."""
-        return Counts(*(mine - its for mine, its in zip(astuple(self), astuple(former), strict=True)))
+        return Counts(*map(sub, self, former))
 
 
 class Lately:

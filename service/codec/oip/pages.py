@@ -75,15 +75,14 @@ def stats(served: Served, metrics: Metrics) -> dict[str, Any]:
     Stages are counted per item, and so are ``queue`` and the stages of a batch's items; success and failure per request.
     """
     failed = [histogram for outcome, histogram in metrics.request.items() if outcome is not Outcome.OK]
-    sizes = metrics.batches
     return {
         "model_stats": [
             {
                 "name": served.name,
                 "version": VERSION,
                 "last_inference": round(metrics.last_batch_s * 1000),
-                "inference_count": sum(size * each.count for size, each in sizes.items()),
-                "execution_count": sum(each.count for each in sizes.values()),
+                "inference_count": sum(size * count for size, count in metrics.batches.items()),
+                "execution_count": metrics.batches.total(),
                 "inference_stats": {
                     "success": _duration(metrics.request[Outcome.OK]),
                     "fail": _duration(*failed),
@@ -98,10 +97,10 @@ def stats(served: Served, metrics: Metrics) -> dict[str, Any]:
                     {
                         "batch_size": size,
                         "compute_input": _duration(),
-                        "compute_infer": {"count": each.count, "ns": round(each.seconds * NANOSECONDS)},
+                        "compute_infer": {"count": count, "ns": round(metrics.batches_s[size] * NANOSECONDS)},
                         "compute_output": _duration(),
                     }
-                    for size, each in sorted(sizes.items())
+                    for size, count in sorted(metrics.batches.items())
                 ],
             }
         ]

@@ -58,25 +58,23 @@ _REFUSALS = {
     "501": "a Transfer-Encoding other than chunked",
     "503": "starting or draining, or a batch does not end; Retry-After says when to come back",
     "504": "the request's own deadline passed before it was computed",
-}
-_OVERLOAD = (
-    "the queue is full, the bodies in flight are as many bytes as may be, or the answer would be late; "
-    "Retry-After says when to come back"
-)
-# By the connection, whatever the request is for; it ends with them.
-_CUTS = {
+    # By the connection, whatever the request is for; it ends with them.
     "408": "the request's head or body was not there in time",
     "414": "the URL is too long",
     "431": "the headers are too many or too long",
     "505": "the request is of another version of HTTP than 1.0 and 1.1",
 }
+_OVERLOAD = (
+    "the queue is full, the bodies in flight are as many bytes as may be, or the answer would be late; "
+    "Retry-After says when to come back"
+)
 
 
 def predict_path(overload_status: int) -> dict[str, Any]:
     """Return the path item of ``/predict`` in OpenAPI 3.1; a refusal because of other requests has ``overload_status``."""
-    refusals = _REFUSALS | _CUTS
-    others = refusals.get(str(overload_status))
-    refusals[str(overload_status)] = _OVERLOAD if others is None else f"{others}; or {_OVERLOAD}"
+    overload = str(overload_status)
+    others = _REFUSALS.get(overload)
+    refusals = _REFUSALS | {overload: _OVERLOAD if others is None else f"{others}; or {_OVERLOAD}"}
     binary = {"schema": {"type": "string", "format": "binary"}}
     form = {
         "type": "object",
