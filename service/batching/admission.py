@@ -58,13 +58,8 @@ def given_up(
 ) -> list[tuple[Waiting, str]]:
     """Return those that wait to be decoded and would be late, and why: the last that came, up to one that would not.
 
-    They have waited already: only if they are likely to be late is that to be for nothing.
-
-    Args:
-        newest_first: those that wait.
-        outlook: of a request behind all that wait but so many, the last.
-        objective_s: the latency that is to be kept, None for no such aim.
-        now_s: the present.
+    They have waited already: only if they are likely to be late is that to be for nothing. ``outlook`` is of a request behind
+    all that wait but so many, the last; ``objective_s`` is the latency that is to be kept, None for no such aim.
     """
     late: list[tuple[Waiting, str]] = []
     for each in newest_first:
@@ -84,12 +79,7 @@ def whole_seconds(seconds: float) -> int:
 
 
 class Crowd:
-    """Lets the event loop rest, at most once between two looks at the sockets. Called on the event loop.
-
-    Args:
-        loop: that rests.
-        sleep: for so many seconds, without the interpreter lock.
-    """
+    """Lets the event loop rest, at most once between two looks at the sockets. Called on the event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sleep: Callable[[float], None] = time.sleep) -> None:
         self._loop = loop

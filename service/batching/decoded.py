@@ -31,12 +31,9 @@ class Coming(NamedTuple):
 
 
 def worthwhile(waiting: int, coming: Coming, expected_s: Callable[[int], float]) -> int:
-    """Return how many inputs a batch should have, of those that are ready and those that are coming.
+    """Return how many inputs a batch should have, of those that are ready and wait, and those that are coming.
 
-    Args:
-        waiting: inputs that are ready.
-        coming: those that are not.
-        expected_s: t(n), seconds of a batch by its size.
+    ``expected_s`` is t(n), seconds of a batch by its size.
     """
     total = waiting + coming.inputs
     each_s = coming.each_s + expected_s(2) - expected_s(1)

@@ -201,7 +201,6 @@ class Dispatcher(Generic[Q]):
             self._sleep(wait.until_s)
 
     def _sleep(self, until_s: float | None) -> None:
-        """Wait for the bell, or for a time."""
         rung = self._bell.acquire(timeout=-1 if until_s is None else max(0.0, until_s - self._clock()))
         if not rung:
             with self._lock:
@@ -210,7 +209,6 @@ class Dispatcher(Generic[Q]):
                 self._asleep = False
 
     def _ring(self) -> None:
-        """Wake the thread if it sleeps."""
         self._rung = False
         with self._lock:
             self._wake()

@@ -112,11 +112,9 @@ class Stages:
 
 
 def _queue(busy: float, share: float) -> float:
-    """Return the length that a queue exceeds for one of 100.
+    """Return the length that a queue exceeds for one of 100, where a ``share`` of the requests find a queue at all.
 
-    Args:
-        busy: u, the share of the time in which its stage works.
-        share: of the requests that find a queue at all.
+    ``busy`` is u, the share of the time in which its stage works.
     """
     # θ, by the first terms of u·(1 + θ/2 + θ²/6) = 1.
     decay = 1.5 * (math.sqrt(1 + 8 / 3 * (1 / busy - 1)) - 1)

@@ -121,7 +121,6 @@ class Pipeline:
             self._loop.call_soon_threadsafe(self._end, batch)
 
     def _end(self, batch: list[Waiting]) -> None:
-        """Record one batch, and answer its requests."""
         metrics = self._metrics
         first = batch[0]  # which has waited longest
         elapsed_s = first.computed_s or 0.0

@@ -22,11 +22,7 @@ LARGEST_SHARE = 0.5  # of what waiting saves
 
 
 class Returning:
-    """What the last rounds have taught.
-
-    Args:
-        expected_s: t(n), seconds of a batch by its size.
-    """
+    """What the last rounds have taught; ``expected_s`` is t(n), seconds of a batch by its size."""
 
     def __init__(self, expected_s: Callable[[int], float]) -> None:
         self.away = 0  # clients of the last batch that have not come back yet
@@ -50,11 +46,9 @@ class Returning:
         self._ended_s, self.away, self._back_s = now_s, size, math.inf
 
     def until_s(self, waiting: int, room: int) -> float:
-        """Return how long a free executor waits for those who are away; a time that has passed where it does not.
+        """Return until when a free executor waits for those who are away; a time that has passed where it does not.
 
-        Args:
-            waiting: requests in the queue.
-            room: how many more the batch may hold.
+        The batch has ``room`` for so many besides those who are ``waiting``.
         """
         coming = min(self.away, room)
         if coming <= 0:

@@ -70,8 +70,7 @@ class Service:
     async def start(self, before_ready: Callable[[], None] = lambda: None) -> None:
         """Load and warm up in a thread, then become ready; a failure is kept in ``failure``.
 
-        Args:
-            before_ready: called when all lasting objects exist.
+        ``before_ready`` is called when all lasting objects exist.
         """
         loop = asyncio.get_running_loop()
         keep_freed_memory()  # under another server nobody has done it yet
@@ -94,7 +93,6 @@ class Service:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        """Note and log that the start has failed."""
         self.phase, self.failure = Phase.FAILED, error
         if isinstance(error, ConfigurationError):
             self._log.error("cannot start", reason=str(error))
@@ -132,10 +130,7 @@ class Service:
         return self.phase is Phase.READY and self.hung is None
 
     def require_ready(self, *, admitted: bool = False) -> Pipeline:
-        """Return what a request passes.
-
-        Args:
-            admitted: the request was accepted at its head, and its body has come since: a drain waits for it.
+        """Return what a request passes; a drain waits for one that was ``admitted`` at its head, and whose body has come since.
 
         Raises:
             Unavailable: not ready yet, draining, or hung.

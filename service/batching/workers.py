@@ -22,13 +22,7 @@ JOIN_TIMEOUT_S = 0.1
 
 
 class Workers:
-    """The threads, and the requests that wait for them or have them. Called on the event loop.
-
-    Args:
-        name: of the threads.
-        threads: how many.
-        loop: on which everything else happens.
-    """
+    """The threads, and the requests that wait for them or have them. Called on the event loop."""
 
     def __init__(self, name: str, threads: int, loop: asyncio.AbstractEventLoop) -> None:
         # Called with the seconds of each piece of work, after its request has gone on.

@@ -47,12 +47,7 @@ def require_folder(folder: Path | None) -> None:
 
 
 class Recording:
-    """The batches that are recorded. Used by the thread that runs them.
-
-    Args:
-        folder: where the files go.
-        wanted: how many batches, at least one.
-    """
+    """The batches that are recorded, so many as are ``wanted``, at least one. Used by the thread that runs them."""
 
     def __init__(self, folder: Path, wanted: int) -> None:
         self.folder = folder
@@ -100,10 +95,7 @@ class Recording:
 class Profiling:
     """Runs batches, and records those that are asked for. All methods but ``ask`` are called by one thread.
 
-    Args:
-        inference: runs them.
-        folder: of recordings; None where nobody may ask for one.
-        batches: of a recording.
+    ``folder`` is for recordings, None where nobody may ask for one; each has so many ``batches``.
     """
 
     def __init__(self, inference: "Inference", folder: Path | None, batches: int) -> None:

@@ -105,8 +105,6 @@ def _service_of(settings: Settings) -> Service:
 
 
 def _add_observation(app: FastAPI, service: Service) -> None:
-    """Health, readiness, metadata and metrics."""
-
     async def live() -> JSONResponse:
         """Answer 200 as long as the process answers at all, unless its start has failed or a batch does not end."""
         hung = service.hung
@@ -157,14 +155,7 @@ def _add_page(
     """Answer GET, and HEAD as GET without the body, which the server leaves out (RFC 9110, section 9.1); monitors ask so.
 
     The route that answers both says so where another method is refused; a document has an operation for each method, and
-    FastAPI would give the two of one route one name.
-
-    Args:
-        app: which serves the page.
-        path: of the page.
-        answer: returns the answer.
-        not_so: when the answer is 503, None where it never is.
-        response_class: of what ``answer`` returns.
+    FastAPI would give the two of one route one name. ``not_so`` says when the answer is 503, None where it never is.
     """
     responses: dict[int | str, dict[str, Any]] = {} if not_so is None else {503: {"description": not_so}}
     app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False)

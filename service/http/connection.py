@@ -217,7 +217,6 @@ class Connection(asyncio.Protocol):
         )
 
     def _reads(self) -> bool:
-        """Tell whether there are bytes that may be read now."""
         if not self._incoming.size or (self._write_paused and self.state in (IDLE, NEW)):
             return False
         return self.state is not IN_HAND and self.state is not CLOSED
@@ -291,7 +290,6 @@ class Connection(asyncio.Protocol):
             self._end_of_body()
 
     def _end_of_body(self) -> None:
-        """Go on behind the last byte of a body."""
         if self.state is BODY:
             self._become(IN_HAND)
             assert self._exchange is not None

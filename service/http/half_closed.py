@@ -21,10 +21,7 @@ LONGEST_PAUSE_S = 1.0
 def ask_soon(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, owes: Callable[[], bool]) -> None:
     """End a connection whose client has gone, as soon as that is known.
 
-    Args:
-        transport: of the connection.
-        loop: its event loop.
-        owes: tells whether its client is owed an answer of which nothing has been written.
+    ``owes`` tells whether its client is owed an answer of which nothing has been written.
     """
     peer: socket.socket | None = transport.get_extra_info("socket")
 

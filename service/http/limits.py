@@ -32,13 +32,9 @@ MAX_LINGERING = 64
 
 
 def overdue(settings: Settings, state: State, for_s: float, unsent_s: float | None) -> Cut | None:
-    """Return why a connection has to end, None when it may go on.
+    """Return why a connection has to end that has been in a state for ``for_s``, None when it may go on.
 
-    Args:
-        settings: of the service.
-        state: of the connection.
-        for_s: how long it has been so.
-        unsent_s: how long bytes of answers have waited for the client to read, None where there are none.
+    ``unsent_s`` is how long bytes of answers have waited for the client to read, None where there are none.
     """
     if unsent_s is not None and unsent_s > settings.write_timeout_s:
         return Cut.SLOW_READER

@@ -201,7 +201,6 @@ class ChunkedBody:
             raise BadInput(_NOT_HTTP) from None
 
     def _end_line(self) -> None:
-        """Read a line that the parser has accepted."""
         line, self._line = self._line, b""
         if not self._in_trailer:
             size = int(line.partition(b";")[0], 16)

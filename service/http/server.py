@@ -89,7 +89,6 @@ class Server:
         return 0 if stop.is_set() and self.service.phase is not Phase.FAILED else 1
 
     def _on_signals(self) -> asyncio.Event:
-        """Return what a signal to stop sets."""
         stop = asyncio.Event()
 
         def on_signal() -> None:
@@ -162,7 +161,6 @@ class Server:
         await asyncio.sleep(0)
 
     async def _take(self, connection: socket.socket) -> None:
-        """Serve a connection that was accepted here."""
         with contextlib.suppress(OSError, TimeoutError):  # it has gone, or does not finish its TLS handshake
             async with asyncio.timeout(LATE_REQUESTS_S):
                 loop = asyncio.get_running_loop()

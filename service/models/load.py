@@ -90,7 +90,6 @@ def own_type(model: Model) -> torch.dtype:
 
 
 def _with_settings(model: Model, settings: Settings) -> Model:
-    """Apply the weights file and the input size."""
     if settings.weights is not None and not settings.model.startswith(TORCHVISION):
         path = existing_file(settings.weights)
         if path is None:

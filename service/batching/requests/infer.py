@@ -35,13 +35,7 @@ Waiting = Request | Row
 
 
 class InferRequest(Request):
-    """A request of one client's batch.
-
-    Args:
-        service: serves it.
-        reply: takes the answer; called at most once, on the event loop.
-        address: whose inference is asked for; None where the head has been seen before.
-    """
+    """A request of one client's batch; ``address`` is None where its head has been seen before."""
 
     verb = "infer"
 
@@ -162,13 +156,11 @@ class InferRequest(Request):
                 self.refuse(error)
 
     def _refuse_row(self, row: Row, error: BaseException) -> None:
-        """Answer with the error of one item."""
         if isinstance(error, RequestError) and len(self._rows) > 1:
             error = ItemFailed(row.index, error)
         self.refuse(error)
 
     def _write(self) -> None:
-        """Write the answer, here or in a thread."""
         start_s = perf_counter()
         rows, known, pipeline = self._rows, self._known, self._pipeline
         assert known is not None
@@ -230,7 +222,6 @@ class InferRequest(Request):
         )
 
     def _send(self, start_s: float, content_type: bytes, lines: bytes, body: bytes) -> None:
-        """Answer with what has been written."""
         end_s = perf_counter()
         self.encode_s = end_s - start_s
         self._service.metrics.encode.observe(self.encode_s, 1, self.request_id, end_s)

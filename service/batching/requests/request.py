@@ -44,9 +44,7 @@ _OK = Outcome.OK  # looking up a member of an enum costs several times as much a
 class Request(Timeline):
     """A request of ``POST /predict``. All methods are called on the event loop, and none raises.
 
-    Args:
-        service: serves it.
-        reply: takes the answer; called at most once, on the event loop.
+    ``reply`` takes the answer; it is called at most once, on the event loop.
     """
 
     takes_body = True
@@ -155,9 +153,7 @@ class Request(Timeline):
     def _run(self, body: bytes | bytearray | memoryview, *, admitted: bool) -> None:
         """Make an input of a whole body, and queue it.
 
-        Args:
-            body: all of it.
-            admitted: the head was taken while the service was ready, and the body has come and been counted since.
+        ``admitted``: the head was taken while the service was ready, and the body has come and been counted since.
         """
         intent, service = self.intent, self._service
         try:
@@ -196,7 +192,6 @@ class Request(Timeline):
     # Threads.
 
     def _offload(self, pool: "Workers", work: Callable[[], object], then: Callable[[Any], None]) -> None:
-        """Have a thread do something, and go on with what it returns."""
         self._next, self._pool = then, pool
         pool.submit(self, work)
 

@@ -116,12 +116,7 @@ def raw_call(body: bytes | bytearray | memoryview, served: Served) -> Call:
 
 
 def call_from(header: bytes | bytearray | memoryview, served: Served, most_items: int) -> Call:
-    """Read the JSON of a request.
-
-    Args:
-        header: the JSON.
-        served: the model.
-        most_items: that may wait at once.
+    """Read the JSON of a request, of which ``most_items`` may wait at once.
 
     Raises:
         BadInput: not JSON, or not an ``$inference_request``.

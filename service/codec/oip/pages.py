@@ -108,6 +108,5 @@ def stats(served: Served, metrics: Metrics) -> dict[str, Any]:
 
 
 def _duration(*histograms: Histogram) -> dict[str, int]:
-    """Return ``$duration_stat`` of all observations."""
     count = sum(sum(histogram.counts) for histogram in histograms)
     return {"count": count, "ns": round(sum(histogram.sum for histogram in histograms) * NANOSECONDS)}

@@ -61,11 +61,7 @@ def offer_of(
 ) -> Offer | None:
     """Return BF16's figures where it is faster and its answers are near enough, and say so in the log.
 
-    Args:
-        settings: of the service.
-        ready: the model in FP32.
-        build: returns an executor of a graph.
-        fp32_s: measured seconds of batches by their size, up to the largest, by the executor that runs.
+    ``fp32_s`` are measured seconds of batches by their size, up to the largest, by the executor that runs.
     """
     if not may_be_offered(settings, ready):
         return None

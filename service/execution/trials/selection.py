@@ -174,7 +174,6 @@ def require_cache(settings: Settings) -> Path:
 
 
 def _cuda(settings: Settings, device: torch.device) -> Cuda | None:
-    """Return what touches CUDA, None where the model runs on the CPU."""
     if settings.executor == "cuda-graph" and device.type != "cuda":
         raise ConfigurationError(
             f"TAILGATE_EXECUTOR: cuda-graph is asked for, but the model runs on the {device.type}; use auto or eager, or "
