@@ -104,7 +104,9 @@ class Server:
         self.client = client
         self.extensions: Sequence[str] = self._get("/v2").get("extensions", ())
         self.model = model or self._first_model()
-        self.metadata = self._get(f"/v2/models/{self.model}")
+        self.path = f"/v2/models/{self.model}"
+        self.metadata = self._get(self.path)
+        self.versions: Sequence[str] = self.metadata.get("versions") or ()  # that may be asked for
 
     def _get(self, path: str) -> Json:
         answer = self.client.get(path)
@@ -125,16 +127,6 @@ class Server:
         return str(answer.json()[0]["name"])
 
     @property
-    def path(self) -> str:
-        """Where the model is."""
-        return f"/v2/models/{self.model}"
-
-    @property
-    def versions(self) -> Sequence[str]:
-        """The versions that may be asked for, none where the server has none."""
-        return self.metadata.get("versions") or ()
-
-    @property
     def batches(self) -> bool:
         """Whether every tensor has a first dimension that a client may choose."""
         tensors = (*self.metadata["inputs"], *self.metadata["outputs"])
@@ -149,6 +141,12 @@ class Server:
         """Skip the test where the server does not list an extension."""
         if not any(each.split("(")[0] == extension for each in self.extensions):
             pytest.skip(f"the server does not list the extension {extension}")
+
+    def version_path(self) -> str:
+        """Return where a version of the model is; skip the test where the server has none."""
+        if not self.versions:
+            pytest.skip("the server has no versions")
+        return f"{self.path}/versions/{self.versions[0]}"
 
     def tensors(self, rows: int = 1, *, json_too: bool = True) -> list[Tensor]:
         """Return values for each input; dimensions that vary are ``rows`` for the first, else 1.
@@ -213,8 +211,6 @@ def same(first: Mapping[str, NDArray[Any]], second: Mapping[str, NDArray[Any]]) 
 
 
 def _near(first: NDArray[Any], second: NDArray[Any]) -> bool:
-    if first.shape != second.shape:
-        return False
-    if first.dtype.kind != "f":
-        return bool((first == second).all())
-    return bool(np.allclose(first, second, rtol=1e-3, atol=1e-3, equal_nan=True))
+    if first.dtype.kind != "f" or first.shape != second.shape:
+        return np.array_equal(first, second)
+    return np.allclose(first, second, rtol=1e-3, atol=1e-3, equal_nan=True)

@@ -13,10 +13,10 @@ PATIENCE_S, LOOK_S = 10.0, 0.1
 CLASSIFICATION, STATISTICS = "Classification Extension", "Statistics Extension"
 
 
-def _classes(server: Server, count: int, rows: int = 1) -> tuple[Json, Any, Any]:
+def _classes(server: Server, count: int) -> tuple[Json, Any, Any]:
     """Return the first output as classes: as described, its texts, and the tensor itself."""
     server.need("classification")
-    inputs, name = server.tensors(rows), server.output_names[0]
+    inputs, name = server.tensors(), server.output_names[0]
     values = server.ask(inputs, outputs=[{"name": name}]).outputs()[name]
     got = server.ask(inputs, outputs=[{"name": name, "parameters": {"classification": count}}])
     return got.document["outputs"][0], got.outputs()[name], values

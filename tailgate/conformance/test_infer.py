@@ -97,9 +97,7 @@ def test_a_batch_is_answered_item_by_item(server: Server) -> None:
 
 @clause("HTTP/REST", "Inference: POST v2/models/<model_name>[/versions/<model_version>]/infer")
 def test_a_version_can_be_asked(server: Server) -> None:
-    if not server.versions:
-        pytest.skip("the server has no versions")
-    path = f"{server.path}/versions/{server.versions[0]}/infer"
+    path = f"{server.version_path()}/infer"
     assert same(server.ask(server.tensors(), path).outputs(), server.ask(server.tensors()).outputs())
 
 

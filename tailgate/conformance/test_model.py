@@ -43,25 +43,19 @@ def test_readiness_of_a_model_is_a_json_object(server: Server) -> None:
     assert server.client.get(f"{server.path}/ready").json() == {"name": server.model, "ready": True}
 
 
-def _version(server: Server) -> str:
-    if not server.versions:
-        pytest.skip("the server has no versions")
-    return f"{server.path}/versions/{server.versions[0]}"
-
-
 @clause(
     "Model Metadata",
     '"versions" : The model versions that may be explicitly requested via the appropriate endpoint.',
 )
 def test_a_version_has_the_same_metadata(server: Server) -> None:
-    answer = server.client.get(_version(server))
+    answer = server.client.get(server.version_path())
     assert answer.status_code == 200
     assert answer.json()["inputs"] == server.metadata["inputs"]
 
 
 @clause("Model Ready", "The model name and (optionally) version must be available in the URL.")
 def test_a_version_is_ready(server: Server) -> None:
-    assert server.client.get(f"{_version(server)}/ready").status_code == 200
+    assert server.client.get(f"{server.version_path()}/ready").status_code == 200
 
 
 @clause(
@@ -69,5 +63,5 @@ def test_a_version_is_ready(server: Server) -> None:
     "A failed model metadata request must be indicated by an HTTP error status (typically 400).",
 )
 def test_an_unknown_version_is_an_error(server: Server) -> None:
-    _version(server)
+    server.version_path()
     server.refused(server.client.get(f"{server.path}/versions/987654"))
