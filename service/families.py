@@ -22,6 +22,7 @@ _OF_KIND: Mapping[Kind, Any] = {
     "histogram": HistogramMetricFamily,
     "info": InfoMetricFamily,
 }
+_UNITS = frozenset({"seconds", "bytes", "ratio"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,12 @@ class Family:
     kind: Kind
     help: str
     labels: tuple[str, ...] = ()  # their names; those of an info are its content
-    unit: Literal["seconds", "bytes", "ratio"] | None = None  # the last word of the name; None: it has none
+
+    @property
+    def unit(self) -> str | None:
+        """The last word of the name; None where the number has no unit."""
+        word = self.name.rpartition("_")[2]
+        return word if word in _UNITS else None
 
     def empty(self) -> Any:
         """Return the metric without any series yet, as prometheus_client has it."""
@@ -59,42 +65,25 @@ _ALL = (
         "histogram",
         "From the end of a request's head until its answer is given to the connection.",
         ("outcome",),
-        "seconds",
     ),
-    Family(
-        "tailgate_queue_seconds",
-        "histogram",
-        "Waiting for a decoding thread and for a batch.",
-        unit="seconds",
-    ),
+    Family("tailgate_queue_seconds", "histogram", "Waiting for a decoding thread and for a batch."),
     Family(
         "tailgate_decode_seconds",
         "histogram",
         "Making the model's input from a body, without waiting for a thread.",
-        unit="seconds",
     ),
-    Family(
-        "tailgate_compute_seconds",
-        "histogram",
-        "The batch of a request: copy, model, copy back.",
-        unit="seconds",
-    ),
-    Family(
-        "tailgate_encode_seconds",
-        "histogram",
-        "From the model's output to the bytes of the answer.",
-        unit="seconds",
-    ),
+    Family("tailgate_compute_seconds", "histogram", "The batch of a request: copy, model, copy back."),
+    Family("tailgate_encode_seconds", "histogram", "From the model's output to the bytes of the answer."),
     Family("tailgate_batch_size", "histogram", "Requests in a batch, one observation per batch."),
     Family("tailgate_max_batch_size", "gauge", "The most requests in a batch."),
-    Family("tailgate_executor_busy_seconds", "counter", "Seconds in which a batch ran.", unit="seconds"),
+    Family("tailgate_executor_busy_seconds", "counter", "Seconds in which a batch ran."),
     Family("tailgate_connections", "gauge", "Open connections."),
     Family("tailgate_connections_cut", "counter", "Connections that the service ended.", ("reason",)),
     Family("tailgate_ready", "gauge", "1 while the service wants requests."),
     Family("tailgate_decode_queue_depth", "gauge", "Requests waiting for a decoding thread."),
     Family("tailgate_queue_depth", "gauge", "Requests whose input is ready, waiting for a batch."),
     Family("tailgate_in_flight", "gauge", "Requests being read, waiting, computed or answered."),
-    Family("tailgate_in_flight_bytes", "gauge", "Bytes of the bodies of these requests.", unit="bytes"),
+    Family("tailgate_in_flight_bytes", "gauge", "Bytes of the bodies of these requests."),
     Family(
         "tailgate_log_lines_dropped",
         "counter",
@@ -110,18 +99,8 @@ _ALL = (
         "gauge",
         "Largest error against FP32, as a share of the largest output.",
     ),
-    Family(
-        "tailgate_batch_item_seconds",
-        "gauge",
-        "a of t(n) = a n + b, the fitted seconds of a batch.",
-        unit="seconds",
-    ),
-    Family(
-        "tailgate_batch_fixed_seconds",
-        "gauge",
-        "b of t(n) = a n + b, the fitted seconds of a batch.",
-        unit="seconds",
-    ),
+    Family("tailgate_batch_item_seconds", "gauge", "a of t(n) = a n + b, the fitted seconds of a batch."),
+    Family("tailgate_batch_fixed_seconds", "gauge", "b of t(n) = a n + b, the fitted seconds of a batch."),
     Family(
         "tailgate_precision_top1_agreement",
         "gauge",
@@ -138,20 +117,13 @@ _ALL = (
         "tailgate_gpu_utilization_ratio",
         "gauge",
         "Share of time in which a kernel ran, as the driver samples it; only with a GPU and the extra gpu.",
-        unit="ratio",
     ),
     Family(
         "tailgate_gpu_memory_used_bytes",
         "gauge",
         "Device memory in use, by any process; only with a GPU and the extra gpu.",
-        unit="bytes",
     ),
-    Family(
-        "tailgate_predicted_wait_seconds",
-        "gauge",
-        "Time until all requests that wait now are done.",
-        unit="seconds",
-    ),
+    Family("tailgate_predicted_wait_seconds", "gauge", "Time until all requests that wait now are done."),
     Family(
         "tailgate_spare_requests_per_second",
         "gauge",

@@ -188,10 +188,8 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric; called by the registry at each scrape."""
         yield FAMILIES["tailgate"].of(dict(self.info))
-        requests, latency = (
-            FAMILIES["tailgate_requests"].empty(),
-            FAMILIES["tailgate_request_seconds"].empty(),
-        )
+        requests = FAMILIES["tailgate_requests"].empty()
+        latency = FAMILIES["tailgate_request_seconds"].empty()
         for outcome in Outcome:
             requests.add_metric([outcome.value], self.requests[outcome])
             if self.requests[outcome]:

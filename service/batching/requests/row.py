@@ -15,7 +15,6 @@ class Row(Timeline):
     """One input. Its attributes are those of :class:`~tailgate.service.batching.policy.Queued` and of a worker's request."""
 
     # What is not known yet stands in the class.
-    index: int = 0
     waiting: bool = False
     outcome: Result | RequestError | None = None
     work: Callable[[], object] | None = None
