@@ -91,8 +91,8 @@ class Pipeline:
                 (self.decoders, self.decoders.stop),
                 (self.writers, self.writers.stop),
             ):
-                stage.start()
                 started.callback(end)
+                stage.start()
             started.pop_all()
 
     def stop(self) -> None:

@@ -41,17 +41,9 @@ class Workers:
         self._starts_s = 0.0
 
     def start(self) -> None:
-        """Start all threads.
-
-        Raises:
-            RuntimeError: the system allows no more threads.
-        """
-        try:
-            for thread in self._threads:
-                thread.start()
-        except BaseException:
-            self.stop()
-            raise
+        """Start all threads; RuntimeError where the system allows no more, and :meth:`stop` ends those that have started."""
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, request: "Waiting", work: Callable[[], object]) -> None:
         """Do a request's work in a thread; its ``worked`` goes on with its outcome."""

@@ -129,7 +129,7 @@ async def test_what_is_to_be_done_before_ready_may_fail_too():
 
 @pytest.mark.parametrize("allowed", [0, 1, 2])
 @pytest.mark.asyncio
-async def test_threads_are_started_all_together_or_none_stays(monkeypatch, allowed):
+async def test_where_not_all_threads_can_be_started_those_that_were_can_be_stopped(monkeypatch, allowed):
     started = []
     real = building.threading.Thread.start
 
@@ -144,6 +144,7 @@ async def test_threads_are_started_all_together_or_none_stays(monkeypatch, allow
         patch.setattr(building.threading.Thread, "start", start)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             workers.start()
+    workers.stop()
     for thread in started:
         await asyncio.to_thread(thread.join, 30)
         assert not thread.is_alive()
