@@ -102,9 +102,8 @@ class Workers:
             run_s = time.perf_counter() - start_s
             with self._lock:
                 self._running -= 1
-                self._starts_s = (
-                    self._starts_s - start_s if self._running else 0.0
-                )  # no rounding outlasts this
+                # Zero where none runs, so that no rounding outlasts this.
+                self._starts_s = self._starts_s - start_s if self._running else 0.0
             with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
                 self._loop.call_soon_threadsafe(self._come_back, request, outcome, run_s)
             del work, outcome, request  # an idle thread keeps nobody's picture

@@ -46,9 +46,8 @@ class ModelEndpoint:
             answer = Answer(CLIENT_GONE, b"content-length: 0\r\n", b"")
         finally:
             request.abandon()  # does nothing where it has been answered
-        with contextlib.suppress(
-            OSError
-        ):  # so the ASGI specification has a server say that the client has gone
+        # So the ASGI specification has a server say that the client has gone.
+        with contextlib.suppress(OSError):
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers()})
             await send({"type": "http.response.body", "body": answer.body})
 

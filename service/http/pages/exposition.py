@@ -29,9 +29,8 @@ class Exposition:
         """Return the next rendering to begin in a format."""
         if media_type not in self._next:
             self._next[media_type] = asyncio.create_task(self._render_next(media_type))
-        return await asyncio.shield(
-            self._next[media_type]
-        )  # one who asked and left takes it from nobody else
+        # One who asked and left takes it from nobody else.
+        return await asyncio.shield(self._next[media_type])
 
     async def _render_next(self, media_type: str) -> bytes:
         loop = asyncio.get_running_loop()
