@@ -76,13 +76,9 @@ class Page:
         """Collect the answer, and give it as a whole."""
         start: dict[str, Any] = {}
         pieces: list[bytes] = []
-        bodies = iter([{"type": "http.request", "body": b"", "more_body": False}])
-
-        async def receive() -> dict[str, Any]:
-            for message in bodies:
-                return message
-            await asyncio.Event().wait()  # until the task is cancelled
-            raise AssertionError
+        # One message: whoever waits for another does so until the task is cancelled.
+        received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        received.put_nowait({"type": "http.request", "body": b"", "more_body": False})
 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -91,7 +87,7 @@ class Page:
                 pieces.append(message.get("body", b""))
 
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, received.get, send)
         except Exception as error:  # noqa: BLE001 - our own fault; Starlette has sent an answer to it
             told = request_id(start.get("headers", [])) or self.request_id
             log = structlog.get_logger("tailgate.page")

@@ -115,14 +115,7 @@ class RequireToken:
     403 is for a token that is known and may not do this, and here every token may do everything.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        tokens: Tokens,
-        metrics: Metrics,
-        *,
-        metrics_open: bool,
-    ) -> None:
+    def __init__(self, app: ASGIApp, tokens: Tokens, metrics: Metrics, *, metrics_open: bool) -> None:
         self._app = app
         self._tokens = tokens
         self._metrics = metrics

@@ -11,9 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 
 from tailgate.service.processors import processors
 
-Device = Literal["cpu", "cuda", "auto"]
 Precision = Literal["fp32", "fp16", "bf16", "auto"]
-Executor = Literal["eager", "compiled", "cuda-graph", "auto"]
 NonFinite = Literal["error", "count", "ignore"]
 DEFAULT_CACHE = "~/.cache/tailgate"
 # The largest batch that is chosen by itself; a larger one can be set.
@@ -59,7 +57,7 @@ class Settings(BaseModel):
     queue_capacity: int = Field(256, ge=1)
     """most requests that may wait to be decoded or computed; one more is refused (TAILGATE_OVERLOAD_STATUS)"""
 
-    device: Device = "auto"
+    device: Literal["cpu", "cuda", "auto"] = "auto"
     """cpu, cuda, or auto: cuda if there is a GPU"""
     precision: Precision = "fp32"
     """fp32, fp16, bf16, or auto: fp16 on CUDA, else fp32"""
@@ -69,7 +67,7 @@ class Settings(BaseModel):
     precision_max_error: float = Field(0.2, gt=0)
     """largest error of a reduced precision against FP32, as a share of the largest output; beyond it the
     service does not become ready"""
-    executor: Executor = "auto"
+    executor: Literal["eager", "compiled", "cuda-graph", "auto"] = "auto"
     """eager, compiled (on a CPU, by tailgate compile), cuda-graph (on CUDA), or auto: the fastest at start"""
     cache_dir: Path | None = Field(Path(DEFAULT_CACHE), validate_default=True)
     """folder of compiled models; it must belong to the service's user or to root, and nobody else may be able to write to it"""

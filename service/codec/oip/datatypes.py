@@ -90,23 +90,21 @@ def nesting(data: Any, shape: Sequence[int], name: str) -> tuple[int, ...]:
 
 def strings_from_bytes(data: bytes | bytearray | memoryview, count: int, name: str) -> list[bytes]:
     """Return the elements of a BYTES tensor; WrongShape unless they are exactly ``count``."""
-    view, place = memoryview(data), 0
+    rest = memoryview(data)
     strings: list[bytes] = []
-    while place < len(view) and len(strings) < count:
-        if place + _LENGTH.size > len(view):
-            break
-        (length,) = _LENGTH.unpack_from(view, place)
-        place += _LENGTH.size
-        if place + length > len(view):
+    while len(rest) >= _LENGTH.size and len(strings) < count:
+        (length,) = _LENGTH.unpack_from(rest)
+        rest = rest[_LENGTH.size :]
+        if length > len(rest):
             raise WrongShape(
-                f"input {name!r}: element {len(strings)} is said to have {length} bytes, and {len(view) - place} follow"
+                f"input {name!r}: element {len(strings)} is said to have {length} bytes, and {len(rest)} follow"
             )
-        strings.append(bytes(view[place : place + length]))
-        place += length
-    if place != len(view) or len(strings) != count:
+        strings.append(bytes(rest[:length]))
+        rest = rest[length:]
+    if rest or len(strings) != count:
         raise WrongShape(
             f"input {name!r}: expected {count} elements of a 4-byte length and so many bytes, got {len(strings)} whole "
-            f"ones in {len(view)} bytes"
+            f"ones in {len(data)} bytes"
         )
     return strings
 
