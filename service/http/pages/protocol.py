@@ -67,12 +67,12 @@ class ProtocolPages:
         return JSONResponse(pages.stats(pipeline.served, self._service.metrics))
 
     async def model(self, request: Request) -> JSONResponse:
-        """Answer what is asked about a model."""
+        """Answer what is asked about a model; KServe's first version asks only whether it is ready."""
         address = address_of(_path(request))
         if address is None:
             raise HTTPException(404)
         served, max_batch_size = self._known(address)
-        if address.about == "ready":
+        if address.about == ("" if address.first else "ready"):
             ready = self._service.ready
             return JSONResponse({"name": served.name, "ready": ready}, status_code=200 if ready else 503)
         if address.about == "config":
@@ -88,17 +88,6 @@ class ProtocolPages:
         """Answer with the models of KServe's first version."""
         pipeline = self._service.pipeline
         return JSONResponse({"models": [] if pipeline is None else [pipeline.served.name]})
-
-    async def first_model(self, request: Request) -> JSONResponse:
-        """Answer whether a model is ready, as KServe's first version does."""
-        address = address_of(_path(request))
-        if address is None:
-            raise HTTPException(404)
-        if address.about:
-            raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
-        served, _ = self._known(address)
-        ready = self._service.ready
-        return JSONResponse({"name": served.name, "ready": ready}, status_code=200 if ready else 503)
 
     def not_offered(self, what: str) -> Page:
         """Return a page that says that something is not there."""
@@ -134,7 +123,7 @@ def add_protocol_pages(app: FastAPI, service: Service) -> None:
         *((path, there.not_offered(what), ["GET", "POST"]) for path, what in NOT_OFFERED.items()),
         ("/v2/models/{rest:path}", there.model, ["GET"]),
         ("/v1/models", there.first_models, ["GET"]),
-        ("/v1/models/{rest:path}", there.first_model, ["GET"]),
+        ("/v1/models/{rest:path}", there.model, ["GET"]),
         ("/ping", there.ready, ["GET"]),
     ]
     app.router.routes += [
