@@ -80,11 +80,7 @@ class Pipeline:
         self._log = structlog.get_logger("tailgate.pipeline")
 
     def start(self) -> None:
-        """Start all threads, or none.
-
-        Raises:
-            RuntimeError: the system allows no more threads.
-        """
+        """Start all threads, or none; RuntimeError where the system allows no more."""
         with contextlib.ExitStack() as started:
             for stage, end in (
                 (self.dispatcher, self.dispatcher.close),

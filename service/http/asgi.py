@@ -53,11 +53,7 @@ class ModelEndpoint:
 
 
 async def _read_body(request: Request, answered: "asyncio.Future[Answer]", receive: Receive) -> None:
-    """Pass the body on as it comes, until it is complete or the request is answered.
-
-    Raises:
-        ClientGone: the client left in the middle.
-    """
+    """Pass the body on as it comes, until it is complete or the request is answered; ClientGone where the client leaves."""
     while not answered.done():
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -70,11 +66,7 @@ async def _read_body(request: Request, answered: "asyncio.Future[Answer]", recei
 
 
 async def _unless_gone(answered: "asyncio.Future[Answer]", receive: Receive) -> Answer:
-    """Return the answer.
-
-    Raises:
-        ClientGone: the client left before.
-    """
+    """Return the answer; ClientGone where the client has left before."""
     if answered.done():
         return answered.result()
     gone = asyncio.ensure_future(_disconnected(receive))

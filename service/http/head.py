@@ -73,11 +73,7 @@ def checked_head(method: bytes, target: bytes, version: str, headers: Headers, *
 
 
 def require_host(hosts: list[bytes], *, optional: bool) -> None:
-    """Refuse a head with no host, with several hosts, or with an invalid one (RFC 9112, section 3.2).
-
-    Raises:
-        BadInput: a proxy and this server could read two different hosts.
-    """
+    """Raise BadInput for no host, several hosts or an invalid one, which a proxy could read otherwise (RFC 9112, section 3.2)."""
     if len(hosts) > 1 or not (hosts or optional):
         raise BadInput(f"expected one Host header, got {len(hosts)}")
     if hosts and not is_host(hosts[0]):

@@ -26,11 +26,7 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Return the listening socket: the inherited one, or a new one.
-
-    Raises:
-        ConfigurationError: the address cannot be had.
-    """
+    """Return the listening socket, the inherited one or a new one; ConfigurationError where the address cannot be had."""
     with contextlib.ExitStack() as on_failure:
         try:
             if settings.fd is not None:
@@ -133,11 +129,7 @@ class Former:
 
 
 def take_over(pid: int) -> Former:
-    """Return the service that is to be replaced, with its listening socket.
-
-    Raises:
-        ConfigurationError: there is none with this process id, or it is another user's.
-    """
+    """Return the service that is to be replaced; ConfigurationError where this user has none with this process id."""
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(ANSWER_S)
     try:

@@ -160,8 +160,7 @@ def spans_to(processor: SpanProcessor) -> Spans:
 def sent_spans() -> Spans:
     """Return what makes spans, and sends them by OTLP over HTTP to where the ``OTEL_`` variables say.
 
-    Raises:
-        ValueError: of the SDK, for a variable that means nothing.
+    The SDK raises ValueError for a variable that means nothing.
     """
     session = requests.Session()
     session.hooks["response"].append(_bounded)

@@ -144,11 +144,7 @@ def _request_of(waiting: "Waiting") -> "Request":
 
 
 def start_traces() -> Traces:
-    """Return traces that are sent as the ``OTEL_`` variables say.
-
-    Raises:
-        ConfigurationError: a variable means nothing to OpenTelemetry.
-    """
+    """Return traces that are sent as the ``OTEL_`` variables say; ConfigurationError where one means nothing."""
     from tailgate.service.batching.requests.spans import sent_spans  # noqa: PLC0415 - an extra, which takes long
 
     try:
@@ -162,11 +158,7 @@ def start_traces() -> Traces:
 
 
 def require_traces(environment: Mapping[str, str]) -> None:
-    """Refuse what cannot be traced as it is asked for.
-
-    Raises:
-        ConfigurationError: OpenTelemetry is not installed, or a variable names what is not offered.
-    """
+    """Raise ConfigurationError where OpenTelemetry is not installed, or a variable names what is not offered."""
     try:
         missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     except ModuleNotFoundError as error:

@@ -14,11 +14,7 @@ from tailgate.service.models.spec import pack
 
 
 def rows_of(call: Call, tail: bytes | bytearray | memoryview) -> list[Item]:
-    """Return the items: numbers as views of the bytes behind the JSON where these hold one input, else copies.
-
-    Raises:
-        WrongShape: bytes or data that are not the inputs.
-    """
+    """Return the items, as views of the bytes behind the JSON where these hold one input; WrongShape for other inputs."""
     require_tail(call, tail)
     if len(call.sources) == 1:
         source = call.sources[0]
