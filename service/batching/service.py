@@ -8,7 +8,6 @@ import asyncio
 import enum
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -23,9 +22,6 @@ from tailgate.service.logs import lines_dropped
 from tailgate.service.memory import keep_freed_memory
 from tailgate.service.metrics import Metrics, Reading
 from tailgate.service.settings import LARGEST_CHOSEN_BATCH, Settings
-
-if TYPE_CHECKING:
-    from tailgate.service.execution.build import Engine
 
 
 class Phase(enum.Enum):
@@ -88,7 +84,14 @@ class Service:
                 before_ready()
                 self.phase = Phase.READY
                 self.started.set()
-                self._log_ready(engine)
+                self._log.info(
+                    "ready",
+                    model=engine.served.name,
+                    weights=engine.facts["weights"],
+                    processors=engine.facts["processors"],
+                    model_threads=engine.facts["threads"],
+                    decode_threads=self.settings.decoding_threads,
+                )
         except Exception as error:  # noqa: BLE001 - whatever it is, the service must say it and stop
             self._fail(error)
 
@@ -99,16 +102,6 @@ class Service:
         else:
             self._log.error("cannot start", reason=gist(error), exc_info=error)
         self.failed.set()
-
-    def _log_ready(self, engine: "Engine") -> None:
-        self._log.info(
-            "ready",
-            model=engine.served.name,
-            weights=engine.facts["weights"],
-            processors=engine.facts["processors"],
-            model_threads=engine.facts["threads"],
-            decode_threads=self.settings.decoding_threads,
-        )
 
     # Whether requests are taken.
 
@@ -136,15 +129,14 @@ class Service:
             Unavailable: not ready yet, draining, or hung.
         """
         pipeline = self.pipeline
-        if pipeline is None or not (self.phase is _READY or self._takes_late(admitted=admitted)):
+        phase = self.phase
+        taken = phase is _READY or phase is Phase.LEAVING or (admitted and phase is Phase.DRAINING)
+        if pipeline is None or not taken:
             raise Unavailable(f"the service is {self.phase.value}; try again later, or another replica")
         hung = pipeline.hung
         if hung is not None:
             raise Unavailable(f"{hung}; try another replica")
         return pipeline
-
-    def _takes_late(self, *, admitted: bool) -> bool:
-        return self.phase is Phase.LEAVING or (admitted and self.phase is Phase.DRAINING)
 
     def turn_away(self) -> int:
         """Return after how many seconds a request may come back that is refused because of others."""

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -90,8 +91,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.pages:
         add_people_pages(app)
     app.add_middleware(AddHeaders, common=secure)
-    app.openapi = _documented(  # type: ignore[method-assign]
-        app.openapi, settings.overload_status, with_tokens=tokens is not None
+    app.openapi = partial(  # type: ignore[method-assign]
+        _documented, app.openapi, settings.overload_status, with_tokens=tokens is not None
     )
     return app
 
@@ -196,14 +197,10 @@ def _add_errors(app: FastAPI, service: Service, headers: Mapping[str, str]) -> N
 
 def _documented(
     generate: Callable[[], dict[str, Any]], overload_status: int, *, with_tokens: bool
-) -> Callable[[], dict[str, Any]]:
-    """Add the endpoint, which FastAPI does not see, and the tokens, where there are any, to the generated document."""
-
-    def openapi() -> dict[str, Any]:
-        document = generate()
-        document.setdefault("paths", {})["/predict"] = predict_path(overload_status)
-        if with_tokens:
-            add_tokens(document)
-        return document
-
-    return openapi
+) -> dict[str, Any]:
+    """Return the generated document with the endpoint, which FastAPI does not see, and the tokens, where there are any."""
+    document = generate()
+    document.setdefault("paths", {})["/predict"] = predict_path(overload_status)
+    if with_tokens:
+        add_tokens(document)
+    return document
