@@ -234,6 +234,7 @@ def test_one_known_coding_of_a_body_is_taken_and_any_other_is_refused_with_those
         (b"*;q=0", None),
         (b"gzip;q=0, *", b"deflate"),
         (b"gzip;q=much", None),
+        (b"gzip;level=1;q=0, deflate;level=9", b"deflate"),
     ],
 )
 def test_the_answer_s_coding_is_the_one_that_the_client_likes_best(value, coding):
