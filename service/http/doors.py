@@ -23,4 +23,6 @@ def maker_of(target: bytes) -> Maker | None:
     if path.encode() in PLAIN:
         return Request
     address = address_of(path)
-    return partial(InferRequest, address=address) if address is not None and address.about == "infer" else None
+    if address is None or address.about != "infer":
+        return None
+    return partial(InferRequest, address=address)

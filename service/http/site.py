@@ -90,8 +90,8 @@ class Page:
             await self._app(scope, received.get, send)
         except Exception as error:  # noqa: BLE001 - our own fault; Starlette has sent an answer to it
             told = request_id(start.get("headers", [])) or self.request_id
-            log = structlog.get_logger("tailgate.page")
-            log.error(FAILED, request_id=told and told.decode(), exc_info=error)
+            named = told and told.decode()
+            structlog.get_logger("tailgate.page").error(FAILED, request_id=named, exc_info=error)
         if start:
             self._reply(Answer(start["status"], header_lines(start["headers"]), b"".join(pieces)))
         else:

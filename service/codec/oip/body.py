@@ -77,7 +77,11 @@ def takes_long(size: int, served: Served) -> bool:
 
 
 def read_body(
-    head: InferHead, body: bytes | bytearray | memoryview, served: Served, settings: Settings, known: KnownCalls
+    head: InferHead,
+    body: bytes | bytearray | memoryview,
+    served: Served,
+    settings: Settings,
+    known: KnownCalls,
 ) -> Read:
     """Read a body; ``settings`` say how many items may wait, and how many bytes a body may have once it is unpacked.
 
