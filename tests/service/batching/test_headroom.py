@@ -99,7 +99,7 @@ def test_a_looser_objective_and_a_faster_model_never_lower_what_is_kept(plant, o
 def test_the_requests_of_all_replicas_need_the_sum_of_what_the_requests_of_each_need(plant, asked):
     lately = Counts(WINDOW_S, asked, asked, asked, asked)
     one = headroom(lately, plant, None)
-    two = headroom(replace(lately, asked=2 * asked), plant, None)
+    two = headroom(lately._replace(asked=2 * asked), plant, None)
     assert two.replicas == pytest.approx(2 * one.replicas)
     assert (one.spare_per_s < 0) == (one.replicas > 1) or math.isclose(one.replicas, 1)
 
