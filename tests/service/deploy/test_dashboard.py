@@ -159,7 +159,7 @@ def test_prometheus_answers_every_panel_of_a_service_under_load(tmp_path, monkey
     unanswered, exemplars, metadata = dict(EXPRESSIONS), [], {}
 
     async def visit(served, service, address):
-        await until(lambda: served.listening and service.ready)
+        await until(lambda: served._accepting and service.ready)
         async with prometheus(tmp_path, address) as asked, load(address), asyncio.timeout(PATIENCE_S):
             await eventually(asked.is_up)
 

@@ -95,7 +95,7 @@ def test_a_listener_that_was_inherited_goes_on_for_whoever_else_holds_it(monkeyp
 
         async def visit(served, _, address):
             assert address == held.getsockname()
-            await until(lambda: served.listening)
+            await until(lambda: served._accepting)
             os.kill(os.getpid(), signal.SIGTERM)
 
         assert serve_and(visit, monkeypatch, fd=os.dup(held.fileno())) == 0
@@ -111,7 +111,7 @@ def test_a_signal_to_stop_drains_and_ends_with_status_0(hangup, monkeypatch, num
     phases = []
 
     async def visit(served, service, _):
-        await until(lambda: served.listening)
+        await until(lambda: served._accepting)
         os.kill(os.getpid(), number)
         await until(lambda: service.phase is not Phase.STARTING)
         phases.append(service.phase)
@@ -124,7 +124,7 @@ def test_a_hangup_that_was_ignored_at_the_start_is_ignored(hangup, monkeypatch):
     hangup(signal.SIG_IGN)
 
     async def visit(served, service, _):
-        await until(lambda: served.listening)
+        await until(lambda: served._accepting)
         os.kill(os.getpid(), signal.SIGHUP)
         for _ in range(10):
             await asyncio.sleep(0)
