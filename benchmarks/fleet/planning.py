@@ -11,7 +11,7 @@ batches of ``elsewhere`` take a device's time, and those of ``mobilenet`` the ti
 
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from tailgate.harness.sizing.fitted import fitted
 from tailgate.harness.sizing.sizing import foresee, gamma_shape
 from tailgate.harness.target.launching.process import ServerProcess
 
-WORKLOADS = {"elsewhere": elsewhere, "mobilenet": mobilenet}
+WORKLOADS: Mapping[str, Callable[[], Workload]] = {"elsewhere": elsewhere, "mobilenet": mobilenet}
 LOADS = (0.1, 0.3, 0.5, 0.65, 0.8)
 SHARES = {"p50": 0.5, "p99": 0.99}
 MEAN, SWING = 0.45, 0.89  # of the fitted run: from 5 to 85 % of the capacity, once in each stretch

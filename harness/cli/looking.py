@@ -71,9 +71,7 @@ def _again(name: str, help: str) -> Any:  # noqa: A002 - as typer calls it
     return typer.Option(f"--{name}", f"--perf-{name}", help=help)
 
 
-BudgetFile = Annotated[
-    str | None, _again("budgets", "A TOML file with other budgets than those of the run.")
-]
+BudgetFile = Annotated[str | None, _again("budgets", "A TOML file with other budgets than those of the run.")]
 Confidence = Annotated[str | None, _again("confidence", "Another confidence than that of the run.")]
 LensSettings = Annotated[
     list[str] | None, _again("lens", "p95=8%, p95.margin=1%, memory=gate or p99=report; may be repeated.")
