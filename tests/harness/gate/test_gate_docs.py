@@ -26,7 +26,7 @@ def cells(text, header):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in kept]
 
 
-@pytest.mark.parametrize("row", cells(VERDICTS, "| the server is busy | a request is worth | p95 | p99 |"))
+@pytest.mark.parametrize("row", cells(VERDICTS, "| the server is busy | one request is worth | p95 | p99 |"))
 def test_the_requests_that_it_takes_are_those_that_the_judge_says(row):
     _, worth, *needed = row
     said = [requests_needed(share, CONFIDENCE, 1_000, 1_000 * float(worth)) for share in (0.95, 0.99)]
@@ -40,9 +40,9 @@ def test_the_requests_of_each_profile_are_told():
 
 def test_the_figures_of_the_verdicts_are_told():
     assert f"more than {1 + TOLERANCE:g} times apart" in TOLD
-    assert f"`--perf-confidence` is for the run, {CONFIDENCE:g} unless set" in TOLD
+    assert f"`--perf-confidence` holds for the run, {CONFIDENCE:g} unless set" in TOLD
     assert (
-        f"Of four scenarios with five criteria each, a criterion fails at {fail_confidence(CONFIDENCE, 4, 5):g}"
+        f"With four scenarios of five criteria each, a criterion fails at {fail_confidence(CONFIDENCE, 4, 5):g}"
         in TOLD
     )
 
@@ -51,7 +51,7 @@ def test_the_page_of_comparisons_lists_every_lens_with_its_margin_and_tolerance(
     told = {}
     for names, _, margin, tolerance, _ in cells(
         COMPARISON,
-        "| lens | compares | margin: FAIL if surely worse by more | tolerance: PASS if surely worse by less | |",
+        "| lens | compares | margin: FAIL if surely worse by more | tolerance: PASS if surely worse by less | verdict counts |",
     ):
         figures = [float(one.split()[0]) / 100 for one in tolerance.split(",")]
         for name, figure in zip(names.replace("`", "").split(", "), figures, strict=True):

@@ -71,12 +71,12 @@ def test_the_rules_are_those_of_the_checks():
     assert f"{faults.yardstick.TOLERANCE:.0%}".replace("%", " %") in rules["machine changed"]
 
 
-def test_every_behaviour_is_told_by_its_value_and_what_it_has_coming():
+def test_every_behaviour_is_told_by_its_value_and_its_right_answer():
     told = [
         (int(value), name, due)
-        for value, name, _, due in rows("| value | behaviour | the client | has coming |")
+        for value, name, _, due in rows("| value | behaviour | the client | right answer |")
     ]
-    due = {one: behaviour.DUE[one].value if one in behaviour.DUE else "nothing" for one in Behaviour}
+    due = {one: behaviour.DUE[one].value if one in behaviour.DUE else "none" for one in Behaviour}
     assert told == [(one.value, one.name, due[one]) for one in Behaviour]
     assert f"within {behaviour.LEAVES_WITHIN_S * 1e3:g} ms" in PAGE
     assert f"in {behaviour.DRIPS_PIECES} pieces, {behaviour.DRIPS_PAUSE_S * 1e3:g} ms apart" in PAGE
