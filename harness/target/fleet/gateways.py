@@ -1,7 +1,8 @@
 """HAProxy and Envoy: how each is configured before a fleet, and what a line of its log says of a request.
 
-Both ask each replica every second whether it is ready. Two failures take it out, so that a replica gets no request any more 3 s
-after it says that it is not ready. A connection that is refused is tried at another replica, since nothing was sent on it. A
+Both ask each replica every second whether it is ready. Two failures take it out, so that a replica gets no request any more 5 s
+after it says that it is not ready. An answer may take 3 s: a replica that is overloaded answers late, and must not be taken for one
+that has gone, or the others get its load as well. A connection that is refused is tried at another replica, since nothing was sent on it. A
 request that was sent is never repeated.
 """
 
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 from tailgate.harness.target.launching.process import HOST
 
-PERIOD_S, FAILURES, TIMEOUT_S = 1, 2, 1
+PERIOD_S, FAILURES, TIMEOUT_S = 1, 2, 3
 # From the end of a replica's readiness to the last request that it is sent.
 UNSEEN_S = PERIOD_S * FAILURES + TIMEOUT_S
 # From a replica's readiness to the first request that it is sent.
