@@ -66,9 +66,10 @@ def noop() -> Workload:
     return Workload("noop", _COMMON | {"TAILGATE_MODEL": "benchmarks.models:noop"}, pixels())
 
 
-def elsewhere() -> Workload:
-    """Return the workload whose model computes on a device of its own."""
-    return Workload("elsewhere", _COMMON | {"TAILGATE_MODEL": "benchmarks.models:elsewhere"}, pixels())
+def elsewhere(cap: int = CAP) -> Workload:
+    """Return the workload whose model computes on a device of its own, for tailgate alone."""
+    settings = {"TAILGATE_MODEL": "benchmarks.models:elsewhere", "TAILGATE_MAX_BATCH_SIZE": str(cap)}
+    return Workload("elsewhere", _COMMON | settings, pixels())
 
 
 def mobilenet(executor: str = "eager", cap: int = CAP) -> Workload:
