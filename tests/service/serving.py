@@ -1,6 +1,8 @@
 """The real application over a tiny model, without a socket or with one; and readers of what it says."""
 
 import asyncio
+import os
+import signal
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -61,7 +63,14 @@ def serve_and(visit, monkeypatch, **settings):
 
     async def both(self):
         serving = asyncio.create_task(serve(self))
-        await visit(self, self.service, self._listener.getsockname())
+        await asyncio.sleep(0)  # it hears signals from here on
+        try:
+            await visit(self, self.service, self._listener.getsockname())
+        except BaseException:
+            # A server that is left open would keep the event loop from closing, and the test from failing.
+            os.kill(os.getpid(), signal.SIGTERM)
+            await serving
+            raise
         return await serving
 
     monkeypatch.setattr(server.Server, "serve", both)

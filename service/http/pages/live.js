@@ -209,8 +209,10 @@ function nothing(selector) {
 async function look() {
   // Who has been refused is asked for a token, and the service for nothing before one is given.
   if (token === null && !at("#token").hidden) return;
+  const asked = token;
   try {
     const answer = await ask("metrics");
+    if (token !== asked) return;  // another token was given meanwhile, and has its own answer
     at("#token").hidden = answer.status !== 401;
     if (answer.status === 401) {
       show(["invalid", "!", "A token is needed"], token === null ? "This service answers only those who have a token. It stays in this page." : "The service does not know this token.");

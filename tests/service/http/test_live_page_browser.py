@@ -105,6 +105,23 @@ def test_the_page_asks_for_a_token_and_brings_it(browser, served):
     served(look, token=TOKEN)
 
 
+def test_an_answer_to_a_former_token_takes_nothing_from_the_one_that_is_known(browser, served):
+    def look(address):
+        tab = browser.open(address)
+        tab.until("document.querySelector('h1').textContent === 'A token is needed'")
+        tab.value(
+            f"""for (const token of ["{"wrong" * 5}", "{TOKEN}"]) {{
+                document.querySelector("#token input").value = token;
+                document.querySelector("#token button").click();
+            }}"""
+        )
+        tab.until("readings.length > 2")
+        assert tab.value("document.querySelector('h1').textContent") == "Ready"
+        assert not tab.value("document.querySelector('#token').checkVisibility()")
+
+    served(look, token=TOKEN)
+
+
 def test_the_documentation_is_drawn_without_another_address(browser, served):
     def look(address):
         tab = browser.open(f"{address}docs")
