@@ -83,12 +83,10 @@ def _drill(case: Case, commit: str, result: RunResult | None, minutes: float) ->
     (scenario,) = result.scenarios
     compared = scenario.comparison
     gates = [] if compared is None else [one for one in compared.decision.results if one.lens.gates]
-    said = [fault.text for fault in scenario.faults] or [scenario.refused]
-    reason = compared.reason if compared is not None and not said[0] else said[0]
     return dataclasses.replace(
         done,
         verdict=scenario.verdict,
-        reason=reason.partition("\n")[0],
+        reason=scenario.reason,
         failing=tuple(one.lens.name for one in gates if one.verdict is Verdict.FAIL),
         exercised=tuple(one.lens.name for one in gates if one.lens.name in case.lenses and one.n),
         run=result.run_id,

@@ -22,7 +22,7 @@ PIECES = 8  # that make a run
 def by_size(known: Mapping[float, float] | Mapping[int, float], cap: int) -> Floats:
     """Return seconds for each size of a batch up to the cap, shape (cap + 1,): linear between the known sizes.
 
-    Below and beyond them the line goes on: neither falls with the size, nor rises faster than in proportion to it.
+    Below and beyond them the line goes on. It never falls as sizes grow, and shrinks at most in proportion to them.
     """
     sizes, seconds = np.array(sorted(known.items()), dtype=np.float64).T
     wanted = np.arange(cap + 1, dtype=np.float64)

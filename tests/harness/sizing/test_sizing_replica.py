@@ -98,7 +98,7 @@ def test_a_request_misses_the_batch_that_begins_while_it_is_on_its_way_into_the_
 
 def test_times_of_batches_go_on_in_a_line_below_and_beyond_the_known_sizes():
     assert by_size({4: 6.0, 8: 10.0}, 10)[[1, 4, 8, 10]].tolist() == [3.0, 6.0, 10.0, 12.0]
-    # Neither do they fall with the size, nor rise faster than in proportion to it.
+    # They never fall as sizes grow, and shrink at most in proportion to them.
     assert by_size({4: 6.0, 8: 5.0}, 10)[[1, 4, 8, 10]].tolist() == [6.0, 6.0, 5.0, 5.0]
     assert by_size({4: 4.0, 8: 40.0}, 10)[[1, 2, 4]].tolist() == [1.0, 2.0, 4.0]
     assert by_size({4: 6.0}, 8).tolist() == [6.0] * 9
